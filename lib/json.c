@@ -1,0 +1,449 @@
+#include "json.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- UTF-8 ---- */
+
+/* The length of the sequence at p, of n >= 1 bytes; 0 if it is malformed. */
+static size_t utf8_sequence(const unsigned char *p, size_t n) {
+    unsigned char c = p[0];
+    if (c < 0x80) return 1;
+    size_t length = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+    if (length == 0 || n < length) return 0;
+    /* The second byte's range shuts out overlong forms (e0, f0), surrogates (ed) and code points past U+10FFFF (f4). */
+    unsigned char lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+    unsigned char highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+    if (p[1] < lowest || p[1] > highest) return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    return length;
+}
+
+bool utf8_valid(const char *s, size_t n, size_t *bad) {
+    const unsigned char *p = (const unsigned char *)s;
+    for (size_t i = 0; i < n;) {
+        uint64_t eight;
+        if (n - i >= sizeof eight) { /* most text is ASCII: eight bytes a step */
+            memcpy(&eight, p + i, sizeof eight);
+            if ((eight & 0x8080808080808080u) == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
+        size_t length = utf8_sequence(p + i, n - i);
+        if (length == 0) {
+            if (bad) *bad = i;
+            return false;
+        }
+        i += length;
+    }
+    return true;
+}
+
+/* Writes a code point that is no surrogate; returns the number of bytes. */
+static size_t utf8_put(char *to, unsigned code) {
+    static const unsigned char lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+    if (code < 0x80) {
+        to[0] = (char)code;
+        return 1;
+    }
+    size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = length - 1; i > 0; i--, code >>= 6) to[i] = (char)(0x80 | (code & 0x3f));
+    to[0] = (char)(lead[length] | code);
+    return length;
+}
+
+/* ---- the parser ---- */
+
+/* Values whose container is still open lie on a stack; a closing bracket moves its own, the topmost, into the arena as one
+ * block. Depth is capped, so recursion is. */
+typedef struct {
+    Arena *arena;
+    const char *s;
+    size_t n, at;
+    int depth;
+    Json *values;
+    size_t n_values, value_room;
+    Str *keys;
+    size_t n_keys, key_room;
+    size_t bad; /* where the error is */
+    char what[sizeof((JsonError *)0)->what];
+} Parser;
+
+static bool parse_value(Parser *p, Json *out);
+
+static bool fail(Parser *p, size_t at, const char *what) {
+    p->bad = at;
+    snprintf(p->what, sizeof p->what, "%s", what);
+    return false;
+}
+
+static int peek(const Parser *p) { return p->at < p->n ? (unsigned char)p->s[p->at] : -1; }
+
+static void skip_space(Parser *p) {
+    while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\n' || p->s[p->at] == '\r' || p->s[p->at] == '\t')) p->at++;
+}
+
+/* Fails at the present byte, naming it. */
+static bool expected(Parser *p, const char *wanted) {
+    int c = peek(p);
+    p->bad = p->at;
+    if (c < 0) snprintf(p->what, sizeof p->what, "expected %s, but the text ends here", wanted);
+    else if (c > 32 && c < 127) snprintf(p->what, sizeof p->what, "expected %s, found '%c'", wanted, c);
+    else if (p->at == 0 && p->n >= 3 && memcmp(p->s, "\xef\xbb\xbf", 3) == 0)
+        snprintf(p->what, sizeof p->what, "the text starts with a byte-order mark; save it without one");
+    else snprintf(p->what, sizeof p->what, "expected %s, found byte 0x%02x", wanted, (unsigned)c);
+    return false;
+}
+
+static bool is_digit(int c) { return c >= '0' && c <= '9'; }
+
+/* At least one digit. */
+static bool skip_digits(Parser *p) {
+    if (!is_digit(peek(p))) return expected(p, "a digit");
+    while (is_digit(peek(p))) p->at++;
+    return true;
+}
+
+/* -?(0|[1-9][0-9]*) with an optional fraction and exponent. */
+static bool scan_number(Parser *p, bool *whole) {
+    if (peek(p) == '-') p->at++;
+    if (peek(p) == '0') {
+        p->at++;
+        if (is_digit(peek(p))) return fail(p, p->at - 1, "a number must not start with 0");
+    } else if (!skip_digits(p)) return false;
+    *whole = true;
+    if (peek(p) == '.') {
+        *whole = false;
+        p->at++;
+        if (!skip_digits(p)) return false;
+    }
+    if (peek(p) == 'e' || peek(p) == 'E') {
+        *whole = false;
+        p->at++;
+        if (peek(p) == '+' || peek(p) == '-') p->at++;
+        if (!skip_digits(p)) return false;
+    }
+    return true;
+}
+
+static bool parse_number(Parser *p, Json *out) {
+    size_t start = p->at;
+    bool whole;
+    if (!scan_number(p, &whole)) return false;
+    out->type = JSON_NUMBER;
+    out->string = str_copy(p->arena, (Str){p->s + start, p->at - start});
+    bool negative = out->string.s[0] == '-';
+    size_t digits = out->string.n - (negative ? 1 : 0);
+    if (whole && digits <= 16) { /* exact in 64 bits: quicker than strtod, and tells 2^53 from 2^53 + 1 */
+        uint64_t x = 0;
+        for (const char *c = out->string.s + negative; *c; c++) x = x * 10 + (uint64_t)(*c - '0');
+        out->is_integer = x <= (uint64_t)1 << 53;
+        out->number = negative ? -(double)x : (double)x;
+        return true;
+    }
+    out->number = strtod(out->string.s, NULL);
+    if (isinf(out->number)) return fail(p, start, "the number is too large for a double (at most about 1.8e308)");
+    return true;
+}
+
+/* The four hexadecimal digits at s[at]; false if there are fewer. */
+static bool hex4(const char *s, size_t at, size_t end, unsigned *code) {
+    if (end - at < 4) return false;
+    *code = 0;
+    for (size_t i = at; i < at + 4; i++) {
+        char c = s[i];
+        if (is_digit(c)) *code = *code << 4 | (unsigned)(c - '0');
+        else if (c >= 'a' && c <= 'f') *code = *code << 4 | (unsigned)(c - 'a' + 10);
+        else if (c >= 'A' && c <= 'F') *code = *code << 4 | (unsigned)(c - 'A' + 10);
+        else return false;
+    }
+    return true;
+}
+
+/* \uXXXX, or two of them for a code point past U+FFFF; *at stands behind the 'u' and moves on. */
+static bool decode_unicode(Parser *p, size_t *at, size_t end, unsigned *code) {
+    size_t start = *at - 2;
+    unsigned low;
+    if (!hex4(p->s, *at, end, code)) return fail(p, start, "\\u needs four hexadecimal digits");
+    *at += 4;
+    if (*code < 0xd800 || *code > 0xdfff) return true;
+    bool paired = *code < 0xdc00 && end - *at >= 6 && p->s[*at] == '\\' && p->s[*at + 1] == 'u' &&
+                  hex4(p->s, *at + 2, end, &low) && low >= 0xdc00 && low <= 0xdfff;
+    if (!paired) return fail(p, start, "a \\u escape is half a surrogate pair; both halves must follow each other");
+    *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
+    *at += 6;
+    return true;
+}
+
+/* Decodes s[start..end), which holds escapes. What an escape stands for is never longer: the raw length is room enough. */
+static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
+    static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
+    char *to = arena_new(p->arena, end - start + 1, 1);
+    size_t n = 0;
+    for (size_t at = start; at < end;) {
+        char c = p->s[at++];
+        if (c != '\\') {
+            to[n++] = c;
+            continue;
+        }
+        c = p->s[at++]; /* there is one: a backslash before the closing quote would have escaped it */
+        const char *name = memchr(names, c, sizeof names - 1);
+        unsigned code;
+        if (name) to[n++] = bytes[name - names];
+        else if (c != 'u') return fail(p, at - 2, "unknown escape; a plain backslash is written \\\\");
+        else if (!decode_unicode(p, &at, end, &code)) return false;
+        else n += utf8_put(to + n, code);
+    }
+    *out = (Str){to, n};
+    return true;
+}
+
+static bool parse_string(Parser *p, Str *out) {
+    size_t start = p->at + 1, end = start, bad;
+    bool escapes = false, ascii = true;
+    for (; end < p->n && p->s[end] != '"'; end++) {
+        unsigned char c = (unsigned char)p->s[end];
+        if (c < 32) return fail(p, end, "a control character or line break in a string must be escaped (\\n, \\t, \\u00XX)");
+        if (c >= 0x80) ascii = false;
+        if (c == '\\') {
+            escapes = true;
+            end++; /* whatever is escaped, it does not close the string */
+        }
+    }
+    if (end >= p->n) return fail(p, p->n, "a string is not closed when the text ends");
+    if (!ascii && !utf8_valid(p->s + start, end - start, &bad)) return fail(p, start + bad, "the text is not valid UTF-8");
+    p->at = end + 1;
+    if (escapes) return decode_string(p, start, end, out);
+    *out = str_copy(p->arena, (Str){p->s + start, end - start});
+    return true;
+}
+
+static bool parse_key(Parser *p) {
+    Str key;
+    if (peek(p) != '"') return expected(p, "a key in double quotes");
+    if (!parse_string(p, &key)) return false;
+    skip_space(p);
+    if (peek(p) != ':') return expected(p, "':' behind the key");
+    p->at++;
+    if (p->n_keys == p->key_room) {
+        p->key_room = p->key_room ? mem_mul(p->key_room, 2) : 32;
+        p->keys = mem_grow(p->keys, p->key_room, sizeof *p->keys);
+    }
+    p->keys[p->n_keys++] = key;
+    return true;
+}
+
+static void push_value(Parser *p, const Json *value) {
+    if (p->n_values == p->value_room) {
+        p->value_room = p->value_room ? mem_mul(p->value_room, 2) : 32;
+        p->values = mem_grow(p->values, p->value_room, sizeof *p->values);
+    }
+    p->values[p->n_values++] = *value;
+}
+
+/* Moves the values (and keys) from the given ones on into the arena, as the members of `out`. */
+static void close_container(Parser *p, Json *out, size_t first, size_t first_key) {
+    out->count = (int)(p->n_values - first);
+    if (out->count == 0) return;
+    Json *items = arena_new(p->arena, (size_t)out->count, sizeof *items);
+    memcpy(items, p->values + first, (size_t)out->count * sizeof *items);
+    out->items = items;
+    p->n_values = first;
+    if (out->type != JSON_OBJECT) return;
+    Str *keys = arena_new(p->arena, (size_t)out->count, sizeof *keys);
+    memcpy(keys, p->keys + first_key, (size_t)out->count * sizeof *keys);
+    out->keys = keys;
+    p->n_keys = first_key;
+}
+
+static bool parse_container(Parser *p, Json *out, JsonType type, char close) {
+    size_t first = p->n_values, first_key = p->n_keys;
+    if (p->depth == JSON_MAX_DEPTH) return fail(p, p->at, "arrays and objects are nested too deeply (more than 128 levels)");
+    p->depth++;
+    p->at++;
+    out->type = type;
+    skip_space(p);
+    if (peek(p) != close) for (;;) {
+        Json value = {0};
+        if (type == JSON_OBJECT && !parse_key(p)) return false;
+        skip_space(p);
+        if (!parse_value(p, &value)) return false;
+        if (p->n_values - first == INT_MAX) return fail(p, p->at, "an array or object has too many members");
+        push_value(p, &value);
+        skip_space(p);
+        if (peek(p) == close) break;
+        if (peek(p) != ',') return expected(p, type == JSON_OBJECT ? "',' or '}'" : "',' or ']'");
+        p->at++;
+        skip_space(p);
+    }
+    p->at++;
+    p->depth--;
+    close_container(p, out, first, first_key);
+    return true;
+}
+
+static bool parse_word(Parser *p, const char *word) {
+    size_t n = strlen(word);
+    if (p->n - p->at < n || memcmp(p->s + p->at, word, n) != 0) return expected(p, "a value");
+    p->at += n;
+    return true;
+}
+
+static bool parse_value(Parser *p, Json *out) {
+    int c = peek(p);
+    switch (c) {
+    case '{': return parse_container(p, out, JSON_OBJECT, '}');
+    case '[': return parse_container(p, out, JSON_ARRAY, ']');
+    case '"': out->type = JSON_STRING; return parse_string(p, &out->string);
+    case 't': out->type = JSON_BOOL; out->boolean = true; return parse_word(p, "true");
+    case 'f': out->type = JSON_BOOL; return parse_word(p, "false");
+    case 'n': return parse_word(p, "null");
+    default: return c == '-' || is_digit(c) ? parse_number(p, out) : expected(p, "a value");
+    }
+}
+
+static void locate(const Parser *p, JsonError *where) {
+    where->offset = p->bad;
+    where->line = where->column = 1;
+    for (size_t i = 0; i < p->bad; i++) {
+        if (p->s[i] == '\n') {
+            where->line++;
+            where->column = 1;
+        } else if (((unsigned char)p->s[i] & 0xc0) != 0x80) where->column++; /* a continuation byte starts no character */
+    }
+    memcpy(where->what, p->what, sizeof where->what);
+}
+
+/* One value from *at on; `all`: and nothing but white space behind it. */
+static const Json *parse(Arena *arena, const char *text, size_t n, size_t *at, bool all, JsonError *where) {
+    Parser p = {.arena = arena, .s = text, .n = n, .at = *at};
+    Json value = {0}, *root = NULL;
+    skip_space(&p);
+    bool ok = parse_value(&p, &value);
+    if (ok && all) {
+        skip_space(&p);
+        if (p.at < n) ok = expected(&p, "the end of the text");
+    }
+    if (ok) {
+        root = arena_new(arena, 1, sizeof *root);
+        *root = value;
+        *at = p.at;
+    } else if (where) locate(&p, where);
+    free(p.values);
+    free(p.keys);
+    return root;
+}
+
+const Json *json_parse(Arena *arena, const char *text, size_t n, JsonError *where) {
+    size_t at = 0;
+    return parse(arena, text, n, &at, true, where);
+}
+
+const Json *json_parse_at(Arena *arena, const char *text, size_t n, size_t *at, JsonError *where) {
+    return parse(arena, text, n, at, false, where);
+}
+
+/* ---- reading values ---- */
+
+const Json *json_get(const Json *object, const char *key) {
+    if (!object || object->type != JSON_OBJECT) return NULL;
+    size_t n = strlen(key);
+    for (int i = object->count - 1; i >= 0; i--)
+        if (object->keys[i].n == n && memcmp(object->keys[i].s, key, n) == 0) return &object->items[i];
+    return NULL;
+}
+
+/* By content, then by place in the file, so that of equal keys the earlier comes first. */
+static int compare_keys(const void *a, const void *b) {
+    const Str *x = *(const Str *const *)a, *y = *(const Str *const *)b;
+    int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
+    if (order != 0) return order;
+    if (x->n != y->n) return x->n < y->n ? -1 : 1;
+    return x < y ? -1 : x > y;
+}
+
+const Str *json_duplicate_key(Arena *scratch, const Json *object) {
+    if (!object || object->type != JSON_OBJECT || object->count < 2) return NULL;
+    size_t n = (size_t)object->count;
+    const Str **sorted = arena_new(scratch, n, sizeof *sorted), *first = NULL;
+    for (size_t i = 0; i < n; i++) sorted[i] = &object->keys[i];
+    qsort(sorted, n, sizeof *sorted, compare_keys);
+    for (size_t i = 1; i < n; i++)
+        if (str_equal(*sorted[i - 1], *sorted[i]) && (!first || sorted[i] < first)) first = sorted[i];
+    return first;
+}
+
+/* ---- writing ---- */
+
+static void put_escaped(Buf *b, unsigned char c) {
+    static const char bytes[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
+    const char *found = memchr(bytes, c, sizeof bytes - 1);
+    if (found) buf_printf(b, "\\%c", names[found - bytes]);
+    else buf_printf(b, "\\u%04x", (unsigned)c);
+}
+
+void json_put_string(Buf *b, Str s) {
+    const unsigned char *p = (const unsigned char *)s.s;
+    size_t done = 0, at = 0; /* what stands between them is copied as it is */
+    buf_putc(b, '"');
+    while (at < s.n) {
+        size_t length = utf8_sequence(p + at, s.n - at);
+        if (length > 0 && p[at] >= 32 && p[at] != '"' && p[at] != '\\') {
+            at += length;
+            continue;
+        }
+        buf_put(b, s.s + done, at - done);
+        if (length == 0) buf_puts(b, "\xef\xbf\xbd");
+        else put_escaped(b, p[at]);
+        done = ++at;
+    }
+    if (at > done) buf_put(b, s.s + done, at - done);
+    buf_putc(b, '"');
+}
+
+void json_put_number(Buf *b, double x) {
+    char text[40];
+    if (!isfinite(x)) {
+        buf_puts(b, "null");
+        return;
+    }
+    if (fabs(x) < 0x1p53 && x == floor(x)) {
+        buf_printf(b, "%.0f", x);
+        return;
+    }
+    /* Fifteen digits survive a double and %g drops their trailing zeros; subnormal numbers hold fewer. */
+    int digits = fabs(x) < DBL_MIN ? 1 : DBL_DIG;
+    do snprintf(text, sizeof text, "%.*g", digits, x);
+    while (digits++ < DBL_DECIMAL_DIG && strtod(text, NULL) != x);
+    buf_puts(b, text);
+}
+
+void json_put_value(Buf *b, const Json *v) {
+    switch (v->type) {
+    case JSON_NULL: buf_puts(b, "null"); return;
+    case JSON_BOOL: buf_puts(b, v->boolean ? "true" : "false"); return;
+    case JSON_STRING: json_put_string(b, v->string); return;
+    case JSON_NUMBER:
+        if (v->string.n > 0) buf_put(b, v->string.s, v->string.n);
+        else json_put_number(b, v->number);
+        return;
+    case JSON_ARRAY:
+    case JSON_OBJECT: break;
+    }
+    bool object = v->type == JSON_OBJECT;
+    buf_putc(b, object ? '{' : '[');
+    for (int i = 0; i < v->count; i++) {
+        if (i > 0) buf_putc(b, ',');
+        if (object) {
+            json_put_string(b, v->keys[i]);
+            buf_putc(b, ':');
+        }
+        json_put_value(b, &v->items[i]);
+    }
+    buf_putc(b, object ? '}' : ']');
+}

@@ -1,0 +1,610 @@
+#include "options.h"
+#include "json.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char PROGRAM[] = "ica";
+
+/* ---- names ---- */
+
+/* Does a list of words separated by blanks hold this word? */
+static bool list_has(const char *list, const char *word) {
+    size_t n = strlen(word);
+    for (const char *p = list; *p;) {
+        size_t length = strcspn(p, " ");
+        if (length == n && memcmp(p, word, n) == 0) return true;
+        p += length;
+        p += strspn(p, " ");
+    }
+    return false;
+}
+
+static char fold(char c) { return c == '_' ? '-' : c; }
+
+static bool name_is(Str typed, const char *name) {
+    size_t i = 0;
+    for (; i < typed.n && name[i]; i++)
+        if (fold(typed.s[i]) != fold(name[i])) return false;
+    return i == typed.n && name[i] == 0;
+}
+
+static const Option *row_find(const Option *table, const Command *command, Str typed) {
+    for (const Option *row = table; row->name; row++)
+        if (name_is(typed, row->name) && list_has(row->commands, command->name)) return row;
+    return NULL;
+}
+
+enum { NAME_MAX_COMPARED = 64 };
+
+/* Levenshtein's distance between what was typed and a name. Overlong text is cut to save time: it is far from everything. */
+static int edit_distance(Str typed, const char *name) {
+    int row[NAME_MAX_COMPARED + 1];
+    size_t n = strlen(name);
+    if (n > NAME_MAX_COMPARED) n = NAME_MAX_COMPARED;
+    if (typed.n > NAME_MAX_COMPARED) typed.n = NAME_MAX_COMPARED;
+    for (size_t j = 0; j <= n; j++) row[j] = (int)j;
+    for (size_t i = 1; i <= typed.n; i++) {
+        int diagonal = row[0];
+        row[0] = (int)i;
+        for (size_t j = 1; j <= n; j++) {
+            int best = diagonal + (fold(typed.s[i - 1]) != name[j - 1]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+/* How far a name is from what was typed, for suggestions. Someone who types --rate means --learning-rate although --data is
+ * fewer edits away: a name that contains the typed text counts as two edits away, as one if that is a word of it. */
+static int name_cost(Str typed, const char *name) {
+    int distance = edit_distance(typed, name), cost = distance;
+    size_t n = strlen(name);
+    for (size_t at = 0; typed.n >= 3 && at + typed.n <= n; at++) {
+        size_t i = 0, end = at + typed.n;
+        while (i < typed.n && fold(typed.s[i]) == name[at + i]) i++;
+        if (i < typed.n) continue;
+        bool word = (at == 0 || name[at - 1] == '-') && (end == n || name[end] == '-');
+        int contained = word ? 1 : 2;
+        if (contained < cost) cost = contained;
+    }
+    return cost * 256 + distance;
+}
+
+const Command *options_command(const Command *commands, const char *name, Error *err) {
+    if (!name) {
+        error_set(err, STATUS_USAGE, "no command given; '%s --help' lists them", PROGRAM);
+        return NULL;
+    }
+    const Command *nearest = commands;
+    for (const Command *c = commands; c->name; c++) {
+        if (name_is(str(name), c->name)) return c;
+        if (name_cost(str(name), c->name) < name_cost(str(name), nearest->name)) nearest = c;
+    }
+    error_set(err, STATUS_USAGE, "unknown command '%.200s'; the nearest is '%s' ('%s --help' lists all)", name, nearest->name,
+              PROGRAM);
+    return NULL;
+}
+
+/* ---- values ---- */
+
+static bool range_is_open(const Option *row) { return row->min == 0 && row->max == 0; }
+
+/* "1 to 96", "at least 0", "above 0, at most 1"; empty if any value will do. */
+static void range_put(const Option *row, Buf *out) {
+    if (range_is_open(row)) return;
+    bool above = row->min == OPTION_POSITIVE, low = row->min > -INFINITY, high = row->max < INFINITY;
+    if (above) buf_puts(out, "above 0");
+    if (low && !above && high) buf_printf(out, "%.15g to %.15g", row->min, row->max);
+    else if (low && !above) buf_printf(out, "at least %.15g", row->min);
+    else if (high) buf_printf(out, "%sat most %.15g", above ? ", " : "", row->max);
+}
+
+/* A command's option with its value, while it is parsed: what messages are about. */
+typedef struct {
+    const Command *command;
+    const Option *row;
+    const char *text;
+    Arena *arena;
+    Error *err;
+} Value;
+
+static bool value_fails(const Value *v, const char *why) {
+    return error_set(v->err, STATUS_USAGE, "%s: --%s '%.200s': %s", v->command->name, v->row->name, v->text, why);
+}
+
+static bool value_out_of_range(const Value *v) {
+    Buf why = {0};
+    buf_puts(&why, "is out of range; give ");
+    size_t before = why.n;
+    range_put(v->row, &why);
+    bool limited = !range_is_open(v->row) && v->row->max < INFINITY;
+    if (!limited && v->row->type != OPTION_REAL)
+        buf_printf(&why, "%s %d bits", why.n == before ? "a number of" : ", at most", v->row->type == OPTION_INT ? 32 : 64);
+    value_fails(v, why.s);
+    buf_free(&why);
+    return false;
+}
+
+static bool in_range(const Option *row, double x) { return range_is_open(row) || (x >= row->min && x <= row->max); }
+
+static bool parse_integer(const Value *v, int64_t *out) {
+    const char *digits = v->text + (v->text[0] == '-' || v->text[0] == '+');
+    if (digits[0] == 0 || digits[strspn(digits, "0123456789")] != 0)
+        return value_fails(v, "is no whole number; write digits alone");
+    errno = 0;
+    long long x = strtoll(v->text, NULL, 10);
+    bool fits = errno == 0 && (v->row->type == OPTION_INT64 || (x >= INT_MIN && x <= INT_MAX));
+    if (!fits || !in_range(v->row, (double)x)) return value_out_of_range(v);
+    *out = x;
+    return true;
+}
+
+static bool parse_real(const Value *v, double *out) {
+    /* The set of bytes keeps out what strtod knows beyond decimal numbers: blanks, hexadecimal, inf and nan. */
+    char *end = NULL;
+    bool plain = v->text[0] != 0 && v->text[strspn(v->text, "0123456789+-.eE")] == 0;
+    double x = plain ? strtod(v->text, &end) : 0;
+    if (!plain || *end != 0) return value_fails(v, "is no number; write it as 0.001 or 1e-3");
+    if (!isfinite(x)) return value_fails(v, "is too large for a number");
+    if (!in_range(v->row, x)) return value_out_of_range(v);
+    *out = x;
+    return true;
+}
+
+/* The arena's copy of the choice that was typed, or NULL. */
+static const char *find_choice(const Value *v) {
+    size_t n = strlen(v->text);
+    for (const char *p = v->row->choices;; p++) {
+        size_t length = strcspn(p, "|");
+        if (length == n && memcmp(p, v->text, n) == 0) return str_copy(v->arena, (Str){p, n}).s;
+        p += length;
+        if (*p == 0) break;
+    }
+    char why[512];
+    snprintf(why, sizeof why, "is none of %s", v->row->choices);
+    value_fails(v, why);
+    return NULL;
+}
+
+/* Parses the text by the row's type, checks it, and stores it at `field`. Files are stored elsewhere: they are lists. */
+static bool value_store(const Value *v, void *field) {
+    int64_t integer = 0;
+    const char *choice;
+    bool yes = strcmp(v->text, "true") == 0, no = strcmp(v->text, "false") == 0;
+    switch (v->row->type) {
+    case OPTION_INT:
+        if (!parse_integer(v, &integer)) return false;
+        *(int *)field = (int)integer;
+        return true;
+    case OPTION_INT64: return parse_integer(v, field);
+    case OPTION_REAL: return parse_real(v, field);
+    case OPTION_FLAG:
+        if (!yes && !no) return value_fails(v, "is neither true nor false");
+        *(bool *)field = yes;
+        return true;
+    case OPTION_CHOICE:
+        choice = find_choice(v);
+        if (choice) *(const char **)field = choice;
+        return choice != NULL;
+    case OPTION_STRING: *(const char **)field = v->text; return true;
+    case OPTION_FILES: break;
+    }
+    return true;
+}
+
+/* ---- parsing ---- */
+
+typedef struct {
+    const Option *table;
+    const Command *command;
+    int argc, at; /* argv[at] is next */
+    char **argv;
+    char *values;
+    bool *given;
+    OptionResult *result;
+    Arena *arena;
+    Error *err;
+} Parser;
+
+static bool starts_option(const char *argument) { return argument[0] == '-' && argument[1] == '-'; }
+
+static void list_add(Parser *p, OptionFiles *list, const char *text) {
+    /* Room for the most there can be: no list needs to grow. */
+    if (!list->values) list->values = arena_new(p->arena, (size_t)p->argc + 1, sizeof *list->values);
+    list->values[list->count++] = text;
+}
+
+static bool set_default(Parser *p, const Option *row) {
+    Value v = {p->command, row, row->fallback, p->arena, p->err};
+    void *field = p->values + row->offset;
+    bool unset = !row->fallback || strcmp(row->fallback, "!") == 0;
+    if (row->type == OPTION_FILES) {
+        OptionFiles list = {0};
+        if (!unset) list_add(p, &list, row->fallback);
+        *(OptionFiles *)field = list;
+        return true;
+    }
+    if (!unset) return value_store(&v, field);
+    switch (row->type) {
+    case OPTION_INT: *(int *)field = 0; break;
+    case OPTION_INT64: *(int64_t *)field = 0; break;
+    case OPTION_REAL: *(double *)field = 0; break;
+    case OPTION_FLAG: *(bool *)field = false; break;
+    default: *(const char **)field = NULL; break;
+    }
+    return true;
+}
+
+static void help_hint(const Command *command, Buf *out) {
+    buf_printf(out, " ('%s %s --help' lists all)", PROGRAM, command->name);
+}
+
+/* An option that this command does not take: another command's, or a slip of the fingers. */
+static bool unknown_option(const Parser *p, Str typed) {
+    Buf text = {0};
+    int others = 0;
+    for (const Option *row = p->table; row->name; row++)
+        if (name_is(typed, row->name)) buf_printf(&text, "%s%s", others++ ? " " : "", row->commands);
+    if (others) {
+        error_set(p->err, STATUS_USAGE, "%s: takes no --%.*s; that is an option of: %s", p->command->name, STR_ARG(typed),
+                  text.s);
+        buf_free(&text);
+        return false;
+    }
+    const Option *nearest = NULL;
+    for (const Option *row = p->table; row->name; row++)
+        if (list_has(row->commands, p->command->name) &&
+            (!nearest || name_cost(typed, row->name) < name_cost(typed, nearest->name)))
+            nearest = row;
+    if (nearest) buf_printf(&text, "the nearest is --%s", nearest->name);
+    else buf_puts(&text, "this command takes no options");
+    help_hint(p->command, &text);
+    if (typed.n > 200) typed.n = 200;
+    error_set(p->err, STATUS_USAGE, "%s: unknown option --%.*s; %s", p->command->name, STR_ARG(typed), text.s);
+    buf_free(&text);
+    return false;
+}
+
+static bool missing_value(const Parser *p, const Option *row) {
+    const char *next = p->at < p->argc ? p->argv[p->at] : NULL;
+    if (!next) return error_set(p->err, STATUS_USAGE, "%s: --%s: its value is missing", p->command->name, row->name);
+    return error_set(p->err, STATUS_USAGE,
+                     "%s: --%s: its value is missing before '%.200s' (a value that starts with -- is given as --%s=...)",
+                     p->command->name, row->name, next, row->name);
+}
+
+static bool parse_files(Parser *p, const Option *row, const char *attached) {
+    OptionFiles *list = (OptionFiles *)(void *)(p->values + row->offset);
+    if (!p->given[row - p->table]) *list = (OptionFiles){0}; /* the default goes */
+    if (attached) {
+        list_add(p, list, attached);
+        return true;
+    }
+    if (p->at == p->argc || starts_option(p->argv[p->at])) return missing_value(p, row);
+    while (p->at < p->argc && !starts_option(p->argv[p->at])) list_add(p, list, p->argv[p->at++]);
+    return true;
+}
+
+/* One option with its value; p->at is behind the name. */
+static bool parse_option(Parser *p, const char *argument) {
+    const char *name = argument + 2, *equals = strchr(name, '=');
+    const char *text = equals ? equals + 1 : NULL;
+    Str typed = {name, equals ? (size_t)(equals - name) : strlen(name)};
+    const Option *row = row_find(p->table, p->command, typed);
+    bool negated = !row && typed.n > 3 && name[0] == 'n' && name[1] == 'o' && fold(name[2]) == '-';
+    if (negated) row = row_find(p->table, p->command, (Str){name + 3, typed.n - 3});
+    if (!row) return unknown_option(p, typed);
+    if (negated && (row->type != OPTION_FLAG || text))
+        return error_set(p->err, STATUS_USAGE, "%s: --no-%s: %s", p->command->name, row->name,
+                         text ? "takes no value" : "there is no such option; its plain form takes a value");
+    bool done;
+    if (row->type == OPTION_FILES) done = parse_files(p, row, text);
+    else {
+        if (row->type == OPTION_FLAG && !text) text = negated ? "false" : "true";
+        if (!text) {
+            if (p->at == p->argc || starts_option(p->argv[p->at])) return missing_value(p, row);
+            text = p->argv[p->at++];
+        }
+        Value v = {p->command, row, text, p->arena, p->err};
+        done = value_store(&v, p->values + row->offset);
+    }
+    if (done) p->given[row - p->table] = true;
+    return done;
+}
+
+static bool parse_positional(Parser *p, const char *argument, bool after_end) {
+    if (argument[0] == '-' && argument[1] && !after_end)
+        return error_set(p->err, STATUS_USAGE, "%s: unknown argument '%.200s'; options start with two hyphens",
+                         p->command->name, argument);
+    if (!p->command->positional)
+        return error_set(p->err, STATUS_USAGE, "%s: unexpected argument '%.200s'; this command takes options only",
+                         p->command->name, argument);
+    list_add(p, &p->result->positional, argument);
+    return true;
+}
+
+/* How many arguments the words of Command.positional ask for. */
+static bool check_positional(const Parser *p) {
+    int least = 0, most = 0, found = p->result->positional.count;
+    bool any_number = false;
+    for (const char *word = p->command->positional; word && *word;) {
+        size_t n = strcspn(word, " ");
+        least += word[0] != '[';
+        most++;
+        for (size_t i = 0; i + 3 <= n; i++) any_number |= memcmp(word + i, "...", 3) == 0;
+        word += n;
+        word += strspn(word, " ");
+    }
+    if (found >= least && (any_number || found <= most)) return true;
+    return error_set(p->err, STATUS_USAGE, "%s: wants %s, but got %d argument%s", p->command->name, p->command->positional,
+                     found, found == 1 ? "" : "s");
+}
+
+static const char *value_name(const Option *row) {
+    static const char *const names[] = {"N", "N", "X", "TEXT", "", "NAME", "FILE"}; /* in the order of OptionType */
+    return row->choices && row->type != OPTION_CHOICE ? row->choices : names[row->type];
+}
+
+static bool check_needed(const Parser *p) {
+    Buf missing = {0};
+    for (const Option *row = p->table; row->name; row++)
+        if (row->fallback && strcmp(row->fallback, "!") == 0 && list_has(row->commands, p->command->name) &&
+            !p->given[row - p->table])
+            buf_printf(&missing, "%s--%s %s", missing.n ? ", " : "", row->name, value_name(row));
+    if (missing.n == 0) return true;
+    help_hint(p->command, &missing);
+    error_set(p->err, STATUS_USAGE, "%s: needs %s", p->command->name, missing.s);
+    buf_free(&missing);
+    return false;
+}
+
+static bool wants_help(int argc, char **argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
+bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values, OptionResult *result,
+                   Arena *arena, Error *err) {
+    size_t rows = 0;
+    while (table[rows].name) rows++;
+    bool *given = arena_new(arena, rows + 1, sizeof *given);
+    *result = (OptionResult){.help = wants_help(argc, argv), .table = table, .command = command, .given = given};
+    if (result->help) return true;
+    Parser p = {table, command, argc, 0, argv, values, given, result, arena, err};
+    for (const Option *row = table; row->name; row++)
+        if (list_has(row->commands, command->name) && !set_default(&p, row)) return false;
+    bool after_end = false;
+    while (p.at < argc) {
+        const char *argument = argv[p.at++];
+        bool ok = true;
+        if (!after_end && strcmp(argument, "--") == 0) after_end = true;
+        else if (!after_end && starts_option(argument)) ok = parse_option(&p, argument);
+        else ok = parse_positional(&p, argument, after_end);
+        if (!ok) return false;
+    }
+    return check_needed(&p) && check_positional(&p);
+}
+
+bool options_given(const OptionResult *result, const char *name) {
+    const Option *row = row_find(result->table, result->command, str(name));
+    return row && result->given[row - result->table];
+}
+
+/* ---- help ---- */
+
+enum { HELP_WIDTH = 100, HELP_LEFT_MOST = 34 };
+
+/* Appends words from column `at`, wrapped at HELP_WIDTH; further lines start at `indent`. Overlong words are split. */
+static void put_wrapped(Buf *out, const char *text, int at, int indent) {
+    bool line_empty = true;
+    while (*text) {
+        text += strspn(text, " \n");
+        int n = (int)strcspn(text, " \n");
+        if (n == 0) break;
+        if (!line_empty && at + 1 + n > HELP_WIDTH) {
+            buf_printf(out, "\n%*s", indent, "");
+            at = indent;
+            line_empty = true;
+        }
+        if (!line_empty) {
+            buf_putc(out, ' ');
+            at++;
+        }
+        if (n > HELP_WIDTH - at) n = HELP_WIDTH - at;
+        buf_put(out, text, (size_t)n);
+        text += n;
+        at += n;
+        line_empty = false;
+    }
+    buf_putc(out, '\n');
+}
+
+/* "--name VALUE", or all the choices when they are few. */
+static void put_left(Buf *out, const Option *row) {
+    bool on = row->type == OPTION_FLAG && row->fallback && strcmp(row->fallback, "true") == 0;
+    buf_printf(out, "--%s%s", on ? "[no-]" : "", row->name);
+    if (row->type == OPTION_FLAG) return;
+    bool shown = row->type == OPTION_CHOICE && strlen(row->name) + strlen(row->choices) + 3 <= HELP_LEFT_MOST;
+    buf_printf(out, " %s%s", shown ? row->choices : value_name(row), row->type == OPTION_FILES ? "..." : "");
+}
+
+/* The help text with choices, range and default behind it in parentheses. */
+static void put_right(Buf *out, const Option *row) {
+    buf_puts(out, row->help);
+    Buf more = {0}, left = {0};
+    put_left(&left, row);
+    if (row->type == OPTION_CHOICE && !strstr(left.s, row->choices)) {
+        buf_puts(&more, "one of ");
+        for (const char *c = row->choices; *c; c++) {
+            if (*c == '|') buf_puts(&more, ", ");
+            else buf_putc(&more, *c);
+        }
+    }
+    bool number = row->type == OPTION_INT || row->type == OPTION_INT64 || row->type == OPTION_REAL;
+    if (number && !range_is_open(row)) range_put(row, &more);
+    bool plain_flag = row->type == OPTION_FLAG && row->fallback && strcmp(row->fallback, "false") == 0;
+    if (row->fallback && strcmp(row->fallback, "!") != 0 && !plain_flag)
+        buf_printf(&more, "%sdefault %s", more.n ? "; " : "", row->fallback);
+    if (more.n) buf_printf(out, " (%s)", more.s);
+    buf_free(&more);
+    buf_free(&left);
+}
+
+/* One entry: a left column of `column` characters, then wrapped text; a longer left part gets a line of its own. */
+static void put_entry(Buf *out, const char *left, const char *right, int column) {
+    int n = (int)strlen(left);
+    buf_printf(out, "  %s", left);
+    if (n + 4 > column) buf_printf(out, "\n%*s", column, "");
+    else buf_printf(out, "%*s", column - n - 2, "");
+    put_wrapped(out, right, column, column);
+}
+
+static void put_rows(Buf *out, const Option *table, const Command *command, bool needed, int column) {
+    Buf left = {0}, right = {0};
+    for (const Option *row = table; row->name; row++) {
+        bool is_needed = row->fallback && strcmp(row->fallback, "!") == 0;
+        if (is_needed != needed || !list_has(row->commands, command->name)) continue;
+        if (needed && !strstr(out->s, "\nneeded:\n")) buf_puts(out, "\nneeded:\n");
+        left.n = right.n = 0;
+        put_left(&left, row);
+        put_right(&right, row);
+        put_entry(out, left.s, right.s, column);
+    }
+    buf_free(&left);
+    buf_free(&right);
+}
+
+static void put_command_help(Buf *out, const Option *table, const Command *command) {
+    int column = (int)strlen("--help") + 4;
+    Buf left = {0};
+    for (const Option *row = table; row->name; row++) {
+        if (!list_has(row->commands, command->name)) continue;
+        left.n = 0;
+        put_left(&left, row);
+        if (left.n <= HELP_LEFT_MOST && (int)left.n + 4 > column) column = (int)left.n + 4;
+    }
+    buf_free(&left);
+    buf_printf(out, "usage: %s %s%s%s [options]\n\n", PROGRAM, command->name, command->positional ? " " : "",
+               command->positional ? command->positional : "");
+    put_wrapped(out, command->summary, 0, 0);
+    put_rows(out, table, command, true, column);
+    buf_puts(out, "\noptions:\n");
+    put_rows(out, table, command, false, column);
+    put_entry(out, "--help", "print this", column);
+}
+
+void options_help(const Option *table, const Command *commands, const Command *command, FILE *out) {
+    Buf text = {0};
+    if (command) put_command_help(&text, table, command);
+    else {
+        int column = 0;
+        for (const Command *c = commands; c->name; c++)
+            if ((int)strlen(c->name) + 4 > column) column = (int)strlen(c->name) + 4;
+        buf_printf(&text, "usage: %s COMMAND [options]\n\ncommands:\n", PROGRAM);
+        for (const Command *c = commands; c->name; c++) put_entry(&text, c->name, c->summary, column);
+        buf_printf(&text, "\n'%s COMMAND --help' lists a command's options; '%s --version' tells the version.\n", PROGRAM,
+                   PROGRAM);
+    }
+    fwrite(text.s, 1, text.n, out);
+    buf_free(&text);
+}
+
+/* ---- the record ---- */
+
+static void put_json_string(Buf *out, const char *s) {
+    if (s) json_put_string(out, str(s));
+    else buf_puts(out, "null");
+}
+
+static void put_json_files(Buf *out, const OptionFiles *files) {
+    buf_putc(out, '[');
+    for (int i = 0; i < files->count; i++) {
+        if (i) buf_putc(out, ',');
+        put_json_string(out, files->values[i]);
+    }
+    buf_putc(out, ']');
+}
+
+void options_json(const Option *table, const Command *command, const void *values, Buf *out) {
+    bool first = true;
+    buf_putc(out, '{');
+    for (const Option *row = table; row->name; row++) {
+        if (!list_has(row->commands, command->name)) continue;
+        const void *field = (const char *)values + row->offset;
+        if (!first) buf_putc(out, ',');
+        first = false;
+        put_json_string(out, row->name);
+        buf_putc(out, ':');
+        switch (row->type) {
+        case OPTION_INT: buf_printf(out, "%d", *(const int *)field); break;
+        case OPTION_INT64: buf_printf(out, "%lld", (long long)*(const int64_t *)field); break;
+        case OPTION_REAL: json_put_number(out, *(const double *)field); break;
+        case OPTION_FLAG: buf_puts(out, *(const bool *)field ? "true" : "false"); break;
+        case OPTION_STRING:
+        case OPTION_CHOICE: put_json_string(out, *(const char *const *)field); break;
+        case OPTION_FILES: put_json_files(out, field); break;
+        }
+    }
+    buf_putc(out, '}');
+}
+
+/* ---- is the table sound? ---- */
+
+static bool share_command(const Option *a, const Option *b, const Command *commands) {
+    for (const Command *c = commands; c->name; c++)
+        if (list_has(a->commands, c->name) && list_has(b->commands, c->name)) return true;
+    return false;
+}
+
+static bool check_commands(const Option *row, const Command *commands) {
+    for (const char *p = row->commands; *p;) {
+        size_t n = strcspn(p, " ");
+        const Command *c = commands;
+        while (c->name && (strlen(c->name) != n || memcmp(p, c->name, n) != 0)) c++;
+        if (!c->name) return false;
+        p += n;
+        p += strspn(p, " ");
+    }
+    return row->commands[0] != 0;
+}
+
+bool options_check(const Option *table, const Command *commands, Error *err) {
+    union {
+        int integer;
+        int64_t large;
+        double number;
+        bool flag;
+        const char *text;
+    } scratch;
+    Arena arena = {0};
+    for (const Option *row = table; row->name && err->status == 0; row++) {
+        const char *wrong = NULL;
+        if (row->name[0] < 'a' || row->name[0] > 'z' || row->name[strspn(row->name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+            wrong = "its name is not lower case with hyphens";
+        else if (strcmp(row->name, "help") == 0) wrong = "help is taken";
+        else if (!row->help || !row->commands) wrong = "it lacks a help text or its commands";
+        else if (!check_commands(row, commands)) wrong = "one of its commands is unknown";
+        else if (row->type == OPTION_CHOICE && !row->choices) wrong = "it lacks its choices";
+        else if (!(row->min <= row->max)) wrong = "its range is empty";
+        for (const Option *other = table; !wrong && other < row; other++) {
+            if (!share_command(row, other, commands)) continue;
+            if (strcmp(row->name, other->name) == 0) wrong = "a command has it twice";
+            else if (row->offset == other->offset) wrong = "it is stored where another option of the same command is";
+        }
+        if (wrong) error_set(err, STATUS_FAILED, "option table, --%s: %s", row->name, wrong);
+        else if (row->fallback && strcmp(row->fallback, "!") != 0) {
+            Value v = {commands, row, row->fallback, &arena, err};
+            value_store(&v, &scratch);
+        }
+    }
+    arena_free(&arena);
+    return err->status == 0;
+}

@@ -1,0 +1,127 @@
+/* util: memory, errors, strings, random numbers, files, time. Knows nothing of models or data.
+ *
+ *   Error err = {0};
+ *   Buf text = {0};
+ *   if (!file_read("pool.jsonl", &text, &err)) return error_print(&err);   // prints one line, gives the exit status
+ *   buf_printf(&text, "%d records\n", n);
+ *   if (!file_write("copy.jsonl", text.s, text.n, &err)) return error_print(&err);
+ *   buf_free(&text);
+ *
+ * Conventions of the whole house: a function that can fail because of the outside world takes an `Error *` last, returns
+ * false or NULL, and fills in one line for the user. Running out of memory ends the program with one line and status 4:
+ * no caller could do better. Nothing here keeps global mutable state.
+ */
+#ifndef UTIL_H
+#define UTIL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "do not compile with -ffast-math or -Ofast: NaN checks would vanish and results would depend on the compiler"
+#endif
+
+/* The working precision: float, or double in the audit build (make double). */
+#ifdef REAL_DOUBLE
+typedef double real;
+#else
+typedef float real;
+#endif
+
+#if defined(__GNUC__)
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#else
+#define PRINTF_LIKE(f, a)
+#endif
+
+/* ---- errors and exit statuses ---- */
+
+enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_DATA = 3, STATUS_IO = 4, STATUS_DIVERGED = 5 };
+
+typedef struct {
+    int status;      /* 0 = no error, else one of the statuses above */
+    char text[1024]; /* one line without a newline: where, what is wrong, what to do */
+} Error;
+
+/* Sets the error and returns false, so that `return error_set(...)` leaves a failing function. The first error stays. */
+bool error_set(Error *err, int status, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Prints "ica: <text>" on stderr and returns the status. */
+int error_print(const Error *err);
+
+/* ---- memory ---- */
+
+/* Zeroed memory for count objects of the given size, aligned to 64 bytes; the product is checked. Never NULL. Free with free(). */
+void *mem_new(size_t count, size_t size);
+/* As realloc (plain alignment); the new part is not zeroed. Never NULL. */
+void *mem_grow(void *old, size_t count, size_t size);
+/* a * b, or the end of the program if it overflows: for sizes made of several factors. */
+size_t mem_mul(size_t a, size_t b);
+
+/* An arena: many small allocations freed at once. Zero-initialize it; arena_free makes it empty again. */
+typedef struct ArenaBlock ArenaBlock;
+typedef struct { ArenaBlock *last; } Arena;
+void *arena_new(Arena *arena, size_t count, size_t size); /* zeroed, aligned to 16 bytes */
+void arena_free(Arena *arena);
+
+/* ---- strings ---- */
+
+/* Bytes with a length, owned by someone else; may hold any byte, also NUL. */
+typedef struct { const char *s; size_t n; } Str;
+Str str(const char *c_string);
+bool str_equal(Str a, Str b);
+bool str_is(Str a, const char *c_string);
+Str str_copy(Arena *arena, Str s); /* with a NUL behind it */
+#define STR_ARG(x) (int)(x).n, (x).s /* for "%.*s" */
+
+/* A growing byte buffer; zero-initialize, free with buf_free. Always has a NUL behind its n bytes once it was written to. */
+typedef struct { char *s; size_t n, capacity; } Buf;
+void buf_put(Buf *b, const void *bytes, size_t n);
+void buf_puts(Buf *b, const char *c_string);
+void buf_putc(Buf *b, char c);
+void buf_printf(Buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
+void buf_free(Buf *b);
+
+/* A growing list of ints (token ids). */
+typedef struct { int *v; int n, capacity; } IntBuf;
+void ints_put(IntBuf *b, int value);
+void ints_append(IntBuf *b, const int *values, int n);
+void ints_free(IntBuf *b);
+
+/* ---- random numbers: splitmix64 seeds xoshiro256**; the same on every machine ---- */
+
+typedef struct { uint64_t s[4]; } Rng;
+/* Streams of one seed are independent: use one stream for each purpose, so that a new use never shifts an old one. */
+Rng rng_new(uint64_t seed, uint64_t stream);
+uint64_t rng_u64(Rng *r);
+int rng_below(Rng *r, int n);  /* uniform in 0..n-1, without bias; n >= 1 */
+double rng_uniform(Rng *r);    /* uniform in [0,1), 53 bits */
+double rng_normal(Rng *r);     /* standard normal (Box-Muller, one value a call) */
+void rng_shuffle(Rng *r, int *v, int n);
+
+/* ---- files ---- */
+
+/* Reads a whole file ("-" is stdin) into b, which is emptied first. */
+bool file_read(const char *path, Buf *b, Error *err);
+/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. */
+bool file_write(const char *path, const void *bytes, size_t n, Error *err);
+/* The same in pieces. After a failure, or file_abort, nothing is left behind and the old file stands. */
+typedef struct { FILE *f; char *path, *temporary; } FileWriter;
+bool file_begin(FileWriter *w, const char *path, Error *err);
+bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
+bool file_commit(FileWriter *w, Error *err);
+void file_abort(FileWriter *w);
+bool file_exists(const char *path);
+bool folder_make(const char *path, Error *err); /* with its parents; fine if it exists */
+char *path_join(const char *folder, const char *name); /* free() it */
+
+/* ---- checksums, time ---- */
+
+uint64_t hash64(const void *bytes, size_t n, uint64_t start); /* FNV-1a; start with HASH_START, chain by passing the last value */
+#define HASH_START 0xcbf29ce484222325u
+uint32_t crc32c(const void *bytes, size_t n, uint32_t start); /* Castagnoli; start with 0, chain likewise */
+double seconds_now(void);                                     /* monotonic */
+
+#endif
