@@ -1,0 +1,109 @@
+/* gemm: matrix products at the machine's speed, and the element functions that the hot loops need.
+ *
+ *   gemm(m, n, k, x, k, 1, w, n, 1, y, n, bias, 0);        // y[m][n] = x[m][k] w[k][n] + bias[n]
+ *   gemm(m, k, n, dy, n, 1, w, 1, n, dx, k, NULL, 0);      // dx[m][k] = dy[m][n] w^T          (swapped strides)
+ *   gemm(k, n, m, x, 1, k, dy, n, 1, dw, n, NULL, 1);      // dw[k][n] += x^T dy
+ *
+ * One function serves every product: element (i, j) of A is a[i * a_row + j * a_column], likewise B; C has rows of stride
+ * c_row and columns of stride 1. "Transposed" is swapped strides, not another routine.
+ *
+ * Bits: an element of C is ((start + a_0 b_0) + a_1 b_1) + ... in the order of k, each step one fused multiply-add where the
+ * machine has one. It depends neither on m and n, nor on where the row stands, nor on the number of threads; terms in which
+ * a or b is zero change nothing. So a row computed alone and in a batch, behind a cache and in one piece, is the same.
+ */
+#ifndef GEMM_H
+#define GEMM_H
+
+#include "util.h"
+
+#include <math.h>
+#include <string.h>
+
+/* C = A B (+ C if accumulate) (+ bias[n] in every row if not NULL). C must not overlap A or B. Uses all OpenMP threads
+ * unless called inside a parallel region, where it runs on the calling thread. */
+void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
+          size_t c_row, const real *bias, bool accumulate);
+/* The twin in three plain loops: same signature and meaning; the two differ by at most 2 k eps sum |a||b| an element. */
+void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,
+                real *c, size_t c_row, const real *bias, bool accumulate);
+/* Floating-point operations a second that one thread reaches in a loop of independent multiply-adds in registers. */
+double gemm_peak_flops(void);
+/* The vector width that this build uses, for people: "16 x float". */
+const char *gemm_description(void);
+
+/* ---- element functions: plain C that compilers turn into vectors; libm's in the double build ---- */
+
+/* exp(x): relative error below 2e-7 for -87 < x < 88; below that 0, above it infinity; NaN stays NaN. */
+static inline real real_exp(real x) {
+#ifdef REAL_DOUBLE
+    return exp(x);
+#else
+    /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact; the polynomial is Taylor's. */
+    float clamped = x < -88.0f ? -88.0f : x;
+    clamped = clamped > 89.0f ? 89.0f : clamped;
+    float n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer */
+    float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
+    float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
+    /* 2^n in two factors, so that neither overflows */
+    int32_t half = (int32_t)(n * 0.5f), rest = (int32_t)n - half;
+    uint32_t a = (uint32_t)(half + 127) << 23, b = (uint32_t)(rest + 127) << 23;
+    float fa, fb;
+    memcpy(&fa, &a, 4);
+    memcpy(&fb, &b, 4);
+    float y = p * fa * fb;
+    return x < -87.3f ? 0.0f : y; /* the smallest results would be denormal */
+#endif
+}
+
+/* tanh(x): absolute error below 3e-7. */
+static inline real real_tanh(real x) {
+#ifdef REAL_DOUBLE
+    return tanh(x);
+#else
+    float clamped = x < -10.0f ? -10.0f : x;
+    clamped = clamped > 10.0f ? 10.0f : clamped;
+    return 1.0f - 2.0f / (real_exp(2.0f * clamped) + 1.0f);
+#endif
+}
+
+/* Sums in a fixed order: LANES partial sums, element i into lane i % LANES, then the lanes in order. Vectors without
+ * reassociation by the compiler, so the bits are those of this source. */
+enum { LANES = 16 };
+
+static inline real lanes_total(const real lane[LANES]) {
+    real total = 0;
+    for (int l = 0; l < LANES; l++) total += lane[l];
+    return total;
+}
+
+static inline real real_sum(const real *x, int n) {
+    real lane[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += x[i + l];
+    for (int l = 0; i < n; i++, l++) lane[l] += x[i];
+    return lanes_total(lane);
+}
+
+static inline real real_dot(const real *x, const real *y, int n) {
+    real lane[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += x[i + l] * y[i + l];
+    for (int l = 0; i < n; i++, l++) lane[l] += x[i] * y[i];
+    return lanes_total(lane);
+}
+
+static inline real real_max(const real *x, int n) { /* n >= 1; exact, so any order gives the same */
+    real lane[LANES];
+    for (int l = 0; l < LANES; l++) lane[l] = x[0];
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    real best = lane[0];
+    for (int l = 1; l < LANES; l++) best = lane[l] > best ? lane[l] : best;
+    return best;
+}
+
+#endif

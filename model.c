@@ -1,0 +1,1074 @@
+/* The GPT. Read it from top to bottom: parameters; the layers, each forward and backward with its formula; attention; the head
+ * that turns hidden states into log-likelihoods; the block that strings them together; the passes; AdamW; files.
+ *
+ * In comments, d followed by a name is the derivative of the loss by that quantity. */
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/gemm.h"
+#include "lib/json.h"
+#include "lib/tensors.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
+
+enum {
+    QUERY_BLOCK = 64,       /* queries that attention handles at once */
+    PARALLEL_FROM = 20000,  /* elements below which waking the threads costs more than it saves */
+    LOGITS_BUDGET = 1 << 24 /* logits held at once, in elements: at V = 50,257 some 330 rows, 64 MB */
+};
+
+static int max_threads(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+static int this_thread(void) {
+#ifdef _OPENMP
+    return omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+/* ---- parameters: the tensor table ---- */
+
+static void table_add(Model *m, const char *name, int rank, int rows, int columns, double std) {
+    ModelTensor *t = &m->tensors[m->tensor_count++];
+    snprintf(t->name, sizeof t->name, "%s", name);
+    t->rank = rank;
+    t->shape[0] = rows;
+    t->shape[1] = columns;
+    t->size = rank == 2 ? mem_mul((size_t)rows, (size_t)columns) : (size_t)rows;
+    t->offset = m->parameters;
+    t->std = std;
+    t->decay = rank == 2;
+    m->parameters += t->size;
+}
+
+static void table_build(Model *m) {
+    int C = m->config.channels, L = m->config.layers;
+    double residual = 0.02 / sqrt(2.0 * L); /* outputs that add to the residual stream: keeps its variance from growing with L */
+    m->tensors = mem_new((size_t)(4 + 12 * L), sizeof *m->tensors);
+    table_add(m, "wte.weight", 2, m->config.vocab, C, 0.02);
+    table_add(m, "wpe.weight", 2, m->config.context, C, 0.02);
+    for (int l = 0; l < L; l++) {
+        const struct { const char *name; int rank, rows, columns; double std; } rows[12] = {
+            {"ln_1.weight", 1, C, 0, -1},
+            {"ln_1.bias", 1, C, 0, 0},
+            {"attn.c_attn.weight", 2, C, 3 * C, 0.02},
+            {"attn.c_attn.bias", 1, 3 * C, 0, 0},
+            {"attn.c_proj.weight", 2, C, C, residual},
+            {"attn.c_proj.bias", 1, C, 0, 0},
+            {"ln_2.weight", 1, C, 0, -1},
+            {"ln_2.bias", 1, C, 0, 0},
+            {"mlp.c_fc.weight", 2, C, 4 * C, 0.02},
+            {"mlp.c_fc.bias", 1, 4 * C, 0, 0},
+            {"mlp.c_proj.weight", 2, 4 * C, C, residual},
+            {"mlp.c_proj.bias", 1, C, 0, 0},
+        };
+        for (int i = 0; i < 12; i++) {
+            char name[48];
+            snprintf(name, sizeof name, "h.%d.%s", l, rows[i].name);
+            table_add(m, name, rows[i].rank, rows[i].rows, rows[i].columns, rows[i].std);
+        }
+    }
+    table_add(m, "ln_f.weight", 1, C, 0, -1);
+    table_add(m, "ln_f.bias", 1, C, 0, 0);
+}
+
+ModelView model_view(const Model *m, real *flat) {
+    const ModelTensor *t = m->tensors;
+    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer)};
+    v.wte = flat + (t++)->offset;
+    v.wpe = flat + (t++)->offset;
+    for (int l = 0; l < m->config.layers; l++) {
+        LayerView *layer = &v.layer[l];
+        real **slots[12] = {&layer->ln1w, &layer->ln1b, &layer->qkvw, &layer->qkvb, &layer->outw, &layer->outb,
+                            &layer->ln2w, &layer->ln2b, &layer->fcw,  &layer->fcb,  &layer->projw, &layer->projb};
+        for (int i = 0; i < 12; i++) *slots[i] = flat + (t++)->offset;
+    }
+    v.lnfw = flat + (t++)->offset;
+    v.lnfb = flat + (t++)->offset;
+    return v;
+}
+
+void model_view_free(ModelView *v) {
+    free(v->layer);
+    v->layer = NULL;
+}
+
+Model *model_new(ModelConfig c, Error *err) {
+    const struct { const char *name; int value, most; } limits[] = {
+        {"layers", c.layers, 1000}, {"heads", c.heads, 10000}, {"channels", c.channels, 100000}, {"context", c.context, 1 << 20},
+        {"vocabulary", c.vocab, 1 << 24}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i].value < 1 || limits[i].value > limits[i].most) {
+            error_set(err, STATUS_DATA, "a model with %s %d cannot be: 1 to %d are possible", limits[i].name, limits[i].value,
+                      limits[i].most);
+            return NULL;
+        }
+    if (c.channels % c.heads != 0) {
+        error_set(err, STATUS_DATA, "%d channels cannot be split into %d heads: make channels a multiple of heads", c.channels,
+                  c.heads);
+        return NULL;
+    }
+    Model *m = mem_new(1, sizeof *m);
+    m->config = c;
+    table_build(m);
+    m->w = mem_new(m->parameters, sizeof(real));
+    m->view = model_view(m, m->w);
+    return m;
+}
+
+void model_initialize(Model *m, uint64_t seed) {
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        Rng rng = rng_new(seed, (uint64_t)i); /* a stream a tensor: adding a layer changes no other tensor */
+        for (size_t j = 0; j < t->size; j++)
+            m->w[t->offset + j] = t->std > 0 ? (real)(t->std * rng_normal(&rng)) : t->std < 0 ? 1 : 0;
+    }
+}
+
+Model *model_copy(const Model *m) {
+    Error never = {0};
+    Model *copy = model_new(m->config, &never);
+    memcpy(copy->w, m->w, m->parameters * sizeof(real));
+    return copy;
+}
+
+void model_free(Model *m) {
+    if (!m) return;
+    model_view_free(&m->view);
+    free(m->tensors);
+    free(m->w);
+    free(m);
+}
+
+/* ---- where parameter gradients go ----
+ * Either they are added up (into `g`), or only their inner product with a fixed direction G is wanted, per token: then `g` is G and
+ * inner[n] += <contribution of token n, G>. That needs no gradient in memory: token n adds x_n^T dy_n to a matrix, and
+ * <x_n^T dy_n, G> = dy_n . (x_n G). E14 is built on it. */
+
+typedef struct {
+    ModelView g;
+    double *inner; /* [N], or NULL: add up */
+    real *product; /* with inner: [N][the widest layer] */
+} Sink;
+
+/* inner[n] += dy_n . product_n, rows of the given width. */
+static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
+#pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) sink->inner[n] += (double)real_dot(dy + (size_t)n * width, sink->product + (size_t)n * width, width);
+}
+
+/* ---- linear layer: y = x W + b ----
+ * x [N][in], W [in][out], b [out], y [N][out]
+ * backward: dx = dy W^T, dW += x^T dy, db += sum over n of dy_n */
+
+static void linear_forward(real *y, const real *x, const real *w, const real *b, int N, int in, int out, bool add) {
+    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, y, (size_t)out, b, add);
+}
+
+/* dst[j] += sum over n of x[n][j]. Each column is summed by one thread, n in order. */
+static void add_columns(real *dst, const real *x, int N, int columns) {
+    enum { BLOCK = 64 };
+    int blocks = (columns + BLOCK - 1) / BLOCK;
+#pragma omp parallel for if ((long)N * columns > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * BLOCK, width = columns - from < BLOCK ? columns - from : BLOCK;
+        real sum[BLOCK] = {0};
+        for (int n = 0; n < N; n++)
+            for (int j = 0; j < width; j++) sum[j] += x[(size_t)n * columns + from + j];
+        for (int j = 0; j < width; j++) dst[from + j] += sum[j];
+    }
+}
+
+static void linear_input_gradient(real *dx, const real *dy, const real *w, int N, int in, int out) {
+    gemm(N, in, out, dy, (size_t)out, 1, w, 1, (size_t)out, dx, (size_t)in, NULL, false);
+}
+
+static void linear_weight_gradient(const Sink *sink, real *dw, real *db, const real *dy, const real *x, int N, int in, int out) {
+    if (sink->inner) {
+        linear_forward(sink->product, x, dw, db, N, in, out, false);
+        sink_dot(sink, dy, N, out);
+        return;
+    }
+    gemm(in, out, N, x, 1, (size_t)in, dy, (size_t)out, 1, dw, (size_t)out, NULL, true);
+    add_columns(db, dy, N, out);
+}
+
+/* ---- layer norm: y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
+ * x, y [N][C], g, b [C], stat [N][2] = mean, r
+ * backward: dh = dy * g, dx += r (dh - avg(dh) - h avg(dh * h)), dg += sum dy * h, db += sum dy */
+
+static void layernorm_forward(real *y, real *stat, const real *x, const real *g, const real *b, int N, int C) {
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) {
+        const real *x_n = x + (size_t)n * C;
+        real *y_n = y + (size_t)n * C, mean = real_sum(x_n, C) / (real)C;
+        for (int c = 0; c < C; c++) y_n[c] = x_n[c] - mean;
+        real r = 1 / (real)sqrt(real_dot(y_n, y_n, C) / (real)C + EPSILON);
+        for (int c = 0; c < C; c++) y_n[c] = y_n[c] * r * g[c] + b[c];
+        stat[2 * n] = mean;
+        stat[2 * n + 1] = r;
+    }
+}
+
+/* The output again from x and the saved statistics, so that it need not be kept for the backward pass. */
+static void layernorm_again(real *y, const real *stat, const real *x, const real *g, const real *b, int N, int C) {
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) {
+        real mean = stat[2 * n], r = stat[2 * n + 1];
+        for (int c = 0; c < C; c++) {
+            size_t i = (size_t)n * C + (size_t)c;
+            y[i] = (x[i] - mean) * r * g[c] + b[c];
+        }
+    }
+}
+
+static void layernorm_backward(const Sink *sink, real *dx, real *dg, real *db, const real *dy, const real *x, const real *stat,
+                               const real *g, int N, int C) {
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) {
+        const real *x_n = x + (size_t)n * C, *dy_n = dy + (size_t)n * C;
+        real *dx_n = dx + (size_t)n * C, mean = stat[2 * n], r = stat[2 * n + 1];
+        real dh_lane[LANES] = {0}, dhh_lane[LANES] = {0};
+        for (int c = 0; c < C; c++) {
+            real dh = dy_n[c] * g[c], h = (x_n[c] - mean) * r;
+            dh_lane[c % LANES] += dh;
+            dhh_lane[c % LANES] += dh * h;
+        }
+        real dh_avg = lanes_total(dh_lane) / (real)C, dhh_avg = lanes_total(dhh_lane) / (real)C;
+        for (int c = 0; c < C; c++) {
+            real dh = dy_n[c] * g[c], h = (x_n[c] - mean) * r;
+            dx_n[c] += r * (dh - dh_avg - h * dhh_avg);
+        }
+    }
+    if (sink->inner) {
+        layernorm_again(sink->product, stat, x, dg, db, N, C);
+        sink_dot(sink, dy, N, C);
+        return;
+    }
+    enum { BLOCK = 64 };
+    int blocks = (C + BLOCK - 1) / BLOCK;
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * BLOCK, width = C - from < BLOCK ? C - from : BLOCK;
+        real dg_sum[BLOCK] = {0}, db_sum[BLOCK] = {0};
+        for (int n = 0; n < N; n++) {
+            const real *x_n = x + (size_t)n * C + from, *dy_n = dy + (size_t)n * C + from;
+            for (int j = 0; j < width; j++) {
+                dg_sum[j] += dy_n[j] * ((x_n[j] - stat[2 * n]) * stat[2 * n + 1]);
+                db_sum[j] += dy_n[j];
+            }
+        }
+        for (int j = 0; j < width; j++) {
+            dg[from + j] += dg_sum[j];
+            db[from + j] += db_sum[j];
+        }
+    }
+}
+
+/* ---- gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3), s = sqrt(2/pi), a = 0.044715 ----
+ * backward: dx = dy ((1 + t)/2 + x/2 (1 - t^2) s (1 + 3 a x^2)) */
+
+#define GELU_S ((real)0.7978845608028654)
+#define GELU_A ((real)0.044715)
+
+static void gelu_forward(real *y, const real *x, size_t count) {
+#pragma omp parallel for if (count > PARALLEL_FROM)
+    for (size_t i = 0; i < count; i++) y[i] = (real)0.5 * x[i] * (1 + real_tanh(GELU_S * (x[i] + GELU_A * x[i] * x[i] * x[i])));
+}
+
+/* dy becomes dx in place, and y is computed again: one tanh serves both. */
+static void gelu_backward(real *y, real *dy, const real *x, size_t count) {
+#pragma omp parallel for if (count > PARALLEL_FROM)
+    for (size_t i = 0; i < count; i++) {
+        real v = x[i], t = real_tanh(GELU_S * (v + GELU_A * v * v * v));
+        y[i] = (real)0.5 * v * (1 + t);
+        dy[i] *= (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_S * (1 + 3 * GELU_A * v * v);
+    }
+}
+
+/* ---- batches ---- */
+
+static void batch_grow(Batch *b) {
+    if (b->tokens > b->weight_capacity) {
+        b->weight_capacity = b->tokens * 2;
+        b->weight = mem_grow(b->weight, (size_t)b->weight_capacity, sizeof *b->weight);
+    }
+    if (b->rows > b->prefix_capacity) {
+        b->prefix_capacity = b->rows * 2;
+        b->prefix = mem_grow(b->prefix, (size_t)b->prefix_capacity, sizeof *b->prefix);
+    }
+}
+
+static int batch_add(Batch *b, const int *inputs, int n, Prefix *prefix) {
+    int at = b->tokens;
+    if (b->rows == 0) {
+        b->start.n = 0;
+        ints_put(&b->start, 0);
+    }
+    ints_append(&b->token, inputs, n);
+    b->tokens += n;
+    b->rows++;
+    ints_put(&b->start, b->tokens);
+    batch_grow(b);
+    b->prefix[b->rows - 1] = prefix;
+    return at;
+}
+
+void batch_row_weighted(Batch *b, const int *sequence, int n, const real *weight, Prefix *prefix) {
+    int at = batch_add(b, sequence, n - 1, prefix);
+    for (int i = 1; i < n; i++) {
+        ints_put(&b->target, weight[i] != 0 ? sequence[i] : -1);
+        b->weight[at + i - 1] = weight[i];
+    }
+}
+
+void batch_row(Batch *b, const int *sequence, int n, int first, Prefix *prefix) {
+    int at = batch_add(b, sequence, n - 1, prefix);
+    for (int i = 1; i < n; i++) {
+        ints_put(&b->target, i >= first ? sequence[i] : -1);
+        b->weight[at + i - 1] = i >= first;
+    }
+}
+
+void batch_row_inputs(Batch *b, const int *sequence, int n, Prefix *prefix) {
+    int at = batch_add(b, sequence, n, prefix);
+    for (int i = 0; i < n; i++) {
+        ints_put(&b->target, -1);
+        b->weight[at + i] = 0;
+    }
+}
+
+void batch_clear(Batch *b) { b->rows = b->tokens = b->start.n = b->token.n = b->target.n = 0; }
+
+void batch_free(Batch *b) {
+    ints_free(&b->start);
+    ints_free(&b->token);
+    ints_free(&b->target);
+    free(b->weight);
+    free(b->prefix);
+    *b = (Batch){0};
+}
+
+/* ---- prefixes ---- */
+
+Prefix *prefix_new(const Model *m, int capacity) {
+    Prefix *p = mem_new(1, sizeof *p);
+    p->capacity = capacity;
+    p->kv = mem_new(mem_mul((size_t)m->config.layers * (size_t)capacity, 2 * (size_t)m->config.channels), sizeof(real));
+    return p;
+}
+
+void prefix_truncate(Prefix *p, int length) {
+    if (length < p->length) p->length = length;
+}
+
+void prefix_free(Prefix *p) {
+    if (!p) return;
+    free(p->kv);
+    free(p);
+}
+
+/* ---- the workspace ---- */
+
+/* Activations that the backward pass reads are kept for each layer; scoring keeps one layer's worth (the layer stride is 0). */
+struct Workspace {
+    int tokens, threads; /* capacity */
+    bool keep;
+    ModelConfig config;
+    char *memory;
+    size_t bytes;
+    int scored;     /* of the last forward: how many targets */
+    /* kept for each layer: */
+    real *x;    /* [L+1][N][C] residual stream before the block; the last: after all */
+    real *stat1, *stat2; /* [L][N][2] of the two layer norms */
+    real *qkv;  /* [L][N][3C] queries, keys, values */
+    real *soft; /* [L][N][H][2] softmax: maximum and 1 / sum */
+    real *att;  /* [L][N][C] attention's output, before its projection */
+    real *mid;  /* [L][N][C] residual stream between attention and MLP */
+    real *fc;   /* [L][N][4C] MLP before gelu */
+    /* shared by all layers: */
+    real *statf;   /* [N][2] of the last layer norm */
+    real *normed;  /* [N][C] a layer norm's output */
+    real *hidden;  /* [N][4C] gelu's output */
+    real *dx, *da; /* [N][C] */
+    real *dqkv;    /* [N][3C] */
+    real *dhidden; /* [N][4C] */
+    /* the head, over the scored tokens only: */
+    int *scored_token;   /* [N] which tokens are scored */
+    int *row;            /* [N] the row of each token */
+    int *position;       /* [N] the position of each token, prefix included */
+    real *h, *dh;        /* [N][C] last layer norm's output at the scored tokens */
+    real *logits;        /* [chunk][V] */
+    double *term;        /* [N] weight x log p of each scored token */
+    int *hit;            /* [N] is it the most probable token? */
+    real *scratch;       /* [threads][scratch_size] for attention */
+    size_t scratch_size;
+};
+
+Workspace *workspace_new(void) { return mem_new(1, sizeof(Workspace)); }
+
+void workspace_free(Workspace *ws) {
+    if (!ws) return;
+    free(ws->memory);
+    free(ws);
+}
+
+size_t workspace_bytes(const Workspace *ws) { return ws->bytes; }
+
+static int logits_rows(const Model *m, int tokens) {
+    int rows = LOGITS_BUDGET / m->config.vocab / QUERY_BLOCK * QUERY_BLOCK;
+    if (rows < QUERY_BLOCK) rows = QUERY_BLOCK;
+    return rows < tokens ? rows : tokens;
+}
+
+/* Makes the workspace large enough: one list of arrays, walked twice, first to add up, then to carve. */
+static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
+    ModelConfig c = m->config, k = ws->config;
+    bool same = k.layers == c.layers && k.heads == c.heads && k.channels == c.channels && k.context == c.context && k.vocab == c.vocab;
+    if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= max_threads()) return;
+    if (same && ws->tokens > tokens) tokens = ws->tokens;
+    if (same && ws->keep) keep = true;
+    free(ws->memory);
+    *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .config = c};
+    size_t N = (size_t)tokens, C = (size_t)c.channels, L = keep ? (size_t)c.layers : 1, H = (size_t)c.heads, R = sizeof(real);
+    size_t T = (size_t)c.context, D = C / H, backward = keep ? N : 0;
+    ws->scratch_size = 2 * QUERY_BLOCK * T + 2 * T * D;
+    struct { void **slot; size_t count, size; } list[] = {
+        {(void **)&ws->x, (keep ? L + 1 : 1) * N * C, R},
+        {(void **)&ws->stat1, L * N * 2, R},
+        {(void **)&ws->stat2, L * N * 2, R},
+        {(void **)&ws->qkv, L * N * 3 * C, R},
+        {(void **)&ws->soft, L * N * H * 2, R},
+        {(void **)&ws->att, L * N * C, R},
+        {(void **)&ws->mid, L * N * C, R},
+        {(void **)&ws->fc, L * N * 4 * C, R},
+        {(void **)&ws->statf, N * 2, R},
+        {(void **)&ws->normed, N * C, R},
+        {(void **)&ws->hidden, N * 4 * C, R},
+        {(void **)&ws->dx, backward * C, R},
+        {(void **)&ws->da, backward * C, R},
+        {(void **)&ws->dqkv, backward * 3 * C, R},
+        {(void **)&ws->dhidden, backward * 4 * C, R},
+        {(void **)&ws->scored_token, N, sizeof(int)},
+        {(void **)&ws->row, N, sizeof(int)},
+        {(void **)&ws->position, N, sizeof(int)},
+        {(void **)&ws->h, N * C, R},
+        {(void **)&ws->dh, backward * C, R},
+        {(void **)&ws->logits, mem_mul((size_t)logits_rows(m, tokens), (size_t)c.vocab), R},
+        {(void **)&ws->term, N, sizeof(double)},
+        {(void **)&ws->hit, N, sizeof(int)},
+        {(void **)&ws->scratch, (size_t)ws->threads * ws->scratch_size, R},
+    };
+    enum { COUNT = sizeof list / sizeof *list };
+    size_t total = 0;
+    for (int i = 0; i < COUNT; i++) total += (mem_mul(list[i].count, list[i].size) + 63) / 64 * 64;
+    ws->memory = mem_new(total, 1);
+    ws->bytes = total;
+    for (size_t i = 0, at = 0; i < COUNT; i++) {
+        *list[i].slot = ws->memory + at;
+        at += (list[i].count * list[i].size + 63) / 64 * 64;
+    }
+}
+
+/* ---- attention: o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of q_i k_j / sqrt(D) ----
+ * backward: dv_j = sum_i p_ij do_i, dp_ij = do_i v_j, ds_ij = p_ij (dp_ij - sum_j p_ij dp_ij),
+ *           dq_i = sum_j ds_ij k_j / sqrt(D), dk_j = sum_i ds_ij q_i / sqrt(D)
+ * One call handles one head of one row: n queries behind P cached positions, by blocks of queries; a block needs the keys up to
+ * its own last position only. Key j stands at absolute position j in every reduction, and keys that a query must not see have
+ * probability exactly 0 and add nothing: that is why a cached prefix and a whole row give the same bits. */
+
+typedef struct {
+    int n, P, C, D;               /* own tokens, cached positions, channels, channels a head */
+    size_t soft_stride;           /* between the softmax statistics of consecutive tokens */
+    const real *q, *k, *v;        /* of the row's own tokens, this head: [n] rows of stride 3C */
+    const real *past_k, *past_v;  /* cached: [P] rows of stride 2C */
+} Head;
+
+/* Keys and values of all P + n positions as one matrix each: where they lie when there is no prefix, else gathered into scratch. */
+static void head_keys(const Head *a, real *scratch, const real **k, const real **v, size_t *stride) {
+    *k = a->k;
+    *v = a->v;
+    *stride = 3 * (size_t)a->C;
+    if (a->P == 0) return;
+    size_t D = (size_t)a->D, C = (size_t)a->C, P = (size_t)a->P, T = P + (size_t)a->n;
+    real *gk = scratch, *gv = scratch + T * D;
+    for (size_t j = 0; j < T; j++) {
+        memcpy(gk + j * D, j < P ? a->past_k + j * 2 * C : a->k + (j - P) * 3 * C, D * sizeof(real));
+        memcpy(gv + j * D, j < P ? a->past_v + j * 2 * C : a->v + (j - P) * 3 * C, D * sizeof(real));
+    }
+    *k = gk;
+    *v = gv;
+    *stride = D;
+}
+
+/* s[rows][keys] holds q k; turns row i, which sees `seen` keys, into probabilities, 0 beyond. */
+static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, real *inverse) {
+    real most = real_max(s, seen) * scale;
+    for (int j = 0; j < seen; j++) s[j] = real_exp(s[j] * scale - most);
+    real inv = 1 / real_sum(s, seen);
+    for (int j = 0; j < seen; j++) s[j] *= inv;
+    for (int j = seen; j < keys; j++) s[j] = 0;
+    *maximum = most;
+    *inverse = inv;
+}
+
+static void head_forward(const Head *a, real *out, real *soft, real *scratch) {
+    const real *k, *v;
+    size_t stride, C3 = 3 * (size_t)a->C;
+    real scale = 1 / (real)sqrt((double)a->D), *s = scratch;
+    head_keys(a, scratch + (size_t)QUERY_BLOCK * (size_t)(a->P + a->n), &k, &v, &stride);
+    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = a->P + from + rows;
+        gemm(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, k, 1, stride, s, (size_t)keys, NULL, false);
+        for (int i = 0; i < rows; i++) {
+            real *stat = soft + (size_t)(from + i) * a->soft_stride;
+            softmax_row(s + (size_t)i * keys, a->P + from + i + 1, keys, scale, &stat[0], &stat[1]);
+        }
+        gemm(rows, a->D, keys, s, (size_t)keys, 1, v, stride, 1, out + (size_t)from * a->C, (size_t)a->C, NULL, false);
+    }
+}
+
+/* dq, dk, dv: rows of stride 3C, zeroed by the caller for k and v. do: rows of stride C. */
+static void head_backward(const Head *a, real *dq, real *dk, real *dv, const real *dout, const real *soft, real *scratch) {
+    const real *k, *v;
+    size_t stride, C = (size_t)a->C, C3 = 3 * C, T = (size_t)(a->P + a->n);
+    real scale = 1 / (real)sqrt((double)a->D), *p = scratch, *ds = scratch + QUERY_BLOCK * T;
+    head_keys(a, ds + QUERY_BLOCK * T, &k, &v, &stride);
+    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = a->P + from + rows, own = from + rows;
+        size_t width = (size_t)keys;
+        const real *q = a->q + (size_t)from * C3, *dout_from = dout + (size_t)from * C;
+        gemm(rows, keys, a->D, q, C3, 1, k, 1, stride, p, width, NULL, false);
+        gemm(rows, keys, a->D, dout_from, C, 1, v, 1, stride, ds, width, NULL, false);
+        for (int i = 0; i < rows; i++) {
+            int seen = a->P + from + i + 1;
+            const real *stat = soft + (size_t)(from + i) * a->soft_stride;
+            real *p_i = p + (size_t)i * width, *ds_i = ds + (size_t)i * width;
+            for (int j = 0; j < seen; j++) p_i[j] = real_exp(p_i[j] * scale - stat[0]) * stat[1];
+            real inner = real_dot(p_i, ds_i, seen);
+            for (int j = 0; j < seen; j++) ds_i[j] = p_i[j] * (ds_i[j] - inner) * scale;
+            for (int j = seen; j < keys; j++) p_i[j] = ds_i[j] = 0;
+        }
+        gemm(rows, a->D, keys, ds, width, 1, k, stride, 1, dq + (size_t)from * C3, C3, NULL, false);
+        gemm(own, a->D, rows, p + a->P, 1, width, dout_from, C, 1, dv, C3, NULL, true);
+        gemm(own, a->D, rows, ds + a->P, 1, width, q, C3, 1, dk, C3, NULL, true);
+    }
+}
+
+/* Head h of row r, for layer l: where its queries, keys, values and past lie. */
+static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int r, int h) {
+    size_t C = (size_t)m->config.channels;
+    int D = m->config.channels / m->config.heads, first = b->start.v[r];
+    const Prefix *p = b->prefix[r];
+    const real *own = qkv + (size_t)first * 3 * C + (size_t)(h * D);
+    const real *past = p ? p->kv + (size_t)l * (size_t)p->capacity * 2 * C + (size_t)(h * D) : NULL;
+    return (Head){.n = b->start.v[r + 1] - first,
+                  .P = p ? p->length : 0,
+                  .C = (int)C,
+                  .D = D,
+                  .soft_stride = 2 * (size_t)m->config.heads,
+                  .q = own,
+                  .k = own + C,
+                  .v = own + 2 * C,
+                  .past_k = past,
+                  .past_v = past ? past + C : NULL};
+}
+
+static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int l, real *out, real *soft, const real *qkv) {
+    int H = m->config.heads, C = m->config.channels, D = C / H;
+#pragma omp parallel for schedule(dynamic, 4)
+    for (int task = 0; task < b->rows * H; task++) {
+        int r = task / H, h = task % H;
+        size_t first = (size_t)b->start.v[r];
+        Head a = head_of(m, b, qkv, l, r, h);
+        head_forward(&a, out + first * (size_t)C + (size_t)(h * D), soft + (first * (size_t)H + (size_t)h) * 2,
+                     ws->scratch + (size_t)this_thread() * ws->scratch_size);
+    }
+}
+
+static void attention_backward(const Model *m, Workspace *ws, const Batch *b, int l, real *dqkv, const real *dout,
+                               const real *soft, const real *qkv) {
+    int H = m->config.heads, C = m->config.channels, D = C / H;
+#pragma omp parallel for schedule(dynamic, 4)
+    for (int task = 0; task < b->rows * H; task++) {
+        int r = task / H, h = task % H;
+        size_t first = (size_t)b->start.v[r];
+        Head a = head_of(m, b, qkv, l, r, h);
+        real *dq = dqkv + first * 3 * (size_t)C + (size_t)(h * D);
+        for (int i = 0; i < a.n; i++) {
+            memset(dq + (size_t)C + (size_t)i * 3 * (size_t)C, 0, (size_t)D * sizeof(real));
+            memset(dq + 2 * (size_t)C + (size_t)i * 3 * (size_t)C, 0, (size_t)D * sizeof(real));
+        }
+        head_backward(&a, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),
+                      soft + (first * (size_t)H + (size_t)h) * 2, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+    }
+}
+
+/* ---- embeddings: x_n = wte[token_n] + wpe[position_n] ----
+ * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n. Each thread owns some channels, tokens in order. */
+
+static void embed_forward(const Model *m, const Workspace *ws, const Batch *b, real *x) {
+    int C = m->config.channels;
+#pragma omp parallel for if ((long)b->tokens * C > PARALLEL_FROM)
+    for (int n = 0; n < b->tokens; n++) {
+        const real *te = m->view.wte + (size_t)b->token.v[n] * C, *pe = m->view.wpe + (size_t)ws->position[n] * C;
+        for (int c = 0; c < C; c++) x[(size_t)n * C + c] = te[c] + pe[c];
+    }
+}
+
+static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, const Sink *sink, const real *dx) {
+    enum { BLOCK = 16 };
+    const ModelView *grad = &sink->g;
+    int C = m->config.channels, blocks = (C + BLOCK - 1) / BLOCK;
+    if (sink->inner) {
+        for (int n = 0; n < b->tokens; n++)
+            for (int c = 0; c < C; c++)
+                sink->product[(size_t)n * C + c] = grad->wte[(size_t)b->token.v[n] * C + c] + grad->wpe[(size_t)ws->position[n] * C + c];
+        sink_dot(sink, dx, b->tokens, C);
+        return;
+    }
+#pragma omp parallel for if ((long)b->tokens * C > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * BLOCK, to = from + BLOCK < C ? from + BLOCK : C;
+        for (int n = 0; n < b->tokens; n++) {
+            real *te = grad->wte + (size_t)b->token.v[n] * C, *pe = grad->wpe + (size_t)ws->position[n] * C;
+            const real *d = dx + (size_t)n * C;
+            for (int c = from; c < to; c++) {
+                te[c] += d[c];
+                pe[c] += d[c];
+            }
+        }
+    }
+}
+
+/* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ---- */
+
+/* The slices of layer l; without keep every layer uses the same ones. */
+typedef struct { real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next; } Slices;
+
+static Slices slices(const Workspace *ws, const Model *m, int l) {
+    size_t N = (size_t)ws->tokens, C = (size_t)m->config.channels, H = (size_t)m->config.heads, i = ws->keep ? (size_t)l : 0;
+    return (Slices){.x = ws->x + i * N * C,
+                    .stat1 = ws->stat1 + i * N * 2,
+                    .qkv = ws->qkv + i * N * 3 * C,
+                    .soft = ws->soft + i * N * H * 2,
+                    .att = ws->att + i * N * C,
+                    .mid = ws->mid + i * N * C,
+                    .stat2 = ws->stat2 + i * N * 2,
+                    .fc = ws->fc + i * N * 4 * C,
+                    .next = ws->keep ? ws->x + (i + 1) * N * C : ws->x};
+}
+
+/* Appends the keys and values just computed to each row's prefix (its length moves once all layers have been through). */
+static void store_keys(const Model *m, const Batch *b, int l, const real *qkv) {
+    size_t C = (size_t)m->config.channels;
+    for (int r = 0; r < b->rows; r++) {
+        Prefix *p = b->prefix[r];
+        real *to = p->kv + ((size_t)l * (size_t)p->capacity + (size_t)p->length) * 2 * C;
+        for (int n = b->start.v[r]; n < b->start.v[r + 1]; n++, to += 2 * C)
+            memcpy(to, qkv + (size_t)n * 3 * C + C, 2 * C * sizeof(real));
+    }
+}
+
+static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend) {
+    const LayerView *w = &m->view.layer[l];
+    Slices s = slices(ws, m, l);
+    int N = b->tokens, C = m->config.channels;
+    size_t NC = (size_t)N * (size_t)C;
+    layernorm_forward(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
+    linear_forward(s.qkv, ws->normed, w->qkvw, w->qkvb, N, C, 3 * C, false);
+    if (extend) store_keys(m, b, l, s.qkv);
+    attention_forward(m, ws, b, l, s.att, s.soft, s.qkv);
+    memcpy(s.mid, s.x, NC * sizeof(real));
+    linear_forward(s.mid, s.att, w->outw, w->outb, N, C, C, true);
+    layernorm_forward(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
+    linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C, false);
+    gelu_forward(ws->hidden, s.fc, 4 * NC);
+    memcpy(s.next, s.mid, NC * sizeof(real));
+    linear_forward(s.next, ws->hidden, w->projw, w->projb, N, 4 * C, C, true);
+}
+
+/* On entry ws->dx is the derivative by the block's output, on exit by its input: both residual branches add to it. */
+static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const Sink *sink) {
+    const LayerView *w = &m->view.layer[l], *g = &sink->g.layer[l];
+    Slices s = slices(ws, m, l);
+    int N = b->tokens, C = m->config.channels;
+    size_t NC = (size_t)N * (size_t)C;
+    /* MLP; gelu's output is computed again on the way, and the projection's weights wait for it */
+    linear_input_gradient(ws->dhidden, ws->dx, w->projw, N, 4 * C, C);
+    gelu_backward(ws->hidden, ws->dhidden, s.fc, 4 * NC);
+    linear_weight_gradient(sink, g->projw, g->projb, ws->dx, ws->hidden, N, 4 * C, C);
+    layernorm_again(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
+    linear_input_gradient(ws->da, ws->dhidden, w->fcw, N, C, 4 * C);
+    linear_weight_gradient(sink, g->fcw, g->fcb, ws->dhidden, ws->normed, N, C, 4 * C);
+    layernorm_backward(sink, ws->dx, g->ln2w, g->ln2b, ws->da, s.mid, s.stat2, w->ln2w, N, C);
+    /* attention */
+    linear_input_gradient(ws->da, ws->dx, w->outw, N, C, C);
+    linear_weight_gradient(sink, g->outw, g->outb, ws->dx, s.att, N, C, C);
+    attention_backward(m, ws, b, l, ws->dqkv, ws->da, s.soft, s.qkv);
+    layernorm_again(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
+    linear_input_gradient(ws->da, ws->dqkv, w->qkvw, N, C, 3 * C);
+    linear_weight_gradient(sink, g->qkvw, g->qkvb, ws->dqkv, ws->normed, N, C, 3 * C);
+    layernorm_backward(sink, ws->dx, g->ln1w, g->ln1b, ws->da, s.x, s.stat1, w->ln1w, N, C);
+}
+
+/* ---- the head: log p(target | before) = logit_target - log sum_v exp(logit_v), logits = h wte^T ----
+ * backward, with f = dlogp[row] x weight: dlogit_v = f ((v is target) - p_v), dh = dlogits wte, dwte += dlogits^T h
+ * Only scored tokens have logits, and only a chunk of them at a time. */
+
+/* One row of logits: its term, and in place f (one-hot - p) if f != NULL. Is the target the first of the largest logits? */
+static void head_row(real *logit, int V, int target, const double *f, real weight, double *term, int *hit) {
+    real most = real_max(logit, V), at_target = logit[target];
+    int first = 0;
+    while (logit[first] != most && first < V - 1) first++; /* NaN stops at the end */
+    *hit = first == target;
+    for (int v = 0; v < V; v++) logit[v] = real_exp(logit[v] - most);
+    real total = real_sum(logit, V);
+    *term = (double)weight * ((double)(at_target - most) - log((double)total));
+    if (!f) return;
+    real factor = (real)(*f * (double)weight), scale = -factor / total;
+    for (int v = 0; v < V; v++) logit[v] *= scale;
+    logit[target] += factor;
+}
+
+/* h = ln_f(x) at the scored tokens, in order. Also fills ws->row, which the caller needs. */
+static void head_gather(const Model *m, Workspace *ws, const Batch *b) {
+    int C = m->config.channels;
+    const real *x = slices(ws, m, m->config.layers - 1).next;
+    layernorm_forward(ws->normed, ws->statf, x, m->view.lnfw, m->view.lnfb, b->tokens, C);
+    ws->scored = 0;
+    for (int n = 0; n < b->tokens; n++)
+        if (b->target.v[n] >= 0) {
+            memcpy(ws->h + (size_t)ws->scored * C, ws->normed + (size_t)n * C, (size_t)C * sizeof(real));
+            ws->scored_token[ws->scored++] = n;
+        }
+}
+
+/* dwte of one chunk. */
+static void head_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, const real *h, int from, int rows) {
+    int C = m->config.channels, V = m->config.vocab;
+    if (!sink->inner) {
+        gemm(V, C, rows, ws->logits, 1, (size_t)V, h, (size_t)C, 1, sink->g.wte, (size_t)C, NULL, true);
+        return;
+    }
+    /* <dlogits^T h, G> = h . (dlogits G): C wide, where dlogits . (h G^T) would be V wide */
+    gemm(rows, C, V, ws->logits, (size_t)V, 1, sink->g.wte, (size_t)C, 1, sink->product, (size_t)C, NULL, false);
+    for (int i = 0; i < rows; i++)
+        sink->inner[ws->scored_token[from + i]] += (double)real_dot(h + (size_t)i * C, sink->product + (size_t)i * C, C);
+}
+
+/* All chunks. With dlogp also dh, and what the sink wants of dwte. */
+static void head_pass(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const Sink *sink) {
+    int C = m->config.channels, V = m->config.vocab, chunk = logits_rows(m, ws->tokens);
+    for (int from = 0; from < ws->scored; from += chunk) {
+        int rows = ws->scored - from < chunk ? ws->scored - from : chunk;
+        real *h = ws->h + (size_t)from * C;
+        gemm(rows, V, C, h, (size_t)C, 1, m->view.wte, 1, (size_t)C, ws->logits, (size_t)V, NULL, false);
+#pragma omp parallel for if ((long)rows * V > PARALLEL_FROM)
+        for (int i = 0; i < rows; i++) {
+            int n = ws->scored_token[from + i];
+            head_row(ws->logits + (size_t)i * V, V, b->target.v[n], dlogp ? &dlogp[ws->row[n]] : NULL, b->weight[n],
+                     &ws->term[from + i], &ws->hit[from + i]);
+        }
+        if (!dlogp) continue;
+        gemm(rows, C, V, ws->logits, (size_t)V, 1, m->view.wte, (size_t)C, 1, ws->dh + (size_t)from * C, (size_t)C, NULL, false);
+        head_weight_gradient(m, ws, sink, h, from, rows);
+    }
+}
+
+static void head_totals(const Workspace *ws, const Batch *b, double *logp, int *hits) {
+    for (int r = 0; r < b->rows; r++) {
+        logp[r] = 0;
+        if (hits) hits[r] = 0;
+    }
+    for (int i = 0; i < ws->scored; i++) {
+        int r = ws->row[ws->scored_token[i]];
+        logp[r] += ws->term[i];
+        if (hits) hits[r] += ws->hit[i];
+    }
+}
+
+/* ---- the passes ---- */
+
+static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
+    workspace_fit(ws, m, b->tokens, keep);
+    for (int r = 0; r < b->rows; r++)
+        for (int n = b->start.v[r], past = b->prefix[r] ? b->prefix[r]->length : 0; n < b->start.v[r + 1]; n++) {
+            ws->row[n] = r;
+            ws->position[n] = past + n - b->start.v[r];
+        }
+    embed_forward(m, ws, b, ws->x);
+    for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend);
+}
+
+static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
+    int C = m->config.channels, L = m->config.layers;
+    size_t NC = (size_t)b->tokens * (size_t)C;
+    memset(ws->da, 0, NC * sizeof(real)); /* ln_f's dy: dh at the scored tokens, 0 elsewhere */
+    memset(ws->dx, 0, NC * sizeof(real));
+    for (int i = 0; i < ws->scored; i++)
+        memcpy(ws->da + (size_t)ws->scored_token[i] * C, ws->dh + (size_t)i * C, (size_t)C * sizeof(real));
+    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw, b->tokens, C);
+    for (int l = L - 1; l >= 0; l--) block_backward(m, ws, b, l, sink);
+    embed_backward(m, ws, b, sink, ws->dx);
+}
+
+void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits) {
+    body_forward(m, ws, b, keep, false);
+    head_gather(m, ws, b);
+    head_pass(m, ws, b, NULL, NULL);
+    head_totals(ws, b, logp, hits);
+}
+
+void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad) {
+    Sink sink = {.g = model_view(m, grad)};
+    head_pass(m, ws, b, dlogp, &sink);
+    body_backward(m, ws, b, &sink);
+    model_view_free(&sink.g);
+}
+
+void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad) {
+    Sink sink = {.g = model_view(m, grad)};
+    body_forward(m, ws, b, true, false);
+    head_gather(m, ws, b);
+    head_pass(m, ws, b, dlogp, &sink);
+    head_totals(ws, b, logp, NULL);
+    body_backward(m, ws, b, &sink);
+    model_view_free(&sink.g);
+}
+
+void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction, double *dot) {
+    Sink sink = {.g = model_view(m, direction),
+                 .inner = mem_new((size_t)b->tokens, sizeof *sink.inner),
+                 .product = mem_new((size_t)b->tokens, 4 * (size_t)m->config.channels * sizeof(real))};
+    head_pass(m, ws, b, dlogp, &sink);
+    body_backward(m, ws, b, &sink);
+    for (int r = 0; r < b->rows; r++) {
+        dot[r] = 0;
+        for (int n = b->start.v[r]; n < b->start.v[r + 1]; n++) dot[r] += sink.inner[n];
+    }
+    free(sink.inner);
+    free(sink.product);
+    model_view_free(&sink.g);
+}
+
+void model_extend(const Model *m, Workspace *ws, const Batch *b) {
+    body_forward(m, ws, b, false, true);
+    for (int r = 0; r < b->rows; r++) b->prefix[r]->length += b->start.v[r + 1] - b->start.v[r];
+}
+
+void model_logits(const Model *m, Workspace *ws, const Batch *b, int row, real *logits) {
+    int C = m->config.channels, n = b->start.v[row + 1] - 1;
+    const real *x = slices(ws, m, m->config.layers - 1).next + (size_t)n * C;
+    layernorm_forward(ws->normed, ws->statf, x, m->view.lnfw, m->view.lnfb, 1, C);
+    gemm(1, m->config.vocab, C, ws->normed, (size_t)C, 1, m->view.wte, 1, (size_t)C, logits, (size_t)m->config.vocab, NULL, false);
+}
+
+double model_flops(const Model *m, double tokens, double length, double scored) {
+    double C = m->config.channels, L = m->config.layers, V = m->config.vocab;
+    /* a token: 12 C^2 weights a layer, and (length + 1) / 2 keys seen on average, each twice (scores, values) */
+    return tokens * L * (24 * C * C + 2 * C * (length + 1)) + scored * 2 * V * C;
+}
+
+/* ---- AdamW ---- */
+
+Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weight_decay) {
+    Optimizer *o = mem_new(1, sizeof *o);
+    o->m = mem_new(m->parameters, sizeof(real));
+    o->v = mem_new(m->parameters, sizeof(real));
+    o->beta1 = beta1;
+    o->beta2 = beta2;
+    o->epsilon = 1e-8;
+    o->weight_decay = weight_decay;
+    return o;
+}
+
+void optimizer_free(Optimizer *o) {
+    if (!o) return;
+    free(o->m);
+    free(o->v);
+    free(o);
+}
+
+double gradient_norm(const Model *m, const real *grad) {
+    enum { CHUNK = 4096 };
+    size_t chunks = (m->parameters + CHUNK - 1) / CHUNK;
+    double *part = mem_new(chunks, sizeof *part), total = 0;
+#pragma omp parallel for if (m->parameters > PARALLEL_FROM)
+    for (size_t i = 0; i < chunks; i++) {
+        size_t from = i * CHUNK, to = from + CHUNK < m->parameters ? from + CHUNK : m->parameters;
+        double lane[LANES] = {0};
+        for (size_t j = from; j < to; j++) lane[j % LANES] += (double)grad[j] * (double)grad[j];
+        for (int l = 0; l < LANES; l++) part[i] += lane[l];
+    }
+    for (size_t i = 0; i < chunks; i++) total += part[i];
+    free(part);
+    return sqrt(total);
+}
+
+/* [E13] m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w);
+ * decay on matrices only, and outside of the moments ("decoupled"). */
+void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
+    o->step++;
+    real b1 = (real)o->beta1, b2 = (real)o->beta2, eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
+    real correct1 = (real)(1 / (1 - pow(o->beta1, (double)o->step))), correct2 = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        real decay = t->decay ? (real)o->weight_decay : 0;
+        real *w = m->w + t->offset, *mean = o->m + t->offset, *square = o->v + t->offset;
+        const real *g = grad + t->offset;
+#pragma omp parallel for if (t->size > PARALLEL_FROM)
+        for (size_t j = 0; j < t->size; j++) {
+            real d = g[j] * s;
+            mean[j] = b1 * mean[j] + (1 - b1) * d;
+            square[j] = b2 * square[j] + (1 - b2) * d * d;
+#ifdef REAL_DOUBLE
+            real root = sqrt(square[j] * correct2);
+#else
+            real root = sqrtf(square[j] * correct2);
+#endif
+            w[j] -= lr * (mean[j] * correct1 / (root + eps) + decay * w[j]);
+        }
+    }
+}
+
+/* ---- files: a Hugging Face GPT-2 folder ---- */
+
+static bool config_int(const Json *root, const char *path, const char *key, int fallback, int *out, Error *err) {
+    const Json *v = json_get(root, key);
+    if (!v && fallback > 0) {
+        *out = fallback;
+        return true;
+    }
+    if (!v || v->type != JSON_NUMBER || !v->is_integer || v->number < 1 || v->number > 1 << 24)
+        return error_set(err, STATUS_DATA, "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?", path, key);
+    *out = (int)v->number;
+    return true;
+}
+
+/* A value that we do not implement is refused, never ignored. */
+static bool config_flag(const Json *root, const char *path, const char *key, bool wanted, Error *err) {
+    const Json *v = json_get(root, key);
+    if (!v || (v->type == JSON_BOOL && v->boolean == wanted)) return true;
+    return error_set(err, STATUS_DATA, "%s: \"%s\" must be %s: other variants of GPT-2 are not supported", path, key,
+                     wanted ? "true" : "false");
+}
+
+static bool config_read(const Json *root, const char *path, ModelConfig *c, Error *err) {
+    const Json *type = json_get(root, "model_type"), *act = json_get(root, "activation_function"), *inner = json_get(root, "n_inner");
+    const Json *eps = json_get(root, "layer_norm_epsilon");
+    if (type && !(type->type == JSON_STRING && str_is(type->string, "gpt2")))
+        return error_set(err, STATUS_DATA, "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
+    if (act && !(act->type == JSON_STRING && str_is(act->string, "gelu_new")))
+        return error_set(err, STATUS_DATA, "%s: activation_function is not \"gelu_new\": not supported", path);
+    if (eps && !(eps->type == JSON_NUMBER && fabs(eps->number - 1e-5) < 1e-12))
+        return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported", path);
+    if (!config_flag(root, path, "scale_attn_weights", true, err) ||
+        !config_flag(root, path, "scale_attn_by_inverse_layer_idx", false, err) ||
+        !config_int(root, path, "n_layer", 0, &c->layers, err) || !config_int(root, path, "n_head", 0, &c->heads, err) ||
+        !config_int(root, path, "n_embd", 0, &c->channels, err) || !config_int(root, path, "vocab_size", 0, &c->vocab, err) ||
+        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx", 0, &c->context, err))
+        return false;
+    if (inner && inner->type != JSON_NULL && !(inner->type == JSON_NUMBER && (int)inner->number == 4 * c->channels))
+        return error_set(err, STATUS_DATA, "%s: n_inner is not 4 x n_embd: not supported", path);
+    return true;
+}
+
+/* Every tensor of the table from the file, under its name with or without "transformer.". */
+static bool weights_read(Model *m, const TensorFile *file, Error *err) {
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        char name[80];
+        snprintf(name, sizeof name, "transformer.%s", t->name);
+        const TensorInfo *info = tensors_find(file, t->name);
+        if (!info) info = tensors_find(file, name);
+        if (!info) return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
+        if (!tensors_is_float(info) || info->rank != t->rank || info->shape[0] != t->shape[0] ||
+            (t->rank == 2 && info->shape[1] != t->shape[1]))
+            return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path, t->name);
+        tensors_read(info, m->w + t->offset);
+        for (size_t j = 0; j < t->size; j++)
+            if (!isfinite(m->w[t->offset + j]))
+                return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite", file->path, t->name);
+    }
+    const TensorInfo *untied = tensors_find(file, "lm_head.weight");
+    if (untied && (!tensors_is_float(untied) || untied->elements != m->tensors[0].size))
+        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight", file->path);
+    if (untied) {
+        real *copy = mem_new(untied->elements, sizeof(real));
+        tensors_read(untied, copy);
+        bool same = memcmp(copy, m->view.wte, untied->elements * sizeof(real)) == 0;
+        free(copy);
+        if (!same) return error_set(err, STATUS_DATA, "%s: lm_head.weight differs from wte.weight: only a tied head is supported", file->path);
+    }
+    return true;
+}
+
+Model *model_load(const char *folder, Error *err) {
+    Arena arena = {0};
+    Buf text = {0};
+    JsonError where;
+    ModelConfig config;
+    TensorFile file;
+    Model *m = NULL;
+    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
+    if (!file_exists(config_path))
+        error_set(err, STATUS_DATA, "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, model.safetensors, "
+                  "vocab.json and merges.txt)", folder);
+    else if (file_read(config_path, &text, err)) {
+        const Json *root = json_parse(&arena, text.s, text.n, &where);
+        if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
+        else if (config_read(root, config_path, &config, err) && tensors_open(&file, weights_path, err)) {
+            m = model_new(config, err);
+            if (m && !weights_read(m, &file, err)) {
+                model_free(m);
+                m = NULL;
+            }
+            tensors_close(&file);
+        }
+    }
+    free(config_path);
+    free(weights_path);
+    buf_free(&text);
+    arena_free(&arena);
+    return m;
+}
+
+bool model_save(const Model *m, const char *folder, Error *err) {
+    ModelConfig c = m->config;
+    Buf text = {0};
+    buf_printf(&text,
+               "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"vocab_size\": %d,\n"
+               "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  \"n_head\": %d,\n  \"n_inner\": null,\n"
+               "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  \"initializer_range\": 0.02,\n"
+               "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"tie_word_embeddings\": true,\n"
+               "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
+               c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
+    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        out[i] = (TensorOut){.name = t->name, .type = TENSOR_REAL, .rank = t->rank, .shape = {t->shape[0], t->shape[1]},
+                             .data = m->w + t->offset};
+    }
+    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
+    bool ok = tensors_write(weights_path, out, m->tensor_count, NULL, 0, err) && file_write(config_path, text.s, text.n, err);
+    free(config_path);
+    free(weights_path);
+    free(out);
+    buf_free(&text);
+    return ok;
+}
