@@ -1,0 +1,318 @@
+/* The command line: one table of commands, one of options, and the dispatch. */
+#define _POSIX_C_SOURCE 200809L
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/corpus.h"
+#include "lib/json.h"
+#include "report.h"
+#include "tokenizer.h"
+#include "train.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static const Command COMMANDS[] = {
+    {"corpus", "writes the built-in instruction corpus, in which it is known which answers are bad", NULL},
+    {"tokenizer", "trains a byte-level BPE vocabulary", NULL},
+    {"encode", "text to token ids: one JSON array for each line of stdin", NULL},
+    {"decode", "token ids to text: one JSON array a line on stdin", NULL},
+    {"pretrain", "trains a model on sessions or text, from random weights or on from a model", NULL},
+    {"score", "a score and a weight for each record of a pool", NULL},
+    {"train", "weighted fine-tuning", NULL},
+    {"eval", "how probable the right answers of a file are", NULL},
+    {"generate", "completes a prompt", NULL},
+    {"report", "tables, results.json and an HTML page from run folders and saved results", "RUN..."},
+    {0}};
+
+#define AT(field) offsetof(Settings, field)
+#define ALL "corpus tokenizer encode decode pretrain score train eval generate report"
+#define MODELS "pretrain score train eval generate"
+
+static const Option OPTIONS[] = {
+    /* name, type, where, commands, default, least, most, value, help */
+    {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train", "!", 0, 0, "DIR", "folder to write"},
+    {"out", OPTION_STRING, AT(out), "score", "!", 0, 0, "FILE", "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
+    {"out", OPTION_STRING, AT(out), "report", "report.html", 0, 0, "FILE", "HTML page to write"},
+    {"results", OPTION_STRING, AT(results), "report", NULL, 0, 0, "FILE", "JSON with every figure of the tables"},
+    {"model", OPTION_STRING, AT(model), "score train eval generate", "!", 0, 0, "DIR", "model folder (Hugging Face GPT-2 form)"},
+    {"model", OPTION_STRING, AT(model), "pretrain", NULL, 0, 0, "DIR", "model folder to go on from, in place of a new model"},
+    {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, 0, 0, "DIR", "vocabulary of a new model"},
+    {"tokenizer", OPTION_STRING, AT(tokenizer), "encode decode", "!", 0, 0, "DIR", "folder with vocab.json and merges.txt"},
+    {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", 0, 0, "FILE", "records to read (JSONL or JSON)"},
+    {"pool", OPTION_STRING, AT(pool), "score train", "!", 0, 0, "FILE", "candidates: the fine-tuning data"},
+    {"holdout", OPTION_STRING, AT(holdout), "pretrain score train eval", NULL, 0, 0, "FILE", "a few trusted examples: the demonstrations"},
+    {"eval", OPTION_STRING, AT(eval), "pretrain train", NULL, 0, 0, "FILE", "test records to evaluate on"},
+    {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, 0, 0, "RUN", "go on with an interrupted run, with its own options"},
+    {"size", OPTION_CHOICE, AT(size), "corpus", "quick", 0, 0, "quick|full", "40,000 or 96,000 pretraining sessions"},
+    {"control", OPTION_FLAG, AT(control), "corpus", "false", 0, 0, NULL, "each pretraining example has its own annotator: nothing to infer from context"},
+    {"draw", OPTION_INT, AT(draw), "corpus score", "1", 0, 1000000, NULL, "which random pools and holdout (score: a name for reports)"},
+    {"pretrain", OPTION_FLAG, AT(pretrain), "corpus", "true", 0, 0, NULL, "--no-pretrain leaves pretrain.jsonl out: draws of one seed share it"},
+    {"vocab-size", OPTION_INT, AT(vocab_size), "tokenizer", "512", 260, 1000000, NULL, "tokens: 4 special, 256 bytes, the rest merges"},
+    {"layers", OPTION_INT, AT(layers), "pretrain", "4", 1, 1000, NULL, "blocks of a new model"},
+    {"heads", OPTION_INT, AT(heads), "pretrain", "4", 1, 10000, NULL, "attention heads of a new model"},
+    {"channels", OPTION_INT, AT(channels), "pretrain", "64", 1, 100000, NULL, "width of a new model"},
+    {"context", OPTION_INT, AT(context), "pretrain", "128", 2, 1048576, NULL, "longest row, in tokens, of a new model"},
+    {"batch-tokens", OPTION_INT, AT(batch_tokens), "pretrain", "1024", 1, 100000000, NULL, "tokens of an optimizer step"},
+    {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", 0, 1, NULL, "weight of a session's prompt tokens; its answers have 1"},
+    {"objective", OPTION_CHOICE, AT(objective), "score train eval", "sft", 0, 0, "sft|dpo|simpo", "the loss; dpo and simpo take preference pairs"},
+    {"beta", OPTION_REAL, AT(beta), "score train eval", "0.1", OPTION_POSITIVE, 1000, NULL, "of the pair losses (simpo: 2 unless given)"},
+    {"gamma-beta-ratio", OPTION_REAL, AT(gamma_beta_ratio), "score train eval", "0.25", 0, 1000, NULL, "simpo: target margin over beta"},
+    {"label-smoothing", OPTION_REAL, AT(label_smoothing), "score train eval", "0", 0, 1, NULL, "of the pair losses: assumed share of swapped pairs"},
+    {"pair-score", OPTION_CHOICE, AT(pair_score), "score train", "margin", 0, 0, "margin|loss", "ica on pairs: gain in margin, or drop of the pair loss"},
+    {"reference", OPTION_STRING, AT(reference), "eval", NULL, 0, 0, "DIR", "dpo: the model that training started from"},
+    {"method", OPTION_CHOICE, AT(method), "score", "ica", 0, 0, "ica|rho|oneshot|nuggets|gradient|incontext|loss|random", "how candidates are scored"},
+    {"weights", OPTION_STRING, AT(weights), "train", "uniform", 0, 0, "W", "uniform, oracle (known truth), records (their own \"weight\"), file:PATH (of score), or a method: ica, rho, oneshot, nuggets, gradient, incontext, loss, random"},
+    {"weight-map", OPTION_CHOICE, AT(weight_map), "score", "minmax", 0, 0, "minmax|clip|rank|softmax|top|positive|filter", "how a score becomes a weight"},
+    {"weight-map", OPTION_CHOICE, AT(weight_map), "train", "minmax-batch", 0, 0, "minmax|minmax-batch|clip|rank|softmax|top|positive|filter", "how a score becomes a weight"},
+    {"temperature", OPTION_REAL, AT(temperature), "score train", "0.5", OPTION_POSITIVE, 1000, NULL, "of the map softmax"},
+    {"share", OPTION_REAL, AT(share), "score train", "0.5", OPTION_POSITIVE, 1, NULL, "of the pool that the map top keeps"},
+    {"clip", OPTION_REAL, AT(clip), "score train", "0.05", 0, 0.49, NULL, "of the scores that the map clip cuts off at each end"},
+    {"normalize", OPTION_CHOICE, AT(normalize), "train", "batch", 0, 0, "batch|micro|count|none", "what the weighted sum of gradients is divided by"},
+    {"k", OPTION_INT, AT(k), "pretrain score train", "3", 0, 1000, NULL, "demonstrations in context"},
+    {"k", OPTION_INT, AT(k), "eval", "0", 0, 1000, NULL, "nearest holdout demonstrations in context"},
+    {"demos", OPTION_CHOICE, AT(demos), "score train", "nearest", 0, 0, "nearest|random|fixed|shuffled", "which holdout examples are shown (shuffled: nearest, with answers of others)"},
+    {"reduce", OPTION_CHOICE, AT(reduce), "score train", "mean", 0, 0, "sum|mean", "log-probabilities of a score: token sum or token mean (pairs: sum unless given)"},
+    {"anchors", OPTION_CHOICE, AT(anchors), "score train", "nearest", 0, 0, "nearest|random", "oneshot, nuggets: the k nearest holdout examples, or --num-anchors random ones"},
+    {"num-anchors", OPTION_INT, AT(num_anchors), "score train", "8", 1, 100000, NULL, "with --anchors random"},
+    {"reference-steps", OPTION_INT, AT(reference_steps), "score train", "150", 1, 1000000, NULL, "rho: steps of training the reference on the holdout"},
+    {"refresh", OPTION_INT, AT(refresh), "train", "1", 1, 1000000, NULL, "score computations in the run (1: once, before training)"},
+    {"batch-size", OPTION_INT, AT(batch_size), "score train", "32", 1, 1000000, NULL, "records of an optimizer step"},
+    {"micro-batch-size", OPTION_INT, AT(micro_batch_size), "score train", "0", 0, 1000000, NULL, "records computed at once; 0: as many as keep memory small"},
+    {"max-steps", OPTION_INT, AT(max_steps), "pretrain train", "-1", -1, 1000000000, NULL, "optimizer steps; -1: --num-train-epochs decides"},
+    {"num-train-epochs", OPTION_REAL, AT(num_train_epochs), "pretrain", "1", OPTION_POSITIVE, 100000, NULL, "passes over the data"},
+    {"num-train-epochs", OPTION_REAL, AT(num_train_epochs), "train", "3", OPTION_POSITIVE, 100000, NULL, "passes over the data"},
+    {"learning-rate", OPTION_REAL, AT(learning_rate), "pretrain", "4e-3", OPTION_POSITIVE, 10, NULL, "peak"},
+    {"learning-rate", OPTION_REAL, AT(learning_rate), "score train", "5e-5", OPTION_POSITIVE, 10, NULL, "peak (score: of rho's reference)"},
+    {"lr-scheduler-type", OPTION_CHOICE, AT(lr_scheduler_type), "pretrain score train", "cosine", 0, 0, "cosine|linear|constant", "course of the learning rate after warm-up"},
+    {"min-lr-ratio", OPTION_REAL, AT(min_lr_ratio), "pretrain score train", "0.1", 0, 1, NULL, "where it ends, as a share of the peak"},
+    {"warmup-steps", OPTION_INT, AT(warmup_steps), "pretrain", "50", -1, 1000000000, NULL, "steps of linear warm-up; -1: --warmup-ratio decides"},
+    {"warmup-steps", OPTION_INT, AT(warmup_steps), "score train", "-1", -1, 1000000000, NULL, "steps of linear warm-up; -1: --warmup-ratio decides"},
+    {"warmup-ratio", OPTION_REAL, AT(warmup_ratio), "pretrain score train", "0.1", 0, 1, NULL, "the same as a share of all steps"},
+    {"weight-decay", OPTION_REAL, AT(weight_decay), "pretrain", "0.01", 0, 10, NULL, "decoupled, on matrices only"},
+    {"weight-decay", OPTION_REAL, AT(weight_decay), "score train", "0", 0, 10, NULL, "decoupled, on matrices only"},
+    {"adam-beta1", OPTION_REAL, AT(adam_beta1), "pretrain score train", "0.9", 0, 0.999999, NULL, "decay of the mean of gradients"},
+    {"adam-beta2", OPTION_REAL, AT(adam_beta2), "pretrain", "0.99", 0, 0.9999999, NULL, "decay of the mean of their squares"},
+    {"adam-beta2", OPTION_REAL, AT(adam_beta2), "score train", "0.999", 0, 0.9999999, NULL, "decay of the mean of their squares"},
+    {"max-grad-norm", OPTION_REAL, AT(max_grad_norm), "pretrain train", "1", 0, 1e9, NULL, "gradient clipping by the global norm; 0: none"},
+    {"logging-steps", OPTION_INT, AT(logging_steps), "pretrain", "100", 1, 1000000000, NULL, "steps between log lines"},
+    {"logging-steps", OPTION_INT, AT(logging_steps), "train", "10", 1, 1000000000, NULL, "steps between log lines"},
+    {"eval-steps", OPTION_INT, AT(eval_steps), "pretrain", "1000", 0, 1000000000, NULL, "steps between evaluations in the log (0: none)"},
+    {"eval-steps", OPTION_INT, AT(eval_steps), "train", "0", 0, 1000000000, NULL, "steps between evaluations in the log (0: only at the end)"},
+    {"save-steps", OPTION_INT, AT(save_steps), "pretrain train", "0", 0, 1000000000, NULL, "steps between saves (0: only at the end and when interrupted)"},
+    {"truncate", OPTION_FLAG, AT(truncate), "score train eval", "false", 0, 0, NULL, "cut completions that do not fit the context"},
+    {"allow-overlap", OPTION_FLAG, AT(allow_overlap), "score train eval", "false", 0, 0, NULL, "let pool, holdout and test share examples, and candidates see their own answer: measures the leak"},
+    {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, 0, 0, "FILE", "JSONL to write: id, logp, tokens"},
+    {"prompt", OPTION_STRING, AT(prompt), "generate", "!", 0, 0, "TEXT", "what to complete"},
+    {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", 1, 1000000, NULL, "longest completion"},
+    {"temperature", OPTION_REAL, AT(sampling_temperature), "generate", "0", 0, 100, NULL, "0: the most probable token each time"},
+    {"top-k", OPTION_INT, AT(top_k), "generate", "0", 0, 1000000, NULL, "draw from the k most probable tokens; 0: from all"},
+    {"group", OPTION_STRING, AT(group), "score train", NULL, 0, 0, "NAME", "table of the report (default: the pool's file name)"},
+    {"arm", OPTION_STRING, AT(arm), "train", NULL, 0, 0, "NAME", "row of the report (default: weights and map)"},
+    {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", 0, 9e15, NULL, "of everything random"},
+    {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL, "0: OMP_NUM_THREADS, or all cores"},
+    {"json", OPTION_FLAG, AT(json), "score train eval generate report", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
+    {0}};
+
+/* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other down several times over. The
+ * OpenMP library reads its settings when it is loaded, so the program starts itself once more with them. */
+static void settle_threads(char **argv) {
+#if defined(_OPENMP) && defined(__linux__)
+    if (getenv("ICA_SETTLED")) return;
+    setenv("ICA_SETTLED", "1", 1);
+    if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
+    if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv("/proc/self/exe", argv); /* on failure: go on as we are */
+#else
+    (void)argv;
+#endif
+}
+
+static bool load_tokenizer(const Settings *s, Tokenizer **t, Error *err) {
+    *t = tokenizer_load(s->tokenizer, err);
+    return *t != NULL;
+}
+
+static bool command_encode(const Settings *s, Error *err) {
+    Tokenizer *t;
+    Buf text = {0}, out = {0};
+    IntBuf ids = {0};
+    if (!load_tokenizer(s, &t, err)) return false;
+    bool ok = file_read("-", &text, err);
+    for (size_t at = 0; ok && at < text.n;) {
+        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
+        size_t n = end ? (size_t)(end - from) : text.n - at;
+        ids.n = 0;
+        tokenizer_encode(t, from, n, &ids);
+        buf_putc(&out, '[');
+        for (int i = 0; i < ids.n; i++) buf_printf(&out, i ? ",%d" : "%d", ids.v[i]);
+        buf_puts(&out, "]\n");
+        at += n + 1;
+    }
+    if (ok) fwrite(out.s ? out.s : "", 1, out.n, stdout);
+    ints_free(&ids);
+    buf_free(&text);
+    buf_free(&out);
+    tokenizer_free(t);
+    return ok;
+}
+
+static bool ids_of(const Json *array, IntBuf *ids) {
+    if (!array || array->type != JSON_ARRAY) return false;
+    ids->n = 0;
+    for (int i = 0; i < array->count; i++) {
+        const Json *v = &array->items[i];
+        if (v->type != JSON_NUMBER || !v->is_integer || v->number < 0 || v->number > 1 << 24) return false;
+        ints_put(ids, (int)v->number);
+    }
+    return true;
+}
+
+static bool command_decode(const Settings *s, Error *err) {
+    Tokenizer *t;
+    Buf text = {0}, out = {0};
+    IntBuf ids = {0};
+    if (!load_tokenizer(s, &t, err)) return false;
+    bool ok = file_read("-", &text, err);
+    long line = 1;
+    for (size_t at = 0; ok && at < text.n; line++) {
+        Arena arena = {0};
+        JsonError where;
+        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
+        size_t n = end ? (size_t)(end - from) : text.n - at;
+        at += n + 1;
+        if (n == 0) continue;
+        if (!ids_of(json_parse(&arena, from, n, &where), &ids))
+            ok = error_set(err, STATUS_DATA, "stdin:%ld: not a JSON array of token ids", line);
+        else if (!tokenizer_decode(t, ids.v, ids.n, &out))
+            ok = error_set(err, STATUS_DATA, "stdin:%ld: holds an id that the vocabulary does not have", line);
+        buf_putc(&out, '\n');
+        arena_free(&arena);
+    }
+    if (ok) fwrite(out.s ? out.s : "", 1, out.n, stdout);
+    ints_free(&ids);
+    buf_free(&text);
+    buf_free(&out);
+    tokenizer_free(t);
+    return ok;
+}
+
+static bool command_corpus(const Settings *s, Error *err) {
+    CorpusOptions o = {.out = s->out, .full = strcmp(s->size, "full") == 0, .control = s->control, .seed = (uint64_t)s->seed, .draw = (uint64_t)s->draw, .pools_only = !s->pretrain};
+    return corpus_write(&o, err);
+}
+
+static bool command_report(const Settings *s, const OptionFiles *inputs, Error *err) {
+    report_main(inputs->count, inputs->values, s->out, s->results, s->json, err);
+    return err->status == 0;
+}
+
+static bool run_command(const Settings *s, const OptionFiles *positional, Error *err) {
+    const struct { const char *name; bool (*run)(const Settings *, Error *); } table[] = {
+        {"corpus", command_corpus}, {"tokenizer", command_tokenizer}, {"encode", command_encode}, {"decode", command_decode},
+        {"pretrain", command_pretrain}, {"score", command_score}, {"train", command_train}, {"eval", command_eval},
+        {"generate", command_generate}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(s->command, table[i].name) == 0) return table[i].run(s, err);
+    return command_report(s, positional, err);
+}
+
+/* The RUN of `--resume RUN` or `--resume=RUN`, or NULL. */
+static const char *resume_argument(int argc, char **argv) {
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "--resume=", 9) == 0) return argv[i] + 9;
+        if (strcmp(argv[i], "--resume") == 0 && i + 1 < argc) return argv[i + 1];
+    }
+    return NULL;
+}
+
+/* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. */
+static bool resumed_arguments(const char *run, Arena *arena, int *argc, char ***argv, Error *err) {
+    char *path = path_join(run, "run.json");
+    Buf text = {0};
+    JsonError where;
+    bool ok = file_read(path, &text, err);
+    const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL, *kept = root ? json_get(root, "arguments") : NULL;
+    if (ok && (!kept || kept->type != JSON_ARRAY)) ok = error_set(err, STATUS_DATA, "%s: not the record of a run", path);
+    if (ok) {
+        char **all = arena_new(arena, (size_t)(kept->count + *argc) + 1, sizeof *all);
+        int n = 0;
+        for (int i = 0; i < kept->count; i++)
+            if (kept->items[i].type == JSON_STRING) {
+                char *copy = arena_new(arena, kept->items[i].string.n + 1, 1);
+                memcpy(copy, kept->items[i].string.s, kept->items[i].string.n);
+                all[n++] = copy;
+            }
+        for (int i = 0; i < *argc; i++) all[n++] = (*argv)[i];
+        *argv = all;
+        *argc = n;
+    }
+    free(path);
+    buf_free(&text);
+    return ok;
+}
+
+static void set_threads(const Settings *s) {
+#ifdef _OPENMP
+    if (s->threads > 0) omp_set_num_threads(s->threads);
+    if (omp_get_max_threads() > omp_get_num_procs())
+        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", omp_get_max_threads(), omp_get_num_procs(), omp_get_num_procs());
+#else
+    if (s->threads > 1) fprintf(stderr, "ica: built without OpenMP: one thread is used\n");
+#endif
+}
+
+static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
+    Error err = {0};
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        options_help(OPTIONS, COMMANDS, NULL, stdout);
+        return argc > 1 ? STATUS_OK : STATUS_USAGE;
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("ica " ICA_VERSION);
+        return STATUS_OK;
+    }
+    const Command *command = options_command(COMMANDS, name, &err);
+    if (!command) return error_print(&err);
+    Settings s = {0};
+    OptionResult result;
+    int n = argc - 2;
+    char **arguments = argv + 2;
+    const char *resume = resume_argument(n, arguments);
+    if (resume && !resumed_arguments(resume, arena, &n, &arguments, &err)) return error_print(&err);
+    if (!options_parse(OPTIONS, command, n, arguments, &s, &result, arena, &err)) return error_print(&err);
+    if (result.help) {
+        options_help(OPTIONS, COMMANDS, command, stdout);
+        return STATUS_OK;
+    }
+    if (s.resume && !s.out) s.out = s.resume;
+    if (s.objective && strcmp(s.objective, "simpo") == 0 && !options_given(&result, "beta")) s.beta = 2;
+    if (s.objective && s.reduce && strcmp(s.objective, "sft") != 0 && !options_given(&result, "reduce")) s.reduce = "sum";
+    options_json(OPTIONS, command, &s, options);
+    s.command = command->name;
+    s.options_json = options->s;
+    s.argc = n;
+    s.argv = arguments;
+    set_threads(&s);
+    stop_on_signals();
+    if (run_command(&s, &result.positional, &err)) return STATUS_OK;
+    return error_print(&err);
+}
+
+int main(int argc, char **argv) {
+    settle_threads(argv);
+    Arena arena = {0};
+    Buf options = {0};
+    int status = run_main(argc, argv, &arena, &options);
+    if (fflush(stdout) != 0 && status == STATUS_OK) {
+        fprintf(stderr, "ica: cannot write to stdout\n");
+        status = STATUS_IO;
+    }
+    arena_free(&arena);
+    buf_free(&options);
+    return status;
+}

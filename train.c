@@ -1,0 +1,1522 @@
+/* The program's work. Read from top to bottom: the run folder; the training loop; evaluation; pretraining; weighted fine-tuning;
+ * scores and their files; generation; the tokenizer's training. */
+#define _POSIX_C_SOURCE 200809L
+#include "train.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/examples.h"
+#include "ica.h"
+#include "lib/dataset.h"
+#include "lib/gemm.h"
+#include "lib/json.h"
+#include "lib/tensors.h"
+#include "model.h"
+#include "tokenizer.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* Streams of the one seed, so that no use of random numbers shifts another. */
+enum { STREAM_INIT = 10, STREAM_ORDER = 11, STREAM_SCORES = 12, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t caught_signal;
+
+static void on_signal(int number) {
+    if (caught_signal) _exit(128 + number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
+    caught_signal = number;
+}
+
+void stop_on_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+int stop_signal(void) { return caught_signal; }
+
+/* ---- the run folder ---- */
+
+static int threads_now(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+void machine_json(Buf *b) {
+    Buf info = {0};
+    Error ignored = {0};
+    Str cpu = str("unknown");
+    if (file_exists("/proc/cpuinfo") && file_read("/proc/cpuinfo", &info, &ignored)) {
+        const char *at = strstr(info.s, "model name");
+        const char *colon = at ? strchr(at, ':') : NULL, *end = colon ? strchr(colon, '\n') : NULL;
+        if (end && end > colon + 2) cpu = (Str){colon + 2, (size_t)(end - colon - 2)};
+    }
+    buf_puts(b, "{\"cpu\":");
+    json_put_string(b, cpu);
+    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN), threads_now(),
+               gemm_description(), gemm_peak_flops() * 1e-9);
+    buf_free(&info);
+}
+
+static void put_key_number(Buf *b, const char *key, double x) {
+    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+    json_put_number(b, x);
+}
+
+static void put_key_string(Buf *b, const char *key, const char *text) {
+    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+    if (text) json_put_string(b, str(text));
+    else buf_puts(b, "null");
+}
+
+/* What a command spends and finds; written to run.json at its end. */
+typedef struct {
+    const Settings *s;
+    FILE *log; /* log.jsonl, or NULL */
+    double start, score_seconds, reference_seconds, train_seconds, eval_seconds;
+    double score_tokens, train_tokens, peak_flops;
+    Buf result; /* the members of "result", without braces */
+} Run;
+
+static bool run_begin(Run *run, const Settings *s, bool append, Error *err) {
+    *run = (Run){.s = s, .start = seconds_now(), .peak_flops = gemm_peak_flops() * threads_now()};
+    if (!folder_make(s->out, err)) return false;
+    char *path = path_join(s->out, "log.jsonl");
+    run->log = fopen(path, append ? "ab" : "wb");
+    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
+    free(path);
+    return run->log != NULL;
+}
+
+static void put_inputs(Buf *b, const Settings *s) {
+    const char *named[] = {s->pool, s->holdout, s->eval};
+    int total = 3 + s->data.count;
+    buf_puts(b, "\"inputs\":[");
+    for (int i = 0, n = 0; i < total; i++) {
+        const char *path = i < 3 ? named[i] : s->data.values[i - 3];
+        Buf contents = {0};
+        Error ignored = {0};
+        if (path && file_read(path, &contents, &ignored)) {
+            buf_puts(b, n++ ? ",{" : "{");
+            put_key_string(b, "path", path);
+            buf_printf(b, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)hash64(contents.s, contents.n, HASH_START));
+        }
+        buf_free(&contents);
+    }
+    buf_puts(b, "]");
+}
+
+/* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and ending. */
+static void put_group(Buf *b, const Settings *s) {
+    const char *name = s->group ? s->group : s->pool ? s->pool : "";
+    const char *slash = strrchr(name, '/'), *from = s->group ? name : slash ? slash + 1 : name;
+    if (!s->group && strncmp(from, "pool-", 5) == 0) from += 5;
+    const char *dot = s->group ? NULL : strrchr(from, '.');
+    json_put_string(b, (Str){from, dot ? (size_t)(dot - from) : strlen(from)});
+}
+
+static void put_arm(Buf *b, const Settings *s) {
+    char text[256];
+    bool plain = !s->weights || strcmp(s->weights, "uniform") == 0 || strcmp(s->weights, "oracle") == 0 ||
+                 strcmp(s->weights, "records") == 0 || strncmp(s->weights, "file:", 5) == 0;
+    if (s->arm) snprintf(text, sizeof text, "%s", s->arm);
+    else if (plain) snprintf(text, sizeof text, "%s", s->weights ? s->weights : "uniform");
+    else snprintf(text, sizeof text, "%s:%s", s->weights, s->weight_map);
+    json_put_string(b, str(text));
+}
+
+#ifndef BUILD_FLAGS
+#define BUILD_FLAGS "unknown"
+#endif
+#if defined(__clang__)
+#define COMPILER "clang " __clang_version__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+static bool run_end(Run *run, Error *err) {
+    const Settings *s = run->s;
+    if (run->log) fclose(run->log);
+    Buf b = {0};
+    buf_puts(&b, "{");
+    put_key_string(&b, "version", ICA_VERSION);
+    put_key_string(&b, "command", s->command);
+    buf_puts(&b, ",\"group\":");
+    put_group(&b, s);
+    buf_puts(&b, ",\"arm\":");
+    put_arm(&b, s);
+    put_key_string(&b, "objective", s->objective);
+    put_key_number(&b, "seed", (double)s->seed);
+    buf_printf(&b, ",\n\"options\":%s", s->options_json);
+    buf_puts(&b, ",\n\"arguments\":[");
+    for (int i = 0; i < s->argc; i++) {
+        if (i) buf_putc(&b, ',');
+        json_put_string(&b, str(s->argv[i]));
+    }
+    buf_printf(&b, "],\n\"threads\":%d", threads_now());
+    put_key_string(&b, "compiler", COMPILER);
+    put_key_string(&b, "flags", BUILD_FLAGS);
+    buf_puts(&b, ",\"machine\":");
+    machine_json(&b);
+    buf_puts(&b, ",\n");
+    put_inputs(&b, s);
+    buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}", run->score_seconds,
+               run->reference_seconds, run->train_seconds, run->eval_seconds, seconds_now() - run->start);
+    buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", run->score_tokens, run->train_tokens);
+    buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n, run->result.s ? run->result.s : "");
+    char *path = path_join(s->out, "run.json");
+    bool ok = file_write(path, b.s, b.n, err);
+    free(path);
+    buf_free(&b);
+    buf_free(&run->result);
+    return ok;
+}
+
+/* ---- the training loop: pretraining and fine-tuning differ only in what one step's gradient is ---- */
+
+/* What a step reports. */
+typedef struct {
+    double loss, tokens, flops, ess;
+    double weight_clean, weight_corrupted; /* NaN where no truth is known */
+    int pairs;                             /* pairs: how many, and sums over them, under TRL's names */
+    double reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;
+} StepReport;
+
+typedef struct Loop Loop;
+struct Loop {
+    Model *model;
+    Workspace *ws;
+    Optimizer *optimizer;
+    real *grad;
+    const Settings *s;
+    Run *run;            /* NULL: a silent loop (RHO's reference) */
+    const Folder *folder; /* what to save; NULL: nothing is saved */
+    long steps;
+    int skipped; /* steps whose weights were all 0 */
+    double loss; /* of the last logged step */
+    /* Adds this step's gradient to grad; false: nothing to learn from it, the step is skipped. */
+    bool (*gradient)(void *self, Loop *loop, long step, StepReport *report);
+    /* Appends members to a log line at the steps where --eval-steps asks for it; may be NULL. */
+    void (*evaluate)(void *self, Loop *loop, Buf *line);
+    /* Adds tensors to the saved state; may be NULL. */
+    void *self;
+    /* kept with the state, so that a resumed run has the same weights and the same reference; each may be empty */
+    struct { const char *name; double *values; int count; } kept[8]; /* values [count] borrowed */
+    int kept_count;
+};
+
+static void loop_keep(Loop *loop, const char *name, double *values, int count) {
+    if (!values) return;
+    loop->kept[loop->kept_count].name = name;
+    loop->kept[loop->kept_count].values = values;
+    loop->kept[loop->kept_count++].count = count;
+}
+
+static long warmup_steps(const Settings *s, long steps) {
+    return s->warmup_steps >= 0 ? s->warmup_steps : (long)ceil(s->warmup_ratio * (double)steps);
+}
+
+/* Warm-up: lr (step + 1) / warmup. Then from 1 at its end to min_lr_ratio at the last step, by a cosine or a line. */
+static double learning_rate(const Settings *s, long step, long steps) {
+    long warmup = warmup_steps(s, steps);
+    if (step < warmup) return s->learning_rate * (double)(step + 1) / (double)warmup;
+    double part = steps - 1 > warmup ? (double)(step - warmup) / (double)(steps - 1 - warmup) : 1, low = s->min_lr_ratio;
+    if (strcmp(s->lr_scheduler_type, "constant") == 0) return s->learning_rate;
+    if (strcmp(s->lr_scheduler_type, "linear") == 0) return s->learning_rate * (1 - (1 - low) * part);
+    return s->learning_rate * (low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * part)));
+}
+
+static bool state_save(const Loop *loop, Error *err) {
+    const Model *m = loop->model;
+    int64_t step = loop->optimizer->step, skipped = loop->skipped, n = (int64_t)m->parameters;
+    TensorOut out[12] = {{.name = "optimizer.m", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->m},
+                        {.name = "optimizer.v", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->v},
+                        {.name = "step", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &step},
+                        {.name = "skipped", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &skipped}};
+    for (int i = 0; i < loop->kept_count; i++)
+        out[4 + i] = (TensorOut){.name = loop->kept[i].name, .type = TENSOR_F64, .rank = 1, .shape = {loop->kept[i].count},
+                                 .data = loop->kept[i].values};
+    char *path = path_join(loop->s->out, "training_state.safetensors");
+    bool ok = folder_save(loop->folder, loop->s->out, err) && tensors_write(path, out, 4 + loop->kept_count, NULL, 0, err);
+    free(path);
+    return ok;
+}
+
+/* Reads what state_save wrote, into the optimizer and the arrays that the loop keeps. */
+static bool state_load(Loop *loop, const char *folder, Error *err) {
+    char *path = path_join(folder, "training_state.safetensors");
+    TensorFile file;
+    bool ok = tensors_open(&file, path, err);
+    if (ok) {
+        const TensorInfo *m = tensors_find(&file, "optimizer.m"), *v = tensors_find(&file, "optimizer.v");
+        const TensorInfo *step = tensors_find(&file, "step"), *skipped = tensors_find(&file, "skipped");
+        size_t n = loop->model->parameters;
+        ok = m && v && step && skipped && tensors_is_float(m) && tensors_is_float(v) && m->elements == n && v->elements == n &&
+             step->size == 8 && skipped->size == 8;
+        for (int i = 0; i < loop->kept_count && ok; i++) {
+            const TensorInfo *kept = tensors_find(&file, loop->kept[i].name);
+            ok = kept && kept->size == 8 * (size_t)loop->kept[i].count;
+            if (ok) memcpy(loop->kept[i].values, kept->bytes, kept->size);
+        }
+        if (!ok)
+            error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
+        else {
+            int64_t value;
+            tensors_read(m, loop->optimizer->m);
+            tensors_read(v, loop->optimizer->v);
+            memcpy(&value, step->bytes, 8);
+            loop->optimizer->step = (long)value;
+            memcpy(&value, skipped->bytes, 8);
+            loop->skipped = (int)value;
+        }
+        tensors_close(&file);
+    }
+    free(path);
+    return ok;
+}
+
+/* One line of log.jsonl, and one on stderr. */
+static void loop_log(Loop *loop, long step, const StepReport *r, double lr, double norm, double seconds, double tokens, double flops) {
+    Run *run = loop->run;
+    bool evaluate = loop->evaluate && loop->s->eval_steps > 0 && ((step + 1) % loop->s->eval_steps == 0 || step + 1 == loop->steps);
+    Buf line = {0};
+    buf_puts(&line, "{");
+    put_key_number(&line, "step", (double)(step + 1));
+    put_key_number(&line, "loss", r->loss);
+    put_key_number(&line, "learning_rate", lr);
+    put_key_number(&line, "grad_norm", norm);
+    put_key_number(&line, "tokens_per_second", seconds > 0 ? tokens / seconds : 0);
+    put_key_number(&line, "seconds", seconds_now() - run->start);
+    if (isfinite(r->ess)) put_key_number(&line, "ess", r->ess);
+    if (isfinite(r->weight_clean)) put_key_number(&line, "weight_clean", r->weight_clean);
+    if (isfinite(r->weight_corrupted)) put_key_number(&line, "weight_corrupted", r->weight_corrupted);
+    if (r->pairs) {
+        put_key_number(&line, "rewards/chosen", r->reward_chosen / r->pairs);
+        put_key_number(&line, "rewards/rejected", r->reward_rejected / r->pairs);
+        put_key_number(&line, "rewards/accuracies", r->accuracy / r->pairs);
+        put_key_number(&line, "rewards/margins", (r->reward_chosen - r->reward_rejected) / r->pairs);
+        put_key_number(&line, "logps/chosen", r->logp_chosen / r->pairs);
+        put_key_number(&line, "logps/rejected", r->logp_rejected / r->pairs);
+    }
+    size_t before = line.n;
+    if (evaluate) loop->evaluate(loop->self, loop, &line);
+    double left = seconds * (double)(loop->steps - step - 1) / loop->s->logging_steps;
+    fprintf(stderr, "step %ld/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left%s%.*s\n", step + 1, loop->steps, r->loss,
+            seconds > 0 ? tokens / seconds : 0, seconds > 0 ? 100 * flops / seconds / run->peak_flops : 0, left,
+            line.n > before ? "  " : "", (int)(line.n > before ? line.n - before - 1 : 0), line.s + before + 1);
+    buf_puts(&line, "}\n");
+    fwrite(line.s, 1, line.n, run->log);
+    fflush(run->log);
+    buf_free(&line);
+}
+
+/* Runs steps optimizer->step .. steps-1. False when training diverged (status 5), saving failed, or a signal came (after saving). */
+static bool loop_run(Loop *loop, Error *err) {
+    const Settings *s = loop->s;
+    Model *m = loop->model;
+    double since = seconds_now(), tokens = 0, flops = 0, loss_sum = 0;
+    int count = 0;
+    for (long step = loop->optimizer->step + loop->skipped; step < loop->steps; step++) {
+        StepReport r = {.ess = NAN, .weight_clean = NAN, .weight_corrupted = NAN};
+        double lr = learning_rate(s, step, loop->steps), norm = 0;
+        memset(loop->grad, 0, m->parameters * sizeof(real));
+        if (loop->gradient(loop->self, loop, step, &r)) {
+            norm = gradient_norm(m, loop->grad);
+            if (!isfinite(norm) || !isfinite(r.loss))
+                return error_set(err, STATUS_DIVERGED, "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate",
+                                 step + 1, r.loss, norm);
+            optimizer_step(loop->optimizer, m, loop->grad, s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
+        } else
+            loop->skipped++;
+        tokens += r.tokens;
+        flops += r.flops;
+        loss_sum += r.loss;
+        count++;
+        if (loop->run && ((step + 1) % s->logging_steps == 0 || step + 1 == loop->steps)) {
+            r.loss = loop->loss = loss_sum / count;
+            loop_log(loop, step, &r, lr, norm, seconds_now() - since, tokens, flops);
+            loop->run->train_tokens += tokens;
+            since = seconds_now();
+            tokens = flops = loss_sum = count = 0;
+        }
+        bool stop = stop_signal() != 0;
+        if (loop->folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) && !state_save(loop, err))
+            return false;
+        if (stop) {
+            if (loop->folder)
+                error_set(err, 128 + stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s", step + 1,
+                          s->command, s->out);
+            else error_set(err, 128 + stop_signal(), "stopped by a signal; nothing was changed");
+            return false;
+        }
+    }
+    return true;
+}
+
+static Loop loop_new(Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
+    return (Loop){.model = m, .ws = workspace_new(), .optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay),
+                  .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .folder = folder, .steps = steps, .self = self};
+}
+
+static void loop_free(Loop *loop) {
+    workspace_free(loop->ws);
+    optimizer_free(loop->optimizer);
+    free(loop->grad);
+}
+
+/* ---- results for people ---- */
+
+/* One JSON object: as it is with --json, else a line for each of its numbers. */
+static void print_result(const Settings *s, const Buf *object) {
+    Arena arena = {0};
+    JsonError where;
+    const Json *root = s->json ? NULL : json_parse(&arena, object->s, object->n, &where);
+    if (!root) fputs(object->s, stdout);
+    for (int i = 0; root && i < root->count; i++) {
+        const Json *v = &root->items[i];
+        if (v->type == JSON_NUMBER) printf("%-26.*s %.6g\n", STR_ARG(root->keys[i]), v->number);
+        if (v->type == JSON_STRING) printf("%-26.*s %.*s\n", STR_ARG(root->keys[i]), STR_ARG(v->string));
+        for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
+            printf("%.*s %-*.*s %.4f\n", STR_ARG(root->keys[i]), 25 - (int)root->keys[i].n, STR_ARG(v->keys[j]), v->items[j].number);
+    }
+    arena_free(&arena);
+}
+
+/* ---- evaluation ---- */
+
+static MaterialFiles material_files(const Settings *s) {
+    return (MaterialFiles){.pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
+}
+
+typedef struct { double nll, perplexity, p_sequence, exact_match; } Metrics;
+typedef struct { double loss, reward_accuracy, margin; } PairMetrics;
+
+/* Of logp (token sums) and hits of every item, as commands of this kind report them. */
+static Metrics metrics_of(const Examples *data, const double *logp, const int *hits) {
+    Metrics x = {0};
+    double total = 0, tokens = 0;
+    for (int i = 0; i < data->count; i++) {
+        double unused, n = data->items[i].answer_n;
+        x.nll += objective_sft(logp[i], data->items[i].answer_n, &unused) / data->count;
+        x.p_sequence += exp(logp[i]) / data->count;
+        x.exact_match += (hits[i] == data->items[i].answer_n) / (double)data->count;
+        total -= logp[i];
+        tokens += n;
+    }
+    x.perplexity = exp(total / tokens);
+    return x;
+}
+
+/* With k nearest holdout demonstrations in context; k = 0: none. logp (or NULL) receives [count]. */
+static Metrics evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp) {
+    double *own = mem_new((size_t)data->count, sizeof *own);
+    int *hits = mem_new((size_t)data->count, sizeof *hits);
+    ica_evaluate(m, ws, data, holdout, k, logp ? logp : own, hits, NULL);
+    Metrics x = metrics_of(data, logp ? logp : own, hits);
+    free(own);
+    free(hits);
+    return x;
+}
+
+static PairOptions pair_options(const Settings *s) { return (PairOptions){s->beta, s->gamma_beta_ratio, s->label_smoothing}; }
+
+static Objective objective_of(const Settings *s) {
+    return strcmp(s->objective, "dpo") == 0 ? OBJECTIVE_DPO : strcmp(s->objective, "simpo") == 0 ? OBJECTIVE_SIMPO : OBJECTIVE_SFT;
+}
+
+static PairLogps logps_of(const Example *e, double chosen, double rejected, double *const reference[2], int i) {
+    return (PairLogps){.chosen = chosen, .rejected = rejected, .chosen_reference = reference[0] ? reference[0][i] : 0,
+                       .rejected_reference = reference[1] ? reference[1][i] : 0, .chosen_tokens = e->answer_n,
+                       .rejected_tokens = e->rejected_n};
+}
+
+/* Loss, margin and accuracy (ties count as wrong) of pairs. reference: DPO's log-likelihoods. logp (or NULL) receives chosen and
+ * rejected of each pair: [2 count]. */
+static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s, double *const reference[2],
+                                  double *logp) {
+    PairMetrics x = {0};
+    PairOptions o = pair_options(s);
+    int n = data->count;
+    double *chosen = mem_new((size_t)n, sizeof *chosen), *rejected = mem_new((size_t)n, sizeof *rejected);
+    ica_pair_logps(m, ws, data, chosen, rejected, NULL);
+    for (int i = 0; i < n; i++) {
+        PairLogps p = logps_of(&data->items[i], chosen[i], rejected[i], reference, i);
+        PairGradient g;
+        x.loss += objective_pair(objective_of(s), &o, &p, &g) / n;
+        x.margin += (g.reward_chosen - g.reward_rejected) / n;
+        x.reward_accuracy += (g.reward_chosen > g.reward_rejected) / (double)n;
+        if (logp) {
+            logp[2 * i] = chosen[i];
+            logp[2 * i + 1] = rejected[i];
+        }
+    }
+    free(chosen);
+    free(rejected);
+    return x;
+}
+
+static void put_pair_metrics(Buf *b, const PairMetrics *x) {
+    put_key_number(b, "loss", x->loss);
+    put_key_number(b, "reward_accuracy", x->reward_accuracy);
+    put_key_number(b, "margin", x->margin);
+}
+
+static void put_metrics(Buf *b, const Metrics *x) {
+    put_key_number(b, "nll", x->nll);
+    put_key_number(b, "perplexity", x->perplexity);
+    put_key_number(b, "p_sequence", x->p_sequence);
+    put_key_number(b, "exact_match", x->exact_match);
+}
+
+/* metrics.json: the members given, and the number of records. */
+static bool write_metrics(const Settings *s, const Buf *members, int records, Error *err) {
+    Buf b = {0};
+    buf_printf(&b, "{%.*s,\"records\":%d}\n", (int)members->n, members->s, records);
+    char *path = path_join(s->out, "metrics.json");
+    bool ok = file_write(path, b.s, b.n, err);
+    free(path);
+    buf_free(&b);
+    return ok;
+}
+
+static bool write_per_example(const char *path, const Loaded *data, bool pairs, const double *logp, Error *err) {
+    Buf b = {0};
+    for (int i = 0; i < data->data.count; i++) {
+        const Example *e = &data->examples.items[i];
+        buf_puts(&b, "{\"id\":");
+        json_put_string(&b, data->data.records[i].id);
+        put_key_number(&b, pairs ? "logp_chosen" : "logp", logp[pairs ? 2 * i : i]);
+        put_key_number(&b, pairs ? "tokens_chosen" : "tokens", e->answer_n);
+        if (pairs) {
+            put_key_number(&b, "logp_rejected", logp[2 * i + 1]);
+            put_key_number(&b, "tokens_rejected", e->rejected_n);
+        }
+        buf_puts(&b, "}\n");
+    }
+    bool ok = file_write(path, b.s, b.n, err);
+    buf_free(&b);
+    return ok;
+}
+
+/* DPO's reference log-likelihoods of `data` by the model of another folder. */
+static bool reference_logps(const char *folder, const Examples *data, double *const reference[2], Error *err) {
+    Model *m = model_load(folder, err);
+    if (!m) return false;
+    Workspace *ws = workspace_new();
+    ica_pair_logps(m, ws, data, reference[0], reference[1], NULL);
+    workspace_free(ws);
+    model_free(m);
+    return true;
+}
+
+/* The result of eval as JSON members, and each record's log-likelihoods. */
+static bool evaluate_file(const Folder *f, const Settings *s, const Material *x, Buf *members, double *logp, Error *err) {
+    const Examples *data = &x->eval.examples;
+    Workspace *ws = workspace_new();
+    bool ok = true;
+    if (objective_of(s) == OBJECTIVE_SFT) {
+        Metrics metrics = evaluate(f->model, ws, data, &x->holdout.examples, s->k, logp);
+        put_metrics(members, &metrics);
+    } else {
+        bool dpo = objective_of(s) == OBJECTIVE_DPO;
+        double *reference[2] = {0};
+        for (int a = 0; a < 2 && dpo; a++) reference[a] = mem_new((size_t)data->count, sizeof(double));
+        ok = !dpo || reference_logps(s->reference, data, reference, err);
+        if (ok) {
+            PairMetrics metrics = evaluate_pairs(f->model, ws, data, s, reference, logp);
+            put_pair_metrics(members, &metrics);
+        }
+        free(reference[0]);
+        free(reference[1]);
+    }
+    workspace_free(ws);
+    return ok;
+}
+
+bool command_eval(const Settings *s, Error *err) {
+    Folder f;
+    Material x;
+    bool pairs = objective_of(s) != OBJECTIVE_SFT;
+    MaterialFiles files = material_files(s);
+    files.eval = s->data.values[0];
+    files.pairs = pairs;
+    if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
+    if (s->k > 0 && !s->holdout) error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
+    if (strcmp(s->objective, "dpo") == 0 && !s->reference)
+        error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
+    if (err->status || !folder_load(&f, s->model, err)) return false;
+    if (!material_read(&x, &f, &files, err)) {
+        folder_free(&f);
+        return false;
+    }
+    int n = x.eval.examples.count;
+    double *logp = mem_new(2 * (size_t)n, sizeof *logp), start = seconds_now();
+    Buf members = {0};
+    if (s->k > x.holdout.examples.count && s->k > 0)
+        error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout, x.holdout.examples.count, s->k);
+    else if (evaluate_file(&f, s, &x, &members, logp, err) &&
+             (!s->per_example || write_per_example(s->per_example, &x.eval, pairs, logp, err))) {
+        Buf b = {0};
+        buf_puts(&b, "{\"command\":\"eval\"");
+        put_key_string(&b, "model", s->model);
+        put_key_string(&b, "data", files.eval);
+        put_key_string(&b, "objective", s->objective);
+        put_key_number(&b, "k", s->k);
+        put_key_number(&b, "records", n);
+        buf_printf(&b, ",%s", members.s);
+        put_key_number(&b, "seconds", seconds_now() - start);
+        buf_puts(&b, "}\n");
+        print_result(s, &b);
+        buf_free(&b);
+    }
+    buf_free(&members);
+    free(logp);
+    material_free(&x);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- pretraining ---- */
+
+/* All rows end to end, and the batches: consecutive rows of at most --batch-tokens inputs together. */
+typedef struct {
+    IntBuf token, start; /* row r is token[start[r] .. start[r+1]-1] */
+    Buf weight;          /* real for each token */
+    IntBuf batch;        /* batch b is rows batch[b] .. batch[b+1]-1 */
+    Batch rows;
+    IntBuf order;        /* of the batches, this epoch */
+    long epoch;
+    bool shuffle;
+    Material material;   /* --holdout and --eval: the progress meter */
+} Pretraining;
+
+static void put_weight(Pretraining *p, double w, int times) {
+    real value = (real)w;
+    for (int i = 0; i < times; i++) buf_put(&p->weight, &value, sizeof value);
+}
+
+static void end_row(Pretraining *p, int from, int longest) {
+    if (p->token.n - from > longest) {
+        p->token.n = from + longest;
+        p->weight.n = (size_t)p->token.n * sizeof(real);
+    }
+    if (p->token.n - from >= 2) ints_put(&p->start, p->token.n);
+    else { /* nothing to predict */
+        p->token.n = from;
+        p->weight.n = (size_t)from * sizeof(real);
+    }
+}
+
+/* One session a row: the template's form of every turn, cut at the context. Answers weigh 1, prompts less. */
+static void add_session(Pretraining *p, const Folder *f, const Settings *s, const Record *r, int longest) {
+    int from = p->token.n;
+    ints_append(&p->token, f->bos, f->bos_n);
+    put_weight(p, s->prompt_loss_weight, f->bos_n);
+    for (int t = 0; t < r->n_turns && p->token.n - from < longest; t++) {
+        int before = p->token.n;
+        template_prompt(&f->form, f->tokenizer, r->turns[t].prompt, &p->token);
+        put_weight(p, s->prompt_loss_weight, p->token.n - before);
+        before = p->token.n;
+        template_answer(&f->form, f->tokenizer, r->turns[t].completion, &p->token);
+        put_weight(p, 1, p->token.n - before);
+    }
+    end_row(p, from, longest);
+}
+
+static void add_ids(Pretraining *p, const Record *r, int longest) {
+    int from = p->token.n;
+    ints_append(&p->token, r->input_ids, r->n_ids);
+    for (int i = 0; i < r->n_ids; i++) put_weight(p, !r->labels || r->labels[i] != -100, 1);
+    end_row(p, from, longest);
+}
+
+/* Text records follow each other in one stream, each closed by the end token; rows are cut from it, the last token of one being
+ * the first of the next, so that every token is predicted once. */
+static void pack_text(Pretraining *p, const IntBuf *stream, int longest) {
+    for (int at = 0; at + 1 < stream->n; at += longest - 1) {
+        int from = p->token.n, n = stream->n - at < longest ? stream->n - at : longest;
+        ints_append(&p->token, stream->v + at, n);
+        put_weight(p, 1, n);
+        end_row(p, from, longest);
+    }
+}
+
+static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s, Error *err) {
+    IntBuf stream = {0};
+    int longest = f->model->config.context + 1;
+    ints_put(&p->start, 0);
+    for (int i = 0; i < s->data.count && err->status == 0; i++) {
+        Dataset d;
+        if (!dataset_load(&d, s->data.values[i], err)) break;
+        for (int j = 0; j < d.count && err->status == 0; j++) {
+            const Record *r = &d.records[j];
+            if (r->kind == RECORD_PAIR) error_set(err, STATUS_DATA, "%s:%ld: a preference pair cannot be pretrained on", d.path, r->line);
+            else if (r->kind == RECORD_TURNS) add_session(p, f, s, r, longest);
+            else if (r->kind == RECORD_TEXT) {
+                Str nothing = {"", 0};
+                tokenizer_encode(f->tokenizer, r->text.s, r->text.n, &stream);
+                template_answer(&f->form, f->tokenizer, nothing, &stream);
+            } else {
+                for (int t = 0; t < r->n_ids && err->status == 0; t++)
+                    if (r->input_ids[t] >= f->model->config.vocab)
+                        error_set(err, STATUS_DATA, "%s:%ld: input_ids holds %d and the vocabulary has %d tokens", d.path, r->line,
+                                  r->input_ids[t], f->model->config.vocab);
+                if (err->status == 0) add_ids(p, r, longest);
+            }
+            p->shuffle |= r->kind == RECORD_TEXT; /* sessions come in training order: a curriculum is an order */
+        }
+        dataset_free(&d);
+    }
+    pack_text(p, &stream, longest);
+    ints_free(&stream);
+    if (err->status == 0 && p->start.n < 2) error_set(err, STATUS_DATA, "%s: no tokens to train on", s->data.values[0]);
+    ints_put(&p->batch, 0);
+    for (int r = 0, tokens = 0; r + 1 < p->start.n; r++) {
+        int n = p->start.v[r + 1] - p->start.v[r] - 1;
+        if (tokens > 0 && tokens + n > s->batch_tokens) {
+            ints_put(&p->batch, r);
+            tokens = 0;
+        }
+        tokens += n;
+        if (r + 2 == p->start.n) ints_put(&p->batch, r + 1);
+    }
+    return err->status == 0;
+}
+
+/* Which batch a step takes. Text: a new shuffle every epoch. Sessions come in training order, and several epochs must keep it: the
+ * file is cut into PARTS, and each part is gone through as often as there are epochs before the next one begins. */
+static int batch_at(Pretraining *p, const Settings *s, long step, long steps) {
+    enum { PARTS = 20 };
+    int n = p->batch.n - 1;
+    if (!p->shuffle) {
+        long part = n < PARTS || steps <= n ? 0 : step * PARTS / steps, parts = n < PARTS || steps <= n ? 1 : PARTS;
+        long first_step = (part * steps + parts - 1) / parts, first = part * n / parts, size = (part + 1) * n / parts - first;
+        return (int)(first + (step - first_step) % size);
+    }
+    long epoch = step / n;
+    if (epoch != p->epoch || p->order.n == 0) {
+        Rng rng = rng_new((uint64_t)s->seed + (uint64_t)epoch * 1000003u, STREAM_ORDER);
+        p->order.n = 0;
+        for (int i = 0; i < n; i++) ints_put(&p->order, i);
+        rng_shuffle(&rng, p->order.v, n);
+        p->epoch = epoch;
+    }
+    return p->order.v[step % n];
+}
+
+static bool pretraining_gradient(void *self, Loop *loop, long step, StepReport *report) {
+    Pretraining *p = self;
+    int b = batch_at(p, loop->s, step, loop->steps);
+    const real *weight = (const real *)(const void *)p->weight.s;
+    batch_clear(&p->rows);
+    double total = 0;
+    for (int r = p->batch.v[b]; r < p->batch.v[b + 1]; r++) {
+        int from = p->start.v[r], n = p->start.v[r + 1] - from;
+        batch_row_weighted(&p->rows, p->token.v + from, n, weight + from, NULL);
+        for (int i = 1; i < n; i++) total += (double)weight[from + i];
+    }
+    if (total <= 0) return false;
+    int rows = p->rows.rows;
+    double *dlogp = mem_new((size_t)rows, sizeof *dlogp), *logp = mem_new((size_t)rows, sizeof *logp);
+    for (int r = 0; r < rows; r++) dlogp[r] = -1 / total; /* the weighted mean over the batch's tokens */
+    model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad);
+    for (int r = 0; r < rows; r++) report->loss -= logp[r] / total;
+    report->tokens = p->rows.tokens;
+    report->flops = 3 * model_flops(loop->model, report->tokens, report->tokens / rows, report->tokens);
+    free(dlogp);
+    free(logp);
+    return true;
+}
+
+/* The cheap progress meter of in-context learning: the answer's probability with k demonstrations. */
+static void pretraining_evaluate(void *self, Loop *loop, Buf *line) {
+    Pretraining *p = self;
+    Examples some = p->material.eval.examples;
+    if (some.count > 100) some.count = 100;
+    Metrics x = evaluate(loop->model, loop->ws, &some, &p->material.holdout.examples, loop->s->k, NULL);
+    put_key_number(line, "icl_p_sequence", x.p_sequence);
+    put_key_number(line, "icl_nll", x.nll);
+}
+
+static void pretraining_free(Pretraining *p) {
+    ints_free(&p->token);
+    ints_free(&p->start);
+    ints_free(&p->batch);
+    ints_free(&p->order);
+    buf_free(&p->weight);
+    batch_free(&p->rows);
+    material_free(&p->material);
+}
+
+/* A new model for --tokenizer, or --model to go on from, or the run to resume. */
+static bool pretrain_folder(Folder *f, const Settings *s, Error *err) {
+    *f = (Folder){0};
+    if (s->resume || s->model) return folder_load(f, s->resume ? s->resume : s->model, err);
+    if (!s->tokenizer) return error_set(err, STATUS_USAGE, "pretrain: give --tokenizer DIR for a new model, or --model DIR to go on from one");
+    if (!folder_load_tokenizer(f, s->tokenizer, err)) return false;
+    ModelConfig shape = {s->layers, s->heads, s->channels, s->context, tokenizer_size(f->tokenizer)};
+    f->model = model_new(shape, err);
+    if (f->model) model_initialize(f->model, (uint64_t)s->seed);
+    else folder_free(f);
+    return f->model != NULL;
+}
+
+bool command_pretrain(const Settings *s, Error *err) {
+    Folder f;
+    Run run = {0};
+    Pretraining p = {0};
+    if (!pretrain_folder(&f, s, err)) return false;
+    MaterialFiles files = material_files(s);
+    if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
+    if (err->status == 0 && pretraining_rows(&p, &f, s, err) && material_read(&p.material, &f, &files, err)) {
+        int batches = p.batch.n - 1;
+        long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches);
+        Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
+        loop.gradient = pretraining_gradient;
+        if (s->eval && (s->holdout || s->k == 0)) loop.evaluate = pretraining_evaluate;
+        if ((!s->resume || state_load(&loop, s->resume, err)) && run_begin(&run, s, s->resume != NULL, err)) {
+            fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters, p.start.n - 1,
+                    p.token.n, steps, threads_now());
+            double start = seconds_now();
+            bool ok = loop_run(&loop, err) && state_save(&loop, err);
+            run.train_seconds = seconds_now() - start;
+            put_key_number(&run.result, "steps", (double)loop.steps);
+            put_key_number(&run.result, "train_loss", loop.loss);
+            put_key_number(&run.result, "ess", NAN);
+            put_key_number(&run.result, "skipped_steps", loop.skipped);
+            put_key_number(&run.result, "activation_bytes", (double)workspace_bytes(loop.ws));
+            Error unsaid = {0}; /* after a failure the first error is the one to tell */
+            run_end(&run, ok ? err : &unsaid);
+        }
+        loop_free(&loop);
+    }
+    pretraining_free(&p);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- fine-tuning ---- */
+
+static int choice(const char *text, const char *const *names) {
+    int i = 0;
+    while (strcmp(text, names[i]) != 0) i++;
+    return i;
+}
+
+static const char *const METHOD_NAMES[] = {"ica", "rho", "oneshot", "nuggets", "gradient", "incontext", "loss", "random", NULL};
+static const char *const DEMO_NAMES[] = {"nearest", "random", "fixed", "shuffled", NULL};
+static const char *const REDUCE_NAMES[] = {"mean", "sum", NULL};
+static const char *const ANCHOR_NAMES[] = {"nearest", "random", NULL};
+static const char *const MAP_NAMES[] = {"minmax", "minmax-batch", "clip", "rank", "softmax", "top", "positive", "filter", NULL};
+static const char *const PAIR_SCORE_NAMES[] = {"margin", "loss", NULL};
+static const char *const NORMALIZE_NAMES[] = {"batch", "micro", "count", "none", NULL};
+
+static bool is_method(const char *name) {
+    for (int i = 0; METHOD_NAMES[i]; i++)
+        if (strcmp(name, METHOD_NAMES[i]) == 0) return true;
+    return false;
+}
+
+static MapOptions map_options(const Settings *s) {
+    return (MapOptions){.temperature = s->temperature, .share = s->share, .clip = s->clip};
+}
+
+/* Weighted fine-tuning of one model on one set of examples. */
+typedef struct {
+    const Examples *pool, *holdout, *eval;
+    const Dataset *records;    /* the pool's, for known truth in the log; NULL: none */
+    const char *method;        /* NULL: fixed weights; else scores are computed at the refresh steps */
+    Model *reference;          /* RHO's */
+    Objective objective;
+    PairOptions pair;
+    /* DPO: log-likelihoods by the starting model, chosen and rejected, of pool, holdout and test; else NULL */
+    double *pool_reference[2], *holdout_reference[2], *eval_reference[2];
+    double *score, *weight;    /* [pool->count] */
+    Scores scores;             /* the last ones */
+    IntBuf order;              /* the records of this epoch */
+    long epoch;
+    Batch rows;
+    Run *run;
+} Tuning;
+
+/* The record at a position of the endless data order: one shuffled epoch after another, a function of seed and position only. */
+static int record_at(Tuning *t, const Settings *s, long position) {
+    int n = t->pool->count;
+    long epoch = position / n;
+    if (t->order.n == 0 || epoch != t->epoch) {
+        Rng rng = rng_new((uint64_t)s->seed + (uint64_t)epoch * 1000003u, STREAM_ORDER);
+        t->order.n = 0;
+        for (int i = 0; i < n; i++) ints_put(&t->order, i);
+        rng_shuffle(&rng, t->order.v, n);
+        t->epoch = epoch;
+    }
+    return t->order.v[position % n];
+}
+
+static ScoreOptions score_options(const Settings *s, const char *method, int refresh, const Tuning *t) {
+    return (ScoreOptions){.objective = objective_of(s),
+                          .pair_score = (PairScore)choice(s->pair_score, PAIR_SCORE_NAMES),
+                          .pair = pair_options(s),
+                          .pool_reference = {t->pool_reference[0], t->pool_reference[1]},
+                          .holdout_reference = {t->holdout_reference[0], t->holdout_reference[1]},
+                          .method = (Method)choice(method, METHOD_NAMES),
+                          .k = s->k,
+                          .demos = (DemoChoice)choice(s->demos, DEMO_NAMES),
+                          .reduce = (Reduce)choice(s->reduce, REDUCE_NAMES),
+                          .anchors = (Anchors)choice(s->anchors, ANCHOR_NAMES),
+                          .num_anchors = s->num_anchors,
+                          .leak = s->allow_overlap,
+                          .seed = rng_u64(&(Rng){{(uint64_t)s->seed + 1, (uint64_t)refresh + 1, STREAM_SCORES, 1}})};
+}
+
+static void weights_from_scores(const Settings *s, const double *score, int n, double *weight) {
+    MapOptions how = map_options(s);
+    ica_weights((WeightMap)choice(s->weight_map, MAP_NAMES), &how, score, n, weight);
+}
+
+/* At steps floor(j S / R), j = 0..R-1: is this one, and which j? */
+static int refresh_at(const Settings *s, long step, long steps) {
+    for (int j = 0; j < s->refresh; j++)
+        if ((long)((double)j * (double)steps / s->refresh) == step) return j;
+    return -1;
+}
+
+static void rescore(Tuning *t, Loop *loop, int refresh) {
+    double start = seconds_now();
+    ScoreOptions how = score_options(loop->s, t->method, refresh, t);
+    ica_score(loop->model, t->reference, loop->ws, t->pool, t->holdout, &how, &t->scores);
+    memcpy(t->score, t->scores.score, (size_t)t->pool->count * sizeof *t->score);
+    weights_from_scores(loop->s, t->score, t->pool->count, t->weight);
+    if (t->run) {
+        t->run->score_seconds += seconds_now() - start;
+        t->run->score_tokens += t->scores.cost.forward;
+    }
+}
+
+/* One pair's loss and the derivatives by its two rows, times its coefficient. */
+static void tune_pair(const Tuning *t, int record, double coefficient, const double logp[2], double dlogp[2], StepReport *report) {
+    const Example *e = &t->pool->items[record];
+    PairLogps p = logps_of(e, logp[0], logp[1], t->pool_reference, record);
+    PairGradient g;
+    report->loss += coefficient * objective_pair(t->objective, &t->pair, &p, &g);
+    bool constant = t->objective == OBJECTIVE_DPO && same_answers(e);
+    dlogp[0] = constant ? 0 : coefficient * g.d_chosen;
+    dlogp[1] = constant ? 0 : coefficient * g.d_rejected;
+    report->pairs++;
+    report->reward_chosen += g.reward_chosen;
+    report->reward_rejected += g.reward_rejected;
+    report->accuracy += g.reward_chosen > g.reward_rejected;
+    report->logp_chosen += t->objective == OBJECTIVE_SIMPO ? logp[0] / e->answer_n : logp[0]; /* as SimPO's log has them: averages */
+    report->logp_rejected += t->objective == OBJECTIVE_SIMPO ? logp[1] / e->rejected_n : logp[1];
+}
+
+/* The rows of batch entries from..to-1, forward and backward; adds to the report. */
+static void tune_rows(Tuning *t, Loop *loop, const int *record, const double *coefficient, int from, int to, StepReport *report) {
+    bool pairs = t->objective != OBJECTIVE_SFT;
+    int n = to - from;
+    double *dlogp = mem_new(2 * (size_t)n, sizeof *dlogp), *logp = mem_new(2 * (size_t)n, sizeof *logp), unused;
+    batch_clear(&t->rows);
+    ica_batch(&t->rows, t->pool, record + from, n, pairs);
+    if (pairs) {
+        model_forward(loop->model, loop->ws, &t->rows, true, logp, NULL);
+        for (int i = 0; i < n; i++) tune_pair(t, record[from + i], coefficient[from + i], logp + 2 * i, dlogp + 2 * i, report);
+        model_backward(loop->model, loop->ws, &t->rows, dlogp, loop->grad);
+    } else { /* linear: the derivative does not need logp */
+        for (int i = 0; i < n; i++) {
+            objective_sft(0, t->pool->items[record[from + i]].answer_n, &dlogp[i]);
+            dlogp[i] *= coefficient[from + i];
+        }
+        model_forward_backward(loop->model, loop->ws, &t->rows, dlogp, logp, loop->grad);
+        for (int i = 0; i < n; i++)
+            report->loss += coefficient[from + i] * objective_sft(logp[i], t->pool->items[record[from + i]].answer_n, &unused);
+    }
+    double scored = 0;
+    for (int i = from; i < to; i++) scored += t->pool->items[record[i]].answer_n + (pairs ? t->pool->items[record[i]].rejected_n : 0);
+    report->flops += 3 * model_flops(loop->model, t->rows.tokens, (double)t->rows.tokens / t->rows.rows, scored);
+    report->tokens += t->rows.tokens;
+    free(dlogp);
+    free(logp);
+}
+
+/* Where the micro-batch that begins at `from` ends: --micro-batch-size rows, or (0) as many as keep the activations small. */
+static int micro_end(const Tuning *t, const Settings *s, const int *record, int from, int n) {
+    enum { TOKENS = 4096 };
+    if (s->micro_batch_size > 0) return from + s->micro_batch_size < n ? from + s->micro_batch_size : n;
+    int tokens = 0, to = from;
+    for (; to < n; to++) {
+        const Example *z = &t->pool->items[record[to]];
+        tokens += t->pool->bos_n + z->prompt_n + z->answer_n + (z->rejected ? t->pool->bos_n + z->prompt_n + z->rejected_n : 0);
+        if (tokens > TOKENS && to > from) break;
+    }
+    return to;
+}
+
+static void report_weights(const Tuning *t, const int *record, const double *weight, int n, StepReport *report) {
+    double sum[2] = {0};
+    int count[2] = {0};
+    report->ess = effective_sample_size(weight, n);
+    for (int i = 0; t->records && i < n; i++) {
+        int clean = t->records->records[record[i]].clean;
+        if (clean < 0) continue;
+        sum[clean] += weight[i];
+        count[clean]++;
+    }
+    if (count[1]) report->weight_clean = sum[1] / count[1];
+    if (count[0]) report->weight_corrupted = sum[0] / count[0];
+}
+
+static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *report) {
+    Tuning *t = self;
+    const Settings *s = loop->s;
+    int B = s->batch_size, refresh = t->method ? refresh_at(s, step, loop->steps) : -1;
+    if (refresh >= 0) rescore(t, loop, refresh);
+    int *record = mem_new((size_t)B, sizeof *record);
+    double *weight = mem_new((size_t)B, sizeof *weight), *coefficient = mem_new((size_t)B, sizeof *coefficient);
+    for (int i = 0; i < B; i++) {
+        record[i] = record_at(t, s, step * B + i);
+        weight[i] = t->weight[record[i]];
+    }
+    if (t->method && strcmp(s->weight_map, "minmax-batch") == 0) {
+        double *score = mem_new((size_t)B, sizeof *score);
+        for (int i = 0; i < B; i++) score[i] = t->score[record[i]];
+        weights_from_scores(s, score, B, weight);
+        free(score);
+    }
+    Normalize how = (Normalize)choice(s->normalize, NORMALIZE_NAMES);
+    bool any = ica_coefficients(how, weight, B, s->micro_batch_size > 0 ? s->micro_batch_size : B, coefficient);
+    report_weights(t, record, weight, B, report);
+    for (int from = 0, to; any && from < B; from = to) {
+        to = micro_end(t, s, record, from, B);
+        tune_rows(t, loop, record, coefficient, from, to, report);
+    }
+    free(record);
+    free(weight);
+    free(coefficient);
+    return any;
+}
+
+static void tuning_evaluate(void *self, Loop *loop, Buf *line) {
+    Tuning *t = self;
+    double start = seconds_now();
+    if (t->objective == OBJECTIVE_SFT) put_key_number(line, "eval_nll", evaluate(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
+    else put_key_number(line, "eval_loss", evaluate_pairs(loop->model, loop->ws, t->eval, loop->s, t->eval_reference, NULL).loss);
+    t->run->eval_seconds += seconds_now() - start;
+}
+
+static void tuning_free(Tuning *t) {
+    ints_free(&t->order);
+    batch_free(&t->rows);
+    scores_free(&t->scores);
+    model_free(t->reference);
+    for (int a = 0; a < 2; a++) {
+        free(t->pool_reference[a]);
+        free(t->holdout_reference[a]);
+        free(t->eval_reference[a]);
+    }
+    free(t->score);
+    free(t->weight);
+}
+
+/* The starting model's log-likelihoods, once: no second model stays in memory. Kept with the run's state. */
+static void tuning_references(Tuning *t, Loop *loop, bool holdout, bool compute) {
+    static const char *const names[3][2] = {{"reference.pool.chosen", "reference.pool.rejected"}, {"reference.holdout.chosen", "reference.holdout.rejected"}, {"reference.eval.chosen", "reference.eval.rejected"}};
+    const Examples *data[3] = {t->pool, t->holdout, t->eval};
+    double **slots[3] = {t->pool_reference, t->holdout_reference, t->eval_reference};
+    for (int i = 0; i < 3; i++) {
+        if (data[i]->count == 0 || (i == 1 && !holdout)) continue;
+        for (int a = 0; a < 2; a++) {
+            slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
+            loop_keep(loop, names[i][a], slots[i][a], data[i]->count);
+        }
+        if (compute) ica_pair_logps(loop->model, loop->ws, data[i], slots[i][0], slots[i][1], &t->scores.cost);
+    }
+}
+
+/* RHO's reference: the same model trained on the holdout alone, with the run's own settings and --reference-steps steps. */
+static Model *train_reference(const Model *m, const Settings *s, const Examples *holdout, double *seconds, Error *err) {
+    double start = seconds_now();
+    Settings own = *s;
+    own.seed = s->seed + STREAM_REFERENCE; /* another order than the run itself */
+    own.normalize = "batch"; /* score has no such option */
+    own.objective = "sft";   /* pairs too: on the holdout's prompts and chosen answers */
+    own.max_grad_norm = 1;
+    Model *reference = model_copy(m);
+    Tuning t = {.pool = holdout, .weight = mem_new((size_t)holdout->count, sizeof(double))};
+    for (int i = 0; i < holdout->count; i++) t.weight[i] = 1;
+    Loop loop = loop_new(reference, &own, NULL, NULL, s->reference_steps, &t);
+    loop.gradient = tuning_gradient;
+    bool ok = loop_run(&loop, err);
+    loop_free(&loop);
+    tuning_free(&t);
+    *seconds += seconds_now() - start;
+    if (ok) return reference;
+    model_free(reference);
+    return NULL;
+}
+
+/* ---- scores: files and diagnostics ---- */
+
+static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, int i) {
+    buf_puts(b, "{\"id\":");
+    json_put_string(b, pool->data.records[i].id);
+    put_key_number(b, "score", s->score[i]);
+    put_key_number(b, "weight", weight[i]);
+    const Example *e = &pool->examples.items[i];
+    bool pairs = isfinite(s->logp_rejected[i]) || isfinite(s->logp_rejected_in_context[i]);
+    if (isfinite(s->logp[i])) put_key_number(b, pairs ? "logp_chosen" : "logp", s->logp[i]);
+    if (isfinite(s->logp_rejected[i])) put_key_number(b, "logp_rejected", s->logp_rejected[i]);
+    if (isfinite(s->logp_rejected_in_context[i])) put_key_number(b, "logp_rejected_in_context", s->logp_rejected_in_context[i]);
+    if (isfinite(s->logp_in_context[i])) {
+        put_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", s->logp_in_context[i]);
+        buf_puts(b, ",\"demos\":[");
+        for (int d = 0; d < s->n_demos[i]; d++) {
+            if (d) buf_putc(b, ',');
+            json_put_string(b, holdout->data.records[s->demos[(size_t)i * (size_t)s->k + (size_t)d].prompt_of - holdout->examples.items].id);
+        }
+        buf_putc(b, ']');
+    }
+    put_key_number(b, "tokens", e->answer_n);
+    if (e->rejected) put_key_number(b, "tokens_rejected", e->rejected_n);
+    buf_puts(b, "}\n");
+}
+
+static bool write_scores(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err) {
+    Buf b = {0};
+    for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
+    bool ok = file_write(path, b.s, b.n, err);
+    buf_free(&b);
+    return ok;
+}
+
+static int known_clean(const Dataset *d) {
+    int clean = 0;
+    for (int i = 0; i < d->count; i++) clean += d->records[i].clean == 1;
+    return clean;
+}
+
+/* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted records, ...}; {} without truth. */
+static void put_auroc(Buf *b, const Dataset *d, const double *score) {
+    int *label = mem_new((size_t)d->count, sizeof *label), n = d->count;
+    buf_puts(b, ",\"auroc\":{");
+    for (int i = 0; i < n; i++) label[i] = d->records[i].clean;
+    double all = auroc(score, label, n);
+    if (isfinite(all)) put_key_number(b, "all", all);
+    for (int i = 0; i < n; i++) {
+        const Record *r = &d->records[i];
+        bool first = r->clean == 0 && r->source.n > 0;
+        for (int j = 0; j < i && first; j++) first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
+        if (!first) continue;
+        for (int j = 0; j < n; j++)
+            label[j] = d->records[j].clean == 1 ? 1 : d->records[j].clean == 0 && str_equal(d->records[j].source, r->source) ? 0 : -1;
+        double a = auroc(score, label, n);
+        if (!isfinite(a)) continue;
+        if (b->s[b->n - 1] != '{') buf_putc(b, ',');
+        json_put_string(b, r->source);
+        buf_putc(b, ':');
+        json_put_number(b, a);
+    }
+    buf_putc(b, '}');
+    free(label);
+}
+
+static double weight_length_correlation(const Examples *pool, const double *weight) {
+    double *length = mem_new((size_t)pool->count, sizeof *length);
+    for (int i = 0; i < pool->count; i++) length[i] = pool->items[i].answer_n;
+    double r = correlation(weight, length, pool->count);
+    free(length);
+    return r;
+}
+
+static bool needs_holdout(const char *method) { return strcmp(method, "loss") != 0 && strcmp(method, "random") != 0; }
+
+static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
+    if (!needs_holdout(method)) return true;
+    if (!s->holdout) return error_set(err, STATUS_USAGE, "%s: the method %s needs --holdout FILE, a few trusted examples", s->command, method);
+    if (s->k > holdout->data.count)
+        return error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
+                         holdout->data.count, s->k);
+    return true;
+}
+
+/* Spearman's correlation of both pair scores, E7a and E7b: by how much the run's results would depend on the choice. */
+static double pair_score_agreement(const Settings *s, const Examples *pool, const Scores *scores, double *const reference[2]) {
+    int n = pool->count;
+    PairOptions o = pair_options(s);
+    double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
+    for (int i = 0; i < n; i++) {
+        PairLogps p = logps_of(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
+        PairLogps in = logps_of(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
+        margin[i] = (in.chosen - in.rejected) - (p.chosen - p.rejected);
+        loss[i] = objective_pair(objective_of(s), &o, &p, NULL) - objective_pair(objective_of(s), &o, &in, NULL);
+    }
+    double r = rank_correlation(margin, loss, n);
+    free(margin);
+    free(loss);
+    return r;
+}
+
+/* The scores' own part of a result: AUROC, effective sample size, correlation with length, dropped demonstrations. */
+static void put_score_result(Buf *b, const Settings *s, const Loaded *pool, const Scores *scores, const double *weight,
+                             double *const reference[2]) {
+    if (objective_of(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) && isfinite(scores->logp_rejected_in_context[0]))
+        put_key_number(b, "margin_loss_rank_correlation", pair_score_agreement(s, &pool->examples, scores, reference));
+    put_auroc(b, &pool->data, scores->score);
+    put_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
+    put_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
+    put_key_number(b, "dropped_demos", scores->dropped);
+}
+
+/* `score` looks at DPO's start: the reference is the model itself. */
+static void score_references(Tuning *t, const Model *m, Workspace *ws, bool holdout) {
+    const Examples *data[2] = {t->pool, t->holdout};
+    double **slots[2] = {t->pool_reference, t->holdout_reference};
+    for (int i = 0; i < 1 + holdout; i++) {
+        for (int a = 0; a < 2; a++) slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
+        ica_pair_logps(m, ws, data[i], slots[i][0], slots[i][1], NULL);
+    }
+}
+
+bool command_score(const Settings *s, Error *err) {
+    Folder f;
+    Material x;
+    MaterialFiles files = material_files(s);
+    files.pairs = objective_of(s) != OBJECTIVE_SFT;
+    files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
+    if (!folder_load(&f, s->model, err)) return false;
+    if (!material_read(&x, &f, &files, err)) {
+        folder_free(&f);
+        return false;
+    }
+    Scores scores = {0};
+    Workspace *ws = workspace_new();
+    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .objective = objective_of(s)};
+    Model *reference = NULL;
+    double start = seconds_now(), reference_seconds = 0, *weight = mem_new((size_t)x.pool.examples.count, sizeof *weight);
+    bool ok = check_holdout(s, s->method, &x.holdout, err);
+    if (ok && strcmp(s->method, "rho") == 0) {
+        reference = train_reference(f.model, s, &x.holdout.examples, &reference_seconds, err);
+        ok = reference != NULL;
+    }
+    if (ok) {
+        if (t.objective == OBJECTIVE_DPO) score_references(&t, f.model, ws, strcmp(s->method, "gradient") == 0);
+        ScoreOptions how = score_options(s, s->method, 0, &t);
+        ica_score(f.model, reference, ws, &x.pool.examples, &x.holdout.examples, &how, &scores);
+        weights_from_scores(s, scores.score, scores.count, weight);
+        if (write_scores(s->out, &x.pool, &x.holdout, &scores, weight, err)) {
+            Buf b = {0};
+            buf_puts(&b, "{\"command\":\"score\"");
+            put_key_string(&b, "method", s->method);
+            buf_puts(&b, ",\"group\":");
+            put_group(&b, s);
+            buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
+            put_key_string(&b, "objective", s->objective);
+            put_key_string(&b, "pool", s->pool);
+            put_key_string(&b, "holdout", s->holdout);
+            put_key_string(&b, "scores", s->out);
+            put_score_result(&b, s, &x.pool, &scores, weight, t.pool_reference);
+            put_key_number(&b, "seconds", seconds_now() - start);
+            put_key_number(&b, "reference_seconds", reference_seconds);
+            put_key_number(&b, "forward_tokens", scores.cost.forward);
+            put_key_number(&b, "records", scores.count);
+            put_key_number(&b, "clean", known_clean(&x.pool.data));
+            buf_puts(&b, "}\n");
+            print_result(s, &b);
+            if (scores.dropped) fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores.dropped);
+            buf_free(&b);
+        }
+    }
+    free(weight);
+    tuning_free(&t);
+    model_free(reference);
+    scores_free(&scores);
+    workspace_free(ws);
+    material_free(&x);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- train ---- */
+
+/* weight[i] from a file that `score` wrote: one record a line, matched to the pool by position and id. */
+static bool weights_from_file(const char *path, const Dataset *pool, double *weight, Error *err) {
+    Buf text = {0};
+    Arena arena = {0};
+    JsonError where;
+    int line = 0;
+    bool ok = file_read(path, &text, err);
+    for (size_t at = 0; ok && at < text.n; line++) {
+        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
+        size_t n = end ? (size_t)(end - from) : text.n - at;
+        at += n + 1;
+        if (line >= pool->count) ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, line + 1, pool->count);
+        const Json *r = ok ? json_parse(&arena, from, n, &where) : NULL;
+        const Json *id = r ? json_get(r, "id") : NULL, *w = r ? json_get(r, "weight") : NULL;
+        if (!ok) break;
+        if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, line + 1, where.what);
+        else if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER) || !w || w->type != JSON_NUMBER || !(w->number >= 0))
+            ok = error_set(err, STATUS_DATA, "%s:%d: needs \"id\" and a \"weight\" of at least 0, as `ica score` writes them", path, line + 1);
+        else if (!str_equal(id->string, pool->records[line].id))
+            ok = error_set(err, STATUS_DATA, "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool",
+                           path, line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
+        else weight[line] = w->number;
+    }
+    if (ok && line < pool->count)
+        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path, line, pool->count);
+    buf_free(&text);
+    arena_free(&arena);
+    return ok;
+}
+
+/* Sets fixed weights, or the method whose scores become weights. */
+static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Error *err) {
+    const Dataset *d = &x->pool.data;
+    const char *w = s->weights;
+    for (int i = 0; i < d->count; i++) {
+        const Record *r = &d->records[i];
+        t->weight[i] = 1;
+        if (strcmp(w, "oracle") == 0) {
+            if (r->clean < 0) return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"clean\" in every record", d->path, r->line);
+            t->weight[i] = r->clean;
+        } else if (strcmp(w, "records") == 0) {
+            if (isnan(r->weight)) return error_set(err, STATUS_DATA, "%s:%ld: --weights records needs the key \"weight\" in every record", d->path, r->line);
+            t->weight[i] = r->weight;
+        }
+    }
+    if (strncmp(w, "file:", 5) == 0) return weights_from_file(w + 5, d, t->weight, err);
+    if (strcmp(w, "uniform") == 0 || strcmp(w, "oracle") == 0 || strcmp(w, "records") == 0) return true;
+    if (!is_method(w))
+        return error_set(err, STATUS_USAGE, "train: --weights %s: choose uniform, oracle, records, file:PATH, or a method: ica, rho, oneshot, "
+                         "nuggets, gradient, incontext, loss, random", w);
+    t->method = w;
+    return check_holdout(s, w, &x->holdout, err);
+}
+
+static long tuning_steps(const Settings *s, int records) {
+    if (s->max_steps > 0) return s->max_steps;
+    long steps = (long)ceil(s->num_train_epochs * records / s->batch_size);
+    return steps > 0 ? steps : 1;
+}
+
+/* After the last step: save, evaluate, write scores.jsonl, metrics.json; fills the run's result. */
+static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Error *err) {
+    const Settings *s = loop->s;
+    int n = x->pool.examples.count;
+    char *path = path_join(s->out, "scores.jsonl");
+    bool ok = state_save(loop, err) && (!t->method || t->scores.count == 0 || write_scores(path, &x->pool, &x->holdout, &t->scores, t->weight, err));
+    free(path);
+    if (!ok) return false;
+    put_key_number(&run->result, "steps", (double)loop->steps);
+    put_key_number(&run->result, "train_loss", loop->loss);
+    if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->weight, t->pool_reference);
+    else put_key_number(&run->result, "ess", effective_sample_size(t->weight, n));
+    put_key_number(&run->result, "skipped_steps", loop->skipped);
+    put_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
+    if (loop->skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->skipped);
+    if (!s->eval) return true;
+    double start = seconds_now();
+    Buf members = {0};
+    if (t->objective == OBJECTIVE_SFT) {
+        Metrics metrics = evaluate(loop->model, loop->ws, &x->eval.examples, NULL, 0, NULL);
+        put_metrics(&members, &metrics);
+    } else {
+        PairMetrics metrics = evaluate_pairs(loop->model, loop->ws, &x->eval.examples, s, t->eval_reference, NULL);
+        put_pair_metrics(&members, &metrics);
+    }
+    run->eval_seconds += seconds_now() - start;
+    buf_printf(&run->result, ",%s", members.s);
+    ok = write_metrics(s, &members, x->eval.examples.count, err);
+    buf_free(&members);
+    return ok;
+}
+
+static void print_train_result(const Settings *s, const Run *run) {
+    if (s->json) printf("{%.*s}\n", (int)run->result.n, run->result.s);
+    else fprintf(stderr, "done: %s: {%.*s}\n", s->out, (int)run->result.n, run->result.s);
+}
+
+bool command_train(const Settings *s, Error *err) {
+    Folder f;
+    Material x;
+    MaterialFiles files = material_files(s);
+    files.pairs = objective_of(s) != OBJECTIVE_SFT;
+    files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
+    Run run = {0};
+    if (!folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
+    if (!material_read(&x, &f, &files, err)) {
+        folder_free(&f);
+        return false;
+    }
+    int n = x.pool.examples.count;
+    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .eval = &x.eval.examples, .records = &x.pool.data, .run = &run,
+                .objective = objective_of(s), .pair = pair_options(s),
+                .score = mem_new((size_t)n, sizeof(double)), .weight = mem_new((size_t)n, sizeof(double))};
+    Loop loop = loop_new(f.model, s, &run, &f, tuning_steps(s, n), &t);
+    loop.gradient = tuning_gradient;
+    if (s->eval) loop.evaluate = tuning_evaluate;
+    bool ok = tuning_weights(&t, s, &x, err);
+    if (ok && t.method) loop_keep(&loop, "scores", t.score, n);
+    if (ok && t.objective == OBJECTIVE_DPO) tuning_references(&t, &loop, t.method && strcmp(t.method, "gradient") == 0, !s->resume);
+    if (ok && s->resume) {
+        ok = state_load(&loop, s->resume, err);
+        if (ok && t.method) weights_from_scores(s, t.score, n, t.weight);
+    }
+    if (ok && run_begin(&run, s, s->resume != NULL, err)) {
+        if (t.method && strcmp(t.method, "rho") == 0) { /* from the weights that the run started with, also when it is resumed */
+            Model *start = s->resume ? model_load(s->model, err) : NULL;
+            if (err->status == 0) t.reference = train_reference(start ? start : f.model, s, t.holdout, &run.reference_seconds, err);
+            model_free(start);
+        }
+        double start = seconds_now();
+        ok = err->status == 0 && loop_run(&loop, err);
+        run.train_seconds = seconds_now() - start - run.score_seconds - run.eval_seconds;
+        ok = ok && tuning_finish(&t, &loop, &run, &x, err);
+        if (ok) print_train_result(s, &run);
+        Error unsaid = {0};
+        run_end(&run, ok ? err : &unsaid);
+    }
+    loop_free(&loop);
+    tuning_free(&t);
+    material_free(&x);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- generation ---- */
+
+typedef struct { real logit; int id; } Candidate;
+
+static int compare_candidates(const void *a, const void *b) {
+    const Candidate *x = a, *y = b;
+    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The next token: the most probable one at temperature 0, else a draw from the top_k (0: all). */
+static int sample(const real *logits, int V, double temperature, int top_k, Rng *rng) {
+    Candidate *c = mem_new((size_t)V, sizeof *c);
+    for (int v = 0; v < V; v++) c[v] = (Candidate){logits[v], v};
+    qsort(c, (size_t)V, sizeof *c, compare_candidates);
+    int n = temperature <= 0 ? 1 : top_k > 0 && top_k < V ? top_k : V, chosen = c[0].id;
+    double total = 0, *p = mem_new((size_t)n, sizeof *p);
+    for (int i = 0; i < n && temperature > 0; i++) total += p[i] = exp((double)(c[i].logit - c[0].logit) / temperature);
+    double at = rng_uniform(rng) * total;
+    for (int i = 0; i < n && temperature > 0; i++) {
+        chosen = c[i].id;
+        if ((at -= p[i]) < 0) break;
+    }
+    free(p);
+    free(c);
+    return chosen;
+}
+
+bool command_generate(const Settings *s, Error *err) {
+    Folder f;
+    if (!folder_load(&f, s->model, err)) return false;
+    if (!f.tokenizer) {
+        folder_free(&f);
+        return error_set(err, STATUS_DATA, "%s: generating needs a vocabulary (vocab.json, merges.txt)", s->model);
+    }
+    IntBuf row = {0}, answer = {0}, end = {0};
+    Str nothing = {"", 0};
+    int T = f.model->config.context, V = f.model->config.vocab;
+    template_bos(&f.form, f.tokenizer, &row);
+    template_prompt(&f.form, f.tokenizer, str(s->prompt), &row);
+    template_answer(&f.form, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
+    if (row.n < 1 || row.n >= T)
+        error_set(err, STATUS_DATA, "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
+                  "below %d", row.n, T, T);
+    else {
+        Rng rng = rng_new((uint64_t)s->seed, STREAM_SAMPLE);
+        Prefix *past = prefix_new(f.model, T);
+        Workspace *ws = workspace_new();
+        Batch b = {0};
+        real *logits = mem_new((size_t)V, sizeof *logits);
+        for (int left = s->max_new_tokens; left > 0 && past->length + row.n <= T; left--) {
+            batch_clear(&b);
+            batch_row_inputs(&b, row.v, row.n, past);
+            model_extend(f.model, ws, &b);
+            model_logits(f.model, ws, &b, 0, logits);
+            int next = sample(logits, V, s->sampling_temperature, s->top_k, &rng);
+            if (next == end.v[end.n - 1]) break;
+            ints_put(&answer, next);
+            row.n = 0;
+            ints_put(&row, next);
+        }
+        Buf text = {0};
+        buf_puts(&text, "");
+        tokenizer_decode(f.tokenizer, answer.v, answer.n, &text);
+        if (s->json) {
+            Buf out = {0};
+            buf_puts(&out, "{");
+            put_key_string(&out, "prompt", s->prompt);
+            buf_puts(&out, ",\"completion\":");
+            json_put_string(&out, (Str){text.s, text.n});
+            buf_printf(&out, ",\"tokens\":%d}", answer.n);
+            puts(out.s);
+            buf_free(&out);
+        } else {
+            fwrite(text.s, 1, text.n, stdout);
+            putchar('\n');
+        }
+        buf_free(&text);
+        free(logits);
+        batch_free(&b);
+        workspace_free(ws);
+        prefix_free(past);
+    }
+    ints_free(&row);
+    ints_free(&answer);
+    ints_free(&end);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- tokenizer ---- */
+
+bool command_tokenizer(const Settings *s, Error *err) {
+    Arena arena = {0};
+    Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
+    int loaded = 0, texts = 0, capacity = 0;
+    Str *text = NULL;
+    for (; loaded < s->data.count && dataset_load(&d[loaded], s->data.values[loaded], err); loaded++)
+        for (int i = 0; i < d[loaded].count; i++) {
+            const Record *r = &d[loaded].records[i];
+            int more = 3 + 2 * (r->kind == RECORD_TURNS ? r->n_turns : 0);
+            if (texts + more > capacity) text = mem_grow(text, (size_t)(capacity = 2 * (texts + more)), sizeof *text);
+            if (r->kind == RECORD_TEXT) text[texts++] = r->text;
+            else if (r->kind == RECORD_PAIR) text[texts++] = r->prompt;
+            for (int p = 0; p < (r->kind == RECORD_TURNS ? 2 * r->n_turns : r->kind == RECORD_PAIR ? 2 : 0); p++) {
+                Str part = r->kind == RECORD_PAIR ? (p ? r->rejected : r->chosen) : p % 2 ? r->turns[p / 2].completion : r->turns[p / 2].prompt;
+                bool answer = r->kind == RECORD_PAIR || p % 2; /* in the template an answer stands behind a blank */
+                char *spaced = arena_new(&arena, part.n + 2, 1);
+                snprintf(spaced, 2, "%s", answer ? " " : "");
+                memcpy(spaced + answer, part.s, part.n);
+                text[texts++] = (Str){spaced, part.n + answer};
+            }
+        }
+    Tokenizer *t = err->status == 0 ? tokenizer_train(text, texts, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err) : NULL;
+    if (t && folder_make(s->out, err) && tokenizer_save(t, s->out, err) && template_save(&TEMPLATE_RECIPE, s->out, err))
+        fprintf(stderr, "%s: %d tokens from %d texts\n", s->out, tokenizer_size(t), texts);
+    if (t) tokenizer_free(t);
+    for (int i = 0; i < loaded; i++) dataset_free(&d[i]);
+    free(d);
+    free(text);
+    arena_free(&arena);
+    return err->status == 0;
+}
