@@ -1,0 +1,89 @@
+# ica.c: `make help` lists the targets.
+CC ?= cc
+# -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning). -ffp-contract=off: a product and a
+# sum fuse only where the source says so, so that gcc and clang agree. Never -ffast-math: it would remove the NaN checks.
+OPT = -O3 -fno-math-errno -ffp-contract=off
+STD = -std=c11
+WARN = -Wall -Wextra -Wshadow
+EXTRA =
+
+# A flag counts as usable when a program compiles AND links with it.
+try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && $(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; rm -rf "$$d")
+EMPTY_MAIN = int main(void) { return 0; }
+OMP_MAIN = extern int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }
+OMP_MAC = -Xpreprocessor -fopenmp -I$(1)/include -L$(1)/lib -lomp
+
+# -march=native: the widest vectors of this machine. `make ARCH=` builds for any machine of its kind, `make NO_OMP=1` one thread.
+ifeq ($(origin ARCH),undefined)
+ARCH := $(call try,-march=native,$(EMPTY_MAIN))
+endif
+ifeq ($(NO_OMP),)
+OMP := $(call try,-fopenmp,$(OMP_MAIN))
+ifeq ($(OMP),)
+OMP := $(call try,$(call OMP_MAC,/opt/homebrew/opt/libomp),$(OMP_MAIN))
+endif
+ifeq ($(OMP),)
+OMP := $(call try,$(call OMP_MAC,/usr/local/opt/libomp),$(OMP_MAIN))
+endif
+ifeq ($(OMP),)
+$(info note: no OpenMP found: building for one thread (on a Mac: brew install libomp))
+endif
+endif
+
+FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
+SOURCES = $(sort $(wildcard *.c lib/*.c data/*.c))
+HEADERS = $(wildcard *.h lib/*.h data/*.h tests/*.h)
+TESTS = $(sort $(wildcard tests/test_*.c))
+# Programs whose arithmetic is tested in both precisions.
+DOUBLE_TESTS = test_model test_gemm test_ica
+
+all: ica
+
+help:
+	@echo "make            the program, ./ica"
+	@echo "make test       all tests: float, double, sanitizers, other compilers, end to end (minutes)"
+	@echo "make quick-test the float tests alone"
+	@echo "make double     ./ica-double: the audit build, every number a double"
+	@echo "make naive      ./ica-naive: matrix products in three plain loops"
+	@echo "make clean      removes what was built; out/ stays"
+	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
+	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror"
+
+# One folder of objects for each flavor of the build.
+define FLAVOR
+build/$(1)/%.o: %.c $$(HEADERS) Makefile
+	@mkdir -p $$(dir $$@)
+	$$(CC) $$(FLAGS) $(2) -I. -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o $$(patsubst %.c,build/$(1)/%.o,$$(filter-out main.c,$$(SOURCES)))
+	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
+build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
+	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
+endef
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+$(eval $(call FLAVOR,float,))
+$(eval $(call FLAVOR,double,-DREAL_DOUBLE))
+$(eval $(call FLAVOR,naive,-DNAIVE))
+$(eval $(call FLAVOR,sanitize,$(SANITIZE)))
+
+ica: build/float/ica
+	cp $< $@
+double: build/double/ica
+	cp $< ica-double
+naive: build/naive/ica
+	cp $< ica-naive
+
+FLOAT_PROGRAMS = $(TESTS:%.c=build/float/%)
+DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/%)
+SANITIZE_PROGRAMS = $(TESTS:%.c=build/sanitize/%)
+
+quick-test: $(FLOAT_PROGRAMS)
+	@sh tests/run.sh $(FLOAT_PROGRAMS)
+
+test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica
+	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/builds.sh tests/end_to_end.sh
+
+clean:
+	rm -rf ica ica-double ica-naive build
+
+.PHONY: all help double naive test quick-test clean
+.SECONDARY:

@@ -1,0 +1,163 @@
+#!/bin/sh
+# The main job, from an empty folder to the report:  ./run.sh [quick|full|control]
+#
+# quick    (default) recipe S: a small model, minutes on two cores
+# full     recipe M: a larger model, more draws and seeds
+# control  the falsification: every pretraining example has its own annotator, so that nothing can be learned in context
+#
+# From the environment: SEEDS ("1 2 3"; full: "1 2 3 4 5"), OUT (out, beside this script), THREADS (all cores).
+# What is done stays done: run it again and it goes on where it was. Remove OUT/MODE (or a part of it) to do that again.
+set -eu
+cd "$(dirname "$0")"
+
+MODE=${1:-quick}
+OUT=${OUT:-out}
+THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
+export OMP_NUM_THREADS="$THREADS"
+DRAWS="1 2 3 4 5"
+case $MODE in
+quick | control)
+    SEEDS=${SEEDS:-"1 2 3"}
+    SIZE=quick MODEL="--layers 4 --heads 4 --channels 64 --batch-tokens 1024 --learning-rate 4e-3" ;;
+full)
+    SEEDS=${SEEDS:-"1 2 3 4 5"} DRAWS="1 2 3 4 5 6 7 8 9 10"
+    SIZE=full MODEL="--layers 4 --heads 4 --channels 96 --batch-tokens 2048 --learning-rate 3e-3" ;;
+*)
+    echo "usage: ./run.sh [quick|full|control]" >&2
+    exit 2 ;;
+esac
+CONTROL=
+[ "$MODE" = control ] && CONTROL=--control
+WORK=$OUT/$MODE
+mkdir -p "$WORK/done" "$WORK/score" "$WORK/eval" "$WORK/log"
+trap 'kill 0 2>/dev/null; exit 130' INT TERM
+
+say() { printf '%s\n' "$*" >&2; }
+
+# stage NAME TITLE COMMAND...: runs the command unless it was done before; remembers how long it took.
+stage() {
+    stamp=$WORK/done/$1 name=$1 title=$2
+    shift 2
+    if [ -f "$stamp" ]; then
+        say "== $title: done before ($(cat "$stamp") s)"
+        return
+    fi
+    say "== $title"
+    from=$(date +%s)
+    "$@"
+    echo $(($(date +%s) - from)) >"$stamp"
+    say "   $title: $(cat "$stamp") s"
+    : "$name"
+}
+
+# jobs FUNCTION FILE: calls the function with the words of each line, on all cores: worker w takes every THREADS-th line.
+jobs_of() {
+    function=$1 list=$2 workers=
+    w=0
+    while [ "$w" -lt "$THREADS" ]; do
+        (
+            OMP_NUM_THREADS=1
+            n=0
+            while read -r line; do
+                # shellcheck disable=SC2086  # the words of the line are the arguments
+                [ $((n % THREADS)) -ne "$w" ] || "$function" $line
+                n=$((n + 1))
+            done <"$list"
+        ) &
+        workers="$workers $!"
+        w=$((w + 1))
+    done
+    for worker in $workers; do wait "$worker"; done
+}
+
+make_corpus() {
+    for d in $(printf '%s\n' $DRAWS $SEEDS | sort -un); do
+        pretrain=--no-pretrain
+        [ "$d" != 1 ] || pretrain=
+        # shellcheck disable=SC2086
+        ./ica corpus --out "$WORK/corpus/$d" --size $SIZE $CONTROL --seed 1 --draw "$d" $pretrain
+    done
+    [ -f "$WORK/corpus/1/pretrain.jsonl" ] || ./ica corpus --out "$WORK/corpus/1" --size $SIZE $CONTROL --seed 1 --draw 1
+}
+
+pretrain() {
+    # shellcheck disable=SC2086
+    ./ica pretrain --data "$WORK/corpus/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer" --out "$WORK/base" $MODEL --context 128 \
+        --holdout "$WORK/corpus/1/holdout.jsonl" --eval "$WORK/corpus/1/test.jsonl" --logging-steps 250 --eval-steps 500
+}
+
+in_context() {
+    for k in 0 1 2 3; do
+        ./ica eval --model "$WORK/base" --data "$WORK/corpus/1/test.jsonl" --holdout "$WORK/corpus/1/holdout.jsonl" --k $k --json \
+            >"$WORK/eval/k$k.json"
+    done
+}
+
+# Fine-tuning as the recipe has it, the same for every arm, for RHO's reference and for fine-tuning on the holdout alone.
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --anchors random --num-anchors 8"
+
+score_one() { # METHOD DRAW
+    # shellcheck disable=SC2086
+    ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-even50.jsonl" --holdout "$WORK/corpus/$2/holdout.jsonl" --method "$1" \
+        --draw "$2" --seed "$2" --out "$WORK/score/$1-$2.jsonl" --json $TUNE >"$WORK/score/$1-$2.json" 2>"$WORK/log/score-$1-$2"
+}
+
+train_one() { # GROUP ARM SEED
+    group=$1 arm=$2 seed=$3 run=$WORK/runs/$1/$2/$3 pool=$WORK/corpus/$3/pool-$1.jsonl holdout=$WORK/corpus/$3/holdout.jsonl
+    [ ! -f "$run/done" ] || return 0
+    set -- --holdout "$holdout"
+    case $arm in
+    uniform | oracle) set -- "$@" --weights "$arm" ;;
+    holdout-only) pool=$holdout && set -- --weights uniform ;;
+    *) set -- "$@" --weights "${arm%%:*}" --weight-map "${arm#*:}" ;;
+    esac
+    mkdir -p "$run"
+    # shellcheck disable=SC2086
+    ./ica train --model "$WORK/base" --pool "$pool" "$@" --objective sft --eval "$WORK/corpus/1/test.jsonl" --out "$run" --group "$group" \
+        --arm "$arm" --seed "$seed" --max-steps 120 --eval-steps 20 $TUNE 2>"$run/stderr" || {
+        say "$run failed: $(tail -n 1 "$run/stderr")"
+        return 1
+    }
+    : >"$run/done"
+}
+
+ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top rho:minmax-batch rho:top
+oneshot:minmax-batch random:minmax-batch"
+
+score_all() {
+    for d in $DRAWS; do for m in ica rho oneshot loss random; do echo "$m $d"; done; done >"$WORK/log/score.list"
+    jobs_of score_one "$WORK/log/score.list"
+}
+
+train_all() { # GROUP
+    for seed in $SEEDS; do for arm in $ARMS; do echo "$1 $arm $seed"; done; done >"$WORK/log/$1.list"
+    jobs_of train_one "$WORK/log/$1.list"
+}
+
+report() {
+    pretrain=$(cat "$WORK/done/pretrain")
+    total=0
+    for s in "$WORK"/done/*; do total=$((total + $(cat "$s"))); done
+    printf '{"total":%s,"pretrain":%s,"corpus":%s,"score":%s,"sft":%s}\n' "$total" "$pretrain" "$(cat "$WORK/done/corpus")" \
+        "$(cat "$WORK/done/score")" "$(($(cat "$WORK"/done/sft-even50-*) + $(cat "$WORK"/done/sft-verbose60-*)))" >"$WORK/seconds.json"
+    set -- "$WORK/seconds.json" "$WORK/base"
+    for k in 0 1 2 3; do set -- "$@" "$WORK/eval/k$k.json"; done
+    for m in ica rho oneshot loss random; do for d in $DRAWS; do set -- "$@" "$WORK/score/$m-$d.json"; done; done
+    for group in even50 verbose60; do
+        for arm in $ARMS; do for seed in $SEEDS; do set -- "$@" "$WORK/runs/$group/$arm/$seed"; done; done
+    done
+    ./ica report "$@" --out "$OUT/report.html" --results "$OUT/results.json"
+}
+
+say "== building"
+make -s ica
+seeds=$(printf '%s' "$SEEDS" | tr ' ' '-')
+stage corpus "corpus" make_corpus
+stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" --vocab-size 512 --out "$WORK/tokenizer"
+stage pretrain "pretraining" pretrain
+stage eval "answers with 0 to 3 demonstrations" in_context
+stage score "scoring the pool, draws $DRAWS" score_all
+stage "sft-even50-$seeds" "fine-tuning on even50, seeds $SEEDS" train_all even50
+stage "sft-verbose60-$seeds" "fine-tuning on verbose60, seeds $SEEDS" train_all verbose60
+report
+say "report: $OUT/report.html  figures: $OUT/results.json"

@@ -1,0 +1,51 @@
+#!/bin/sh
+# The program builds, without a warning, with every compiler that is here, with and without OpenMP, for the plain machine of its
+# kind too, and in one plain command; and each build trains a small model to the same loss as the first (to rounding).
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+sources=$(ls *.c lib/*.c data/*.c)
+
+./ica corpus --out "$work/corpus" --no-pretrain >/dev/null 2>&1
+./ica tokenizer --data "$work/corpus/pool-even50.jsonl" --vocab-size 400 --out "$work/tokenizer" 2>/dev/null
+
+# build NAME COMMAND...
+build() {
+    name=$1
+    shift
+    if "$@" -o "$work/ica-$name" -lm >"$work/$name.log" 2>&1; then
+        loss=$("$work/ica-$name" pretrain --data "$work/corpus/pool-even50.jsonl" --tokenizer "$work/tokenizer" --out "$work/run-$name" \
+            --layers 2 --channels 32 --max-steps 20 --logging-steps 20 --learning-rate 1e-3 2>/dev/null &&
+            sed -n 's/.*"loss":\([0-9.]*\).*/\1/p' "$work/run-$name/log.jsonl")
+        first=${first:-$loss}
+        # 20 small steps: another order of rounding moves the loss by some 1e-6
+        if [ -n "$loss" ] && awk -v a="$loss" -v b="$first" 'BEGIN { d = a - b; exit !(d < 1e-4 && d > -1e-4) }'; then
+            passed=$((passed + 1))
+            return
+        fi
+        echo "build $name: trains to a loss of '$loss', the first build to '$first'"
+    else
+        echo "build $name: failed"
+        cat "$work/$name.log"
+    fi
+    failed=$((failed + 1))
+}
+
+for cc in gcc clang; do
+    command -v $cc >/dev/null 2>&1 || continue
+    strict="-std=c11 -Wall -Wextra -Wshadow -Werror -fno-math-errno -ffp-contract=off"
+    # shellcheck disable=SC2086
+    {
+        build $cc $cc $strict -O2 -march=native $sources
+        build $cc-plain-machine $cc $strict -O1 $sources
+        if echo 'int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }' >"$work/t.c" &&
+            $cc -fopenmp "$work/t.c" -o "$work/t" 2>/dev/null; then
+            build $cc-openmp $cc $strict -O1 -march=native -fopenmp $sources
+        fi
+    }
+done
+# shellcheck disable=SC2086
+build one-command "${CC:-cc}" -O2 $sources
+echo "builds: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

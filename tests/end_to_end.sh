@@ -1,0 +1,677 @@
+#!/bin/sh
+# The program as its user meets it: the whole road on tiny data, the same bits for any number of threads, interruption and
+# --resume, every form of record, and bad input. Needs only a POSIX shell with sed, awk, grep and cmp.
+# From the environment: ICA, the program to test (./ica).
+cd "$(dirname "$0")/.." || exit 1
+ICA=${ICA:-./ica}
+case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
+SANITIZED=$PWD/build/sanitize/ica
+MAIN=$PWD/main.c
+LC_ALL=C
+export LC_ALL
+passed=0 failed=0
+work=$(mktemp -d)
+keep=$(mktemp -d) # what the test itself notes down; never looked at by the checks that nothing was left behind
+trap 'rm -rf "$work" "$keep"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+# ---- how to check ----
+
+pass() { passed=$((passed + 1)); }
+
+fail() { # WHAT: says also what the last command said
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+    [ ! -s "$keep/err" ] || sed 's/^/    stderr: /' "$keep/err" | tail -n 8
+}
+
+# ica ARGUMENTS: runs the program, keeps what it says
+ica() { "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null; }
+
+# works WHAT ARGUMENTS: the program ends with status 0
+works() {
+    what=$1
+    shift
+    if ica "$@"; then pass; else fail "$what: status $? from: ica $*"; fi
+}
+
+# check WHAT COMMAND: an ordinary command succeeds
+check() {
+    what=$1
+    shift
+    if "$@" >/dev/null 2>&1; then pass; else fail "$what: $*"; fi
+}
+
+absent() { [ ! -e "$1" ]; }
+
+same() { # WHAT FILE FILE...: equal bytes, all
+    what=$1 first=$2
+    shift 2
+    for other in "$@"; do
+        if cmp -s "$first" "$other"; then pass; else fail "$what: $first and $other differ"; fi
+    done
+}
+
+differ() { # WHAT FILE FILE: guards a comparison of equals against comparing nothing
+    if [ -s "$2" ] && [ -s "$3" ] && ! cmp -s "$2" "$3"; then pass; else fail "$1: $2 and $3 should differ"; fi
+}
+
+keys() { # FILE KEY...: every key stands in the file
+    file=$1 missing=
+    shift
+    for key in "$@"; do grep -q "\"$key\":" "$file" || missing="$missing $key"; done
+    if [ -z "$missing" ]; then pass; else fail "$file lacks:$missing"; fi
+}
+
+value() { sed -n "s/.*\"$2\":\\([-+0-9.e]*\\).*/\\1/p" "$1" | tail -n 1; } # FILE KEY: the last number under that key
+
+near() { # WHAT A B RELATIVE-TOLERANCE
+    if awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { d = a - b; if (d < 0) d = -d; m = b < 0 ? -b : b
+        exit !(a != "" && b != "" && d <= t * (m > 1e-300 ? m : 1)) }'; then pass; else fail "$1: $2 against $3"; fi
+}
+
+listing() { find "$work" -type f -exec cksum {} + | sort; find "$work" -type d | sort; }
+
+# refuse STATUS PATTERN ARGUMENTS: that status, nothing on stdout, one line for the user that fits the pattern, and not a file or
+# folder made, changed or removed
+refuse() {
+    status=$1 pattern=$2
+    shift 2
+    listing >"$keep/before"
+    ica "$@"
+    got=$?
+    listing >"$keep/after"
+    if [ "$got" -ne "$status" ]; then fail "status $got in place of $status from: ica $*"
+    elif [ "$(wc -l <"$keep/err")" -ne 1 ] || ! grep -q '^ica: ' "$keep/err"; then fail "not one line \"ica: ...\" from: ica $*"
+    elif ! grep -Eq -e "$pattern" "$keep/err"; then fail "the message lacks \"$pattern\" from: ica $*"
+    elif [ -s "$keep/out" ]; then fail "an error with output on stdout from: ica $*"
+    elif ! cmp -s "$keep/before" "$keep/after"; then
+        fail "files changed by: ica $*: $(diff "$keep/before" "$keep/after" | sed -n 's/^[<>]//p' | tr '\n' ';')"
+    else pass
+    fi
+}
+
+nap() { sleep 0.1 2>/dev/null || sleep 1; }
+
+# ---- the tiny data ----
+
+"$ICA" corpus --out corpus >"$keep/out" 2>"$keep/err" || fail "corpus"
+for f in pretrain pool-even50 pool-verbose60 holdout test pairs-pool pairs-holdout pairs-test; do
+    check "corpus writes $f.jsonl" test -s corpus/$f.jsonl
+done
+head -n 150 corpus/pretrain.jsonl >sessions.jsonl
+head -n 40 corpus/pool-even50.jsonl >pool.jsonl
+head -n 10 corpus/holdout.jsonl >hold.jsonl
+head -n 16 corpus/test.jsonl >test.jsonl
+keys sessions.jsonl messages source
+keys pool.jsonl id prompt completion clean source
+works "corpus without sessions" corpus --out again --no-pretrain
+check "--no-pretrain writes no sessions" absent again/pretrain.jsonl
+for f in pool-even50 pool-verbose60 holdout test pairs-pool; do same "corpus is a function of its seed" corpus/$f.jsonl again/$f.jsonl; done
+works "another draw" corpus --out again --no-pretrain --draw 2
+differ "another draw has another pool" corpus/pool-even50.jsonl again/pool-even50.jsonl
+same "another draw has the same test" corpus/test.jsonl again/test.jsonl
+cp corpus/pairs-pool.jsonl pairs-all.jsonl
+head -n 8 corpus/pairs-holdout.jsonl >pairs-hold.jsonl
+head -n 12 corpus/pairs-test.jsonl >pairs-test.jsonl
+rm -rf corpus again
+sed 's/,"clean".*}/}/' pool.jsonl >pool-unknown.jsonl
+sed 's/,"clean".*}/}/' hold.jsonl >hold-unknown.jsonl
+if grep -q '"clean"\|"source"' pool-unknown.jsonl hold-unknown.jsonl; then fail "known truth is still in the files made without it"; fi
+
+TUNE="--batch-size 8 --max-steps 50 --learning-rate 1e-3 --reference-steps 10"
+DATA="--model base --pool pool.jsonl --holdout hold.jsonl"
+
+# ---- the whole road ----
+
+works "tokenizer" tokenizer --data sessions.jsonl --vocab-size 300 --out tok
+for f in vocab.json merges.txt tokenizer_config.json template.json; do check "tokenizer writes $f" test -s tok/$f; done
+printf 'what colour is grass ?\n\n  two  blanks\tand a tab\n\303\247a va \342\202\254 <e> <bos>\n\377\376 no UTF-8\nlast\n' >text
+"$ICA" encode --tokenizer tok <text >ids 2>"$keep/err" || fail "encode"
+"$ICA" decode --tokenizer tok <ids >text2 2>"$keep/err" || fail "decode"
+same "encode and decode give back any bytes" text text2
+check "encode writes one array of ids a line" test "$(grep -c '^\[[0-9,]*\]$' ids)" -eq "$(wc -l <text)"
+
+PRETRAIN="--data sessions.jsonl --tokenizer tok --layers 2 --heads 4 --channels 32 --context 128 --batch-tokens 512"
+# shellcheck disable=SC2086
+works "pretrain" pretrain $PRETRAIN --max-steps 40 --warmup-steps 5 --out base --holdout hold.jsonl --eval test.jsonl --eval-steps 20 \
+    --logging-steps 10
+for f in config.json model.safetensors vocab.json merges.txt tokenizer_config.json template.json training_state.safetensors run.json log.jsonl; do
+    check "pretrain writes $f" test -s base/$f
+done
+keys base/config.json model_type n_layer n_head n_embd n_positions vocab_size
+keys base/run.json version command group arm objective seed options threads compiler flags machine cpu cores peak_gflops inputs path fingerprint \
+    seconds score reference train eval total tokens score_forward result steps loss ess skipped_steps
+keys base/log.jsonl step loss learning_rate grad_norm tokens_per_second seconds icl_p_sequence icl_nll
+check "one log line every --logging-steps" test "$(wc -l <base/log.jsonl)" -eq 4
+check "pretraining lowers the loss" awk -v a="$(sed -n '1s/.*"loss":\([0-9.]*\).*/\1/p' base/log.jsonl)" -v b="$(value base/log.jsonl loss)" \
+    'BEGIN { exit !(b + 0.3 < a) }'
+
+works "eval" eval --model base --data test.jsonl --json --per-example each.jsonl
+cp "$keep/out" eval.json
+keys eval.json command data k records nll perplexity p_sequence exact_match
+# The definitions, worked out once more from the log-probabilities of each record.
+awk -F'[:,}]' '{ logp = n = ""; for (i = 1; i < NF; i++) { if ($i ~ /"logp"/) logp = $(i + 1); if ($i ~ /"tokens"/) n = $(i + 1) }
+    nll -= logp / n; p += exp(logp); total -= logp; tokens += n }
+    END { printf "{\"nll\":%.12g,\"perplexity\":%.12g,\"p_sequence\":%.12g}\n", nll / NR, exp(total / tokens), p / NR }' each.jsonl >mine.json
+for key in nll perplexity p_sequence; do near "eval's $key follows from --per-example" "$(value eval.json $key)" "$(value mine.json $key)" 1e-9; done
+check "--per-example writes a line a record" test "$(wc -l <each.jsonl)" -eq 16
+works "eval with demonstrations" eval --model base --data test.jsonl --holdout hold.jsonl --k 2 --json
+check "eval says its k" test "$(value "$keep/out" k)" -eq 2
+works "eval for people" eval --model base --data test.jsonl
+check "a table has no braces" test -z "$(grep '{' "$keep/out")"
+
+for method in ica rho oneshot nuggets incontext loss random; do
+    # shellcheck disable=SC2086
+    works "score --method $method" score $DATA --method $method --out score-$method.jsonl --reference-steps 10 --json
+    cp "$keep/out" score-$method.json
+    check "score writes a line a record" test "$(wc -l <score-$method.jsonl)" -eq 40
+    keys score-$method.json command method group draw objective pool holdout scores auroc all ess weight_length_correlation seconds records clean
+    keys score-$method.jsonl id score weight tokens
+    if grep -qi 'nan\|inf[^o]' score-$method.jsonl score-$method.json; then fail "--method $method: a number is not finite"; fi
+done
+keys score-ica.jsonl logp logp_in_context demos
+check "each candidate has three demonstrations, or the context had no room" test \
+    "$(grep -o '"demos":[^]]*' score-ica.jsonl | grep -o '"holdout-[0-9]*"' | wc -l)" -eq $((120 - $(value score-ica.json dropped_demos)))
+differ "methods differ" score-ica.jsonl score-oneshot.jsonl
+# E5, E8 and E18 and the rank statistic, worked out once more from the file and the pool's known truth.
+sed 's/.*"clean":\([a-z]*\).*/\1/' pool.jsonl >truth
+sed 's/.*"score":\([^,]*\),"weight":\([^,]*\),"logp":\([^,]*\),"logp_in_context":\([^,]*\),.*"tokens":\([0-9]*\).*/\1 \2 \3 \4 \5/' score-ica.jsonl |
+    paste -d' ' - truth >numbers
+check "score = (logp in context - logp) / tokens" awk '{ d = $1 - ($4 - $3) / $5; if (d > 1e-9 || d < -1e-9) exit 1 }' numbers
+check "minmax maps scores onto 0..1 in order" awk '{ s[NR] = $1; w[NR] = $2; if (NR == 1 || $1 < low) low = $1; if (NR == 1 || $1 > high) high = $1 }
+    END { for (i = 1; i <= NR; i++) { d = w[i] - (s[i] - low) / (high - low); if (d > 1e-9 || d < -1e-9) exit 1 } }' numbers
+near "ess = (sum w)^2 / sum w^2" "$(value score-ica.json ess)" "$(awk '{ a += $2; b += $2 * $2 } END { printf "%.12g", a * a / b }' numbers)" 1e-9
+near "auroc counts pairs" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' score-ica.json)" "$(awk '{ s[NR] = $1; t[NR] = $6 }
+    END { for (i = 1; i <= NR; i++) for (j = 1; j <= NR; j++) if (t[i] == "true" && t[j] == "false") { n++; a += s[i] > s[j] ? 1 : s[i] == s[j] ? 0.5 : 0 }
+          printf "%.12g", a / n }' numbers)" 1e-9
+# shellcheck disable=SC2086
+works "no demonstrations" score $DATA --k 0 --out zero.jsonl
+check "no demonstrations: every score is exactly 0" test "$(grep -c '"score":0,' zero.jsonl)" -eq 40
+check "equal scores: every weight is 1" test "$(grep -c '"weight":1,' zero.jsonl)" -eq 40
+for map in clip rank softmax top positive filter; do
+    # shellcheck disable=SC2086
+    works "score --weight-map $map" score $DATA --weight-map $map --out map-$map.jsonl
+    differ "map $map is not minmax" map-$map.jsonl score-ica.jsonl
+done
+
+for weights in uniform oracle ica:minmax-batch ica:filter rho:top oneshot:rank random:softmax; do
+    run=run-$(echo $weights | tr : -)
+    map=${weights#*:}
+    [ "$map" != "$weights" ] || map=minmax
+    # shellcheck disable=SC2086
+    works "train --weights $weights" train $DATA --eval test.jsonl --weights "${weights%%:*}" --weight-map "$map" --out "$run" $TUNE --max-steps 12 \
+        --eval-steps 6 --logging-steps 3
+    for f in config.json model.safetensors vocab.json merges.txt template.json training_state.safetensors run.json log.jsonl metrics.json; do
+        [ -s "$run/$f" ] || fail "train --weights $weights leaves no $f"
+    done
+    keys "$run/log.jsonl" step loss learning_rate grad_norm tokens_per_second seconds ess eval_nll
+    keys "$run/run.json" command group arm objective options pool holdout weights weight-map seconds tokens result ess skipped_steps nll perplexity \
+        p_sequence exact_match
+    case $weights in *:*) check "$weights leaves scores.jsonl" test "$(wc -l <"$run/scores.jsonl")" -eq 40 ;; esac
+done
+same "the first scores of a run are those of score" score-ica.jsonl run-ica-minmax-batch/scores.jsonl
+keys run-ica-minmax-batch/log.jsonl weight_clean weight_corrupted
+near "the oracle gives corrupted records nothing" "$(value run-oracle/log.jsonl weight_corrupted)" 0 0
+check "the arm is named by weights and map" grep -q '"arm":"ica:filter"' run-ica-filter/run.json
+works "eval of a run" eval --model run-uniform --data test.jsonl --json
+near "metrics.json is what eval finds" "$(value run-uniform/metrics.json nll)" "$(value "$keep/out" nll)" 0
+check "fine-tuning lowers the test loss" awk -v a="$(value eval.json nll)" -v b="$(value run-uniform/metrics.json nll)" 'BEGIN { exit !(b < a) }'
+
+works "generate" generate --model base --prompt "what colour is grass ?" --max-new-tokens 8 --temperature 1 --seed 3
+cp "$keep/out" generated
+works "generate again" generate --model base --prompt "what colour is grass ?" --max-new-tokens 8 --temperature 1 --seed 3
+same "generation is a function of its seed" generated "$keep/out"
+works "generate --json" generate --model base --prompt "what colour is grass ?" --max-new-tokens 8 --json
+keys "$keep/out" prompt completion tokens
+
+# ---- preference pairs ----
+
+head -n 24 pairs-all.jsonl >pairs.jsonl
+works "eval of pairs" eval --model base --objective simpo --data pairs-test.jsonl --json --per-example base-each.jsonl
+keys base-each.jsonl id logp_chosen tokens_chosen logp_rejected tokens_rejected
+for objective in dpo simpo; do
+    works "score pairs, $objective" score --model base --pool pairs.jsonl --holdout pairs-hold.jsonl --objective $objective --out pairs-$objective.jsonl --json
+    keys pairs-$objective.jsonl id score weight logp_chosen logp_rejected logp_chosen_in_context logp_rejected_in_context demos tokens
+    check "score of pairs = gain in margin" awk -F'[:,]' '{ for (i = 1; i < NF; i++) v[$i] = $(i + 1)
+        d = v["\"score\""] - (v["\"logp_chosen_in_context\""] - v["\"logp_rejected_in_context\""] - v["\"logp_chosen\""] + v["\"logp_rejected\""])
+        if (d > 1e-9 || d < -1e-9) exit 1 }' pairs-$objective.jsonl
+    for weights in uniform oracle ica random; do
+        works "train --objective $objective --weights $weights" train --model base --objective $objective --pool pairs.jsonl --holdout pairs-hold.jsonl \
+            --weights $weights --max-steps 8 --batch-size 8 --learning-rate 1e-3 --logging-steps 4 --eval pairs-test.jsonl --out pair-$weights
+        keys pair-$weights/metrics.json loss reward_accuracy margin
+    done
+    differ "weights matter for $objective" pair-uniform/model.safetensors pair-ica/model.safetensors
+    works "eval --objective $objective" eval --model pair-ica --reference base --objective $objective --data pairs-test.jsonl --json --per-example pair-each.jsonl
+    cp "$keep/out" pair.json
+    # The losses, worked out once more from the log-probabilities of model and reference: beta 0.1; SimPO beta 2, gamma / beta 0.25.
+    paste -d, base-each.jsonl pair-each.jsonl | awk -F'[:,}]' -v o=$objective '{
+        k = 0
+        for (i = 1; i < NF; i++) if ($i ~ /"(logp|tokens)_/) v[++k] = $(i + 1) # base: chosen, tokens, rejected, tokens; then the model
+        h = o == "dpo" ? 0.1 * (v[5] - v[1] - v[7] + v[3]) : 2 * (v[5] / v[6] - v[7] / v[8])
+        t = o == "dpo" ? h : h - 0.5
+        loss += log(1 + exp(-t)); right += h > 0; margin += h }
+        END { printf "{\"loss\":%.12g,\"reward_accuracy\":%.12g,\"margin\":%.12g}\n", loss / NR, right / NR, margin / NR }' >mine.json
+    for key in loss reward_accuracy margin; do
+        near "$objective: eval's $key follows from --per-example" "$(value pair.json $key)" "$(value mine.json $key)" 1e-9
+        near "$objective: metrics.json is what eval finds, $key" "$(value pair-ica/metrics.json $key)" "$(value pair.json $key)" 0
+    done
+    for threads in 1 3; do
+        works "pairs with $threads threads" train --model base --objective $objective --pool pairs.jsonl --holdout pairs-hold.jsonl --weights ica \
+            --max-steps 8 --batch-size 8 --learning-rate 1e-3 --threads $threads --out pair-$threads
+    done
+    same "pairs, any number of threads" pair-ica/model.safetensors pair-1/model.safetensors pair-3/model.safetensors
+done
+works "one micro-batch" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 --out pair-whole
+works "micro-batches of pairs" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 --micro-batch-size 1 --out pair-parts
+near "micro-batches of 1 and 8 pairs, loss" "$(value pair-whole/log.jsonl loss)" "$(value pair-parts/log.jsonl loss)" 1e-5
+sed 's/,"flipped".*}/}/' pairs.jsonl >pairs-unknown.jsonl
+works "pairs without known truth" train --model base --objective dpo --pool pairs-unknown.jsonl --holdout pairs-hold.jsonl --weights ica --max-steps 8 \
+    --batch-size 8 --learning-rate 1e-3 --out pair-unknown
+works "pairs with known truth" train --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl --weights ica --max-steps 8 \
+    --batch-size 8 --learning-rate 1e-3 --out pair-known
+same "pairs: ica reads no known truth" pair-known/model.safetensors pair-unknown/model.safetensors
+
+# ---- the same bits ----
+
+# bits NAME ARGUMENTS: a run of 50 steps with ica's weights, kept as bits-NAME, and its scores
+bits() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    works "train $*" train $DATA $TUNE --weights ica --refresh 2 --out bits-$name "$@"
+}
+for threads in 1 2 3 8; do bits $threads --threads $threads; done
+bits again --threads 2
+same "weights after 50 steps, any number of threads" bits-1/model.safetensors bits-2/model.safetensors bits-3/model.safetensors bits-8/model.safetensors
+same "scores, any number of threads" bits-1/scores.jsonl bits-2/scores.jsonl bits-3/scores.jsonl bits-8/scores.jsonl
+same "two runs" bits-2/model.safetensors bits-again/model.safetensors
+same "two runs" bits-2/training_state.safetensors bits-again/training_state.safetensors
+differ "the second scores are new" bits-1/scores.jsonl score-ica.jsonl
+for threads in 1 2 3 8; do
+    # shellcheck disable=SC2086
+    works "score with $threads threads" score $DATA --method rho --reference-steps 10 --threads $threads --out rho-$threads.jsonl
+done
+same "scores and reference, any number of threads" rho-1.jsonl rho-2.jsonl rho-3.jsonl rho-8.jsonl score-rho.jsonl
+# shellcheck disable=SC2086
+works "another seed" train $DATA $TUNE --weights ica --refresh 2 --out other --seed 2
+differ "another seed gives another model" other/model.safetensors bits-1/model.safetensors
+rm -rf bits-2 bits-3 bits-8 bits-again other
+
+# few NAME ARGUMENTS: a short run in few-NAME
+few() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    works "train $*" train --model base $TUNE --max-steps 10 --out few-$name "$@"
+}
+sed 's/^{/{"weight":1,/' pool.jsonl >pool-ones.jsonl
+few uniform --pool pool.jsonl
+few ones --pool pool-ones.jsonl --weights records
+same "weights of 1 are no weights" few-uniform/model.safetensors few-ones/model.safetensors
+for method in ica rho oneshot random; do
+    few known --pool pool.jsonl --holdout hold.jsonl --weights $method
+    few unknown --pool pool-unknown.jsonl --holdout hold-unknown.jsonl --weights $method
+    same "$method reads no known truth" few-known/model.safetensors few-unknown/model.safetensors
+    same "$method reads no known truth" few-known/scores.jsonl few-unknown/scores.jsonl
+    differ "$method weighs" few-known/model.safetensors few-uniform/model.safetensors
+done
+for method in ica rho; do
+    few map --pool pool.jsonl --holdout hold.jsonl --weights $method --weight-map minmax
+    # RHO's reference is trained with the run's own settings
+    works "score" score --model base --pool pool.jsonl --holdout hold.jsonl --method $method --learning-rate 1e-3 --batch-size 8 \
+        --reference-steps 10 --out kept.jsonl
+    few file --pool pool.jsonl --weights file:kept.jsonl
+    same "weights of score's file are the map's, $method" few-map/model.safetensors few-file/model.safetensors
+done
+
+# One record at a time adds the same gradient in another order: sums differ by rounding, and Adam, which divides each gradient by
+# its own size, turns rounding into whole steps where the true gradient is zero. So losses agree closely and bits need not.
+for micro in 1 16; do
+    # shellcheck disable=SC2086
+    works "micro-batches of $micro" train --model base --pool pool.jsonl --weights file:kept.jsonl $TUNE --max-steps 6 --batch-size 16 --logging-steps 1 \
+        --micro-batch-size $micro --out micro-$micro
+done
+for step in 1 2 3 4 5 6; do
+    near "micro-batches of 1 and 16, loss of step $step" "$(sed -n "${step}s/.*\"loss\":\\([0-9.]*\\).*/\\1/p" micro-1/log.jsonl)" \
+        "$(sed -n "${step}s/.*\"loss\":\\([0-9.]*\\).*/\\1/p" micro-16/log.jsonl)" 1e-5
+done
+
+# ---- interruption ----
+
+# interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program, sends the signal when stopped/log.jsonl has more than that many lines
+interrupted() {
+    signal=$1 status=$2 lines=$3
+    shift 3
+    "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null &
+    pid=$! waited=0
+    while [ "$waited" -lt 300 ] && kill -0 $pid 2>/dev/null && ! { [ -f stopped/log.jsonl ] && [ "$(wc -l <stopped/log.jsonl)" -gt "$lines" ]; }; do
+        nap
+        waited=$((waited + 1))
+    done
+    kill -"$signal" $pid 2>/dev/null
+    wait $pid
+    got=$?
+    if [ $got -eq "$status" ] && grep -q "^ica: .*--resume stopped" "$keep/err"; then pass; else fail "kill -$signal: status $got from: ica $*"; fi
+}
+# Steps long enough that the signal comes in time, few enough that it does not take long.
+LONG="--batch-size 32 --max-steps 100 --learning-rate 1e-3 --logging-steps 1"
+# shellcheck disable=SC2086
+works "the run without a break" train $DATA --weights ica $LONG --out whole --eval test.jsonl
+# shellcheck disable=SC2086
+interrupted INT 130 0 train $DATA --weights ica $LONG --out stopped --eval test.jsonl
+lines=$(wc -l <stopped/log.jsonl)
+check "it stopped early" test "$lines" -lt 100
+check "a stopped run is a model folder" "$ICA" eval --model stopped --data test.jsonl
+interrupted TERM 143 "$((lines + 3))" train --resume stopped
+works "--resume" train --resume stopped
+same "a resumed run ends with the same model" whole/model.safetensors stopped/model.safetensors
+same "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
+same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+near "and the same result" "$(value whole/metrics.json nll)" "$(value stopped/metrics.json nll)" 0
+check "its log has every step once" test "$(sed 's/.*"step":\([0-9]*\).*/\1/' stopped/log.jsonl | sort -nu | wc -l)" -eq 100 -a "$(wc -l <stopped/log.jsonl)" -eq 100
+rm -rf whole stopped
+# RHO's reference comes from the weights that the run started with, before the break and behind it.
+RHO="--weights rho --refresh 3 --reference-steps 10 --batch-size 32 --max-steps 60 --logging-steps 1"
+# shellcheck disable=SC2086
+works "a run with a reference" train $DATA $RHO --out whole
+# shellcheck disable=SC2086
+interrupted INT 130 0 train $DATA $RHO --out stopped
+works "--resume with a reference" train --resume stopped
+same "the resumed run ends with the same model" whole/model.safetensors stopped/model.safetensors
+same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+rm -rf whole stopped
+# shellcheck disable=SC2086
+works "pretraining without a break" pretrain $PRETRAIN --max-steps 100 --logging-steps 1 --out whole
+# shellcheck disable=SC2086
+interrupted INT 130 0 pretrain $PRETRAIN --max-steps 100 --logging-steps 1 --out stopped
+works "pretrain --resume" pretrain --resume stopped
+same "resumed pretraining ends with the same model" whole/model.safetensors stopped/model.safetensors
+same "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
+rm -rf whole stopped
+
+# Asked twice, the program leaves in the middle of a step: no model then, or a whole one. (Signals that come together count as one.)
+"$ICA" train --model base --pool pool.jsonl --batch-size 4000 --max-steps 1000 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
+pid=$! waited=0
+while [ "$waited" -lt 100 ] && ! [ -f stopped/log.jsonl ]; do
+    nap
+    waited=$((waited + 1))
+done
+kill -INT $pid
+nap
+kill -INT $pid 2>/dev/null
+wait $pid
+check "a second signal ends the program with 130" test $? -eq 130
+if [ -e stopped/model.safetensors ]; then works "the model is whole" eval --model stopped --data test.jsonl; else pass; fi
+rm -rf stopped
+
+# ---- other forms of records ----
+
+turns='s/"prompt":\("[^"]*"\),"completion":\("[^"]*"\)'
+sed "$turns"'/"messages":[{"role":"user","content":\1},{"role":"assistant","content":\2}]/' pool.jsonl >form-messages.jsonl
+sed "$turns"'/"question":\1,"answer":\2/' pool.jsonl >form-question.jsonl
+{ echo '['; sed "$turns"'/"instruction":\1,"input":"","output":\2/;$!s/$/,/' pool.jsonl; echo ']'; } >form-alpaca.json
+{ printf '\357\273\277'; sed 's/$/\r/' pool.jsonl; echo; } >form-windows.jsonl
+for f in form-messages.jsonl form-question.jsonl form-alpaca.json form-windows.jsonl; do
+    works "score of $f" score --model base --pool $f --holdout hold.jsonl --out form.jsonl
+    same "$f is read as prompt and completion" score-ica.jsonl form.jsonl
+done
+works "train on an Alpaca file" train --model base --pool form-alpaca.json --holdout hold.jsonl --weights ica --max-steps 3 --out run-alpaca
+echo '{"text":"the cat sat on the mat . the cat sat on the mat ."}' >text.jsonl
+works "pretrain on text" pretrain --model base --data text.jsonl --max-steps 2 --out run-text
+
+# input_ids: a folder without a vocabulary is enough
+mkdir bare
+cp base/config.json base/model.safetensors bare
+sed 's/.*"prompt":"\([^"]*\)".*"completion":"\([^"]*\)".*/\1 \2/' pool.jsonl hold.jsonl | "$ICA" encode --tokenizer tok | awk '{
+    n = split(substr($0, 2, length($0) - 2), id, ","); cut = int(n / 2); labels = ""
+    for (i = 1; i <= n; i++) labels = labels (i > 1 ? "," : "") (i <= cut ? -100 : id[i])
+    printf "{\"input_ids\":%s,\"labels\":[%s]}\n", $0, labels }' >ids.jsonl
+head -n 40 ids.jsonl >pool-ids.jsonl
+tail -n 10 ids.jsonl >hold-ids.jsonl
+for method in ica rho oneshot; do
+    works "train on input_ids, $method" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights $method --reference-steps 3 --max-steps 3 --out run-ids
+done
+check "no vocabulary came from nowhere" absent run-ids/vocab.json
+works "score input_ids" score --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --out score-ids.jsonl
+check "demonstrations are named by their line" grep -q '"demos":\["[0-9]*","[0-9]*","[0-9]*"\]' score-ids.jsonl
+works "eval of input_ids" eval --model run-ids --data hold-ids.jsonl --json
+
+# A GPT-2 folder from elsewhere: plain text, no template
+mkdir foreign
+cp base/config.json base/model.safetensors base/merges.txt foreign
+sed 's/"<e>"/"<|endoftext|>"/' base/vocab.json >foreign/vocab.json
+works "score with a foreign folder" score --model foreign --pool pool.jsonl --holdout hold.jsonl --out foreign.jsonl
+differ "another template gives other scores" foreign.jsonl score-ica.jsonl
+works "train a foreign folder" train --model foreign --pool pool.jsonl --holdout hold.jsonl --weights ica --max-steps 3 --out run-foreign --eval test.jsonl
+works "eval of it" eval --model run-foreign --data test.jsonl --json
+near "its plain template went with it" "$(value run-foreign/metrics.json nll)" "$(value "$keep/out" nll)" 0
+works "generate from it" generate --model run-foreign --prompt hello --max-new-tokens 4
+
+# Weights of 0: nothing to learn from
+sed 's/^{/{"weight":0,/' pool.jsonl >pool-zeros.jsonl
+works "all weights 0" train --model base --pool pool-zeros.jsonl --weights records --max-steps 5 --out run-zeros
+check "skipped steps are told" grep -q '^5 steps were skipped' "$keep/err"
+check "skipped steps are counted" test "$(value run-zeros/run.json skipped_steps)" -eq 5
+same "nothing was learned" base/model.safetensors run-zeros/model.safetensors
+
+# ---- bad input ----
+
+T="train --model base --out no"
+lines_with() { head -n 2 pool.jsonl; printf '%b\n' "$2"; tail -n 2 pool.jsonl; } # FILE TEXT
+bad() { lines_with x "$2" >"bad-$1.jsonl"; }
+: >bad-empty.jsonl
+printf '\n \t\n\n' >bad-blank.jsonl
+bad keys '{"prompt":"what is it ?","response":"no"}'
+bad utf8 '{"prompt":"caf\0351","completion":"x"}'
+bad json '{"prompt":"a","completion":"b"'
+bad number '17'
+bad null '{"prompt":null,"completion":"b"}'
+bad blank-prompt '{"prompt":"","completion":"b"}'
+bad text '{"text":"only text"}'
+bad ids '{"input_ids":[1,2,3],"labels":[-100,2,3]}'
+bad pair '{"prompt":"a","chosen":"b","rejected":"c"}'
+bad weight '{"prompt":"a","completion":"b","weight":-1}'
+long=$(awk 'BEGIN { for (i = 0; i < 140; i++) printf "%d ", i % 7 }')
+bad long-prompt "{\"prompt\":\"$long\",\"completion\":\"b\"}"
+bad long-answer "{\"prompt\":\"a\",\"completion\":\"$long\"}"
+printf '\037\213\010\000zipped' >bad-gzip.jsonl
+cp pool.jsonl file
+
+# shellcheck disable=SC2086
+{
+    refuse 3 'bad-empty\.jsonl:1: ' $T --pool bad-empty.jsonl
+    refuse 3 'bad-blank\.jsonl:1: ' $T --pool bad-blank.jsonl
+    refuse 3 'bad-keys\.jsonl:3: .*prompt, response' $T --pool bad-keys.jsonl
+    refuse 3 'bad-utf8\.jsonl:3: .*UTF-8' $T --pool bad-utf8.jsonl
+    refuse 3 'bad-json\.jsonl:3: ' $T --pool bad-json.jsonl
+    refuse 3 'bad-number\.jsonl:3: ' $T --pool bad-number.jsonl
+    refuse 3 'bad-null\.jsonl:3: ' $T --pool bad-null.jsonl
+    refuse 3 'bad-blank-prompt\.jsonl:3: "prompt" is empty' $T --pool bad-blank-prompt.jsonl
+    refuse 3 'bad-text\.jsonl:3: .*pretrain' $T --pool bad-text.jsonl
+    refuse 3 'bad-ids\.jsonl:3: ' $T --pool bad-ids.jsonl
+    refuse 3 'bad-pair\.jsonl:3: ' $T --pool bad-pair.jsonl
+    refuse 3 'bad-weight\.jsonl:3: "weight" is negative' $T --pool bad-weight.jsonl
+    refuse 3 'bad-gzip\.jsonl:1: .*gzip' $T --pool bad-gzip.jsonl
+    refuse 3 'bad-long-prompt\.jsonl:3: .*context' $T --pool bad-long-prompt.jsonl
+    refuse 3 'bad-long-prompt\.jsonl:3: .*no token of the completion' $T --pool bad-long-prompt.jsonl --truncate
+    refuse 3 'bad-long-answer\.jsonl:3: .*--truncate' $T --pool bad-long-answer.jsonl
+    for f in empty utf8 json keys long-prompt; do # the same everywhere that records are read
+        refuse 3 "bad-$f\\.jsonl:[13]: " score --model base --out no --pool bad-$f.jsonl --holdout hold.jsonl
+        refuse 3 "bad-$f\\.jsonl:[13]: " score --model base --out no --pool pool.jsonl --holdout bad-$f.jsonl
+        refuse 3 "bad-$f\\.jsonl:[13]: " eval --model base --data bad-$f.jsonl --per-example no
+        refuse 3 "bad-$f\\.jsonl:[13]: " $T --pool pool.jsonl --eval bad-$f.jsonl
+    done
+    for f in empty utf8 json keys; do
+        refuse 3 "bad-$f\\.jsonl:[13]: " pretrain --data bad-$f.jsonl --tokenizer tok --out no
+        refuse 3 "bad-$f\\.jsonl:[13]: " tokenizer --data bad-$f.jsonl --out no
+    done
+    refuse 3 'bad-pair\.jsonl:3: ' pretrain --data bad-pair.jsonl --tokenizer tok --out no
+    refuse 3 'pool\.jsonl:1: .*pair|pool\.jsonl:1: .*chosen' $T --objective dpo --pool pool.jsonl
+    refuse 3 'pairs-test\.jsonl:1: |pair' eval --model base --data pairs-test.jsonl
+    refuse 2 'reference' eval --model base --objective dpo --data pairs-test.jsonl
+    refuse 3 'pairs-unknown\.jsonl:1: .*flipped' $T --objective dpo --pool pairs-unknown.jsonl --weights oracle
+    refuse 4 'nowhere\.jsonl: ' $T --pool nowhere.jsonl
+    refuse 4 'base: ' $T --pool base
+
+    refuse 3 'hold\.jsonl.*10.*11' $T --pool pool.jsonl --holdout hold.jsonl --weights ica --k 11
+    refuse 3 'hold\.jsonl.*10.*11' score $DATA --k 11 --out no
+    refuse 3 'hold\.jsonl.*10.*11' eval --model base --data test.jsonl --holdout hold.jsonl --k 11
+    refuse 2 'holdout' $T --pool pool.jsonl --weights ica
+    refuse 2 'holdout' score --model base --pool pool.jsonl --out no
+    refuse 2 'holdout' eval --model base --data test.jsonl --k 2
+    { cat hold.jsonl; sed -n '7s/"prompt":"\([^ ]*\) /"prompt":" \1 \\t /p' pool.jsonl | sed 's/"completion":"\([^"]*\)"/"completion":"\1 "/'; } >hold-leak.jsonl
+    { cat test.jsonl; sed -n 5p pool.jsonl | sed 's/"prompt":"w/"prompt":"W/;s/"prompt":"n/"prompt":"N/;s/"prompt":"r/"prompt":"R/;s/"prompt":"t/"prompt":"T/'; } >test-leak.jsonl
+    { sed -n 2p hold.jsonl; cat test.jsonl; } >test-leak2.jsonl
+    refuse 3 'pool\.jsonl:7 .*hold-leak\.jsonl:11 ' $T --pool pool.jsonl --holdout hold-leak.jsonl --weights ica
+    refuse 3 'pool\.jsonl:7 .*hold-leak\.jsonl:11 ' score --model base --pool pool.jsonl --holdout hold-leak.jsonl --out no
+    refuse 3 'pool\.jsonl:5 .*test-leak\.jsonl:17 ' $T --pool pool.jsonl --eval test-leak.jsonl
+    refuse 3 'hold\.jsonl:2 .*test-leak2\.jsonl:1 ' eval --model base --data test-leak2.jsonl --holdout hold.jsonl --k 1
+}
+differ "the leaking records are spelled differently" hold-leak.jsonl pool.jsonl
+works "--allow-overlap" score --model base --pool pool.jsonl --holdout hold-leak.jsonl --out leak.jsonl --allow-overlap
+works "--truncate" train --model base --pool bad-long-answer.jsonl --truncate --max-steps 2 --out run-truncated
+
+# folder NAME: a copy of base to spoil
+folder() { rm -rf "$1" && mkdir "$1" && cp base/config.json base/*.safetensors base/*.txt base/vocab.json base/t*.json "$1" && rm "$1/training_state.safetensors"; }
+for f in weightless llama torn stub flipped unshaped wordy; do folder m-$f; done
+rm m-weightless/model.safetensors
+sed 's/"gpt2"/"llama"/' base/config.json >m-llama/config.json
+head -c 20000 base/model.safetensors >m-torn/model.safetensors
+head -c 5 base/model.safetensors >m-stub/model.safetensors
+sed 's/\("n_embd": *\)32/\148/' base/config.json >m-unshaped/config.json
+printf 'XXXXXX' | dd of=m-flipped/model.safetensors bs=1 seek=20000 conv=notrunc 2>/dev/null
+"$ICA" tokenizer --data sessions.jsonl --vocab-size 310 --out large 2>/dev/null
+cp large/* m-wordy
+refuse 3 'nowhere.*config\.json' train --model nowhere --out no --pool pool.jsonl
+refuse 3 'tok: .*config\.json' train --model tok --out no --pool pool.jsonl
+refuse 4 'm-weightless/model\.safetensors' train --model m-weightless --out no --pool pool.jsonl
+refuse 3 'm-llama/config\.json.*gpt2' train --model m-llama --out no --pool pool.jsonl
+refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.jsonl
+refuse 3 'm-stub/model\.safetensors' train --model m-stub --out no --pool pool.jsonl
+refuse 3 'm-flipped/model\.safetensors' train --model m-flipped --out no --pool pool.jsonl
+refuse 3 'm-unshaped/model\.safetensors: tensor' train --model m-unshaped --out no --pool pool.jsonl
+refuse 3 'm-wordy.*310.*300' train --model m-wordy --out no --pool pool.jsonl
+for command in "score --holdout hold.jsonl --pool pool.jsonl --out no" "eval --data test.jsonl" "generate --prompt x"; do
+    # shellcheck disable=SC2086
+    refuse 3 'm-torn/model\.safetensors' $command --model m-torn
+done
+refuse 3 'bare.*vocabulary|bare.*vocab\.json|pool\.jsonl:1: .*vocab\.json' train --model bare --out no --pool pool.jsonl
+refuse 3 'bare: .*vocab' generate --model bare --prompt x
+sed '1s/\[[0-9]*/[300/' pool-ids.jsonl >bad-id.jsonl
+refuse 3 'bad-id\.jsonl:1: .*300' train --model bare --out no --pool bad-id.jsonl
+refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --model base --out no --pool pool-ids.jsonl --holdout hold.jsonl --weights ica
+
+# shellcheck disable=SC2086
+{
+    refuse 2 'weigths.*--weights' $T --pool pool.jsonl --weigths ica
+    refuse 2 'trian.*train' trian --pool pool.jsonl
+    refuse 2 '--pool' $T
+    refuse 2 '--out' train --model base --pool pool.jsonl
+    refuse 2 '--model' score --pool pool.jsonl --out no
+    refuse 2 '--k.*0' $T --pool pool.jsonl --k -1
+    refuse 2 '--batch-size' $T --pool pool.jsonl --batch-size 0
+    refuse 2 '--learning-rate' $T --pool pool.jsonl --learning-rate 0
+    refuse 2 '--share' $T --pool pool.jsonl --share 1.5
+    refuse 2 '--k.*three' $T --pool pool.jsonl --k three
+    refuse 2 '--learning-rate' $T --pool pool.jsonl --learning-rate nan
+    refuse 2 '--weight-map.*minmax' $T --pool pool.jsonl --weight-map minimax
+    refuse 2 '--pool' $T --pool --eval test.jsonl
+    refuse 2 'surplus' $T --pool pool.jsonl surplus
+    refuse 2 '--weights wrong.*uniform.*ica' $T --pool pool.jsonl --weights wrong
+    refuse 2 '--data' eval --model base --data test.jsonl pool.jsonl
+    refuse 2 'tokenizer' pretrain --data sessions.jsonl --out no
+    refuse 3 'pool-unknown\.jsonl:1: .*oracle.*clean' $T --pool pool-unknown.jsonl --weights oracle
+    refuse 3 'pool\.jsonl:1: .*weight' $T --pool pool.jsonl --weights records
+    head -n 39 kept.jsonl >kept-short.jsonl
+    { cat kept.jsonl; tail -n 1 kept.jsonl; } >kept-long.jsonl
+    sed '4s/even50-0004/even50-0444/' kept.jsonl >kept-other.jsonl
+    sed '6s/"weight":[^,]*/"weight":-1/' kept.jsonl >kept-negative.jsonl
+    sed '6s/"weight"/"wait"/' kept.jsonl >kept-keyless.jsonl
+    refuse 3 'kept-short\.jsonl.*39.*40' $T --pool pool.jsonl --weights file:kept-short.jsonl
+    refuse 3 'kept-long\.jsonl:41.*40' $T --pool pool.jsonl --weights file:kept-long.jsonl
+    refuse 3 'kept-other\.jsonl:4.*even50-0444.*pool\.jsonl:4' $T --pool pool.jsonl --weights file:kept-other.jsonl
+    refuse 3 'kept-negative\.jsonl:6' $T --pool pool.jsonl --weights file:kept-negative.jsonl
+    refuse 3 'kept-keyless\.jsonl:6' $T --pool pool.jsonl --weights file:kept-keyless.jsonl
+    refuse 4 'nowhere' $T --pool pool.jsonl --weights file:nowhere
+    refuse 4 'file' train --model base --pool pool.jsonl --max-steps 2 --out file
+    refuse 4 'file/run' train --model base --pool pool.jsonl --max-steps 2 --out file/run
+    refuse 4 'file' score $DATA --out file/scores.jsonl
+    refuse 4 'nowhere' score $DATA --out nowhere/scores.jsonl
+    refuse 4 'file' tokenizer --data sessions.jsonl --vocab-size 300 --out file
+    refuse 4 'file' corpus --no-pretrain --out file
+    refuse 4 'nowhere' train --resume nowhere
+    refuse 2 '--prompt' generate --model base
+}
+refuse 3 'context' generate --model base --prompt "$long"
+refuse 4 'nowhere' encode --tokenizer nowhere
+check "no trace of any refused command" absent no
+for spoiled in '[1,2' '[1.5]' '[-1]' '"x"' '[9999]'; do
+    printf '[5]\n%s\n' "$spoiled" | "$ICA" decode --tokenizer tok >"$keep/out" 2>"$keep/err"
+    got=$?
+    if [ $got -eq 3 ] && grep -q '^ica: stdin:2: ' "$keep/err" && [ ! -s "$keep/out" ]; then pass; else fail "decode of $spoiled: status $got"; fi
+done
+if [ -c /dev/full ]; then
+    "$ICA" encode --tokenizer tok <text >/dev/full 2>"$keep/err"
+    check "a full disk behind stdout is told" test $? -eq 4
+fi
+# shellcheck disable=SC2086
+if ica train $DATA --max-steps 20 --learning-rate 10 --max-grad-norm 0 --weights uniform --adam-beta2 0 --out run-diverged; then pass
+else check "divergence has status 5 and advice" grep -q '^ica: training diverged at step .*--learning-rate' "$keep/err"; fi
+
+# ---- help ----
+
+works "--version" --version
+check "--version names the version" grep -q '^ica [0-9]' "$keep/out"
+works "--help" --help
+commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' "$keep/out")
+cp "$keep/out" help
+check "--help lists the commands" test "$(echo "$commands" | wc -w)" -ge 10
+# The option table of main.c, one line "command option" each: the help must hold them all.
+awk '/^#define [A-Z_]+ "/ { macro[$2] = $0; sub(/^[^"]*"/, "", macro[$2]); sub(/".*/, "", macro[$2]) }
+    /^    \{"[a-z0-9-]+", OPTION_/ {
+        name = $0; sub(/^ *\{"/, "", name); sub(/".*/, "", name)
+        list = $0; sub(/^.*AT\([a-z_0-9]*\), */, "", list); sub(/,.*/, "", list); gsub(/"/, " ", list)
+        n = split(list, word, " ")
+        for (i = 1; i <= n; i++) {
+            m = split(word[i] in macro ? macro[word[i]] : word[i], each, " ")
+            for (j = 1; j <= m; j++) print each[j], name
+        } }' "$MAIN" >table
+check "the table was read" test "$(wc -l <table)" -gt 150
+for command in $commands; do
+    works "$command --help" "$command" --help
+    check "$command --help says nothing on stderr" test ! -s "$keep/err"
+    while read -r owner option; do
+        [ "$owner" = "$command" ] || continue
+        grep -Eq -e "^  --(\\[no-\\])?$option( |\$)" "$keep/out" || fail "$command --help lacks --$option"
+    done <table
+done
+
+# ---- the same road under the sanitizers ----
+
+if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
+    ICA=$SANITIZED
+    works "sanitized: tokenizer" tokenizer --data sessions.jsonl --vocab-size 300 --out s-tok
+    # shellcheck disable=SC2086
+    works "sanitized: pretrain" pretrain $PRETRAIN --max-steps 3 --out s-base --holdout hold.jsonl --eval test.jsonl --eval-steps 2
+    for method in ica rho oneshot nuggets incontext; do
+        works "sanitized: train with $method" train --model s-base --pool pool.jsonl --holdout hold.jsonl --weights $method --refresh 2 --max-steps 2 \
+            --batch-size 4 --reference-steps 2 --eval test.jsonl --out s-run
+    done
+    for objective in dpo simpo; do
+        works "sanitized: $objective" train --model s-base --objective $objective --pool pairs.jsonl --holdout pairs-hold.jsonl --weights ica --max-steps 2 \
+            --batch-size 4 --eval pairs-test.jsonl --out s-run-$objective
+        works "sanitized: eval $objective" eval --model s-run-$objective --reference s-base --objective $objective --data pairs-test.jsonl
+    done
+    works "sanitized: score" score --model s-run --pool pool.jsonl --holdout hold.jsonl --out s.jsonl
+    works "sanitized: resume" train --resume s-run
+    works "sanitized: eval" eval --model s-run --data test.jsonl --holdout hold.jsonl --k 2 --per-example s-each.jsonl
+    works "sanitized: generate" generate --model s-run --prompt "what colour is grass ?" --max-new-tokens 5
+    works "sanitized: input_ids" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights ica --max-steps 2 --batch-size 4 --out s-ids
+    refuse 3 'bad-utf8\.jsonl:3: .*UTF-8' train --model s-base --out no --pool bad-utf8.jsonl
+    refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.jsonl
+fi
+
+echo "end-to-end: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

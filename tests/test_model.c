@@ -1,0 +1,1043 @@
+/* model: derivatives against differences and against the oracle, bits that must not change, AdamW, files.
+ *
+ * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest element of the tensor, u the unit
+ * roundoff. A pass forward and back through the 2-layer model is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms
+ * (positions; 96 channels). Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
+ * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. A wrong term is larger by orders of magnitude. */
+#define _POSIX_C_SOURCE 200809L
+#include "../model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "oracle.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifdef REAL_DOUBLE
+static const double U = 0x1p-53;
+#else
+static const double U = 0x1p-24;
+#endif
+
+enum { MOST = 160, ROUNDINGS = 256, ROWS = 16 };
+
+static void set_threads(int n) {
+#ifdef _OPENMP
+    omp_set_num_threads(n);
+#else
+    (void)n;
+#endif
+}
+
+static bool same(const void *a, const void *b, size_t n) { return memcmp(a, b, n) == 0; }
+
+/* ---- models and rows to work with ---- */
+
+/* Weights so large that neither softmax nor gelu is flat, and no gain is 1 and no bias 0. */
+static Model *model_shaken(ModelConfig config, uint64_t seed) {
+    Error err = {0};
+    Model *m = model_new(config, &err);
+    CHECK(m, "%s", err.text);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        Rng rng = rng_new(seed, (uint64_t)i);
+        int C = config.channels, in = t->shape[0] == 4 * C ? 4 * C : C;
+        double mean = t->std < 0 ? 1 : 0, std = t->rank == 2 ? 1.5 / sqrt(in) : 0.3;
+        for (size_t j = 0; j < t->size; j++) m->w[t->offset + j] = (real)(mean + std * rng_normal(&rng));
+    }
+    return m;
+}
+
+static const ModelConfig TINY = {.layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
+static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
+/* Large enough that every loop of the model passes the size from which it uses threads. */
+static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 211};
+
+/* A sequence whose first P tokens will stand in a prefix; the tokens from `first` on are scored. */
+typedef struct {
+    int n, P, first, scored;
+    bool weighted;
+    int sequence[MOST + 1];
+    real weight[MOST + 1]; /* 0: not scored */
+    double dlogp;
+} Row;
+
+static Row row_new(Rng *rng, const Model *m, int n, int P, bool weighted) {
+    Row row = {.n = n, .P = P, .weighted = weighted, .first = P + 1 + rng_below(rng, (n - P) / 2 < 1 ? 1 : (n - P) / 2)};
+    for (int i = 0; i < n; i++) {
+        row.sequence[i] = rng_below(rng, m->config.vocab);
+        row.weight[i] = i < row.first ? 0 : !weighted ? 1 : i < n - 1 && rng_below(rng, 5) == 0 ? 0 : (real)(rng_uniform(rng) * 2.5 - 0.4);
+        row.scored += row.weight[i] != 0;
+    }
+    row.dlogp = -(0.5 + rng_uniform(rng)) / row.scored; /* a weight of the row, and the mean over its tokens */
+    return row;
+}
+
+static void row_add(Batch *b, const Row *row, Prefix *prefix) {
+    if (row->weighted) batch_row_weighted(b, row->sequence + row->P, row->n - row->P, row->weight + row->P, prefix);
+    else batch_row(b, row->sequence + row->P, row->n - row->P, row->first - row->P, prefix);
+}
+
+static void extend(const Model *m, Workspace *ws, Prefix *p, const int *tokens, int n) {
+    Batch b = {0};
+    batch_row_inputs(&b, tokens, n, p);
+    model_extend(m, ws, &b);
+    batch_free(&b);
+}
+
+/* Rows as a batch, with the prefixes that they need. */
+typedef struct {
+    int count;
+    Batch batch;
+    Prefix *prefix[ROWS];
+    double dlogp[ROWS];
+} Load;
+
+static Load load_new(const Model *m, Workspace *ws, const Row *rows, int count) {
+    Load load = {.count = count};
+    for (int r = 0; r < count; r++) {
+        load.dlogp[r] = rows[r].dlogp;
+        if (rows[r].P > 0) {
+            load.prefix[r] = prefix_new(m, rows[r].P);
+            extend(m, ws, load.prefix[r], rows[r].sequence, rows[r].P);
+        }
+        row_add(&load.batch, &rows[r], load.prefix[r]);
+    }
+    return load;
+}
+
+static void load_free(Load *load) {
+    for (int r = 0; r < load->count; r++) prefix_free(load->prefix[r]);
+    batch_free(&load->batch);
+}
+
+static real *grad_new(const Model *m) { return mem_new(m->parameters, sizeof(real)); }
+
+/* logp and gradient of some rows, from nothing. */
+static void run_rows(const Model *m, const Row *rows, int count, double *logp, real *grad) {
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    load_free(&load);
+    workspace_free(ws);
+}
+
+static double largest(const double *x, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
+    return most;
+}
+
+/* Each tensor of grad against the expected one, within `bound` of the tensor's largest element. */
+static void check_gradient(const Model *m, const real *grad, const double *expected, double bound, const char *what) {
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        double most = largest(expected + t->offset, t->size), worst = 0;
+        for (size_t j = t->offset; j < t->offset + t->size; j++) {
+            double error = fabs((double)grad[j] - expected[j]);
+            if (!(error <= worst)) worst = error; /* NaN counts */
+        }
+        CHECK(worst <= bound * most, "%s: %s is off by %.3g of its largest, %.3g (%.0f u)", what, t->name, worst / most, most,
+              worst / most / U);
+    }
+}
+
+/* ---- against central differences: the loss sum_r w_r logp_r / n_r and its gradient ---- */
+
+#ifdef REAL_DOUBLE
+static double loss_of(const Model *m, Workspace *ws, const Load *load) {
+    double logp[ROWS], loss = 0;
+    model_forward(m, ws, &load->batch, false, logp, NULL);
+    for (int r = 0; r < load->count; r++) loss += load->dlogp[r] * logp[r];
+    return loss;
+}
+
+/* h = 1e-5: the error of the difference is h^2/6 f''' + u f/h, some 1e-10 each. Prefixes keep the keys and values that the
+ * unchanged weights gave: they are constants. */
+static void check_differences(const Row *rows, int count, const char *what) {
+    enum { COORDINATES = 40 };
+    const double h = 1e-5;
+    Model *m = model_shaken(TINY, 7);
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    Rng rng = rng_new(11, 0);
+    double logp[ROWS];
+    real *grad = grad_new(m);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        bool all = t->size <= COORDINATES;
+        double most = largest(grad + t->offset, t->size), worst = 0;
+        for (int c = 0; c < (all ? (int)t->size : COORDINATES); c++) {
+            size_t at = t->offset + (size_t)(all ? c : rng_below(&rng, (int)t->size));
+            double w = m->w[at];
+            m->w[at] = w + h;
+            double up = loss_of(m, ws, &load);
+            m->w[at] = w - h;
+            double down = loss_of(m, ws, &load);
+            m->w[at] = w;
+            worst = fmax(worst, fabs((up - down) / (2 * h) - grad[at]));
+        }
+        CHECK(most > 1e-4, "%s: %s has a gradient of %.3g: too small to test", what, t->name, most);
+        CHECK(worst <= 1e-7 + 1e-6 * most, "%s: %s is off by %.3g, its largest is %.3g", what, t->name, worst, most);
+    }
+    free(grad);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+static void test_differences(void) {
+    Rng rng = rng_new(1, 0);
+    Model *m = model_shaken(TINY, 7);
+    Row rows[4];
+    const int lengths[4] = {2, 3, 64, 66};
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, lengths[r], 0, false);
+    check_differences(rows, 4, "differences, plain rows");
+    const int behind[4][2] = {{130, 0}, {75, 70}, {9, 5}, {66, 1}}; /* length, of which prefix */
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], true);
+    check_differences(rows, 4, "differences, weighted rows behind prefixes");
+    model_free(m);
+}
+#endif
+
+/* ---- against the oracle ---- */
+
+/* The row's logp, and grad += dlogp x its derivative; *scale: what the error of logp is measured by. */
+static double oracle_row(const Oracle *o, const Row *row, double *grad, double *scale, int *hits) {
+    int n = row->n - 1, target[MOST];
+    double factor[MOST], logp = 0;
+    OracleRun *run = oracle_run(o, row->sequence, n);
+    *scale = *hits = 0;
+    for (int t = 0; t < n; t++) {
+        double weight = (double)row->weight[t + 1];
+        target[t] = weight != 0 ? row->sequence[t + 1] : -1;
+        factor[t] = weight * row->dlogp;
+        if (weight == 0) continue;
+        logp += weight * run->logp[t * o->V + target[t]];
+        *scale += fabs(weight) * largest(run->logits + t * o->V, (size_t)o->V);
+        *hits += run->best[t] == target[t];
+    }
+    oracle_backward(o, run, row->P, target, factor, grad);
+    oracle_run_free(run);
+    return logp;
+}
+
+static void check_oracle(const Model *m, const Row *rows, int count, const char *what) {
+    Oracle *o = oracle_new(m);
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], *expected = mem_new(m->parameters, sizeof *expected);
+    int hits[ROWS];
+    real *grad = grad_new(m);
+    model_forward(m, ws, &load.batch, true, logp, hits);
+    model_backward(m, ws, &load.batch, load.dlogp, grad);
+    for (int r = 0; r < count; r++) {
+        double scale, p;
+        int expected_hits;
+        p = oracle_row(o, &rows[r], expected, &scale, &expected_hits);
+        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale, "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)", what, r,
+              rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
+        CHECK(hits[r] == expected_hits, "%s: row %d: %d hits, the oracle says %d", what, r, hits[r], expected_hits);
+    }
+    check_gradient(m, grad, expected, ROUNDINGS * U, what);
+    free(grad);
+    free(expected);
+    load_free(&load);
+    workspace_free(ws);
+    oracle_free(o);
+}
+
+static void test_oracle(void) {
+    Rng rng = rng_new(2, 0);
+    Row rows[9];
+    Model *m = model_shaken(SMALL, 3);
+    const int lengths[9] = {2, 3, 10, 63, 64, 65, 66, 70, 130};
+    for (int r = 0; r < 9; r++) rows[r] = row_new(&rng, m, lengths[r], 0, r % 2 == 1);
+    check_oracle(m, rows, 9, "ragged rows");
+    const int behind[8][2] = {{3, 1}, {66, 1}, {12, 5}, {65, 63}, {129, 64}, {67, 65}, {161, 70}, {40, 0}};
+    for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], r % 2 == 0);
+    check_oracle(m, rows, 8, "rows behind prefixes");
+    model_free(m);
+    ModelConfig odd = {.layers = 1, .heads = 1, .channels = 7, .context = 70, .vocab = 3};
+    m = model_shaken(odd, 4);
+    for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, r == 0 ? 71 : 5 + r, r, r == 1);
+    check_oracle(m, rows, 3, "a model of odd sizes");
+    model_free(m);
+    m = model_shaken(WIDE, 5);
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, 75 + 3 * r, r * 20, r == 1);
+    check_oracle(m, rows, 4, "a wider model");
+    model_free(m);
+}
+
+/* Half of the tokens are the oracle's own choice, so that there are hits to count. */
+static void test_hits(void) {
+    enum { N = 40 };
+    Rng rng = rng_new(3, 0);
+    Model *m = model_shaken(SMALL, 3);
+    Oracle *o = oracle_new(m);
+    Row row = row_new(&rng, m, N, 0, false);
+    int greedy = 0;
+    row.first = 1;
+    row.dlogp = -1;
+    for (int i = 1; i < N; i++) {
+        OracleRun *run = oracle_run(o, row.sequence, i);
+        if (rng_below(&rng, 2)) row.sequence[i] = run->best[i - 1];
+        row.weight[i] = 1;
+        greedy += row.sequence[i] == run->best[i - 1];
+        oracle_run_free(run);
+    }
+    CHECK(greedy > N / 4 && greedy < N - N / 4, "%d greedy tokens of %d are no test", greedy, N);
+    check_oracle(m, &row, 1, "half greedy");
+    oracle_free(o);
+    model_free(m);
+}
+
+/* All weights zero: every token has probability 1/V, and of equal logits the first is the model's choice. */
+static void test_zero_model(void) {
+    Error err = {0};
+    Model *m = model_new(SMALL, &err);
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    const int sequence[6] = {5, 0, 60, 0, 1, 0};
+    double logp[1];
+    int hits[1];
+    batch_row(&b, sequence, 6, 1, NULL);
+    model_forward(m, ws, &b, false, logp, hits);
+    CHECK(fabs(logp[0] + 5 * log(61)) < 1e-5, "zero model: logp %.9g", logp[0]);
+    CHECK(hits[0] == 3, "zero model: %d hits, 3 targets are token 0", hits[0]);
+    batch_free(&b);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* ---- prefixes: the same bits however they came about ---- */
+
+/* Prefix of the first P tokens, made in one of three ways. */
+static Prefix *prefix_made(const Model *m, Workspace *ws, const int *tokens, int P, int way) {
+    Prefix *p = prefix_new(m, m->config.context);
+    if (way == 0) extend(m, ws, p, tokens, P);
+    for (int at = 0, piece = 1; way == 1 && at < P; at += piece, piece = piece % 29 + 7)
+        extend(m, ws, p, tokens + at, P - at < piece ? P - at : piece);
+    if (way == 2) { /* beyond the end with other tokens, back, and on */
+        int other[MOST], half = (P + 1) / 2;
+        for (int i = 0; i < MOST; i++) other[i] = i < half ? tokens[i] : (tokens[i % P] + 1) % m->config.vocab;
+        extend(m, ws, p, other, P + 9);
+        prefix_truncate(p, P + 20); /* longer than it is: no change */
+        CHECK(p->length == P + 9, "truncating beyond the end changed the length to %d", p->length);
+        prefix_truncate(p, half);
+        if (P > half) extend(m, ws, p, tokens + half, P - half);
+    }
+    CHECK(p->length == P, "a prefix of %d tokens has length %d", P, p->length);
+    return p;
+}
+
+static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
+    size_t C2 = 2 * (size_t)m->config.channels;
+    for (size_t l = 0; l < (size_t)m->config.layers; l++)
+        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2, (size_t)a->length * C2 * sizeof(real)))
+            return false;
+    return a->length == b->length;
+}
+
+static void test_prefix_bits(void) {
+    const int lengths[] = {1, 2, 5, 31, 63, 64, 65, 70, 127, 128, 129, 149};
+    Rng rng = rng_new(4, 0);
+    Model *m = model_shaken(SMALL, 8);
+    Workspace *ws = workspace_new();
+    Row row = row_new(&rng, m, 151, 0, false);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        int P = lengths[i];
+        Batch b = {0};
+        batch_row(&b, row.sequence, row.n, P + 1, NULL);      /* every token behind P */
+        batch_row(&b, row.sequence, row.n, row.n - 1, NULL);  /* the last */
+        double whole[2], behind[2];
+        int hits_whole[2], hits_behind[2];
+        model_forward(m, ws, &b, false, whole, hits_whole);
+        Prefix *first = prefix_made(m, ws, row.sequence, P, 0);
+        for (int way = 0; way < 3; way++) {
+            Prefix *p = prefix_made(m, ws, row.sequence, P, way);
+            CHECK(same_keys(m, first, p), "prefix of %d tokens: way %d gives other keys or values", P, way);
+            batch_clear(&b);
+            batch_row(&b, row.sequence + P, row.n - P, 1, p);
+            batch_row(&b, row.sequence + P, row.n - P, row.n - P - 1, p);
+            model_forward(m, ws, &b, way == 1, behind, hits_behind);
+            CHECK(same(whole, behind, sizeof whole), "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P, way,
+                  behind[0], behind[1], whole[0], whole[1]);
+            CHECK(same(hits_whole, hits_behind, sizeof hits_whole), "behind %d tokens, way %d: other hits", P, way);
+            prefix_free(p);
+        }
+        prefix_free(first);
+        batch_free(&b);
+    }
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Prefixes extended side by side in one batch, at different lengths, are those extended one by one; then the logits. */
+static void test_extend(void) {
+    enum { COUNT = 3 };
+    const int lengths[COUNT][2] = {{3, 64}, {70, 1}, {64, 65}}; /* before, and what the common batch adds */
+    Rng rng = rng_new(5, 0);
+    Model *m = model_shaken(SMALL, 9);
+    Oracle *o = oracle_new(m);
+    Workspace *ws = workspace_new(), *alone = workspace_new();
+    Batch b = {0};
+    Prefix *p[COUNT];
+    Row row[COUNT];
+    real logits[61], logits_alone[61];
+    for (int r = 0; r < COUNT; r++) {
+        row[r] = row_new(&rng, m, lengths[r][0] + lengths[r][1], 0, false);
+        p[r] = prefix_new(m, MOST);
+        extend(m, ws, p[r], row[r].sequence, lengths[r][0]);
+        batch_row_inputs(&b, row[r].sequence + lengths[r][0], lengths[r][1], p[r]);
+    }
+    model_extend(m, ws, &b);
+    for (int r = 0; r < COUNT; r++) {
+        Prefix *one = prefix_new(m, MOST);
+        Batch single = {0};
+        batch_row_inputs(&single, row[r].sequence, row[r].n, one);
+        model_extend(m, alone, &single);
+        CHECK(same_keys(m, one, p[r]), "prefix %d, extended in a batch, has other keys or values than alone", r);
+        model_logits(m, ws, &b, r, logits);
+        model_logits(m, alone, &single, 0, logits_alone);
+        CHECK(same(logits, logits_alone, sizeof logits), "row %d: the logits of a batch differ from those of the row alone", r);
+        OracleRun *run = oracle_run(o, row[r].sequence, row[r].n);
+        const double *expected = run->logits + (row[r].n - 1) * 61;
+        double worst = 0, most = largest(expected, 61);
+        for (int v = 0; v < 61; v++) worst = fmax(worst, fabs((double)logits[v] - expected[v]));
+        CHECK(worst <= ROUNDINGS * U * most, "row %d: logits off by %.3g of %.3g", r, worst, most);
+        oracle_run_free(run);
+        batch_free(&single);
+        prefix_free(one);
+        prefix_free(p[r]);
+    }
+    batch_free(&b);
+    workspace_free(ws);
+    workspace_free(alone);
+    oracle_free(o);
+    model_free(m);
+}
+
+/* ---- batches: neighbors, threads and passes change no bit ---- */
+
+/* Rows of all kinds, in the lengths around the blocks. */
+static int rows_mixed(Row *rows, const Model *m, uint64_t seed) {
+    const int shapes[8][2] = {{2, 0}, {64, 0}, {66, 1}, {130, 0}, {80, 70}, {65, 0}, {135, 65}, {11, 5}};
+    Rng rng = rng_new(seed, 0);
+    for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, shapes[r][0], shapes[r][1], r % 3 == 1);
+    return 8;
+}
+
+static void test_batch_bits(void) {
+    Model *m = model_shaken(SMALL, 10);
+    Row rows[ROWS], turned[ROWS];
+    int count = rows_mixed(rows, m, 6);
+    double alone[ROWS], logp[ROWS];
+    real *grad = grad_new(m);
+    for (int r = 0; r < count; r++) run_rows(m, &rows[r], 1, &alone[r], grad);
+    for (int turn = 0; turn < count; turn++) {
+        for (int r = 0; r < count; r++) turned[r] = rows[(r + turn) % count];
+        run_rows(m, turned, count, logp, grad);
+        for (int r = 0; r < count; r++)
+            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp), "row %d at place %d of a batch: logp %.17g, alone %.17g",
+                  (r + turn) % count, r, logp[r], alone[(r + turn) % count]);
+    }
+    free(grad);
+    model_free(m);
+}
+
+/* A workspace that other models, sizes and passes went through gives the bits of a new one. */
+static void test_workspace(void) {
+    Model *m = model_shaken(SMALL, 12), *wide = model_shaken(WIDE, 12);
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 8);
+    double expected[ROWS], logp[ROWS];
+    real *grad = grad_new(m), *expected_grad = grad_new(m), *grad_wide = grad_new(wide);
+    run_rows(m, rows, count, expected, expected_grad);
+    Workspace *ws = workspace_new();
+    Load wide_load = load_new(wide, ws, rows, 2), load = load_new(m, ws, rows, count), two = load_new(m, ws, rows, 2);
+    model_forward_backward(wide, ws, &wide_load.batch, wide_load.dlogp, logp, grad_wide);
+    model_forward(m, ws, &two.batch, false, logp, NULL);
+    model_forward(m, ws, &load.batch, false, logp, NULL);
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace, scoring: other bits");
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace: other bits of logp");
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a used workspace: other bits of the gradient");
+    size_t bytes = workspace_bytes(ws);
+    model_forward(m, ws, &two.batch, false, logp, NULL); /* the workspace keeps its size, and what it keeps for each layer */
+    CHECK(same(logp, expected, 2 * sizeof *logp) && workspace_bytes(ws) == bytes && bytes > 0, "a workspace that is too large");
+    memset(grad, 0, m->parameters * sizeof(real));
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a workspace used again: other bits of the gradient");
+    load_free(&wide_load);
+    load_free(&load);
+    load_free(&two);
+    workspace_free(ws);
+    free(grad);
+    free(expected_grad);
+    free(grad_wide);
+    model_free(m);
+    model_free(wide);
+}
+
+/* Two steps of AdamW with the model's own gradients; logp and grad are the last step's. */
+static Model *train(const Model *start, const Row *rows, int count, int threads, double *logp, real *grad, double *norm) {
+    set_threads(threads);
+    Model *m = model_copy(start);
+    Optimizer *o = optimizer_new(m, 0.9, 0.99, 0.1);
+    for (int step = 0; step < 2; step++) {
+        memset(grad, 0, m->parameters * sizeof(real));
+        run_rows(m, rows, count, logp, grad);
+        *norm = gradient_norm(m, grad);
+        optimizer_step(o, m, grad, fmin(1, 1 / *norm), 1e-2);
+    }
+    optimizer_free(o);
+    return m;
+}
+
+static void test_thread_bits(void) {
+    const int threads[] = {2, 3, 8};
+    Model *m = model_shaken(WIDE, 13);
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 9);
+    double logp[ROWS], logp_one[ROWS], norm, norm_one;
+    real *grad = grad_new(m), *grad_one = grad_new(m);
+    Model *one = train(m, rows, count, 1, logp_one, grad_one, &norm_one);
+    CHECK(!same(one->w, m->w, m->parameters * sizeof(real)), "training changed nothing");
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        Model *other = train(m, rows, count, threads[i], logp, grad, &norm);
+        CHECK(same(logp, logp_one, (size_t)count * sizeof *logp), "%d threads: other bits of logp", threads[i]);
+        CHECK(same(grad, grad_one, m->parameters * sizeof(real)), "%d threads: other bits of the gradient", threads[i]);
+        CHECK(same(&norm, &norm_one, sizeof norm), "%d threads: other bits of the gradient's norm", threads[i]);
+        CHECK(same(other->w, one->w, m->parameters * sizeof(real)), "%d threads: other bits of the weights", threads[i]);
+        model_free(other);
+    }
+    set_threads(1);
+    free(grad);
+    free(grad_one);
+    model_free(one);
+    model_free(m);
+}
+
+/* model_forward and model_backward are model_forward_backward; the gradient is added to what is there. */
+static void test_two_passes(void) {
+    Model *m = model_shaken(SMALL, 14);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 10);
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], logp_two[ROWS];
+    real *grad = grad_new(m), *grad_two = grad_new(m);
+    for (size_t i = 0; i < m->parameters; i++) grad[i] = grad_two[i] = (real)(i % 7) - 3;
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward(m, ws, &load.batch, true, logp_two, NULL);
+    model_backward(m, ws, &load.batch, load.dlogp, grad_two);
+    CHECK(same(logp, logp_two, (size_t)count * sizeof *logp), "forward alone: other bits of logp");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "forward, then backward: other bits of the gradient");
+    double *sum = mem_new(m->parameters, sizeof *sum);
+    memset(grad_two, 0, m->parameters * sizeof(real));
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad_two);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad_two[i] + (double)(i % 7) - 3;
+    check_gradient(m, grad, sum, ROUNDINGS * U, "added to a gradient");
+    free(sum);
+    free(grad);
+    free(grad_two);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* ---- weights of tokens ---- */
+
+static void row_run(const Model *m, const Row *row, bool weighted, double factor, double *logp, real *grad) {
+    Row copy = *row;
+    copy.weighted = weighted;
+    copy.dlogp = row->dlogp * factor;
+    memset(grad, 0, m->parameters * sizeof(real));
+    run_rows(m, &copy, 1, logp, grad);
+}
+
+static void test_weights(void) {
+    Rng rng = rng_new(15, 0);
+    Model *m = model_shaken(SMALL, 15);
+    size_t bytes = m->parameters * sizeof(real);
+    real *grad = grad_new(m), *other = grad_new(m);
+    double logp, logp_other;
+    Row row = row_new(&rng, m, 80, 3, false), doubled = row;
+    row_run(m, &row, false, 1, &logp, grad);
+    row_run(m, &row, true, 1, &logp_other, other);
+    CHECK(logp == logp_other && same(grad, other, bytes), "weights 1 are not the same as no weights");
+    for (int i = 0; i < row.n; i++) doubled.weight[i] *= 2;
+    row_run(m, &row, true, 2, &logp, grad); /* a factor of 2 rounds nothing: the same bits wherever it comes in */
+    row_run(m, &doubled, true, 1, &logp_other, other);
+    CHECK(logp_other == 2 * logp, "weights 2: logp %.17g, with weights 1 %.17g", logp_other, logp);
+    CHECK(same(grad, other, bytes), "weights 2 and dlogp 2 give different gradients");
+    row_run(m, &row, true, 1, &logp_other, other);
+    for (size_t i = 0; i < m->parameters; i++) other[i] *= 2;
+    CHECK(same(grad, other, bytes), "the gradient is not linear in dlogp");
+    double parts = 0; /* the weighted sum of tokens scored one by one */
+    Row weighted = row_new(&rng, m, 30, 0, true);
+    row_run(m, &weighted, true, 1, &logp, grad);
+    for (int i = 1; i < weighted.n; i++) {
+        Row one = weighted;
+        for (int j = 0; j < one.n; j++) one.weight[j] = j == i;
+        row_run(m, &one, true, 1, &logp_other, other);
+        parts += (double)weighted.weight[i] * logp_other;
+    }
+    CHECK(fabs(parts - logp) <= 1e-12 * fabs(logp), "weighted logp %.17g, the sum of its tokens %.17g", logp, parts);
+    free(grad);
+    free(other);
+    model_free(m);
+}
+
+/* A row of which nothing is scored has logp 0 and leaves no trace in the others. */
+static void test_unscored(void) {
+    Rng rng = rng_new(16, 0);
+    Model *m = model_shaken(SMALL, 16);
+    Row rows[3] = {row_new(&rng, m, 20, 0, true), row_new(&rng, m, 70, 0, true), row_new(&rng, m, 66, 0, false)};
+    memset(rows[1].weight, 0, sizeof rows[1].weight);
+    Row two[2] = {rows[0], rows[2]};
+    double logp[3], logp_two[2];
+    real *grad = grad_new(m), *grad_two = grad_new(m);
+    run_rows(m, rows, 3, logp, grad);
+    run_rows(m, two, 2, logp_two, grad_two);
+    CHECK(logp[1] == 0, "an unscored row has logp %g", logp[1]);
+    CHECK(logp[0] == logp_two[0] && logp[2] == logp_two[1], "an unscored row changes its neighbors' logp");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "an unscored row changes the gradient");
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    int hits[2] = {9, 9};
+    batch_row_inputs(&b, rows[0].sequence, 5, NULL);
+    batch_row(&b, rows[2].sequence, rows[2].n, rows[2].first, NULL);
+    CHECK(b.rows == 2 && b.tokens == 5 + rows[2].n - 1, "a batch of %d rows, %d tokens", b.rows, b.tokens);
+    model_forward(m, ws, &b, false, logp, hits);
+    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1], "a row of inputs beside a scored one: logp %g, %d hits", logp[0],
+          hits[0]);
+    batch_free(&b);
+    workspace_free(ws);
+    free(grad);
+    free(grad_two);
+    model_free(m);
+}
+
+/* ---- micro-batches: the sum over batches of one row is the gradient of one batch ---- */
+
+static void test_micro_batches(void) {
+    const double bound = U > 1e-9 ? 1e-6 : 1e-14; /* only the order in which rows and their tokens are added differs */
+    Rng rng = rng_new(17, 0);
+    Model *m = model_shaken(SMALL, 17);
+    Row rows[ROWS];
+    for (int r = 0; r < ROWS; r++) rows[r] = row_new(&rng, m, 2 + rng_below(&rng, 12), 0, r % 2 == 0);
+    double logp[ROWS], logp_one[ROWS], *sum = mem_new(m->parameters, sizeof *sum);
+    real *grad = grad_new(m), *parts = grad_new(m);
+    run_rows(m, rows, ROWS, logp, grad);
+    for (int r = 0; r < ROWS; r++) run_rows(m, &rows[r], 1, &logp_one[r], parts);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)parts[i];
+    CHECK(same(logp, logp_one, sizeof logp), "16 batches of a row: other bits of logp");
+    check_gradient(m, grad, sum, bound, "16 batches of a row");
+    free(sum);
+    free(grad);
+    free(parts);
+    model_free(m);
+}
+
+/* A vocabulary so large that the logits of one batch do not fit at once: two chunks of 64 tokens, the second one short. */
+static void test_chunks(void) {
+    const ModelConfig config = {.layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 18) + 1};
+    Rng rng = rng_new(18, 0);
+    Model *m = model_shaken(config, 18);
+    Row rows[2] = {row_new(&rng, m, 64, 0, false), row_new(&rng, m, 40, 0, true)};
+    for (int r = 0; r < 2; r++) rows[r].first = rows[r].n - 36;
+    double logp[2], logp_one[2], *sum = mem_new(m->parameters, sizeof *sum);
+    real *grad = grad_new(m), *parts = grad_new(m);
+    run_rows(m, rows, 2, logp, grad);
+    for (int r = 0; r < 2; r++) run_rows(m, &rows[r], 1, &logp_one[r], parts);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)parts[i];
+    CHECK(same(logp, logp_one, sizeof logp), "logits in two chunks: other bits of logp");
+    check_gradient(m, grad, sum, 16 * U, "logits in two chunks");
+    free(sum);
+    free(grad);
+    free(parts);
+    model_free(m);
+}
+
+/* ---- AdamW ---- */
+
+/* Loshchilov and Hutter's algorithm for one weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by half of
+ * that; every other operation by a few u. */
+static void test_optimizer(void) {
+    enum { STEPS = 6 };
+    const double b1 = 0.9, b2 = 0.98, decay = 0.1, scale = 0.7;
+    Rng rng = rng_new(19, 0);
+    Model *m = model_shaken(SMALL, 19);
+    size_t n = m->parameters;
+    Optimizer *o = optimizer_new(m, b1, b2, decay);
+    CHECK(o->epsilon == 1e-8 && o->step == 0, "a new optimizer: epsilon %g, step %ld", o->epsilon, o->step);
+    real *grad = grad_new(m);
+    double *w = mem_new(n, sizeof *w), *mean = mem_new(n, sizeof *mean), *square = mem_new(n, sizeof *square), total = 0;
+    for (size_t i = 0; i < n; i++) w[i] = (double)m->w[i];
+    for (int step = 1; step <= STEPS; step++) {
+        double lr = 1e-2 / step;
+        for (size_t i = 0; i < n; i++) { /* of all sizes: none, about epsilon, about 1 */
+            grad[i] = (real)(i % 5 == 0 ? 0 : rng_normal(&rng) * (i % 5 == 1 ? 1e-8 : 1));
+            if (i == n - 1) grad[i] = 3;
+        }
+        total += lr;
+        optimizer_step(o, m, grad, scale, lr);
+        for (int i = 0; i < m->tensor_count; i++)
+            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++) {
+                double g = scale * (double)grad[j];
+                mean[j] = b1 * mean[j] + (1 - b1) * g;
+                square[j] = b2 * square[j] + (1 - b2) * g * g;
+                double mean_hat = mean[j] / (1 - pow(b1, step)), square_hat = square[j] / (1 - pow(b2, step));
+                double change = mean_hat / (sqrt(square_hat) + 1e-8);
+                if (m->tensors[i].rank == 2) change += decay * w[j];
+                w[j] -= lr * change;
+            }
+    }
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double error = fabs((double)m->w[i] - w[i]), bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(w[i]) + total));
+        if (!(error / bound <= worst)) worst = error / bound;
+    }
+    CHECK(worst <= 1, "AdamW: weights off by %.3g times the bound", worst);
+    CHECK(o->step == STEPS, "AdamW: %ld steps", o->step);
+    free(w);
+    free(mean);
+    free(square);
+    free(grad);
+    optimizer_free(o);
+    model_free(m);
+}
+
+static void test_norm(void) {
+    const ModelConfig configs[2] = {{.layers = 1, .heads = 1, .channels = 3, .context = 4, .vocab = 5}, WIDE};
+    for (int c = 0; c < 2; c++) {
+        Model *m = model_shaken(configs[c], 20);
+        double sum = 0;
+        for (size_t i = 0; i < m->parameters; i++) sum += (double)m->w[i] * (double)m->w[i];
+        double norm = gradient_norm(m, m->w);
+        CHECK(fabs(norm - sqrt(sum)) <= 1e-12 * norm, "norm %.17g, should be %.17g", norm, sqrt(sum));
+        m->w[m->parameters - 1] = 1e20f; /* the square is no float */
+        norm = gradient_norm(m, m->w);
+        CHECK(fabs(norm - 1e20) <= 1e14, "norm of a gradient of 1e20: %g", norm);
+        model_free(m);
+    }
+}
+
+/* ---- tables, copies, initialization ---- */
+
+static void test_table(void) {
+    Model *m = model_shaken(SMALL, 21);
+    size_t at = 0, C = 24, expected = 61 * C + MOST * C + 2 * (12 * C * C + 13 * C) + 2 * C;
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        CHECK(t->offset == at && t->decay == (t->rank == 2), "%s: offset or decay", t->name);
+        at += t->size;
+    }
+    CHECK(at == expected && m->parameters == expected, "%zu parameters, should be %zu", m->parameters, expected);
+    Model *copy = model_copy(m);
+    CHECK(copy->w != m->w && same(copy->w, m->w, m->parameters * sizeof(real)), "model_copy");
+    model_free(copy);
+    const ModelConfig bad[] = {{0, 1, 4, 4, 4}, {1, 0, 4, 4, 4}, {1, 1, 0, 4, 4}, {1, 1, 4, 0, 4}, {1, 1, 4, 4, 0}, {1, 3, 4, 4, 4},
+                               {1, 1, -4, 4, 4}, {1 << 30, 1, 4, 4, 4}, {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}, {1, 1, 4, 4, 1 << 30}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Error err = {0};
+        CHECK(!model_new(bad[i], &err) && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
+    }
+    double flops = model_flops(m, 10, 9, 4), want = 10 * 2 * (2.0 * 12 * 24 * 24 + 4 * 24 * 5) + 4 * 2 * 24 * 61.0;
+    CHECK(flops == want, "%g operations, should be %g", flops, want);
+    model_free(m);
+    model_free(NULL);
+    optimizer_free(NULL);
+    prefix_free(NULL);
+    workspace_free(NULL);
+}
+
+static void test_initialize(void) {
+    Error err = {0};
+    Model *m = model_new(WIDE, &err), *other = model_new(WIDE, &err);
+    model_initialize(m, 5);
+    model_initialize(other, 5);
+    CHECK(same(m->w, other->w, m->parameters * sizeof(real)), "the same seed gives other weights");
+    model_initialize(other, 6);
+    CHECK(!same(m->w, other->w, m->parameters * sizeof(real)), "another seed gives the same weights");
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        double sum = 0, squares = 0, size = (double)t->size;
+        for (size_t j = 0; j < t->size; j++) sum += (double)m->w[t->offset + j], squares += pow((double)m->w[t->offset + j], 2);
+        bool gain = t->rank == 1 && strstr(t->name, "ln_") && strstr(t->name, "weight");
+        double std = t->rank == 1 ? 0 : strstr(t->name, "c_proj") ? 0.02 / sqrt(4) : 0.02, found = sqrt(squares / size);
+        if (t->rank == 1) CHECK(sum == (gain ? size : 0) && squares == sum, "%s is not all %d", t->name, gain);
+        else /* five deviations of the estimates */
+            CHECK(fabs(found - std) < 5 * std / sqrt(2 * size) && fabs(sum / size) < 5 * std / sqrt(size),
+                  "%s: mean %g, deviation %g, should be %g", t->name, sum / size, found, std);
+    }
+    model_free(m);
+    model_free(other);
+}
+
+/* ---- files ---- */
+
+/* How to write model.safetensors; all zero: as Hugging Face does, in F32. */
+typedef struct {
+    const char *prefix;    /* before every name */
+    const char *type;      /* F32, F64, F16, BF16, or what is no weight */
+    const char *edited;    /* this tensor is ... */
+    const char *missing;   /* left out if 'm', of shape [size] if 'f' (flat), [columns, rows] if 't', with one row less if 's', */
+    double poison;         /* ... or its last element this, if not 0 */
+    int head;              /* lm_head.weight: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers */
+} Weights;
+
+static size_t type_size(const char *type) { return strstr(type, "64") ? 8 : strstr(type, "32") ? 4 : 2; }
+
+/* The bits of x, which every type here can hold exactly, or is NaN or infinite. */
+static void put_value(Buf *b, const char *type, double x) {
+    float f = (float)x;
+    uint32_t bits32;
+    uint64_t bits;
+    memcpy(&bits32, &f, 4);
+    if (type[1] == '6' && type[2] == '4') memcpy(&bits, &x, 8);
+    else if (type[1] == '1') { /* F16: 5 bits of exponent, bias 15, 10 of fraction */
+        int exponent = 0;
+        double fraction = frexp(fabs(x), &exponent); /* in [0.5, 1) */
+        bits = x == 0 ? 0 : (uint64_t)(exponent + 14) << 10 | (uint64_t)((fraction * 2 - 1) * 1024);
+        if (signbit(x)) bits |= 0x8000;
+    } else bits = type[0] == 'B' ? bits32 >> 16 : bits32;
+    for (size_t i = 0; i < type_size(type); i++) buf_putc(b, (char)(bits >> (8 * i) & 255));
+}
+
+static void put_header(Buf *header, const Buf *data, const Weights *how, const char *prefix, const char *name, const char *shape,
+                       size_t from) {
+    buf_printf(header, "%s\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", header->n > 1 ? "," : "", prefix, name,
+               how->type, shape, from, data->n);
+}
+
+static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor *t, const Weights *how) {
+    bool edited = how->edited && strcmp(t->name, how->edited) == 0;
+    char edit = edited && how->missing ? how->missing[0] : ' ', shape[64];
+    int rows = t->shape[0] - (edit == 's'), columns = t->shape[1];
+    size_t size = t->size, from = data->n;
+    if (edit == 'm') return;
+    if (edit == 's') size -= t->rank == 2 ? (size_t)columns : 1;
+    if (t->rank == 1) snprintf(shape, sizeof shape, "%d", rows);
+    else snprintf(shape, sizeof shape, "%d,%d", edit == 't' ? columns : rows, edit == 't' ? rows : columns);
+    if (edit == 'f') snprintf(shape, sizeof shape, "%zu", t->size);
+    for (size_t j = 0; j < size; j++)
+        put_value(data, how->type, edited && how->poison != 0 && j == size - 1 ? how->poison : (double)m->w[t->offset + j]);
+    put_header(header, data, how, how->prefix, t->name, shape, from);
+}
+
+static void put_lm_head(Buf *header, Buf *data, const Model *m, Weights how) {
+    char shape[64];
+    size_t from = data->n, size = m->tensors[0].size - (how.head == 3 ? (size_t)m->config.channels : 0);
+    if (how.head == 4) how.type = "I32";
+    snprintf(shape, sizeof shape, "%d,%d", m->config.vocab - (how.head == 3), m->config.channels);
+    for (size_t j = 0; j < size; j++) put_value(data, how.type, how.head == 2 && j == size - 1 ? 3 : (double)m->w[j]);
+    put_header(header, data, &how, "", "lm_head.weight", shape, from);
+}
+
+static void write_or_exit(const char *path, const Buf *text) {
+    Error err = {0};
+    if (!file_write(path, text->s, text->n, &err)) exit(error_print(&err));
+}
+
+static void write_weights(const char *folder, const Model *m, Weights how) {
+    Buf header = {0}, data = {0}, file = {0};
+    if (!how.prefix) how.prefix = "";
+    if (!how.type) how.type = "F32";
+    buf_putc(&header, '{');
+    for (int i = 0; i < m->tensor_count; i++) put_tensor(&header, &data, m, &m->tensors[i], &how);
+    size_t from = data.n; /* a causal mask, as old files have it: not a weight */
+    for (int i = 0; i < 4; i++) put_value(&data, how.type, i != 1);
+    put_header(&header, &data, &how, how.prefix, "h.0.attn.bias", "1,1,2,2", from);
+    if (how.head) put_lm_head(&header, &data, m, how);
+    buf_putc(&header, '}');
+    while (header.n % 8 != 0) buf_putc(&header, ' ');
+    for (int i = 0; i < 8; i++) buf_putc(&file, (char)((uint64_t)header.n >> (8 * i) & 255));
+    buf_put(&file, header.s, header.n);
+    buf_put(&file, data.s, data.n);
+    char *path = path_join(folder, "model.safetensors");
+    write_or_exit(path, &file);
+    free(path);
+    buf_free(&header);
+    buf_free(&data);
+    buf_free(&file);
+}
+
+/* config.json as the model writes it, with one piece of the text replaced. */
+static void write_config(const char *folder, const Buf *original, const char *from, const char *to) {
+    Buf text = {0};
+    const char *at = from ? strstr(original->s, from) : NULL;
+    CHECK(!from || at, "config.json has no %s", from);
+    if (at) {
+        buf_put(&text, original->s, (size_t)(at - original->s));
+        buf_puts(&text, to);
+        buf_puts(&text, at + strlen(from));
+    } else buf_put(&text, original->s, original->n);
+    char *path = path_join(folder, "config.json");
+    write_or_exit(path, &text);
+    free(path);
+    buf_free(&text);
+}
+
+/* Loads the folder: the weights must be m's, or, with `word`, it must be refused with a message that names the folder and says
+ * the word. */
+static void check_load(const char *folder, const Model *m, const char *word, const char *what) {
+    Error err = {0};
+    Model *loaded = model_load(folder, &err);
+    if (!word) {
+        CHECK(loaded && err.status == 0, "%s: refused: %s", what, err.text);
+        CHECK(!loaded || (loaded->parameters == m->parameters && loaded->config.heads == m->config.heads), "%s: other shape", what);
+        if (loaded) CHECK(same(loaded->w, m->w, m->parameters * sizeof(real)), "%s: other weights", what);
+    } else {
+        CHECK(!loaded, "%s: was loaded", what);
+        CHECK(err.status == STATUS_DATA || err.status == STATUS_IO, "%s: status %d", what, err.status);
+        CHECK(strstr(err.text, folder) && strstr(err.text, word), "%s: the message is \"%s\"", what, err.text);
+    }
+    model_free(loaded);
+}
+
+static void test_config(const char *folder, const Model *m, const Buf *config) {
+    static const struct { const char *from, *to, *word; } cases[] = {
+        {"\"gelu_new\"", "\"relu\"", "activation_function"},
+        {"\"gelu_new\"", "7", "activation_function"},
+        {"\"model_type\": \"gpt2\"", "\"model_type\": \"llama\"", "model_type"},
+        {"1e-05", "1e-06", "layer_norm_epsilon"},
+        {"\"scale_attn_weights\": true", "\"scale_attn_weights\": false", "scale_attn_weights"},
+        {"idx\": false", "idx\": true", "scale_attn_by_inverse_layer_idx"},
+        {"\"n_layer\": 2", "\"n_layer\": 0", "n_layer"},
+        {"\"n_layer\": 2", "\"n_layer\": 1.5", "n_layer"},
+        {"\"n_layer\": 2", "\"n_layer\": \"2\"", "n_layer"},
+        {"\"n_layer\": 2", "\"n_layer\": 1e300", "n_layer"},
+        {"\"n_layer\"", "\"n_lay\"", "n_layer"},
+        {"\"n_layer\": 2", "\"n_layer\": 3", "h.2.ln_1.weight"},
+        {"\"n_head\": 3", "\"n_head\": -3", "n_head"},
+        {"\"n_embd\": 24", "\"n_embd\": 48", "wte.weight"},
+        {"\"vocab_size\": 61", "\"vocab_size\": 60", "wte.weight"},
+        {"\"n_positions\": 160", "\"n_positions\": 161", "wpe.weight"},
+        {"\"n_inner\": null", "\"n_inner\": 95", "n_inner"},
+        {"\"n_inner\": null", "\"n_inner\": \"96\"", "n_inner"},
+        {"\"n_layer\"", "n_layer", "config.json:"},
+        {"}", "", "config.json:"},
+        {"{", "[", "config.json:"},
+        {"\"n_inner\": null", "\"n_inner\": 96", NULL},
+        {"\"n_positions\"", "\"n_something\"", NULL}, /* n_ctx stands in */
+        {"1e-05", "0.00001", NULL},
+        {"{", "{\"unknown\": [1, {}],", NULL},
+        {NULL, NULL, NULL},
+    };
+    write_weights(folder, m, (Weights){0});
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "config.json with %s instead of %s", cases[i].to, cases[i].from);
+        write_config(folder, config, cases[i].from, cases[i].to);
+        check_load(folder, m, cases[i].word, what);
+    }
+    Error err = {0};
+    write_config(folder, config, "\"n_head\": 3", "\"n_head\": 5");
+    CHECK(!model_load(folder, &err) && err.status == STATUS_DATA && strstr(err.text, "heads"), "5 heads of 24: \"%s\"", err.text);
+    write_config(folder, config, NULL, NULL);
+}
+
+static void test_weight_files(const char *folder, const Model *m) {
+    static const struct { Weights how; const char *word; } cases[] = {
+        {{.type = "F32"}, NULL},
+        {{.type = "F64"}, NULL},
+        {{.type = "F16"}, NULL},
+        {{.type = "BF16"}, NULL},
+        {{.prefix = "transformer."}, NULL},
+        {{.prefix = "transformer.", .head = 1}, NULL},
+        {{.head = 1}, NULL},
+        {{.type = "F16", .head = 1}, NULL},
+        {{.prefix = "model."}, "wte.weight"},
+        {{.type = "I32"}, "wte.weight"},
+        {{.type = "I64"}, "wte.weight"},
+        {{.head = 2}, "lm_head"},
+        {{.head = 3}, "lm_head"},
+        {{.head = 4}, "lm_head"},
+        {{.edited = "ln_f.bias", .missing = "m"}, "ln_f.bias"},
+        {{.edited = "h.1.mlp.c_fc.weight", .missing = "m"}, "h.1.mlp.c_fc.weight"},
+        {{.edited = "h.1.mlp.c_fc.weight", .missing = "t"}, "h.1.mlp.c_fc.weight"},
+        {{.edited = "h.0.attn.c_proj.weight", .missing = "f"}, "h.0.attn.c_proj.weight"},
+        {{.edited = "h.0.ln_2.weight", .missing = "s"}, "h.0.ln_2.weight"},
+        {{.edited = "wpe.weight", .missing = "s"}, "wpe.weight"},
+        {{.edited = "ln_f.bias", .poison = NAN}, "ln_f.bias"},
+        {{.edited = "wte.weight", .poison = INFINITY}, "wte.weight"},
+        {{.edited = "h.1.attn.c_attn.bias", .poison = -INFINITY}, "h.1.attn.c_attn.bias"},
+        {{.type = "F64", .edited = "h.0.mlp.c_proj.weight", .poison = NAN}, "h.0.mlp.c_proj.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char what[160];
+        const Weights *how = &cases[i].how;
+        snprintf(what, sizeof what, "weights %zu: %s%s, %s %s, lm_head %d", i, how->prefix ? how->prefix : "", how->type ? how->type : "",
+                 how->edited ? how->edited : "", how->missing ? how->missing : "", how->head);
+        write_weights(folder, m, *how);
+        check_load(folder, m, cases[i].word, what);
+    }
+}
+
+static void test_files(void) {
+    char folder[512];
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/test_model.XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        exit(1);
+    }
+    Error err = {0};
+    Buf config = {0};
+    Model *m = model_shaken(SMALL, 22);
+    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
+    check_load(folder, m, "config.json", "an empty folder");
+    CHECK(model_save(m, folder, &err), "save: %s", err.text);
+    check_load(folder, m, NULL, "saved and loaded");
+    CHECK(file_read(config_path, &config, &err), "%s", err.text);
+    for (size_t i = 0; i < m->parameters; i++) m->w[i] = (real)((int)(i % 65) - 32) / 16; /* exact in every type */
+    test_config(folder, m, &config);
+    test_weight_files(folder, m);
+    unlink(weights_path);
+    check_load(folder, m, "model.safetensors", "a folder without weights");
+    unlink(config_path);
+    rmdir(folder);
+    CHECK(!model_save(m, folder, &err) && err.status == STATUS_IO, "saved into a folder that is gone");
+    err = (Error){0};
+    CHECK(!model_load(folder, &err) && err.status != 0, "loaded from a folder that is gone");
+    free(config_path);
+    free(weights_path);
+    buf_free(&config);
+    model_free(m);
+}
+
+int main(void) {
+    set_threads(1); /* small models: waking threads costs more than it saves */
+#ifdef REAL_DOUBLE
+    test_differences();
+#endif
+    test_oracle();
+    test_hits();
+    test_zero_model();
+    test_prefix_bits();
+    test_extend();
+    test_batch_bits();
+    test_workspace();
+    test_thread_bits();
+    test_two_passes();
+    test_weights();
+    test_unscored();
+    test_micro_batches();
+    test_chunks();
+    test_optimizer();
+    test_norm();
+    test_table();
+    test_initialize();
+    test_files();
+    return check_report("test_model");
+}
