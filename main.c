@@ -26,10 +26,11 @@ static const Command COMMANDS[] = {
     {"eval", "how probable the right answers of a file are", NULL},
     {"generate", "completes a prompt", NULL},
     {"report", "tables, results.json and an HTML page from run folders and saved results", "RUN..."},
+    {"bench", "how fast this machine runs matrix products and training steps", NULL},
     {0}};
 
 #define AT(field) offsetof(Settings, field)
-#define ALL "corpus tokenizer encode decode pretrain score train eval generate report"
+#define ALL "corpus tokenizer encode decode pretrain score train eval generate report bench"
 #define MODELS "pretrain score train eval generate"
 
 static const Option OPTIONS[] = {
@@ -112,9 +113,11 @@ static const Option OPTIONS[] = {
     {"top-k", OPTION_INT, AT(top_k), "generate", "0", 0, 1000000, NULL, "draw from the k most probable tokens; 0: from all"},
     {"group", OPTION_STRING, AT(group), "score train", NULL, 0, 0, "NAME", "table of the report (default: the pool's file name)"},
     {"arm", OPTION_STRING, AT(arm), "train", NULL, 0, 0, "NAME", "row of the report (default: weights and map)"},
+    {"only", OPTION_CHOICE, AT(only), "bench", NULL, 0, 0, "gemm|step", "one part alone"},
+    {"config", OPTION_CHOICE, AT(config), "bench", NULL, 0, 0, "A|B|C", "one model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", 0, 9e15, NULL, "of everything random"},
     {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL, "0: OMP_NUM_THREADS, or all cores"},
-    {"json", OPTION_FLAG, AT(json), "score train eval generate report", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
+    {"json", OPTION_FLAG, AT(json), "score train eval generate report bench", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
     {0}};
 
 /* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other down several times over. The
@@ -214,7 +217,7 @@ static bool run_command(const Settings *s, const OptionFiles *positional, Error 
     const struct { const char *name; bool (*run)(const Settings *, Error *); } table[] = {
         {"corpus", command_corpus}, {"tokenizer", command_tokenizer}, {"encode", command_encode}, {"decode", command_decode},
         {"pretrain", command_pretrain}, {"score", command_score}, {"train", command_train}, {"eval", command_eval},
-        {"generate", command_generate}};
+        {"generate", command_generate}, {"bench", command_bench}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(s->command, table[i].name) == 0) return table[i].run(s, err);
     return command_report(s, positional, err);

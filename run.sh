@@ -18,7 +18,7 @@ DRAWS="1 2 3 4 5"
 case $MODE in
 quick | control)
     SEEDS=${SEEDS:-"1 2 3"}
-    SIZE=quick MODEL="--layers 4 --heads 4 --channels 64 --batch-tokens 1024 --learning-rate 4e-3" ;;
+    SIZE=quick MODEL="--layers 4 --heads 4 --channels 64 --batch-tokens 640 --num-train-epochs 1.5 --learning-rate 4e-3" ;;
 full)
     SEEDS=${SEEDS:-"1 2 3 4 5"} DRAWS="1 2 3 4 5 6 7 8 9 10"
     SIZE=full MODEL="--layers 4 --heads 4 --channels 96 --batch-tokens 2048 --learning-rate 3e-3" ;;

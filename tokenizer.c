@@ -79,6 +79,8 @@ static Str shown(Str s) {
 typedef struct { uint64_t key; int value_plus_1; } Slot; /* 0: empty */
 typedef struct { Slot *slots; size_t used; int bits; } Map;
 
+/* Where a key is, or the empty slot where it belongs. The product's high bits depend on all bits of the key, which ids in a
+ * row, packed in pairs, need. */
 static Slot *map_slot(const Map *m, uint64_t key) {
     size_t mask = ((size_t)1 << m->bits) - 1;
     size_t i = (size_t)(key * 0x9e3779b97f4a7c15u >> (64 - m->bits));
@@ -194,13 +196,13 @@ struct Tokenizer {
     int n_merges, merge_capacity;
     Map ranks; /* from the pair of a merge to its rank */
     int byte_id[256];
-    int bos, eos;     /* ids for tokenizer_config.json, or -1 */
-    CacheLine *cache; /* [CACHE_LINES]; a new piece takes the place of the old one with the same hash */
+    int bos, eos; /* ids for tokenizer_config.json, or -1 */
+    /* [CACHE_LINES], once something was encoded; a new piece takes the place of an old one with the same hash. */
+    CacheLine *cache;
 };
 
 static Tokenizer *tokenizer_new(void) {
     Tokenizer *t = mem_new(1, sizeof *t);
-    t->cache = mem_new(CACHE_LINES, sizeof *t->cache);
     t->bos = t->eos = -1;
     return t;
 }
@@ -264,6 +266,7 @@ static size_t run_length(const char *s, size_t n, UnicodeClass class, size_t *la
     return at;
 }
 
+/* The length of a contraction at the start of s, or 0. Capital letters make none. */
 static size_t contraction_length(const char *s, size_t n) {
     if (n < 2 || s[0] != '\'') return 0;
     if (s[1] == 's' || s[1] == 't' || s[1] == 'm' || s[1] == 'd') return 2;
@@ -335,7 +338,8 @@ static void encode_piece(const Tokenizer *t, Scratch *w, const char *s, size_t n
 
 void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
     Scratch w = {0};
-    for (size_t at = 0, length; at < n; at += length) {
+    if (!t->cache) t->cache = mem_new(CACHE_LINES, sizeof *t->cache);
+    for (size_t at = 0, length; at < n; at += length) { /* words repeat: nearly all pieces come from the cache */
         const char *piece = text + at;
         length = piece_length(piece, n - at);
         uint64_t hash = length <= CACHE_PIECE ? hash64(piece, length, HASH_START) : 0;
@@ -386,6 +390,7 @@ typedef struct {
     Heap heap; /* (-count, pair_key): most frequent first, then the smaller ids; the count may be out of date */
 } Trainer;
 
+/* Counts the pair that starts at spot i. Overlapping pairs all count: "aaa" has two of (a, a). */
 static void pair_add(Trainer *tr, int i, int64_t weight) {
     int left = tr->spots[i].id, right = tr->spots[tr->spots[i].next].id;
     int p = map_get(&tr->index, pair_key(left, right));
@@ -402,6 +407,7 @@ static void pair_add(Trainer *tr, int i, int64_t weight) {
     ints_put(&tr->pairs[p].spots, i);
 }
 
+/* Its place in the pair's list of spots stays: whoever reads the list checks what stands there. */
 static void pair_take(Trainer *tr, int left, int right, int64_t weight) {
     tr->pairs[map_get(&tr->index, pair_key(left, right))].count -= weight;
 }
@@ -537,7 +543,7 @@ static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
         Str joined = {bytes.s, bytes.n};
         /* Equal bytes never come from two different pairs: a stretch of a piece that no merge has crossed was merged in
          * the same way wherever it stands. So each merge makes a new token. */
-        if (spells_special(t, joined)) continue;
+        if (spells_special(t, joined)) continue; /* for good: best_pair does not give it again */
         merge_pair(tr, p, merge.result);
         map_set(&t->ranks, pair_key(merge.left, merge.right), t->n_merges);
         add_merge(t, merge);
@@ -799,7 +805,8 @@ static int compare_tokens(const void *a, const void *b) {
     return (x->id > y->id) - (x->id < y->id);
 }
 
-/* Turns the entries into the tokenizer's tokens. */
+/* Turns the entries into the tokenizer's tokens, and refuses what looks like a cut merges.txt: without its merge a token
+ * would never be used again, and nobody would notice. */
 static bool finish_load(Loader *l, Error *err) {
     Tokenizer *t = l->t;
     t->tokens = mem_new((size_t)l->names.n, sizeof *t->tokens);
@@ -832,6 +839,7 @@ static bool load_all(Loader *l, const char *folder, Error *err) {
         return error_set(err, STATUS_IO, "%s: has neither merges.txt nor vocab.bpe: name a folder with GPT-2's tokenizer files",
                          folder);
     if ((l->vocab && !load_vocab(l, err)) || !load_bytes(l, err)) return false;
+    /* A merge must know whether its result is special, so the configuration goes first. */
     if ((l->config && !load_config(l, err)) || !load_merges(l, err)) return false;
     if (!l->vocab && strset_find(&l->names, str("<|endoftext|>")) < 0) {
         if (map_get(&l->by_id, (uint64_t)l->next_id) >= 0)
@@ -966,6 +974,7 @@ typedef struct {
     Buf open;
 } Weave;
 
+/* Encodes what is open, before a special token or at the end. */
 static void weave_close(Weave *w) {
     tokenizer_encode(w->t, w->open.s, w->open.n, w->ids);
     w->open.n = 0;
@@ -994,6 +1003,7 @@ static void weave_end(Weave *w) {
     buf_free(&w->open);
 }
 
+/* The blank that belongs to the completion. */
 static bool ends_in_blank(Str s) { return s.n > 0 && s.s[s.n - 1] == ' '; }
 
 void template_bos(const Template *form, Tokenizer *t, IntBuf *ids) {

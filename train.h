@@ -40,6 +40,8 @@ typedef struct {
     const char *prompt;
     int max_new_tokens, top_k;
     double sampling_temperature;
+    /* bench */
+    const char *only, *config;
     /* everywhere */
     int64_t seed;
     int threads;
@@ -57,6 +59,7 @@ bool command_train(const Settings *s, Error *err);
 bool command_eval(const Settings *s, Error *err);
 bool command_generate(const Settings *s, Error *err);
 bool command_tokenizer(const Settings *s, Error *err);
+bool command_bench(const Settings *s, Error *err); /* bench.c */
 
 /* Asks a running loop to stop after its step, as a signal handler does; stop_signal() is the signal, or 0. */
 void stop_on_signals(void);

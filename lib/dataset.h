@@ -10,8 +10,8 @@
  * is empty. Unknown keys are ignored.
  *
  * A record with the keys of several forms is of the first in this order: input_ids, chosen/rejected, prompt/completion,
- * messages, conversations (ShareGPT: from and value), instruction/output, question/answer, text. A null form key counts as
- * absent.
+ * messages, conversations (ShareGPT: from and value), instruction/output, question/answer, text. A null key of a form, id or
+ * source counts as absent; weight, clean and flipped must be what they should be.
  * A prompt or an answer may be a text or a list of messages. Roles are system (only first), then user and assistant in turn;
  * human and gpt are taken as user and assistant. A system message goes before the first user's text, a line break between.
  * A prompt of several messages becomes one text in the same way. Alpaca's prompt is the instruction and, unless empty, a line

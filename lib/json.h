@@ -37,8 +37,8 @@ typedef struct {
 
 /* Parses one value that fills the whole text (white space around it allowed). Rejects what RFC 8259 rejects, a byte-order
  * mark, invalid UTF-8, lone surrogate escapes, numbers too large for a double (tiny ones become 0) and nesting deeper than
- * JSON_MAX_DEPTH. All memory comes from the arena and is linear in n: the text may be freed at once. Decoded strings and
- * numbers as written have a NUL behind them. NULL on error, with *where filled unless it is NULL. */
+ * JSON_MAX_DEPTH. Memory is linear in n; what is returned lies in the arena alone: the text may be freed at once.
+ * Decoded strings and numbers as written have a NUL behind them. NULL on error, with *where filled unless it is NULL. */
 const Json *json_parse(Arena *arena, const char *text, size_t n, JsonError *where);
 /* The same for the one value that starts at text[*at], behind white space; *at moves to the byte behind it. For long arrays
  * whose elements are wanted one by one. Errors count lines from the start of the text. On error *at stays. */

@@ -334,8 +334,7 @@ static double axis_at(const Axis *a, double v) {
     return a->from + t * (a->to - a->from);
 }
 
-/* Two decimals, and no sign on a zero. */
-static void put_at(Buf *b, double v) { buf_printf(b, "%.2f", fabs(v) < 0.005 ? 0.0 : v); }
+static void put_at(Buf *b, double v) { buf_printf(b, "%.2f", v); }
 
 static void put_line(Buf *b, const char *class_name, double x1, double y1, double x2, double y2) {
     buf_printf(b, "<path class=\"%s\" d=\"M", class_name);
@@ -498,7 +497,7 @@ Series series_mean(Arena *arena, Point *points, int n, int most) {
 }
 
 
-static bool shown(const Chart *c, double x, double y) { return usable(x) && usable(y) && (!c->log_y || y > 0); }
+static bool shown(const Chart *c, double x, double y) { return usable(x) && usable(y) && (!c->log_y || y > 1e-290); }
 
 static void put_curve(Buf *b, const Chart *c, const Series *s, const Axis *x, const Axis *y) {
     bool pen = false;

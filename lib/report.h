@@ -59,7 +59,7 @@ typedef struct {
 } Table;
 void table_head(Table *t, const char *name);                         /* adds a column; before the first table_put */
 void table_put(Table *t, const char *format, ...) PRINTF_LIKE(2, 3); /* the next cell, row by row */
-/* "mean±sd", times scale; without the spread when sd is not finite, "-" when mean is not. */
+/* Mean, a plus-minus sign and the spread, times scale; without the spread when sd is not finite, "-" when mean is not. */
 void table_mean(Table *t, double mean, double sd, int decimals, double scale);
 /* First column left, the others right aligned; remarks are wrapped to the width. The caption is for the page alone. */
 void table_text(const Table *t, int width, Buf *b);

@@ -19,7 +19,10 @@ static bool load_bytes(Dataset *d, const char *bytes, size_t n, Error *err) {
         error_print(&io);
         exit(4);
     }
-    if (dataset_load(d, file, err)) return true;
+    if (dataset_load(d, file, err)) {
+        CHECK(err->status == 0, "loaded, but with an error: %s", err->text);
+        return true;
+    }
     CHECK(!d->path && !d->records && !d->arena.last && d->count == 0, "a failed load leaves something behind");
     size_t skip = strlen(folder) + 1;
     if (strncmp(err->text, file, skip) == 0) memmove(err->text, err->text + skip, strlen(err->text + skip) + 1);
@@ -305,6 +308,7 @@ static void test_file_errors(void) {
         {"[{\"text\":\"a\"},\n null]", "data:2: the record is null; it must be an object: {...}"},
         {"{\"text\":\"a\"}\n{\"text\":\"\xc3\xa9" "a\xff\"}\n",
         "data:2: byte 13 of the line is not valid UTF-8; save the file as UTF-8"},
+        {"\n\xff\n", "data:2: byte 1 of the line is not valid UTF-8; save the file as UTF-8"},
         {"[\n{\"text\":\"a\"}\n,]", "data:3: column 2: expected a value, found ']'"},
         {"[\n{\"text\":\"a\"}\n{\"text\":\"b\"}]", "data:3: expected ',' or ']' behind record 1 of the array"},
         {"[{\"text\":\"a\"},\n{\"text\":\"b\"}\n",
@@ -343,10 +347,14 @@ static void test_form_errors(void) {
         {"{\"prompt\":\"p\",\"completion\":\"\"}", "data:1: \"completion\" is empty; fill it in or remove the record"},
         {"{\"prompt\":\"p\",\"completion\":1}", "data:1: \"completion\" is a number; it must be a string"},
         {"{\"prompt\":{},\"completion\":\"c\"}", "data:1: \"prompt\" is an object; it must be a string"},
+        {"{\"prompt\":\"\",\"chosen\":\"c\",\"rejected\":\"r\"}",
+         "data:1: \"prompt\" is empty; fill it in or remove the record"},
         {"{\"prompt\":\"p\",\"chosen\":\"\",\"rejected\":\"r\"}",
         "data:1: \"chosen\" is empty; fill it in or remove the record"},
         {"{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"\"}",
         "data:1: \"rejected\" is empty; fill it in or remove the record"},
+        {"{\"chosen\":\"ab\",\"rejected\":\"ac\"}",
+         "data:1: \"chosen\" and \"rejected\" share no prompt at their start; add a \"prompt\""},
         {"{\"chosen\":\"one\",\"rejected\":\"two\"}",
          "data:1: \"chosen\" and \"rejected\" share no prompt at their start; add a \"prompt\""},
         {"{\"chosen\":\"\\n\\nAssistant: \",\"rejected\":\"\\n\\nAssistant: x\"}",

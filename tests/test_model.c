@@ -3,7 +3,8 @@
  * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest element of the tensor, u the unit
  * roundoff. A pass forward and back through the 2-layer model is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms
  * (positions; 96 channels). Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
- * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. A wrong term is larger by orders of magnitude. */
+ * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. The largest seen is some 80 u. A wrong term is larger by orders
+ * of magnitude. */
 #define _POSIX_C_SOURCE 200809L
 #include "../model.h"
 
@@ -54,7 +55,6 @@ static Model *model_shaken(ModelConfig config, uint64_t seed) {
     return m;
 }
 
-static const ModelConfig TINY = {.layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
 static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
 /* Large enough that every loop of the model passes the size from which it uses threads. */
 static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 211};
@@ -72,7 +72,8 @@ static Row row_new(Rng *rng, const Model *m, int n, int P, bool weighted) {
     Row row = {.n = n, .P = P, .weighted = weighted, .first = P + 1 + rng_below(rng, (n - P) / 2 < 1 ? 1 : (n - P) / 2)};
     for (int i = 0; i < n; i++) {
         row.sequence[i] = rng_below(rng, m->config.vocab);
-        row.weight[i] = i < row.first ? 0 : !weighted ? 1 : i < n - 1 && rng_below(rng, 5) == 0 ? 0 : (real)(rng_uniform(rng) * 2.5 - 0.4);
+        bool dropped = i < row.first || (weighted && i < n - 1 && rng_below(rng, 5) == 0);
+        row.weight[i] = dropped ? 0 : weighted ? (real)(rng_uniform(rng) * 2.5 - 0.4) : 1;
         row.scored += row.weight[i] != 0;
     }
     row.dlogp = -(0.5 + rng_uniform(rng)) / row.scored; /* a weight of the row, and the mean over its tokens */
@@ -151,6 +152,8 @@ static void check_gradient(const Model *m, const real *grad, const double *expec
 /* ---- against central differences: the loss sum_r w_r logp_r / n_r and its gradient ---- */
 
 #ifdef REAL_DOUBLE
+static const ModelConfig TINY = {.layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
+
 static double loss_of(const Model *m, Workspace *ws, const Load *load) {
     double logp[ROWS], loss = 0;
     model_forward(m, ws, &load->batch, false, logp, NULL);
@@ -242,8 +245,8 @@ static void check_oracle(const Model *m, const Row *rows, int count, const char 
         double scale, p;
         int expected_hits;
         p = oracle_row(o, &rows[r], expected, &scale, &expected_hits);
-        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale, "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)", what, r,
-              rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
+        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale, "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)",
+              what, r, rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
         CHECK(hits[r] == expected_hits, "%s: row %d: %d hits, the oracle says %d", what, r, hits[r], expected_hits);
     }
     check_gradient(m, grad, expected, ROUNDINGS * U, what);
@@ -339,11 +342,11 @@ static Prefix *prefix_made(const Model *m, Workspace *ws, const int *tokens, int
 }
 
 static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
-    size_t C2 = 2 * (size_t)m->config.channels;
+    size_t C2 = 2 * (size_t)m->config.channels, bytes = (size_t)a->length * C2 * sizeof(real);
+    if (a->length != b->length) return false;
     for (size_t l = 0; l < (size_t)m->config.layers; l++)
-        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2, (size_t)a->length * C2 * sizeof(real)))
-            return false;
-    return a->length == b->length;
+        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2, bytes)) return false;
+    return true;
 }
 
 static void test_prefix_bits(void) {
@@ -368,8 +371,8 @@ static void test_prefix_bits(void) {
             batch_row(&b, row.sequence + P, row.n - P, 1, p);
             batch_row(&b, row.sequence + P, row.n - P, row.n - P - 1, p);
             model_forward(m, ws, &b, way == 1, behind, hits_behind);
-            CHECK(same(whole, behind, sizeof whole), "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P, way,
-                  behind[0], behind[1], whole[0], whole[1]);
+            CHECK(same(whole, behind, sizeof whole), "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P,
+                  way, behind[0], behind[1], whole[0], whole[1]);
             CHECK(same(hits_whole, hits_behind, sizeof hits_whole), "behind %d tokens, way %d: other hits", P, way);
             prefix_free(p);
         }
@@ -446,7 +449,7 @@ static void test_batch_bits(void) {
         for (int r = 0; r < count; r++) turned[r] = rows[(r + turn) % count];
         run_rows(m, turned, count, logp, grad);
         for (int r = 0; r < count; r++)
-            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp), "row %d at place %d of a batch: logp %.17g, alone %.17g",
+            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp), "row %d at place %d: logp %.17g, alone %.17g",
                   (r + turn) % count, r, logp[r], alone[(r + turn) % count]);
     }
     free(grad);
@@ -554,6 +557,50 @@ static void test_two_passes(void) {
     model_free(m);
 }
 
+/* Inner products of each row's gradient with a direction, against the gradients themselves; a row's is the same alone. The bound
+ * is four times wider: small elements of a gradient are off by more than ROUNDINGS of themselves. */
+static void test_gradient_dots(ModelConfig config) {
+    Model *m = model_shaken(config, 23), *direction = model_shaken(config, 24);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 25);
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], dot[ROWS], dot_threads[ROWS], alone;
+    real *grad = grad_new(m), *copy = grad_new(m);
+    memcpy(copy, direction->w, m->parameters * sizeof(real));
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot);
+    CHECK(same(copy, direction->w, m->parameters * sizeof(real)), "the direction was written to");
+    for (int r = 0; r < count; r++) {
+        memset(grad, 0, m->parameters * sizeof(real));
+        run_rows(m, &rows[r], 1, logp, grad);
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < m->parameters; i++) {
+            double term = (double)grad[i] * (double)direction->w[i];
+            sum += term;
+            squares += term * term;
+        }
+        CHECK(fabs(dot[r] - sum) <= 4 * ROUNDINGS * U * sqrt(squares), "row %d: dot %.9g, should be %.9g (%.0f u)", r, dot[r], sum,
+              fabs(dot[r] - sum) / sqrt(squares) / U);
+        Load one = load_new(m, ws, &rows[r], 1);
+        model_forward(m, ws, &one.batch, true, logp, NULL);
+        model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
+        CHECK(same(&alone, &dot[r], sizeof alone), "row %d: dot %.17g, alone %.17g", r, dot[r], alone);
+        load_free(&one);
+    }
+    set_threads(3);
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot_threads);
+    CHECK(same(dot, dot_threads, (size_t)count * sizeof *dot), "3 threads: other bits of the inner products");
+    set_threads(1);
+    free(grad);
+    free(copy);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+    model_free(direction);
+}
+
 /* ---- weights of tokens ---- */
 
 static void row_run(const Model *m, const Row *row, bool weighted, double factor, double *logp, real *grad) {
@@ -618,8 +665,7 @@ static void test_unscored(void) {
     batch_row(&b, rows[2].sequence, rows[2].n, rows[2].first, NULL);
     CHECK(b.rows == 2 && b.tokens == 5 + rows[2].n - 1, "a batch of %d rows, %d tokens", b.rows, b.tokens);
     model_forward(m, ws, &b, false, logp, hits);
-    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1], "a row of inputs beside a scored one: logp %g, %d hits", logp[0],
-          hits[0]);
+    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1], "beside a scored row: logp %g, %d hits", logp[0], hits[0]);
     batch_free(&b);
     workspace_free(ws);
     free(grad);
@@ -670,8 +716,8 @@ static void test_chunks(void) {
 
 /* ---- AdamW ---- */
 
-/* Loshchilov and Hutter's algorithm for one weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by half of
- * that; every other operation by a few u. */
+/* Loshchilov and Hutter's algorithm, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
+ * half of that; every other operation by a few u. */
 static void test_optimizer(void) {
     enum { STEPS = 6 };
     const double b1 = 0.9, b2 = 0.98, decay = 0.1, scale = 0.7;
@@ -746,11 +792,13 @@ static void test_table(void) {
     Model *copy = model_copy(m);
     CHECK(copy->w != m->w && same(copy->w, m->w, m->parameters * sizeof(real)), "model_copy");
     model_free(copy);
-    const ModelConfig bad[] = {{0, 1, 4, 4, 4}, {1, 0, 4, 4, 4}, {1, 1, 0, 4, 4}, {1, 1, 4, 0, 4}, {1, 1, 4, 4, 0}, {1, 3, 4, 4, 4},
-                               {1, 1, -4, 4, 4}, {1 << 30, 1, 4, 4, 4}, {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}, {1, 1, 4, 4, 1 << 30}};
+    const ModelConfig bad[] = {{0, 1, 4, 4, 4}, {1, 0, 4, 4, 4},       {1, 1, 0, 4, 4},       {1, 1, 4, 0, 4},
+                               {1, 1, 4, 4, 0}, {1, 3, 4, 4, 4},       {1, 1, -4, 4, 4},      {1 << 30, 1, 4, 4, 4},
+                               {1, 1, 1, 1, 1 << 30}, {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Error err = {0};
-        CHECK(!model_new(bad[i], &err) && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
+        Model *none = model_new(bad[i], &err);
+        CHECK(!none && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
     }
     double flops = model_flops(m, 10, 9, 4), want = 10 * 2 * (2.0 * 12 * 24 * 24 + 4 * 24 * 5) + 4 * 2 * 24 * 61.0;
     CHECK(flops == want, "%g operations, should be %g", flops, want);
@@ -790,9 +838,9 @@ static void test_initialize(void) {
 typedef struct {
     const char *prefix;    /* before every name */
     const char *type;      /* F32, F64, F16, BF16, or what is no weight */
-    const char *edited;    /* this tensor is ... */
-    const char *missing;   /* left out if 'm', of shape [size] if 'f' (flat), [columns, rows] if 't', with one row less if 's', */
-    double poison;         /* ... or its last element this, if not 0 */
+    const char *edited;    /* this tensor is changed: */
+    char edit;             /* 'm' missing, 'f' flat: of shape [size], 't' turned: [columns, rows], 's' short: one row less */
+    double poison;         /* its last element, if not 0 */
     int head;              /* lm_head.weight: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers */
 } Weights;
 
@@ -814,15 +862,17 @@ static void put_value(Buf *b, const char *type, double x) {
     for (size_t i = 0; i < type_size(type); i++) buf_putc(b, (char)(bits >> (8 * i) & 255));
 }
 
-static void put_header(Buf *header, const Buf *data, const Weights *how, const char *prefix, const char *name, const char *shape,
+/* The tensor whose bytes end the data so far, and start at `from`. */
+static void put_header(Buf *header, const Buf *data, const char *type, const char *prefix, const char *name, const char *shape,
                        size_t from) {
-    buf_printf(header, "%s\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", header->n > 1 ? "," : "", prefix, name,
-               how->type, shape, from, data->n);
+    if (header->n > 1) buf_putc(header, ',');
+    buf_printf(header, "\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", prefix, name, type, shape, from,
+               data->n);
 }
 
 static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor *t, const Weights *how) {
     bool edited = how->edited && strcmp(t->name, how->edited) == 0;
-    char edit = edited && how->missing ? how->missing[0] : ' ', shape[64];
+    char edit = edited ? how->edit : 0, shape[64];
     int rows = t->shape[0] - (edit == 's'), columns = t->shape[1];
     size_t size = t->size, from = data->n;
     if (edit == 'm') return;
@@ -832,7 +882,7 @@ static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor
     if (edit == 'f') snprintf(shape, sizeof shape, "%zu", t->size);
     for (size_t j = 0; j < size; j++)
         put_value(data, how->type, edited && how->poison != 0 && j == size - 1 ? how->poison : (double)m->w[t->offset + j]);
-    put_header(header, data, how, how->prefix, t->name, shape, from);
+    put_header(header, data, how->type, how->prefix, t->name, shape, from);
 }
 
 static void put_lm_head(Buf *header, Buf *data, const Model *m, Weights how) {
@@ -841,7 +891,7 @@ static void put_lm_head(Buf *header, Buf *data, const Model *m, Weights how) {
     if (how.head == 4) how.type = "I32";
     snprintf(shape, sizeof shape, "%d,%d", m->config.vocab - (how.head == 3), m->config.channels);
     for (size_t j = 0; j < size; j++) put_value(data, how.type, how.head == 2 && j == size - 1 ? 3 : (double)m->w[j]);
-    put_header(header, data, &how, "", "lm_head.weight", shape, from);
+    put_header(header, data, how.type, "", "lm_head.weight", shape, from);
 }
 
 static void write_or_exit(const char *path, const Buf *text) {
@@ -857,7 +907,7 @@ static void write_weights(const char *folder, const Model *m, Weights how) {
     for (int i = 0; i < m->tensor_count; i++) put_tensor(&header, &data, m, &m->tensors[i], &how);
     size_t from = data.n; /* a causal mask, as old files have it: not a weight */
     for (int i = 0; i < 4; i++) put_value(&data, how.type, i != 1);
-    put_header(&header, &data, &how, how.prefix, "h.0.attn.bias", "1,1,2,2", from);
+    put_header(&header, &data, how.type, how.prefix, "h.0.attn.bias", "1,1,2,2", from);
     if (how.head) put_lm_head(&header, &data, m, how);
     buf_putc(&header, '}');
     while (header.n % 8 != 0) buf_putc(&header, ' ');
@@ -895,8 +945,9 @@ static void check_load(const char *folder, const Model *m, const char *word, con
     Model *loaded = model_load(folder, &err);
     if (!word) {
         CHECK(loaded && err.status == 0, "%s: refused: %s", what, err.text);
-        CHECK(!loaded || (loaded->parameters == m->parameters && loaded->config.heads == m->config.heads), "%s: other shape", what);
-        if (loaded) CHECK(same(loaded->w, m->w, m->parameters * sizeof(real)), "%s: other weights", what);
+        bool shape = loaded && loaded->parameters == m->parameters && loaded->config.heads == m->config.heads;
+        CHECK(shape, "%s: other shape", what);
+        if (shape) CHECK(same(loaded->w, m->w, m->parameters * sizeof(real)), "%s: other weights", what);
     } else {
         CHECK(!loaded, "%s: was loaded", what);
         CHECK(err.status == STATUS_DATA || err.status == STATUS_IO, "%s: status %d", what, err.status);
@@ -943,7 +994,8 @@ static void test_config(const char *folder, const Model *m, const Buf *config) {
     }
     Error err = {0};
     write_config(folder, config, "\"n_head\": 3", "\"n_head\": 5");
-    CHECK(!model_load(folder, &err) && err.status == STATUS_DATA && strstr(err.text, "heads"), "5 heads of 24: \"%s\"", err.text);
+    Model *none = model_load(folder, &err);
+    CHECK(!none && err.status == STATUS_DATA && strstr(err.text, "heads"), "24 channels in 5 heads: \"%s\"", err.text);
     write_config(folder, config, NULL, NULL);
 }
 
@@ -963,12 +1015,12 @@ static void test_weight_files(const char *folder, const Model *m) {
         {{.head = 2}, "lm_head"},
         {{.head = 3}, "lm_head"},
         {{.head = 4}, "lm_head"},
-        {{.edited = "ln_f.bias", .missing = "m"}, "ln_f.bias"},
-        {{.edited = "h.1.mlp.c_fc.weight", .missing = "m"}, "h.1.mlp.c_fc.weight"},
-        {{.edited = "h.1.mlp.c_fc.weight", .missing = "t"}, "h.1.mlp.c_fc.weight"},
-        {{.edited = "h.0.attn.c_proj.weight", .missing = "f"}, "h.0.attn.c_proj.weight"},
-        {{.edited = "h.0.ln_2.weight", .missing = "s"}, "h.0.ln_2.weight"},
-        {{.edited = "wpe.weight", .missing = "s"}, "wpe.weight"},
+        {{.edited = "ln_f.bias", .edit = 'm'}, "ln_f.bias"},
+        {{.edited = "h.1.mlp.c_fc.weight", .edit = 'm'}, "h.1.mlp.c_fc.weight"},
+        {{.edited = "h.1.mlp.c_fc.weight", .edit = 't'}, "h.1.mlp.c_fc.weight"},
+        {{.edited = "h.0.attn.c_proj.weight", .edit = 'f'}, "h.0.attn.c_proj.weight"},
+        {{.edited = "h.0.ln_2.weight", .edit = 's'}, "h.0.ln_2.weight"},
+        {{.edited = "wpe.weight", .edit = 's'}, "wpe.weight"},
         {{.edited = "ln_f.bias", .poison = NAN}, "ln_f.bias"},
         {{.edited = "wte.weight", .poison = INFINITY}, "wte.weight"},
         {{.edited = "h.1.attn.c_attn.bias", .poison = -INFINITY}, "h.1.attn.c_attn.bias"},
@@ -977,8 +1029,8 @@ static void test_weight_files(const char *folder, const Model *m) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char what[160];
         const Weights *how = &cases[i].how;
-        snprintf(what, sizeof what, "weights %zu: %s%s, %s %s, lm_head %d", i, how->prefix ? how->prefix : "", how->type ? how->type : "",
-                 how->edited ? how->edited : "", how->missing ? how->missing : "", how->head);
+        snprintf(what, sizeof what, "weights %zu: %s %s edited, lm_head %d", i, how->type ? how->type : "F32",
+                 how->edited ? how->edited : "nothing", how->head);
         write_weights(folder, m, *how);
         check_load(folder, m, cases[i].word, what);
     }
@@ -1030,6 +1082,8 @@ int main(void) {
     test_workspace();
     test_thread_bits();
     test_two_passes();
+    test_gradient_dots(SMALL);
+    test_gradient_dots(WIDE);
     test_weights();
     test_unscored();
     test_micro_batches();

@@ -639,12 +639,12 @@ static void put_files(const char *entries, const char *merges, const char *confi
 }
 
 static void test_config(void) {
-    put_files(",\n\"ab\": 300, \"<pad>\": 256, \"cd\": 301}", "a b\nc d\n",
+    put_files(",\n\"ab\": 300, \"<pad>\": 256, \"cd\": 301, \"ef\": 302}", "a b\nc d\ne f\n",
               "{\"added_tokens_decoder\": {\"400\": {\"content\": \"<néw>\", \"special\": true}, "
               "\"300\": {\"content\": \"ab\", \"special\": false}, \"401\": {\"content\": \"<é>\"}}, "
               "\"bos_token\": {\"content\": \"<néw>\"}, "
               "\"eos_token\": null, \"mask_token\": \"cd\", \"pad_token\": \"!\", "
-              "\"additional_special_tokens\": [\"<pad>\", 5, \"<absent>\"], \"model_max_length\": 1024}");
+              "\"additional_special_tokens\": [\"<pad>\", 5, \"ef\", \"<absent>\"], \"model_max_length\": 1024}");
     Tokenizer *t = must_load(one);
     CHECK(tokenizer_size(t) == 402, "size %d", tokenizer_size(t));
     CHECK(tokenizer_special(t, "<néw>") == 400 && tokenizer_special(t, "<pad>") == 256, "added and declared");
@@ -654,6 +654,7 @@ static void test_config(void) {
     CHECK(tokenizer_special(t, "cd") == 301, "a declared token that has a merge");
     CHECK_ENCODE(t, "ab!", 300, 0);
     CHECK_ENCODE(t, "cd", 66, 67); /* its merge is never applied: text stays ordinary */
+    CHECK_ENCODE(t, "ef", 68, 69);
     must_save(t, two);
     Buf config = get_file(two, "tokenizer_config.json"), merges = get_file(two, "merges.txt");
     Buf vocab = get_file(two, "vocab.json");

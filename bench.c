@@ -1,0 +1,177 @@
+/* What this machine does with this program: matrix products over the shapes of training, whole training steps, and scoring with and
+ * without shared contexts. Times are medians of interleaved runs; on a shared machine compare ratios, not milliseconds. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ica.h"
+#include "lib/gemm.h"
+#include "train.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+typedef struct {
+    const char *name;
+    ModelConfig shape;
+    int rows, length; /* of a batch */
+} Config;
+
+static const Config CONFIGS[] = {{"A", {6, 6, 384, 256, 50304}, 4, 256}, {"B", {12, 12, 768, 64, 50257}, 4, 64}, {"C", {4, 4, 128, 128, 1024}, 8, 128}};
+
+static int compare_times(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int n) {
+    qsort(x, (size_t)n, sizeof *x, compare_times);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+static void use_threads(int threads) {
+#ifdef _OPENMP
+    omp_set_num_threads(threads);
+#else
+    (void)threads;
+#endif
+}
+
+static int most_threads(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+/* ---- matrix products ---- */
+
+static const char *const OPS[3] = {"xwt", "dyw", "dytx"};
+
+/* The three products of a linear layer with m tokens, k inputs, n outputs. */
+static void product(int op, int m, int n, int k, const real *x, const real *w, const real *y, real *out) {
+    size_t K = (size_t)k, N = (size_t)n;
+    if (op == 0) gemm(m, n, k, x, K, 1, w, N, 1, out, N, NULL, false);
+    else if (op == 1) gemm(m, k, n, y, N, 1, w, 1, N, out, K, NULL, false);
+    else gemm(k, n, m, x, 1, K, y, N, 1, out, N, NULL, true);
+}
+
+static void bench_gemm(Buf *json, int threads) {
+    static const int shapes[][3] = {{256, 768, 768}, {256, 3072, 768}, {256, 768, 3072}, {1024, 1152, 384}, {1024, 1536, 384}, {1024, 384, 1536},
+                                    {1024, 384, 128}, {1024, 512, 128}, {4096, 768, 768}, {256, 50257, 768}};
+    enum { SHAPES = sizeof shapes / sizeof *shapes, RUNS = 5 };
+    double log_sum = 0;
+    fprintf(stderr, "products, %d threads\n", threads);
+    for (int s = 0; s < SHAPES; s++) {
+        int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
+        size_t most = (size_t)(m > k ? m : k) * (size_t)(n > k ? n : k);
+        real *x = mem_new((size_t)m * (size_t)k, sizeof *x), *w = mem_new((size_t)k * (size_t)n, sizeof *w);
+        real *y = mem_new((size_t)m * (size_t)n, sizeof *y), *out = mem_new(most, sizeof *out);
+        for (int op = 0; op < 3; op++) {
+            double seconds[RUNS];
+            int repeat = 1 + (int)(1e8 / (2.0 * m * n * k));
+            for (int r = 0; r < RUNS; r++) {
+                double start = seconds_now();
+                for (int i = 0; i < repeat; i++) product(op, m, n, k, x, w, y, out);
+                seconds[r] = (seconds_now() - start) / repeat;
+            }
+            double gflops = 2e-9 * m * n * k / median(seconds, RUNS);
+            log_sum += log(gflops);
+            fprintf(stderr, "  %5d x %5d x %5d  %-4s %7.1f GFLOP/s\n", m, n, k, OPS[op], gflops);
+            buf_printf(json, "%s{\"m\":%d,\"n\":%d,\"k\":%d,\"op\":\"%s\",\"gflops\":%.2f,\"threads\":%d}",
+                       json->s[json->n - 1] == '[' ? "" : ",", m, n, k, OPS[op], gflops, threads);
+        }
+        free(x);
+        free(w);
+        free(y);
+        free(out);
+    }
+    fprintf(stderr, "  geometric mean %.1f GFLOP/s\n", exp(log_sum / (3 * SHAPES)));
+}
+
+/* ---- training steps ---- */
+
+static void random_tokens(IntBuf *ids, Rng *rng, int n, int vocab) {
+    ids->n = 0;
+    for (int i = 0; i < n; i++) ints_put(ids, rng_below(rng, vocab));
+}
+
+static Model *bench_model(const Config *c) {
+    Error never = {0};
+    ModelConfig shape = c->shape;
+    if (shape.context < c->length) shape.context = c->length;
+    Model *m = model_new(shape, &never);
+    model_initialize(m, 1);
+    return m;
+}
+
+/* Forward, backward, clipping and AdamW of one batch, every token scored. */
+static void bench_step(Buf *json, const Config *c, int threads, double peak) {
+    enum { RUNS = 5 };
+    Model *m = bench_model(c);
+    Workspace *ws = workspace_new();
+    Optimizer *o = optimizer_new(m, 0.9, 0.999, 0.01);
+    real *grad = mem_new(m->parameters, sizeof *grad);
+    double *dlogp = mem_new((size_t)c->rows, sizeof *dlogp), *logp = mem_new((size_t)c->rows, sizeof *logp), seconds[RUNS];
+    Batch b = {0};
+    IntBuf ids = {0};
+    Rng rng = rng_new(1, 1);
+    for (int r = 0; r < c->rows; r++) {
+        random_tokens(&ids, &rng, c->length + 1, c->shape.vocab);
+        batch_row(&b, ids.v, ids.n, 1, NULL);
+        dlogp[r] = -1.0 / (c->rows * c->length);
+    }
+    for (int r = -1; r < RUNS; r++) { /* the first one warms up */
+        double start = seconds_now();
+        memset(grad, 0, m->parameters * sizeof *grad);
+        model_forward_backward(m, ws, &b, dlogp, logp, grad);
+        double norm = gradient_norm(m, grad);
+        optimizer_step(o, m, grad, norm > 1 ? 1 / norm : 1, 1e-4);
+        if (r >= 0) seconds[r] = seconds_now() - start;
+    }
+    double time = median(seconds, RUNS), flops = 3 * model_flops(m, b.tokens, c->length, b.tokens);
+    fprintf(stderr, "  %s  %d threads  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n", c->name, threads, 1e3 * time,
+            b.tokens / time, 100 * flops / time / (peak * threads), (double)workspace_bytes(ws) / 1e6);
+    buf_printf(json, "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,\"activation_bytes\":%zu}",
+               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * time, b.tokens / time, flops / time / (peak * threads),
+               workspace_bytes(ws));
+    batch_free(&b);
+    ints_free(&ids);
+    free(grad);
+    free(dlogp);
+    free(logp);
+    optimizer_free(o);
+    workspace_free(ws);
+    model_free(m);
+}
+
+bool command_bench(const Settings *s, Error *err) {
+    (void)err;
+    Buf json = {0};
+    double peak = gemm_peak_flops();
+    int most = most_threads();
+    bool only_gemm = s->only && strcmp(s->only, "gemm") == 0, only_step = s->only && strcmp(s->only, "step") == 0;
+    buf_puts(&json, "{\"machine\":");
+    machine_json(&json);
+    buf_printf(&json, ",\"peak_gflops\":%.1f,\"gemm\":[", peak * 1e-9);
+    fprintf(stderr, "peak of one thread: %.1f GFLOP/s (%s)\n", peak * 1e-9, gemm_description());
+    for (int threads = 1; threads <= most && !only_step; threads += most > 1 ? most - 1 : 1) {
+        use_threads(threads);
+        bench_gemm(&json, threads);
+    }
+    buf_puts(&json, "],\"step\":[");
+    if (!only_gemm) fprintf(stderr, "training step\n");
+    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && !only_gemm; c++)
+        for (int threads = 1; threads <= most; threads += most > 1 ? most - 1 : 1) {
+            if (s->config && strcmp(s->config, CONFIGS[c].name) != 0) continue;
+            use_threads(threads);
+            bench_step(&json, &CONFIGS[c], threads, peak);
+        }
+    buf_puts(&json, "]}\n");
+    use_threads(most);
+    if (s->json) fputs(json.s, stdout);
+    buf_free(&json);
+    return true;
+}
