@@ -36,7 +36,7 @@ say() { printf '%s\n' "$*" >&2; }
 
 # stage NAME TITLE COMMAND...: runs the command unless it was done before; remembers how long it took.
 stage() {
-    stamp=$WORK/done/$1 name=$1 title=$2
+    stamp=$WORK/done/$1 title=$2
     shift 2
     if [ -f "$stamp" ]; then
         say "== $title: done before ($(cat "$stamp") s)"
@@ -47,7 +47,6 @@ stage() {
     "$@"
     echo $(($(date +%s) - from)) >"$stamp"
     say "   $title: $(cat "$stamp") s"
-    : "$name"
 }
 
 # jobs FUNCTION FILE: calls the function with the words of each line, on all cores: worker w takes every THREADS-th line.
@@ -96,6 +95,9 @@ in_context() {
 # Fine-tuning as the recipe has it, the same for every arm, for RHO's reference and for fine-tuning on the holdout alone.
 TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --anchors random --num-anchors 8"
 
+# Pairs: with 30 % flipped, `top` keeps the best 60 %.
+PAIRS="--learning-rate 2e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --share 0.6"
+
 score_one() { # METHOD DRAW
     # shellcheck disable=SC2086
     ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-even50.jsonl" --holdout "$WORK/corpus/$2/holdout.jsonl" --method "$1" \
@@ -103,8 +105,17 @@ score_one() { # METHOD DRAW
 }
 
 train_one() { # GROUP ARM SEED
-    group=$1 arm=$2 seed=$3 run=$WORK/runs/$1/$2/$3 pool=$WORK/corpus/$3/pool-$1.jsonl holdout=$WORK/corpus/$3/holdout.jsonl
+    group=$1 arm=$2 seed=$3 run=$WORK/runs/$1/$2/$3 data=$WORK/corpus/$3
     [ ! -f "$run/done" ] || return 0
+    case $group in
+    dpo) tune="--objective dpo $PAIRS --beta 0.1 --max-steps 120" ;;
+    simpo) tune="--objective simpo $PAIRS --beta 2 --gamma-beta-ratio 0.25 --max-steps 100" ;;
+    *) tune="--objective sft $TUNE --max-steps 120" ;;
+    esac
+    case $group in
+    dpo | simpo) pool=$data/pairs-pool.jsonl holdout=$data/pairs-holdout.jsonl test=$WORK/corpus/1/pairs-test.jsonl ;;
+    *) pool=$data/pool-$group.jsonl holdout=$data/holdout.jsonl test=$WORK/corpus/1/test.jsonl ;;
+    esac
     set -- --holdout "$holdout"
     case $arm in
     uniform | oracle) set -- "$@" --weights "$arm" ;;
@@ -113,38 +124,62 @@ train_one() { # GROUP ARM SEED
     esac
     mkdir -p "$run"
     # shellcheck disable=SC2086
-    ./ica train --model "$WORK/base" --pool "$pool" "$@" --objective sft --eval "$WORK/corpus/1/test.jsonl" --out "$run" --group "$group" \
-        --arm "$arm" --seed "$seed" --max-steps 120 --eval-steps 20 $TUNE 2>"$run/stderr" || {
+    ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" --group "$group" --arm "$arm" --seed "$seed" \
+        --eval-steps 20 $tune 2>"$run/stderr" || {
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }
     : >"$run/done"
 }
 
-ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top rho:minmax-batch rho:top
+SFT_ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top rho:minmax-batch rho:top
 oneshot:minmax-batch random:minmax-batch"
+PAIR_ARMS="uniform oracle ica:minmax ica:minmax-batch ica:top rho:minmax random:minmax"
+SLOW="gradient incontext nuggets" # one seed and draw of these rivals; all of them in the full size
+
+score_list() {
+    for d in $DRAWS; do for m in ica rho oneshot loss random; do echo "$m $d"; done; done
+    slow_draws=1
+    [ "$MODE" != full ] || slow_draws=$DRAWS
+    for d in $slow_draws; do for m in $SLOW; do echo "$m $d"; done; done
+}
+
+train_list() { # GROUP
+    case $1 in dpo | simpo) arms=$PAIR_ARMS ;; *) arms=$SFT_ARMS ;; esac
+    for seed in $SEEDS; do for arm in $arms; do echo "$1 $arm $seed"; done; done
+    slow_seeds=${SEEDS%% *}
+    [ "$MODE" != full ] || slow_seeds=$SEEDS
+    [ "$1" != even50 ] || for seed in $slow_seeds; do for m in $SLOW; do echo "$1 $m:minmax-batch $seed"; done; done
+}
 
 score_all() {
-    for d in $DRAWS; do for m in ica rho oneshot loss random; do echo "$m $d"; done; done >"$WORK/log/score.list"
+    score_list >"$WORK/log/score.list"
     jobs_of score_one "$WORK/log/score.list"
 }
 
 train_all() { # GROUP
-    for seed in $SEEDS; do for arm in $ARMS; do echo "$1 $arm $seed"; done; done >"$WORK/log/$1.list"
+    train_list "$1" >"$WORK/log/$1.list"
     jobs_of train_one "$WORK/log/$1.list"
 }
 
+# The seconds that a stage took, over all sets of seeds that were run.
+seconds_of() {
+    sum=0
+    for stamp in "$WORK/done/$1"*; do [ ! -f "$stamp" ] || sum=$((sum + $(cat "$stamp"))); done
+    echo $sum
+}
+
 report() {
-    pretrain=$(cat "$WORK/done/pretrain")
-    total=0
-    for s in "$WORK"/done/*; do total=$((total + $(cat "$s"))); done
-    printf '{"total":%s,"pretrain":%s,"corpus":%s,"score":%s,"sft":%s}\n' "$total" "$pretrain" "$(cat "$WORK/done/corpus")" \
-        "$(cat "$WORK/done/score")" "$(($(cat "$WORK"/done/sft-even50-*) + $(cat "$WORK"/done/sft-verbose60-*)))" >"$WORK/seconds.json"
+    printf '{"total":%s,"corpus":%s,"tokenizer":%s,"pretrain":%s,"score":%s,"sft":%s,"dpo":%s,"simpo":%s}\n' "$(seconds_of '')" \
+        "$(seconds_of corpus)" "$(seconds_of tokenizer)" "$(seconds_of pretrain)" "$(seconds_of score)" \
+        "$(($(seconds_of even50) + $(seconds_of verbose60)))" "$(seconds_of dpo)" "$(seconds_of simpo)" >"$WORK/seconds.json"
     set -- "$WORK/seconds.json" "$WORK/base"
     for k in 0 1 2 3; do set -- "$@" "$WORK/eval/k$k.json"; done
-    for m in ica rho oneshot loss random; do for d in $DRAWS; do set -- "$@" "$WORK/score/$m-$d.json"; done; done
-    for group in even50 verbose60; do
-        for arm in $ARMS; do for seed in $SEEDS; do set -- "$@" "$WORK/runs/$group/$arm/$seed"; done; done
+    score_list >"$WORK/log/score.list"
+    while read -r m d; do set -- "$@" "$WORK/score/$m-$d.json"; done <"$WORK/log/score.list"
+    for group in even50 verbose60 dpo simpo; do
+        train_list $group >"$WORK/log/$group.list"
+        while read -r _ arm seed; do set -- "$@" "$WORK/runs/$group/$arm/$seed"; done <"$WORK/log/$group.list"
     done
     ./ica report "$@" --out "$OUT/report.html" --results "$OUT/results.json"
 }
@@ -152,12 +187,11 @@ report() {
 say "== building"
 make -s ica
 seeds=$(printf '%s' "$SEEDS" | tr ' ' '-')
-stage corpus "corpus" make_corpus
+stage corpus-$seeds "corpus" make_corpus
 stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" --vocab-size 512 --out "$WORK/tokenizer"
 stage pretrain "pretraining" pretrain
 stage eval "answers with 0 to 3 demonstrations" in_context
 stage score "scoring the pool, draws $DRAWS" score_all
-stage "sft-even50-$seeds" "fine-tuning on even50, seeds $SEEDS" train_all even50
-stage "sft-verbose60-$seeds" "fine-tuning on verbose60, seeds $SEEDS" train_all verbose60
+for group in even50 verbose60 dpo simpo; do stage "$group-$seeds" "fine-tuning on $group, seeds $SEEDS" train_all $group; done
 report
 say "report: $OUT/report.html  figures: $OUT/results.json"
