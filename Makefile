@@ -4,7 +4,7 @@ CC ?= cc
 # sum fuse only where the source says so, so that gcc and clang agree. Never -ffast-math: it would remove the NaN checks.
 OPT = -O3 -fno-math-errno -ffp-contract=off
 STD = -std=c11
-WARN = -Wall -Wextra -Wshadow
+WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 EXTRA =
 
 # A flag counts as usable when a program compiles AND links with it.

@@ -398,7 +398,7 @@ static void base_pass(const Model *m, Workspace *ws, const Examples *data, doubl
     for (int i = 0; i < n; i++) {
         logp[i] = jobs[i * answers].logp;
         if (rejected) rejected[i] = jobs[i * answers + 1].logp;
-        if (hits) hits[i] = jobs[i].hits;
+        if (hits) hits[i] = jobs[i * answers].hits;
     }
     free(jobs);
 }
@@ -427,7 +427,7 @@ static int context_pass(const Model *m, Workspace *ws, const Examples *data, con
     for (int i = 0; i < n; i++) {
         logp[i] = jobs[i * answers].logp;
         if (rejected) rejected[i] = jobs[i * answers + 1].logp;
-        if (hits) hits[i] = jobs[i].hits;
+        if (hits) hits[i] = jobs[i * answers].hits;
     }
     free(jobs);
     free(fixed);

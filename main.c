@@ -228,8 +228,13 @@ static bool run_command(const Settings *s, const OptionFiles *positional, Error 
     return command_report(s, positional, err);
 }
 
+/* Commands whose work can be broken off and resumed; a signal ends the others at once. */
+static bool command_has_runs(const Command *command) {
+    return strcmp(command->name, "pretrain") == 0 || strcmp(command->name, "train") == 0;
+}
+
 /* The RUN of `--resume RUN` or `--resume=RUN`, or NULL. */
-static const char *resume_argument(int argc, char **argv) {
+static char *resume_argument(int argc, char **argv) {
     for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "--resume=", 9) == 0) return argv[i] + 9;
         if (strcmp(argv[i], "--resume") == 0 && i + 1 < argc) return argv[i + 1];
@@ -237,16 +242,20 @@ static const char *resume_argument(int argc, char **argv) {
     return NULL;
 }
 
-/* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. */
-static bool resumed_arguments(const char *run, Arena *arena, int *argc, char ***argv, Error *err) {
+/* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. It is written where it
+ * lies now, wherever it was made. */
+static bool resumed_arguments(char *run, const Command *command, Arena *arena, int *argc, char ***argv, Error *err) {
     char *path = path_join(run, "run.json");
     Buf text = {0};
     JsonError where;
     bool ok = file_read(path, &text, err);
     const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL, *kept = root ? json_get(root, "arguments") : NULL;
+    const Json *made_by = root ? json_get(root, "command") : NULL;
     if (ok && (!kept || kept->type != JSON_ARRAY)) ok = error_set(err, STATUS_DATA, "%s: not the record of a run", path);
+    if (ok && (!made_by || !str_is(made_by->string, command->name)))
+        ok = error_set(err, STATUS_DATA, "%s: not a run of `ica %s`: go on with the command that began it", path, command->name);
     if (ok) {
-        char **all = arena_new(arena, (size_t)(kept->count + *argc) + 1, sizeof *all);
+        char **all = arena_new(arena, (size_t)(kept->count + *argc) + 3, sizeof *all);
         int n = 0;
         for (int i = 0; i < kept->count; i++)
             if (kept->items[i].type == JSON_STRING) {
@@ -254,6 +263,8 @@ static bool resumed_arguments(const char *run, Arena *arena, int *argc, char ***
                 memcpy(copy, kept->items[i].string.s, kept->items[i].string.n);
                 all[n++] = copy;
             }
+        all[n++] = strcpy(arena_new(arena, sizeof "--out", 1), "--out");
+        all[n++] = run;
         for (int i = 0; i < *argc; i++) all[n++] = (*argv)[i];
         *argv = all;
         *argc = n;
@@ -290,14 +301,13 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     OptionResult result;
     int n = argc - 2;
     char **arguments = argv + 2;
-    const char *resume = resume_argument(n, arguments);
-    if (resume && !resumed_arguments(resume, arena, &n, &arguments, &err)) return error_print(&err);
+    char *resume = resume_argument(n, arguments);
+    if (resume && !resumed_arguments(resume, command, arena, &n, &arguments, &err)) return error_print(&err);
     if (!options_parse(OPTIONS, command, n, arguments, &s, &result, arena, &err)) return error_print(&err);
     if (result.help) {
         options_help(OPTIONS, COMMANDS, command, stdout);
         return STATUS_OK;
     }
-    if (s.resume && !s.out) s.out = s.resume;
     if (s.objective && strcmp(s.objective, "simpo") == 0 && !options_given(&result, "beta")) s.beta = 2;
     if (s.objective && s.reduce && strcmp(s.objective, "sft") != 0 && !options_given(&result, "reduce")) s.reduce = "sum";
     options_json(OPTIONS, command, &s, options);
@@ -306,7 +316,7 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     s.argc = n;
     s.argv = arguments;
     set_threads(&s);
-    stop_on_signals();
+    if (command_has_runs(command)) stop_on_signals();
     if (run_command(&s, &result.positional, &err)) return STATUS_OK;
     return error_print(&err);
 }

@@ -435,6 +435,8 @@ static int logits_rows(const Model *m, int tokens) {
     return rows < tokens ? rows : tokens;
 }
 
+static size_t head_scratch_size(int T, int D); /* with attention, below */
+
 /* Makes the workspace large enough: one list of arrays, walked twice, first to add up, then to carve. */
 static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
     ModelConfig c = m->config, k = ws->config;
@@ -445,8 +447,8 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
     free(ws->memory);
     *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .config = c};
     size_t N = (size_t)tokens, C = (size_t)c.channels, L = keep ? (size_t)c.layers : 1, H = (size_t)c.heads, R = sizeof(real);
-    size_t T = (size_t)c.context, D = C / H, backward = keep ? N : 0;
-    ws->scratch_size = 2 * QUERY_BLOCK * T + 2 * T * D;
+    size_t backward = keep ? N : 0;
+    ws->scratch_size = head_scratch_size(c.context, c.channels / c.heads);
     struct { void **slot; size_t count, size; } list[] = {
         {(void **)&ws->x, (keep ? L + 1 : 1) * N * C, R},
         {(void **)&ws->stat1, L * N * 2, R},
@@ -498,21 +500,56 @@ typedef struct {
     const real *past_k, *past_v;  /* cached: [P] rows of stride 2C */
 } Head;
 
-/* Keys and values of all P + n positions as one matrix each: where they lie when there is no prefix, else gathered into scratch. */
-static void head_keys(const Head *a, real *scratch, const real **k, const real **v, size_t *stride) {
-    *k = a->k;
-    *v = a->v;
-    *stride = 3 * (size_t)a->C;
-    if (a->P == 0) return;
-    size_t D = (size_t)a->D, C = (size_t)a->C, P = (size_t)a->P, T = P + (size_t)a->n;
-    real *gk = scratch, *gv = scratch + T * D;
-    for (size_t j = 0; j < T; j++) {
-        memcpy(gk + j * D, j < P ? a->past_k + j * 2 * C : a->k + (j - P) * 3 * C, D * sizeof(real));
-        memcpy(gv + j * D, j < P ? a->past_v + j * 2 * C : a->v + (j - P) * 3 * C, D * sizeof(real));
-    }
-    *k = gk;
-    *v = gv;
-    *stride = D;
+/* A head's matrices, gathered into scratch: contiguous, and padded with zeros to whole tiles, so that the many small products of
+ * short rows have no ragged edges. W is P + n rounded up. */
+typedef struct {
+    int W;
+    real *q, *dout, *dq;  /* [n + TILE][D]; dout and dq: backward only */
+    real *k, *v;          /* [W][D]; k: backward only */
+    real *k_t, *v_t;      /* [D][W], transposed; v_t: backward only */
+    real *dk, *dv;        /* [W][D] backward only */
+    real *s, *ds;         /* [QUERY_BLOCK][W] */
+} HeadScratch;
+
+enum { TILE = 16 }; /* a multiple of the product's own tile in every build that matters; only speed depends on it */
+
+static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
+
+static size_t head_scratch_size(int T, int D) {
+    size_t W = (size_t)padded(T) + TILE;
+    return 9 * W * (size_t)D + 2 * QUERY_BLOCK * W;
+}
+
+static HeadScratch head_scratch(const Head *a, real *memory) {
+    HeadScratch x = {.W = padded(a->P + a->n)};
+    size_t each = ((size_t)x.W + TILE) * (size_t)a->D;
+    real **slots[9] = {&x.q, &x.dout, &x.dq, &x.k, &x.v, &x.k_t, &x.v_t, &x.dk, &x.dv};
+    for (int i = 0; i < 9; i++, memory += each) *slots[i] = memory;
+    x.s = memory;
+    x.ds = memory + QUERY_BLOCK * (size_t)x.W;
+    return x;
+}
+
+/* to[rows][D] from rows of a given stride, then zeros up to a whole tile. */
+static void gather(real *to, const real *from, size_t stride, int rows, int D) {
+    for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * D, from + (size_t)i * stride, (size_t)D * sizeof(real));
+    memset(to + (size_t)rows * D, 0, (size_t)(padded(rows) - rows) * (size_t)D * sizeof(real));
+}
+
+static void scatter(real *to, size_t stride, const real *from, int rows, int D) {
+    for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * stride, from + (size_t)i * D, (size_t)D * sizeof(real));
+}
+
+/* Keys or values of all P + n positions, cached ones first. */
+static void gather_positions(real *to, const Head *a, const real *past, const real *own) {
+    for (int j = 0; j < a->P; j++) memcpy(to + (size_t)j * a->D, past + (size_t)j * 2 * a->C, (size_t)a->D * sizeof(real));
+    for (int j = 0; j < a->n; j++) memcpy(to + (size_t)(a->P + j) * a->D, own + (size_t)j * 3 * a->C, (size_t)a->D * sizeof(real));
+    memset(to + (size_t)(a->P + a->n) * a->D, 0, (size_t)(padded(a->P + a->n) - a->P - a->n) * (size_t)a->D * sizeof(real));
+}
+
+static void transpose(real *to, const real *from, int rows, int columns) {
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
 }
 
 /* s[rows][keys] holds q k; turns row i, which sees `seen` keys, into probabilities, 0 beyond. */
@@ -526,47 +563,65 @@ static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, 
     *inverse = inv;
 }
 
-static void head_forward(const Head *a, real *out, real *soft, real *scratch) {
-    const real *k, *v;
-    size_t stride, C3 = 3 * (size_t)a->C;
-    real scale = 1 / (real)sqrt((double)a->D), *s = scratch;
-    head_keys(a, scratch + (size_t)QUERY_BLOCK * (size_t)(a->P + a->n), &k, &v, &stride);
+static void head_forward(const Head *a, real *out, real *soft, real *memory) {
+    HeadScratch x = head_scratch(a, memory);
+    size_t D = (size_t)a->D, W = (size_t)x.W;
+    real scale = 1 / (real)sqrt((double)a->D);
+    gather(x.q, a->q, 3 * (size_t)a->C, a->n, a->D);
+    gather_positions(x.v, a, a->past_k, a->k); /* the keys pass through on their way to k_t */
+    transpose(x.k_t, x.v, x.W, a->D);
+    gather_positions(x.v, a, a->past_v, a->v);
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = a->P + from + rows;
-        gemm(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, k, 1, stride, s, (size_t)keys, NULL, false);
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
+        gemm(padded(rows), keys, a->D, x.q + (size_t)from * D, D, 1, x.k_t, W, 1, x.s, W, NULL, false);
         for (int i = 0; i < rows; i++) {
             real *stat = soft + (size_t)(from + i) * a->soft_stride;
-            softmax_row(s + (size_t)i * keys, a->P + from + i + 1, keys, scale, &stat[0], &stat[1]);
+            softmax_row(x.s + (size_t)i * W, a->P + from + i + 1, keys, scale, &stat[0], &stat[1]);
         }
-        gemm(rows, a->D, keys, s, (size_t)keys, 1, v, stride, 1, out + (size_t)from * a->C, (size_t)a->C, NULL, false);
+        gemm(padded(rows), a->D, keys, x.s, W, 1, x.v, D, 1, x.dq, D, NULL, false);
+        scatter(out + (size_t)from * (size_t)a->C, (size_t)a->C, x.dq, rows, a->D);
     }
 }
 
-/* dq, dk, dv: rows of stride 3C, zeroed by the caller for k and v. do: rows of stride C. */
-static void head_backward(const Head *a, real *dq, real *dk, real *dv, const real *dout, const real *soft, real *scratch) {
-    const real *k, *v;
-    size_t stride, C = (size_t)a->C, C3 = 3 * C, T = (size_t)(a->P + a->n);
-    real scale = 1 / (real)sqrt((double)a->D), *p = scratch, *ds = scratch + QUERY_BLOCK * T;
-    head_keys(a, ds + QUERY_BLOCK * T, &k, &v, &stride);
-    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = a->P + from + rows, own = from + rows;
-        size_t width = (size_t)keys;
-        const real *q = a->q + (size_t)from * C3, *dout_from = dout + (size_t)from * C;
-        gemm(rows, keys, a->D, q, C3, 1, k, 1, stride, p, width, NULL, false);
-        gemm(rows, keys, a->D, dout_from, C, 1, v, 1, stride, ds, width, NULL, false);
-        for (int i = 0; i < rows; i++) {
-            int seen = a->P + from + i + 1;
-            const real *stat = soft + (size_t)(from + i) * a->soft_stride;
-            real *p_i = p + (size_t)i * width, *ds_i = ds + (size_t)i * width;
-            for (int j = 0; j < seen; j++) p_i[j] = real_exp(p_i[j] * scale - stat[0]) * stat[1];
-            real inner = real_dot(p_i, ds_i, seen);
-            for (int j = 0; j < seen; j++) ds_i[j] = p_i[j] * (ds_i[j] - inner) * scale;
-            for (int j = seen; j < keys; j++) p_i[j] = ds_i[j] = 0;
-        }
-        gemm(rows, a->D, keys, ds, width, 1, k, stride, 1, dq + (size_t)from * C3, C3, NULL, false);
-        gemm(own, a->D, rows, p + a->P, 1, width, dout_from, C, 1, dv, C3, NULL, true);
-        gemm(own, a->D, rows, ds + a->P, 1, width, q, C3, 1, dk, C3, NULL, true);
+/* ds of one block: on entry s holds q k, ds holds do v; on exit probabilities and ds. Rows beyond `rows` become 0. */
+static void softmax_backward(const Head *a, const HeadScratch *x, const real *soft, int from, int rows, int keys, real scale) {
+    for (int i = 0; i < rows; i++) {
+        int seen = a->P + from + i + 1;
+        const real *stat = soft + (size_t)(from + i) * a->soft_stride;
+        real *p = x->s + (size_t)i * (size_t)x->W, *ds = x->ds + (size_t)i * (size_t)x->W;
+        for (int j = 0; j < seen; j++) p[j] = real_exp(p[j] * scale - stat[0]) * stat[1];
+        real inner = real_dot(p, ds, seen);
+        for (int j = 0; j < seen; j++) ds[j] = p[j] * (ds[j] - inner) * scale;
+        for (int j = seen; j < keys; j++) p[j] = ds[j] = 0;
     }
+}
+
+/* dq, dk, dv of the row's own tokens: rows of stride 3C. dout: rows of stride C. */
+static void head_backward(const Head *a, real *dq, real *dk, real *dv, const real *dout, const real *soft, real *memory) {
+    HeadScratch x = head_scratch(a, memory);
+    size_t C = (size_t)a->C, C3 = 3 * C, D = (size_t)a->D, W = (size_t)x.W;
+    real scale = 1 / (real)sqrt((double)a->D);
+    gather(x.q, a->q, C3, a->n, a->D);
+    gather(x.dout, dout, C, a->n, a->D);
+    gather_positions(x.k, a, a->past_k, a->k);
+    gather_positions(x.v, a, a->past_v, a->v);
+    transpose(x.k_t, x.k, x.W, a->D);
+    transpose(x.v_t, x.v, x.W, a->D);
+    memset(x.dk, 0, W * D * sizeof(real));
+    memset(x.dv, 0, W * D * sizeof(real));
+    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
+        const real *q = x.q + (size_t)from * D, *dout_from = x.dout + (size_t)from * D;
+        gemm(padded(rows), keys, a->D, q, D, 1, x.k_t, W, 1, x.s, W, NULL, false);
+        gemm(padded(rows), keys, a->D, dout_from, D, 1, x.v_t, W, 1, x.ds, W, NULL, false);
+        softmax_backward(a, &x, soft, from, rows, keys, scale);
+        gemm(padded(rows), a->D, keys, x.ds, W, 1, x.k, D, 1, x.dq, D, NULL, false);
+        gemm(keys, a->D, rows, x.s, 1, W, dout_from, D, 1, x.dv, D, NULL, true);
+        gemm(keys, a->D, rows, x.ds, 1, W, q, D, 1, x.dk, D, NULL, true);
+        scatter(dq + (size_t)from * C3, C3, x.dq, rows, a->D);
+    }
+    scatter(dk, C3, x.dk + (size_t)a->P * D, a->n, a->D);
+    scatter(dv, C3, x.dv + (size_t)a->P * D, a->n, a->D);
 }
 
 /* Head h of row r, for layer l: where its queries, keys, values and past lie. */
@@ -609,10 +664,6 @@ static void attention_backward(const Model *m, Workspace *ws, const Batch *b, in
         size_t first = (size_t)b->start.v[r];
         Head a = head_of(m, b, qkv, l, r, h);
         real *dq = dqkv + first * 3 * (size_t)C + (size_t)(h * D);
-        for (int i = 0; i < a.n; i++) {
-            memset(dq + (size_t)C + (size_t)i * 3 * (size_t)C, 0, (size_t)D * sizeof(real));
-            memset(dq + 2 * (size_t)C + (size_t)i * 3 * (size_t)C, 0, (size_t)D * sizeof(real));
-        }
         head_backward(&a, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),
                       soft + (first * (size_t)H + (size_t)h) * 2, ws->scratch + (size_t)this_thread() * ws->scratch_size);
     }
@@ -924,7 +975,7 @@ double gradient_norm(const Model *m, const real *grad) {
  * decay on matrices only, and outside of the moments ("decoupled"). */
 void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
     o->step++;
-    real b1 = (real)o->beta1, b2 = (real)o->beta2, eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
+    real b1 = (real)o->beta1, b2 = (real)o->beta2, rest1 = (real)(1 - o->beta1), rest2 = (real)(1 - o->beta2), eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
     real correct1 = (real)(1 / (1 - pow(o->beta1, (double)o->step))), correct2 = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
@@ -934,8 +985,8 @@ void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, doub
 #pragma omp parallel for if (t->size > PARALLEL_FROM)
         for (size_t j = 0; j < t->size; j++) {
             real d = g[j] * s;
-            mean[j] = b1 * mean[j] + (1 - b1) * d;
-            square[j] = b2 * square[j] + (1 - b2) * d * d;
+            mean[j] = b1 * mean[j] + rest1 * d;
+            square[j] = b2 * square[j] + rest2 * d * d;
 #ifdef REAL_DOUBLE
             real root = sqrt(square[j] * correct2);
 #else
@@ -948,12 +999,8 @@ void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, doub
 
 /* ---- files: a Hugging Face GPT-2 folder ---- */
 
-static bool config_int(const Json *root, const char *path, const char *key, int fallback, int *out, Error *err) {
+static bool config_int(const Json *root, const char *path, const char *key, int *out, Error *err) {
     const Json *v = json_get(root, key);
-    if (!v && fallback > 0) {
-        *out = fallback;
-        return true;
-    }
     if (!v || v->type != JSON_NUMBER || !v->is_integer || v->number < 1 || v->number > 1 << 24)
         return error_set(err, STATUS_DATA, "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?", path, key);
     *out = (int)v->number;
@@ -979,11 +1026,11 @@ static bool config_read(const Json *root, const char *path, ModelConfig *c, Erro
         return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported", path);
     if (!config_flag(root, path, "scale_attn_weights", true, err) ||
         !config_flag(root, path, "scale_attn_by_inverse_layer_idx", false, err) ||
-        !config_int(root, path, "n_layer", 0, &c->layers, err) || !config_int(root, path, "n_head", 0, &c->heads, err) ||
-        !config_int(root, path, "n_embd", 0, &c->channels, err) || !config_int(root, path, "vocab_size", 0, &c->vocab, err) ||
-        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx", 0, &c->context, err))
+        !config_int(root, path, "n_layer", &c->layers, err) || !config_int(root, path, "n_head", &c->heads, err) ||
+        !config_int(root, path, "n_embd", &c->channels, err) || !config_int(root, path, "vocab_size", &c->vocab, err) ||
+        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx", &c->context, err))
         return false;
-    if (inner && inner->type != JSON_NULL && !(inner->type == JSON_NUMBER && (int)inner->number == 4 * c->channels))
+    if (inner && inner->type != JSON_NULL && !(inner->type == JSON_NUMBER && inner->number == 4.0 * c->channels))
         return error_set(err, STATUS_DATA, "%s: n_inner is not 4 x n_embd: not supported", path);
     return true;
 }

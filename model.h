@@ -88,8 +88,8 @@ typedef struct {
 } Batch;
 
 /* Appends a row: sequence[0..n-1], of which the tokens from `first` on are scored, each with weight 1. Behind a prefix, sequence
- * continues it. The last token is only a target, so n - 1 tokens are added (n >= 2, first >= 1, or first >= 0 never: the first
- * token of a sequence has nothing that predicts it). */
+ * continues it. The last token is only a target, so n - 1 tokens are added: n >= 2, and first >= 1, because nothing predicts the
+ * first token. Prefix and row together must fit the model's context. */
 void batch_row(Batch *b, const int *sequence, int n, int first, Prefix *prefix);
 /* The same with a weight for each token of the sequence; weight 0 is not scored. */
 void batch_row_weighted(Batch *b, const int *sequence, int n, const real *weight, Prefix *prefix);
@@ -107,7 +107,7 @@ void workspace_free(Workspace *ws);
 size_t workspace_bytes(const Workspace *ws);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
- * them are the most probable token. With keep, a model_backward of the same batch may follow. */
+ * them are the most probable token. With keep, a model_backward of the same batch may follow (with no more threads). */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
 /* grad[parameters] += sum over rows of dlogp[row] x d logp[row] / d parameters. The logits are computed again. */
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad);

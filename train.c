@@ -23,7 +23,7 @@
 #endif
 
 /* Streams of the one seed, so that no use of random numbers shifts another. */
-enum { STREAM_INIT = 10, STREAM_ORDER = 11, STREAM_SCORES = 12, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
+enum { STREAM_ORDER = 11, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
 
 /* ---- signals ---- */
 
@@ -415,10 +415,11 @@ static Metrics metrics_of(const Examples *data, const double *logp, const int *h
         double unused, n = data->items[i].answer_n;
         x.nll += objective_sft(logp[i], data->items[i].answer_n, &unused) / data->count;
         x.p_sequence += exp(logp[i]) / data->count;
-        x.exact_match += (hits[i] == data->items[i].answer_n) / (double)data->count;
+        x.exact_match += hits[i] == data->items[i].answer_n;
         total -= logp[i];
         tokens += n;
     }
+    x.exact_match /= data->count; /* a sum of counts is exact, a sum of shares is not */
     x.perplexity = exp(total / tokens);
     return x;
 }
@@ -460,12 +461,13 @@ static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples 
         PairGradient g;
         x.loss += objective_pair(objective_of(s), &o, &p, &g) / n;
         x.margin += (g.reward_chosen - g.reward_rejected) / n;
-        x.reward_accuracy += (g.reward_chosen > g.reward_rejected) / (double)n;
+        x.reward_accuracy += g.reward_chosen > g.reward_rejected;
         if (logp) {
             logp[2 * i] = chosen[i];
             logp[2 * i + 1] = rejected[i];
         }
     }
+    x.reward_accuracy /= n;
     free(chosen);
     free(rejected);
     return x;
@@ -797,7 +799,7 @@ bool command_pretrain(const Settings *s, Error *err) {
             bool ok = loop_run(&loop, err) && state_save(&loop, err);
             run.train_seconds = seconds_now() - start;
             put_key_number(&run.result, "steps", (double)loop.steps);
-            put_key_number(&run.result, "train_loss", loop.loss);
+            put_key_number(&run.result, "loss", loop.loss);
             put_key_number(&run.result, "ess", NAN);
             put_key_number(&run.result, "skipped_steps", loop.skipped);
             put_key_number(&run.result, "activation_bytes", (double)workspace_bytes(loop.ws));
@@ -882,7 +884,7 @@ static ScoreOptions score_options(const Settings *s, const char *method, int ref
                           .anchors = (Anchors)choice(s->anchors, ANCHOR_NAMES),
                           .num_anchors = s->num_anchors,
                           .leak = s->allow_overlap,
-                          .seed = rng_u64(&(Rng){{(uint64_t)s->seed + 1, (uint64_t)refresh + 1, STREAM_SCORES, 1}})};
+                          .seed = (uint64_t)s->seed * 1000003u + (uint64_t)refresh}; /* another one for each refresh */
 }
 
 static void weights_from_scores(const Settings *s, const double *score, int n, double *weight) {
@@ -1291,7 +1293,8 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
         const Record *r = &d->records[i];
         t->weight[i] = 1;
         if (strcmp(w, "oracle") == 0) {
-            if (r->clean < 0) return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"clean\" in every record", d->path, r->line);
+            if (r->clean < 0) return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"%s\" in every record", d->path, r->line,
+                                                r->kind == RECORD_PAIR ? "flipped" : "clean");
             t->weight[i] = r->clean;
         } else if (strcmp(w, "records") == 0) {
             if (isnan(r->weight)) return error_set(err, STATUS_DATA, "%s:%ld: --weights records needs the key \"weight\" in every record", d->path, r->line);
@@ -1313,18 +1316,27 @@ static long tuning_steps(const Settings *s, int records) {
     return steps > 0 ? steps : 1;
 }
 
+/* Writes scores.jsonl if scores were computed; a run that goes on behind a break keeps the file of its first part. */
+static bool keep_scores(const Tuning *t, const Settings *s, const Material *x, Error *err) {
+    if (!t->method || t->scores.count == 0) return true;
+    char *path = path_join(s->out, "scores.jsonl");
+    bool ok = write_scores(path, &x->pool, &x->holdout, &t->scores, t->weight, err);
+    free(path);
+    return ok;
+}
+
 /* After the last step: save, evaluate, write scores.jsonl, metrics.json; fills the run's result. */
 static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Error *err) {
     const Settings *s = loop->s;
     int n = x->pool.examples.count;
-    char *path = path_join(s->out, "scores.jsonl");
-    bool ok = state_save(loop, err) && (!t->method || t->scores.count == 0 || write_scores(path, &x->pool, &x->holdout, &t->scores, t->weight, err));
-    free(path);
-    if (!ok) return false;
+    if (!state_save(loop, err) || !keep_scores(t, s, x, err)) return false;
     put_key_number(&run->result, "steps", (double)loop->steps);
     put_key_number(&run->result, "train_loss", loop->loss);
     if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->weight, t->pool_reference);
-    else put_key_number(&run->result, "ess", effective_sample_size(t->weight, n));
+    else {
+        if (t->method) put_auroc(&run->result, &x->pool.data, t->score);
+        put_key_number(&run->result, "ess", effective_sample_size(t->weight, n));
+    }
     put_key_number(&run->result, "skipped_steps", loop->skipped);
     put_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
     if (loop->skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->skipped);
@@ -1340,7 +1352,7 @@ static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Er
     }
     run->eval_seconds += seconds_now() - start;
     buf_printf(&run->result, ",%s", members.s);
-    ok = write_metrics(s, &members, x->eval.examples.count, err);
+    bool ok = write_metrics(s, &members, x->eval.examples.count, err);
     buf_free(&members);
     return ok;
 }
@@ -1388,6 +1400,7 @@ bool command_train(const Settings *s, Error *err) {
         ok = ok && tuning_finish(&t, &loop, &run, &x, err);
         if (ok) print_train_result(s, &run);
         Error unsaid = {0};
+        if (!ok) keep_scores(&t, s, &x, &unsaid);
         run_end(&run, ok ? err : &unsaid);
     }
     loop_free(&loop);

@@ -40,18 +40,20 @@ static inline real real_exp(real x) {
 #else
     /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact; the polynomial is Taylor's. */
     float clamped = x < -88.0f ? -88.0f : x;
-    clamped = clamped > 89.0f ? 89.0f : clamped;
-    float n = (clamped * 1.44269504f + 12582912.0f) - 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer */
+    clamped = clamped > 88.0f ? 88.0f : clamped;
+    float shifted = clamped * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer, in the last bits */
+    float n = shifted - 12582912.0f;
     float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
-    float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * (4.16666667e-2f + r * (8.33333333e-3f + r * 1.38888889e-3f)))));
-    /* 2^n in two factors, so that neither overflows */
-    int32_t half = (int32_t)(n * 0.5f), rest = (int32_t)n - half;
-    uint32_t a = (uint32_t)(half + 127) << 23, b = (uint32_t)(rest + 127) << 23;
-    float fa, fb;
-    memcpy(&fa, &a, 4);
-    memcpy(&fb, &b, 4);
-    float y = p * fa * fb;
-    return x < -87.3f ? 0.0f : y; /* the smallest results would be denormal */
+    float high = 4.16666667e-2f + r * (8.33333333e-3f + r * (1.38888889e-3f + r * 1.98412698e-4f));
+    float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * high)));
+    uint32_t bits; /* of 2^n; n from the bits of `shifted`, because NaN has no integer value */
+    memcpy(&bits, &shifted, 4);
+    bits = (bits - 0x4b400000u + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, 4);
+    float y = p * scale;
+    y = x > 88.0f ? INFINITY : y;
+    return x < -87.3f ? 0.0f : y; /* below, the results would be denormal */
 #endif
 }
 

@@ -34,7 +34,7 @@ build() {
 
 for cc in gcc clang; do
     command -v $cc >/dev/null 2>&1 || continue
-    strict="-std=c11 -Wall -Wextra -Wshadow -Werror -fno-math-errno -ffp-contract=off"
+    strict="-std=c11 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -fno-math-errno -ffp-contract=off"
     # shellcheck disable=SC2086
     {
         build $cc $cc $strict -O2 -march=native $sources

@@ -7,8 +7,9 @@ ICA=${ICA:-./ica}
 case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
 SANITIZED=$PWD/build/sanitize/ica
 MAIN=$PWD/main.c
+OMP_NUM_THREADS=1 # tiny models are quickest so; --threads comes before it where threads matter
 LC_ALL=C
-export LC_ALL
+export LC_ALL OMP_NUM_THREADS
 passed=0 failed=0
 work=$(mktemp -d)
 keep=$(mktemp -d) # what the test itself notes down; never looked at by the checks that nothing was left behind
@@ -92,8 +93,6 @@ refuse() {
     fi
 }
 
-nap() { sleep 0.1 2>/dev/null || sleep 1; }
-
 # ---- the tiny data ----
 
 "$ICA" corpus --out corpus >"$keep/out" 2>"$keep/err" || fail "corpus"
@@ -162,12 +161,13 @@ check "eval says its k" test "$(value "$keep/out" k)" -eq 2
 works "eval for people" eval --model base --data test.jsonl
 check "a table has no braces" test -z "$(grep '{' "$keep/out")"
 
-for method in ica rho oneshot nuggets incontext loss random; do
+for method in ica rho oneshot nuggets gradient incontext loss random; do
     # shellcheck disable=SC2086
     works "score --method $method" score $DATA --method $method --out score-$method.jsonl --reference-steps 10 --json
     cp "$keep/out" score-$method.json
     check "score writes a line a record" test "$(wc -l <score-$method.jsonl)" -eq 40
-    keys score-$method.json command method group draw objective pool holdout scores auroc all ess weight_length_correlation seconds records clean
+    keys score-$method.json command method group draw objective pool holdout scores auroc all ess weight_length_correlation seconds \
+        records clean
     keys score-$method.jsonl id score weight tokens
     if grep -qi 'nan\|inf[^o]' score-$method.jsonl score-$method.json; then fail "--method $method: a number is not finite"; fi
 done
@@ -232,7 +232,8 @@ head -n 24 pairs-all.jsonl >pairs.jsonl
 works "eval of pairs" eval --model base --objective simpo --data pairs-test.jsonl --json --per-example base-each.jsonl
 keys base-each.jsonl id logp_chosen tokens_chosen logp_rejected tokens_rejected
 for objective in dpo simpo; do
-    works "score pairs, $objective" score --model base --pool pairs.jsonl --holdout pairs-hold.jsonl --objective $objective --out pairs-$objective.jsonl --json
+    works "score pairs, $objective" score --model base --pool pairs.jsonl --holdout pairs-hold.jsonl --objective $objective \
+        --out pairs-$objective.jsonl --json
     keys pairs-$objective.jsonl id score weight logp_chosen logp_rejected logp_chosen_in_context logp_rejected_in_context demos tokens
     check "score of pairs = gain in margin" awk -F'[:,]' '{ for (i = 1; i < NF; i++) v[$i] = $(i + 1)
         d = v["\"score\""] - (v["\"logp_chosen_in_context\""] - v["\"logp_rejected_in_context\""] - v["\"logp_chosen\""] + v["\"logp_rejected\""])
@@ -243,7 +244,8 @@ for objective in dpo simpo; do
         keys pair-$weights/metrics.json loss reward_accuracy margin
     done
     differ "weights matter for $objective" pair-uniform/model.safetensors pair-ica/model.safetensors
-    works "eval --objective $objective" eval --model pair-ica --reference base --objective $objective --data pairs-test.jsonl --json --per-example pair-each.jsonl
+    works "eval --objective $objective" eval --model pair-ica --reference base --objective $objective --data pairs-test.jsonl --json \
+        --per-example pair-each.jsonl
     cp "$keep/out" pair.json
     # The losses, worked out once more from the log-probabilities of model and reference: beta 0.1; SimPO beta 2, gamma / beta 0.25.
     paste -d, base-each.jsonl pair-each.jsonl | awk -F'[:,}]' -v o=$objective '{
@@ -263,8 +265,14 @@ for objective in dpo simpo; do
     done
     same "pairs, any number of threads" pair-ica/model.safetensors pair-1/model.safetensors pair-3/model.safetensors
 done
-works "one micro-batch" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 --out pair-whole
-works "micro-batches of pairs" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 --micro-batch-size 1 --out pair-parts
+works "sft on pairs" train --model base --pool pairs.jsonl --max-steps 3 --out pair-chosen
+sed 's/"chosen"/"completion"/;s/,"rejected":"[^"]*"//' pairs.jsonl >chosen.jsonl
+works "sft on their chosen answers" train --model base --pool chosen.jsonl --max-steps 3 --out chosen
+same "sft reads a pair as its chosen answer" pair-chosen/model.safetensors chosen/model.safetensors
+works "one micro-batch" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 \
+    --out pair-whole
+works "micro-batches of pairs" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 \
+    --micro-batch-size 1 --out pair-parts
 near "micro-batches of 1 and 8 pairs, loss" "$(value pair-whole/log.jsonl loss)" "$(value pair-parts/log.jsonl loss)" 1e-5
 sed 's/,"flipped".*}/}/' pairs.jsonl >pairs-unknown.jsonl
 works "pairs without known truth" train --model base --objective dpo --pool pairs-unknown.jsonl --holdout pairs-hold.jsonl --weights ica --max-steps 8 \
@@ -340,23 +348,20 @@ done
 
 # ---- interruption ----
 
-# interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program, sends the signal when stopped/log.jsonl has more than that many lines
+# interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program and sends the signal when stopped/log.jsonl has more lines than that
 interrupted() {
     signal=$1 status=$2 lines=$3
     shift 3
     "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null &
-    pid=$! waited=0
-    while [ "$waited" -lt 300 ] && kill -0 $pid 2>/dev/null && ! { [ -f stopped/log.jsonl ] && [ "$(wc -l <stopped/log.jsonl)" -gt "$lines" ]; }; do
-        nap
-        waited=$((waited + 1))
-    done
+    pid=$!
+    # no pause in this loop: on a fast machine the whole run is over in a moment
+    while kill -0 $pid 2>/dev/null && ! { [ -s stopped/log.jsonl ] && [ "$(wc -l <stopped/log.jsonl)" -gt "$lines" ]; }; do :; done
     kill -"$signal" $pid 2>/dev/null
     wait $pid
     got=$?
     if [ $got -eq "$status" ] && grep -q "^ica: .*--resume stopped" "$keep/err"; then pass; else fail "kill -$signal: status $got from: ica $*"; fi
 }
-# Steps long enough that the signal comes in time, few enough that it does not take long.
-LONG="--batch-size 32 --max-steps 100 --learning-rate 1e-3 --logging-steps 1"
+LONG="--batch-size 16 --max-steps 100 --learning-rate 1e-3 --logging-steps 1"
 # shellcheck disable=SC2086
 works "the run without a break" train $DATA --weights ica $LONG --out whole --eval test.jsonl
 # shellcheck disable=SC2086
@@ -369,11 +374,17 @@ works "--resume" train --resume stopped
 same "a resumed run ends with the same model" whole/model.safetensors stopped/model.safetensors
 same "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
 same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+near "and the same AUROC" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' whole/run.json)" \
+    "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' stopped/run.json)" 0
 near "and the same result" "$(value whole/metrics.json nll)" "$(value stopped/metrics.json nll)" 0
 check "its log has every step once" test "$(sed 's/.*"step":\([0-9]*\).*/\1/' stopped/log.jsonl | sort -nu | wc -l)" -eq 100 -a "$(wc -l <stopped/log.jsonl)" -eq 100
-rm -rf whole stopped
+mv stopped moved
+works "--resume of a finished run that was moved" train --resume moved
+check "a run is written where it lies" absent stopped
+same "a finished run stays as it is" whole/model.safetensors moved/model.safetensors
+rm -rf whole moved
 # RHO's reference comes from the weights that the run started with, before the break and behind it.
-RHO="--weights rho --refresh 3 --reference-steps 10 --batch-size 32 --max-steps 60 --logging-steps 1"
+RHO="--weights rho --refresh 3 --reference-steps 10 --batch-size 16 --max-steps 60 --logging-steps 1"
 # shellcheck disable=SC2086
 works "a run with a reference" train $DATA $RHO --out whole
 # shellcheck disable=SC2086
@@ -381,6 +392,17 @@ interrupted INT 130 0 train $DATA $RHO --out stopped
 works "--resume with a reference" train --resume stopped
 same "the resumed run ends with the same model" whole/model.safetensors stopped/model.safetensors
 same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+rm -rf whole stopped
+# DPO's reference is the model that the run started with, not the one that it goes on from.
+PAIRS="--model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl --weights ica --eval pairs-test.jsonl --batch-size 16 --max-steps 40
+    --learning-rate 1e-3 --logging-steps 1"
+# shellcheck disable=SC2086
+works "a run on pairs" train $PAIRS --out whole
+# shellcheck disable=SC2086
+interrupted INT 130 0 train $PAIRS --out stopped
+works "--resume on pairs" train --resume stopped
+same "the resumed run on pairs ends with the same model" whole/model.safetensors stopped/model.safetensors
+same "and the same evaluation" whole/metrics.json stopped/metrics.json
 rm -rf whole stopped
 # shellcheck disable=SC2086
 works "pretraining without a break" pretrain $PRETRAIN --max-steps 100 --logging-steps 1 --out whole
@@ -392,19 +414,25 @@ same "and the same optimizer" whole/training_state.safetensors stopped/training_
 rm -rf whole stopped
 
 # Asked twice, the program leaves in the middle of a step: no model then, or a whole one. (Signals that come together count as one.)
-"$ICA" train --model base --pool pool.jsonl --batch-size 4000 --max-steps 1000 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
-pid=$! waited=0
-while [ "$waited" -lt 100 ] && ! [ -f stopped/log.jsonl ]; do
-    nap
-    waited=$((waited + 1))
-done
+"$ICA" train --model base --pool pool.jsonl --batch-size 2000 --max-steps 10 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
+pid=$!
+while kill -0 $pid 2>/dev/null && ! [ -f stopped/log.jsonl ]; do :; done
 kill -INT $pid
-nap
+sleep 0.1 2>/dev/null || sleep 1
 kill -INT $pid 2>/dev/null
 wait $pid
 check "a second signal ends the program with 130" test $? -eq 130
 if [ -e stopped/model.safetensors ]; then works "the model is whole" eval --model stopped --data test.jsonl; else pass; fi
 rm -rf stopped
+"$ICA" score --model base --pool pairs-all.jsonl --holdout pairs-all.jsonl --allow-overlap --method nuggets --anchors random \
+    --num-anchors 200 --out stopped \
+    >"$keep/out" 2>"$keep/err" </dev/null &
+pid=$!
+sleep 0.3 2>/dev/null || sleep 1
+kill -TERM $pid
+wait $pid 2>/dev/null
+check "what has nothing to save ends at the first signal" test $? -eq 143
+check "and leaves nothing" absent stopped
 
 # ---- other forms of records ----
 
@@ -412,7 +440,7 @@ turns='s/"prompt":\("[^"]*"\),"completion":\("[^"]*"\)'
 sed "$turns"'/"messages":[{"role":"user","content":\1},{"role":"assistant","content":\2}]/' pool.jsonl >form-messages.jsonl
 sed "$turns"'/"question":\1,"answer":\2/' pool.jsonl >form-question.jsonl
 { echo '['; sed "$turns"'/"instruction":\1,"input":"","output":\2/;$!s/$/,/' pool.jsonl; echo ']'; } >form-alpaca.json
-{ printf '\357\273\277'; sed 's/$/\r/' pool.jsonl; echo; } >form-windows.jsonl
+{ printf '\357\273\277'; awk '{ printf "%s\r\n", $0 }' pool.jsonl; echo; } >form-windows.jsonl
 for f in form-messages.jsonl form-question.jsonl form-alpaca.json form-windows.jsonl; do
     works "score of $f" score --model base --pool $f --holdout hold.jsonl --out form.jsonl
     same "$f is read as prompt and completion" score-ica.jsonl form.jsonl
@@ -431,7 +459,8 @@ sed 's/.*"prompt":"\([^"]*\)".*"completion":"\([^"]*\)".*/\1 \2/' pool.jsonl hol
 head -n 40 ids.jsonl >pool-ids.jsonl
 tail -n 10 ids.jsonl >hold-ids.jsonl
 for method in ica rho oneshot; do
-    works "train on input_ids, $method" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights $method --reference-steps 3 --max-steps 3 --out run-ids
+    works "train on input_ids, $method" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights $method \
+        --reference-steps 3 --max-steps 3 --out run-ids
 done
 check "no vocabulary came from nowhere" absent run-ids/vocab.json
 works "score input_ids" score --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --out score-ids.jsonl
@@ -444,7 +473,8 @@ cp base/config.json base/model.safetensors base/merges.txt foreign
 sed 's/"<e>"/"<|endoftext|>"/' base/vocab.json >foreign/vocab.json
 works "score with a foreign folder" score --model foreign --pool pool.jsonl --holdout hold.jsonl --out foreign.jsonl
 differ "another template gives other scores" foreign.jsonl score-ica.jsonl
-works "train a foreign folder" train --model foreign --pool pool.jsonl --holdout hold.jsonl --weights ica --max-steps 3 --out run-foreign --eval test.jsonl
+works "train a foreign folder" train --model foreign --pool pool.jsonl --holdout hold.jsonl --weights ica --max-steps 3 \
+    --out run-foreign --eval test.jsonl
 works "eval of it" eval --model run-foreign --data test.jsonl --json
 near "its plain template went with it" "$(value run-foreign/metrics.json nll)" "$(value "$keep/out" nll)" 0
 works "generate from it" generate --model run-foreign --prompt hello --max-new-tokens 4
@@ -491,7 +521,6 @@ cp pool.jsonl file
     refuse 3 'bad-blank-prompt\.jsonl:3: "prompt" is empty' $T --pool bad-blank-prompt.jsonl
     refuse 3 'bad-text\.jsonl:3: .*pretrain' $T --pool bad-text.jsonl
     refuse 3 'bad-ids\.jsonl:3: ' $T --pool bad-ids.jsonl
-    refuse 3 'bad-pair\.jsonl:3: ' $T --pool bad-pair.jsonl
     refuse 3 'bad-weight\.jsonl:3: "weight" is negative' $T --pool bad-weight.jsonl
     refuse 3 'bad-gzip\.jsonl:1: .*gzip' $T --pool bad-gzip.jsonl
     refuse 3 'bad-long-prompt\.jsonl:3: .*context' $T --pool bad-long-prompt.jsonl
@@ -509,7 +538,6 @@ cp pool.jsonl file
     done
     refuse 3 'bad-pair\.jsonl:3: ' pretrain --data bad-pair.jsonl --tokenizer tok --out no
     refuse 3 'pool\.jsonl:1: .*pair|pool\.jsonl:1: .*chosen' $T --objective dpo --pool pool.jsonl
-    refuse 3 'pairs-test\.jsonl:1: |pair' eval --model base --data pairs-test.jsonl
     refuse 2 'reference' eval --model base --objective dpo --data pairs-test.jsonl
     refuse 3 'pairs-unknown\.jsonl:1: .*flipped' $T --objective dpo --pool pairs-unknown.jsonl --weights oracle
     refuse 4 'nowhere\.jsonl: ' $T --pool nowhere.jsonl
@@ -561,7 +589,8 @@ refuse 3 'bare.*vocabulary|bare.*vocab\.json|pool\.jsonl:1: .*vocab\.json' train
 refuse 3 'bare: .*vocab' generate --model bare --prompt x
 sed '1s/\[[0-9]*/[300/' pool-ids.jsonl >bad-id.jsonl
 refuse 3 'bad-id\.jsonl:1: .*300' train --model bare --out no --pool bad-id.jsonl
-refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --model base --out no --pool pool-ids.jsonl --holdout hold.jsonl --weights ica
+refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --model base --out no --pool pool-ids.jsonl \
+    --holdout hold.jsonl --weights ica
 
 # shellcheck disable=SC2086
 {
@@ -602,6 +631,7 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 4 'file' tokenizer --data sessions.jsonl --vocab-size 300 --out file
     refuse 4 'file' corpus --no-pretrain --out file
     refuse 4 'nowhere' train --resume nowhere
+    refuse 3 'base/run\.json.*command that began it' train --resume base
     refuse 2 '--prompt' generate --model base
 }
 refuse 3 'context' generate --model base --prompt "$long"
@@ -655,7 +685,7 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
     works "sanitized: tokenizer" tokenizer --data sessions.jsonl --vocab-size 300 --out s-tok
     # shellcheck disable=SC2086
     works "sanitized: pretrain" pretrain $PRETRAIN --max-steps 3 --out s-base --holdout hold.jsonl --eval test.jsonl --eval-steps 2
-    for method in ica rho oneshot nuggets incontext; do
+    for method in ica rho oneshot nuggets gradient incontext; do
         works "sanitized: train with $method" train --model s-base --pool pool.jsonl --holdout hold.jsonl --weights $method --refresh 2 --max-steps 2 \
             --batch-size 4 --reference-steps 2 --eval test.jsonl --out s-run
     done
@@ -668,7 +698,8 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
     works "sanitized: resume" train --resume s-run
     works "sanitized: eval" eval --model s-run --data test.jsonl --holdout hold.jsonl --k 2 --per-example s-each.jsonl
     works "sanitized: generate" generate --model s-run --prompt "what colour is grass ?" --max-new-tokens 5
-    works "sanitized: input_ids" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights ica --max-steps 2 --batch-size 4 --out s-ids
+    works "sanitized: input_ids" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights ica --max-steps 2 \
+        --batch-size 4 --out s-ids
     refuse 3 'bad-utf8\.jsonl:3: .*UTF-8' train --model s-base --out no --pool bad-utf8.jsonl
     refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.jsonl
 fi

@@ -428,10 +428,11 @@ static void test_ica_fixed(const World *w) {
     CHECK(memcmp(s.demos, again.demos, 3 * sizeof(Demo)) != 0, "fixed: another seed gives the same list");
     scores_free(&s);
     scores_free(&again);
-    Examples few = first_of(&w->holdout, 2); /* fewer examples than k */
-    ica_score(w->m, NULL, w->ws, &w->pool, &few, &how, &s);
+    Examples few = first_of(&w->holdout, 2), some = first_of(&w->pool, 20);
+    how.k = 50; /* far more than there are */
+    ica_score(w->m, NULL, w->ws, &some, &few, &how, &s);
     CHECK(s.n_demos[0] == 2, "fixed: %d demonstrations from a holdout of 2", s.n_demos[0]);
-    check_ica(w, &w->pool, &how, &s, "fixed, k beyond the holdout");
+    check_ica(w, &some, &how, &s, "fixed, k beyond the holdout");
     scores_free(&s);
 }
 
@@ -530,8 +531,8 @@ static void test_order_and_threads(const World *w) {
 /* ---- jobs ---- */
 
 /* Both answers of pairs, prompts of no token, contexts shared or not: every job has the bits of its row. */
-static void test_jobs(const World *w) {
-    enum { N = 24 };
+static void test_jobs(const World *w, bool contexts) {
+    enum { N = 96, SET = N / 3 };
     Example x[N];
     Job jobs[N];
     Demo demos[3];
@@ -539,8 +540,9 @@ static void test_jobs(const World *w) {
     for (int d = 0; d < 3; d++) demos[d] = (Demo){&w->holdout.items[d], &w->holdout.items[d + 1]};
     for (int i = 0; i < N; i++) {
         x[i] = w->pool.items[i];
-        if (i % 5 == 4) x[i].prompt_n = 0;
-        jobs[i] = (Job){.demos = demos + (i % 4 == 3), .n_demos = (i % 4) - (i % 4 == 3), .x = &x[i], .rejected = i % 3 == 1};
+        if (i >= 2 * SET && i % 2) x[i].prompt_n = 0;
+        int set = contexts ? 1 + i / SET : 0; /* the first; the first two, the same and one more; the last two */
+        jobs[i] = (Job){.demos = demos + (set == 3), .n_demos = set - (set == 3), .x = &x[i], .rejected = i % 3 == 1};
     }
     Cost cost = {.forward = 5};
     ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
@@ -551,7 +553,7 @@ static void test_jobs(const World *w) {
         hits_sum += hits;
         forward += x[i].prompt_n;
     }
-    CHECK(bad == 0, "%d of %d jobs differ from their rows", bad, N);
+    CHECK(bad == 0, "%d of %d jobs differ from their rows, contexts %d", bad, N, contexts);
     CHECK(hits_sum > 0, "no answer token was the most probable one: hits are not tested");
     CHECK(cost.forward > 5 + forward, "cost is added: %.0f", cost.forward);
     ica_logps(w->m, w->ws, &w->pool, jobs, N, NULL);
@@ -851,10 +853,15 @@ static void test_oneshot_edges(const World *w) {
               s.score[1], s.dropped);
         scores_free(&s);
     }
-    ScoreOptions no_anchor = {.method = METHOD_ONESHOT, .k = 0};
     Scores s = {0};
-    ica_score(w->m, NULL, w->ws, &pool, &holdout, &no_anchor, &s);
-    CHECK(s.score[0] == 0, "[E16] no anchors: score %g", s.score[0]);
+    Examples one = first_of(&holdout, 1), itself = {.count = 1, .items = &holdout.items[1], .bos = BOS_ROW, .bos_n = 1};
+    for (int method = METHOD_ONESHOT; method <= METHOD_NUGGETS; method++)
+        for (int t = 0; t < 2; t++) { /* no anchors; one anchor, which is the candidate: a gain of 0 is none */
+            ScoreOptions how = {
+                .method = (Method)method, .k = 0, .anchors = t ? ANCHORS_RANDOM : ANCHORS_NEAREST, .num_anchors = 1};
+            ica_score(w->m, NULL, w->ws, &pool, t ? &itself : &one, &how, &s);
+            CHECK(s.score[0] == 0, "[E16] method %d, %d anchors: score %g", method, t, s.score[0]);
+        }
     scores_free(&s);
     arena_free(&pool.arena);
 }
@@ -928,6 +935,27 @@ static void test_gradient(const World *w, Objective objective) {
     free(mean);
     free(own);
     for (int i = 0; i < 4; i++) free(logp[i]);
+}
+
+/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such pairs gives scores of exactly 0.
+ */
+static void test_gradient_of_nothing(const World *w) {
+    Examples pool = first_of(&w->pool, 5), holdout = first_of(&w->holdout, 5);
+    Example same[5];
+    Scores s = {0};
+    for (int i = 0; i < 5; i++) {
+        same[i] = holdout.items[i];
+        same[i].rejected = same[i].answer;
+        same[i].rejected_n = same[i].answer_n;
+    }
+    holdout.items = same;
+    for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
+        ScoreOptions how = {
+            .method = METHOD_GRADIENT, .objective = (Objective)objective, .pair = {.beta = 1, .gamma_beta_ratio = 0.5}};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        for (int i = 0; i < 5; i++) CHECK(s.score[i] == 0, "[E14] equal answers: a gradient product of %g", s.score[i]);
+    }
+    scores_free(&s);
 }
 
 /* ---- preference pairs ---- */
@@ -1310,7 +1338,7 @@ static void test_auroc(void) {
         int label[60], n = 2 + rng_below(&rng, 58);
         for (int i = 0; i < n; i++) { /* few values: many ties, also between the classes */
             label[i] = i < 2 ? i : rng_below(&rng, 3) - 1;
-            score[i] = trial % 2 ? rng_normal(&rng) : rng_below(&rng, 4) + 0.5 * (label[i] > 0);
+            score[i] = trial % 2 ? rng_normal(&rng) : rng_below(&rng, 4 + (label[i] > 0));
         }
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
@@ -1390,7 +1418,8 @@ int main(void) {
     test_ica_random(&w);
     test_ica_shuffled(&w);
     test_order_and_threads(&w);
-    test_jobs(&w);
+    test_jobs(&w, true);
+    test_jobs(&w, false);
     test_batch(&w);
     test_evaluate(&w);
     test_no_demos(&w);
@@ -1402,6 +1431,7 @@ int main(void) {
     test_oneshot_random(&w);
     test_oneshot_edges(&w);
     for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) test_gradient(&w, (Objective)objective);
+    test_gradient_of_nothing(&w);
     test_pair_margins(&w);
     test_pair_oneshot(&w);
     test_pair_loss_score(&w);
