@@ -25,6 +25,17 @@
 /* Streams of the one seed, so that no use of random numbers shifts another. */
 enum { STREAM_ORDER = 11, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
 
+/* ---- nothing may be written over what was read ---- */
+
+static bool check_out(const Settings *s, Error *err) {
+    const struct { const char *option, *path; } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (!s->resume && file_same(s->out, inputs[i].path))
+            return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out, inputs[i].option);
+    if (s->max_steps == 0 && s->num_train_epochs > 0) return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
+    return true;
+}
+
 /* ---- signals ---- */
 
 static volatile sig_atomic_t caught_signal;
@@ -94,16 +105,6 @@ typedef struct {
     Buf result; /* the members of "result", without braces */
 } Run;
 
-static bool run_begin(Run *run, const Settings *s, bool append, Error *err) {
-    *run = (Run){.s = s, .start = seconds_now(), .peak_flops = gemm_peak_flops() * threads_now()};
-    if (!folder_make(s->out, err)) return false;
-    char *path = path_join(s->out, "log.jsonl");
-    run->log = fopen(path, append ? "ab" : "wb");
-    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
-    free(path);
-    return run->log != NULL;
-}
-
 static void put_inputs(Buf *b, const Settings *s) {
     const char *named[] = {s->pool, s->holdout, s->eval};
     int total = 3 + s->data.count;
@@ -150,9 +151,9 @@ static void put_arm(Buf *b, const Settings *s) {
 #define COMPILER "gcc " __VERSION__
 #endif
 
-static bool run_end(Run *run, Error *err) {
+/* Written when the run begins, so that a killed one can be resumed, and again with its result when it ends. */
+static bool run_write(const Run *run, Error *err) {
     const Settings *s = run->s;
-    if (run->log) fclose(run->log);
     Buf b = {0};
     buf_puts(&b, "{");
     put_key_string(&b, "version", ICA_VERSION);
@@ -184,6 +185,22 @@ static bool run_end(Run *run, Error *err) {
     bool ok = file_write(path, b.s, b.n, err);
     free(path);
     buf_free(&b);
+    return ok;
+}
+
+static bool run_begin(Run *run, const Settings *s, bool append, Error *err) {
+    *run = (Run){.s = s, .start = seconds_now(), .peak_flops = gemm_peak_flops() * threads_now()};
+    if (!folder_make(s->out, err)) return false;
+    char *path = path_join(s->out, "log.jsonl");
+    run->log = fopen(path, append ? "ab" : "wb");
+    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
+    free(path);
+    return run->log && run_write(run, err);
+}
+
+static bool run_end(Run *run, Error *err) {
+    if (run->log) fclose(run->log);
+    bool ok = run_write(run, err);
     buf_free(&run->result);
     return ok;
 }
@@ -751,7 +768,8 @@ static void pretraining_evaluate(void *self, Loop *loop, Buf *line) {
     Pretraining *p = self;
     Examples some = p->material.eval.examples;
     if (some.count > 100) some.count = 100;
-    Metrics x = evaluate(loop->model, loop->ws, &some, &p->material.holdout.examples, loop->s->k, NULL);
+    Metrics x = evaluate(loop->model, loop->ws, &some, &p->material.holdout.examples,
+                         p->material.holdout.examples.count ? loop->s->k : 0, NULL);
     put_key_number(line, "icl_p_sequence", x.p_sequence);
     put_key_number(line, "icl_nll", x.nll);
 }
@@ -783,7 +801,7 @@ bool command_pretrain(const Settings *s, Error *err) {
     Folder f;
     Run run = {0};
     Pretraining p = {0};
-    if (!pretrain_folder(&f, s, err)) return false;
+    if (!check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
     MaterialFiles files = material_files(s);
     if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
     if (err->status == 0 && pretraining_rows(&p, &f, s, err) && material_read(&p.material, &f, &files, err)) {
@@ -791,7 +809,7 @@ bool command_pretrain(const Settings *s, Error *err) {
         long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches);
         Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
         loop.gradient = pretraining_gradient;
-        if (s->eval && (s->holdout || s->k == 0)) loop.evaluate = pretraining_evaluate;
+        if (s->eval) loop.evaluate = pretraining_evaluate;
         if ((!s->resume || state_load(&loop, s->resume, err)) && run_begin(&run, s, s->resume != NULL, err)) {
             fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters, p.start.n - 1,
                     p.token.n, steps, threads_now());
@@ -1200,6 +1218,7 @@ bool command_score(const Settings *s, Error *err) {
     MaterialFiles files = material_files(s);
     files.pairs = objective_of(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
+    if (!check_out(s, err)) return false;
     if (!folder_load(&f, s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
         folder_free(&f);
@@ -1292,6 +1311,8 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
     for (int i = 0; i < d->count; i++) {
         const Record *r = &d->records[i];
         t->weight[i] = 1;
+        if (strcmp(w, "records") == 0 && r->weight > 1e15) /* sums of weights must stay finite, and mean something */
+            return error_set(err, STATUS_DATA, "%s:%ld: a weight of %g is too large: scale the weights down", d->path, r->line, r->weight);
         if (strcmp(w, "oracle") == 0) {
             if (r->clean < 0) return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"%s\" in every record", d->path, r->line,
                                                 r->kind == RECORD_PAIR ? "flipped" : "clean");
@@ -1362,6 +1383,9 @@ static void print_train_result(const Settings *s, const Run *run) {
     else fprintf(stderr, "done: %s: {%.*s}\n", s->out, (int)run->result.n, run->result.s);
 }
 
+/* Of the file's bytes, as a number that a double holds exactly. */
+static double fingerprint(const Loaded *l) { return (double)(l->data.fingerprint >> 11); }
+
 bool command_train(const Settings *s, Error *err) {
     Folder f;
     Material x;
@@ -1369,6 +1393,7 @@ bool command_train(const Settings *s, Error *err) {
     files.pairs = objective_of(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
     Run run = {0};
+    if (!check_out(s, err)) return false;
     if (!folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
         folder_free(&f);
@@ -1382,11 +1407,19 @@ bool command_train(const Settings *s, Error *err) {
     loop.gradient = tuning_gradient;
     if (s->eval) loop.evaluate = tuning_evaluate;
     bool ok = tuning_weights(&t, s, &x, err);
+    double print[2] = {fingerprint(&x.pool), fingerprint(&x.holdout)};
+    loop_keep(&loop, "fingerprints", print, 2);
     if (ok && t.method) loop_keep(&loop, "scores", t.score, n);
     if (ok && t.objective == OBJECTIVE_DPO) tuning_references(&t, &loop, t.method && strcmp(t.method, "gradient") == 0, !s->resume);
     if (ok && s->resume) {
         ok = state_load(&loop, s->resume, err);
+        if (ok && (print[0] != fingerprint(&x.pool) || print[1] != fingerprint(&x.holdout)))
+            ok = error_set(err, STATUS_DATA, "%s: pool or holdout changed since the run began: a resumed run needs the same data", s->resume);
         if (ok && t.method) weights_from_scores(s, t.score, n, t.weight);
+    }
+    if (ok && loop.optimizer->step + loop.skipped >= loop.steps) {
+        fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
+        ok = false; /* no error: only nothing to begin */
     }
     if (ok && run_begin(&run, s, s->resume != NULL, err)) {
         if (t.method && strcmp(t.method, "rho") == 0) { /* from the weights that the run started with, also when it is resumed */

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
 #include "util.h"
 
 #include <errno.h>
@@ -258,12 +258,19 @@ static void sync_folder(const char *path) {
 }
 
 bool file_begin(FileWriter *w, const char *path, Error *err) {
-    size_t n = strlen(path) + 32;
+    struct stat s;
+    char *target = realpath(path, NULL); /* a link's target is replaced, not the link */
+    const char *to = target ? target : path;
+    bool special = stat(to, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+    size_t n = strlen(to) + 32;
     w->path = mem_new(n, 1);
-    w->temporary = mem_new(n, 1);
-    strcpy(w->path, path);
-    snprintf(w->temporary, n, "%s.%ld.part", path, (long)getpid());
-    w->f = fopen(w->temporary, "wb");
+    strcpy(w->path, to);
+    if (!special) { /* a device or a pipe is written to directly: a rename would replace it */
+        w->temporary = mem_new(n, 1);
+        snprintf(w->temporary, n, "%s.%ld.part", to, (long)getpid());
+    }
+    free(target);
+    w->f = fopen(special ? w->path : w->temporary, "wb");
     if (w->f) return true;
     error_set(err, STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
     file_abort(w);
@@ -278,14 +285,14 @@ bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err) {
 }
 
 bool file_commit(FileWriter *w, Error *err) {
-    bool ok = fflush(w->f) == 0 && fsync(fileno(w->f)) == 0;
+    bool ok = fflush(w->f) == 0 && (!w->temporary || fsync(fileno(w->f)) == 0);
     int reason = errno;
     if (fclose(w->f) != 0 && ok) {
         ok = false;
         reason = errno;
     }
     w->f = NULL;
-    if (ok && rename(w->temporary, w->path) != 0) {
+    if (ok && w->temporary && rename(w->temporary, w->path) != 0) {
         ok = false;
         reason = errno;
     }
@@ -294,7 +301,7 @@ bool file_commit(FileWriter *w, Error *err) {
         file_abort(w);
         return false;
     }
-    sync_folder(w->path);
+    if (w->temporary) sync_folder(w->path);
     free(w->path);
     free(w->temporary);
     *w = (FileWriter){0};
@@ -312,6 +319,11 @@ void file_abort(FileWriter *w) {
 bool file_write(const char *path, const void *bytes, size_t n, Error *err) {
     FileWriter w = {0};
     return file_begin(&w, path, err) && file_put(&w, bytes, n, err) && file_commit(&w, err);
+}
+
+bool file_same(const char *a, const char *b) {
+    struct stat x, y;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 bool file_exists(const char *path) {

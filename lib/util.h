@@ -105,7 +105,7 @@ void rng_shuffle(Rng *r, int *v, int n);
 
 /* Reads a whole file ("-" is stdin) into b, which is emptied first. */
 bool file_read(const char *path, Buf *b, Error *err);
-/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. */
+/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes are written to directly. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
 /* The same in pieces. After a failure, or file_abort, nothing is left behind and the old file stands. */
 typedef struct { FILE *f; char *path, *temporary; } FileWriter;
@@ -114,6 +114,7 @@ bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
 bool file_commit(FileWriter *w, Error *err);
 void file_abort(FileWriter *w);
 bool file_exists(const char *path);
+bool file_same(const char *a, const char *b); /* do both paths lead to one existing file or folder? */
 bool folder_make(const char *path, Error *err); /* with its parents; fine if it exists */
 char *path_join(const char *folder, const char *name); /* free() it */
 
