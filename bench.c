@@ -18,7 +18,8 @@ typedef struct {
     int rows, length; /* of a batch */
 } Config;
 
-static const Config CONFIGS[] = {{"A", {6, 6, 384, 256, 50304}, 4, 256}, {"B", {12, 12, 768, 64, 50257}, 4, 64}, {"C", {4, 4, 128, 128, 1024}, 8, 128}};
+static const Config CONFIGS[] = {
+    {"A", {6, 6, 384, 256, 50304}, 4, 256}, {"B", {12, 12, 768, 64, 50257}, 4, 64}, {"C", {4, 4, 128, 128, 1024}, 8, 128}};
 
 static int compare_times(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -59,8 +60,9 @@ static void product(int op, int m, int n, int k, const real *x, const real *w, c
 }
 
 static void bench_gemm(Buf *json, int threads) {
-    static const int shapes[][3] = {{256, 768, 768}, {256, 3072, 768}, {256, 768, 3072}, {1024, 1152, 384}, {1024, 1536, 384}, {1024, 384, 1536},
-                                    {1024, 384, 128}, {1024, 512, 128}, {4096, 768, 768}, {256, 50257, 768}};
+    static const int shapes[][3] = {{256, 768, 768},   {256, 3072, 768},  {256, 768, 3072}, {1024, 1152, 384},
+                                    {1024, 1536, 384}, {1024, 384, 1536}, {1024, 384, 128}, {1024, 512, 128},
+                                    {4096, 768, 768},  {256, 50257, 768}};
     enum { SHAPES = sizeof shapes / sizeof *shapes, RUNS = 5 };
     double log_sum = 0;
     fprintf(stderr, "products, %d threads\n", threads);
@@ -132,11 +134,13 @@ static void bench_step(Buf *json, const Config *c, int threads, double peak) {
         if (r >= 0) seconds[r] = seconds_now() - start;
     }
     double time = median(seconds, RUNS), flops = 3 * model_flops(m, b.tokens, c->length, b.tokens);
-    fprintf(stderr, "  %s  %d threads  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n", c->name, threads, 1e3 * time,
-            b.tokens / time, 100 * flops / time / (peak * threads), (double)workspace_bytes(ws) / 1e6);
-    buf_printf(json, "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,\"activation_bytes\":%zu}",
-               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * time, b.tokens / time, flops / time / (peak * threads),
-               workspace_bytes(ws));
+    fprintf(stderr, "  %s  %d threads  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n", c->name, threads,
+            1e3 * time, b.tokens / time, 100 * flops / time / (peak * threads), (double)workspace_bytes(ws) / 1e6);
+    buf_printf(json,
+               "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,\"activation_"
+               "bytes\":%zu}",
+               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * time, b.tokens / time,
+               flops / time / (peak * threads), workspace_bytes(ws));
     batch_free(&b);
     ints_free(&ids);
     free(grad);

@@ -361,7 +361,9 @@ static double score_margin(double chosen, double rejected, double chosen_in_cont
 static double score_pair_loss(double loss, double loss_in_context) { return loss - loss_in_context; }
 
 /* A token sum, or the mean over the answer's tokens. */
-static double reduced(const ScoreOptions *how, double logp, int tokens) { return how->reduce == REDUCE_MEAN ? logp / tokens : logp; }
+static double reduced(const ScoreOptions *how, double logp, int tokens) {
+    return how->reduce == REDUCE_MEAN ? logp / tokens : logp;
+}
 
 static void scores_resize(Scores *s, int count, int k) {
     scores_free(s);
@@ -469,9 +471,10 @@ static void choose_anchors(const Examples *pool, const Examples *holdout, const 
 
 /* logp(y_h | z, x_h) for every candidate and anchor, z being the candidate with its answer or (pairs) with its rejected one. An
  * anchor that does not fit behind z, or has z's prompt, is scored without z: no gain. */
-static void anchor_jobs(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how, int per,
-                        const int *anchor, bool rejected, Job *jobs, Scores *out) {
-    Example *shown = mem_new((size_t)pool->count, sizeof *shown); /* the candidates as demonstrations: their answer is what is shown */
+static void anchor_jobs(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how,
+                        int per, const int *anchor, bool rejected, Job *jobs, Scores *out) {
+    Example *shown =
+        mem_new((size_t)pool->count, sizeof *shown); /* the candidates as demonstrations: their answer is what is shown */
     Demo *demos = mem_new((size_t)pool->count, sizeof *demos);
     for (int i = 0; i < pool->count; i++) {
         shown[i] = pool->items[i];
@@ -528,12 +531,13 @@ static void anchor_pass(const Model *m, Workspace *ws, const Examples *pool, con
 /* ---- the gradient rival ---- */
 
 static PairLogps pair_logps(const Example *e, double chosen, double rejected, const double *const reference[2], int i) {
-    return (PairLogps){chosen, rejected, reference[0] ? reference[0][i] : 0, reference[1] ? reference[1][i] : 0, e->answer_n, e->rejected_n};
+    return (PairLogps){chosen,      rejected,     reference[0] ? reference[0][i] : 0, reference[1] ? reference[1][i] : 0,
+                       e->answer_n, e->rejected_n};
 }
 
 /* The rows of items from..to-1 (a pair is two rows), run forward; dlogp[row] = d l / d logp[row]. */
-static void loss_rows(const Model *m, Workspace *ws, const Examples *data, const ScoreOptions *how, const double *const reference[2],
-                      int from, int to, Batch *b, double *dlogp, Cost *cost) {
+static void loss_rows(const Model *m, Workspace *ws, const Examples *data, const ScoreOptions *how,
+                      const double *const reference[2], int from, int to, Batch *b, double *dlogp, Cost *cost) {
     bool pairs = how->objective != OBJECTIVE_SFT;
     Examples part = *data;
     part.items += from;
@@ -602,15 +606,18 @@ static double sft_score(const ScoreOptions *how, const Scores *s, const double *
 /* The same of a pair: its log-likelihoods become margins, or (E7b) pair losses. */
 static double pair_score(const ScoreOptions *how, const Scores *s, const double *const by_reference[2], const Example *e, int i) {
     double w = reduced(how, s->logp[i], e->answer_n), l = reduced(how, s->logp_rejected[i], e->rejected_n);
-    double w_in = reduced(how, s->logp_in_context[i], e->answer_n), l_in = reduced(how, s->logp_rejected_in_context[i], e->rejected_n);
+    double w_in = reduced(how, s->logp_in_context[i], e->answer_n),
+           l_in = reduced(how, s->logp_rejected_in_context[i], e->rejected_n);
     PairLogps p = pair_logps(e, s->logp[i], s->logp_rejected[i], how->pool_reference, i);
     PairLogps in = pair_logps(e, s->logp_in_context[i], s->logp_rejected_in_context[i], how->pool_reference, i);
     switch (how->method) {
     case METHOD_ICA:
         if (how->pair_score == PAIR_MARGIN) return score_margin(w, l, w_in, l_in);
-        return score_pair_loss(objective_pair(how->objective, &how->pair, &p, NULL), objective_pair(how->objective, &how->pair, &in, NULL));
+        return score_pair_loss(objective_pair(how->objective, &how->pair, &p, NULL),
+                               objective_pair(how->objective, &how->pair, &in, NULL));
     case METHOD_RHO: /* margin by the reference minus margin: E15 of the chosen answer minus E15 of the rejected one */
-        return score_rho(w, reduced(how, by_reference[0][i], e->answer_n)) - score_rho(l, reduced(how, by_reference[1][i], e->rejected_n));
+        return score_rho(w, reduced(how, by_reference[0][i], e->answer_n)) -
+               score_rho(l, reduced(how, by_reference[1][i], e->rejected_n));
     case METHOD_INCONTEXT: return w_in - l_in;
     default: return how->objective == OBJECTIVE_DPO ? w - l : -objective_pair(how->objective, &how->pair, &p, NULL);
     }
@@ -629,7 +636,8 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     if (method == METHOD_ICA || method == METHOD_RHO || method == METHOD_LOSS)
         base_pass(m, ws, pool, out->logp, rejected, NULL, &out->cost);
     if (method == METHOD_ICA || method == METHOD_INCONTEXT)
-        out->dropped = context_pass(m, ws, pool, holdout, how, out->demos, out->n_demos, out->logp_in_context, rejected_in, NULL, &out->cost);
+        out->dropped = context_pass(m, ws, pool, holdout, how, out->demos, out->n_demos, out->logp_in_context, rejected_in,
+                                    NULL, &out->cost);
     if (method == METHOD_RHO) base_pass(reference, ws, pool, by_reference[0], pairs ? by_reference[1] : NULL, NULL, &out->cost);
     Rng rng = rng_new(how->seed, 3);
     for (int i = 0; i < pool->count; i++) {
@@ -850,7 +858,8 @@ double correlation(const double *x, const double *y, int n) {
 }
 
 double rank_correlation(const double *x, const double *y, int n) {
-    double *sx = sorted_copy(x, n), *sy = sorted_copy(y, n), *rx = mem_new((size_t)n, sizeof *rx), *ry = mem_new((size_t)n, sizeof *ry);
+    double *sx = sorted_copy(x, n), *sy = sorted_copy(y, n), *rx = mem_new((size_t)n, sizeof *rx),
+           *ry = mem_new((size_t)n, sizeof *ry);
     for (int i = 0; i < n; i++) {
         rx[i] = average_rank(sx, n, x[i]);
         ry[i] = average_rank(sy, n, y[i]);

@@ -168,7 +168,8 @@ typedef struct {
 /* inner[n] += dy_n . product_n, rows of the given width. */
 static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
 #pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
-    for (int n = 0; n < N; n++) sink->inner[n] += (double)real_dot(dy + (size_t)n * width, sink->product + (size_t)n * width, width);
+    for (int n = 0; n < N; n++)
+        sink->inner[n] += (double)real_dot(dy + (size_t)n * width, sink->product + (size_t)n * width, width);
 }
 
 /* ---- linear layer: y = x W + b ----
@@ -440,7 +441,8 @@ static size_t head_scratch_size(int T, int D); /* with attention, below */
 /* Makes the workspace large enough: one list of arrays, walked twice, first to add up, then to carve. */
 static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
     ModelConfig c = m->config, k = ws->config;
-    bool same = k.layers == c.layers && k.heads == c.heads && k.channels == c.channels && k.context == c.context && k.vocab == c.vocab;
+    bool same =
+        k.layers == c.layers && k.heads == c.heads && k.channels == c.channels && k.context == c.context && k.vocab == c.vocab;
     if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= max_threads()) return;
     if (same && ws->tokens > tokens) tokens = ws->tokens;
     if (same && ws->keep) keep = true;
@@ -688,7 +690,8 @@ static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, 
     if (sink->inner) {
         for (int n = 0; n < b->tokens; n++)
             for (int c = 0; c < C; c++)
-                sink->product[(size_t)n * C + c] = grad->wte[(size_t)b->token.v[n] * C + c] + grad->wpe[(size_t)ws->position[n] * C + c];
+                sink->product[(size_t)n * C + c] =
+                    grad->wte[(size_t)b->token.v[n] * C + c] + grad->wpe[(size_t)ws->position[n] * C + c];
         sink_dot(sink, dx, b->tokens, C);
         return;
     }
@@ -873,7 +876,8 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const S
     memset(ws->dx, 0, NC * sizeof(real));
     for (int i = 0; i < ws->scored; i++)
         memcpy(ws->da + (size_t)ws->scored_token[i] * C, ws->dh + (size_t)i * C, (size_t)C * sizeof(real));
-    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw, b->tokens, C);
+    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
+                       b->tokens, C);
     for (int l = L - 1; l >= 0; l--) block_backward(m, ws, b, l, sink);
     embed_backward(m, ws, b, sink, ws->dx);
 }
@@ -975,7 +979,8 @@ double gradient_norm(const Model *m, const real *grad) {
  * decay on matrices only, and outside of the moments ("decoupled"). */
 void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
     o->step++;
-    real b1 = (real)o->beta1, b2 = (real)o->beta2, rest1 = (real)(1 - o->beta1), rest2 = (real)(1 - o->beta2), eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
+    real b1 = (real)o->beta1, b2 = (real)o->beta2, rest1 = (real)(1 - o->beta1), rest2 = (real)(1 - o->beta2),
+         eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
     real correct1 = (real)(1 / (1 - pow(o->beta1, (double)o->step))), correct2 = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
@@ -1016,7 +1021,8 @@ static bool config_flag(const Json *root, const char *path, const char *key, boo
 }
 
 static bool config_read(const Json *root, const char *path, ModelConfig *c, Error *err) {
-    const Json *type = json_get(root, "model_type"), *act = json_get(root, "activation_function"), *inner = json_get(root, "n_inner");
+    const Json *type = json_get(root, "model_type"), *act = json_get(root, "activation_function"),
+               *inner = json_get(root, "n_inner");
     const Json *eps = json_get(root, "layer_norm_epsilon");
     if (type && !(type->type == JSON_STRING && str_is(type->string, "gpt2")))
         return error_set(err, STATUS_DATA, "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
@@ -1046,7 +1052,8 @@ static bool weights_read(Model *m, const TensorFile *file, Error *err) {
         if (!info) return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
         if (!tensors_is_float(info) || info->rank != t->rank || info->shape[0] != t->shape[0] ||
             (t->rank == 2 && info->shape[1] != t->shape[1]))
-            return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path, t->name);
+            return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path,
+                             t->name);
         tensors_read(info, m->w + t->offset);
         for (size_t j = 0; j < t->size; j++)
             if (!isfinite(m->w[t->offset + j]))
@@ -1060,7 +1067,9 @@ static bool weights_read(Model *m, const TensorFile *file, Error *err) {
         tensors_read(untied, copy);
         bool same = memcmp(copy, m->view.wte, untied->elements * sizeof(real)) == 0;
         free(copy);
-        if (!same) return error_set(err, STATUS_DATA, "%s: lm_head.weight differs from wte.weight: only a tied head is supported", file->path);
+        if (!same)
+            return error_set(err, STATUS_DATA, "%s: lm_head.weight differs from wte.weight: only a tied head is supported",
+                             file->path);
     }
     return true;
 }
@@ -1074,8 +1083,10 @@ Model *model_load(const char *folder, Error *err) {
     Model *m = NULL;
     char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
     if (!file_exists(config_path))
-        error_set(err, STATUS_DATA, "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, model.safetensors, "
-                  "vocab.json and merges.txt)", folder);
+        error_set(err, STATUS_DATA,
+                  "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, model.safetensors, "
+                  "vocab.json and merges.txt)",
+                  folder);
     else if (file_read(config_path, &text, err)) {
         const Json *root = json_parse(&arena, text.s, text.n, &where);
         if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
@@ -1098,13 +1109,15 @@ Model *model_load(const char *folder, Error *err) {
 bool model_save(const Model *m, const char *folder, Error *err) {
     ModelConfig c = m->config;
     Buf text = {0};
-    buf_printf(&text,
-               "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"vocab_size\": %d,\n"
-               "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  \"n_head\": %d,\n  \"n_inner\": null,\n"
-               "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  \"initializer_range\": 0.02,\n"
-               "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"tie_word_embeddings\": true,\n"
-               "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
-               c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
+    buf_printf(
+        &text,
+        "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"vocab_size\": %d,\n"
+        "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  \"n_head\": %d,\n  \"n_inner\": "
+        "null,\n"
+        "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  \"initializer_range\": 0.02,\n"
+        "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"tie_word_embeddings\": true,\n"
+        "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
+        c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
     TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];

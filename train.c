@@ -28,11 +28,15 @@ enum { STREAM_ORDER = 11, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
 /* ---- nothing may be written over what was read ---- */
 
 static bool check_out(const Settings *s, Error *err) {
-    const struct { const char *option, *path; } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
+    const struct {
+        const char *option, *path;
+    } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (!s->resume && file_same(s->out, inputs[i].path))
-            return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out, inputs[i].option);
-    if (s->max_steps == 0 && s->num_train_epochs > 0) return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
+            return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
+                             inputs[i].option);
+    if (s->max_steps == 0 && s->num_train_epochs > 0)
+        return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
     return true;
 }
 
@@ -76,8 +80,8 @@ void machine_json(Buf *b) {
     }
     buf_puts(b, "{\"cpu\":");
     json_put_string(b, cpu);
-    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN), threads_now(),
-               gemm_description(), gemm_peak_flops() * 1e-9);
+    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN),
+               threads_now(), gemm_description(), gemm_peak_flops() * 1e-9);
     buf_free(&info);
 }
 
@@ -177,8 +181,8 @@ static bool run_write(const Run *run, Error *err) {
     machine_json(&b);
     buf_puts(&b, ",\n");
     put_inputs(&b, s);
-    buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}", run->score_seconds,
-               run->reference_seconds, run->train_seconds, run->eval_seconds, seconds_now() - run->start);
+    buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}",
+               run->score_seconds, run->reference_seconds, run->train_seconds, run->eval_seconds, seconds_now() - run->start);
     buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", run->score_tokens, run->train_tokens);
     buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n, run->result.s ? run->result.s : "");
     char *path = path_join(s->out, "run.json");
@@ -309,7 +313,8 @@ static bool state_load(Loop *loop, const char *folder, Error *err) {
 }
 
 /* One line of log.jsonl, and one on stderr. */
-static void loop_log(Loop *loop, long step, const StepReport *r, double lr, double norm, double seconds, double tokens, double flops) {
+static void loop_log(Loop *loop, long step, const StepReport *r, double lr, double norm, double seconds, double tokens,
+                     double flops) {
     Run *run = loop->run;
     bool evaluate = loop->evaluate && loop->s->eval_steps > 0 && ((step + 1) % loop->s->eval_steps == 0 || step + 1 == loop->steps);
     Buf line = {0};
@@ -356,9 +361,11 @@ static bool loop_run(Loop *loop, Error *err) {
         if (loop->gradient(loop->self, loop, step, &r)) {
             norm = gradient_norm(m, loop->grad);
             if (!isfinite(norm) || !isfinite(r.loss))
-                return error_set(err, STATUS_DIVERGED, "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate",
-                                 step + 1, r.loss, norm);
-            optimizer_step(loop->optimizer, m, loop->grad, s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
+                return error_set(err, STATUS_DIVERGED,
+                                 "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate", step + 1,
+                                 r.loss, norm);
+            optimizer_step(loop->optimizer, m, loop->grad,
+                           s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
         } else
             loop->skipped++;
         tokens += r.tokens;
@@ -373,12 +380,13 @@ static bool loop_run(Loop *loop, Error *err) {
             tokens = flops = loss_sum = count = 0;
         }
         bool stop = stop_signal() != 0;
-        if (loop->folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) && !state_save(loop, err))
+        if (loop->folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) &&
+            !state_save(loop, err))
             return false;
         if (stop) {
             if (loop->folder)
-                error_set(err, 128 + stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s", step + 1,
-                          s->command, s->out);
+                error_set(err, 128 + stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s",
+                          step + 1, s->command, s->out);
             else error_set(err, 128 + stop_signal(), "stopped by a signal; nothing was changed");
             return false;
         }
@@ -410,7 +418,8 @@ static void print_result(const Settings *s, const Buf *object) {
         if (v->type == JSON_NUMBER) printf("%-26.*s %.6g\n", STR_ARG(root->keys[i]), v->number);
         if (v->type == JSON_STRING) printf("%-26.*s %.*s\n", STR_ARG(root->keys[i]), STR_ARG(v->string));
         for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
-            printf("%.*s %-*.*s %.4f\n", STR_ARG(root->keys[i]), 25 - (int)root->keys[i].n, STR_ARG(v->keys[j]), v->items[j].number);
+            printf("%.*s %-*.*s %.4f\n", STR_ARG(root->keys[i]), 25 - (int)root->keys[i].n, STR_ARG(v->keys[j]),
+                   v->items[j].number);
     }
     arena_free(&arena);
 }
@@ -418,7 +427,8 @@ static void print_result(const Settings *s, const Buf *object) {
 /* ---- evaluation ---- */
 
 static MaterialFiles material_files(const Settings *s) {
-    return (MaterialFiles){.pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
+    return (MaterialFiles){
+        .pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
 }
 
 typedef struct { double nll, perplexity, p_sequence, exact_match; } Metrics;
@@ -466,8 +476,8 @@ static PairLogps logps_of(const Example *e, double chosen, double rejected, doub
 
 /* Loss, margin and accuracy (ties count as wrong) of pairs. reference: DPO's log-likelihoods. logp (or NULL) receives chosen and
  * rejected of each pair: [2 count]. */
-static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s, double *const reference[2],
-                                  double *logp) {
+static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s,
+                                  double *const reference[2], double *logp) {
     PairMetrics x = {0};
     PairOptions o = pair_options(s);
     int n = data->count;
@@ -576,7 +586,8 @@ bool command_eval(const Settings *s, Error *err) {
     files.eval = s->data.values[0];
     files.pairs = pairs;
     if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
-    if (s->k > 0 && !s->holdout) error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
+    if (s->k > 0 && !s->holdout)
+        error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
     if (strcmp(s->objective, "dpo") == 0 && !s->reference)
         error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
     if (err->status || !folder_load(&f, s->model, err)) return false;
@@ -588,7 +599,8 @@ bool command_eval(const Settings *s, Error *err) {
     double *logp = mem_new(2 * (size_t)n, sizeof *logp), start = seconds_now();
     Buf members = {0};
     if (s->k > x.holdout.examples.count && s->k > 0)
-        error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout, x.holdout.examples.count, s->k);
+        error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
+                  x.holdout.examples.count, s->k);
     else if (evaluate_file(&f, s, &x, &members, logp, err) &&
              (!s->per_example || write_per_example(s->per_example, &x.eval, pairs, logp, err))) {
         Buf b = {0};
@@ -685,7 +697,8 @@ static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s,
         if (!dataset_load(&d, s->data.values[i], err)) break;
         for (int j = 0; j < d.count && err->status == 0; j++) {
             const Record *r = &d.records[j];
-            if (r->kind == RECORD_PAIR) error_set(err, STATUS_DATA, "%s:%ld: a preference pair cannot be pretrained on", d.path, r->line);
+            if (r->kind == RECORD_PAIR)
+                error_set(err, STATUS_DATA, "%s:%ld: a preference pair cannot be pretrained on", d.path, r->line);
             else if (r->kind == RECORD_TURNS) add_session(p, f, s, r, longest);
             else if (r->kind == RECORD_TEXT) {
                 Str nothing = {"", 0};
@@ -788,7 +801,8 @@ static void pretraining_free(Pretraining *p) {
 static bool pretrain_folder(Folder *f, const Settings *s, Error *err) {
     *f = (Folder){0};
     if (s->resume || s->model) return folder_load(f, s->resume ? s->resume : s->model, err);
-    if (!s->tokenizer) return error_set(err, STATUS_USAGE, "pretrain: give --tokenizer DIR for a new model, or --model DIR to go on from one");
+    if (!s->tokenizer)
+        return error_set(err, STATUS_USAGE, "pretrain: give --tokenizer DIR for a new model, or --model DIR to go on from one");
     if (!folder_load_tokenizer(f, s->tokenizer, err)) return false;
     ModelConfig shape = {s->layers, s->heads, s->channels, s->context, tokenizer_size(f->tokenizer)};
     f->model = model_new(shape, err);
@@ -811,8 +825,8 @@ bool command_pretrain(const Settings *s, Error *err) {
         loop.gradient = pretraining_gradient;
         if (s->eval) loop.evaluate = pretraining_evaluate;
         if ((!s->resume || state_load(&loop, s->resume, err)) && run_begin(&run, s, s->resume != NULL, err)) {
-            fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters, p.start.n - 1,
-                    p.token.n, steps, threads_now());
+            fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters,
+                    p.start.n - 1, p.token.n, steps, threads_now());
             double start = seconds_now();
             bool ok = loop_run(&loop, err) && state_save(&loop, err);
             run.train_seconds = seconds_now() - start;
@@ -942,7 +956,8 @@ static void tune_pair(const Tuning *t, int record, double coefficient, const dou
     report->reward_chosen += g.reward_chosen;
     report->reward_rejected += g.reward_rejected;
     report->accuracy += g.reward_chosen > g.reward_rejected;
-    report->logp_chosen += t->objective == OBJECTIVE_SIMPO ? logp[0] / e->answer_n : logp[0]; /* as SimPO's log has them: averages */
+    report->logp_chosen +=
+        t->objective == OBJECTIVE_SIMPO ? logp[0] / e->answer_n : logp[0]; /* as SimPO's log has them: averages */
     report->logp_rejected += t->objective == OBJECTIVE_SIMPO ? logp[1] / e->rejected_n : logp[1];
 }
 
@@ -967,7 +982,8 @@ static void tune_rows(Tuning *t, Loop *loop, const int *record, const double *co
             report->loss += coefficient[from + i] * objective_sft(logp[i], t->pool->items[record[from + i]].answer_n, &unused);
     }
     double scored = 0;
-    for (int i = from; i < to; i++) scored += t->pool->items[record[i]].answer_n + (pairs ? t->pool->items[record[i]].rejected_n : 0);
+    for (int i = from; i < to; i++)
+        scored += t->pool->items[record[i]].answer_n + (pairs ? t->pool->items[record[i]].rejected_n : 0);
     report->flops += 3 * model_flops(loop->model, t->rows.tokens, (double)t->rows.tokens / t->rows.rows, scored);
     report->tokens += t->rows.tokens;
     free(dlogp);
@@ -1034,7 +1050,8 @@ static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *repor
 static void tuning_evaluate(void *self, Loop *loop, Buf *line) {
     Tuning *t = self;
     double start = seconds_now();
-    if (t->objective == OBJECTIVE_SFT) put_key_number(line, "eval_nll", evaluate(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
+    if (t->objective == OBJECTIVE_SFT)
+        put_key_number(line, "eval_nll", evaluate(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
     else put_key_number(line, "eval_loss", evaluate_pairs(loop->model, loop->ws, t->eval, loop->s, t->eval_reference, NULL).loss);
     t->run->eval_seconds += seconds_now() - start;
 }
@@ -1055,7 +1072,9 @@ static void tuning_free(Tuning *t) {
 
 /* The starting model's log-likelihoods, once: no second model stays in memory. Kept with the run's state. */
 static void tuning_references(Tuning *t, Loop *loop, bool holdout, bool compute) {
-    static const char *const names[3][2] = {{"reference.pool.chosen", "reference.pool.rejected"}, {"reference.holdout.chosen", "reference.holdout.rejected"}, {"reference.eval.chosen", "reference.eval.rejected"}};
+    static const char *const names[3][2] = {{"reference.pool.chosen", "reference.pool.rejected"},
+                                            {"reference.holdout.chosen", "reference.holdout.rejected"},
+                                            {"reference.eval.chosen", "reference.eval.rejected"}};
     const Examples *data[3] = {t->pool, t->holdout, t->eval};
     double **slots[3] = {t->pool_reference, t->holdout_reference, t->eval_reference};
     for (int i = 0; i < 3; i++) {
@@ -1107,7 +1126,9 @@ static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, 
         buf_puts(b, ",\"demos\":[");
         for (int d = 0; d < s->n_demos[i]; d++) {
             if (d) buf_putc(b, ',');
-            json_put_string(b, holdout->data.records[s->demos[(size_t)i * (size_t)s->k + (size_t)d].prompt_of - holdout->examples.items].id);
+            json_put_string(
+                b,
+                holdout->data.records[s->demos[(size_t)i * (size_t)s->k + (size_t)d].prompt_of - holdout->examples.items].id);
         }
         buf_putc(b, ']');
     }
@@ -1116,7 +1137,8 @@ static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, 
     buf_puts(b, "}\n");
 }
 
-static bool write_scores(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err) {
+static bool write_scores(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight,
+                         Error *err) {
     Buf b = {0};
     for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
     bool ok = file_write(path, b.s, b.n, err);
@@ -1143,7 +1165,9 @@ static void put_auroc(Buf *b, const Dataset *d, const double *score) {
         for (int j = 0; j < i && first; j++) first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
         if (!first) continue;
         for (int j = 0; j < n; j++)
-            label[j] = d->records[j].clean == 1 ? 1 : d->records[j].clean == 0 && str_equal(d->records[j].source, r->source) ? 0 : -1;
+            label[j] = d->records[j].clean == 1                                                 ? 1
+                       : d->records[j].clean == 0 && str_equal(d->records[j].source, r->source) ? 0
+                                                                                                : -1;
         double a = auroc(score, label, n);
         if (!isfinite(a)) continue;
         if (b->s[b->n - 1] != '{') buf_putc(b, ',');
@@ -1167,7 +1191,9 @@ static bool needs_holdout(const char *method) { return strcmp(method, "loss") !=
 
 static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
     if (!needs_holdout(method)) return true;
-    if (!s->holdout) return error_set(err, STATUS_USAGE, "%s: the method %s needs --holdout FILE, a few trusted examples", s->command, method);
+    if (!s->holdout)
+        return error_set(err, STATUS_USAGE, "%s: the method %s needs --holdout FILE, a few trusted examples", s->command,
+                         method);
     if (s->k > holdout->data.count)
         return error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
                          holdout->data.count, s->k);
@@ -1194,7 +1220,8 @@ static double pair_score_agreement(const Settings *s, const Examples *pool, cons
 /* The scores' own part of a result: AUROC, effective sample size, correlation with length, dropped demonstrations. */
 static void put_score_result(Buf *b, const Settings *s, const Loaded *pool, const Scores *scores, const double *weight,
                              double *const reference[2]) {
-    if (objective_of(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) && isfinite(scores->logp_rejected_in_context[0]))
+    if (objective_of(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) &&
+        isfinite(scores->logp_rejected_in_context[0]))
         put_key_number(b, "margin_loss_rank_correlation", pair_score_agreement(s, &pool->examples, scores, reference));
     put_auroc(b, &pool->data, scores->score);
     put_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
@@ -1258,7 +1285,8 @@ bool command_score(const Settings *s, Error *err) {
             put_key_number(&b, "clean", known_clean(&x.pool.data));
             buf_puts(&b, "}\n");
             print_result(s, &b);
-            if (scores.dropped) fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores.dropped);
+            if (scores.dropped)
+                fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores.dropped);
             buf_free(&b);
         }
     }
@@ -1285,20 +1313,24 @@ static bool weights_from_file(const char *path, const Dataset *pool, double *wei
         const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
         size_t n = end ? (size_t)(end - from) : text.n - at;
         at += n + 1;
-        if (line >= pool->count) ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, line + 1, pool->count);
+        if (line >= pool->count)
+            ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, line + 1, pool->count);
         const Json *r = ok ? json_parse(&arena, from, n, &where) : NULL;
         const Json *id = r ? json_get(r, "id") : NULL, *w = r ? json_get(r, "weight") : NULL;
         if (!ok) break;
         if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, line + 1, where.what);
         else if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER) || !w || w->type != JSON_NUMBER || !(w->number >= 0))
-            ok = error_set(err, STATUS_DATA, "%s:%d: needs \"id\" and a \"weight\" of at least 0, as `ica score` writes them", path, line + 1);
+            ok = error_set(err, STATUS_DATA, "%s:%d: needs \"id\" and a \"weight\" of at least 0, as `ica score` writes them",
+                           path, line + 1);
         else if (!str_equal(id->string, pool->records[line].id))
-            ok = error_set(err, STATUS_DATA, "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool",
-                           path, line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
+            ok = error_set(err, STATUS_DATA,
+                           "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
+                           line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
         else weight[line] = w->number;
     }
     if (ok && line < pool->count)
-        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path, line, pool->count);
+        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path,
+                       line, pool->count);
     buf_free(&text);
     arena_free(&arena);
     return ok;
@@ -1312,21 +1344,27 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
         const Record *r = &d->records[i];
         t->weight[i] = 1;
         if (strcmp(w, "records") == 0 && r->weight > 1e15) /* sums of weights must stay finite, and mean something */
-            return error_set(err, STATUS_DATA, "%s:%ld: a weight of %g is too large: scale the weights down", d->path, r->line, r->weight);
+            return error_set(err, STATUS_DATA, "%s:%ld: a weight of %g is too large: scale the weights down", d->path, r->line,
+                             r->weight);
         if (strcmp(w, "oracle") == 0) {
-            if (r->clean < 0) return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"%s\" in every record", d->path, r->line,
-                                                r->kind == RECORD_PAIR ? "flipped" : "clean");
+            if (r->clean < 0)
+                return error_set(err, STATUS_DATA, "%s:%ld: --weights oracle needs the key \"%s\" in every record", d->path,
+                                 r->line, r->kind == RECORD_PAIR ? "flipped" : "clean");
             t->weight[i] = r->clean;
         } else if (strcmp(w, "records") == 0) {
-            if (isnan(r->weight)) return error_set(err, STATUS_DATA, "%s:%ld: --weights records needs the key \"weight\" in every record", d->path, r->line);
+            if (isnan(r->weight))
+                return error_set(err, STATUS_DATA, "%s:%ld: --weights records needs the key \"weight\" in every record",
+                                 d->path, r->line);
             t->weight[i] = r->weight;
         }
     }
     if (strncmp(w, "file:", 5) == 0) return weights_from_file(w + 5, d, t->weight, err);
     if (strcmp(w, "uniform") == 0 || strcmp(w, "oracle") == 0 || strcmp(w, "records") == 0) return true;
     if (!is_method(w))
-        return error_set(err, STATUS_USAGE, "train: --weights %s: choose uniform, oracle, records, file:PATH, or a method: ica, rho, oneshot, "
-                         "nuggets, gradient, incontext, loss, random", w);
+        return error_set(err, STATUS_USAGE,
+                         "train: --weights %s: choose uniform, oracle, records, file:PATH, or a method: ica, rho, oneshot, "
+                         "nuggets, gradient, incontext, loss, random",
+                         w);
     t->method = w;
     return check_holdout(s, w, &x->holdout, err);
 }
@@ -1400,9 +1438,15 @@ bool command_train(const Settings *s, Error *err) {
         return false;
     }
     int n = x.pool.examples.count;
-    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .eval = &x.eval.examples, .records = &x.pool.data, .run = &run,
-                .objective = objective_of(s), .pair = pair_options(s),
-                .score = mem_new((size_t)n, sizeof(double)), .weight = mem_new((size_t)n, sizeof(double))};
+    Tuning t = {.pool = &x.pool.examples,
+                .holdout = &x.holdout.examples,
+                .eval = &x.eval.examples,
+                .records = &x.pool.data,
+                .run = &run,
+                .objective = objective_of(s),
+                .pair = pair_options(s),
+                .score = mem_new((size_t)n, sizeof(double)),
+                .weight = mem_new((size_t)n, sizeof(double))};
     Loop loop = loop_new(f.model, s, &run, &f, tuning_steps(s, n), &t);
     loop.gradient = tuning_gradient;
     if (s->eval) loop.evaluate = tuning_evaluate;
@@ -1414,7 +1458,8 @@ bool command_train(const Settings *s, Error *err) {
     if (ok && s->resume) {
         ok = state_load(&loop, s->resume, err);
         if (ok && (print[0] != fingerprint(&x.pool) || print[1] != fingerprint(&x.holdout)))
-            ok = error_set(err, STATUS_DATA, "%s: pool or holdout changed since the run began: a resumed run needs the same data", s->resume);
+            ok = error_set(err, STATUS_DATA,
+                           "%s: pool or holdout changed since the run began: a resumed run needs the same data", s->resume);
         if (ok && t.method) weights_from_scores(s, t.score, n, t.weight);
     }
     if (ok && loop.optimizer->step + loop.skipped >= loop.steps) {
@@ -1485,8 +1530,10 @@ bool command_generate(const Settings *s, Error *err) {
     template_prompt(&f.form, f.tokenizer, str(s->prompt), &row);
     template_answer(&f.form, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
     if (row.n < 1 || row.n >= T)
-        error_set(err, STATUS_DATA, "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
-                  "below %d", row.n, T, T);
+        error_set(err, STATUS_DATA,
+                  "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
+                  "below %d",
+                  row.n, T, T);
     else {
         Rng rng = rng_new((uint64_t)s->seed, STREAM_SAMPLE);
         Prefix *past = prefix_new(f.model, T);
@@ -1548,7 +1595,9 @@ bool command_tokenizer(const Settings *s, Error *err) {
             if (r->kind == RECORD_TEXT) text[texts++] = r->text;
             else if (r->kind == RECORD_PAIR) text[texts++] = r->prompt;
             for (int p = 0; p < (r->kind == RECORD_TURNS ? 2 * r->n_turns : r->kind == RECORD_PAIR ? 2 : 0); p++) {
-                Str part = r->kind == RECORD_PAIR ? (p ? r->rejected : r->chosen) : p % 2 ? r->turns[p / 2].completion : r->turns[p / 2].prompt;
+                Str part = r->kind == RECORD_PAIR ? (p ? r->rejected : r->chosen)
+                           : p % 2                ? r->turns[p / 2].completion
+                                                  : r->turns[p / 2].prompt;
                 bool answer = r->kind == RECORD_PAIR || p % 2; /* in the template an answer stands behind a blank */
                 char *spaced = arena_new(&arena, part.n + 2, 1);
                 snprintf(spaced, 2, "%s", answer ? " " : "");

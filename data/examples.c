@@ -66,32 +66,38 @@ static const int *keep_ids(Arena *arena, const IntBuf *ids, int from, int n) {
 }
 
 /* The answer's tokens, cut to what the context leaves if --truncate; false with an error naming the line if it cannot be. */
-static bool fit_answer(const Folder *f, const Dataset *d, const Record *r, bool truncate, int bos_n, int prompt_n, int *answer_n, Error *err) {
+static bool fit_answer(const Folder *f, const Dataset *d, const Record *r, bool truncate, int bos_n, int prompt_n,
+                       int *answer_n, Error *err) {
     int room = f->model->config.context + 1 - bos_n - prompt_n; /* the last token is only predicted, never read */
     if (bos_n + prompt_n < 1)
         return error_set(err, STATUS_DATA, "%s:%ld: the prompt has no tokens: nothing would predict the first token of the answer",
                          d->path, r->line);
     if (room < 1)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: the prompt has %d tokens and the model's context is %d: no token of the completion would be left; "
-                         "shorten the prompt or leave the record out", d->path, r->line, prompt_n, f->model->config.context);
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%ld: the prompt has %d tokens and the model's context is %d: no token of the completion would be left; "
+            "shorten the prompt or leave the record out",
+            d->path, r->line, prompt_n, f->model->config.context);
     if (*answer_n > room && !truncate)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: prompt and completion have %d tokens and the model's context is %d; shorten them, or cut completions "
-                         "with --truncate", d->path, r->line, prompt_n + *answer_n, f->model->config.context);
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%ld: prompt and completion have %d tokens and the model's context is %d; shorten them, or cut completions "
+            "with --truncate",
+            d->path, r->line, prompt_n + *answer_n, f->model->config.context);
     if (*answer_n > room) *answer_n = room;
     return true;
 }
 
 /* {"input_ids", "labels"}: what comes before the first label is the prompt, the rest the answer. */
-static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e, Error *err) {
+static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
+                             Error *err) {
     int first = 1;
     if (r->labels)
         for (first = 0; first < r->n_ids && r->labels[first] == -100;) first++;
     for (int i = 0; i < r->n_ids; i++) {
         if (r->input_ids[i] >= f->model->config.vocab)
-            return error_set(err, STATUS_DATA, "%s:%ld: input_ids holds %d and the model's vocabulary has %d tokens", d->path, r->line,
-                             r->input_ids[i], f->model->config.vocab);
+            return error_set(err, STATUS_DATA, "%s:%ld: input_ids holds %d and the model's vocabulary has %d tokens", d->path,
+                             r->line, r->input_ids[i], f->model->config.vocab);
         if (r->labels && i >= first && r->labels[i] != r->input_ids[i])
             return error_set(err, STATUS_DATA, "%s:%ld: labels must be -100 up to the response and equal input_ids from there on",
                              d->path, r->line);
@@ -106,7 +112,8 @@ static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r,
 }
 
 /* Text records: earlier turns of a conversation become part of the prompt, in the template's own form. */
-static bool example_from_text(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e, Error *err) {
+static bool example_from_text(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
+                              Error *err) {
     if (r->kind == RECORD_TEXT)
         return error_set(err, STATUS_DATA, "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
                          d->path, r->line);
@@ -165,9 +172,11 @@ static bool loaded_read(Loaded *l, const Folder *f, const char *path, bool trunc
         const Record *r = &d->records[i];
         bool ok = (r->kind == RECORD_IDS) == ids;
         if (pairs && r->kind != RECORD_PAIR)
-            ok = error_set(err, STATUS_DATA, "%s:%ld: no preference pair: this objective needs \"prompt\", \"chosen\" and \"rejected\"",
-                           d->path, r->line);
-        else if (!ok) error_set(err, STATUS_DATA, "%s:%ld: input_ids and text records cannot be mixed in one file", d->path, r->line);
+            ok = error_set(err, STATUS_DATA,
+                           "%s:%ld: no preference pair: this objective needs \"prompt\", \"chosen\" and \"rejected\"", d->path,
+                           r->line);
+        else if (!ok)
+            error_set(err, STATUS_DATA, "%s:%ld: input_ids and text records cannot be mixed in one file", d->path, r->line);
         else
             ok = ids ? example_from_ids(f, d, r, truncate, &x->arena, &x->items[i], err)
                      : example_from_text(f, d, r, truncate, &x->arena, &x->items[i], err);
@@ -226,7 +235,8 @@ static bool check_disjoint(const Loaded *a, const Loaded *b, Error *err) {
     for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
         int c = compare_keys(&x[i], &y[j]);
         if (c == 0)
-            error_set(err, STATUS_DATA, "%s:%ld and %s:%ld are the same example; remove one, or say --allow-overlap to measure the leak",
+            error_set(err, STATUS_DATA,
+                      "%s:%ld and %s:%ld are the same example; remove one, or say --allow-overlap to measure the leak",
                       a->data.path, x[i].record->line, b->data.path, y[j].record->line);
         else if (c < 0) i++;
         else j++;
@@ -251,7 +261,8 @@ bool material_read(Material *x, const Folder *f, const MaterialFiles *s, Error *
         for (int j = i + 1; j < 3; j++)
             if (files[i].path && files[j].path && !check_disjoint(files[i].to, files[j].to, err)) goto failed;
     if (s->pool && s->holdout && x->pool.examples.bos_n != x->holdout.examples.bos_n) {
-        error_set(err, STATUS_DATA, "%s and %s: one has input_ids and the other text: both must be of one kind", s->pool, s->holdout);
+        error_set(err, STATUS_DATA, "%s and %s: one has input_ids and the other text: both must be of one kind", s->pool,
+                  s->holdout);
         goto failed;
     }
     return true;
