@@ -225,6 +225,15 @@ typedef struct {
     Cost *cost;
 } Queue;
 
+/* Counts one pass of a batch; forward and backward together (passes = 3) cost three times the forward pass. */
+static void spend(Cost *cost, const Model *m, const Batch *b, int passes) {
+    double scored = 0;
+    for (int n = 0; n < b->tokens; n++) scored += b->target.v[n] >= 0;
+    cost->forward += b->tokens;
+    if (passes > 1) cost->backward += b->tokens;
+    cost->flops += passes * model_flops(m, b->tokens, (double)b->tokens / b->rows, scored);
+}
+
 static void queue_run(Queue *q) {
     if (q->batch.rows == 0) return;
     double *logp = mem_new((size_t)q->batch.rows, sizeof *logp);
@@ -234,7 +243,7 @@ static void queue_run(Queue *q) {
         q->jobs[i]->logp = logp[i];
         q->jobs[i]->hits = hits[i];
     }
-    q->cost->forward += q->batch.tokens;
+    spend(q->cost, q->m, &q->batch, 1);
     free(logp);
     free(hits);
     batch_clear(&q->batch);
@@ -268,7 +277,7 @@ static void run_shared(Queue *q, const Examples *form, Job **jobs, const int *gr
         batch_row_inputs(&contexts, row.v, row.n, prefix[g]);
         if (contexts.tokens < TOKENS_AT_ONCE && g + 1 < groups) continue;
         model_extend(q->m, q->ws, &contexts);
-        q->cost->forward += contexts.tokens;
+        spend(q->cost, q->m, &contexts, 1);
         batch_clear(&contexts);
         for (int i = group_start[done]; i < group_start[g + 1]; i++) {
             int mine = done;
@@ -557,8 +566,7 @@ static void loss_rows(const Model *m, Workspace *ws, const Examples *data, const
         dlogp[r] = same_answers(e) ? 0 : g.d_chosen;
         dlogp[r + 1] = same_answers(e) ? 0 : g.d_rejected;
     }
-    cost->forward += b->tokens;
-    cost->backward += b->tokens;
+    spend(cost, m, b, 3);
     free(logp);
 }
 

@@ -64,8 +64,8 @@ typedef struct {
  * answer's and the rejected one's. */
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs);
 
-/* Tokens that went through the model. */
-typedef struct { double forward, backward; } Cost;
+/* Tokens that went through the model, and the floating-point operations of that. */
+typedef struct { double forward, backward, flops; } Cost;
 
 /* Fills in logp and hits of every job. Jobs with the same demonstrations share one cached prefix where that pays; the bits do
  * not depend on it. Every row must fit the model's context. cost may be NULL. */

@@ -1,4 +1,4 @@
-/* The command line: one table of commands, one of options, and the dispatch. */
+/* The command line: one table of commands, one of options; the commands that need no training loop; and the dispatch. */
 #define _POSIX_C_SOURCE 200809L
 #include <math.h>
 #include <stdlib.h>
@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "data/corpus.h"
+#include "data/examples.h"
+#include "lib/dataset.h"
 #include "lib/json.h"
 #include "report.h"
 #include "tokenizer.h"
@@ -207,6 +209,139 @@ static bool command_decode(const Settings *s, Error *err) {
     tokenizer_free(t);
     return ok;
 }
+
+/* ---- generation ---- */
+
+enum { SAMPLE_STREAM = 13 }; /* of the seed */
+
+typedef struct { real logit; int id; } Candidate;
+
+static int compare_candidates(const void *a, const void *b) {
+    const Candidate *x = a, *y = b;
+    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The next token: the most probable one at temperature 0, else a draw from the top_k (0: all). */
+static int sample(const real *logits, int V, double temperature, int top_k, Rng *rng) {
+    Candidate *c = mem_new((size_t)V, sizeof *c);
+    for (int v = 0; v < V; v++) c[v] = (Candidate){logits[v], v};
+    qsort(c, (size_t)V, sizeof *c, compare_candidates);
+    int n = temperature <= 0 ? 1 : top_k > 0 && top_k < V ? top_k : V, chosen = c[0].id;
+    double total = 0, *p = mem_new((size_t)n, sizeof *p);
+    for (int i = 0; i < n && temperature > 0; i++) total += p[i] = exp((double)(c[i].logit - c[0].logit) / temperature);
+    double at = rng_uniform(rng) * total;
+    for (int i = 0; i < n && temperature > 0; i++) {
+        chosen = c[i].id;
+        if ((at -= p[i]) < 0) break;
+    }
+    free(p);
+    free(c);
+    return chosen;
+}
+
+static bool command_generate(const Settings *s, Error *err) {
+    Folder f;
+    if (!folder_load(&f, s->model, err)) return false;
+    if (!f.tokenizer) {
+        folder_free(&f);
+        return error_set(err, STATUS_DATA, "%s: generating needs a vocabulary (vocab.json, merges.txt)", s->model);
+    }
+    IntBuf row = {0}, answer = {0}, end = {0};
+    Str nothing = {"", 0};
+    int T = f.model->config.context, V = f.model->config.vocab;
+    template_bos(&f.form, f.tokenizer, &row);
+    template_prompt(&f.form, f.tokenizer, str(s->prompt), &row);
+    template_answer(&f.form, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
+    if (row.n < 1 || row.n >= T)
+        error_set(err, STATUS_DATA,
+                  "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
+                  "below %d",
+                  row.n, T, T);
+    else {
+        Rng rng = rng_new((uint64_t)s->seed, SAMPLE_STREAM);
+        Prefix *past = prefix_new(f.model, T);
+        Workspace *ws = workspace_new();
+        Batch b = {0};
+        real *logits = mem_new((size_t)V, sizeof *logits);
+        for (int left = s->max_new_tokens; left > 0 && past->length + row.n <= T; left--) {
+            batch_clear(&b);
+            batch_row_inputs(&b, row.v, row.n, past);
+            model_extend(f.model, ws, &b);
+            model_logits(f.model, ws, &b, 0, logits);
+            int next = sample(logits, V, s->sampling_temperature, s->top_k, &rng);
+            if (next == end.v[end.n - 1]) break;
+            ints_put(&answer, next);
+            row.n = 0;
+            ints_put(&row, next);
+        }
+        Buf text = {0};
+        buf_puts(&text, "");
+        tokenizer_decode(f.tokenizer, answer.v, answer.n, &text);
+        if (s->json) {
+            Buf out = {0};
+            buf_puts(&out, "{");
+            buf_puts(&out, "\"prompt\":");
+            json_put_string(&out, str(s->prompt));
+            buf_puts(&out, ",\"completion\":");
+            json_put_string(&out, (Str){text.s, text.n});
+            buf_printf(&out, ",\"tokens\":%d}", answer.n);
+            puts(out.s);
+            buf_free(&out);
+        } else {
+            fwrite(text.s, 1, text.n, stdout);
+            putchar('\n');
+        }
+        buf_free(&text);
+        free(logits);
+        batch_free(&b);
+        workspace_free(ws);
+        prefix_free(past);
+    }
+    ints_free(&row);
+    ints_free(&answer);
+    ints_free(&end);
+    folder_free(&f);
+    return err->status == 0;
+}
+
+/* ---- tokenizer ---- */
+
+static bool command_tokenizer(const Settings *s, Error *err) {
+    Arena arena = {0};
+    Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
+    int loaded = 0, texts = 0, capacity = 0;
+    Str *text = NULL;
+    for (; loaded < s->data.count && dataset_load(&d[loaded], s->data.values[loaded], err); loaded++)
+        for (int i = 0; i < d[loaded].count; i++) {
+            const Record *r = &d[loaded].records[i];
+            int more = 3 + 2 * (r->kind == RECORD_TURNS ? r->n_turns : 0);
+            if (texts + more > capacity) text = mem_grow(text, (size_t)(capacity = 2 * (texts + more)), sizeof *text);
+            if (r->kind == RECORD_TEXT) text[texts++] = r->text;
+            else if (r->kind == RECORD_PAIR) text[texts++] = r->prompt;
+            for (int p = 0; p < (r->kind == RECORD_TURNS ? 2 * r->n_turns : r->kind == RECORD_PAIR ? 2 : 0); p++) {
+                Str part = r->kind == RECORD_PAIR ? (p ? r->rejected : r->chosen)
+                           : p % 2                ? r->turns[p / 2].completion
+                                                  : r->turns[p / 2].prompt;
+                bool answer = r->kind == RECORD_PAIR || p % 2; /* in the template an answer stands behind a blank */
+                char *spaced = arena_new(&arena, part.n + 2, 1);
+                snprintf(spaced, 2, "%s", answer ? " " : "");
+                memcpy(spaced + answer, part.s, part.n);
+                text[texts++] = (Str){spaced, part.n + answer};
+            }
+        }
+    Tokenizer *t = err->status == 0 ? tokenizer_train(text, texts, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err) : NULL;
+    if (t && folder_make(s->out, err) && tokenizer_save(t, s->out, err) && template_save(&TEMPLATE_RECIPE, s->out, err))
+        fprintf(stderr, "%s: %d tokens from %d texts\n", s->out, tokenizer_size(t), texts);
+    if (t) tokenizer_free(t);
+    for (int i = 0; i < loaded; i++) dataset_free(&d[i]);
+    free(d);
+    free(text);
+    arena_free(&arena);
+    return err->status == 0;
+}
+
+/* ---- the other commands ---- */
 
 static bool command_corpus(const Settings *s, Error *err) {
     CorpusOptions o = {.out = s->out, .full = strcmp(s->size, "full") == 0, .control = s->control, .seed = (uint64_t)s->seed, .draw = (uint64_t)s->draw, .pools_only = !s->pretrain};

@@ -1,5 +1,5 @@
 /* The program's work. Read from top to bottom: the run folder; the training loop; evaluation; pretraining; weighted fine-tuning;
- * scores and their files; generation; the tokenizer's training. */
+ * scores and their files. */
 #define _POSIX_C_SOURCE 200809L
 #include "train.h"
 
@@ -23,7 +23,7 @@
 #endif
 
 /* Streams of the one seed, so that no use of random numbers shifts another. */
-enum { STREAM_ORDER = 11, STREAM_SAMPLE = 13, STREAM_REFERENCE = 14 };
+enum { STREAM_ORDER = 11, STREAM_REFERENCE = 14 };
 
 /* ---- nothing may be written over what was read ---- */
 
@@ -105,7 +105,7 @@ typedef struct {
     const Settings *s;
     FILE *log; /* log.jsonl, or NULL */
     double start, score_seconds, reference_seconds, train_seconds, eval_seconds;
-    double score_tokens, train_tokens, peak_flops;
+    double score_tokens, train_tokens, score_flops, reference_flops, train_flops, peak_flops;
     Buf result; /* the members of "result", without braces */
 } Run;
 
@@ -184,6 +184,8 @@ static bool run_write(const Run *run, Error *err) {
     buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}",
                run->score_seconds, run->reference_seconds, run->train_seconds, run->eval_seconds, seconds_now() - run->start);
     buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", run->score_tokens, run->train_tokens);
+    buf_printf(&b, ",\"flops\":{\"score\":%.4g,\"reference\":%.4g,\"train\":%.4g}", run->score_flops, run->reference_flops,
+               run->train_flops);
     buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n, run->result.s ? run->result.s : "");
     char *path = path_join(s->out, "run.json");
     bool ok = file_write(path, b.s, b.n, err);
@@ -230,7 +232,8 @@ struct Loop {
     const Folder *folder; /* what to save; NULL: nothing is saved */
     long steps;
     int skipped; /* steps whose weights were all 0 */
-    double loss; /* of the last logged step */
+    double loss;  /* of the last logged step */
+    double flops; /* of all steps, forward and backward */
     /* Adds this step's gradient to grad; false: nothing to learn from it, the step is skipped. */
     bool (*gradient)(void *self, Loop *loop, long step, StepReport *report);
     /* Appends members to a log line at the steps where --eval-steps asks for it; may be NULL. */
@@ -370,6 +373,7 @@ static bool loop_run(Loop *loop, Error *err) {
             loop->skipped++;
         tokens += r.tokens;
         flops += r.flops;
+        loop->flops += r.flops;
         loss_sum += r.loss;
         count++;
         if (loop->run && ((step + 1) % s->logging_steps == 0 || step + 1 == loop->steps)) {
@@ -940,6 +944,7 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
     if (t->run) {
         t->run->score_seconds += seconds_now() - start;
         t->run->score_tokens += t->scores.cost.forward;
+        t->run->score_flops += t->scores.cost.flops;
     }
 }
 
@@ -949,7 +954,7 @@ static void tune_pair(const Tuning *t, int record, double coefficient, const dou
     PairLogps p = logps_of(e, logp[0], logp[1], t->pool_reference, record);
     PairGradient g;
     report->loss += coefficient * objective_pair(t->objective, &t->pair, &p, &g);
-    bool constant = t->objective == OBJECTIVE_DPO && same_answers(e);
+    bool constant = same_answers(e); /* both losses are then constants: exactly no gradient, not a difference of roundings */
     dlogp[0] = constant ? 0 : coefficient * g.d_chosen;
     dlogp[1] = constant ? 0 : coefficient * g.d_rejected;
     report->pairs++;
@@ -1088,7 +1093,7 @@ static void tuning_references(Tuning *t, Loop *loop, bool holdout, bool compute)
 }
 
 /* RHO's reference: the same model trained on the holdout alone, with the run's own settings and --reference-steps steps. */
-static Model *train_reference(const Model *m, const Settings *s, const Examples *holdout, double *seconds, Error *err) {
+static Model *train_reference(const Model *m, const Settings *s, const Examples *holdout, Run *run, Error *err) {
     double start = seconds_now();
     Settings own = *s;
     own.seed = s->seed + STREAM_REFERENCE; /* another order than the run itself */
@@ -1101,9 +1106,10 @@ static Model *train_reference(const Model *m, const Settings *s, const Examples 
     Loop loop = loop_new(reference, &own, NULL, NULL, s->reference_steps, &t);
     loop.gradient = tuning_gradient;
     bool ok = loop_run(&loop, err);
+    run->reference_flops += loop.flops;
+    run->reference_seconds += seconds_now() - start;
     loop_free(&loop);
     tuning_free(&t);
-    *seconds += seconds_now() - start;
     if (ok) return reference;
     model_free(reference);
     return NULL;
@@ -1255,10 +1261,11 @@ bool command_score(const Settings *s, Error *err) {
     Workspace *ws = workspace_new();
     Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .objective = objective_of(s)};
     Model *reference = NULL;
-    double start = seconds_now(), reference_seconds = 0, *weight = mem_new((size_t)x.pool.examples.count, sizeof *weight);
+    Run run = {0};
+    double start = seconds_now(), *weight = mem_new((size_t)x.pool.examples.count, sizeof *weight);
     bool ok = check_holdout(s, s->method, &x.holdout, err);
     if (ok && strcmp(s->method, "rho") == 0) {
-        reference = train_reference(f.model, s, &x.holdout.examples, &reference_seconds, err);
+        reference = train_reference(f.model, s, &x.holdout.examples, &run, err);
         ok = reference != NULL;
     }
     if (ok) {
@@ -1279,7 +1286,8 @@ bool command_score(const Settings *s, Error *err) {
             put_key_string(&b, "scores", s->out);
             put_score_result(&b, s, &x.pool, &scores, weight, t.pool_reference);
             put_key_number(&b, "seconds", seconds_now() - start);
-            put_key_number(&b, "reference_seconds", reference_seconds);
+            put_key_number(&b, "reference_seconds", run.reference_seconds);
+            put_key_number(&b, "flops", scores.cost.flops + run.reference_flops);
             put_key_number(&b, "forward_tokens", scores.cost.forward);
             put_key_number(&b, "records", scores.count);
             put_key_number(&b, "clean", known_clean(&x.pool.data));
@@ -1421,6 +1429,39 @@ static void print_train_result(const Settings *s, const Run *run) {
     else fprintf(stderr, "done: %s: {%.*s}\n", s->out, (int)run->result.n, run->result.s);
 }
 
+/* RHO's reference: trained from the weights that the run starts with, and kept in RUN/reference, from where a resumed run takes it. */
+static Model *reference_of(const Folder *f, const Settings *s, const Examples *holdout, Run *run, Error *err) {
+    char *path = path_join(s->out, "reference");
+    Model *reference = s->resume ? model_load(path, err) : train_reference(f->model, s, holdout, run, err);
+    if (reference && !s->resume && (!folder_make(path, err) || !model_save(reference, path, err))) {
+        model_free(reference);
+        reference = NULL;
+    }
+    free(path);
+    return reference;
+}
+
+/* Pairs whose answers are the same tokens: they carry no gradient, and the user should know. */
+static void tell_equal_answers(const Examples *pool) {
+    int equal = 0;
+    for (int i = 0; i < pool->count; i++) equal += pool->items[i].rejected && same_answers(&pool->items[i]);
+    if (equal) fprintf(stderr, "%d pairs have equal answers: they have a loss and no gradient\n", equal);
+}
+
+/* What scoring cost beside training: in seconds, and in operations n r / (P B), r = cost of one score over the training cost of one
+ * sequence, P = steps / R. */
+static void put_overhead(Run *run, const Loop *loop, int pool) {
+    const Settings *s = loop->s;
+    double scored = (double)pool * s->refresh, trained = (double)loop->steps * s->batch_size;
+    if (run->score_flops <= 0 || loop->flops <= 0 || run->train_seconds <= 0) return;
+    double r = run->score_flops / scored / (loop->flops / trained), formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
+    put_key_number(&run->result, "relative_cost", r);
+    put_key_number(&run->result, "overhead_formula", formula);
+    put_key_number(&run->result, "overhead_measured", run->score_seconds / run->train_seconds);
+    fprintf(stderr, "scoring: %.1f%% of the training time, by operations n r / (P B) = %.1f%% with r = %.2f\n",
+            100 * run->score_seconds / run->train_seconds, 100 * formula, r);
+}
+
 /* Of the file's bytes, as a number that a double holds exactly. */
 static double fingerprint(const Loaded *l) { return (double)(l->data.fingerprint >> 11); }
 
@@ -1466,15 +1507,14 @@ bool command_train(const Settings *s, Error *err) {
         fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
         ok = false; /* no error: only nothing to begin */
     }
+    if (ok) tell_equal_answers(t.pool);
     if (ok && run_begin(&run, s, s->resume != NULL, err)) {
-        if (t.method && strcmp(t.method, "rho") == 0) { /* from the weights that the run started with, also when it is resumed */
-            Model *start = s->resume ? model_load(s->model, err) : NULL;
-            if (err->status == 0) t.reference = train_reference(start ? start : f.model, s, t.holdout, &run.reference_seconds, err);
-            model_free(start);
-        }
+        if (t.method && strcmp(t.method, "rho") == 0) t.reference = reference_of(&f, s, t.holdout, &run, err);
         double start = seconds_now();
         ok = err->status == 0 && loop_run(&loop, err);
         run.train_seconds = seconds_now() - start - run.score_seconds - run.eval_seconds;
+        run.train_flops = loop.flops;
+        if (ok && t.method && !s->resume) put_overhead(&run, &loop, n);
         ok = ok && tuning_finish(&t, &loop, &run, &x, err);
         if (ok) print_train_result(s, &run);
         Error unsaid = {0};
@@ -1485,133 +1525,5 @@ bool command_train(const Settings *s, Error *err) {
     tuning_free(&t);
     material_free(&x);
     folder_free(&f);
-    return err->status == 0;
-}
-
-/* ---- generation ---- */
-
-typedef struct { real logit; int id; } Candidate;
-
-static int compare_candidates(const void *a, const void *b) {
-    const Candidate *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-/* The next token: the most probable one at temperature 0, else a draw from the top_k (0: all). */
-static int sample(const real *logits, int V, double temperature, int top_k, Rng *rng) {
-    Candidate *c = mem_new((size_t)V, sizeof *c);
-    for (int v = 0; v < V; v++) c[v] = (Candidate){logits[v], v};
-    qsort(c, (size_t)V, sizeof *c, compare_candidates);
-    int n = temperature <= 0 ? 1 : top_k > 0 && top_k < V ? top_k : V, chosen = c[0].id;
-    double total = 0, *p = mem_new((size_t)n, sizeof *p);
-    for (int i = 0; i < n && temperature > 0; i++) total += p[i] = exp((double)(c[i].logit - c[0].logit) / temperature);
-    double at = rng_uniform(rng) * total;
-    for (int i = 0; i < n && temperature > 0; i++) {
-        chosen = c[i].id;
-        if ((at -= p[i]) < 0) break;
-    }
-    free(p);
-    free(c);
-    return chosen;
-}
-
-bool command_generate(const Settings *s, Error *err) {
-    Folder f;
-    if (!folder_load(&f, s->model, err)) return false;
-    if (!f.tokenizer) {
-        folder_free(&f);
-        return error_set(err, STATUS_DATA, "%s: generating needs a vocabulary (vocab.json, merges.txt)", s->model);
-    }
-    IntBuf row = {0}, answer = {0}, end = {0};
-    Str nothing = {"", 0};
-    int T = f.model->config.context, V = f.model->config.vocab;
-    template_bos(&f.form, f.tokenizer, &row);
-    template_prompt(&f.form, f.tokenizer, str(s->prompt), &row);
-    template_answer(&f.form, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
-    if (row.n < 1 || row.n >= T)
-        error_set(err, STATUS_DATA,
-                  "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
-                  "below %d",
-                  row.n, T, T);
-    else {
-        Rng rng = rng_new((uint64_t)s->seed, STREAM_SAMPLE);
-        Prefix *past = prefix_new(f.model, T);
-        Workspace *ws = workspace_new();
-        Batch b = {0};
-        real *logits = mem_new((size_t)V, sizeof *logits);
-        for (int left = s->max_new_tokens; left > 0 && past->length + row.n <= T; left--) {
-            batch_clear(&b);
-            batch_row_inputs(&b, row.v, row.n, past);
-            model_extend(f.model, ws, &b);
-            model_logits(f.model, ws, &b, 0, logits);
-            int next = sample(logits, V, s->sampling_temperature, s->top_k, &rng);
-            if (next == end.v[end.n - 1]) break;
-            ints_put(&answer, next);
-            row.n = 0;
-            ints_put(&row, next);
-        }
-        Buf text = {0};
-        buf_puts(&text, "");
-        tokenizer_decode(f.tokenizer, answer.v, answer.n, &text);
-        if (s->json) {
-            Buf out = {0};
-            buf_puts(&out, "{");
-            put_key_string(&out, "prompt", s->prompt);
-            buf_puts(&out, ",\"completion\":");
-            json_put_string(&out, (Str){text.s, text.n});
-            buf_printf(&out, ",\"tokens\":%d}", answer.n);
-            puts(out.s);
-            buf_free(&out);
-        } else {
-            fwrite(text.s, 1, text.n, stdout);
-            putchar('\n');
-        }
-        buf_free(&text);
-        free(logits);
-        batch_free(&b);
-        workspace_free(ws);
-        prefix_free(past);
-    }
-    ints_free(&row);
-    ints_free(&answer);
-    ints_free(&end);
-    folder_free(&f);
-    return err->status == 0;
-}
-
-/* ---- tokenizer ---- */
-
-bool command_tokenizer(const Settings *s, Error *err) {
-    Arena arena = {0};
-    Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
-    int loaded = 0, texts = 0, capacity = 0;
-    Str *text = NULL;
-    for (; loaded < s->data.count && dataset_load(&d[loaded], s->data.values[loaded], err); loaded++)
-        for (int i = 0; i < d[loaded].count; i++) {
-            const Record *r = &d[loaded].records[i];
-            int more = 3 + 2 * (r->kind == RECORD_TURNS ? r->n_turns : 0);
-            if (texts + more > capacity) text = mem_grow(text, (size_t)(capacity = 2 * (texts + more)), sizeof *text);
-            if (r->kind == RECORD_TEXT) text[texts++] = r->text;
-            else if (r->kind == RECORD_PAIR) text[texts++] = r->prompt;
-            for (int p = 0; p < (r->kind == RECORD_TURNS ? 2 * r->n_turns : r->kind == RECORD_PAIR ? 2 : 0); p++) {
-                Str part = r->kind == RECORD_PAIR ? (p ? r->rejected : r->chosen)
-                           : p % 2                ? r->turns[p / 2].completion
-                                                  : r->turns[p / 2].prompt;
-                bool answer = r->kind == RECORD_PAIR || p % 2; /* in the template an answer stands behind a blank */
-                char *spaced = arena_new(&arena, part.n + 2, 1);
-                snprintf(spaced, 2, "%s", answer ? " " : "");
-                memcpy(spaced + answer, part.s, part.n);
-                text[texts++] = (Str){spaced, part.n + answer};
-            }
-        }
-    Tokenizer *t = err->status == 0 ? tokenizer_train(text, texts, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err) : NULL;
-    if (t && folder_make(s->out, err) && tokenizer_save(t, s->out, err) && template_save(&TEMPLATE_RECIPE, s->out, err))
-        fprintf(stderr, "%s: %d tokens from %d texts\n", s->out, tokenizer_size(t), texts);
-    if (t) tokenizer_free(t);
-    for (int i = 0; i < loaded; i++) dataset_free(&d[i]);
-    free(d);
-    free(text);
-    arena_free(&arena);
     return err->status == 0;
 }

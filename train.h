@@ -1,5 +1,5 @@
-/* train: what the program does: loading data into examples, the training loop, pretraining, scoring, weighted fine-tuning,
- * evaluation, generation, and the folders they write. main.c parses the command line into Settings and calls one of these.
+/* train: what the program does: the training loop, pretraining, scoring, weighted fine-tuning, evaluation, and the folders they
+ * write. main.c parses the command line into Settings and calls one of these.
  *
  *   Settings s = {.command = "eval", .model = "out/base", .data = {1, files}};
  *   Error err = {0};
@@ -57,8 +57,6 @@ bool command_pretrain(const Settings *s, Error *err);
 bool command_score(const Settings *s, Error *err);
 bool command_train(const Settings *s, Error *err);
 bool command_eval(const Settings *s, Error *err);
-bool command_generate(const Settings *s, Error *err);
-bool command_tokenizer(const Settings *s, Error *err);
 bool command_bench(const Settings *s, Error *err); /* bench.c */
 
 /* Asks a running loop to stop after its step, as a signal handler does; stop_signal() is the signal, or 0. */

@@ -7,8 +7,8 @@
 # GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT); INSTRUCTION_FILE is instruction-data.json of
 # rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are; README, "On real text", says where they can be had.
 #
-# make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/SEED/pretrain.jsonl: the pool is 400 GSM8K training questions
-# ("clean": true) and 400 instructions ("clean": false), the holdout 200 other training questions, the test GSM8K's own first 400;
+# make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/SEED/pretrain.jsonl: the pool is 300 GSM8K training questions
+# ("clean": true) and 300 instructions ("clean": false), the holdout 200 other training questions, the test GSM8K's own first 400;
 # pretraining has what is left of both training texts, four records of one domain a session. The "clean" key is for the AUROC only.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -51,15 +51,15 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
         to=$3/data/$seed
         mkdir -p "$to"
         # One split of pool + holdout against pretraining for all seeds: there is one base. A seed draws pool and holdout from it.
-        gsm8k "$1/train.jsonl" | shuffled 1 | head -n 1500 | shuffled "$((seed + 100))" >"$to/questions"
-        instructions "$2" | shuffled 1 | head -n 600 | shuffled "$((seed + 200))" >"$to/instructions"
+        gsm8k "$1/train.jsonl" | shuffled 1 | head -n 1000 | shuffled "$((seed + 100))" >"$to/questions"
+        instructions "$2" | shuffled 1 | head -n 500 | shuffled "$((seed + 200))" >"$to/instructions"
         head -n 200 "$to/questions" | records holdout true >"$to/holdout.jsonl"
-        { tail -n +201 "$to/questions" | head -n 400 | records gsm8k true; head -n 400 "$to/instructions" | records instruct false; } |
+        { tail -n +201 "$to/questions" | head -n 300 | records gsm8k true; head -n 300 "$to/instructions" | records instruct false; } |
             shuffled "$seed" >"$to/pool.jsonl"
         gsm8k "$1/test.jsonl" | head -n 400 | records test true >"$to/test.jsonl"
         rm "$to/questions" "$to/instructions"
     done
-    { gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1501 | sessions gsm8k; instructions "$2" | shuffled 1 | tail -n +601 | sessions instruct; } |
+    { gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1001 | sessions gsm8k; instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct; } |
         shuffled 1 >"$3/data/pretrain.jsonl"
     wc -l "$3"/data/pretrain.jsonl "$3"/data/1/*.jsonl
 }
@@ -68,29 +68,28 @@ study() { # OUT
     out=$1 ica=$here/ica
     make -s -C "$here" ica
     [ -d "$out/tokenizer" ] || "$ica" tokenizer --data "$out/data/pretrain.jsonl" --vocab-size 2048 --out "$out/tokenizer"
-    # the sessions repeat for eight epochs; the second half of the rate's course is what teaches the content
-    [ -f "$out/base/run.json" ] || "$ica" pretrain --data "$out/data/pretrain.jsonl" --tokenizer "$out/tokenizer" --out "$out/base" --layers 4 \
-        --heads 4 --channels 128 --context 640 --batch-tokens 4096 --learning-rate 2e-3 --num-train-epochs 8 --prompt-loss-weight 0.5 \
+    [ -f "$out/base/model.safetensors" ] || "$ica" pretrain --data "$out/data/pretrain.jsonl" --tokenizer "$out/tokenizer" --out "$out/base" --layers 4 \
+        --heads 4 --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 --num-train-epochs 10 --prompt-loss-weight 0.5 \
         --holdout "$out/data/1/holdout.jsonl" --eval "$out/data/1/test.jsonl" --eval-steps 500 --logging-steps 50
     set --
     for seed in 1 2 3; do
         d=$out/data/$seed
         for method in ica rho loss random; do
             [ -f "$out/score-$method-$seed.json" ] || "$ica" score --model "$out/base" --pool "$d/pool.jsonl" --holdout "$d/holdout.jsonl" \
-                --method $method --draw "$seed" --seed "$seed" --learning-rate 5e-4 --reference-steps 60 --truncate \
+                --method $method --draw "$seed" --seed "$seed" --learning-rate 5e-4 --batch-size 16 --reference-steps 60 --truncate \
                 --out "$out/score-$method-$seed.jsonl" --json >"$out/score-$method-$seed.json"
             set -- "$@" "$out/score-$method-$seed.json"
         done
-        for arm in uniform ica:minmax-batch ica:filter ica:top rho:top random:minmax-batch holdout-only oracle; do
-            run=$out/runs/$arm/$seed pool=$d/pool.jsonl weights="--weights ${arm%%:*} --weight-map ${arm#*:}"
+        for arm in uniform ica:minmax-batch ica:filter ica:top rho:top holdout-only oracle; do
+            run=$out/runs/$arm/$seed pool=$d/pool.jsonl weights="--holdout $d/holdout.jsonl --weights ${arm%%:*} --weight-map ${arm#*:}"
             case $arm in
             uniform | oracle) weights="--weights $arm" ;;
             holdout-only) pool=$d/holdout.jsonl weights="--weights uniform" ;;
             esac
             # shellcheck disable=SC2086
-            [ -f "$run/run.json" ] || "$ica" train --model "$out/base" --pool "$pool" --holdout "$d/holdout.jsonl" --eval "$d/test.jsonl" \
-                --objective sft $weights --out "$run" --group gsm8k --arm "$arm" --seed "$seed" --learning-rate 5e-4 --max-steps 75 \
-                --batch-size 32 --reference-steps 60 --truncate 2>"$out/last.log" || { tail -n 1 "$out/last.log" >&2; exit 1; }
+            [ -f "$run/metrics.json" ] || "$ica" train --model "$out/base" --pool "$pool" --eval "$d/test.jsonl" \
+                --objective sft $weights --out "$run" --group gsm8k --arm "$arm" --seed "$seed" --learning-rate 5e-4 --max-steps 60 \
+                --batch-size 16 --reference-steps 60 --truncate 2>"$out/last.log" || { tail -n 1 "$out/last.log" >&2; exit 1; }
             set -- "$@" "$run"
         done
     done
