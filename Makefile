@@ -35,7 +35,7 @@ SOURCES = $(sort $(wildcard *.c lib/*.c data/*.c))
 HEADERS = $(wildcard *.h lib/*.h data/*.h tests/*.h)
 TESTS = $(sort $(wildcard tests/test_*.c))
 # Programs whose arithmetic is tested in both precisions.
-DOUBLE_TESTS = test_model test_gemm test_ica
+DOUBLE_TESTS = test_model test_gemm test_ica test_objectives
 
 all: ica
 
@@ -45,6 +45,8 @@ help:
 	@echo "make quick-test the float tests alone"
 	@echo "make double     ./ica-double: the audit build, every number a double"
 	@echo "make naive      ./ica-naive: matrix products in three plain loops"
+	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
+	@echo "make bench      how fast products and training steps run here"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
 	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror"
@@ -82,8 +84,13 @@ quick-test: $(FLOAT_PROGRAMS)
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica
 	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/builds.sh tests/end_to_end.sh
 
+study: ica
+	@sh tests/study.sh
+bench: ica
+	@./ica bench
+
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test clean
+.PHONY: all help double naive test quick-test study bench clean
 .SECONDARY:

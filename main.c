@@ -60,6 +60,7 @@ static const Option OPTIONS[] = {
     {"channels", OPTION_INT, AT(channels), "pretrain", "64", 1, 100000, NULL, "width of a new model"},
     {"context", OPTION_INT, AT(context), "pretrain", "128", 2, 1048576, NULL, "longest row, in tokens, of a new model"},
     {"batch-tokens", OPTION_INT, AT(batch_tokens), "pretrain", "1024", 1, 100000000, NULL, "tokens of an optimizer step"},
+    {"shuffle", OPTION_FLAG, AT(shuffle), "pretrain", "false", 0, 0, NULL, "take sessions in random order, new in every epoch, in place of the file's (text always is)"},
     {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", 0, 1, NULL, "weight of a session's prompt tokens; its answers have 1"},
     {"objective", OPTION_CHOICE, AT(objective), "score train eval", "sft", 0, 0, "sft|dpo|simpo", "the loss; dpo and simpo take preference pairs"},
     {"beta", OPTION_REAL, AT(beta), "score train eval", "0.1", OPTION_POSITIVE, 1000, NULL, "of the pair losses (simpo: 2 unless given)"},

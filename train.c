@@ -735,8 +735,9 @@ static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s,
     return err->status == 0;
 }
 
-/* Which batch a step takes. Text: a new shuffle every epoch. Sessions come in training order, and several epochs must keep it: the
- * file is cut into PARTS, and each part is gone through as often as there are epochs before the next one begins. */
+/* Which batch a step takes. Text, and sessions with --shuffle: a new shuffle every epoch. Else sessions come in training order, and
+ * a second helping must keep it: the file is cut into PARTS, and each part is gone through as often as there are epochs before the
+ * next one begins. (Good for one or two epochs; with many the model would learn part after part by heart.) */
 static int batch_at(Pretraining *p, const Settings *s, long step, long steps) {
     enum { PARTS = 20 };
     int n = p->batch.n - 1;
@@ -824,6 +825,7 @@ bool command_pretrain(const Settings *s, Error *err) {
     if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
     if (err->status == 0 && pretraining_rows(&p, &f, s, err) && material_read(&p.material, &f, &files, err)) {
         int batches = p.batch.n - 1;
+        p.shuffle |= s->shuffle;
         long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches);
         Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
         loop.gradient = pretraining_gradient;

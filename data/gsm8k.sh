@@ -69,7 +69,7 @@ study() { # OUT
     make -s -C "$here" ica
     [ -d "$out/tokenizer" ] || "$ica" tokenizer --data "$out/data/pretrain.jsonl" --vocab-size 2048 --out "$out/tokenizer"
     [ -f "$out/base/model.safetensors" ] || "$ica" pretrain --data "$out/data/pretrain.jsonl" --tokenizer "$out/tokenizer" --out "$out/base" --layers 4 \
-        --heads 4 --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 --num-train-epochs 10 --prompt-loss-weight 0.5 \
+        --heads 4 --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 \
         --holdout "$out/data/1/holdout.jsonl" --eval "$out/data/1/test.jsonl" --eval-steps 500 --logging-steps 50
     set --
     for seed in 1 2 3; do
