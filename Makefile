@@ -35,7 +35,7 @@ SOURCES = $(sort $(wildcard *.c lib/*.c data/*.c))
 HEADERS = $(wildcard *.h lib/*.h data/*.h tests/*.h)
 TESTS = $(sort $(wildcard tests/test_*.c))
 # Programs whose arithmetic is tested in both precisions.
-DOUBLE_TESTS = test_model test_gemm test_ica test_objectives
+DOUBLE_TESTS = test_model test_gemm test_ica test_pairs
 
 all: ica
 

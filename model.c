@@ -647,7 +647,7 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
 
 static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int l, real *out, real *soft, const real *qkv) {
     int H = m->config.heads, C = m->config.channels, D = C / H;
-#pragma omp parallel for schedule(dynamic, 4)
+#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * H; task++) {
         int r = task / H, h = task % H;
         size_t first = (size_t)b->start.v[r];
@@ -660,7 +660,7 @@ static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int
 static void attention_backward(const Model *m, Workspace *ws, const Batch *b, int l, real *dqkv, const real *dout,
                                const real *soft, const real *qkv) {
     int H = m->config.heads, C = m->config.channels, D = C / H;
-#pragma omp parallel for schedule(dynamic, 4)
+#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * H; task++) {
         int r = task / H, h = task % H;
         size_t first = (size_t)b->start.v[r];
