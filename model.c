@@ -585,7 +585,7 @@ static void head_forward(const Head *a, real *out, real *soft, real *memory) {
     }
 }
 
-/* ds of one block: on entry s holds q k, ds holds do v; on exit probabilities and ds. Rows beyond `rows` become 0. */
+/* ds of one block: on entry s holds q k, ds holds do v; on exit probabilities and ds. */
 static void softmax_backward(const Head *a, const HeadScratch *x, const real *soft, int from, int rows, int keys, real scale) {
     for (int i = 0; i < rows; i++) {
         int seen = a->P + from + i + 1;
@@ -799,7 +799,7 @@ static void head_row(real *logit, int V, int target, const double *f, real weigh
     logit[target] += factor;
 }
 
-/* h = ln_f(x) at the scored tokens, in order. Also fills ws->row, which the caller needs. */
+/* h = ln_f(x) at the scored tokens, in order; which ones they are stands in ws->scored_token. */
 static void head_gather(const Model *m, Workspace *ws, const Batch *b) {
     int C = m->config.channels;
     const real *x = slices(ws, m, m->config.layers - 1).next;

@@ -30,7 +30,8 @@ CONTROL=
 [ "$MODE" = control ] && CONTROL=--control
 WORK=$OUT/$MODE
 mkdir -p "$WORK/done" "$WORK/score" "$WORK/eval" "$WORK/log"
-trap 'kill 0 2>/dev/null; exit 130' INT TERM
+workers=
+trap 'trap - INT TERM; [ -z "$workers" ] || kill $workers 2>/dev/null; exit 130' INT TERM
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -80,6 +81,10 @@ make_corpus() {
 }
 
 pretrain() {
+    if [ -f "$WORK/base/training_state.safetensors" ]; then # interrupted before
+        ./ica pretrain --resume "$WORK/base"
+        return
+    fi
     # shellcheck disable=SC2086
     ./ica pretrain --data "$WORK/corpus/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer" --out "$WORK/base" $MODEL --context 128 \
         --holdout "$WORK/corpus/1/holdout.jsonl" --eval "$WORK/corpus/1/test.jsonl" --logging-steps 250 --eval-steps 500
@@ -101,7 +106,10 @@ PAIRS="--learning-rate 2e-4 --warmup-steps 20 --batch-size 32 --reference-steps 
 score_one() { # METHOD DRAW
     # shellcheck disable=SC2086
     ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-even50.jsonl" --holdout "$WORK/corpus/$2/holdout.jsonl" --method "$1" \
-        --draw "$2" --seed "$2" --out "$WORK/score/$1-$2.jsonl" --json $TUNE >"$WORK/score/$1-$2.json" 2>"$WORK/log/score-$1-$2"
+        --draw "$2" --seed "$2" --out "$WORK/score/$1-$2.jsonl" --json $TUNE >"$WORK/score/$1-$2.json" 2>"$WORK/log/score-$1-$2" || {
+        say "scoring $1 on draw $2 failed: $(tail -n 1 "$WORK/log/score-$1-$2")"
+        return 1
+    }
 }
 
 train_one() { # GROUP ARM SEED
@@ -182,6 +190,7 @@ report() {
         while read -r _ arm seed; do set -- "$@" "$WORK/runs/$group/$arm/$seed"; done <"$WORK/log/$group.list"
     done
     ./ica report "$@" --out "$OUT/report.html" --results "$OUT/results.json"
+    cp "$OUT/report.html" "$OUT/results.json" "$WORK/" # another mode replaces those in OUT
 }
 
 say "== building"

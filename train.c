@@ -32,7 +32,7 @@ static bool check_out(const Settings *s, Error *err) {
         const char *option, *path;
     } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (!s->resume && file_same(s->out, inputs[i].path))
+        if (!s->resume && (file_same(s->out, inputs[i].path) || file_same(s->per_example, inputs[i].path)))
             return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
                              inputs[i].option);
     if (s->max_steps == 0 && s->num_train_epochs > 0)
@@ -197,6 +197,12 @@ static bool run_write(const Run *run, Error *err) {
 static bool run_begin(Run *run, const Settings *s, bool append, Error *err) {
     *run = (Run){.s = s, .start = seconds_now(), .peak_flops = gemm_peak_flops() * threads_now()};
     if (!folder_make(s->out, err)) return false;
+    static const char *const stale[] = {"scores.jsonl", "metrics.json", "training_state.safetensors"};
+    for (int i = 0; i < 3 && !append; i++) { /* of an earlier run in this folder: they would pass for this run's */
+        char *old = path_join(s->out, stale[i]);
+        remove(old);
+        free(old);
+    }
     char *path = path_join(s->out, "log.jsonl");
     run->log = fopen(path, append ? "ab" : "wb");
     if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
@@ -238,10 +244,9 @@ struct Loop {
     bool (*gradient)(void *self, Loop *loop, long step, StepReport *report);
     /* Appends members to a log line at the steps where --eval-steps asks for it; may be NULL. */
     void (*evaluate)(void *self, Loop *loop, Buf *line);
-    /* Adds tensors to the saved state; may be NULL. */
-    void *self;
+    void *self; /* what the two functions work on */
     /* kept with the state, so that a resumed run has the same weights and the same reference; each may be empty */
-    struct { const char *name; double *values; int count; } kept[8]; /* values [count] borrowed */
+    struct { const char *name; double *values; int count; } kept[10]; /* values [count] borrowed */
     int kept_count;
 };
 
@@ -269,7 +274,7 @@ static double learning_rate(const Settings *s, long step, long steps) {
 static bool state_save(const Loop *loop, Error *err) {
     const Model *m = loop->model;
     int64_t step = loop->optimizer->step, skipped = loop->skipped, n = (int64_t)m->parameters;
-    TensorOut out[12] = {{.name = "optimizer.m", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->m},
+    TensorOut out[14] = {{.name = "optimizer.m", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->m},
                         {.name = "optimizer.v", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->v},
                         {.name = "step", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &step},
                         {.name = "skipped", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &skipped}};
@@ -361,7 +366,8 @@ static bool loop_run(Loop *loop, Error *err) {
         StepReport r = {.ess = NAN, .weight_clean = NAN, .weight_corrupted = NAN};
         double lr = learning_rate(s, step, loop->steps), norm = 0;
         memset(loop->grad, 0, m->parameters * sizeof(real));
-        if (loop->gradient(loop->self, loop, step, &r)) {
+        bool learned = loop->gradient(loop->self, loop, step, &r);
+        if (learned) {
             norm = gradient_norm(m, loop->grad);
             if (!isfinite(norm) || !isfinite(r.loss))
                 return error_set(err, STATUS_DIVERGED,
@@ -375,9 +381,9 @@ static bool loop_run(Loop *loop, Error *err) {
         flops += r.flops;
         loop->flops += r.flops;
         loss_sum += r.loss;
-        count++;
+        count += learned;
         if (loop->run && ((step + 1) % s->logging_steps == 0 || step + 1 == loop->steps)) {
-            r.loss = loop->loss = loss_sum / count;
+            r.loss = loop->loss = count ? loss_sum / count : 0;
             loop_log(loop, step, &r, lr, norm, seconds_now() - since, tokens, flops);
             loop->run->train_tokens += tokens;
             since = seconds_now();
@@ -590,6 +596,9 @@ bool command_eval(const Settings *s, Error *err) {
     files.eval = s->data.values[0];
     files.pairs = pairs;
     if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
+    if (pairs && s->k > 0) error_set(err, STATUS_USAGE, "eval: --k is for --objective sft: pairs are evaluated without demonstrations");
+    if (file_same(s->per_example, files.eval) || file_same(s->per_example, s->holdout))
+        error_set(err, STATUS_USAGE, "eval: --per-example %s would overwrite its own input: choose another place", s->per_example);
     if (s->k > 0 && !s->holdout)
         error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
     if (strcmp(s->objective, "dpo") == 0 && !s->reference)
@@ -830,7 +839,12 @@ bool command_pretrain(const Settings *s, Error *err) {
         Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
         loop.gradient = pretraining_gradient;
         if (s->eval) loop.evaluate = pretraining_evaluate;
-        if ((!s->resume || state_load(&loop, s->resume, err)) && run_begin(&run, s, s->resume != NULL, err)) {
+        bool begin = !s->resume || state_load(&loop, s->resume, err);
+        if (begin && s->resume && loop.optimizer->step + loop.skipped >= steps) {
+            fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
+            begin = false; /* no error: only nothing to begin */
+        }
+        if (begin && run_begin(&run, s, s->resume != NULL, err)) {
             fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters,
                     p.start.n - 1, p.token.n, steps, threads_now());
             double start = seconds_now();
@@ -888,6 +902,7 @@ typedef struct {
     /* DPO: log-likelihoods by the starting model, chosen and rejected, of pool, holdout and test; else NULL */
     double *pool_reference[2], *holdout_reference[2], *eval_reference[2];
     double *score, *weight;    /* [pool->count] */
+    double *used;              /* [pool->count] the weight that each record had last, in its batch; NULL: not asked for */
     Scores scores;             /* the last ones */
     IntBuf order;              /* the records of this epoch */
     long epoch;
@@ -943,6 +958,7 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
     ica_score(loop->model, t->reference, loop->ws, t->pool, t->holdout, &how, &t->scores);
     memcpy(t->score, t->scores.score, (size_t)t->pool->count * sizeof *t->score);
     weights_from_scores(loop->s, t->score, t->pool->count, t->weight);
+    if (t->used) memcpy(t->used, t->weight, (size_t)t->pool->count * sizeof *t->used);
     if (t->run) {
         t->run->score_seconds += seconds_now() - start;
         t->run->score_tokens += t->scores.cost.forward;
@@ -1039,6 +1055,7 @@ static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *repor
         double *score = mem_new((size_t)B, sizeof *score);
         for (int i = 0; i < B; i++) score[i] = t->score[record[i]];
         weights_from_scores(s, score, B, weight);
+        for (int i = 0; i < B && t->used; i++) t->used[record[i]] = weight[i];
         free(score);
     }
     Normalize how = (Normalize)choice(s->normalize, NORMALIZE_NAMES);
@@ -1075,6 +1092,7 @@ static void tuning_free(Tuning *t) {
     }
     free(t->score);
     free(t->weight);
+    free(t->used);
 }
 
 /* The starting model's log-likelihoods, once: no second model stays in memory. Kept with the run's state. */
@@ -1336,6 +1354,8 @@ static bool weights_from_file(const char *path, const Dataset *pool, double *wei
             ok = error_set(err, STATUS_DATA,
                            "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
                            line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
+        else if (w->number > 1e15)
+            ok = error_set(err, STATUS_DATA, "%s:%d: a weight of %g is too large: scale the weights down", path, line + 1, w->number);
         else weight[line] = w->number;
     }
     if (ok && line < pool->count)
@@ -1401,10 +1421,10 @@ static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Er
     if (!state_save(loop, err) || !keep_scores(t, s, x, err)) return false;
     put_key_number(&run->result, "steps", (double)loop->steps);
     put_key_number(&run->result, "train_loss", loop->loss);
-    if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->weight, t->pool_reference);
+    if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->used, t->pool_reference);
     else {
         if (t->method) put_auroc(&run->result, &x->pool.data, t->score);
-        put_key_number(&run->result, "ess", effective_sample_size(t->weight, n));
+        put_key_number(&run->result, "ess", effective_sample_size(t->method ? t->used : t->weight, n));
     }
     put_key_number(&run->result, "skipped_steps", loop->skipped);
     put_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
@@ -1427,8 +1447,10 @@ static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Er
 }
 
 static void print_train_result(const Settings *s, const Run *run) {
-    if (s->json) printf("{%.*s}\n", (int)run->result.n, run->result.s);
-    else fprintf(stderr, "done: %s: {%.*s}\n", s->out, (int)run->result.n, run->result.s);
+    Buf b = {0};
+    buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
+    print_result(s, &b);
+    buf_free(&b);
 }
 
 /* RHO's reference: trained from the weights that the run starts with, and kept in RUN/reference, from where a resumed run takes it. */
@@ -1489,14 +1511,18 @@ bool command_train(const Settings *s, Error *err) {
                 .objective = objective_of(s),
                 .pair = pair_options(s),
                 .score = mem_new((size_t)n, sizeof(double)),
-                .weight = mem_new((size_t)n, sizeof(double))};
+                .weight = mem_new((size_t)n, sizeof(double)),
+                .used = mem_new((size_t)n, sizeof(double))};
     Loop loop = loop_new(f.model, s, &run, &f, tuning_steps(s, n), &t);
     loop.gradient = tuning_gradient;
     if (s->eval) loop.evaluate = tuning_evaluate;
     bool ok = tuning_weights(&t, s, &x, err);
     double print[2] = {fingerprint(&x.pool), fingerprint(&x.holdout)};
     loop_keep(&loop, "fingerprints", print, 2);
-    if (ok && t.method) loop_keep(&loop, "scores", t.score, n);
+    if (ok && t.method) {
+        loop_keep(&loop, "scores", t.score, n);
+        loop_keep(&loop, "weights", t.used, n);
+    }
     if (ok && t.objective == OBJECTIVE_DPO) tuning_references(&t, &loop, t.method && strcmp(t.method, "gradient") == 0, !s->resume);
     if (ok && s->resume) {
         ok = state_load(&loop, s->resume, err);
@@ -1509,7 +1535,7 @@ bool command_train(const Settings *s, Error *err) {
         fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
         ok = false; /* no error: only nothing to begin */
     }
-    if (ok) tell_equal_answers(t.pool);
+    if (ok && t.objective != OBJECTIVE_SFT) tell_equal_answers(t.pool);
     if (ok && run_begin(&run, s, s->resume != NULL, err)) {
         if (t.method && strcmp(t.method, "rho") == 0) t.reference = reference_of(&f, s, t.holdout, &run, err);
         double start = seconds_now();
