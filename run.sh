@@ -133,7 +133,7 @@ train_one() { # GROUP ARM SEED
     mkdir -p "$run"
     # shellcheck disable=SC2086
     ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" --group "$group" --arm "$arm" --seed "$seed" \
-        --eval-steps 20 $tune 2>"$run/stderr" || {
+        --eval-steps 20 $tune >"$run/result" 2>"$run/stderr" || {
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }

@@ -89,7 +89,7 @@ study() { # OUT
             # shellcheck disable=SC2086
             [ -f "$run/metrics.json" ] || "$ica" train --model "$out/base" --pool "$pool" --eval "$d/test.jsonl" \
                 --objective sft $weights --out "$run" --group gsm8k --arm "$arm" --seed "$seed" --learning-rate 5e-4 --max-steps 60 \
-                --batch-size 16 --reference-steps 60 --truncate 2>"$out/last.log" || { tail -n 1 "$out/last.log" >&2; exit 1; }
+                --batch-size 16 --reference-steps 60 --truncate >"$out/last.result" 2>"$out/last.log" || { tail -n 1 "$out/last.log" >&2; exit 1; }
             set -- "$@" "$run"
         done
     done

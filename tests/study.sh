@@ -30,7 +30,7 @@ train() { # TITLE OPTIONS...
     for s in 1 2 3; do
         # shellcheck disable=SC2086
         ./ica train --model "$OUT/base" --pool "$OUT/corpus/$s/pool-even50.jsonl" --holdout "$OUT/corpus/$s/holdout.jsonl" --seed $s \
-            --eval "$OUT/corpus/1/test.jsonl" $TUNE --out "$work/run$s" "$@" 2>/dev/null
+            --eval "$OUT/corpus/1/test.jsonl" $TUNE --out "$work/run$s" "$@" >/dev/null 2>&1
     done
     printf '%-34s test NLL %s   overhead %s\n' "$title" "$(for s in 1 2 3; do value nll <"$work/run$s/metrics.json"; done | spread)" \
         "$(for s in 1 2 3; do value overhead_measured <"$work/run$s/run.json"; done | spread)"
