@@ -1,4 +1,4 @@
-/* model: derivatives against differences and against the oracle, bits that must not change, AdamW, files.
+/* model: derivatives against differences and against the oracle, bits that must not change, AdamW [E13], files.
  *
  * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest element of the tensor, u the unit
  * roundoff. A pass forward and back through the 2-layer model is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms
