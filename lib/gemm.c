@@ -1,6 +1,6 @@
 /* The fast product: loops around one micro-kernel (the BLIS idea). A strip of B, NR columns wide, is packed so that the kernel
- * reads it in order; A is read where it lies; a tile of MR x NR sums stays in registers for the whole k-block. Threads own
- * disjoint parts of C and pack for themselves. */
+ * reads it in order; a block of A is read where it lies, or packed if it stands across; a tile of MR x NR sums stays in registers
+ * for the whole k-block. Threads own disjoint parts of C and pack for themselves. */
 #include "gemm.h"
 
 #include <stdlib.h>
@@ -12,15 +12,19 @@
 /* One source for every width: the widest vectors that the compiler was allowed to use. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
-enum { VEC_BYTES = 64, MR = 8 };
+#define VEC_BYTES 64
+enum { MR = 8 };
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
-enum { VEC_BYTES = 32, MR = 6 };
+#define VEC_BYTES 32
+enum { MR = 6 };
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #include <arm_neon.h>
-enum { VEC_BYTES = 16, MR = 8 };
+#define VEC_BYTES 16
+enum { MR = 8 };
 #else
-enum { VEC_BYTES = 16, MR = 4 };
+#define VEC_BYTES 16
+enum { MR = 4 };
 #endif
 
 typedef real Vec __attribute__((vector_size(VEC_BYTES)));
@@ -29,8 +33,9 @@ typedef real VecUnaligned __attribute__((vector_size(VEC_BYTES), aligned(sizeof(
 enum {
     VEC = VEC_BYTES / (int)sizeof(real),
     NR = 2 * VEC,
-    KC = 384, /* k-block: a packed strip (KC x NR) is about the first-level cache */
-    NC = 256  /* columns packed at a time: KC x NC stays in the second-level cache, and on the stack */
+    KC = 384,    /* k-block: a packed strip (KC x NR) is about the first-level cache */
+    NC = 256,    /* columns of B packed at a time: KC x NC stays in the second-level cache */
+    MC = 8 * MR  /* rows of A packed at a time where they must be: whole cache lines of a transposed matrix */
 };
 
 /* a b + c with one rounding where the machine has the instruction; with -ffp-contract=off the compiler never fuses by itself. */
@@ -54,6 +59,33 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c) {
 
 static inline Vec vec_load(const real *p) { return (Vec)(*(const VecUnaligned *)p); }
 static inline void vec_store(real *p, Vec v) { *(VecUnaligned *)p = (VecUnaligned)v; }
+
+/* zip_low: a0 b0 a1 b1 ... of the first halves of two vectors; zip_high: of the second halves. */
+#if VEC_BYTES == 64 && !defined(REAL_DOUBLE)
+#define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif VEC_BYTES == 64 || (VEC_BYTES == 32 && !defined(REAL_DOUBLE))
+#define LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#elif VEC_BYTES == 32 || !defined(REAL_DOUBLE)
+#define LOW 0, 4, 1, 5
+#define HIGH 2, 6, 3, 7
+#else
+#define LOW 0, 2
+#define HIGH 1, 3
+#endif
+#if defined(__clang__)
+static inline Vec zip_low(Vec a, Vec b) { return __builtin_shufflevector(a, b, LOW); }
+static inline Vec zip_high(Vec a, Vec b) { return __builtin_shufflevector(a, b, HIGH); }
+#else
+#ifdef REAL_DOUBLE
+typedef int64_t VecIndex __attribute__((vector_size(VEC_BYTES)));
+#else
+typedef int32_t VecIndex __attribute__((vector_size(VEC_BYTES)));
+#endif
+static inline Vec zip_low(Vec a, Vec b) { return __builtin_shuffle(a, b, (VecIndex){LOW}); }
+static inline Vec zip_high(Vec a, Vec b) { return __builtin_shuffle(a, b, (VecIndex){HIGH}); }
+#endif
 
 /* c[MR][vectors of VEC] = start + a[MR][k] b[k][NR]: b packed; start and c have rows of stride start_row (0: one row for all)
  * and c_row. The sums stay in registers: everything is unrolled, because `vectors` is a constant where this is called. */
@@ -81,40 +113,47 @@ static inline __attribute__((always_inline)) void tile(int vectors, int k, const
     }
 }
 
-/* A tile at the lower or right edge: the same kernel on zero-padded copies. */
+/* A tile at the right edge: the same kernel on zero-padded copies; at the lower edge only `rows` rows are kept. */
 static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column, const real *b, const real *start,
                       size_t start_row, real *c, size_t c_row) {
-    real padded[MR * NR] = {0}, a_copy[MR * KC];
-    if (rows < MR) {
-        for (int p = 0; p < k; p++)
-            for (int i = 0; i < MR; i++) a_copy[p * MR + i] = i < rows ? a[(size_t)i * a_row + (size_t)p * a_column] : 0;
-        a = a_copy;
-        a_row = 1;
-        a_column = MR;
-    }
+    real padded[MR * NR] = {0};
     for (int i = 0; i < rows; i++) memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
-    if (columns > VEC) tile(2, k, a, a_row, a_column, b, padded, NR, padded, NR);
-    else tile(1, k, a, a_row, a_column, b, padded, NR, padded, NR);
+    tile(columns > VEC ? 2 : 1, k, a, a_row, a_column, b, padded, NR, padded, NR);
     for (int i = 0; i < rows; i++) memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
 }
 
-/* b[k][n] into strips of NR columns, each [k][NR], zero-padded at the right. */
-static void pack(int k, int n, const real *b, size_t b_row, size_t b_column, real *packed) {
-    for (int j = 0; j < n; j += NR, packed += (size_t)k * NR) {
-        int columns = n - j < NR ? n - j : NR;
-        const real *from = b + (size_t)j * b_column;
-        if (b_column == 1) {
-            for (int p = 0; p < k; p++, from += b_row) {
-                real *to = packed + (size_t)p * NR;
-                if (columns == NR) memcpy(to, from, NR * sizeof(real));
-                else
-                    for (int l = 0; l < NR; l++) to[l] = l < columns ? from[l] : 0;
-            }
-        } else { /* column by column, so that a transposed matrix is read along its rows */
-            for (int l = 0; l < NR; l++)
-                for (int p = 0; p < k; p++)
-                    packed[(size_t)p * NR + l] = l < columns ? from[(size_t)l * b_column + (size_t)p * b_row] : 0;
+/* to[VEC][VEC] = the transpose of from[VEC][VEC], in registers: zipping the first half of the rows with the second, log2(VEC) times. */
+static inline void transpose_block(real *to, size_t to_row, const real *from, size_t from_row) {
+    Vec x[VEC], y[VEC];
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++) x[i] = vec_load(from + (size_t)i * from_row);
+#pragma GCC unroll 4
+    for (int round = 1; round < VEC; round *= 2) {
+#pragma GCC unroll 16
+        for (int i = 0; i < VEC / 2; i++) {
+            y[2 * i] = zip_low(x[i], x[i + VEC / 2]);
+            y[2 * i + 1] = zip_high(x[i], x[i + VEC / 2]);
         }
+        memcpy(x, y, sizeof x);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VEC; i++) vec_store(to + (size_t)i * to_row, x[i]);
+}
+
+/* b[k][n] into strips of `width` columns, each [k][width], zero-padded at the right. */
+static void pack(int width, int k, int n, const real *b, size_t b_row, size_t b_column, real *packed) {
+    for (int j = 0; j < n; j += width, packed += (size_t)k * (size_t)width) {
+        int columns = n - j < width ? n - j : width, p = 0;
+        const real *from = b + (size_t)j * b_column;
+        if (b_column == 1 && columns == width)
+            for (; p < k; p++) memcpy(packed + (size_t)p * (size_t)width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
+        if (b_row == 1 && columns == width && width % VEC == 0) /* a transposed matrix is read along its rows */
+            for (; p + VEC <= k; p += VEC)
+                for (int l = 0; l < width; l += VEC)
+                    transpose_block(packed + p * width + l, (size_t)width, from + (size_t)l * b_column + p, b_column);
+        for (; p < k; p++)
+            for (int l = 0; l < width; l++)
+                packed[(size_t)p * (size_t)width + (size_t)l] = l < columns ? from[(size_t)l * b_column + (size_t)p * b_row] : 0;
     }
 }
 
@@ -122,7 +161,7 @@ static void pack(int k, int n, const real *b, size_t b_row, size_t b_column, rea
 static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row,
                       size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate) {
     static const real zeros[NC] = {0};
-    real packed[KC * NC] __attribute__((aligned(64)));
+    static _Thread_local real strips[KC * NC] __attribute__((aligned(64))), panel[KC * MC] __attribute__((aligned(64)));
     for (int i = 0; i < m && accumulate && bias; i++)
         for (int j = 0; j < n; j++) c[(size_t)i * c_row + j] += bias[j];
     for (int jc = 0; jc < n; jc += NC) {
@@ -132,18 +171,27 @@ static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a
             /* what the sums start from: C itself, or in the first k-block the bias, or zeros */
             bool fresh = pc == 0 && !accumulate;
             size_t start_row = fresh ? 0 : c_row;
-            pack(kc, nc, b + (size_t)pc * b_row + (size_t)jc * b_column, b_row, b_column, packed);
-            for (int i = 0; i < m; i += MR) {
-                const real *ai = a + (size_t)i * a_row + (size_t)pc * a_column;
-                real *ci = c + (size_t)i * c_row + jc;
-                const real *start = !fresh ? ci : bias ? bias + jc : zeros;
-                for (int j = 0; j < nc; j += NR) {
-                    const real *strip = packed + (size_t)j * (size_t)kc;
-                    if (m - i >= MR && nc - j >= NR) tile(2, kc, ai, a_row, a_column, strip, start + j, start_row, ci + j, c_row);
-                    else if (m - i >= MR && nc - j == VEC) tile(1, kc, ai, a_row, a_column, strip, start + j, start_row, ci + j, c_row);
-                    else
-                        tile_edge(m - i < MR ? m - i : MR, nc - j < NR ? nc - j : NR, kc, ai, a_row, a_column, strip, start + j,
-                                  start_row, ci + j, c_row);
+            pack(NR, kc, nc, b + (size_t)pc * b_row + (size_t)jc * b_column, b_row, b_column, strips);
+            for (int ic = 0; ic < m; ic += MC) {
+                int mc = m - ic < MC ? m - ic : MC;
+                const real *rows = a + (size_t)ic * a_row + (size_t)pc * a_column;
+                bool copy = a_column != 1 || mc % MR; /* rows of A are read where they lie, columns and the lower edge from a copy */
+                if (copy) pack(MR, kc, mc, rows, a_column, a_row, panel);
+                for (int i = 0; i < mc; i += MR) {
+                    const real *ai = copy ? panel + (size_t)i * (size_t)kc : rows + (size_t)i * a_row;
+                    size_t ai_row = copy ? 1 : a_row, ai_column = copy ? MR : 1;
+                    real *ci = c + (size_t)(ic + i) * c_row + jc;
+                    const real *start = !fresh ? ci : bias ? bias + jc : zeros;
+                    for (int j = 0; j < nc; j += NR) {
+                        const real *strip = strips + (size_t)j * (size_t)kc;
+                        if (mc - i >= MR && nc - j >= NR)
+                            tile(2, kc, ai, ai_row, ai_column, strip, start + j, start_row, ci + j, c_row);
+                        else if (mc - i >= MR && nc - j == VEC)
+                            tile(1, kc, ai, ai_row, ai_column, strip, start + j, start_row, ci + j, c_row);
+                        else
+                            tile_edge(mc - i < MR ? mc - i : MR, nc - j < NR ? nc - j : NR, kc, ai, ai_row, ai_column, strip,
+                                      start + j, start_row, ci + j, c_row);
+                    }
                 }
             }
         }
