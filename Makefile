@@ -31,8 +31,9 @@ endif
 endif
 
 FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
-SOURCES = $(sort $(wildcard *.c lib/*.c data/*.c))
-HEADERS = $(wildcard *.h lib/*.h data/*.h tests/*.h)
+FOLDERS = . lib data program
+SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
+HEADERS = $(wildcard $(FOLDERS:%=%/*.h) tests/*.h)
 TESTS = $(sort $(wildcard tests/test_*.c))
 # Programs whose arithmetic is tested in both precisions.
 DOUBLE_TESTS = test_model test_gemm test_ica test_pairs
@@ -56,7 +57,7 @@ define FLAVOR
 build/$(1)/%.o: %.c $$(HEADERS) Makefile
 	@mkdir -p $$(dir $$@)
 	$$(CC) $$(FLAGS) $(2) -I. -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
-build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o $$(patsubst %.c,build/$(1)/%.o,$$(filter-out main.c,$$(SOURCES)))
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o $$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm

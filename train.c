@@ -1,221 +1,21 @@
-/* The program's work. Read from top to bottom: the run folder; the training loop; evaluation; pretraining; weighted fine-tuning;
- * scores and their files. */
-#define _POSIX_C_SOURCE 200809L
+/* The program's work. Read from top to bottom: the training loop; evaluation; pretraining; weighted fine-tuning; scores. */
 #include "train.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "data/examples.h"
+#include "data/run.h"
+#include "data/scores.h"
 #include "ica.h"
 #include "lib/dataset.h"
-#include "lib/gemm.h"
 #include "lib/json.h"
-#include "lib/tensors.h"
 #include "model.h"
 #include "tokenizer.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 /* Streams of the one seed, so that no use of random numbers shifts another. */
 enum { STREAM_ORDER = 11, STREAM_REFERENCE = 14 };
-
-/* ---- nothing may be written over what was read ---- */
-
-static bool check_out(const Settings *s, Error *err) {
-    const struct {
-        const char *option, *path;
-    } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
-        if (!s->resume && (file_same(s->out, inputs[i].path) || file_same(s->per_example, inputs[i].path)))
-            return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
-                             inputs[i].option);
-    if (s->max_steps == 0 && s->num_train_epochs > 0)
-        return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
-    return true;
-}
-
-/* ---- signals ---- */
-
-static volatile sig_atomic_t caught_signal;
-
-static void on_signal(int number) {
-    if (caught_signal) _exit(128 + number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
-    caught_signal = number;
-}
-
-void stop_on_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-int stop_signal(void) { return caught_signal; }
-
-/* ---- the run folder ---- */
-
-static int threads_now(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-void machine_json(Buf *b) {
-    Buf info = {0};
-    Error ignored = {0};
-    Str cpu = str("unknown");
-    if (file_exists("/proc/cpuinfo") && file_read("/proc/cpuinfo", &info, &ignored)) {
-        const char *at = strstr(info.s, "model name");
-        const char *colon = at ? strchr(at, ':') : NULL, *end = colon ? strchr(colon, '\n') : NULL;
-        if (end && end > colon + 2) cpu = (Str){colon + 2, (size_t)(end - colon - 2)};
-    }
-    buf_puts(b, "{\"cpu\":");
-    json_put_string(b, cpu);
-    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN),
-               threads_now(), gemm_description(), gemm_peak_flops() * 1e-9);
-    buf_free(&info);
-}
-
-static void put_key_number(Buf *b, const char *key, double x) {
-    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
-    json_put_string(b, str(key));
-    buf_putc(b, ':');
-    json_put_number(b, x);
-}
-
-static void put_key_string(Buf *b, const char *key, const char *text) {
-    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
-    json_put_string(b, str(key));
-    buf_putc(b, ':');
-    if (text) json_put_string(b, str(text));
-    else buf_puts(b, "null");
-}
-
-/* What a command spends and finds; written to run.json at its end. */
-typedef struct {
-    const Settings *s;
-    FILE *log; /* log.jsonl, or NULL */
-    double start, score_seconds, reference_seconds, train_seconds, eval_seconds;
-    double score_tokens, train_tokens, score_flops, reference_flops, train_flops, peak_flops;
-    Buf result; /* the members of "result", without braces */
-} Run;
-
-static void put_inputs(Buf *b, const Settings *s) {
-    const char *named[] = {s->pool, s->holdout, s->eval};
-    int total = 3 + s->data.count;
-    buf_puts(b, "\"inputs\":[");
-    for (int i = 0, n = 0; i < total; i++) {
-        const char *path = i < 3 ? named[i] : s->data.values[i - 3];
-        Buf contents = {0};
-        Error ignored = {0};
-        if (path && file_read(path, &contents, &ignored)) {
-            buf_puts(b, n++ ? ",{" : "{");
-            put_key_string(b, "path", path);
-            buf_printf(b, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)hash64(contents.s, contents.n, HASH_START));
-        }
-        buf_free(&contents);
-    }
-    buf_puts(b, "]");
-}
-
-/* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and ending. */
-static void put_group(Buf *b, const Settings *s) {
-    const char *name = s->group ? s->group : s->pool ? s->pool : "";
-    const char *slash = strrchr(name, '/'), *from = s->group ? name : slash ? slash + 1 : name;
-    if (!s->group && strncmp(from, "pool-", 5) == 0) from += 5;
-    const char *dot = s->group ? NULL : strrchr(from, '.');
-    json_put_string(b, (Str){from, dot ? (size_t)(dot - from) : strlen(from)});
-}
-
-static void put_arm(Buf *b, const Settings *s) {
-    char text[256];
-    bool plain = !s->weights || strcmp(s->weights, "uniform") == 0 || strcmp(s->weights, "oracle") == 0 ||
-                 strcmp(s->weights, "records") == 0 || strncmp(s->weights, "file:", 5) == 0;
-    if (s->arm) snprintf(text, sizeof text, "%s", s->arm);
-    else if (plain) snprintf(text, sizeof text, "%s", s->weights ? s->weights : "uniform");
-    else snprintf(text, sizeof text, "%s:%s", s->weights, s->weight_map);
-    json_put_string(b, str(text));
-}
-
-#ifndef BUILD_FLAGS
-#define BUILD_FLAGS "unknown"
-#endif
-#if defined(__clang__)
-#define COMPILER "clang " __clang_version__
-#else
-#define COMPILER "gcc " __VERSION__
-#endif
-
-/* Written when the run begins, so that a killed one can be resumed, and again with its result when it ends. */
-static bool run_write(const Run *run, Error *err) {
-    const Settings *s = run->s;
-    Buf b = {0};
-    buf_puts(&b, "{");
-    put_key_string(&b, "version", ICA_VERSION);
-    put_key_string(&b, "command", s->command);
-    buf_puts(&b, ",\"group\":");
-    put_group(&b, s);
-    buf_puts(&b, ",\"arm\":");
-    put_arm(&b, s);
-    put_key_string(&b, "objective", s->objective);
-    put_key_number(&b, "seed", (double)s->seed);
-    buf_printf(&b, ",\n\"options\":%s", s->options_json);
-    buf_puts(&b, ",\n\"arguments\":[");
-    for (int i = 0; i < s->argc; i++) {
-        if (i) buf_putc(&b, ',');
-        json_put_string(&b, str(s->argv[i]));
-    }
-    buf_printf(&b, "],\n\"threads\":%d", threads_now());
-    put_key_string(&b, "compiler", COMPILER);
-    put_key_string(&b, "flags", BUILD_FLAGS);
-    buf_puts(&b, ",\"machine\":");
-    machine_json(&b);
-    buf_puts(&b, ",\n");
-    put_inputs(&b, s);
-    buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}",
-               run->score_seconds, run->reference_seconds, run->train_seconds, run->eval_seconds, seconds_now() - run->start);
-    buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", run->score_tokens, run->train_tokens);
-    buf_printf(&b, ",\"flops\":{\"score\":%.4g,\"reference\":%.4g,\"train\":%.4g}", run->score_flops, run->reference_flops,
-               run->train_flops);
-    buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n, run->result.s ? run->result.s : "");
-    char *path = path_join(s->out, "run.json");
-    bool ok = file_write(path, b.s, b.n, err);
-    free(path);
-    buf_free(&b);
-    return ok;
-}
-
-static bool run_begin(Run *run, const Settings *s, bool append, Error *err) {
-    *run = (Run){.s = s, .start = seconds_now(), .peak_flops = gemm_peak_flops() * threads_now()};
-    if (!folder_make(s->out, err)) return false;
-    static const char *const stale[] = {"scores.jsonl", "metrics.json", "training_state.safetensors"};
-    for (int i = 0; i < 3 && !append; i++) { /* of an earlier run in this folder: they would pass for this run's */
-        char *old = path_join(s->out, stale[i]);
-        remove(old);
-        free(old);
-    }
-    char *path = path_join(s->out, "log.jsonl");
-    run->log = fopen(path, append ? "ab" : "wb");
-    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
-    free(path);
-    return run->log && run_write(run, err);
-}
-
-static bool run_end(Run *run, Error *err) {
-    if (run->log) fclose(run->log);
-    bool ok = run_write(run, err);
-    buf_free(&run->result);
-    return ok;
-}
 
 /* ---- the training loop: pretraining and fine-tuning differ only in what one step's gradient is ---- */
 
@@ -231,13 +31,11 @@ typedef struct Loop Loop;
 struct Loop {
     Model *model;
     Workspace *ws;
-    Optimizer *optimizer;
     real *grad;
     const Settings *s;
     Run *run;            /* NULL: a silent loop (RHO's reference) */
-    const Folder *folder; /* what to save; NULL: nothing is saved */
+    RunState state;      /* the optimizer, and what is saved */
     long steps;
-    int skipped; /* steps whose weights were all 0 */
     double loss;  /* of the last logged step */
     double flops; /* of all steps, forward and backward */
     /* Adds this step's gradient to grad; false: nothing to learn from it, the step is skipped. */
@@ -245,17 +43,7 @@ struct Loop {
     /* Appends members to a log line at the steps where --eval-steps asks for it; may be NULL. */
     void (*evaluate)(void *self, Loop *loop, Buf *line);
     void *self; /* what the two functions work on */
-    /* kept with the state, so that a resumed run has the same weights and the same reference; each may be empty */
-    struct { const char *name; double *values; int count; } kept[10]; /* values [count] borrowed */
-    int kept_count;
 };
-
-static void loop_keep(Loop *loop, const char *name, double *values, int count) {
-    if (!values) return;
-    loop->kept[loop->kept_count].name = name;
-    loop->kept[loop->kept_count].values = values;
-    loop->kept[loop->kept_count++].count = count;
-}
 
 static long warmup_steps(const Settings *s, long steps) {
     return s->warmup_steps >= 0 ? s->warmup_steps : (long)ceil(s->warmup_ratio * (double)steps);
@@ -271,55 +59,6 @@ static double learning_rate(const Settings *s, long step, long steps) {
     return s->learning_rate * (low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * part)));
 }
 
-static bool state_save(const Loop *loop, Error *err) {
-    const Model *m = loop->model;
-    int64_t step = loop->optimizer->step, skipped = loop->skipped, n = (int64_t)m->parameters;
-    TensorOut out[14] = {{.name = "optimizer.m", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->m},
-                        {.name = "optimizer.v", .type = TENSOR_REAL, .rank = 1, .shape = {n}, .data = loop->optimizer->v},
-                        {.name = "step", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &step},
-                        {.name = "skipped", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &skipped}};
-    for (int i = 0; i < loop->kept_count; i++)
-        out[4 + i] = (TensorOut){.name = loop->kept[i].name, .type = TENSOR_F64, .rank = 1, .shape = {loop->kept[i].count},
-                                 .data = loop->kept[i].values};
-    char *path = path_join(loop->s->out, "training_state.safetensors");
-    bool ok = folder_save(loop->folder, loop->s->out, err) && tensors_write(path, out, 4 + loop->kept_count, NULL, 0, err);
-    free(path);
-    return ok;
-}
-
-/* Reads what state_save wrote, into the optimizer and the arrays that the loop keeps. */
-static bool state_load(Loop *loop, const char *folder, Error *err) {
-    char *path = path_join(folder, "training_state.safetensors");
-    TensorFile file;
-    bool ok = tensors_open(&file, path, err);
-    if (ok) {
-        const TensorInfo *m = tensors_find(&file, "optimizer.m"), *v = tensors_find(&file, "optimizer.v");
-        const TensorInfo *step = tensors_find(&file, "step"), *skipped = tensors_find(&file, "skipped");
-        size_t n = loop->model->parameters;
-        ok = m && v && step && skipped && tensors_is_float(m) && tensors_is_float(v) && m->elements == n && v->elements == n &&
-             step->size == 8 && skipped->size == 8;
-        for (int i = 0; i < loop->kept_count && ok; i++) {
-            const TensorInfo *kept = tensors_find(&file, loop->kept[i].name);
-            ok = kept && kept->size == 8 * (size_t)loop->kept[i].count;
-            if (ok) memcpy(loop->kept[i].values, kept->bytes, kept->size);
-        }
-        if (!ok)
-            error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
-        else {
-            int64_t value;
-            tensors_read(m, loop->optimizer->m);
-            tensors_read(v, loop->optimizer->v);
-            memcpy(&value, step->bytes, 8);
-            loop->optimizer->step = (long)value;
-            memcpy(&value, skipped->bytes, 8);
-            loop->skipped = (int)value;
-        }
-        tensors_close(&file);
-    }
-    free(path);
-    return ok;
-}
-
 /* One line of log.jsonl, and one on stderr. */
 static void loop_log(Loop *loop, long step, const StepReport *r, double lr, double norm, double seconds, double tokens,
                      double flops) {
@@ -327,22 +66,22 @@ static void loop_log(Loop *loop, long step, const StepReport *r, double lr, doub
     bool evaluate = loop->evaluate && loop->s->eval_steps > 0 && ((step + 1) % loop->s->eval_steps == 0 || step + 1 == loop->steps);
     Buf line = {0};
     buf_puts(&line, "{");
-    put_key_number(&line, "step", (double)(step + 1));
-    put_key_number(&line, "loss", r->loss);
-    put_key_number(&line, "learning_rate", lr);
-    put_key_number(&line, "grad_norm", norm);
-    put_key_number(&line, "tokens_per_second", seconds > 0 ? tokens / seconds : 0);
-    put_key_number(&line, "seconds", seconds_now() - run->start);
-    if (isfinite(r->ess)) put_key_number(&line, "ess", r->ess);
-    if (isfinite(r->weight_clean)) put_key_number(&line, "weight_clean", r->weight_clean);
-    if (isfinite(r->weight_corrupted)) put_key_number(&line, "weight_corrupted", r->weight_corrupted);
+    json_key_number(&line, "step", (double)(step + 1));
+    json_key_number(&line, "loss", r->loss);
+    json_key_number(&line, "learning_rate", lr);
+    json_key_number(&line, "grad_norm", norm);
+    json_key_number(&line, "tokens_per_second", seconds > 0 ? tokens / seconds : 0);
+    json_key_number(&line, "seconds", seconds_now() - run->start);
+    if (isfinite(r->ess)) json_key_number(&line, "ess", r->ess);
+    if (isfinite(r->weight_clean)) json_key_number(&line, "weight_clean", r->weight_clean);
+    if (isfinite(r->weight_corrupted)) json_key_number(&line, "weight_corrupted", r->weight_corrupted);
     if (r->pairs) {
-        put_key_number(&line, "rewards/chosen", r->reward_chosen / r->pairs);
-        put_key_number(&line, "rewards/rejected", r->reward_rejected / r->pairs);
-        put_key_number(&line, "rewards/accuracies", r->accuracy / r->pairs);
-        put_key_number(&line, "rewards/margins", (r->reward_chosen - r->reward_rejected) / r->pairs);
-        put_key_number(&line, "logps/chosen", r->logp_chosen / r->pairs);
-        put_key_number(&line, "logps/rejected", r->logp_rejected / r->pairs);
+        json_key_number(&line, "rewards/chosen", r->reward_chosen / r->pairs);
+        json_key_number(&line, "rewards/rejected", r->reward_rejected / r->pairs);
+        json_key_number(&line, "rewards/accuracies", r->accuracy / r->pairs);
+        json_key_number(&line, "rewards/margins", (r->reward_chosen - r->reward_rejected) / r->pairs);
+        json_key_number(&line, "logps/chosen", r->logp_chosen / r->pairs);
+        json_key_number(&line, "logps/rejected", r->logp_rejected / r->pairs);
     }
     size_t before = line.n;
     if (evaluate) loop->evaluate(loop->self, loop, &line);
@@ -356,13 +95,13 @@ static void loop_log(Loop *loop, long step, const StepReport *r, double lr, doub
     buf_free(&line);
 }
 
-/* Runs steps optimizer->step .. steps-1. False when training diverged (status 5), saving failed, or a signal came (after saving). */
+/* Runs the steps that are left. False when training diverged (status 5), saving failed, or a signal came (after saving). */
 static bool loop_run(Loop *loop, Error *err) {
     const Settings *s = loop->s;
     Model *m = loop->model;
     double since = seconds_now(), tokens = 0, flops = 0, loss_sum = 0;
     int count = 0;
-    for (long step = loop->optimizer->step + loop->skipped; step < loop->steps; step++) {
+    for (long step = loop->state.optimizer->step + loop->state.skipped; step < loop->steps; step++) {
         StepReport r = {.ess = NAN, .weight_clean = NAN, .weight_corrupted = NAN};
         double lr = learning_rate(s, step, loop->steps), norm = 0;
         memset(loop->grad, 0, m->parameters * sizeof(real));
@@ -373,10 +112,10 @@ static bool loop_run(Loop *loop, Error *err) {
                 return error_set(err, STATUS_DIVERGED,
                                  "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate", step + 1,
                                  r.loss, norm);
-            optimizer_step(loop->optimizer, m, loop->grad,
+            optimizer_step(loop->state.optimizer, m, loop->grad,
                            s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
         } else
-            loop->skipped++;
+            loop->state.skipped++;
         tokens += r.tokens;
         flops += r.flops;
         loop->flops += r.flops;
@@ -389,15 +128,15 @@ static bool loop_run(Loop *loop, Error *err) {
             since = seconds_now();
             tokens = flops = loss_sum = count = 0;
         }
-        bool stop = stop_signal() != 0;
-        if (loop->folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) &&
-            !state_save(loop, err))
+        bool stop = run_stop_signal() != 0;
+        if (loop->state.folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) &&
+            !run_state_save(&loop->state, s->out, err))
             return false;
         if (stop) {
-            if (loop->folder)
-                error_set(err, 128 + stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s",
+            if (loop->state.folder)
+                error_set(err, 128 + run_stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s",
                           step + 1, s->command, s->out);
-            else error_set(err, 128 + stop_signal(), "stopped by a signal; nothing was changed");
+            else error_set(err, 128 + run_stop_signal(), "stopped by a signal; nothing was changed");
             return false;
         }
     }
@@ -405,44 +144,18 @@ static bool loop_run(Loop *loop, Error *err) {
 }
 
 static Loop loop_new(Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
-    return (Loop){.model = m, .ws = workspace_new(), .optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay),
-                  .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .folder = folder, .steps = steps, .self = self};
+    Optimizer *optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay);
+    return (Loop){.model = m, .ws = workspace_new(), .state = {.folder = folder, .optimizer = optimizer},
+                  .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .steps = steps, .self = self};
 }
 
 static void loop_free(Loop *loop) {
     workspace_free(loop->ws);
-    optimizer_free(loop->optimizer);
+    optimizer_free(loop->state.optimizer);
     free(loop->grad);
 }
 
-/* ---- results for people ---- */
-
-/* One JSON object: as it is with --json, else a line for each of its numbers. */
-static void print_result(const Settings *s, const Buf *object) {
-    Arena arena = {0};
-    JsonError where;
-    const Json *root = s->json ? NULL : json_parse(&arena, object->s, object->n, &where);
-    if (!root) fputs(object->s, stdout);
-    for (int i = 0; root && i < root->count; i++) {
-        const Json *v = &root->items[i];
-        if (v->type == JSON_NUMBER) printf("%-26.*s %.6g\n", STR_ARG(root->keys[i]), v->number);
-        if (v->type == JSON_STRING) printf("%-26.*s %.*s\n", STR_ARG(root->keys[i]), STR_ARG(v->string));
-        for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
-            printf("%.*s %-*.*s %.4f\n", STR_ARG(root->keys[i]), 25 - (int)root->keys[i].n, STR_ARG(v->keys[j]),
-                   v->items[j].number);
-    }
-    arena_free(&arena);
-}
-
 /* ---- evaluation ---- */
-
-static MaterialFiles material_files(const Settings *s) {
-    return (MaterialFiles){
-        .pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
-}
-
-typedef struct { double nll, perplexity, p_sequence, exact_match; } Metrics;
-typedef struct { double loss, reward_accuracy, margin; } PairMetrics;
 
 /* Of logp (token sums) and hits of every item, as commands of this kind report them. */
 static Metrics metrics_of(const Examples *data, const double *logp, const int *hits) {
@@ -461,8 +174,7 @@ static Metrics metrics_of(const Examples *data, const double *logp, const int *h
     return x;
 }
 
-/* With k nearest holdout demonstrations in context; k = 0: none. logp (or NULL) receives [count]. */
-static Metrics evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp) {
+Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp) {
     double *own = mem_new((size_t)data->count, sizeof *own);
     int *hits = mem_new((size_t)data->count, sizeof *hits);
     ica_evaluate(m, ws, data, holdout, k, logp ? logp : own, hits, NULL);
@@ -472,31 +184,23 @@ static Metrics evaluate(const Model *m, Workspace *ws, const Examples *data, con
     return x;
 }
 
-static PairOptions pair_options(const Settings *s) { return (PairOptions){s->beta, s->gamma_beta_ratio, s->label_smoothing}; }
-
-static Objective objective_of(const Settings *s) {
-    return strcmp(s->objective, "dpo") == 0 ? OBJECTIVE_DPO : strcmp(s->objective, "simpo") == 0 ? OBJECTIVE_SIMPO : OBJECTIVE_SFT;
-}
-
-static PairLogps logps_of(const Example *e, double chosen, double rejected, double *const reference[2], int i) {
+static PairLogps pair_logps(const Example *e, double chosen, double rejected, double *const reference[2], int i) {
     return (PairLogps){.chosen = chosen, .rejected = rejected, .chosen_reference = reference[0] ? reference[0][i] : 0,
                        .rejected_reference = reference[1] ? reference[1][i] : 0, .chosen_tokens = e->answer_n,
                        .rejected_tokens = e->rejected_n};
 }
 
-/* Loss, margin and accuracy (ties count as wrong) of pairs. reference: DPO's log-likelihoods. logp (or NULL) receives chosen and
- * rejected of each pair: [2 count]. */
-static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s,
+PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s,
                                   double *const reference[2], double *logp) {
     PairMetrics x = {0};
-    PairOptions o = pair_options(s);
+    PairOptions o = settings_pair(s);
     int n = data->count;
     double *chosen = mem_new((size_t)n, sizeof *chosen), *rejected = mem_new((size_t)n, sizeof *rejected);
     ica_pair_logps(m, ws, data, chosen, rejected, NULL);
     for (int i = 0; i < n; i++) {
-        PairLogps p = logps_of(&data->items[i], chosen[i], rejected[i], reference, i);
+        PairLogps p = pair_logps(&data->items[i], chosen[i], rejected[i], reference, i);
         PairGradient g;
-        x.loss += objective_pair(objective_of(s), &o, &p, &g) / n;
+        x.loss += objective_pair(settings_objective(s), &o, &p, &g) / n;
         x.margin += (g.reward_chosen - g.reward_rejected) / n;
         x.reward_accuracy += g.reward_chosen > g.reward_rejected;
         if (logp) {
@@ -510,17 +214,17 @@ static PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples 
     return x;
 }
 
-static void put_pair_metrics(Buf *b, const PairMetrics *x) {
-    put_key_number(b, "loss", x->loss);
-    put_key_number(b, "reward_accuracy", x->reward_accuracy);
-    put_key_number(b, "margin", x->margin);
+void evaluate_put_pairs(Buf *b, const PairMetrics *x) {
+    json_key_number(b, "loss", x->loss);
+    json_key_number(b, "reward_accuracy", x->reward_accuracy);
+    json_key_number(b, "margin", x->margin);
 }
 
-static void put_metrics(Buf *b, const Metrics *x) {
-    put_key_number(b, "nll", x->nll);
-    put_key_number(b, "perplexity", x->perplexity);
-    put_key_number(b, "p_sequence", x->p_sequence);
-    put_key_number(b, "exact_match", x->exact_match);
+void evaluate_put(Buf *b, const Metrics *x) {
+    json_key_number(b, "nll", x->nll);
+    json_key_number(b, "perplexity", x->perplexity);
+    json_key_number(b, "p_sequence", x->p_sequence);
+    json_key_number(b, "exact_match", x->exact_match);
 }
 
 /* metrics.json: the members given, and the number of records. */
@@ -532,108 +236,6 @@ static bool write_metrics(const Settings *s, const Buf *members, int records, Er
     free(path);
     buf_free(&b);
     return ok;
-}
-
-static bool write_per_example(const char *path, const Loaded *data, bool pairs, const double *logp, Error *err) {
-    Buf b = {0};
-    for (int i = 0; i < data->data.count; i++) {
-        const Example *e = &data->examples.items[i];
-        buf_puts(&b, "{\"id\":");
-        json_put_string(&b, data->data.records[i].id);
-        put_key_number(&b, pairs ? "logp_chosen" : "logp", logp[pairs ? 2 * i : i]);
-        put_key_number(&b, pairs ? "tokens_chosen" : "tokens", e->answer_n);
-        if (pairs) {
-            put_key_number(&b, "logp_rejected", logp[2 * i + 1]);
-            put_key_number(&b, "tokens_rejected", e->rejected_n);
-        }
-        buf_puts(&b, "}\n");
-    }
-    bool ok = file_write(path, b.s, b.n, err);
-    buf_free(&b);
-    return ok;
-}
-
-/* DPO's reference log-likelihoods of `data` by the model of another folder. */
-static bool reference_logps(const char *folder, const Examples *data, double *const reference[2], Error *err) {
-    Model *m = model_load(folder, err);
-    if (!m) return false;
-    Workspace *ws = workspace_new();
-    ica_pair_logps(m, ws, data, reference[0], reference[1], NULL);
-    workspace_free(ws);
-    model_free(m);
-    return true;
-}
-
-/* The result of eval as JSON members, and each record's log-likelihoods. */
-static bool evaluate_file(const Folder *f, const Settings *s, const Material *x, Buf *members, double *logp, Error *err) {
-    const Examples *data = &x->eval.examples;
-    Workspace *ws = workspace_new();
-    bool ok = true;
-    if (objective_of(s) == OBJECTIVE_SFT) {
-        Metrics metrics = evaluate(f->model, ws, data, &x->holdout.examples, s->k, logp);
-        put_metrics(members, &metrics);
-    } else {
-        bool dpo = objective_of(s) == OBJECTIVE_DPO;
-        double *reference[2] = {0};
-        for (int a = 0; a < 2 && dpo; a++) reference[a] = mem_new((size_t)data->count, sizeof(double));
-        ok = !dpo || reference_logps(s->reference, data, reference, err);
-        if (ok) {
-            PairMetrics metrics = evaluate_pairs(f->model, ws, data, s, reference, logp);
-            put_pair_metrics(members, &metrics);
-        }
-        free(reference[0]);
-        free(reference[1]);
-    }
-    workspace_free(ws);
-    return ok;
-}
-
-bool command_eval(const Settings *s, Error *err) {
-    Folder f;
-    Material x;
-    bool pairs = objective_of(s) != OBJECTIVE_SFT;
-    MaterialFiles files = material_files(s);
-    files.eval = s->data.values[0];
-    files.pairs = pairs;
-    if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
-    if (pairs && s->k > 0) error_set(err, STATUS_USAGE, "eval: --k is for --objective sft: pairs are evaluated without demonstrations");
-    if (file_same(s->per_example, files.eval) || file_same(s->per_example, s->holdout))
-        error_set(err, STATUS_USAGE, "eval: --per-example %s would overwrite its own input: choose another place", s->per_example);
-    if (s->k > 0 && !s->holdout)
-        error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
-    if (strcmp(s->objective, "dpo") == 0 && !s->reference)
-        error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
-    if (err->status || !folder_load(&f, s->model, err)) return false;
-    if (!material_read(&x, &f, &files, err)) {
-        folder_free(&f);
-        return false;
-    }
-    int n = x.eval.examples.count;
-    double *logp = mem_new(2 * (size_t)n, sizeof *logp), start = seconds_now();
-    Buf members = {0};
-    if (s->k > x.holdout.examples.count && s->k > 0)
-        error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
-                  x.holdout.examples.count, s->k);
-    else if (evaluate_file(&f, s, &x, &members, logp, err) &&
-             (!s->per_example || write_per_example(s->per_example, &x.eval, pairs, logp, err))) {
-        Buf b = {0};
-        buf_puts(&b, "{\"command\":\"eval\"");
-        put_key_string(&b, "model", s->model);
-        put_key_string(&b, "data", files.eval);
-        put_key_string(&b, "objective", s->objective);
-        put_key_number(&b, "k", s->k);
-        put_key_number(&b, "records", n);
-        buf_printf(&b, ",%s", members.s);
-        put_key_number(&b, "seconds", seconds_now() - start);
-        buf_puts(&b, "}\n");
-        print_result(s, &b);
-        buf_free(&b);
-    }
-    buf_free(&members);
-    free(logp);
-    material_free(&x);
-    folder_free(&f);
-    return err->status == 0;
 }
 
 /* ---- pretraining ---- */
@@ -795,10 +397,10 @@ static void pretraining_evaluate(void *self, Loop *loop, Buf *line) {
     Pretraining *p = self;
     Examples some = p->material.eval.examples;
     if (some.count > 100) some.count = 100;
-    Metrics x = evaluate(loop->model, loop->ws, &some, &p->material.holdout.examples,
+    Metrics x = evaluate_answers(loop->model, loop->ws, &some, &p->material.holdout.examples,
                          p->material.holdout.examples.count ? loop->s->k : 0, NULL);
-    put_key_number(line, "icl_p_sequence", x.p_sequence);
-    put_key_number(line, "icl_nll", x.nll);
+    json_key_number(line, "icl_p_sequence", x.p_sequence);
+    json_key_number(line, "icl_nll", x.nll);
 }
 
 static void pretraining_free(Pretraining *p) {
@@ -829,8 +431,8 @@ bool command_pretrain(const Settings *s, Error *err) {
     Folder f;
     Run run = {0};
     Pretraining p = {0};
-    if (!check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
-    MaterialFiles files = material_files(s);
+    if (!settings_check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
+    MaterialFiles files = settings_files(s);
     if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
     if (err->status == 0 && pretraining_rows(&p, &f, s, err) && material_read(&p.material, &f, &files, err)) {
         int batches = p.batch.n - 1;
@@ -839,22 +441,22 @@ bool command_pretrain(const Settings *s, Error *err) {
         Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
         loop.gradient = pretraining_gradient;
         if (s->eval) loop.evaluate = pretraining_evaluate;
-        bool begin = !s->resume || state_load(&loop, s->resume, err);
-        if (begin && s->resume && loop.optimizer->step + loop.skipped >= steps) {
+        bool begin = !s->resume || run_state_load(&loop.state, s->resume, err);
+        if (begin && s->resume && loop.state.optimizer->step + loop.state.skipped >= steps) {
             fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
             begin = false; /* no error: only nothing to begin */
         }
         if (begin && run_begin(&run, s, s->resume != NULL, err)) {
             fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters,
-                    p.start.n - 1, p.token.n, steps, threads_now());
+                    p.start.n - 1, p.token.n, steps, machine_threads());
             double start = seconds_now();
-            bool ok = loop_run(&loop, err) && state_save(&loop, err);
+            bool ok = loop_run(&loop, err) && run_state_save(&loop.state, s->out, err);
             run.train_seconds = seconds_now() - start;
-            put_key_number(&run.result, "steps", (double)loop.steps);
-            put_key_number(&run.result, "loss", loop.loss);
-            put_key_number(&run.result, "ess", NAN);
-            put_key_number(&run.result, "skipped_steps", loop.skipped);
-            put_key_number(&run.result, "activation_bytes", (double)workspace_bytes(loop.ws));
+            json_key_number(&run.result, "steps", (double)loop.steps);
+            json_key_number(&run.result, "loss", loop.loss);
+            json_key_number(&run.result, "ess", NAN);
+            json_key_number(&run.result, "skipped_steps", loop.state.skipped);
+            json_key_number(&run.result, "activation_bytes", (double)workspace_bytes(loop.ws));
             Error unsaid = {0}; /* after a failure the first error is the one to tell */
             run_end(&run, ok ? err : &unsaid);
         }
@@ -925,9 +527,9 @@ static int record_at(Tuning *t, const Settings *s, long position) {
 }
 
 static ScoreOptions score_options(const Settings *s, const char *method, int refresh, const Tuning *t) {
-    return (ScoreOptions){.objective = objective_of(s),
+    return (ScoreOptions){.objective = settings_objective(s),
                           .pair_score = (PairScore)choice(s->pair_score, PAIR_SCORE_NAMES),
-                          .pair = pair_options(s),
+                          .pair = settings_pair(s),
                           .pool_reference = {t->pool_reference[0], t->pool_reference[1]},
                           .holdout_reference = {t->holdout_reference[0], t->holdout_reference[1]},
                           .method = (Method)choice(method, METHOD_NAMES),
@@ -969,7 +571,7 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
 /* One pair's loss and the derivatives by its two rows, times its coefficient. */
 static void tune_pair(const Tuning *t, int record, double coefficient, const double logp[2], double dlogp[2], StepReport *report) {
     const Example *e = &t->pool->items[record];
-    PairLogps p = logps_of(e, logp[0], logp[1], t->pool_reference, record);
+    PairLogps p = pair_logps(e, logp[0], logp[1], t->pool_reference, record);
     PairGradient g;
     report->loss += coefficient * objective_pair(t->objective, &t->pair, &p, &g);
     bool constant = same_answers(e); /* both losses are then constants: exactly no gradient, not a difference of roundings */
@@ -1075,8 +677,8 @@ static void tuning_evaluate(void *self, Loop *loop, Buf *line) {
     Tuning *t = self;
     double start = seconds_now();
     if (t->objective == OBJECTIVE_SFT)
-        put_key_number(line, "eval_nll", evaluate(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
-    else put_key_number(line, "eval_loss", evaluate_pairs(loop->model, loop->ws, t->eval, loop->s, t->eval_reference, NULL).loss);
+        json_key_number(line, "eval_nll", evaluate_answers(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
+    else json_key_number(line, "eval_loss", evaluate_pairs(loop->model, loop->ws, t->eval, loop->s, t->eval_reference, NULL).loss);
     t->run->eval_seconds += seconds_now() - start;
 }
 
@@ -1106,7 +708,7 @@ static void tuning_references(Tuning *t, Loop *loop, bool holdout, bool compute)
         if (data[i]->count == 0 || (i == 1 && !holdout)) continue;
         for (int a = 0; a < 2; a++) {
             slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
-            loop_keep(loop, names[i][a], slots[i][a], data[i]->count);
+            run_state_keep(&loop->state, names[i][a], slots[i][a], data[i]->count);
         }
         if (compute) ica_pair_logps(loop->model, loop->ws, data[i], slots[i][0], slots[i][1], &t->scores.cost);
     }
@@ -1135,75 +737,7 @@ static Model *train_reference(const Model *m, const Settings *s, const Examples 
     return NULL;
 }
 
-/* ---- scores: files and diagnostics ---- */
-
-static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, int i) {
-    buf_puts(b, "{\"id\":");
-    json_put_string(b, pool->data.records[i].id);
-    put_key_number(b, "score", s->score[i]);
-    put_key_number(b, "weight", weight[i]);
-    const Example *e = &pool->examples.items[i];
-    bool pairs = isfinite(s->logp_rejected[i]) || isfinite(s->logp_rejected_in_context[i]);
-    if (isfinite(s->logp[i])) put_key_number(b, pairs ? "logp_chosen" : "logp", s->logp[i]);
-    if (isfinite(s->logp_rejected[i])) put_key_number(b, "logp_rejected", s->logp_rejected[i]);
-    if (isfinite(s->logp_rejected_in_context[i])) put_key_number(b, "logp_rejected_in_context", s->logp_rejected_in_context[i]);
-    if (isfinite(s->logp_in_context[i])) {
-        put_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", s->logp_in_context[i]);
-        buf_puts(b, ",\"demos\":[");
-        for (int d = 0; d < s->n_demos[i]; d++) {
-            if (d) buf_putc(b, ',');
-            json_put_string(
-                b,
-                holdout->data.records[s->demos[(size_t)i * (size_t)s->k + (size_t)d].prompt_of - holdout->examples.items].id);
-        }
-        buf_putc(b, ']');
-    }
-    put_key_number(b, "tokens", e->answer_n);
-    if (e->rejected) put_key_number(b, "tokens_rejected", e->rejected_n);
-    buf_puts(b, "}\n");
-}
-
-static bool write_scores(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight,
-                         Error *err) {
-    Buf b = {0};
-    for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
-    bool ok = file_write(path, b.s, b.n, err);
-    buf_free(&b);
-    return ok;
-}
-
-static int known_clean(const Dataset *d) {
-    int clean = 0;
-    for (int i = 0; i < d->count; i++) clean += d->records[i].clean == 1;
-    return clean;
-}
-
-/* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted records, ...}; {} without truth. */
-static void put_auroc(Buf *b, const Dataset *d, const double *score) {
-    int *label = mem_new((size_t)d->count, sizeof *label), n = d->count;
-    buf_puts(b, ",\"auroc\":{");
-    for (int i = 0; i < n; i++) label[i] = d->records[i].clean;
-    double all = auroc(score, label, n);
-    if (isfinite(all)) put_key_number(b, "all", all);
-    for (int i = 0; i < n; i++) {
-        const Record *r = &d->records[i];
-        bool first = r->clean == 0 && r->source.n > 0;
-        for (int j = 0; j < i && first; j++) first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
-        if (!first) continue;
-        for (int j = 0; j < n; j++)
-            label[j] = d->records[j].clean == 1                                                 ? 1
-                       : d->records[j].clean == 0 && str_equal(d->records[j].source, r->source) ? 0
-                                                                                                : -1;
-        double a = auroc(score, label, n);
-        if (!isfinite(a)) continue;
-        if (b->s[b->n - 1] != '{') buf_putc(b, ',');
-        json_put_string(b, r->source);
-        buf_putc(b, ':');
-        json_put_number(b, a);
-    }
-    buf_putc(b, '}');
-    free(label);
-}
+/* ---- scores: diagnostics ---- */
 
 static double weight_length_correlation(const Examples *pool, const double *weight) {
     double *length = mem_new((size_t)pool->count, sizeof *length);
@@ -1229,13 +763,13 @@ static bool check_holdout(const Settings *s, const char *method, const Loaded *h
 /* Spearman's correlation of both pair scores, E7a and E7b: by how much the run's results would depend on the choice. */
 static double pair_score_agreement(const Settings *s, const Examples *pool, const Scores *scores, double *const reference[2]) {
     int n = pool->count;
-    PairOptions o = pair_options(s);
+    PairOptions o = settings_pair(s);
     double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
     for (int i = 0; i < n; i++) {
-        PairLogps p = logps_of(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
-        PairLogps in = logps_of(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
+        PairLogps p = pair_logps(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
+        PairLogps in = pair_logps(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
         margin[i] = (in.chosen - in.rejected) - (p.chosen - p.rejected);
-        loss[i] = objective_pair(objective_of(s), &o, &p, NULL) - objective_pair(objective_of(s), &o, &in, NULL);
+        loss[i] = objective_pair(settings_objective(s), &o, &p, NULL) - objective_pair(settings_objective(s), &o, &in, NULL);
     }
     double r = rank_correlation(margin, loss, n);
     free(margin);
@@ -1246,13 +780,13 @@ static double pair_score_agreement(const Settings *s, const Examples *pool, cons
 /* The scores' own part of a result: AUROC, effective sample size, correlation with length, dropped demonstrations. */
 static void put_score_result(Buf *b, const Settings *s, const Loaded *pool, const Scores *scores, const double *weight,
                              double *const reference[2]) {
-    if (objective_of(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) &&
+    if (settings_objective(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) &&
         isfinite(scores->logp_rejected_in_context[0]))
-        put_key_number(b, "margin_loss_rank_correlation", pair_score_agreement(s, &pool->examples, scores, reference));
-    put_auroc(b, &pool->data, scores->score);
-    put_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
-    put_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
-    put_key_number(b, "dropped_demos", scores->dropped);
+        json_key_number(b, "margin_loss_rank_correlation", pair_score_agreement(s, &pool->examples, scores, reference));
+    scores_put_auroc(b, &pool->data, scores->score);
+    json_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
+    json_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
+    json_key_number(b, "dropped_demos", scores->dropped);
 }
 
 /* `score` looks at DPO's start: the reference is the model itself. */
@@ -1268,10 +802,10 @@ static void score_references(Tuning *t, const Model *m, Workspace *ws, bool hold
 bool command_score(const Settings *s, Error *err) {
     Folder f;
     Material x;
-    MaterialFiles files = material_files(s);
-    files.pairs = objective_of(s) != OBJECTIVE_SFT;
+    MaterialFiles files = settings_files(s);
+    files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
-    if (!check_out(s, err)) return false;
+    if (!settings_check_out(s, err)) return false;
     if (!folder_load(&f, s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
         folder_free(&f);
@@ -1279,7 +813,7 @@ bool command_score(const Settings *s, Error *err) {
     }
     Scores scores = {0};
     Workspace *ws = workspace_new();
-    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .objective = objective_of(s)};
+    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .objective = settings_objective(s)};
     Model *reference = NULL;
     Run run = {0};
     double start = seconds_now(), *weight = mem_new((size_t)x.pool.examples.count, sizeof *weight);
@@ -1293,26 +827,26 @@ bool command_score(const Settings *s, Error *err) {
         ScoreOptions how = score_options(s, s->method, 0, &t);
         ica_score(f.model, reference, ws, &x.pool.examples, &x.holdout.examples, &how, &scores);
         weights_from_scores(s, scores.score, scores.count, weight);
-        if (write_scores(s->out, &x.pool, &x.holdout, &scores, weight, err)) {
+        if (scores_write(s->out, &x.pool, &x.holdout, &scores, weight, err)) {
             Buf b = {0};
             buf_puts(&b, "{\"command\":\"score\"");
-            put_key_string(&b, "method", s->method);
+            json_key_string(&b, "method", s->method);
             buf_puts(&b, ",\"group\":");
-            put_group(&b, s);
+            settings_put_group(&b, s);
             buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
-            put_key_string(&b, "objective", s->objective);
-            put_key_string(&b, "pool", s->pool);
-            put_key_string(&b, "holdout", s->holdout);
-            put_key_string(&b, "scores", s->out);
+            json_key_string(&b, "objective", s->objective);
+            json_key_string(&b, "pool", s->pool);
+            json_key_string(&b, "holdout", s->holdout);
+            json_key_string(&b, "scores", s->out);
             put_score_result(&b, s, &x.pool, &scores, weight, t.pool_reference);
-            put_key_number(&b, "seconds", seconds_now() - start);
-            put_key_number(&b, "reference_seconds", run.reference_seconds);
-            put_key_number(&b, "flops", scores.cost.flops + run.reference_flops);
-            put_key_number(&b, "forward_tokens", scores.cost.forward);
-            put_key_number(&b, "records", scores.count);
-            put_key_number(&b, "clean", known_clean(&x.pool.data));
+            json_key_number(&b, "seconds", seconds_now() - start);
+            json_key_number(&b, "reference_seconds", run.reference_seconds);
+            json_key_number(&b, "flops", scores.cost.flops + run.reference_flops);
+            json_key_number(&b, "forward_tokens", scores.cost.forward);
+            json_key_number(&b, "records", scores.count);
+            json_key_number(&b, "clean", scores_known_clean(&x.pool.data));
             buf_puts(&b, "}\n");
-            print_result(s, &b);
+            settings_print(s, &b);
             if (scores.dropped)
                 fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores.dropped);
             buf_free(&b);
@@ -1329,42 +863,6 @@ bool command_score(const Settings *s, Error *err) {
 }
 
 /* ---- train ---- */
-
-/* weight[i] from a file that `score` wrote: one record a line, matched to the pool by position and id. */
-static bool weights_from_file(const char *path, const Dataset *pool, double *weight, Error *err) {
-    Buf text = {0};
-    Arena arena = {0};
-    JsonError where;
-    int line = 0;
-    bool ok = file_read(path, &text, err);
-    for (size_t at = 0; ok && at < text.n; line++) {
-        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
-        size_t n = end ? (size_t)(end - from) : text.n - at;
-        at += n + 1;
-        if (line >= pool->count)
-            ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, line + 1, pool->count);
-        const Json *r = ok ? json_parse(&arena, from, n, &where) : NULL;
-        const Json *id = r ? json_get(r, "id") : NULL, *w = r ? json_get(r, "weight") : NULL;
-        if (!ok) break;
-        if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, line + 1, where.what);
-        else if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER) || !w || w->type != JSON_NUMBER || !(w->number >= 0))
-            ok = error_set(err, STATUS_DATA, "%s:%d: needs \"id\" and a \"weight\" of at least 0, as `ica score` writes them",
-                           path, line + 1);
-        else if (!str_equal(id->string, pool->records[line].id))
-            ok = error_set(err, STATUS_DATA,
-                           "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
-                           line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
-        else if (w->number > 1e15)
-            ok = error_set(err, STATUS_DATA, "%s:%d: a weight of %g is too large: scale the weights down", path, line + 1, w->number);
-        else weight[line] = w->number;
-    }
-    if (ok && line < pool->count)
-        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path,
-                       line, pool->count);
-    buf_free(&text);
-    arena_free(&arena);
-    return ok;
-}
 
 /* Sets fixed weights, or the method whose scores become weights. */
 static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Error *err) {
@@ -1388,7 +886,7 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
             t->weight[i] = r->weight;
         }
     }
-    if (strncmp(w, "file:", 5) == 0) return weights_from_file(w + 5, d, t->weight, err);
+    if (strncmp(w, "file:", 5) == 0) return scores_read_weights(w + 5, d, t->weight, err);
     if (strcmp(w, "uniform") == 0 || strcmp(w, "oracle") == 0 || strcmp(w, "records") == 0) return true;
     if (!is_method(w))
         return error_set(err, STATUS_USAGE,
@@ -1409,7 +907,7 @@ static long tuning_steps(const Settings *s, int records) {
 static bool keep_scores(const Tuning *t, const Settings *s, const Material *x, Error *err) {
     if (!t->method || t->scores.count == 0) return true;
     char *path = path_join(s->out, "scores.jsonl");
-    bool ok = write_scores(path, &x->pool, &x->holdout, &t->scores, t->weight, err);
+    bool ok = scores_write(path, &x->pool, &x->holdout, &t->scores, t->weight, err);
     free(path);
     return ok;
 }
@@ -1418,26 +916,26 @@ static bool keep_scores(const Tuning *t, const Settings *s, const Material *x, E
 static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Error *err) {
     const Settings *s = loop->s;
     int n = x->pool.examples.count;
-    if (!state_save(loop, err) || !keep_scores(t, s, x, err)) return false;
-    put_key_number(&run->result, "steps", (double)loop->steps);
-    put_key_number(&run->result, "train_loss", loop->loss);
+    if (!run_state_save(&loop->state, s->out, err) || !keep_scores(t, s, x, err)) return false;
+    json_key_number(&run->result, "steps", (double)loop->steps);
+    json_key_number(&run->result, "train_loss", loop->loss);
     if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->used, t->pool_reference);
     else {
-        if (t->method) put_auroc(&run->result, &x->pool.data, t->score);
-        put_key_number(&run->result, "ess", effective_sample_size(t->method ? t->used : t->weight, n));
+        if (t->method) scores_put_auroc(&run->result, &x->pool.data, t->score);
+        json_key_number(&run->result, "ess", effective_sample_size(t->method ? t->used : t->weight, n));
     }
-    put_key_number(&run->result, "skipped_steps", loop->skipped);
-    put_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
-    if (loop->skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->skipped);
+    json_key_number(&run->result, "skipped_steps", loop->state.skipped);
+    json_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
+    if (loop->state.skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->state.skipped);
     if (!s->eval) return true;
     double start = seconds_now();
     Buf members = {0};
     if (t->objective == OBJECTIVE_SFT) {
-        Metrics metrics = evaluate(loop->model, loop->ws, &x->eval.examples, NULL, 0, NULL);
-        put_metrics(&members, &metrics);
+        Metrics metrics = evaluate_answers(loop->model, loop->ws, &x->eval.examples, NULL, 0, NULL);
+        evaluate_put(&members, &metrics);
     } else {
         PairMetrics metrics = evaluate_pairs(loop->model, loop->ws, &x->eval.examples, s, t->eval_reference, NULL);
-        put_pair_metrics(&members, &metrics);
+        evaluate_put_pairs(&members, &metrics);
     }
     run->eval_seconds += seconds_now() - start;
     buf_printf(&run->result, ",%s", members.s);
@@ -1449,11 +947,11 @@ static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Er
 static void print_train_result(const Settings *s, const Run *run) {
     Buf b = {0};
     buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
-    print_result(s, &b);
+    settings_print(s, &b);
     buf_free(&b);
 }
 
-/* RHO's reference: trained from the weights that the run starts with, and kept in RUN/reference, from where a resumed run takes it. */
+/* RHO's reference: trained from the weights that the run starts with, and kept in RUN/reference; a resumed run takes it there. */
 static Model *reference_of(const Folder *f, const Settings *s, const Examples *holdout, Run *run, Error *err) {
     char *path = path_join(s->out, "reference");
     Model *reference = s->resume ? model_load(path, err) : train_reference(f->model, s, holdout, run, err);
@@ -1478,25 +976,23 @@ static void put_overhead(Run *run, const Loop *loop, int pool) {
     const Settings *s = loop->s;
     double scored = (double)pool * s->refresh, trained = (double)loop->steps * s->batch_size;
     if (run->score_flops <= 0 || loop->flops <= 0 || run->train_seconds <= 0) return;
-    double r = run->score_flops / scored / (loop->flops / trained), formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
-    put_key_number(&run->result, "relative_cost", r);
-    put_key_number(&run->result, "overhead_formula", formula);
-    put_key_number(&run->result, "overhead_measured", run->score_seconds / run->train_seconds);
+    double r = run->score_flops / scored / (loop->flops / trained);
+    double formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
+    json_key_number(&run->result, "relative_cost", r);
+    json_key_number(&run->result, "overhead_formula", formula);
+    json_key_number(&run->result, "overhead_measured", run->score_seconds / run->train_seconds);
     fprintf(stderr, "scoring: %.1f%% of the training time, by operations n r / (P B) = %.1f%% with r = %.2f\n",
             100 * run->score_seconds / run->train_seconds, 100 * formula, r);
 }
 
-/* Of the file's bytes, as a number that a double holds exactly. */
-static double fingerprint(const Loaded *l) { return (double)(l->data.fingerprint >> 11); }
-
 bool command_train(const Settings *s, Error *err) {
     Folder f;
     Material x;
-    MaterialFiles files = material_files(s);
-    files.pairs = objective_of(s) != OBJECTIVE_SFT;
+    MaterialFiles files = settings_files(s);
+    files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
     Run run = {0};
-    if (!check_out(s, err)) return false;
+    if (!settings_check_out(s, err)) return false;
     if (!folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
         folder_free(&f);
@@ -1508,8 +1004,8 @@ bool command_train(const Settings *s, Error *err) {
                 .eval = &x.eval.examples,
                 .records = &x.pool.data,
                 .run = &run,
-                .objective = objective_of(s),
-                .pair = pair_options(s),
+                .objective = settings_objective(s),
+                .pair = settings_pair(s),
                 .score = mem_new((size_t)n, sizeof(double)),
                 .weight = mem_new((size_t)n, sizeof(double)),
                 .used = mem_new((size_t)n, sizeof(double))};
@@ -1517,21 +1013,21 @@ bool command_train(const Settings *s, Error *err) {
     loop.gradient = tuning_gradient;
     if (s->eval) loop.evaluate = tuning_evaluate;
     bool ok = tuning_weights(&t, s, &x, err);
-    double print[2] = {fingerprint(&x.pool), fingerprint(&x.holdout)};
-    loop_keep(&loop, "fingerprints", print, 2);
+    double print[2] = {run_fingerprint(&x.pool), run_fingerprint(&x.holdout)};
+    run_state_keep(&loop.state, "fingerprints", print, 2);
     if (ok && t.method) {
-        loop_keep(&loop, "scores", t.score, n);
-        loop_keep(&loop, "weights", t.used, n);
+        run_state_keep(&loop.state, "scores", t.score, n);
+        run_state_keep(&loop.state, "weights", t.used, n);
     }
     if (ok && t.objective == OBJECTIVE_DPO) tuning_references(&t, &loop, t.method && strcmp(t.method, "gradient") == 0, !s->resume);
     if (ok && s->resume) {
-        ok = state_load(&loop, s->resume, err);
-        if (ok && (print[0] != fingerprint(&x.pool) || print[1] != fingerprint(&x.holdout)))
+        ok = run_state_load(&loop.state, s->resume, err);
+        if (ok && (print[0] != run_fingerprint(&x.pool) || print[1] != run_fingerprint(&x.holdout)))
             ok = error_set(err, STATUS_DATA,
                            "%s: pool or holdout changed since the run began: a resumed run needs the same data", s->resume);
         if (ok && t.method) weights_from_scores(s, t.score, n, t.weight);
     }
-    if (ok && loop.optimizer->step + loop.skipped >= loop.steps) {
+    if (ok && loop.state.optimizer->step + loop.state.skipped >= loop.steps) {
         fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
         ok = false; /* no error: only nothing to begin */
     }

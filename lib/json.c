@@ -447,3 +447,18 @@ void json_put_value(Buf *b, const Json *v) {
     }
     buf_putc(b, object ? '}' : ']');
 }
+
+void json_key_number(Buf *b, const char *key, double x) {
+    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+    json_put_number(b, x);
+}
+
+void json_key_string(Buf *b, const char *key, const char *text) {
+    if (b->n && b->s[b->n - 1] != '{') buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+    if (text) json_put_string(b, str(text));
+    else buf_puts(b, "null");
+}

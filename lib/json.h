@@ -60,6 +60,9 @@ void json_put_string(Buf *b, Str s);
 /* The shortest form that reads back as x (a digit longer at some powers of two); whole numbers below 2^53 have neither
  * exponent nor fraction; NaN and infinities become null. */
 void json_put_number(Buf *b, double x);
+/* The next member of an object that was opened with '{': a comma where one is due, key, value. NULL is null. */
+void json_key_number(Buf *b, const char *key, double x);
+void json_key_string(Buf *b, const char *key, const char *text);
 /* Compact, members in their order, a number as it was written (or by json_put_number if its string is empty). */
 void json_put_value(Buf *b, const Json *v);
 

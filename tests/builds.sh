@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 passed=0 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-sources=$(ls *.c lib/*.c data/*.c)
+sources=$(ls *.c lib/*.c data/*.c program/*.c)
 
 ./ica corpus --out "$work/corpus" --no-pretrain >/dev/null 2>&1
 ./ica tokenizer --data "$work/corpus/pool-even50.jsonl" --vocab-size 400 --out "$work/tokenizer" 2>/dev/null

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ica.h"
-#include "lib/gemm.h"
-#include "train.h"
+#include "../data/run.h"
+#include "../ica.h"
+#include "../lib/gemm.h"
+#include "commands.h"
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -1,0 +1,774 @@
+/* The figures of a report, in this order: reading, order, numbers (blocks of arms, AUROC, comparisons), results.json, tables. */
+#define _POSIX_C_SOURCE 200809L
+#include "figures.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- reading ---- */
+
+static const char *const LOG_KEYS[LOG_COLUMNS] = {"step", "loss", "eval_nll", "weight_clean", "weight_corrupted",
+                                                  "icl_p_sequence", "icl_nll", "rewards/margins"};
+
+double figures_number(const Json *object, const char *key) {
+    const Json *v = json_get(object, key);
+    return v && v->type == JSON_NUMBER ? v->number : NAN;
+}
+
+const char *figures_text(Arena *arena, const Json *object, const char *key, const char *otherwise) {
+    const Json *v = json_get(object, key);
+    if (!v || (v->type != JSON_STRING && v->type != JSON_NUMBER) || v->string.n == 0) return otherwise;
+    char *copy = arena_new(arena, v->string.n + 1, 1);
+    for (size_t i = 0; i < v->string.n; i++) {
+        unsigned char c = (unsigned char)v->string.s[i];
+        copy[i] = c < 32 || c == 127 ? '?' : v->string.s[i];
+    }
+    return copy;
+}
+
+/* Parses one text; the error names the file, and the line counted from first_line. */
+static const Json *parse_at(Arena *arena, Str text, const char *path, long first_line, Error *err) {
+    JsonError where;
+    const Json *root = json_parse(arena, text.s, text.n, &where);
+    if (root && root->type == JSON_OBJECT) return root;
+    if (root) error_set(err, STATUS_DATA, "%s:%ld: expected a JSON object", path, first_line);
+    else
+        error_set(err, STATUS_DATA, "%s:%ld: broken JSON at column %ld: %s; write this file again", path,
+                  first_line + where.line - 1, where.column, where.what);
+    return NULL;
+}
+
+static bool blank(Str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!strchr(" \t\r\n", s.s[i]) || s.s[i] == 0) return false;
+    return true;
+}
+
+bool rows_load(Arena *arena, const char *path, Rows *rows, Error *err) {
+    Buf text = {0};
+    *rows = (Rows){0};
+    if (!file_read(path, &text, err)) return false;
+    size_t lines = 1, at = 0;
+    for (size_t i = 0; i < text.n; i++) lines += text.s[i] == '\n';
+    rows->v = arena_new(arena, lines, sizeof *rows->v);
+    Str line;
+    bool ok = true;
+    for (long number = 1; ok && text_line((Str){text.s, text.n}, &at, &line); number++) {
+        if (blank(line)) continue;
+        const Json *row = parse_at(arena, line, path, number, err);
+        if (row) rows->v[rows->n++] = row;
+        else ok = false;
+    }
+    buf_free(&text);
+    return ok;
+}
+
+static const Json *file_load(Arena *arena, const char *path, Error *err) {
+    Buf text = {0};
+    if (!file_read(path, &text, err)) return NULL;
+    const Json *root = parse_at(arena, (Str){text.s, text.n}, path, 1, err);
+    buf_free(&text);
+    return root;
+}
+
+static bool log_load(Run *run, Arena *arena, Error *err) {
+    char *path = path_join(run->folder, "log.jsonl");
+    Arena scratch = {0};
+    Rows rows = {0};
+    bool ok = !file_exists(path) || rows_load(&scratch, path, &rows, err);
+    run->n_log = ok ? rows.n : 0;
+    for (int c = 0; c < LOG_COLUMNS; c++) {
+        run->log[c] = arena_new(arena, (size_t)run->n_log + 1, sizeof(double));
+        for (int i = 0; i < run->n_log; i++) run->log[c][i] = figures_number(rows.v[i], LOG_KEYS[c]);
+    }
+    for (int i = 0; i < run->n_log; i++) /* pairs have a loss there */
+        if (isnan(run->log[LOG_EVAL][i])) run->log[LOG_EVAL][i] = figures_number(rows.v[i], "eval_loss");
+    arena_free(&scratch);
+    free(path);
+    return ok;
+}
+
+/* One more place in a list of the report. */
+static void *list_grow(void *list, int *capacity, int n, size_t size) {
+    if (n < *capacity) return list;
+    *capacity = *capacity ? 2 * *capacity : 16;
+    return mem_grow(list, (size_t)*capacity, size);
+}
+
+static bool run_add(Report *r, const char *folder, Error *err) {
+    Run run = {.folder = str_copy(&r->arena, str(folder)).s};
+    char *path = path_join(folder, "run.json");
+    bool there = file_exists(path);
+    if (!there)
+        error_set(err, STATUS_DATA, "%s: no run.json in this folder; name folders that pretrain or train finished", folder);
+    run.json = there ? file_load(&r->arena, path, err) : NULL;
+    free(path);
+    if (!run.json) return false;
+    run.group = figures_text(&r->arena, run.json, "group", "data");
+    run.arm = figures_text(&r->arena, run.json, "arm", "uniform");
+    run.objective = figures_text(&r->arena, run.json, "objective", "sft");
+    run.pretrain = strcmp(figures_text(&r->arena, run.json, "command", "train"), "pretrain") == 0;
+    run.seed = figures_number(run.json, "seed");
+    if (!isfinite(run.seed)) run.seed = 0;
+    if (!log_load(&run, &r->arena, err)) return false;
+    r->runs = list_grow(r->runs, &r->capacity[0], r->n_runs, sizeof *r->runs);
+    r->runs[r->n_runs++] = run;
+    return true;
+}
+
+static bool object_add(Report *r, const char *path, const Json *json, Error *err) {
+    const char *command = figures_text(&r->arena, json, "command", "");
+    if (strcmp(command, "score") == 0) {
+        r->scores = list_grow(r->scores, &r->capacity[1], r->n_scores, sizeof *r->scores);
+        r->scores[r->n_scores++] = (ScoreFile){
+            str_copy(&r->arena, str(path)).s, json, figures_text(&r->arena, json, "method", "ica"),
+            figures_text(&r->arena, json, "group", "data"), figures_text(&r->arena, json, "objective", "sft"),
+            figures_text(&r->arena, json, "draw", "1")};
+        return true;
+    }
+    if (strcmp(command, "eval") == 0) {
+        r->evals = list_grow(r->evals, &r->capacity[2], r->n_evals, sizeof *r->evals);
+        r->evals[r->n_evals++] = json;
+        return true;
+    }
+    return error_set(err, STATUS_DATA, "%s: neither a score nor an eval result; name run folders and what "
+                     "`ica score --json` or `ica eval --json` printed", path);
+}
+
+/* A whole file as one object, or one object a line. */
+static bool file_add(Report *r, const char *path, Error *err) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (strcmp(name, "seconds.json") == 0) return (r->seconds = file_load(&r->arena, path, err)) != NULL;
+    if (strcmp(name, "run.json") == 0) {
+        const char *folder = slash ? str_copy(&r->arena, (Str){path, (size_t)(slash - path)}).s : ".";
+        return run_add(r, folder[0] ? folder : "/", err);
+    }
+    Error whole = {0}, lines = {0};
+    const Json *json = file_load(&r->arena, path, &whole);
+    if (json) return object_add(r, path, json, err);
+    Rows rows;
+    if (!rows_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
+        *err = whole;
+        return false;
+    }
+    for (int i = 0; i < rows.n; i++)
+        if (!object_add(r, path, rows.v[i], err)) return false;
+    return true;
+}
+
+bool report_read(Report *r, int n_inputs, const char *const *inputs, Error *err) {
+    for (int i = 0; i < n_inputs; i++) {
+        struct stat info;
+        bool folder = stat(inputs[i], &info) == 0 && S_ISDIR(info.st_mode);
+        if (!(folder ? run_add(r, inputs[i], err) : file_add(r, inputs[i], err))) return false;
+    }
+    if (r->n_runs + r->n_scores + r->n_evals > 0) return true;
+    return error_set(err, STATUS_DATA, "nothing to report; name run folders or the JSON that score or eval printed");
+}
+
+void report_free(Report *r) {
+    free(r->runs);
+    free(r->scores);
+    free(r->evals);
+    arena_free(&r->arena);
+}
+
+/* ---- order ---- */
+
+static int rank_in(const char *const *list, int n, const char *name, size_t length) {
+    for (int i = 0; i < n; i++)
+        if (strlen(list[i]) == length && memcmp(list[i], name, length) == 0) return i;
+    return n;
+}
+
+#define RANK(list, name, length) rank_in(list, (int)(sizeof(list) / sizeof *(list)), name, length)
+
+static const char *const GROUPS[] = {"even50", "verbose60"};
+static const char *const OBJECTIVES[] = {"sft", "dpo", "simpo"};
+static const char *const KINDS[] = {"all", "careless", "echo", "absent", "lazy", "verbose", "refuser"};
+static const char *const METHODS[] = {"ica", "rho", "oneshot", "nuggets", "gradient", "incontext", "loss", "random"};
+static const char *const MAPS[] = {"minmax", "minmax-batch", "clip", "rank", "softmax", "positive", "filter", "top"};
+
+/* Baselines first, then ICA and its rivals, the two that use labels or the holdout alone last. */
+static const char *const ARMS[] = {"uniform", "random", "loss", "ica", "rho", "oneshot", "nuggets", "gradient", "incontext"};
+
+size_t figures_method_length(const char *arm) { return strcspn(arm, ":"); }
+
+static int arm_rank(const char *arm) {
+    if (strcmp(arm, "oracle") == 0) return 1000;
+    if (strcmp(arm, "holdout-only") == 0) return 999;
+    size_t length = figures_method_length(arm);
+    const char *map = arm + length + (arm[length] == ':');
+    return 20 * RANK(ARMS, arm, length) + RANK(MAPS, map, strlen(map));
+}
+
+int figures_objective_rank(const char *objective) { return RANK(OBJECTIVES, objective, strlen(objective)); }
+
+/* By rank, and names of the same rank by spelling. */
+static int ranked(int p_rank, int q_rank, const char *p, const char *q) {
+    return p_rank != q_rank ? p_rank - q_rank : strcmp(p, q);
+}
+
+static int by_arm(const void *a, const void *b) {
+    const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+    return ranked(arm_rank(p), arm_rank(q), p, q);
+}
+
+int figures_by_group(const void *a, const void *b) {
+    const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+    return ranked(RANK(GROUPS, p, strlen(p)), RANK(GROUPS, q, strlen(q)), p, q);
+}
+
+static int by_kind(const void *a, const void *b) {
+    const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+    return ranked(RANK(KINDS, p, strlen(p)), RANK(KINDS, q, strlen(q)), p, q);
+}
+
+int figures_by_method(const void *a, const void *b) {
+    const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+    return ranked(RANK(METHODS, p, strlen(p)), RANK(METHODS, q, strlen(q)), p, q);
+}
+
+int figures_by_draw(const void *a, const void *b) {
+    const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+    char *p_end, *q_end;
+    double x = strtod(p, &p_end), y = strtod(q, &q_end);
+    bool p_number = *p && !*p_end, q_number = *q && !*q_end;
+    if (p_number != q_number) return p_number ? -1 : 1;
+    if (p_number && x != y) return x < y ? -1 : 1;
+    return strcmp(p, q);
+}
+
+static int by_number(const void *a, const void *b) {
+    double p = *(const double *)a, q = *(const double *)b;
+    return p < q ? -1 : p > q;
+}
+
+/* ---- blocks: the arms of one objective on one group, over seeds ---- */
+
+static const Metric SFT_METRICS[METRICS] = {{"nll", "test NLL", 4, 1},  {"p_sequence", "P(seq)", 3, 1},
+                                            {"exact_match", "EM", 3, 1}, {"ess", "ESS", 1, 1},
+                                            {"gap", "gap closed %", 1, 100}, {"seconds", "seconds", 2, 1}};
+static const Metric PAIR_METRICS[METRICS] = {{"loss", "loss", 4, 1}, {"reward_accuracy", "reward acc.", 3, 1},
+                                             {"margin", "margin", 3, 1}, {"ess", "ESS", 1, 1},
+                                             {"gap", "gap closed %", 1, 100}, {"seconds", "seconds", 2, 1}};
+
+/* What the run's arm cost: scores, references and training; NaN if none of them was noted. */
+static double run_cost(const Run *run) {
+    static const char *const parts[] = {"score", "reference", "train"};
+    const Json *seconds = json_get(run->json, "seconds");
+    double sum = NAN;
+    for (int i = 0; i < 3; i++) {
+        double part = figures_number(seconds, parts[i]);
+        if (isfinite(part)) sum = (isnan(sum) ? 0 : sum) + part;
+    }
+    return sum;
+}
+
+double run_metric(const Run *run, const char *key) {
+    if (strcmp(key, "seconds") == 0) return run_cost(run);
+    return figures_number(json_get(run->json, "result"), key);
+}
+
+const Arm *block_arm(const Block *b, const char *name) {
+    for (int i = 0; i < b->n_arms; i++)
+        if (strcmp(b->arms[i].name, name) == 0) return &b->arms[i];
+    return NULL;
+}
+
+/* The share of the way from uniform to oracle, per seed; undefined for these two and when one of them is missing. */
+static void block_gaps(Block *b) {
+    const Arm *uniform = block_arm(b, "uniform"), *oracle = block_arm(b, "oracle");
+    for (int a = 0; a < b->n_arms; a++) {
+        Arm *arm = &b->arms[a];
+        for (int s = 0; s < b->n_seeds; s++) {
+            double gap = NAN;
+            if (uniform && oracle && arm != uniform && arm != oracle) {
+                double from = uniform->values[b->headline][s];
+                gap = (from - arm->values[b->headline][s]) / (from - oracle->values[b->headline][s]);
+            }
+            arm->values[GAP][s] = isfinite(gap) ? gap : NAN;
+        }
+    }
+}
+
+static bool run_belongs(const Run *run, const char *objective, const char *group) {
+    return !run->pretrain && strcmp(run->objective, objective) == 0 && strcmp(run->group, group) == 0;
+}
+
+static void block_fill(Report *r, Block *b) {
+    for (int i = 0; i < r->n_runs; i++) {
+        const Run *run = &r->runs[i];
+        if (!run_belongs(run, b->objective, b->group)) continue;
+        Arm *arm = b->arms;
+        while (strcmp(arm->name, run->arm) != 0) arm++;
+        int s = 0;
+        while (b->seeds[s] != run->seed) s++;
+        if (arm->runs[s])
+            NOTE(r, "%s and %s are the same arm, group and seed: the second one counts.",
+                                             arm->runs[s]->folder, run->folder);
+        else arm->seeds++;
+        arm->runs[s] = run;
+        for (int m = 0; m < METRICS; m++)
+            if (m != GAP) arm->values[m][s] = run_metric(run, b->metrics[m].key);
+    }
+    block_gaps(b);
+    for (int a = 0; a < b->n_arms; a++)
+        for (int m = 0; m < METRICS; m++)
+            mean_sd(b->arms[a].values[m], b->n_seeds, &b->arms[a].mean[m], &b->arms[a].sd[m]);
+}
+
+static Block block_make(Report *r, const char *objective, const char *group) {
+    bool sft = strcmp(objective, "sft") == 0, simpo = strcmp(objective, "simpo") == 0;
+    Block b = {.objective = objective, .group = group, .metrics = sft ? SFT_METRICS : PAIR_METRICS,
+               .headline = simpo ? 1 : 0, .higher = simpo};
+    Names arms = {0};
+    b.seeds = arena_new(&r->arena, (size_t)r->n_runs, sizeof *b.seeds);
+    for (int i = 0; i < r->n_runs; i++) {
+        if (!run_belongs(&r->runs[i], objective, group)) continue;
+        names_add(&r->arena, &arms, r->runs[i].arm);
+        int s = 0;
+        while (s < b.n_seeds && b.seeds[s] != r->runs[i].seed) s++;
+        if (s == b.n_seeds) b.seeds[b.n_seeds++] = r->runs[i].seed;
+    }
+    qsort(b.seeds, (size_t)b.n_seeds, sizeof *b.seeds, by_number);
+    names_sort(&arms, by_arm);
+    b.n_arms = arms.n;
+    b.arms = arena_new(&r->arena, (size_t)arms.n, sizeof *b.arms);
+    for (int a = 0; a < arms.n; a++) {
+        b.arms[a].name = arms.v[a];
+        b.arms[a].runs = arena_new(&r->arena, (size_t)b.n_seeds, sizeof *b.arms[a].runs);
+        for (int m = 0; m < METRICS; m++) {
+            b.arms[a].values[m] = arena_new(&r->arena, (size_t)b.n_seeds, sizeof(double));
+            for (int s = 0; s < b.n_seeds; s++) b.arms[a].values[m][s] = NAN;
+        }
+    }
+    block_fill(r, &b);
+    return b;
+}
+
+static bool no_truth(const Arm *arm) { return strcmp(arm->name, "oracle") != 0; }
+
+static bool arm_is(const Arm *arm, const char *method) {
+    size_t n = figures_method_length(arm->name);
+    return n == strlen(method) && memcmp(arm->name, method, n) == 0;
+}
+
+/* The best mean of the headline metric among the arms of one method (NULL: among all but the oracle). */
+static const Arm *block_best(const Block *b, const char *method) {
+    const Arm *best = NULL;
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *arm = &b->arms[a];
+        double v = arm->mean[b->headline];
+        if (isnan(v) || !(method ? arm_is(arm, method) : no_truth(arm))) continue;
+        if (!best || (b->higher ? v > best->mean[b->headline] : v < best->mean[b->headline])) best = arm;
+    }
+    return best;
+}
+
+/* Colors for the lines to look at; the rest stays grey. */
+static void block_tones(Block *b) {
+    static const char *const shown[] = {"ica", "uniform", "oracle", "rho", "holdout-only"};
+    for (int i = 0; i < 5; i++) {
+        const Arm *best = block_best(b, shown[i]);
+        for (int a = 0; a < b->n_arms; a++)
+            if (&b->arms[a] == best) b->arms[a].tone = i + 1;
+    }
+    if (b->n_arms <= 4)
+        for (int a = 0; a < b->n_arms; a++)
+            if (b->arms[a].tone == TONE_GREY) b->arms[a].tone = 6;
+}
+
+static Blocks blocks_make(Report *r) {
+    Blocks blocks = {arena_new(&r->arena, (size_t)r->n_runs + 1, sizeof(Block)), 0};
+    for (int o = 0; o < 3; o++) {
+        Names groups = {0};
+        for (int i = 0; i < r->n_runs; i++)
+            if (run_belongs(&r->runs[i], OBJECTIVES[o], r->runs[i].group)) names_add(&r->arena, &groups, r->runs[i].group);
+        names_sort(&groups, figures_by_group);
+        for (int g = 0; g < groups.n; g++) {
+            blocks.v[blocks.n] = block_make(r, OBJECTIVES[o], groups.v[g]);
+            block_tones(&blocks.v[blocks.n++]);
+        }
+    }
+    return blocks;
+}
+
+/* ---- comparisons: what the numbers say, also when they say no ---- */
+
+/* ICA against one rival: under every map that both have. */
+static void put_rival(const Block *b, const char *rival, Buf *out) {
+    int m = b->headline, count = 0;
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *mine = &b->arms[a], *theirs = NULL;
+        if (!arm_is(mine, "ica")) continue;
+        const char *map = mine->name + strcspn(mine->name, ":");
+        for (int i = 0; i < b->n_arms; i++)
+            if (arm_is(&b->arms[i], rival) && strcmp(b->arms[i].name + strlen(rival), map) == 0) theirs = &b->arms[i];
+        if (!theirs) continue;
+        Duel d = duel_of(mine->values[m], theirs->values[m], b->n_seeds, b->higher);
+        if (d.n == 0) continue;
+        if (count++ == 0) buf_printf(out, "ICA against %s under the same map, ", rival);
+        else buf_puts(out, "; ");
+        buf_printf(out, "%s: ", *map ? map + 1 : "no map");
+        duel_text(out, &d, b->metrics[m].decimals, "seed");
+    }
+    if (count) buf_puts(out, ".\n");
+}
+
+/* The best ICA map against an arm that has no map. */
+static void put_against(const Block *b, const Arm *ica, const char *name, Buf *out) {
+    const Arm *other = block_arm(b, name);
+    if (!other || !ica) return;
+    Duel d = duel_of(ica->values[b->headline], other->values[b->headline], b->n_seeds, b->higher);
+    if (d.n == 0) return;
+    buf_printf(out, "%s against %s: ", ica->name, name);
+    duel_text(out, &d, b->metrics[b->headline].decimals, "seed");
+    buf_puts(out, ".\n");
+}
+
+/* A sentence a line. */
+static void block_remarks(const Block *b, Buf *out) {
+    static const char *const rivals[] = {"rho", "oneshot", "nuggets", "gradient", "incontext", "loss", "random"};
+    const Metric *metric = &b->metrics[b->headline];
+    const Arm *best = block_best(b, NULL), *ica = block_best(b, "ica");
+    if (!best || b->n_arms < 2) return;
+    buf_printf(out, "Best arm without known truth, by %s (%s is better): %s, %.*f", metric->name, b->higher ? "more" : "less",
+               best->name, metric->decimals, best->mean[b->headline]);
+    if (ica && ica != best) buf_printf(out, "; best ICA map: %s, %.*f", ica->name, metric->decimals, ica->mean[b->headline]);
+    buf_puts(out, ".\n");
+    put_against(b, ica, "uniform", out);
+    put_against(b, ica, "holdout-only", out);
+    for (size_t i = 0; i < sizeof rivals / sizeof *rivals; i++) put_rival(b, rivals[i], out);
+}
+
+/* ---- AUROC: methods by kinds of corruption, over draws ---- */
+
+/* The last score file with this method and draw, or NULL. */
+static const ScoreFile *score_file(const Report *r, const Auroc *a, const char *method, const char *draw) {
+    for (int i = r->n_scores - 1; i >= 0; i--) {
+        const ScoreFile *s = &r->scores[i];
+        if (strcmp(s->objective, a->objective) == 0 && strcmp(s->group, a->group) == 0 && strcmp(s->method, method) == 0 &&
+            strcmp(s->draw, draw) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static void auroc_values(const Report *r, const Auroc *a, const char *method, const char *kind, double *out) {
+    for (int d = 0; d < a->draws.n; d++) {
+        const ScoreFile *s = score_file(r, a, method, a->draws.v[d]);
+        out[d] = figures_number(s ? json_get(s->json, "auroc") : NULL, kind);
+    }
+}
+
+static Auroc auroc_make(Report *r, const char *objective, const char *group) {
+    Auroc a = {.objective = objective, .group = group};
+    for (int i = 0; i < r->n_scores; i++) {
+        const ScoreFile *s = &r->scores[i];
+        const Json *table = json_get(s->json, "auroc");
+        if (strcmp(s->objective, objective) != 0 || strcmp(s->group, group) != 0) continue;
+        if (!table || table->type != JSON_OBJECT || table->count == 0) continue; /* no known truth */
+        if (score_file(r, &a, s->method, s->draw) != s)
+            NOTE(r, "%s: another score file has the same method, group and draw: the last "
+                                             "one counts.", s->path);
+        names_add(&r->arena, &a.methods, s->method);
+        names_add(&r->arena, &a.draws, s->draw);
+        for (int k = 0; k < table->count; k++) names_add(&r->arena, &a.kinds, str_copy(&r->arena, table->keys[k]).s);
+    }
+    names_sort(&a.methods, figures_by_method);
+    names_sort(&a.draws, figures_by_draw);
+    names_sort(&a.kinds, by_kind);
+    return a;
+}
+
+static void auroc_remarks(const Report *r, const Auroc *a, Buf *out) {
+    double *mine = mem_new((size_t)a->draws.n, sizeof *mine), *theirs = mem_new((size_t)a->draws.n, sizeof *theirs);
+    double best = -1, mean, sd;
+    const char *best_name = NULL;
+    for (int m = 0; m < a->methods.n; m++) {
+        auroc_values(r, a, a->methods.v[m], "all", theirs);
+        mean_sd(theirs, a->draws.n, &mean, &sd);
+        if (mean > best) best = mean, best_name = a->methods.v[m];
+    }
+    if (best_name && a->methods.n > 1) buf_printf(out, "Best method by AUROC over all kinds: %s, %.3f.\n", best_name, best);
+    auroc_values(r, a, "ica", "all", mine);
+    int count = 0;
+    for (int m = 0; m < a->methods.n; m++) {
+        if (strcmp(a->methods.v[m], "ica") == 0) continue;
+        auroc_values(r, a, a->methods.v[m], "all", theirs);
+        Duel d = duel_of(mine, theirs, a->draws.n, true);
+        if (d.n == 0) continue;
+        buf_printf(out, "%s %s: ", count++ ? ";" : "ICA against", a->methods.v[m]);
+        duel_text(out, &d, 3, "draw");
+    }
+    if (count) buf_puts(out, ".\n");
+    free(mine);
+    free(theirs);
+}
+
+static Aurocs aurocs_make(Report *r) {
+    Aurocs all = {arena_new(&r->arena, (size_t)r->n_scores + 1, sizeof(Auroc)), 0};
+    for (int o = 0; o < 3; o++) {
+        Names groups = {0};
+        for (int i = 0; i < r->n_scores; i++)
+            if (strcmp(r->scores[i].objective, OBJECTIVES[o]) == 0) names_add(&r->arena, &groups, r->scores[i].group);
+        names_sort(&groups, figures_by_group);
+        for (int g = 0; g < groups.n; g++) {
+            Auroc a = auroc_make(r, OBJECTIVES[o], groups.v[g]);
+            if (a.methods.n) all.v[all.n++] = a;
+        }
+    }
+    return all;
+}
+
+/* ---- in-context evaluations and seconds ---- */
+
+static int by_shots(const void *a, const void *b) { return by_number(&((const Shots *)a)->k, &((const Shots *)b)->k); }
+
+/* The evaluations of answers, by the number of demonstrations. */
+static int shots_make(Report *r, Shots **out) {
+    int n = 0;
+    *out = arena_new(&r->arena, (size_t)r->n_evals + 1, sizeof **out);
+    for (int i = 0; i < r->n_evals; i++) {
+        const Json *e = r->evals[i];
+        double k = figures_number(e, "k");
+        Shots s = {isfinite(k) ? k : 0, figures_number(e, "nll"), figures_number(e, "p_sequence"),
+                   figures_number(e, "exact_match")};
+        bool twice = false;
+        for (int j = 0; j < n; j++) twice = twice || (*out)[j].k == s.k;
+        if (twice)
+            NOTE(r, "Two evaluations with %g demonstrations: the first one counts.", s.k);
+        else if (isfinite(s.nll)) (*out)[n++] = s;
+    }
+    if (n) qsort(*out, (size_t)n, sizeof **out, by_shots);
+    return n;
+}
+
+double run_total(const Run *run) {
+    double total = figures_number(json_get(run->json, "seconds"), "total");
+    if (!isfinite(total)) total = run_cost(run);
+    return isfinite(total) ? total : 0;
+}
+
+static void put_seconds(const Report *r, Buf *b) {
+    static const char *const keys[] = {"total", "pretrain", "sft", "dpo", "simpo"};
+    double sums[5] = {0};
+    bool seen[5] = {true};
+    for (int i = 0; i < r->n_runs; i++) {
+        const Run *run = &r->runs[i];
+        int part = run->pretrain ? 1 : 2 + RANK(OBJECTIVES, run->objective, strlen(run->objective));
+        double spent = run_total(run);
+        sums[0] += spent;
+        if (part < 5) sums[part] += spent, seen[part] = true;
+    }
+    bool first = true;
+    for (int i = 0; i < 5; i++) {
+        if (!seen[i] || (r->seconds && json_get(r->seconds, keys[i]))) continue;
+        buf_printf(b, "%s\"%s\":", first ? "" : ",", keys[i]);
+        json_put_number(b, sums[i]);
+        first = false;
+    }
+    for (int i = 0; r->seconds && i < r->seconds->count; i++) {
+        if (!first) buf_putc(b, ',');
+        json_put_string(b, r->seconds->keys[i]);
+        buf_putc(b, ':');
+        json_put_value(b, &r->seconds->items[i]);
+        first = false;
+    }
+}
+
+Numbers figures_make(Report *r) {
+    Numbers n = {.blocks = blocks_make(r), .aurocs = aurocs_make(r)};
+    n.n_shots = shots_make(r, &n.shots);
+    return n;
+}
+
+/* ---- results.json ---- */
+
+static void put_numbers(Buf *b, const double *v, int n) {
+    buf_putc(b, '[');
+    for (int i = 0; i < n; i++) {
+        if (i) buf_putc(b, ',');
+        json_put_number(b, v[i]);
+    }
+    buf_putc(b, ']');
+}
+
+static void put_key(Buf *b, const char *key, bool first) {
+    if (!first) buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+}
+
+static void put_block(Buf *b, const Block *block) {
+    buf_putc(b, '{');
+    for (int a = 0; a < block->n_arms; a++) {
+        put_key(b, block->arms[a].name, a == 0);
+        buf_putc(b, '{');
+        for (int m = 0; m < METRICS; m++) {
+            put_key(b, block->metrics[m].key, m == 0);
+            put_numbers(b, block->arms[a].values[m], block->n_seeds);
+        }
+        buf_putc(b, '}');
+    }
+    buf_putc(b, '}');
+}
+
+/* The contract has one AUROC table and one table each for dpo and simpo: the first group of each. */
+static void put_auroc(Buf *b, const Report *r, const Aurocs *aurocs) {
+    buf_putc(b, '{');
+    const Auroc *a = aurocs->n && strcmp(aurocs->v[0].objective, "sft") == 0 ? &aurocs->v[0] : NULL;
+    double *values = mem_new(a ? (size_t)a->draws.n : 1, sizeof *values);
+    for (int m = 0; a && m < a->methods.n; m++) {
+        put_key(b, a->methods.v[m], m == 0);
+        buf_putc(b, '{');
+        for (int k = 0; k < a->kinds.n; k++) {
+            put_key(b, a->kinds.v[k], k == 0);
+            auroc_values(r, a, a->methods.v[m], a->kinds.v[k], values);
+            put_numbers(b, values, a->draws.n);
+        }
+        buf_putc(b, '}');
+    }
+    free(values);
+    buf_putc(b, '}');
+}
+
+static void put_shots(Buf *b, const Shots *shots, int n) {
+    static const char *const keys[] = {"k", "nll", "p_sequence"};
+    for (int i = 0; i < n; i++) {
+        const double values[] = {shots[i].k, shots[i].nll, shots[i].p};
+        buf_puts(b, i ? ",{" : "{");
+        for (int m = 0; m < 3; m++) {
+            put_key(b, keys[m], m == 0);
+            json_put_number(b, values[m]);
+        }
+        buf_putc(b, '}');
+    }
+}
+
+const Json *report_value(const Report *r, const char *key) {
+    for (int i = 0; i < r->n_runs; i++) {
+        const Json *v = json_get(r->runs[i].json, key);
+        if (v && v->type != JSON_NULL) return v;
+    }
+    return NULL;
+}
+
+void figures_put_results(const Report *r, const Numbers *n, Buf *b) {
+    const Json *version = report_value(r, "version"), *machine = report_value(r, "machine");
+    buf_puts(b, "{\"version\":");
+    if (version) json_put_value(b, version);
+    else buf_puts(b, "null");
+    buf_puts(b, ",\n\"machine\":");
+    if (machine) json_put_value(b, machine);
+    else buf_puts(b, "{}");
+    buf_puts(b, ",\n\"seconds\":{");
+    put_seconds(r, b);
+    buf_puts(b, "},\n\"in_context\":[");
+    put_shots(b, n->shots, n->n_shots);
+    buf_puts(b, "],\n\"auroc\":");
+    put_auroc(b, r, &n->aurocs);
+    buf_puts(b, ",\n\"sft\":{");
+    bool first = true;
+    for (int i = 0; i < n->blocks.n; i++) {
+        if (strcmp(n->blocks.v[i].objective, "sft") != 0) continue;
+        put_key(b, n->blocks.v[i].group, first);
+        put_block(b, &n->blocks.v[i]);
+        first = false;
+    }
+    buf_putc(b, '}');
+    for (int o = 1; o < 3; o++) {
+        const Block *block = NULL;
+        for (int i = n->blocks.n - 1; i >= 0; i--)
+            if (strcmp(n->blocks.v[i].objective, OBJECTIVES[o]) == 0) block = &n->blocks.v[i];
+        buf_printf(b, ",\n\"%s\":", OBJECTIVES[o]);
+        if (block) put_block(b, block);
+        else buf_puts(b, "{}");
+    }
+    buf_puts(b, "}\n");
+}
+
+/* ---- tables with what they say, for text and page alike ---- */
+
+const char *figures_objective(const char *objective) {
+    return strcmp(objective, "dpo") == 0 ? "DPO" : strcmp(objective, "simpo") == 0 ? "SimPO" : "Fine-tuning";
+}
+
+const char *figures_plural(int n) { return n == 1 ? "" : "s"; }
+
+const char *block_title(Arena *arena, const Block *b) {
+    return text_new(arena, "%s on %s, %d seed%s", figures_objective(b->objective), b->group, b->n_seeds,
+                    figures_plural(b->n_seeds));
+}
+
+Table block_table(Report *r, const Block *b) {
+    Table t = {.title = block_title(&r->arena, b)};
+    if (b->n_seeds > 1) t.caption = "Mean and standard deviation over seeds; the gap is that from uniform to oracle.";
+    table_head(&t, "arm");
+    for (int m = 0; m < METRICS; m++) table_head(&t, b->metrics[m].name);
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *arm = &b->arms[a];
+        if (arm->seeds < b->n_seeds) table_put(&t, "%s (%d seed%s)", arm->name, arm->seeds, figures_plural(arm->seeds));
+        else table_put(&t, "%s", arm->name);
+        for (int m = 0; m < METRICS; m++)
+            table_mean(&t, arm->mean[m], arm->sd[m], b->metrics[m].decimals, b->metrics[m].scale);
+    }
+    block_remarks(b, &t.remarks);
+    return t;
+}
+
+Table auroc_table(Report *r, const Auroc *a) {
+    bool sft = strcmp(a->objective, "sft") == 0;
+    const char *kinds = sft ? "clean against corrupted" : "unflipped against flipped pairs";
+    Table t = {.caption = "How well the score tells good from bad records, by kind of fault; 0.5 is chance."};
+    t.title = text_new(&r->arena, "AUROC of %s on %s%s%s, %d draw%s", kinds, a->group, sft ? "" : " for ",
+                       sft ? "" : figures_objective(a->objective), a->draws.n, figures_plural(a->draws.n));
+    double *values = arena_new(&r->arena, (size_t)a->draws.n, sizeof *values), mean, sd;
+    table_head(&t, "method");
+    for (int k = 0; k < a->kinds.n; k++) table_head(&t, a->kinds.v[k]);
+    for (int m = 0; m < a->methods.n; m++) {
+        table_put(&t, "%s", a->methods.v[m]);
+        for (int k = 0; k < a->kinds.n; k++) {
+            auroc_values(r, a, a->methods.v[m], a->kinds.v[k], values);
+            mean_sd(values, a->draws.n, &mean, &sd);
+            table_mean(&t, mean, sd, 3, 1);
+        }
+    }
+    auroc_remarks(r, a, &t.remarks);
+    return t;
+}
+
+Table shots_table(const Shots *shots, int n) {
+    static const char *const heads[] = {"demonstrations", "NLL", "P(seq)", "EM"};
+    Table t = {.title = "Answers with demonstrations in context"};
+    for (int i = 0; i < 4; i++) table_head(&t, heads[i]);
+    for (int i = 0; i < n; i++) {
+        table_put(&t, "%g", shots[i].k);
+        table_mean(&t, shots[i].nll, NAN, 4, 1);
+        table_mean(&t, shots[i].p, NAN, 3, 1);
+        table_mean(&t, shots[i].em, NAN, 3, 1);
+    }
+    return t;
+}
+
+enum { TEXT_WIDTH = 108 };
+
+static void text_table(Buf *out, Table t) {
+    if (out->n) buf_putc(out, '\n');
+    table_text(&t, TEXT_WIDTH, out);
+    table_free(&t);
+}
+
+void figures_put_text(Report *r, const Numbers *n, Buf *out) {
+    for (int i = 0; i < r->n_runs; i++)
+        if (r->runs[i].pretrain)
+            buf_printf(out, "Pretraining %s: %.0f steps, loss %.4f, %.1f seconds\n", r->runs[i].folder,
+                       run_metric(&r->runs[i], "steps"), run_metric(&r->runs[i], "loss"), run_total(&r->runs[i]));
+    if (n->n_shots) text_table(out, shots_table(n->shots, n->n_shots));
+    for (int i = 0; i < n->aurocs.n; i++) text_table(out, auroc_table(r, &n->aurocs.v[i]));
+    for (int i = 0; i < n->blocks.n; i++) text_table(out, block_table(r, &n->blocks.v[i]));
+    for (int i = 0; i < r->notes.n; i++) buf_printf(out, "%sNote: %s\n", i == 0 && out->n ? "\n" : "", r->notes.v[i]);
+}
