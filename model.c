@@ -21,7 +21,9 @@ static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
 enum {
     QUERY_BLOCK = 64,       /* queries that attention handles at once */
     PARALLEL_FROM = 20000,  /* elements below which waking the threads costs more than it saves */
-    LOGITS_BUDGET = 1 << 24 /* logits held at once, in elements: at V = 50,257 some 330 rows, 64 MB */
+    VOCAB_BLOCK = 512,      /* columns of logits computed at once */
+    HEAD_ROWS = 512,        /* scored tokens whose block of logits stays in the cache */
+    LOGITS_BUDGET = 1 << 24 /* logits stored between forward and backward pass, in elements: at V = 50,257 some 330 rows, 64 MB */
 };
 
 static int max_threads(void) {
@@ -244,11 +246,12 @@ static void layernorm_backward(const Sink *sink, real *dx, real *dg, real *db, c
         const real *x_n = x + (size_t)n * C, *dy_n = dy + (size_t)n * C;
         real *dx_n = dx + (size_t)n * C, mean = stat[2 * n], r = stat[2 * n + 1];
         real dh_lane[LANES] = {0}, dhh_lane[LANES] = {0};
-        for (int c = 0; c < C; c++) {
-            real dh = dy_n[c] * g[c], h = (x_n[c] - mean) * r;
-            dh_lane[c % LANES] += dh;
-            dhh_lane[c % LANES] += dh * h;
-        }
+        for (int c = 0; c < C; c += LANES)
+            for (int l = 0, width = C - c < LANES ? C - c : LANES; l < width; l++) {
+                real dh = dy_n[c + l] * g[c + l], h = (x_n[c + l] - mean) * r;
+                dh_lane[l] += dh;
+                dhh_lane[l] += dh * h;
+            }
         real dh_avg = lanes_total(dh_lane) / (real)C, dhh_avg = lanes_total(dhh_lane) / (real)C;
         for (int c = 0; c < C; c++) {
             real dh = dy_n[c] * g[c], h = (x_n[c] - mean) * r;
@@ -385,8 +388,13 @@ void prefix_free(Prefix *p) {
 
 /* ---- the workspace ---- */
 
+/* A token's softmax over its logits: the largest logit and the first column that has it, sum of exp(logit - most), the target's
+ * logit. */
+typedef struct { real most, total, at_target; int best; } Softmax;
+
 /* Activations that the backward pass reads are kept for each layer; scoring keeps one layer's worth (the layer stride is 0). */
 struct Workspace {
+    double part_seconds[MODEL_PARTS], lap; /* where the time goes, and when the running part began */
     int tokens, threads; /* capacity */
     bool keep;
     ModelConfig config;
@@ -413,12 +421,22 @@ struct Workspace {
     int *row;            /* [N] the row of each token */
     int *position;       /* [N] the position of each token, prefix included */
     real *h, *dh;        /* [N][C] last layer norm's output at the scored tokens */
-    real *logits;        /* [chunk][V] */
+    real *logits;        /* one block of a chunk, or all blocks of one: see lm_block */
+    Softmax *softmax;    /* [N] of each scored token */
     double *term;        /* [N] weight x log p of each scored token */
     int *hit;            /* [N] is it the most probable token? */
     real *scratch;       /* [threads][scratch_size] for attention */
     size_t scratch_size;
 };
+
+static void lap_start(Workspace *ws) { ws->lap = seconds_now(); }
+
+/* Ends the part that ran since the last lap. */
+static void lap(Workspace *ws, ModelPart part) {
+    double now = seconds_now();
+    ws->part_seconds[part] += now - ws->lap;
+    ws->lap = now;
+}
 
 Workspace *workspace_new(void) { return mem_new(1, sizeof(Workspace)); }
 
@@ -430,10 +448,19 @@ void workspace_free(Workspace *ws) {
 
 size_t workspace_bytes(const Workspace *ws) { return ws->bytes; }
 
-static int logits_rows(const Model *m, int tokens) {
-    int rows = LOGITS_BUDGET / m->config.vocab / QUERY_BLOCK * QUERY_BLOCK;
-    if (rows < QUERY_BLOCK) rows = QUERY_BLOCK;
-    return rows < tokens ? rows : tokens;
+double workspace_seconds(const Workspace *ws, ModelPart part) { return ws->part_seconds[part]; }
+
+/* Of `scored` tokens, how many have their logits stored at once. */
+static int stored_rows(const Model *m, int scored) {
+    int rows = LOGITS_BUDGET / m->config.vocab;
+    return scored <= QUERY_BLOCK || rows < QUERY_BLOCK ? QUERY_BLOCK : rows < scored ? rows : scored;
+}
+
+/* Elements of the logits' buffer. */
+static size_t logits_size(const Model *m, int tokens, bool keep) {
+    int block = m->config.vocab < VOCAB_BLOCK ? m->config.vocab : VOCAB_BLOCK, rows = tokens < HEAD_ROWS ? tokens : HEAD_ROWS;
+    size_t one = mem_mul((size_t)rows, (size_t)block), stored = mem_mul((size_t)stored_rows(m, tokens), (size_t)m->config.vocab);
+    return keep && stored > one ? stored : one;
 }
 
 static size_t head_scratch_size(int T, int D); /* with attention, below */
@@ -447,7 +474,9 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
     if (same && ws->tokens > tokens) tokens = ws->tokens;
     if (same && ws->keep) keep = true;
     free(ws->memory);
+    Workspace old = *ws;
     *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .config = c};
+    memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
     size_t N = (size_t)tokens, C = (size_t)c.channels, L = keep ? (size_t)c.layers : 1, H = (size_t)c.heads, R = sizeof(real);
     size_t backward = keep ? N : 0;
     ws->scratch_size = head_scratch_size(c.context, c.channels / c.heads);
@@ -472,7 +501,8 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
         {(void **)&ws->position, N, sizeof(int)},
         {(void **)&ws->h, N * C, R},
         {(void **)&ws->dh, backward * C, R},
-        {(void **)&ws->logits, mem_mul((size_t)logits_rows(m, tokens), (size_t)c.vocab), R},
+        {(void **)&ws->logits, logits_size(m, tokens, keep), R},
+        {(void **)&ws->softmax, N, sizeof(Softmax)},
         {(void **)&ws->term, N, sizeof(double)},
         {(void **)&ws->hit, N, sizeof(int)},
         {(void **)&ws->scratch, (size_t)ws->threads * ws->scratch_size, R},
@@ -506,10 +536,9 @@ typedef struct {
  * short rows have no ragged edges. W is P + n rounded up. */
 typedef struct {
     int W;
-    real *q, *dout, *dq;  /* [n + TILE][D]; dout and dq: backward only */
-    real *k, *v;          /* [W][D]; k: backward only */
-    real *k_t, *v_t;      /* [D][W], transposed; v_t: backward only */
-    real *dk, *dv;        /* [W][D] backward only */
+    real *q, *dout, *dq; /* [n + TILE][D]; dout: backward only; dq serves the forward pass for its output */
+    real *k, *v;         /* [W][D] */
+    real *dk, *dv;       /* [W][D] backward only */
     real *s, *ds;         /* [QUERY_BLOCK][W] */
 } HeadScratch;
 
@@ -519,14 +548,14 @@ static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
 
 static size_t head_scratch_size(int T, int D) {
     size_t W = (size_t)padded(T) + TILE;
-    return 9 * W * (size_t)D + 2 * QUERY_BLOCK * W;
+    return 7 * W * (size_t)D + 2 * QUERY_BLOCK * W;
 }
 
 static HeadScratch head_scratch(const Head *a, real *memory) {
     HeadScratch x = {.W = padded(a->P + a->n)};
     size_t each = ((size_t)x.W + TILE) * (size_t)a->D;
-    real **slots[9] = {&x.q, &x.dout, &x.dq, &x.k, &x.v, &x.k_t, &x.v_t, &x.dk, &x.dv};
-    for (int i = 0; i < 9; i++, memory += each) *slots[i] = memory;
+    real **slots[7] = {&x.q, &x.dout, &x.dq, &x.k, &x.v, &x.dk, &x.dv};
+    for (int i = 0; i < 7; i++, memory += each) *slots[i] = memory;
     x.s = memory;
     x.ds = memory + QUERY_BLOCK * (size_t)x.W;
     return x;
@@ -549,11 +578,6 @@ static void gather_positions(real *to, const Head *a, const real *past, const re
     memset(to + (size_t)(a->P + a->n) * a->D, 0, (size_t)(padded(a->P + a->n) - a->P - a->n) * (size_t)a->D * sizeof(real));
 }
 
-static void transpose(real *to, const real *from, int rows, int columns) {
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
-}
-
 /* s[rows][keys] holds q k; turns row i, which sees `seen` keys, into probabilities, 0 beyond. */
 static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, real *inverse) {
     real most = real_max(s, seen) * scale;
@@ -570,12 +594,11 @@ static void head_forward(const Head *a, real *out, real *soft, real *memory) {
     size_t D = (size_t)a->D, W = (size_t)x.W;
     real scale = 1 / (real)sqrt((double)a->D);
     gather(x.q, a->q, 3 * (size_t)a->C, a->n, a->D);
-    gather_positions(x.v, a, a->past_k, a->k); /* the keys pass through on their way to k_t */
-    transpose(x.k_t, x.v, x.W, a->D);
+    gather_positions(x.k, a, a->past_k, a->k);
     gather_positions(x.v, a, a->past_v, a->v);
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
-        gemm(padded(rows), keys, a->D, x.q + (size_t)from * D, D, 1, x.k_t, W, 1, x.s, W, NULL, false);
+        gemm(padded(rows), keys, a->D, x.q + (size_t)from * D, D, 1, x.k, 1, D, x.s, W, NULL, false);
         for (int i = 0; i < rows; i++) {
             real *stat = soft + (size_t)(from + i) * a->soft_stride;
             softmax_row(x.s + (size_t)i * W, a->P + from + i + 1, keys, scale, &stat[0], &stat[1]);
@@ -607,15 +630,13 @@ static void head_backward(const Head *a, real *dq, real *dk, real *dv, const rea
     gather(x.dout, dout, C, a->n, a->D);
     gather_positions(x.k, a, a->past_k, a->k);
     gather_positions(x.v, a, a->past_v, a->v);
-    transpose(x.k_t, x.k, x.W, a->D);
-    transpose(x.v_t, x.v, x.W, a->D);
     memset(x.dk, 0, W * D * sizeof(real));
     memset(x.dv, 0, W * D * sizeof(real));
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
         const real *q = x.q + (size_t)from * D, *dout_from = x.dout + (size_t)from * D;
-        gemm(padded(rows), keys, a->D, q, D, 1, x.k_t, W, 1, x.s, W, NULL, false);
-        gemm(padded(rows), keys, a->D, dout_from, D, 1, x.v_t, W, 1, x.ds, W, NULL, false);
+        gemm(padded(rows), keys, a->D, q, D, 1, x.k, 1, D, x.s, W, NULL, false);
+        gemm(padded(rows), keys, a->D, dout_from, D, 1, x.v, 1, D, x.ds, W, NULL, false);
         softmax_backward(a, &x, soft, from, rows, keys, scale);
         gemm(padded(rows), a->D, keys, x.ds, W, 1, x.k, D, 1, x.dq, D, NULL, false);
         gemm(keys, a->D, rows, x.s, 1, W, dout_from, D, 1, x.dv, D, NULL, true);
@@ -744,16 +765,24 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     int N = b->tokens, C = m->config.channels;
     size_t NC = (size_t)N * (size_t)C;
     layernorm_forward(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
+    lap(ws, PART_NORM);
     linear_forward(s.qkv, ws->normed, w->qkvw, w->qkvb, N, C, 3 * C, false);
+    lap(ws, PART_MATMUL);
     if (extend) store_keys(m, b, l, s.qkv);
     attention_forward(m, ws, b, l, s.att, s.soft, s.qkv);
+    lap(ws, PART_ATTENTION);
     memcpy(s.mid, s.x, NC * sizeof(real));
     linear_forward(s.mid, s.att, w->outw, w->outb, N, C, C, true);
+    lap(ws, PART_MATMUL);
     layernorm_forward(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
+    lap(ws, PART_NORM);
     linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C, false);
+    lap(ws, PART_MATMUL);
     gelu_forward(ws->hidden, s.fc, 4 * NC);
+    lap(ws, PART_GELU);
     memcpy(s.next, s.mid, NC * sizeof(real));
     linear_forward(s.next, ws->hidden, w->projw, w->projb, N, 4 * C, C, true);
+    lap(ws, PART_MATMUL);
 }
 
 /* On entry ws->dx is the derivative by the block's output, on exit by its input: both residual branches add to it. */
@@ -764,43 +793,40 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     size_t NC = (size_t)N * (size_t)C;
     /* MLP; gelu's output is computed again on the way, and the projection's weights wait for it */
     linear_input_gradient(ws->dhidden, ws->dx, w->projw, N, 4 * C, C);
+    lap(ws, PART_MATMUL);
     gelu_backward(ws->hidden, ws->dhidden, s.fc, 4 * NC);
+    lap(ws, PART_GELU);
     linear_weight_gradient(sink, g->projw, g->projb, ws->dx, ws->hidden, N, 4 * C, C);
+    lap(ws, PART_MATMUL);
     layernorm_again(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
+    lap(ws, PART_NORM);
     linear_input_gradient(ws->da, ws->dhidden, w->fcw, N, C, 4 * C);
     linear_weight_gradient(sink, g->fcw, g->fcb, ws->dhidden, ws->normed, N, C, 4 * C);
+    lap(ws, PART_MATMUL);
     layernorm_backward(sink, ws->dx, g->ln2w, g->ln2b, ws->da, s.mid, s.stat2, w->ln2w, N, C);
+    lap(ws, PART_NORM);
     /* attention */
     linear_input_gradient(ws->da, ws->dx, w->outw, N, C, C);
     linear_weight_gradient(sink, g->outw, g->outb, ws->dx, s.att, N, C, C);
+    lap(ws, PART_MATMUL);
     attention_backward(m, ws, b, l, ws->dqkv, ws->da, s.soft, s.qkv);
+    lap(ws, PART_ATTENTION);
     layernorm_again(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
+    lap(ws, PART_NORM);
     linear_input_gradient(ws->da, ws->dqkv, w->qkvw, N, C, 3 * C);
     linear_weight_gradient(sink, g->qkvw, g->qkvb, ws->dqkv, ws->normed, N, C, 3 * C);
+    lap(ws, PART_MATMUL);
     layernorm_backward(sink, ws->dx, g->ln1w, g->ln1b, ws->da, s.x, s.stat1, w->ln1w, N, C);
+    lap(ws, PART_NORM);
 }
 
-/* ---- the head: log p(target | before) = logit_target - log sum_v exp(logit_v), logits = h wte^T ----
+/* ---- the language-model head (lm): log p(target | before) = logit_target - log sum_v exp(logit_v), logits = h wte^T ----
  * backward, with f = dlogp[row] x weight: dlogit_v = f ((v is target) - p_v), dh = dlogits wte, dwte += dlogits^T h
- * Only scored tokens have logits, and only a chunk of them at a time. */
-
-/* One row of logits: its term, and in place f (one-hot - p) if f != NULL. Is the target the first of the largest logits? */
-static void head_row(real *logit, int V, int target, const double *f, real weight, double *term, int *hit) {
-    real most = real_max(logit, V), at_target = logit[target];
-    int first = 0;
-    while (logit[first] != most && first < V - 1) first++; /* NaN stops at the end */
-    *hit = first == target;
-    for (int v = 0; v < V; v++) logit[v] = real_exp(logit[v] - most);
-    real total = real_sum(logit, V);
-    *term = (double)weight * ((double)(at_target - most) - log((double)total));
-    if (!f) return;
-    real factor = (real)(*f * (double)weight), scale = -factor / total;
-    for (int v = 0; v < V; v++) logit[v] *= scale;
-    logit[target] += factor;
-}
+ * Only scored tokens have logits. They go through the vocabulary by blocks of columns, so that a block is still in the cache when
+ * it is used, and the softmax runs along: its maximum and sum are kept up to date from block to block. */
 
 /* h = ln_f(x) at the scored tokens, in order; which ones they are stands in ws->scored_token. */
-static void head_gather(const Model *m, Workspace *ws, const Batch *b) {
+static void lm_gather(const Model *m, Workspace *ws, const Batch *b) {
     int C = m->config.channels;
     const real *x = slices(ws, m, m->config.layers - 1).next;
     layernorm_forward(ws->normed, ws->statf, x, m->view.lnfw, m->view.lnfb, b->tokens, C);
@@ -810,41 +836,107 @@ static void head_gather(const Model *m, Workspace *ws, const Batch *b) {
             memcpy(ws->h + (size_t)ws->scored * C, ws->normed + (size_t)n * C, (size_t)C * sizeof(real));
             ws->scored_token[ws->scored++] = n;
         }
+    lap(ws, PART_NORM);
 }
 
-/* dwte of one chunk. */
-static void head_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, const real *h, int from, int rows) {
-    int C = m->config.channels, V = m->config.vocab;
-    if (!sink->inner) {
-        gemm(V, C, rows, ws->logits, 1, (size_t)V, h, (size_t)C, 1, sink->g.wte, (size_t)C, NULL, true);
-        return;
+/* One token's softmax over the vocabulary up to the end of a block [width] that begins at column `first`. */
+static void softmax_go_on(Softmax *x, const real *logit, int first, int width, int target) {
+    real most = real_max(logit, width);
+    if (first == 0) *x = (Softmax){.most = most, .best = -1};
+    if (target >= first && target < first + width) x->at_target = logit[target - first];
+    if (x->best < 0 || most > x->most) {
+        int at = 0;
+        while (logit[at] != most && at < width - 1) at++; /* NaN stops at the end */
+        x->total *= real_exp(x->most - most);
+        x->most = most;
+        x->best = first + at;
     }
-    /* <dlogits^T h, G> = h . (dlogits G): C wide, where dlogits . (h G^T) would be V wide */
-    gemm(rows, C, V, ws->logits, (size_t)V, 1, sink->g.wte, (size_t)C, 1, sink->product, (size_t)C, NULL, false);
-    for (int i = 0; i < rows; i++)
-        sink->inner[ws->scored_token[from + i]] += (double)real_dot(h + (size_t)i * C, sink->product + (size_t)i * C, C);
+    x->total += real_sum_exp(logit, x->most, width);
 }
 
-/* All chunks. With dlogp also dh, and what the sink wants of dwte. */
-static void head_pass(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const Sink *sink) {
-    int C = m->config.channels, V = m->config.vocab, chunk = logits_rows(m, ws->tokens);
-    for (int from = 0; from < ws->scored; from += chunk) {
-        int rows = ws->scored - from < chunk ? ws->scored - from : chunk;
-        real *h = ws->h + (size_t)from * C;
-        gemm(rows, V, C, h, (size_t)C, 1, m->view.wte, 1, (size_t)C, ws->logits, (size_t)V, NULL, false);
-#pragma omp parallel for if ((long)rows * V > PARALLEL_FROM)
+/* In place: a block of logits becomes factor x (one-hot - p). */
+static void softmax_gradient(const Softmax *x, real *logit, int first, int width, int target, real factor) {
+    real scale = -factor / x->total;
+    for (int v = 0; v < width; v++) logit[v] = real_exp(logit[v] - x->most) * scale;
+    if (target >= first && target < first + width) logit[target - first] += factor;
+}
+
+/* The scored tokens from..from+rows-1, columns first..first+width-1 of their logits, into ws->logits. With `store` each block has its
+ * own place there, [rows][width], one behind the other. */
+static real *lm_block(const Model *m, Workspace *ws, int from, int rows, int first, int width, bool store) {
+    size_t C = (size_t)m->config.channels;
+    real *block = ws->logits + (store ? (size_t)first * (size_t)rows : 0);
+    gemm(rows, width, (int)C, ws->h + (size_t)from * C, C, 1, m->view.wte + (size_t)first * C, 1, C, block, (size_t)width, NULL, false);
+    lap(ws, PART_MATMUL);
+    return block;
+}
+
+static int block_width(const Model *m, int first) {
+    return m->config.vocab - first < VOCAB_BLOCK ? m->config.vocab - first : VOCAB_BLOCK;
+}
+
+/* Terms and hits of a chunk of scored tokens; with `store` its logits stay. */
+static void lm_forward(const Model *m, Workspace *ws, const Batch *b, int from, int rows, bool store) {
+    for (int first = 0; first < m->config.vocab; first += VOCAB_BLOCK) {
+        int width = block_width(m, first);
+        const real *block = lm_block(m, ws, from, rows, first, width, store);
+#pragma omp parallel for if ((long)rows * width > PARALLEL_FROM)
+        for (int i = 0; i < rows; i++)
+            softmax_go_on(&ws->softmax[from + i], block + (size_t)i * width, first, width, b->target.v[ws->scored_token[from + i]]);
+        lap(ws, PART_CROSS_ENTROPY);
+    }
+    for (int i = from; i < from + rows; i++) {
+        const Softmax *x = &ws->softmax[i];
+        int n = ws->scored_token[i];
+        ws->term[i] = (double)b->weight[n] * ((double)(x->at_target - x->most) - log((double)x->total));
+        ws->hit[i] = x->best == b->target.v[n];
+    }
+}
+
+/* dwte of one block. For inner products: <dlogits^T h, G> = h . (dlogits G), and the rows of dlogits G add up over the blocks. */
+static void lm_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, const real *block, int from, int rows, int first,
+                                 int width) {
+    size_t C = (size_t)m->config.channels, W = (size_t)width;
+    real *g = sink->g.wte + (size_t)first * C, *h = ws->h + (size_t)from * C;
+    if (sink->inner) gemm(rows, (int)C, width, block, W, 1, g, C, 1, sink->product, C, NULL, first > 0);
+    else gemm(width, (int)C, rows, block, 1, W, h, C, 1, g, C, NULL, true);
+}
+
+/* dh of a chunk, and what the sink wants of dwte. The logits are where lm_forward stored them, or are computed again. */
+static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const Sink *sink, int from, int rows,
+                          bool stored) {
+    size_t C = (size_t)m->config.channels;
+    real *h = ws->h + (size_t)from * C, *dh = ws->dh + (size_t)from * C;
+    for (int first = 0; first < m->config.vocab; first += VOCAB_BLOCK) {
+        int width = block_width(m, first);
+        real *block = stored ? ws->logits + (size_t)first * (size_t)rows : lm_block(m, ws, from, rows, first, width, false);
+#pragma omp parallel for if ((long)rows * width > PARALLEL_FROM)
         for (int i = 0; i < rows; i++) {
             int n = ws->scored_token[from + i];
-            head_row(ws->logits + (size_t)i * V, V, b->target.v[n], dlogp ? &dlogp[ws->row[n]] : NULL, b->weight[n],
-                     &ws->term[from + i], &ws->hit[from + i]);
+            real factor = (real)(dlogp[ws->row[n]] * (double)b->weight[n]);
+            softmax_gradient(&ws->softmax[from + i], block + (size_t)i * width, first, width, b->target.v[n], factor);
         }
-        if (!dlogp) continue;
-        gemm(rows, C, V, ws->logits, (size_t)V, 1, m->view.wte, (size_t)C, 1, ws->dh + (size_t)from * C, (size_t)C, NULL, false);
-        head_weight_gradient(m, ws, sink, h, from, rows);
+        lap(ws, PART_CROSS_ENTROPY);
+        gemm(rows, (int)C, width, block, (size_t)width, 1, m->view.wte + (size_t)first * C, C, 1, dh, C, NULL, first > 0);
+        lm_weight_gradient(m, ws, sink, block, from, rows, first, width);
+        lap(ws, PART_MATMUL);
+    }
+    for (int i = 0; i < rows && sink->inner; i++)
+        sink->inner[ws->scored_token[from + i]] += (double)real_dot(h + (size_t)i * C, sink->product + (size_t)i * C, (int)C);
+}
+
+/* The scored tokens by chunks: forward, backward, or (when dlogp is known beforehand) both, with the logits computed once. */
+static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp, const Sink *sink) {
+    bool store = forward && dlogp;
+    int most = store ? stored_rows(m, ws->scored) : HEAD_ROWS, chunks = (ws->scored + most - 1) / most;
+    for (int i = 0; i < chunks; i++) {
+        int from = (int)((long)ws->scored * i / chunks), rows = (int)((long)ws->scored * (i + 1) / chunks) - from;
+        if (forward) lm_forward(m, ws, b, from, rows, store);
+        if (dlogp) lm_backward(m, ws, b, dlogp, sink, from, rows, store);
     }
 }
 
-static void head_totals(const Workspace *ws, const Batch *b, double *logp, int *hits) {
+static void lm_totals(const Workspace *ws, const Batch *b, double *logp, int *hits) {
     for (int r = 0; r < b->rows; r++) {
         logp[r] = 0;
         if (hits) hits[r] = 0;
@@ -865,7 +957,9 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
             ws->row[n] = r;
             ws->position[n] = past + n - b->start.v[r];
         }
+    lap_start(ws);
     embed_forward(m, ws, b, ws->x);
+    lap(ws, PART_EMBEDDING);
     for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend);
 }
 
@@ -878,20 +972,23 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const S
         memcpy(ws->da + (size_t)ws->scored_token[i] * C, ws->dh + (size_t)i * C, (size_t)C * sizeof(real));
     layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
                        b->tokens, C);
+    lap(ws, PART_NORM);
     for (int l = L - 1; l >= 0; l--) block_backward(m, ws, b, l, sink);
     embed_backward(m, ws, b, sink, ws->dx);
+    lap(ws, PART_EMBEDDING);
 }
 
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits) {
     body_forward(m, ws, b, keep, false);
-    head_gather(m, ws, b);
-    head_pass(m, ws, b, NULL, NULL);
-    head_totals(ws, b, logp, hits);
+    lm_gather(m, ws, b);
+    lm_pass(m, ws, b, true, NULL, NULL);
+    lm_totals(ws, b, logp, hits);
 }
 
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad) {
     Sink sink = {.g = model_view(m, grad)};
-    head_pass(m, ws, b, dlogp, &sink);
+    lap_start(ws);
+    lm_pass(m, ws, b, false, dlogp, &sink);
     body_backward(m, ws, b, &sink);
     model_view_free(&sink.g);
 }
@@ -899,9 +996,9 @@ void model_backward(const Model *m, Workspace *ws, const Batch *b, const double 
 void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad) {
     Sink sink = {.g = model_view(m, grad)};
     body_forward(m, ws, b, true, false);
-    head_gather(m, ws, b);
-    head_pass(m, ws, b, dlogp, &sink);
-    head_totals(ws, b, logp, NULL);
+    lm_gather(m, ws, b);
+    lm_pass(m, ws, b, true, dlogp, &sink);
+    lm_totals(ws, b, logp, NULL);
     body_backward(m, ws, b, &sink);
     model_view_free(&sink.g);
 }
@@ -910,7 +1007,8 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
     Sink sink = {.g = model_view(m, direction),
                  .inner = mem_new((size_t)b->tokens, sizeof *sink.inner),
                  .product = mem_new((size_t)b->tokens, 4 * (size_t)m->config.channels * sizeof(real))};
-    head_pass(m, ws, b, dlogp, &sink);
+    lap_start(ws);
+    lm_pass(m, ws, b, false, dlogp, &sink);
     body_backward(m, ws, b, &sink);
     for (int r = 0; r < b->rows; r++) {
         dot[r] = 0;
@@ -967,7 +1065,10 @@ double gradient_norm(const Model *m, const real *grad) {
     for (size_t i = 0; i < chunks; i++) {
         size_t from = i * CHUNK, to = from + CHUNK < m->parameters ? from + CHUNK : m->parameters;
         double lane[LANES] = {0};
-        for (size_t j = from; j < to; j++) lane[j % LANES] += (double)grad[j] * (double)grad[j];
+        size_t j = from;
+        for (; j + LANES <= to; j += LANES)
+            for (int l = 0; l < LANES; l++) lane[l] += (double)grad[j + (size_t)l] * (double)grad[j + (size_t)l];
+        for (int l = 0; j < to; j++, l++) lane[l] += (double)grad[j] * (double)grad[j];
         for (int l = 0; l < LANES; l++) part[i] += lane[l];
     }
     for (size_t i = 0; i < chunks; i++) total += part[i];

@@ -105,6 +105,9 @@ typedef struct Workspace Workspace;
 Workspace *workspace_new(void);
 void workspace_free(Workspace *ws);
 size_t workspace_bytes(const Workspace *ws);
+/* Wall time that passes with this workspace have spent in a part since it was made: what `ica bench` shows. */
+typedef enum { PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS } ModelPart;
+double workspace_seconds(const Workspace *ws, ModelPart part);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
  * them are the most probable token. With keep, a model_backward of the same batch may follow (with no more threads). */

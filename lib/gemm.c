@@ -143,17 +143,21 @@ static inline void transpose_block(real *to, size_t to_row, const real *from, si
 /* b[k][n] into strips of `width` columns, each [k][width], zero-padded at the right. */
 static void pack(int width, int k, int n, const real *b, size_t b_row, size_t b_column, real *packed) {
     for (int j = 0; j < n; j += width, packed += (size_t)k * (size_t)width) {
-        int columns = n - j < width ? n - j : width, p = 0;
+        int columns = n - j < width ? n - j : width, l = 0, whole = b_row == 1 ? k / VEC * VEC : 0;
         const real *from = b + (size_t)j * b_column;
-        if (b_column == 1 && columns == width)
-            for (; p < k; p++) memcpy(packed + (size_t)p * (size_t)width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
-        if (b_row == 1 && columns == width && width % VEC == 0) /* a transposed matrix is read along its rows */
-            for (; p + VEC <= k; p += VEC)
-                for (int l = 0; l < width; l += VEC)
-                    transpose_block(packed + p * width + l, (size_t)width, from + (size_t)l * b_column + p, b_column);
-        for (; p < k; p++)
-            for (int l = 0; l < width; l++)
-                packed[(size_t)p * (size_t)width + (size_t)l] = l < columns ? from[(size_t)l * b_column + (size_t)p * b_row] : 0;
+        if (b_column == 1 && columns == width) {
+            for (int p = 0; p < k; p++) memcpy(packed + (size_t)p * (size_t)width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
+            continue;
+        }
+        for (; whole && l + VEC <= columns; l += VEC) { /* a transposed matrix is read along its rows */
+            for (int p = 0; p < whole; p += VEC)
+                transpose_block(packed + p * width + l, (size_t)width, from + (size_t)l * b_column + p, b_column);
+            for (int p = whole; p < k; p++)
+                for (int i = l; i < l + VEC; i++) packed[p * width + i] = from[(size_t)i * b_column + (size_t)p];
+        }
+        for (int p = 0; p < k; p++)
+            for (int i = l; i < width; i++)
+                packed[p * width + i] = i < columns ? from[(size_t)i * b_column + (size_t)p * b_row] : 0;
     }
 }
 
@@ -210,11 +214,12 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
 #ifdef _OPENMP
     int threads = omp_in_parallel() || (double)m * n * k < 1e5 ? 1 : omp_get_max_threads();
     if (threads > 1) {
-        /* Split columns in strips, or rows in tiles: whichever leaves the longest part shorter; packing counts as a few rows. */
+        /* Split rows in tiles, as the element functions do, so that a thread finds its rows in its own cache; columns in strips
+         * where there are too few rows, and where A stands across, if that leaves the longest part shorter. */
         int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
         double by_columns = (double)((strips + threads - 1) / threads) * NR * (m + MR);
         double by_rows = ((double)((tiles + threads - 1) / threads) * MR + MR) * n;
-        bool columns = by_columns <= by_rows;
+        bool columns = (a_column != 1 || tiles < 4 * threads) && by_columns <= by_rows;
         int units = columns ? strips : tiles, unit = columns ? NR : MR, all = columns ? n : m;
 #pragma omp parallel num_threads(threads)
         {

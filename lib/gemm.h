@@ -33,25 +33,34 @@ const char *gemm_description(void);
 
 /* ---- element functions: plain C that compilers turn into vectors; libm's in the double build ---- */
 
+/* a b + c: one rounding where the machine has the instruction (a call of libm's fmaf would keep loops from becoming vectors). */
+static inline real real_fma(real a, real b, real c) {
+#if defined(REAL_DOUBLE) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA))
+    return __builtin_fma(a, b, c);
+#elif defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* exp(x): relative error below 2e-7 for -87 < x < 88; below that 0, above it infinity; NaN stays NaN. */
 static inline real real_exp(real x) {
 #ifdef REAL_DOUBLE
     return exp(x);
 #else
     /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact; the polynomial is Taylor's. */
-    float clamped = x < -88.0f ? -88.0f : x;
-    clamped = clamped > 88.0f ? 88.0f : clamped;
-    float shifted = clamped * 1.44269504f + 12582912.0f; /* adding 1.5 * 2^23 rounds to an integer, in the last bits */
+    float shifted = real_fma(x, 1.44269504f, 12582912.0f); /* adding 1.5 * 2^23 rounds to an integer, in the last bits */
     float n = shifted - 12582912.0f;
-    float r = (clamped - n * 0.693359375f) - n * -2.12194440e-4f;
-    float high = 4.16666667e-2f + r * (8.33333333e-3f + r * (1.38888889e-3f + r * 1.98412698e-4f));
-    float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666667e-1f + r * high)));
+    float r = real_fma(n, 2.12194440e-4f, real_fma(n, -0.693359375f, x));
+    float high = real_fma(r, real_fma(r, real_fma(r, 1.98412698e-4f, 1.38888889e-3f), 8.33333333e-3f), 4.16666667e-2f);
+    float p = real_fma(r, real_fma(r, real_fma(r, real_fma(r, high, 1.66666667e-1f), 0.5f), 1.0f), 1.0f);
     uint32_t bits; /* of 2^n; n from the bits of `shifted`, because NaN has no integer value */
     memcpy(&bits, &shifted, 4);
     bits = (bits - 0x4b400000u + 127) << 23;
     float scale;
     memcpy(&scale, &bits, 4);
-    float y = p * scale;
+    float y = p * scale; /* meaningless outside of these bounds */
     y = x > 88.0f ? INFINITY : y;
     return x < -87.3f ? 0.0f : y; /* below, the results would be denormal */
 #endif
@@ -62,9 +71,7 @@ static inline real real_tanh(real x) {
 #ifdef REAL_DOUBLE
     return tanh(x);
 #else
-    float clamped = x < -10.0f ? -10.0f : x;
-    clamped = clamped > 10.0f ? 10.0f : clamped;
-    return 1.0f - 2.0f / (real_exp(2.0f * clamped) + 1.0f);
+    return 1.0f - 2.0f / (real_exp(2.0f * x) + 1.0f); /* exp is 0 or infinity far out: -1 and 1 */
 #endif
 }
 
@@ -84,6 +91,16 @@ static inline real real_sum(const real *x, int n) {
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++) lane[l] += x[i + l];
     for (int l = 0; i < n; i++, l++) lane[l] += x[i];
+    return lanes_total(lane);
+}
+
+/* sum of exp(x_i - shift) */
+static inline real real_sum_exp(const real *x, real shift, int n) {
+    real lane[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += real_exp(x[i + l] - shift);
+    for (int l = 0; i < n; i++, l++) lane[l] += real_exp(x[i] - shift);
     return lanes_total(lane);
 }
 

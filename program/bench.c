@@ -110,46 +110,101 @@ static Model *bench_model(const Config *c) {
     return m;
 }
 
-/* Forward, backward, clipping and AdamW of one batch, every token scored. */
-static void bench_step(Buf *json, const Config *c, int threads, double peak) {
-    enum { RUNS = 5 };
-    Model *m = bench_model(c);
-    Workspace *ws = workspace_new();
-    Optimizer *o = optimizer_new(m, 0.9, 0.999, 0.01);
-    real *grad = mem_new(m->parameters, sizeof *grad);
-    double *dlogp = mem_new((size_t)c->rows, sizeof *dlogp), *logp = mem_new((size_t)c->rows, sizeof *logp), seconds[RUNS];
-    Batch b = {0};
+/* What one step needs, made once. */
+typedef struct {
+    const Config *config;
+    Model *m;
+    Workspace *ws;
+    Optimizer *o;
+    real *grad;
+    double *dlogp, *logp; /* [rows] */
+    Batch b;
+} Step;
+
+/* The model's parts, and what comes after its backward pass: clipping's norm and AdamW (with the zeroing of the gradient). */
+enum { PART_ADAMW = MODEL_PARTS, BENCH_PARTS };
+static const char *const PART_NAMES[BENCH_PARTS] = {"embedding", "norm", "matmul", "attention", "gelu", "cross_entropy", "adamw"};
+
+static Step step_new(const Config *c) {
+    Step x = {.config = c, .m = bench_model(c), .ws = workspace_new()};
+    x.o = optimizer_new(x.m, 0.9, 0.999, 0.01);
+    x.grad = mem_new(x.m->parameters, sizeof *x.grad);
+    x.dlogp = mem_new((size_t)c->rows, sizeof *x.dlogp);
+    x.logp = mem_new((size_t)c->rows, sizeof *x.logp);
     IntBuf ids = {0};
     Rng rng = rng_new(1, 1);
     for (int r = 0; r < c->rows; r++) {
         random_tokens(&ids, &rng, c->length + 1, c->shape.vocab);
-        batch_row(&b, ids.v, ids.n, 1, NULL);
-        dlogp[r] = -1.0 / (c->rows * c->length);
+        batch_row(&x.b, ids.v, ids.n, 1, NULL);
+        x.dlogp[r] = -1.0 / (c->rows * c->length);
     }
-    for (int r = -1; r < RUNS; r++) { /* the first one warms up */
-        double start = seconds_now();
-        memset(grad, 0, m->parameters * sizeof *grad);
-        model_forward_backward(m, ws, &b, dlogp, logp, grad);
-        double norm = gradient_norm(m, grad);
-        optimizer_step(o, m, grad, norm > 1 ? 1 / norm : 1, 1e-4);
-        if (r >= 0) seconds[r] = seconds_now() - start;
-    }
-    double time = median(seconds, RUNS), flops = 3 * model_flops(m, b.tokens, c->length, b.tokens);
-    fprintf(stderr, "  %s  %d threads  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n", c->name, threads,
-            1e3 * time, b.tokens / time, 100 * flops / time / (peak * threads), (double)workspace_bytes(ws) / 1e6);
-    buf_printf(json,
-               "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,\"activation_"
-               "bytes\":%zu}",
-               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * time, b.tokens / time,
-               flops / time / (peak * threads), workspace_bytes(ws));
-    batch_free(&b);
     ints_free(&ids);
-    free(grad);
-    free(dlogp);
-    free(logp);
-    optimizer_free(o);
-    workspace_free(ws);
-    model_free(m);
+    return x;
+}
+
+static void step_free(Step *x) {
+    batch_free(&x->b);
+    free(x->grad);
+    free(x->dlogp);
+    free(x->logp);
+    optimizer_free(x->o);
+    workspace_free(x->ws);
+    model_free(x->m);
+}
+
+/* Forward, backward, clipping and AdamW of one batch, every token scored. Returns its seconds, and those of each part. */
+static double step_once(Step *x, double part[BENCH_PARTS]) {
+    for (int p = 0; p < MODEL_PARTS; p++) part[p] = -workspace_seconds(x->ws, (ModelPart)p);
+    double start = seconds_now();
+    memset(x->grad, 0, x->m->parameters * sizeof *x->grad);
+    double zeroed = seconds_now();
+    model_forward_backward(x->m, x->ws, &x->b, x->dlogp, x->logp, x->grad);
+    double passed = seconds_now();
+    double norm = gradient_norm(x->m, x->grad);
+    optimizer_step(x->o, x->m, x->grad, norm > 1 ? 1 / norm : 1, 1e-4);
+    double end = seconds_now();
+    for (int p = 0; p < MODEL_PARTS; p++) part[p] += workspace_seconds(x->ws, (ModelPart)p);
+    part[PART_ADAMW] = zeroed - start + (end - passed);
+    return end - start;
+}
+
+enum { RUNS = 7, MOST_WAYS = 2 };
+
+static void put_step(Buf *json, const Step *x, int threads, double seconds, const double part[BENCH_PARTS], double peak) {
+    const Config *c = x->config;
+    double flops = 3 * model_flops(x->m, x->b.tokens, c->length, x->b.tokens), share = flops / seconds / (peak * threads);
+    fprintf(stderr, "  %s  %d thread%s  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n     ", c->name, threads,
+            threads == 1 ? " " : "s", 1e3 * seconds, x->b.tokens / seconds, 100 * share, (double)workspace_bytes(x->ws) / 1e6);
+    for (int p = 0; p < BENCH_PARTS; p++) fprintf(stderr, "%s %.1f  ", PART_NAMES[p], 1e3 * part[p]);
+    fputc('\n', stderr);
+    buf_printf(json, "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,",
+               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * seconds, x->b.tokens / seconds, share);
+    buf_printf(json, "\"activation_bytes\":%zu,\"parts_ms\":{", workspace_bytes(x->ws));
+    for (int p = 0; p < BENCH_PARTS; p++) buf_printf(json, "%s\"%s\":%.3f", p ? "," : "", PART_NAMES[p], 1e3 * part[p]);
+    buf_puts(json, "}}");
+}
+
+/* Steps with one thread and with all of them in turn, so that both meet the same neighbors; the median of each figure. */
+static void bench_step(Buf *json, const Config *c, int most, double peak) {
+    double seconds[MOST_WAYS][RUNS], part[MOST_WAYS][BENCH_PARTS][RUNS], one[BENCH_PARTS];
+    int ways = most > 1 ? 2 : 1;
+    Step x = step_new(c);
+    for (int run = -1; run < RUNS; run++) /* the first one warms up */
+        for (int way = 0; way < ways; way++) {
+            use_threads(way ? most : 1);
+            double time = step_once(&x, one);
+            if (run < 0) continue;
+            seconds[way][run] = time;
+            for (int p = 0; p < BENCH_PARTS; p++) part[way][p][run] = one[p];
+        }
+    double total[MOST_WAYS] = {0};
+    for (int way = 0; way < ways; way++) {
+        total[way] = median(seconds[way], RUNS);
+        for (int p = 0; p < BENCH_PARTS; p++) one[p] = median(part[way][p], RUNS);
+        put_step(json, &x, way ? most : 1, total[way], one, peak);
+    }
+    if (ways > 1) fprintf(stderr, "     %d threads against one: %.2f\n", most, total[0] / total[1]);
+    step_free(&x);
 }
 
 bool command_bench(const Settings *s, Error *err) {
@@ -169,11 +224,7 @@ bool command_bench(const Settings *s, Error *err) {
     buf_puts(&json, "],\"step\":[");
     if (!only_gemm) fprintf(stderr, "training step\n");
     for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && !only_gemm; c++)
-        for (int threads = 1; threads <= most; threads += most > 1 ? most - 1 : 1) {
-            if (s->config && strcmp(s->config, CONFIGS[c].name) != 0) continue;
-            use_threads(threads);
-            bench_step(&json, &CONFIGS[c], threads, peak);
-        }
+        if (!s->config || strcmp(s->config, CONFIGS[c].name) == 0) bench_step(&json, &CONFIGS[c], most, peak);
     buf_puts(&json, "]}\n");
     use_threads(most);
     if (s->json) fputs(json.s, stdout);

@@ -129,7 +129,7 @@ static void settle_threads(char **argv) {
 #if defined(_OPENMP) && defined(__linux__)
     if (getenv("ICA_SETTLED")) return;
     setenv("ICA_SETTLED", "1", 1);
-    if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "1000", 1);
+    if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
     if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
     char self[4096];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1); /* the real path, so that the process keeps its name */
