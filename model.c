@@ -23,7 +23,7 @@ enum {
     PARALLEL_FROM = 20000,  /* elements below which waking the threads costs more than it saves */
     VOCAB_BLOCK = 512,      /* columns of logits computed at once */
     HEAD_ROWS = 512,        /* scored tokens whose block of logits stays in the cache */
-    LOGITS_BUDGET = 1 << 24 /* logits stored between forward and backward pass, in elements: at V = 50,257 some 330 rows, 64 MB */
+    LOGITS_BUDGET = 1 << 25 /* logits stored between forward and backward pass, in elements: at V = 50,257 some 660 rows, 128 MB */
 };
 
 static int max_threads(void) {
