@@ -34,9 +34,11 @@ FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
 FOLDERS = . lib data program
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 HEADERS = $(wildcard $(FOLDERS:%=%/*.h) tests/*.h)
-TESTS = $(sort $(wildcard tests/test_*.c))
-# Programs whose arithmetic is tested in both precisions.
-DOUBLE_TESTS = test_model test_gemm test_ica test_pairs
+# The audit's tolerances are those of double precision; what it needs beside its main function:
+AUDIT_EXACT = tests/audit.o tests/audit_exact.o tests/audit_product.o
+TESTS = $(filter-out tests/test_audit.c,$(sort $(wildcard tests/test_*.c)))
+# Programs whose arithmetic is tested in both precisions, and the audit.
+DOUBLE_TESTS = test_model test_gemm test_ica test_pairs test_audit
 
 all: ica
 
@@ -46,6 +48,8 @@ help:
 	@echo "make quick-test the float tests alone"
 	@echo "make double     ./ica-double: the audit build, every number a double"
 	@echo "make naive      ./ica-naive: matrix products in three plain loops"
+	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
+	@echo "make audit-exact the part of it that needs no trained model (seconds)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
 	@echo "make bench      how fast products and training steps run here"
 	@echo "make clean      removes what was built; out/ stays"
@@ -67,6 +71,8 @@ $(eval $(call FLAVOR,float,))
 $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
+build/double/tests/test_audit: $(AUDIT_EXACT:%=build/double/%)
+build/double/tests/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit_trained.o
 
 ica: build/float/ica
 	cp $< $@
@@ -85,6 +91,11 @@ quick-test: $(FLOAT_PROGRAMS)
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica
 	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/builds.sh tests/end_to_end.sh
 
+audit-exact: build/double/tests/test_audit
+	@$<
+audit: ica build/double/tests/audit_main
+	@sh tests/audit.sh build/double/tests/audit_main
+
 study: ica
 	@sh tests/study.sh
 bench: ica
@@ -93,5 +104,5 @@ bench: ica
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test study bench clean
+.PHONY: all help double naive test quick-test audit audit-exact study bench clean
 .SECONDARY:

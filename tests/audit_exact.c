@@ -1,0 +1,2 @@
+#include "audit.h"
+void audit_exact(Audit *a) { (void)a; }
