@@ -1,6 +1,7 @@
 /* Vaswani et al. 2017 and Radford et al. 2019 in loops. Subscripts in the code are the equations': t a position, i and j
  * channels, h a head. Every backward function takes the derivative of the loss by the output and adds to those by its inputs:
- * the chain rule, dx_i += sum over j of dy_j (dy_j / dx_i). */
+ * the chain rule, dx_i += sum over j of dy_j (dy_j / dx_i). Below the model the equations of the paper stand in the order of their
+ * tags' subjects: contexts, scores, objectives, weights, the step. */
 #include "oracle.h"
 
 #include <math.h>
@@ -345,4 +346,306 @@ void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *ta
         }
     free(dy);
     free(g.layer);
+}
+
+/* ---- E6: tf-idf vectors over all token ids, their cosines, and k times the largest one that is left ---- */
+
+enum { IDS = 200 };
+
+static bool has_token(const Example *e, int id) {
+    for (int i = 0; i < e->bare_n; i++)
+        if (e->bare[i] == id) return true;
+    return false;
+}
+
+/* v_id = tf (ln((1 + N) / (1 + df)) + 1) */
+static void tfidf(const Examples *holdout, const Example *x, double *v) {
+    for (int id = 0; id < IDS; id++) {
+        int tf = 0, df = 0;
+        for (int i = 0; i < x->bare_n; i++) tf += x->bare[i] == id;
+        for (int h = 0; h < holdout->count && tf; h++) df += has_token(&holdout->items[h], id);
+        v[id] = tf * (log((1.0 + holdout->count) / (1.0 + df)) + 1);
+    }
+}
+
+static double cosine_of(const double *a, const double *b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int id = 0; id < IDS; id++) {
+        ab += a[id] * b[id];
+        aa += a[id] * a[id];
+        bb += b[id] * b[id];
+    }
+    return aa > 0 && bb > 0 ? ab / (sqrt(aa) * sqrt(bb)) : 0;
+}
+
+static bool equal_prompts(const Example *a, const Example *b) {
+    if (a->bare_n != b->bare_n) return false;
+    for (int i = 0; i < a->bare_n; i++)
+        if (a->bare[i] != b->bare[i]) return false;
+    return true;
+}
+
+int oracle_nearest(const Examples *holdout, const Example *x, int k, bool leak, int *nearest) {
+    double *cosine = mem_new((size_t)holdout->count, sizeof *cosine), a[IDS], b[IDS];
+    int *best_first = mem_new((size_t)holdout->count + 1, sizeof *best_first), n = 0;
+    tfidf(holdout, x, a);
+    for (int h = 0; h < holdout->count; h++) {
+        tfidf(holdout, &holdout->items[h], b);
+        cosine[h] = !leak && equal_prompts(x, &holdout->items[h]) ? -1 : cosine_of(a, b);
+    }
+    for (; n < k; n++) {
+        int best = -1;
+        for (int h = 0; h < holdout->count; h++)
+            if (cosine[h] >= 0 && (best < 0 || cosine[h] > cosine[best] + 1e-9)) best = h;
+        if (best < 0) break;
+        cosine[best] = -1;
+        best_first[n] = best;
+    }
+    for (int i = 0; i < n; i++) nearest[i] = best_first[n - 1 - i];
+    free(cosine);
+    free(best_first);
+    return n;
+}
+
+int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, int k, const Example **shown) {
+    int *nearest = mem_new((size_t)k + 1, sizeof *nearest), n = oracle_nearest(holdout, x, k, false, nearest), kept = 0;
+    /* the model reads all but the row's last token */
+    int length = holdout->bos_n + x->prompt_n + (x->answer_n > x->rejected_n ? x->answer_n : x->rejected_n) - 1;
+    for (int i = n - 1; i >= 0; i--) { /* from the nearest on, until one does not fit */
+        length += holdout->items[nearest[i]].prompt_n + holdout->items[nearest[i]].answer_n;
+        if (length > o->T) break;
+        kept++;
+    }
+    for (int i = 0; i < kept; i++) shown[i] = &holdout->items[nearest[n - kept + i]];
+    free(nearest);
+    return kept;
+}
+
+/* ---- log-likelihoods: logp(y|C,x) = sum over y's tokens of log p(token | all before it) ---- */
+
+/* The whole row; *first is where the answer begins. */
+static IntBuf row_of(const Examples *form, const Example *const *shown, int n, const Example *x, bool rejected, int *first) {
+    IntBuf row = {0};
+    for (int i = 0; i < form->bos_n; i++) ints_put(&row, form->bos[i]);
+    for (int d = 0; d < n; d++) {
+        for (int i = 0; i < shown[d]->prompt_n; i++) ints_put(&row, shown[d]->prompt[i]);
+        for (int i = 0; i < shown[d]->answer_n; i++) ints_put(&row, shown[d]->answer[i]);
+    }
+    for (int i = 0; i < x->prompt_n; i++) ints_put(&row, x->prompt[i]);
+    *first = row.n;
+    for (int i = 0; i < (rejected ? x->rejected_n : x->answer_n); i++) ints_put(&row, rejected ? x->rejected[i] : x->answer[i]);
+    return row;
+}
+
+double oracle_logp(const Oracle *o, const Examples *form, const Example *const *shown, int n, const Example *x, bool rejected) {
+    int first;
+    IntBuf row = row_of(form, shown, n, x, rejected, &first);
+    OracleRun *run = oracle_run(o, row.v, row.n - 1);
+    double logp = 0;
+    for (int t = first; t < row.n; t++) logp += run->logp[(size_t)(t - 1) * (size_t)o->V + (size_t)row.v[t]];
+    oracle_run_free(run);
+    ints_free(&row);
+    return logp;
+}
+
+/* ---- scores ---- */
+
+/* Log-likelihoods of z's two answers (the second is 0 where there is none), with its context and without. */
+typedef struct { double without[2], with[2]; } BothWays;
+
+static BothWays both_ways(const Oracle *o, const Examples *holdout, const Example *z, int k) {
+    const Example **shown = mem_new((size_t)k + 1, sizeof *shown);
+    int n = oracle_context(o, holdout, z, k, shown);
+    BothWays p = {{0}, {0}};
+    for (int a = 0; a < (z->rejected ? 2 : 1); a++) {
+        p.without[a] = oracle_logp(o, holdout, NULL, 0, z, a == 1);
+        p.with[a] = oracle_logp(o, holdout, shown, n, z, a == 1);
+    }
+    free(shown);
+    return p;
+}
+
+/* E5: s = l(y|x) - l(y|x,C), l = -logp */
+double oracle_ica(const Oracle *o, const Examples *holdout, const Example *z, int k, bool mean) {
+    BothWays p = both_ways(o, holdout, z, k);
+    double n_y = mean ? z->answer_n : 1;
+    return -p.without[0] / n_y - -p.with[0] / n_y;
+}
+
+/* E7a: s = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)] */
+double oracle_margin(const Oracle *o, const Examples *holdout, const Example *z, int k) {
+    BothWays p = both_ways(o, holdout, z, k);
+    return (p.with[0] - p.with[1]) - (p.without[0] - p.without[1]);
+}
+
+/* E15: s = l(y|x; theta) - l(y|x; theta_ref) */
+double oracle_rho(const Oracle *o, const Oracle *reference, const Examples *form, const Example *z, bool mean) {
+    double n_y = mean ? z->answer_n : 1;
+    return -oracle_logp(o, form, NULL, 0, z, false) / n_y - -oracle_logp(reference, form, NULL, 0, z, false) / n_y;
+}
+
+/* E16: s = mean over h of logp(y_h|z,x_h) - logp(y_h|x_h) */
+double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z, const int *anchor, int m, bool mean) {
+    double s = 0;
+    for (int i = 0; i < m; i++) {
+        const Example *h = &holdout->items[anchor[i]];
+        double n_y = mean ? h->answer_n : 1;
+        s += (oracle_logp(o, holdout, &z, 1, h, false) / n_y - oracle_logp(o, holdout, NULL, 0, h, false) / n_y) / m;
+    }
+    return s;
+}
+
+/* ---- objectives ---- */
+
+/* E10: l = -(1/n_y) logp(y|x) */
+OracleLoss oracle_sft(double logp, int tokens) { return (OracleLoss){-logp / tokens, -1.0 / tokens, 0}; }
+
+static double sigmoid(double z) { return 1 / (1 + exp(-z)); }
+
+/* E11: z = beta ([logp(y_w) - ref(y_w)] - [logp(y_l) - ref(y_l)])
+ * E12: z = (beta / n_w) logp(y_w) - (beta / n_l) logp(y_l) - gamma, gamma = beta x ratio
+ * l = -(1 - e) log sigmoid(z) - e log sigmoid(-z), so dl/dz = -(1 - e) (1 - sigmoid(z)) + e sigmoid(z) */
+OracleLoss oracle_pair(Objective dpo_or_simpo, const PairOptions *how, const PairLogps *p) {
+    double e = how->label_smoothing, z, dz_dw, dz_dl;
+    if (dpo_or_simpo == OBJECTIVE_DPO) {
+        z = how->beta * ((p->chosen - p->chosen_reference) - (p->rejected - p->rejected_reference));
+        dz_dw = how->beta;
+        dz_dl = -how->beta;
+    } else {
+        dz_dw = how->beta / p->chosen_tokens;
+        dz_dl = -how->beta / p->rejected_tokens;
+        z = dz_dw * p->chosen + dz_dl * p->rejected - how->beta * how->gamma_beta_ratio;
+    }
+    double dl_dz = -(1 - e) * (1 - sigmoid(z)) + e * sigmoid(z);
+    return (OracleLoss){-(1 - e) * log(sigmoid(z)) - e * log(sigmoid(-z)), dl_dz * dz_dw, dl_dz * dz_dl};
+}
+
+static OracleLoss loss_from(const Example *z, double w, double l, Objective objective, const PairOptions *how,
+                            const double *reference) {
+    if (objective == OBJECTIVE_SFT) return oracle_sft(w, z->answer_n);
+    PairLogps p = {w, l, reference ? reference[0] : 0, reference ? reference[1] : 0, z->answer_n, z->rejected_n};
+    return oracle_pair(objective, how, &p);
+}
+
+OracleLoss oracle_loss(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
+                       const double *reference) {
+    double w = oracle_logp(o, form, NULL, 0, z, false);
+    double l = objective == OBJECTIVE_SFT ? 0 : oracle_logp(o, form, NULL, 0, z, true);
+    return loss_from(z, w, l, objective, how, reference);
+}
+
+/* E7b: s = l_pair(theta) - l_pair(theta given C), the reference always without C */
+double oracle_pair_drop(const Oracle *o, const Examples *holdout, const Example *z, int k, Objective objective,
+                        const PairOptions *how, const double *reference) {
+    BothWays p = both_ways(o, holdout, z, k);
+    return loss_from(z, p.without[0], p.without[1], objective, how, reference).loss -
+           loss_from(z, p.with[0], p.with[1], objective, how, reference).loss;
+}
+
+/* grad += factor x d logp(answer) / d weights */
+static void logp_gradient(const Oracle *o, const Examples *form, const Example *z, bool rejected, double factor, double *grad) {
+    int first;
+    IntBuf row = row_of(form, NULL, 0, z, rejected, &first);
+    int *target = mem_new((size_t)row.n, sizeof *target);
+    double *factors = mem_new((size_t)row.n, sizeof *factors);
+    OracleRun *run = oracle_run(o, row.v, row.n - 1);
+    for (int t = 0; t + 1 < row.n; t++) {
+        target[t] = t + 1 >= first ? row.v[t + 1] : -1;
+        factors[t] = factor;
+    }
+    oracle_backward(o, run, 0, target, factors, grad);
+    oracle_run_free(run);
+    free(factors);
+    free(target);
+    ints_free(&row);
+}
+
+void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
+                          const double *reference, double factor, double *grad) {
+    OracleLoss loss = oracle_loss(o, form, z, objective, how, reference);
+    logp_gradient(o, form, z, false, factor * loss.by_chosen, grad);
+    if (objective != OBJECTIVE_SFT) logp_gradient(o, form, z, true, factor * loss.by_rejected, grad);
+}
+
+/* ---- weights ---- */
+
+/* The p-quantile, linear between neighbors. */
+static double quantile_of(const double *score, int n, double p) {
+    double *sorted = mem_new((size_t)n, sizeof *sorted);
+    for (int i = 0; i < n; i++) { /* by insertion */
+        int at = i;
+        for (; at > 0 && sorted[at - 1] > score[i]; at--) sorted[at] = sorted[at - 1];
+        sorted[at] = score[i];
+    }
+    double position = p * (n - 1), below = floor(position), part = position - below;
+    double value = (1 - part) * sorted[(int)below] + part * sorted[(int)below + (part > 0)];
+    free(sorted);
+    return value;
+}
+
+/* E8: w = (s - low) / (high - low), in [0, 1]; all equal: 1 */
+static double minmax(double s, double low, double high) {
+    if (high > low) return fmin(1, fmax(0, (s - low) / (high - low)));
+    return s < low ? 0 : 1;
+}
+
+double oracle_weight(WeightMap map, const MapOptions *how, const double *score, int n, int i) {
+    double low = INFINITY, high = -INFINITY, mean = 0, variance = 0, s = score[i];
+    int less = 0, equal = 0, before = 0;
+    for (int j = 0; j < n; j++) {
+        low = fmin(low, score[j]);
+        high = fmax(high, score[j]);
+        mean += score[j] / n;
+        less += score[j] < s;
+        equal += score[j] == s;
+        before += score[j] > s || (score[j] == s && j < i);
+    }
+    for (int j = 0; j < n; j++) variance += (score[j] - mean) * (score[j] - mean) / n;
+    switch (map) {
+    case MAP_CLIP: return minmax(s, quantile_of(score, n, how->clip), quantile_of(score, n, 1 - how->clip));
+    case MAP_RANK: return n > 1 ? (less + (equal - 1) / 2.0) / (n - 1) : 1;
+    case MAP_SOFTMAX: return high > low ? exp((s - mean) / sqrt(variance) / how->temperature) : 1; /* up to a common factor */
+    case MAP_TOP: return before < fmax(1, floor(how->share * n + 0.5));
+    case MAP_POSITIVE: return fmax(0, s);
+    case MAP_FILTER: return s > 0;
+    default: return minmax(s, low, high);
+    }
+}
+
+/* E9: w_i / W. Micro-batches each have their own W, and the gradient is the mean over micro-batches, by their sizes. */
+double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i) {
+    double all = 0, own = 0;
+    int in_own = 0;
+    for (int j = 0; j < n; j++) {
+        all += weight[j];
+        if (j / micro != i / micro) continue;
+        own += weight[j];
+        in_own++;
+    }
+    if (all == 0) return 0;
+    switch (how) {
+    case NORMALIZE_MICRO: return own > 0 ? weight[i] / own * in_own / n : 0;
+    case NORMALIZE_COUNT: return weight[i] / n;
+    case NORMALIZE_NONE: return weight[i];
+    default: return weight[i] / all;
+    }
+}
+
+/* E18: (sum w)^2 / sum w^2 */
+double oracle_sample_size(const double *weight, int n) {
+    double sum = 0, squares = 0;
+    for (int i = 0; i < n; i++) {
+        sum += weight[i];
+        squares += pow(weight[i], 2);
+    }
+    return squares > 0 ? pow(sum, 2) / squares : 0;
+}
+
+/* E13, Loshchilov and Hutter 2019: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
+ * w -= lr (m_hat / (sqrt(v_hat) + epsilon) + decay w), m_hat = m / (1 - b1^t), v_hat = v / (1 - b2^t) */
+void oracle_adamw(const OracleAdam *how, OracleWeight *x, double g, int t) {
+    x->m = how->beta1 * x->m + (1 - how->beta1) * g;
+    x->v = how->beta2 * x->v + (1 - how->beta2) * pow(g, 2);
+    double m_hat = x->m / (1 - pow(how->beta1, t)), v_hat = x->v / (1 - pow(how->beta2, t));
+    x->w -= how->learning_rate * (m_hat / (sqrt(v_hat) + how->epsilon) + how->decay * x->w);
 }

@@ -3,6 +3,7 @@
  * about. */
 #include "../ica.h"
 #include "check.h"
+#include "oracle.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -181,67 +182,11 @@ static void test_token_sum(const World *w) {
 
 /* ---- [E6] retrieval ---- */
 
-enum { IDS = 200 };
-
-static bool equal_prompts(const Example *a, const Example *b) {
-    if (a->bare_n != b->bare_n) return false;
-    for (int i = 0; i < a->bare_n; i++)
-        if (a->bare[i] != b->bare[i]) return false;
-    return true;
-}
-
-static void plain_tfidf(const Examples *holdout, const Example *x, double *v) {
-    for (int id = 0; id < IDS; id++) {
-        int tf = 0, df = 0;
-        for (int i = 0; i < x->bare_n; i++) tf += x->bare[i] == id;
-        for (int h = 0; h < holdout->count && tf; h++) {
-            bool has = false;
-            for (int i = 0; i < holdout->items[h].bare_n; i++) has |= holdout->items[h].bare[i] == id;
-            df += has;
-        }
-        v[id] = tf * (log((1.0 + holdout->count) / (1.0 + df)) + 1);
-    }
-}
-
-static double plain_cosine(const double *a, const double *b) {
-    double ab = 0, aa = 0, bb = 0;
-    for (int id = 0; id < IDS; id++) {
-        ab += a[id] * b[id];
-        aa += a[id] * a[id];
-        bb += b[id] * b[id];
-    }
-    return aa > 0 && bb > 0 ? ab / (sqrt(aa) * sqrt(bb)) : 0;
-}
-
-/* The oracle: all cosines over the whole vocabulary, then k times the largest one left; what differs by rounding only is a tie.
- */
-static int plain_nearest(const Examples *holdout, const Example *x, int k, bool leak, int *nearest) {
-    double *cosine = mem_new((size_t)holdout->count, sizeof *cosine), a[IDS], b[IDS];
-    int *best_first = mem_new((size_t)holdout->count + 1, sizeof *best_first), n = 0;
-    plain_tfidf(holdout, x, a);
-    for (int h = 0; h < holdout->count; h++) {
-        plain_tfidf(holdout, &holdout->items[h], b);
-        cosine[h] = !leak && equal_prompts(x, &holdout->items[h]) ? -1 : plain_cosine(a, b);
-    }
-    for (; n < k; n++) {
-        int best = -1;
-        for (int h = 0; h < holdout->count; h++)
-            if (cosine[h] >= 0 && (best < 0 || cosine[h] > cosine[best] + 1e-9)) best = h;
-        if (best < 0) break;
-        cosine[best] = -1;
-        best_first[n] = best;
-    }
-    for (int i = 0; i < n; i++) nearest[i] = best_first[n - 1 - i];
-    free(cosine);
-    free(best_first);
-    return n;
-}
-
 static int retrieval_misses(const Retriever *r, const Examples *holdout, const Example *x) {
     int ks[] = {0, 1, 3, 7, holdout->count + 5}, misses = 0;
     for (int i = 0; i < 10; i++) {
         int k = ks[i / 2], found[64], want[64];
-        int n = retriever_nearest(r, x, k, i % 2, found), wanted = plain_nearest(holdout, x, k, i % 2, want);
+        int n = retriever_nearest(r, x, k, i % 2, found), wanted = oracle_nearest(holdout, x, k, i % 2, want);
         misses += n != wanted || memcmp(found, want, (size_t)wanted * sizeof(int)) != 0;
     }
     return misses;
@@ -386,7 +331,7 @@ static void test_ica_nearest(const World *w) {
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
     int wrong = 0, nearest[6];
     for (int i = 0; i < s.count; i++) { /* [E6] the demonstrations are the nearest, in order, with their own answers */
-        int n = plain_nearest(&w->holdout, &w->pool.items[i], 6, false, nearest);
+        int n = oracle_nearest(&w->holdout, &w->pool.items[i], 6, false, nearest);
         wrong += s.n_demos[i] != n;
         for (int d = 0; d < n; d++) {
             const Example *h = &w->holdout.items[nearest[d]];
@@ -476,7 +421,7 @@ static void test_ica_shuffled(const World *w) {
     int own = 0, moved = 0, nearest[3];
     ica_score(w->m, NULL, w->ws, &pool, &small, &how, &s);
     for (int i = 0; i < s.count; i++) {
-        int n = plain_nearest(&small, &pool.items[i], 3, false, nearest);
+        int n = oracle_nearest(&small, &pool.items[i], 3, false, nearest);
         for (int d = 0; d < n; d++) {
             moved += s.demos[i * 3 + d].prompt_of != &small.items[nearest[d]];
             own += s.demos[i * 3 + d].answer_of == s.demos[i * 3 + d].prompt_of;
@@ -591,7 +536,7 @@ static void test_evaluate(const World *w) {
         int dropped = ica_evaluate(w->m, w->ws, &data, &w->holdout, k, logp, hits, &cost), bad = 0;
         for (int i = 0; i < 30; i++) {
             Demo demos[3];
-            int n = plain_nearest(&w->holdout, &data.items[i], k, false, nearest), expected;
+            int n = oracle_nearest(&w->holdout, &data.items[i], k, false, nearest), expected;
             for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
             double p = by_hand(w->m, w->ws, demos, n, &data.items[i], false, &expected);
             bad += !same_bits(p, logp[i]) || expected != hits[i];
@@ -639,7 +584,7 @@ static void test_dropping(const World *w) {
     ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
     int dropped = 0, nearest[K];
     for (int i = 0; i < N; i++) {
-        plain_nearest(&holdout, &pool.items[i], K, false, nearest);
+        oracle_nearest(&holdout, &pool.items[i], K, false, nearest);
         CHECK(s.n_demos[i] == kept[i], "candidate of %d tokens: %d demonstrations of 20 fit, not %d", length[i], s.n_demos[i],
               kept[i]);
         for (int d = 0; d < kept[i]; d++) /* the nearest ones stay */
@@ -696,7 +641,7 @@ static void test_rivals(const World *w) {
         for (int i = 0; i < pool.count; i++) {
             const Example *z = &pool.items[i];
             Demo demos[3];
-            plain_nearest(&w->holdout, z, 3, false, nearest);
+            oracle_nearest(&w->holdout, z, 3, false, nearest);
             for (int d = 0; d < 3; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
             double theta_t = reduce(how.reduce, alone(w->m, w->ws, z), z->answer_n);
             double theta_ref = reduce(how.reduce, alone(w->other, w->ws, z), z->answer_n);
@@ -756,7 +701,7 @@ static void test_oneshot_nearest(const World *w) {
         int bad = 0, bad_share = 0, between = 0, nearest[4];
         for (int i = 0; i < pool.count; i++) {
             double mean = 0, share = 0;
-            int n = plain_nearest(&w->holdout, &pool.items[i], 4, false, nearest);
+            int n = oracle_nearest(&w->holdout, &pool.items[i], 4, false, nearest);
             for (int a = 0; a < n; a++) {
                 double gain = gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], false, how.reduce);
                 mean += gain / 4;
@@ -966,7 +911,7 @@ typedef struct { double base[2], inside[2], reference[2]; } PairByHand;
 static PairByHand pair_by_hand(const World *w, const Example *z, int k) {
     PairByHand p;
     Demo demos[3];
-    int nearest[3], n = plain_nearest(&w->holdout, z, k, false, nearest);
+    int nearest[3], n = oracle_nearest(&w->holdout, z, k, false, nearest);
     for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
     for (int a = 0; a < 2; a++) {
         p.base[a] = by_hand(w->m, w->ws, NULL, 0, z, a, NULL);
@@ -1012,7 +957,7 @@ static void test_pair_oneshot(const World *w) {
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
     for (int i = 0; i < pool.count; i++) {
         double want = 0;
-        plain_nearest(&w->holdout, &pool.items[i], 3, false, nearest);
+        oracle_nearest(&w->holdout, &pool.items[i], 3, false, nearest);
         for (int a = 0; a < 3; a++)
             for (int rejected = 0; rejected < 2; rejected++)
                 want +=
@@ -1118,47 +1063,6 @@ static void test_pair_edges(void) {
 
 /* ---- [E8] weights ---- */
 
-static double plain_quantile(const double *score, int n, double p) {
-    double *sorted = mem_new((size_t)n, sizeof *sorted);
-    for (int i = 0; i < n; i++) { /* by insertion */
-        int at = i;
-        for (; at > 0 && sorted[at - 1] > score[i]; at--) sorted[at] = sorted[at - 1];
-        sorted[at] = score[i];
-    }
-    double position = p * (n - 1), below = floor(position), part = position - below;
-    double value = (1 - part) * sorted[(int)below] + part * sorted[(int)below + (part > 0)];
-    free(sorted);
-    return value;
-}
-
-static double plain_minmax(double s, double low, double high) {
-    if (high > low) return fmin(1, fmax(0, (s - low) / (high - low)));
-    return s < low ? 0 : 1;
-}
-
-static double plain_weight(WeightMap map, const MapOptions *o, const double *score, int n, int i) {
-    double low = INFINITY, high = -INFINITY, mean = 0, variance = 0, s = score[i];
-    int less = 0, equal = 0, before = 0;
-    for (int j = 0; j < n; j++) {
-        low = fmin(low, score[j]);
-        high = fmax(high, score[j]);
-        mean += score[j] / n;
-        less += score[j] < s;
-        equal += score[j] == s;
-        before += score[j] > s || (score[j] == s && j < i);
-    }
-    for (int j = 0; j < n; j++) variance += (score[j] - mean) * (score[j] - mean) / n;
-    switch (map) {
-    case MAP_CLIP: return plain_minmax(s, plain_quantile(score, n, o->clip), plain_quantile(score, n, 1 - o->clip));
-    case MAP_RANK: return n > 1 ? (less + (equal - 1) / 2.0) / (n - 1) : 1;
-    case MAP_SOFTMAX: return high > low ? exp((s - mean) / sqrt(variance) / o->temperature) : 1;
-    case MAP_TOP: return before < fmax(1, floor(o->share * n + 0.5));
-    case MAP_POSITIVE: return fmax(0, s);
-    case MAP_FILTER: return s > 0;
-    default: return plain_minmax(s, low, high);
-    }
-}
-
 /* Scores of kind 0: spread; 1: many ties; 2: all equal; 3: one outlier. */
 static void random_scores(Rng *rng, double *score, int n, int kind) {
     for (int i = 0; i < n; i++) {
@@ -1180,13 +1084,13 @@ static void test_maps_random(void) {
             random_scores(&rng, score, n, t % 4);
             ica_weights((WeightMap)map, &o, score, n, weight);
             if (map == MAP_SOFTMAX) { /* up to a common factor; the largest weight is 1 */
-                factor = weight[0] / plain_weight(MAP_SOFTMAX, &o, score, n, 0);
+                factor = weight[0] / oracle_weight(MAP_SOFTMAX, &o, score, n, 0);
                 if (!(weight[0] > 1e-200)) continue; /* the outlier took all */
                 for (int i = 0; i < n; i++) most = fmax(most, weight[i]);
                 CHECK(most == 1, "softmax: the largest weight is %g", most);
             }
             for (int i = 0; i < n; i++)
-                bad += !close_to(weight[i], factor * plain_weight((WeightMap)map, &o, score, n, i), 1e-11) || !(weight[i] >= 0);
+                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i), 1e-11) || !(weight[i] >= 0);
             CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4, bad);
         }
 }

@@ -717,7 +717,7 @@ static void test_chunks(void) {
 
 /* ---- AdamW ---- */
 
-/* Loshchilov and Hutter's algorithm, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
+/* Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
  * half of that; every other operation by a few u. */
 static void test_optimizer(void) {
     enum { STEPS = 6 };
@@ -728,37 +728,31 @@ static void test_optimizer(void) {
     Optimizer *o = optimizer_new(m, b1, b2, decay);
     CHECK(o->epsilon == 1e-8 && o->step == 0, "a new optimizer: epsilon %g, step %ld", o->epsilon, o->step);
     real *grad = grad_new(m);
-    double *w = mem_new(n, sizeof *w), *mean = mem_new(n, sizeof *mean), *square = mem_new(n, sizeof *square), total = 0;
-    for (size_t i = 0; i < n; i++) w[i] = (double)m->w[i];
+    OracleWeight *x = mem_new(n, sizeof *x);
+    double total = 0;
+    for (size_t i = 0; i < n; i++) x[i].w = (double)m->w[i];
     for (int step = 1; step <= STEPS; step++) {
-        double lr = 1e-2 / step;
+        OracleAdam how = {1e-2 / step, b1, b2, 1e-8, 0};
         for (size_t i = 0; i < n; i++) { /* of all sizes: none, about epsilon, about 1 */
             grad[i] = (real)(i % 5 == 0 ? 0 : rng_normal(&rng) * (i % 5 == 1 ? 1e-8 : 1));
             if (i == n - 1) grad[i] = 3;
         }
-        total += lr;
-        optimizer_step(o, m, grad, scale, lr);
-        for (int i = 0; i < m->tensor_count; i++)
-            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++) {
-                double g = scale * (double)grad[j];
-                mean[j] = b1 * mean[j] + (1 - b1) * g;
-                square[j] = b2 * square[j] + (1 - b2) * g * g;
-                double mean_hat = mean[j] / (1 - pow(b1, step)), square_hat = square[j] / (1 - pow(b2, step));
-                double change = mean_hat / (sqrt(square_hat) + 1e-8);
-                if (m->tensors[i].rank == 2) change += decay * w[j];
-                w[j] -= lr * change;
-            }
+        total += how.learning_rate;
+        optimizer_step(o, m, grad, scale, how.learning_rate);
+        for (int i = 0; i < m->tensor_count; i++) {
+            how.decay = m->tensors[i].rank == 2 ? decay : 0;
+            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++)
+                oracle_adamw(&how, &x[j], scale * (double)grad[j], step);
+        }
     }
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
-        double error = fabs((double)m->w[i] - w[i]), bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(w[i]) + total));
+        double error = fabs((double)m->w[i] - x[i].w), bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(x[i].w) + total));
         if (!(error / bound <= worst)) worst = error / bound;
     }
     CHECK(worst <= 1, "AdamW: weights off by %.3g times the bound", worst);
     CHECK(o->step == STEPS, "AdamW: %ld steps", o->step);
-    free(w);
-    free(mean);
-    free(square);
+    free(x);
     free(grad);
     optimizer_free(o);
     model_free(m);
