@@ -2,6 +2,7 @@
 #include "audit.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +129,37 @@ void audit_table(Audit *a, const char *section, const Table *t) {
     Section *s = section_of(a, section);
     table_text(t, WIDTH, &s->text);
     table_html(t, &s->html);
+}
+
+void worst_add(Worst *w, double left, double right, double scale) {
+    double error = fabs(left - right) / scale;
+    if (w->count == 0 || (!(error <= w->error) && !isnan(w->error))) {
+        w->left = left;
+        w->right = right;
+        w->error = error;
+    }
+    w->count++;
+}
+
+double worst_error(const Worst *w) { return w->count ? w->error : NAN; }
+
+void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason,
+                 AuditKind kind) {
+    audit_add(a, &(AuditRow){.tag = e->tag, .equation = e->equation, .function = e->function, .compared = compared, .left = w->left,
+                             .right = w->right, .error = worst_error(w), .tolerance = tolerance, .reason = reason, .kind = kind});
+}
+
+double order_of(const double *x, const double *y, int n) {
+    double mx = 0, my = 0, xx = 0, xy = 0;
+    for (int i = 0; i < n; i++) {
+        mx += log(x[i]) / n;
+        my += log(y[i]) / n;
+    }
+    for (int i = 0; i < n; i++) {
+        xx += (log(x[i]) - mx) * (log(x[i]) - mx);
+        xy += (log(x[i]) - mx) * (log(y[i]) - my);
+    }
+    return xy / xx;
 }
 
 /* ---- judging ---- */

@@ -55,6 +55,18 @@ void audit_html(const Audit *a, Buf *html);
 /* audit.json and audit.html in an existing or new folder. */
 bool audit_write(const Audit *a, const char *folder, Error *err);
 
+/* ---- for both halves ---- */
+
+/* The largest error among many comparisons, with the values there; a NaN is larger than any. Zero-initialize. */
+typedef struct { double left, right, error; int count; } Worst;
+void worst_add(Worst *w, double left, double right, double scale); /* error: |left - right| / scale */
+double worst_error(const Worst *w);                                /* NaN if nothing was compared */
+/* A row from these. */
+typedef struct { const char *tag, *equation, *function; } Equation;
+void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason, AuditKind kind);
+/* The slope of log y over log x by least squares: the order of y in x. */
+double order_of(const double *x, const double *y, int n);
+
 /* ---- the two halves ---- */
 
 /* On exact and on small seeded models: seconds, no files. Its tolerances are those of the double build. */
