@@ -92,9 +92,18 @@ void audit_free(Audit *a) {
     free(a);
 }
 
+/* E2 before E10, E7a before E7b. */
+static int compare_tags(const char *x, const char *y) {
+    char *after_x, *after_y;
+    long a = strtol(x + 1, &after_x, 10), b = strtol(y + 1, &after_y, 10);
+    return a != b ? (a > b) - (a < b) : strcmp(after_x, after_y);
+}
+
 void audit_add(Audit *a, const AuditRow *row) {
     a->entry = mem_grow(a->entry, (size_t)a->entries + 1, sizeof *a->entry);
-    Entry *e = &a->entry[a->entries++];
+    int at = a->entries++;
+    for (; at > 0 && compare_tags(a->entry[at - 1].row.tag, row->tag) > 0; at--) a->entry[at] = a->entry[at - 1];
+    Entry *e = &a->entry[at];
     *e = (Entry){.row = *row, .where = where_is(a, row->function)};
     e->row.tag = str_copy(&a->arena, str(row->tag)).s;
     e->row.equation = str_copy(&a->arena, str(row->equation)).s;
@@ -194,28 +203,27 @@ static const char *place(const Entry *e) { return e->where ? e->where : "not in 
 
 /* ---- the printed table ---- */
 
-/* One table whose rows stand under a line for their equation: tag, equation, where; then a line of numbers for each comparison,
- * and the reason of its tolerance where that is not the one above. */
-static void print_row(const Entry *e, bool new_reason, FILE *to) {
+/* One table whose rows stand under a line for their equation: tag, equation, place. A row takes two lines: its kind, whether it is ok,
+ * what is compared; then the numbers, and the reason of the tolerance. */
+static void print_row(const Entry *e, FILE *to) {
     const AuditRow *r = &e->row;
-    fprintf(to, "      %-11s %-6s %16.9g %16.9g %9.2g %9.2g  %s\n", kind_name(r->kind), verdict(e), r->left, r->right, r->error,
-            r->tolerance, r->compared);
-    if (new_reason && r->reason[0]) fprintf(to, "%74s  tolerance: %s\n", "", r->reason);
+    fprintf(to, "      %-11s %-6s %s\n", kind_name(r->kind), verdict(e), r->compared);
+    fprintf(to, "%19s %15.8g %15.8g %8.2g %8.2g  %s\n", "", r->left, r->right, r->error, r->tolerance, r->reason);
 }
 
 void audit_print(const Audit *a, FILE *to) {
-    fprintf(to, "tag   equation, file:line and name of the function that is it\n");
-    fprintf(to, "      %-11s %-6s %16s %16s %9s %9s  %s\n", "kind", "ok", "left side", "right side", "error", "tolerance",
-            "compared");
+    fprintf(to, "tag   equation; file:line and name of the function that is it\n");
+    fprintf(to, "      %-11s %-6s %s\n", "kind", "ok", "compared");
+    fprintf(to, "%19s %15s %15s %8s %8s  %s\n\n", "", "left side", "right side", "error", "at most", "the tolerance's reason");
     for (int i = 0; i < a->entries; i++) {
         const Entry *e = &a->entry[i], *last = i ? e - 1 : NULL;
         bool same_equation = last && strcmp(last->row.tag, e->row.tag) == 0 && strcmp(last->row.equation, e->row.equation) == 0 &&
                              strcmp(last->row.function, e->row.function) == 0;
         if (!same_equation) fprintf(to, "%-5s %s\n      %s %s\n", e->row.tag, e->row.equation, place(e), e->row.function);
-        print_row(e, !same_equation || strcmp(last->row.reason, e->row.reason) != 0, to);
+        print_row(e, to);
     }
     for (int i = 0; i < a->sections; i++)
-        fprintf(to, "\n%s\n%.*s", a->section[i].heading, (int)a->section[i].text.n, a->section[i].text.n ? a->section[i].text.s : "");
+        fprintf(to, "\n%s\n%s", a->section[i].heading, a->section[i].text.n ? a->section[i].text.s : "");
     int of_kind[3] = {0};
     for (int i = 0; i < a->entries; i++) of_kind[a->entry[i].row.kind]++;
     fprintf(to, "\n%d rows: %d exact, %d approximate, %d refuted; %d failed, %d approximate ones missed their bound\n", a->entries,

@@ -37,9 +37,9 @@ typedef struct Audit Audit;
 Audit *audit_new(const char *root);
 void audit_free(Audit *a);
 
-/* Appends a row; its strings are copied. */
+/* Adds a row, behind those of its tag; rows are ordered by tag. Strings are copied. */
 void audit_add(Audit *a, const AuditRow *row);
-/* A paragraph in the section of that heading (made when it is new; sections keep their order). Text is escaped on the page and
+/* A paragraph in the section of that heading (made when it is new; sections stand in the order of their first use). Text is escaped on the page and
  * printed; what begins with '<' is HTML that the page shows as it is and that is not printed: a chart, say. */
 void audit_note(Audit *a, const char *section, const char *html_or_text_paragraph);
 /* A small table in a section, shown on the page and printed. The table stays the caller's. */
@@ -63,7 +63,8 @@ void worst_add(Worst *w, double left, double right, double scale); /* error: |le
 double worst_error(const Worst *w);                                /* NaN if nothing was compared */
 /* A row from these. */
 typedef struct { const char *tag, *equation, *function; } Equation;
-void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason, AuditKind kind);
+void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason,
+                 AuditKind kind);
 /* The slope of log y over log x by least squares: the order of y in x. */
 double order_of(const double *x, const double *y, int n);
 

@@ -218,6 +218,7 @@ static const char *const FAMILY[] = {"Beta-Bernoulli", "linear-Gaussian"};
 static const Equation E2 = {"E2", "-log p(D_ho|D_t,z) = l(y|x,D_t,D_ho) - l(y|x,D_t) + L(D_ho|D_t)", "bayes_holdout_loss"},
                       E3 = {"E3", "s_ho(z) = l(y|x;D_t) - l(y|x;D_t,D_ho)", "holdout_loss_score"},
                       E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "conditioned_and_trained"},
+                      E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
                       E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]", "gain_by_candidate"};
 
 /* Both sides of an equation are sums of at most 17 log-likelihoods below 30 in size and, for the coin, 12 lgammas below 60. The line's
@@ -458,7 +459,7 @@ static double linear_attention(const Task *t, int layers, bool causal) {
             for (int i = 0; i < t->n && (i <= j || !causal); i++)
                 next[j] -= t->eta / t->n * residual[i] * dot3(t->demo[i].x, p->x);
         }
-        memcpy(residual, next, sizeof residual);
+        memcpy(residual, next, (size_t)(t->n + 1) * sizeof *next);
     }
     return -residual[t->n];
 }
@@ -607,6 +608,29 @@ static void limit_rows(Audit *a) {
     }
 }
 
+/* E14 where conditioning is a step: s_ICA of the linear layer, against eta <grad l(z), grad L(D_ho)>. */
+static void linearized_row(Audit *a) {
+    double eta[5], rms[5] = {0};
+    Worst order = {0};
+    for (int e = 0; e < 5; e++) {
+        Rng rng = rng_new(14, 0);
+        eta[e] = 0.1 * pow(0.5, e);
+        for (int i = 0; i < TASKS; i++) {
+            Task t = random_task(&rng, 8);
+            t.eta = eta[e];
+            double start = dot3(t.w0, t.query.x), inner = 0;
+            double score = square_loss(t.query.y, start) - square_loss(t.query.y, linear_attention(&t, 1, true));
+            for (int h = 0; h < t.n; h++) /* grad l = (w0.x - y) x */
+                inner += (start - t.query.y) * (dot3(t.w0, t.demo[h].x) - t.demo[h].y) * dot3(t.query.x, t.demo[h].x) / t.n;
+            rms[e] += pow(score - eta[e] * inner, 2) / TASKS;
+        }
+        rms[e] = sqrt(rms[e]);
+    }
+    worst_add(&order, order_of(eta, rms, 5), 2, 1);
+    audit_worst(a, &E14, "linear attention, where conditioning IS a step: order in eta of s_ICA less the inner product", &order, 1e-6,
+                "a square loss has no third order: rounding alone, 1e-16 of a remainder of 1e-5", AUDIT_EXACT);
+}
+
 static const char *const E4_SECTION = "Where conditioning stops being training";
 
 static void softmax_table(Audit *a) {
@@ -676,6 +700,7 @@ void audit_exact(Audit *a) {
     for (int i = 0; i < 2; i++) audit_note(a, "The derivation on exact models", DERIVATION[i]);
     attention_rows(a);
     limit_rows(a);
+    linearized_row(a);
     depth_rows(a);
     softmax_table(a);
     for (int i = 0; i < 2; i++) audit_note(a, E4_SECTION, ATTENTION[i]);
