@@ -203,8 +203,8 @@ static const char *place(const Entry *e) { return e->where ? e->where : "not in 
 
 /* ---- the printed table ---- */
 
-/* One table whose rows stand under a line for their equation: tag, equation, place. A row takes two lines: its kind, whether it is ok,
- * what is compared; then the numbers, and the reason of the tolerance. */
+/* One table whose rows stand under a line for their equation: tag, equation, place. A row takes two lines: its kind, whether it is
+ * ok, what is compared; then the numbers, and the reason of the tolerance. */
 static void print_row(const Entry *e, FILE *to) {
     const AuditRow *r = &e->row;
     fprintf(to, "      %-11s %-6s %s\n", kind_name(r->kind), verdict(e), r->compared);
@@ -290,8 +290,9 @@ void audit_html(const Audit *a, Buf *html) {
     Page page = {0};
     Arena arena = {0};
     page_section(&page, "Equations");
-    page_paragraph(&page, "Exact: the two sides are equal but for rounding. Approximate: a claim that is measured; its tolerance is a "
-                          "bound of acceptance. Refuted: something that does not hold, and by how much.");
+    page_paragraph(&page,
+                   "Exact: the two sides are equal but for rounding. Approximate: a claim that is measured; its tolerance is a "
+                   "bound of acceptance. Refuted: something that does not hold, and by how much.");
     equations_table(a, &page.body);
     for (int i = 0; i < a->sections; i++) {
         page_section(&page, a->section[i].heading);

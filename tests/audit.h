@@ -39,8 +39,8 @@ void audit_free(Audit *a);
 
 /* Adds a row, behind those of its tag; rows are ordered by tag. Strings are copied. */
 void audit_add(Audit *a, const AuditRow *row);
-/* A paragraph in the section of that heading (made when it is new; sections stand in the order of their first use). Text is escaped on the page and
- * printed; what begins with '<' is HTML that the page shows as it is and that is not printed: a chart, say. */
+/* A paragraph in the section of that heading (made when it is new; sections stand in the order of their first use). Text is escaped
+ * on the page and printed; what begins with '<' is HTML that the page shows as it is and that is not printed: a chart, say. */
 void audit_note(Audit *a, const char *section, const char *html_or_text_paragraph);
 /* A small table in a section, shown on the page and printed. The table stays the caller's. */
 void audit_table(Audit *a, const char *section, const Table *t);

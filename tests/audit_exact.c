@@ -1,6 +1,6 @@
-/* The exact half of the audit, the derivation: E2, E3 and E17 on models whose predictive distribution is known in closed form, and E4
- * where conditioning IS a training step: attention whose weights are built by hand. The equations that the program computes follow
- * in audit_product.c.
+/* The exact half of the audit, the derivation: E2, E3 and E17 on models whose predictive distribution is known in closed form, and
+ * E4 where conditioning IS a training step: attention whose weights are built by hand. The equations that the program computes
+ * follow in audit_product.c.
  *
  * Losses are negative log-likelihoods, token sums. D_t is what the model has seen, D_ho the holdout, z = (x, y) the candidate. */
 #include "audit.h"
@@ -15,11 +15,11 @@
 enum { DIM = 3, MOST = 40 };
 
 /* ---- models that are exact: a coin and a line ----
- * Coin: theta ~ Beta(A, B), y ~ Bernoulli(theta). With x_tells the item's x[0] is one more throw of the same coin: then the prompt alone
- * says something about the holdout.
+ * Coin: theta ~ Beta(A, B), y ~ Bernoulli(theta). With x_tells the item's x[0] is one more throw of the same coin: then the prompt
+ *   alone says something about the holdout.
  * Line: w ~ N(0, S I), y ~ N(w.x, R), x given.
  * keep < 1: before each new item all evidence so far counts `keep` times as much (the coin's counts shrink, the line's covariance
- * grows): such a model forgets, and is not exchangeable. */
+ *   grows): such a model forgets, and is not exchangeable. */
 
 typedef struct { double x[DIM], y; bool x_tells; } Item;
 typedef struct { Item v[MOST]; int n; } List;
@@ -170,8 +170,8 @@ static double item_loss_closed(const Exact *m, const List *seen, const Item *z) 
 
 /* ---- E2, E3 ---- */
 
-/* [E2] -log p(D_ho | D_t, z) = l(y | x, D_t, D_ho) - l(y | x, D_t) + L(D_ho | D_t), the right side. The paper prints a minus before the
- * last term: sign = -1. */
+/* [E2] -log p(D_ho | D_t, z) = l(y | x, D_t, D_ho) - l(y | x, D_t) + L(D_ho | D_t), the right side. The paper prints a minus before
+ * the last term: sign = -1. */
 static double bayes_holdout_loss(const Exact *m, const List *D_t, const List *D_ho, const Item *z, int sign) {
     List both = list_join(D_t, D_ho);
     double L = joint_loss(m, &both, NULL) - joint_loss(m, D_t, NULL);
@@ -219,10 +219,11 @@ static const Equation E2 = {"E2", "-log p(D_ho|D_t,z) = l(y|x,D_t,D_ho) - l(y|x,
                       E3 = {"E3", "s_ho(z) = l(y|x;D_t) - l(y|x;D_t,D_ho)", "holdout_loss_score"},
                       E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "conditioned_and_trained"},
                       E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
-                      E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]", "gain_by_candidate"};
+                      E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]",
+                             "gain_by_candidate"};
 
-/* Both sides of an equation are sums of at most 17 log-likelihoods below 30 in size and, for the coin, 12 lgammas below 60. The line's
- * two ways invert matrices of condition 1 + S max|x|^2 n / R < 1e3, which multiplies rounding by as much. */
+/* Both sides of an equation are sums of at most 17 log-likelihoods below 30 in size and, for the coin, 12 lgammas below 60. The
+ * line's two ways invert matrices of condition 1 + S max|x|^2 n / R < 1e3, which multiplies rounding by as much. */
 static const double ROUNDING[] = {2e-13, 1e-11};
 static const char *const ROUNDING_REASON[] = {"rounding: 30 terms below 60, each off by half a unit in the last place",
                                               "rounding times the covariance's condition number (below 1e3)"};
@@ -236,7 +237,7 @@ static void family_row(Audit *a, const Equation *e, Family family, const char *c
 static void bayes_rows(Audit *a, Family family) {
     Exact m = {family, 1};
     Rng rng = rng_new(2, (uint64_t)family);
-    Worst bayes = {0}, orders = {0}, minus = {0}, drop = {0}, difference = {0};
+    Worst bayes = {0}, orders = {0}, minus = {0}, twice = {0}, drop = {0}, difference = {0};
     for (int t = 0; t < WORLDS; t++) {
         World w = random_world(&m, &rng);
         List with_z = list_with(&w.D_t, &w.z), with_ho = list_join(&w.D_t, &w.D_ho);
@@ -244,7 +245,9 @@ static void bayes_rows(Audit *a, Family family) {
         double left = list_loss(&m, &with_z, &w.D_ho), score = holdout_loss_score(&m, &w.D_t, &w.D_ho, &w.z);
         List with_other = list_with(&w.D_t, &other);
         worst_add(&bayes, left, bayes_holdout_loss(&m, &w.D_t, &w.D_ho, &w.z, 1), 1);
-        worst_add(&minus, left, bayes_holdout_loss(&m, &w.D_t, &w.D_ho, &w.z, -1), 1);
+        double printed = bayes_holdout_loss(&m, &w.D_t, &w.D_ho, &w.z, -1);
+        worst_add(&minus, left, printed, 1);
+        worst_add(&twice, left - printed, 2 * list_loss(&m, &w.D_t, &w.D_ho), 1);
         worst_add(&orders, item_loss(&m, &w.D_t, &w.z) + left, list_loss(&m, &w.D_t, &w.D_ho) + item_loss(&m, &with_ho, &w.z), 1);
         worst_add(&drop, holdout_drop(&m, &w.D_t, &w.D_ho, &w.z), score, 1);
         worst_add(&difference, list_loss(&m, &with_other, &w.D_ho) - left,
@@ -253,8 +256,10 @@ static void bayes_rows(Audit *a, Family family) {
     family_row(a, &E2, family, "L(D_ho) after z, item by item, against closed forms", &bayes, AUDIT_EXACT);
     family_row(a, &E2, family, "z and then D_ho, against D_ho and then z", &orders, AUDIT_EXACT);
     family_row(a, &E2, family, "the same with the minus that the paper prints before L(D_ho|D_t)", &minus, AUDIT_REFUTED);
+    family_row(a, &E2, family, "how far that is off, against 2 L(D_ho|D_t), which no candidate changes", &twice, AUDIT_EXACT);
     family_row(a, &E3, family, "the drop of L(D_ho) through z, against the score (x tells nothing)", &drop, AUDIT_EXACT);
-    family_row(a, &E3, family, "L(D_ho) after another candidate less after z, against the scores' difference", &difference, AUDIT_EXACT);
+    family_row(a, &E3, family, "L(D_ho) after another candidate less after z, against the scores' difference", &difference,
+               AUDIT_EXACT);
 }
 
 /* The sum of losses under the posterior mean alone, as if it were the truth: what a trained point estimate predicts. */
@@ -307,7 +312,8 @@ static double score_in_context(const Exact *m, const List *D_t, const List *C, c
     return item_loss(m, D_t, z) - item_loss(m, &shown, z);
 }
 
-/* [E17] sum over i of logp(y_hi | z, h_<i, x_hi) - logp(y_hi | h_<i, x_hi): the right side; with one demonstration it is E16's term. */
+/* [E17] sum over i of logp(y_hi | z, h_<i, x_hi) - logp(y_hi | h_<i, x_hi): the right side; with one demonstration it is E16's
+ * term. */
 static double gain_by_candidate(const Exact *m, const List *D_t, const List *C, const Item *z) {
     List with_z = list_with(D_t, z);
     return list_loss(m, D_t, C) - list_loss(m, &with_z, C);
@@ -400,8 +406,8 @@ static void forgetting_rows(Audit *a) {
 }
 
 /* ---- E4: attention that trains ----
- * The task: least squares, l(y|x;w) = (y - w.x)^2 / 2 (a Gaussian's loss but for a constant). One gradient step on the mean loss of the
- * demonstrations turns w0 into w0 + eta/n sum_i (y_i - w0.x_i) x_i. A linear self-attention layer says the same at the query:
+ * The task: least squares, l(y|x;w) = (y - w.x)^2 / 2 (a Gaussian's loss but for a constant). One gradient step on the mean loss of
+ * the demonstrations turns w0 into w0 + eta/n sum_i (y_i - w0.x_i) x_i. A linear self-attention layer says the same at the query:
  * sum_i (V e_i) (K e_i . Q e_q) with K e = Q e = x and V e = eta/n (y - w0.x) (von Oswald et al. 2023). */
 
 typedef struct { double x[DIM], y; } Point3;
@@ -444,8 +450,8 @@ static double trained_prediction(const Task *t, int steps) {
     return dot3(w, t->query.x);
 }
 
-/* Conditioning, in linear attention of some layers: every token (x_j, residual_j), the query's residual being 0 minus its prediction,
- * adds -eta/n sum_i residual_i x_i.x_j over the demonstrations i, all of them or (causal) those up to itself. */
+/* Conditioning, in linear attention of some layers: every token (x_j, residual_j), the query's residual being 0 minus its
+ * prediction, adds -eta/n sum_i residual_i x_i.x_j over the demonstrations i, all of them or (causal) those up to itself. */
 static double linear_attention(const Task *t, int layers, bool causal) {
     double residual[DEMOS_MOST + 1], next[DEMOS_MOST + 1];
     for (int j = 0; j <= t->n; j++) {
@@ -466,9 +472,9 @@ static double linear_attention(const Task *t, int layers, bool causal) {
 
 /* ---- the same through the program's own model ----
  * A GPT of one layer with hand-made weights, and softmax attention. Three devices make it exact:
- * 1. Softmax of small scores is linear attention: softmax(eps s)_j = (1 + eps (s_j - mean s) + O(eps^2)) / n. Each demonstration comes with
- *    its negative (-x, -y), which says the same about a linear map; so all means are 0, odd orders alone are left, and one head is off
- *    by O(eps^2). A second head with 2 eps takes that term away too: (4 head(eps) - head(2 eps)) / 3 is off by O(eps^4).
+ * 1. Softmax of small scores is linear attention: softmax(eps s)_j = (1 + eps (s_j - mean s) + O(eps^2)) / n. Each demonstration
+ *    comes with its negative (-x, -y), which says the same about a linear map; so all means are 0, odd orders alone are left, and
+ *    one head is off by O(eps^2). A second head with 2 eps takes that term away: (4 head(eps) - head(2 eps)) / 3 is off by O(eps^4).
  * 2. Each embedding (u, -u) has mean 0 and, by one free channel, variance 1 - 1e-5: layer norm leaves it as it is.
  * 3. The final layer norm scales the prediction and that free channel alike: the ratio of two logits undoes it.
  * The MLP is zero. */
@@ -553,8 +559,8 @@ static double model_prediction(const Task *t, int heads, double epsilon) {
 
 enum { TASKS = 20 };
 
-/* [E4] Both sides at one task: the loss of the query's answer after training on the demonstrations, and with them in the context of the
- * program's attention (heads 1 or 2) or of plain linear attention (heads 0). */
+/* [E4] Both sides at one task: the loss of the query's answer after training on the demonstrations, and with them in the context of
+ * the program's attention (heads 1 or 2) or of plain linear attention (heads 0). */
 static void conditioned_and_trained(const Task *t, int heads, double epsilon, double *conditioned, double *trained) {
     *trained = square_loss(t->query.y, trained_prediction(t, 1));
     *conditioned = square_loss(t->query.y, heads ? model_prediction(t, heads, epsilon) : linear_attention(t, 1, true));
@@ -602,8 +608,9 @@ static void limit_rows(Audit *a) {
         Worst order = {0};
         for (int i = 0; i < 4; i++) error[i] = relative_error(heads, epsilons[i], 8);
         worst_add(&order, order_of(epsilons, error, 4), 2 * heads, 1);
-        audit_worst(a, &E4, text_new(&arena, "%s: order in eps of softmax's distance from that step", heads == 1 ? "one head" : "two heads"),
-                    &order, 0.1, "the next term is of relative order eps^2 <= 0.01, times some ten", AUDIT_EXACT);
+        const char *head = heads == 1 ? "one head" : "two heads";
+        audit_worst(a, &E4, text_new(&arena, "%s: order in eps of softmax's distance from that step", head), &order, 0.1,
+                    "the next term is of relative order eps^2 <= 0.01, times some ten", AUDIT_EXACT);
         arena_free(&arena);
     }
 }
@@ -627,8 +634,8 @@ static void linearized_row(Audit *a) {
         rms[e] = sqrt(rms[e]);
     }
     worst_add(&order, order_of(eta, rms, 5), 2, 1);
-    audit_worst(a, &E14, "linear attention, where conditioning IS a step: order in eta of s_ICA less the inner product", &order, 1e-6,
-                "a square loss has no third order: rounding alone, 1e-16 of a remainder of 1e-5", AUDIT_EXACT);
+    audit_worst(a, &E14, "linear attention, where conditioning IS a step: order in eta of s_ICA less the inner product", &order,
+                1e-6, "a square loss has no third order: rounding alone, 1e-16 of a remainder of 1e-5", AUDIT_EXACT);
 }
 
 static const char *const E4_SECTION = "Where conditioning stops being training";
@@ -671,8 +678,8 @@ static void depth_rows(Audit *a) {
             table_put(&table, "%.2g", sqrt(error / step));
         }
     }
-    audit_worst(a, &E4, "1 to 16 linear layers whose demonstrations see each other both ways, against as many steps", &bidirectional,
-                1e-12, "rounding: 16 layers of 100 terms below 3", AUDIT_EXACT);
+    audit_worst(a, &E4, "1 to 16 linear layers whose demonstrations see each other both ways, against as many steps",
+                &bidirectional, 1e-12, "rounding: 16 layers of 100 terms below 3", AUDIT_EXACT);
     audit_table(a, E4_SECTION, &table);
     table_free(&table);
     arena_free(&arena);
@@ -682,17 +689,17 @@ static void depth_rows(Audit *a) {
 
 static const char *const DERIVATION[] = {
     "E2 is Bayes' rule and holds to rounding on both exact models, in both orders, with a PLUS before L(D_ho|D_t). With the printed "
-    "minus it is off by 2 L(D_ho|D_t); that term is the same for every candidate, so no score changes.",
-    "E3 is the drop of the holdout's loss exactly where x says nothing about the holdout and p is a Bayesian predictive. Where x itself "
-    "is evidence, the score misses exactly what x says; a point estimate in place of the predictive breaks the equality too."};
+    "minus it is off by 2 L(D_ho|D_t); that is the same for every candidate, so no score changes.",
+    "E3 is the drop of the holdout's loss exactly where x says nothing about the holdout and p is a Bayesian predictive. Where x "
+    "itself is evidence, the score misses exactly what x says; a point estimate in place of the predictive breaks the equality too."};
 
 static const char *const ATTENTION[] = {
     "One layer of linear attention, its weights built by hand, predicts with demonstrations in its context exactly what one gradient "
     "step on them predicts. The program's softmax attention becomes that layer when its scores are small: one head to second order, "
     "two heads combined to fourth.",
     "With scores of ordinary size softmax weighs near demonstrations more than a gradient step does. Depth: layers are steps where "
-    "demonstrations see each other; under a causal mask an early demonstration does not see the later ones, and from the second layer "
-    "on conditioning is no longer gradient descent."};
+    "demonstrations see each other; under a causal mask an early one does not see the later ones, and from the second layer on "
+    "conditioning is no longer gradient descent."};
 
 void audit_exact(Audit *a) {
     for (int family = 0; family < 2; family++) bayes_rows(a, (Family)family);

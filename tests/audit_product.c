@@ -79,8 +79,8 @@ static Examples random_examples(Rng *rng, int count) {
     return e;
 }
 
-/* The candidates: 0-3 have one prompt, hence one context, which the program caches; 4 has a holdout example's prompt; 5 leaves room for
- * one demonstration; 6 for none. */
+/* The candidates: 0-3 have one prompt, hence one context, which the program caches; 4 has a holdout example's prompt; 5 leaves room
+ * for one demonstration; 6 for none. */
 static World world_new(uint64_t seed) {
     Rng rng = rng_new(seed, 0);
     World w = {.m = random_model(seed), .other = random_model(seed + 1), .ws = workspace_new()};
@@ -173,10 +173,11 @@ static void retrieval_rows(Audit *a) {
         arena_free(&holdout.arena);
         arena_free(&candidates.arena);
     }
-    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function, "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)",
-                             same, queries, differ, 0, "lists of indices", AUDIT_EXACT});
-    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function, "demonstrations with the candidate's own prompt, against 0", own, 0, own, 0,
-                             "a count", AUDIT_EXACT});
+    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function,
+                             "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)", same, queries, differ,
+                             0, "lists of indices", AUDIT_EXACT});
+    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function, "demonstrations with the candidate's own prompt, against 0", own, 0,
+                             own, 0, "a count", AUDIT_EXACT});
 }
 
 static void rho_rows(Audit *a, const World *w) {
@@ -235,7 +236,8 @@ static void oneshot_rows(Audit *a, const World *w) {
         how.num_anchors = HOLDOUT;
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
         for (int i = 0; i < pool.count; i++)
-            worst_add(&all, s.score[i], oracle_oneshot(w->o, &w->holdout, &pool.items[i], everyone, HOLDOUT, reduce == REDUCE_MEAN), 1);
+            worst_add(&all, s.score[i], oracle_oneshot(w->o, &w->holdout, &pool.items[i], everyone, HOLDOUT, reduce == REDUCE_MEAN),
+                      1);
     }
     ScoreOptions how = options_of(w, METHOD_ONESHOT, OBJECTIVE_DPO);
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
@@ -243,10 +245,11 @@ static void oneshot_rows(Audit *a, const World *w) {
         int m = oracle_nearest(&w->holdout, &pool.items[i], K, false, anchor);
         worst_add(&pairs, s.score[i], oneshot_of_pair(w, &pool.items[i], anchor, m), 1);
     }
-    audit_worst(a, &E16, "nearest anchors, means and sums: the program's scores, against the oracle's", &nearest, PASSES, TWO_PASSES,
-                AUDIT_EXACT);
+    audit_worst(a, &E16, "nearest anchors, means and sums: the program's scores, against the oracle's", &nearest, PASSES,
+                TWO_PASSES, AUDIT_EXACT);
     audit_worst(a, &E16, "the whole holdout as anchors", &all, PASSES, TWO_PASSES, AUDIT_EXACT);
-    audit_worst(a, &E16, "pairs: E16 with the chosen answer less E16 with the rejected one", &pairs, PASSES, TWO_PASSES, AUDIT_EXACT);
+    audit_worst(a, &E16, "pairs: E16 with the chosen answer less E16 with the rejected one", &pairs, PASSES, TWO_PASSES,
+                AUDIT_EXACT);
     scores_free(&s);
 }
 
@@ -322,10 +325,12 @@ static void weight_rows(Audit *a) {
         ica_weights((WeightMap)map, &how, score, N, w);
         for (int i = 0; i < N; i++) worst_add(&outlier, w[i], i + 1 < N ? (1e6 + i) / (1e6 + N - 2) : 0, 1);
     }
-    audit_worst(a, &E8, "1 to 41 scores, spread or tied: weights, against the oracle's", &spread, 4e-16, FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E8, "1 to 41 scores, spread or tied: weights, against the oracle's", &spread, 4e-16, FEW_OPERATIONS,
+                AUDIT_EXACT);
     audit_worst(a, &E8, "all scores equal: weights, against 1", &equal, 0, EXACTLY, AUDIT_EXACT);
     audit_worst(a, &E8, "a single score: its weight, against 1", &one, 0, EXACTLY, AUDIT_EXACT);
-    audit_worst(a, &E8, "one outlier at -1e6: weights, against (1e6 + i) / (1e6 + 39)", &outlier, 4e-16, FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E8, "one outlier at -1e6: weights, against (1e6 + i) / (1e6 + 39)", &outlier, 4e-16, FEW_OPERATIONS,
+                AUDIT_EXACT);
     audit_worst(a, &E8_OTHERS, "the other six maps: weights, against the oracle's", &others, 1e-13, "rounding of sums of 41 terms",
                 AUDIT_EXACT);
 }
@@ -406,7 +411,8 @@ static void objective_rows(Audit *a) {
         OracleLoss want = oracle_sft(u[0], n_w);
         worst_add(&sft, objective_sft(u[0], n_w, &d), want.loss, 1);
         worst_add(&sft, d, want.by_chosen, 1);
-        PairOptions how = {.beta = 0.1 + rng_uniform(&rng), .gamma_beta_ratio = rng_uniform(&rng), .label_smoothing = trial % 3 * 0.1};
+        PairOptions how = {
+            .beta = 0.1 + rng_uniform(&rng), .gamma_beta_ratio = rng_uniform(&rng), .label_smoothing = trial % 3 * 0.1};
         for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
             PairLogps p = {u[0], u[1], u[2], u[3], n_w, n_l};
             PairGradient g;
@@ -429,10 +435,12 @@ static void objective_rows(Audit *a) {
     audit_worst(a, &E11, "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's", &pair[0], 1e-13,
                 "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
     audit_worst(a, &E11, "the model as its own reference: the loss, against log 2", &start, 3e-16, FEW_OPERATIONS, AUDIT_EXACT);
-    audit_worst(a, &E11, "z = -beta 1e4, where exp overflows: the loss, against -z (relative)", &far, 4e-16, FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E11, "z = -beta 1e4, where exp overflows: the loss, against -z (relative)", &far, 4e-16, FEW_OPERATIONS,
+                AUDIT_EXACT);
     audit_worst(a, &E12, "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's", &pair[1], 1e-13,
                 "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
-    audit_worst(a, &E12, "answers of one token and gamma 0: SimPO, against DPO without a reference", &bare, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E12, "answers of one token and gamma 0: SimPO, against DPO without a reference", &bare, 0, EXACTLY,
+                AUDIT_EXACT);
 }
 
 /* The program's loss of example i, and grad += factor x its gradient (grad may be NULL): as train.c puts it together. */
@@ -482,8 +490,9 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
     for (size_t j = 0; j < n; j++) worst_add(&gradients, (double)grad[j], want[j], largest);
     audit_worst(a, OBJECTIVE_EQUATION[objective], "through the model: 12 losses, against the oracle's", &losses, PASSES, TWO_PASSES,
                 AUDIT_EXACT);
-    audit_worst(a, OBJECTIVE_EQUATION[objective], "the weighted gradient of 12, every parameter, against the oracle's (of the largest)",
-                &gradients, 1e-12, "rounding: 1e3 operations of 1e-16, some of them cancelling", AUDIT_EXACT);
+    audit_worst(a, OBJECTIVE_EQUATION[objective],
+                "the weighted gradient of 12, every parameter, against the oracle's (of the largest)", &gradients, 1e-12,
+                "rounding: 1e3 operations of 1e-16, some of them cancelling", AUDIT_EXACT);
     free(grad);
     free(want);
 }
@@ -527,7 +536,8 @@ static void adamw_rows(Audit *a, const World *w) {
                 "rounding: 20 steps of some 10 operations; 1 - 0.999^t cancels three digits", AUDIT_EXACT);
     audit_worst(a, &E13, "the first step, against -lr (g / (|g| + eps) + decay w)", &first, 1e-14,
                 "a few roundings; 1 - 0.999 cancels three digits", AUDIT_EXACT);
-    audit_worst(a, &E13, "the gradient's norm, against a plain sum (relative)", &norms, 1e-13, "rounding: sums of 9e3 squares", AUDIT_EXACT);
+    audit_worst(a, &E13, "the gradient's norm, against a plain sum (relative)", &norms, 1e-13, "rounding: sums of 9e3 squares",
+                AUDIT_EXACT);
     free(grad);
     free(x);
     optimizer_free(o);
@@ -562,8 +572,8 @@ static void move(const Steps *s, const real *direction, double eta) {
     for (size_t j = 0; j < s->w->m->parameters; j++) s->moved->w[j] = s->w->m->w[j] - (real)eta * direction[j];
 }
 
-/* What the step leaves of E14: the drop less eta x the inner product. On the holdout's step the candidate's loss is measured, and the
- * other way round. */
+/* What the step leaves of E14: the drop less eta x the inner product. On the holdout's step the candidate's loss is measured, and
+ * the other way round. */
 static double remainder_of(const Steps *s, int i, bool holdout_steps, double eta) {
     move(s, holdout_steps ? s->holdout_grad : s->own_grad, eta);
     double drop = holdout_steps ? candidate_loss(s, s->w->m, i) - candidate_loss(s, s->moved, i)
@@ -589,8 +599,8 @@ static double slope_at(const Steps *s, int i, bool holdout_steps, double eta) {
 
 enum { ETAS = 5, STEPPED = 4 };
 
-/* Halves eta four times; the remainders' root mean square over candidates must fall at order 2, and at the last eta each must have its
- * predicted size. */
+/* Halves eta four times; the remainders' root mean square over candidates must fall at order 2, and at the last eta each must have
+ * its predicted size. */
 static void order_rows(Audit *a, Steps *s, bool holdout_steps, Table *table) {
     const char *name = OBJECTIVE_NAME[s->how.objective],
                *what = holdout_steps ? "a step on D_ho, the loss of z" : "a step on z, the loss of D_ho";
@@ -631,7 +641,8 @@ static void product_row(Audit *a, const Steps *s) {
     Arena arena = {0};
     for (int h = 0; h < HOLDOUT; h++) {
         double reference[2] = {w->holdout_reference[0][h], w->holdout_reference[1][h]};
-        oracle_loss_gradient(w->o, &w->holdout, &w->holdout.items[h], s->how.objective, &s->how.pair, reference, 1.0 / HOLDOUT, mean);
+        oracle_loss_gradient(w->o, &w->holdout, &w->holdout.items[h], s->how.objective, &s->how.pair, reference, 1.0 / HOLDOUT,
+                             mean);
     }
     for (int i = 0; i < POOL; i++) {
         double reference[2] = {w->reference[0][i], w->reference[1][i]}, dot = 0, aa = 0, bb = 0;

@@ -1,5 +1,5 @@
-/* oracle: GPT-2 and the paper a second time, for tests: forward, backward, objectives, scores, weights and the optimizer's step from
- * the equations, in plain loops over doubles.
+/* oracle: GPT-2 and the paper a second time, for tests: forward, backward, objectives, scores, weights and the optimizer's step
+ * from the equations, in plain loops over doubles.
  *
  *   Oracle *o = oracle_new(m);                          // a copy of the weights in double
  *   OracleRun *run = oracle_run(o, tokens, n);          // one sequence, every position, nothing cached

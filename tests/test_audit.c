@@ -44,6 +44,44 @@ static void test_verdicts(void) {
     check_verdict(row, 0, 0, "a function that is declared above");
 }
 
+/* Rows stand in the order of their tags, and those of one tag in the order in which they came. */
+static void test_order(void) {
+    static const char *const tags[] = {"E10", "E7b", "E2", "E7a", "E10", "E2"};
+    static const char *const sorted[] = {"E2", "E2", "E7a", "E7b", "E10", "E10"};
+    static const double lefts[] = {2, 5, 3, 1, 0, 4};
+    Audit *a = audit_new(".");
+    Buf json = {0};
+    Arena arena = {0};
+    for (int i = 0; i < 6; i++) {
+        AuditRow row = GOOD;
+        row.tag = tags[i];
+        row.left = i;
+        audit_add(a, &row);
+    }
+    audit_json(a, &json);
+    const Json *root = json_parse(&arena, json.s, json.n, NULL);
+    for (int i = 0; i < 6; i++)
+        CHECK(root && str_is(json_get(&root->items[i], "tag")->string, sorted[i]) &&
+                  json_get(&root->items[i], "left")->number == lefts[i], "row %d is not %s", i, sorted[i]);
+    buf_free(&json);
+    arena_free(&arena);
+    audit_free(a);
+}
+
+static void test_worst(void) {
+    Worst w = {0};
+    CHECK(isnan(worst_error(&w)), "nothing compared has an error of %g", worst_error(&w));
+    worst_add(&w, 1, 1, 1);
+    worst_add(&w, 5, 7, 4);
+    worst_add(&w, 2, 2.25, 1);
+    CHECK(w.left == 5 && w.right == 7 && worst_error(&w) == 0.5 && w.count == 3, "worst: %g %g %g", w.left, w.right, w.error);
+    worst_add(&w, NAN, 1, 1);
+    worst_add(&w, 0, 100, 1);
+    CHECK(isnan(worst_error(&w)), "a NaN was forgotten: %g", worst_error(&w));
+    static const double x[] = {1, 2, 4}, y[] = {3, 24, 192};
+    CHECK(fabs(order_of(x, y, 3) - 3) < 1e-14, "the order of 3 x^3 is %g", order_of(x, y, 3));
+}
+
 static void test_files(void) {
     Audit *a = audit_new(".");
     AuditRow lost = GOOD;
@@ -78,6 +116,8 @@ static void test_files(void) {
 
 int main(void) {
     test_verdicts();
+    test_order();
+    test_worst();
     test_files();
     Audit *a = audit_new(".");
     audit_exact(a);
