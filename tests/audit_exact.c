@@ -12,6 +12,10 @@
 #include "../model.h"
 #include "audit_product.h"
 
+#ifndef REAL_DOUBLE
+#error "the audit's tolerances are those of double precision: compile with -DREAL_DOUBLE (make audit-exact does)"
+#endif
+
 enum { DIM = 3, MOST = 40 };
 
 /* ---- models that are exact: a coin and a line ----
@@ -474,7 +478,7 @@ static double linear_attention(const Task *t, int layers, bool causal) {
  * A GPT of one layer with hand-made weights, and softmax attention. Three devices make it exact:
  * 1. Softmax of small scores is linear attention: softmax(eps s)_j = (1 + eps (s_j - mean s) + O(eps^2)) / n. Each demonstration
  *    comes with its negative (-x, -y), which says the same about a linear map; so all means are 0, odd orders alone are left, and
- *    one head is off by O(eps^2). A second head with 2 eps takes that term away: (4 head(eps) - head(2 eps)) / 3 is off by O(eps^4).
+ *    one head is off by O(eps^2). A second head with 2 eps cancels that term: (4 head(eps) - head(2 eps)) / 3 is off by O(eps^4).
  * 2. Each embedding (u, -u) has mean 0 and, by one free channel, variance 1 - 1e-5: layer norm leaves it as it is.
  * 3. The final layer norm scales the prediction and that free channel alike: the ratio of two logits undoes it.
  * The MLP is zero. */
@@ -688,15 +692,15 @@ static void depth_rows(Audit *a) {
 /* ---- all ---- */
 
 static const char *const DERIVATION[] = {
-    "E2 is Bayes' rule and holds to rounding on both exact models, in both orders, with a PLUS before L(D_ho|D_t). With the printed "
-    "minus it is off by 2 L(D_ho|D_t); that is the same for every candidate, so no score changes.",
+    "E2 is Bayes' rule and holds to rounding on both exact models, in both orders, with a PLUS before L(D_ho|D_t). With the "
+    "printed minus it is off by 2 L(D_ho|D_t); that is the same for every candidate, so no score changes.",
     "E3 is the drop of the holdout's loss exactly where x says nothing about the holdout and p is a Bayesian predictive. Where x "
-    "itself is evidence, the score misses exactly what x says; a point estimate in place of the predictive breaks the equality too."};
+    "itself is evidence, the score misses what x says; a point estimate in place of the predictive breaks the equality too."};
 
 static const char *const ATTENTION[] = {
-    "One layer of linear attention, its weights built by hand, predicts with demonstrations in its context exactly what one gradient "
-    "step on them predicts. The program's softmax attention becomes that layer when its scores are small: one head to second order, "
-    "two heads combined to fourth.",
+    "One layer of linear attention, its weights built by hand, predicts with demonstrations in its context exactly what one "
+    "gradient step on them predicts. The program's softmax attention becomes that layer when its scores are small: one head to "
+    "second order, two heads combined to fourth.",
     "With scores of ordinary size softmax weighs near demonstrations more than a gradient step does. Depth: layers are steps where "
     "demonstrations see each other; under a causal mask an early one does not see the later ones, and from the second layer on "
     "conditioning is no longer gradient descent."};
