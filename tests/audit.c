@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,8 +128,8 @@ void audit_note(Audit *a, const char *section, const char *html_or_text_paragrap
         buf_puts(&s->html, html_or_text_paragraph);
         return;
     }
+    if (s->text.n) buf_putc(&s->text, '\n');
     text_wrap(&s->text, str(html_or_text_paragraph), WIDTH);
-    buf_putc(&s->text, '\n');
     buf_puts(&s->html, "<p>");
     html_text(&s->html, str(html_or_text_paragraph));
     buf_puts(&s->html, "</p>\n");
@@ -136,6 +137,7 @@ void audit_note(Audit *a, const char *section, const char *html_or_text_paragrap
 
 void audit_table(Audit *a, const char *section, const Table *t) {
     Section *s = section_of(a, section);
+    if (s->text.n) buf_putc(&s->text, '\n');
     table_text(t, WIDTH, &s->text);
     table_html(t, &s->html);
 }
@@ -223,7 +225,7 @@ void audit_print(const Audit *a, FILE *to) {
         print_row(e, to);
     }
     for (int i = 0; i < a->sections; i++)
-        fprintf(to, "\n%s\n%s", a->section[i].heading, a->section[i].text.n ? a->section[i].text.s : "");
+        fprintf(to, "\n== %s ==\n%s", a->section[i].heading, a->section[i].text.n ? a->section[i].text.s : "");
     int of_kind[3] = {0};
     for (int i = 0; i < a->entries; i++) of_kind[a->entry[i].row.kind]++;
     fprintf(to, "\n%d rows: %d exact, %d approximate, %d refuted; %d failed, %d approximate ones missed their bound\n", a->entries,
@@ -263,27 +265,41 @@ void audit_json(const Audit *a, Buf *json) {
     buf_puts(json, "\n]\n");
 }
 
+/* Cells of words wrap, cells of numbers (and the last, which would be wide) do not: lib/report.c's style for a table of texts. */
+static void put_cell(Buf *html, bool number, const char *format, ...) PRINTF_LIKE(3, 4);
+static void put_cell(Buf *html, bool number, const char *format, ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    buf_puts(html, number ? "<td class=\"number\">" : "<td>");
+    html_text(html, str(text));
+    buf_puts(html, "</td>");
+}
+
 static void equations_table(const Audit *a, Buf *html) {
     static const char *const heads[] = {"tag",   "equation",  "where",      "compared", "left side", "right side",
                                         "error", "tolerance", "its reason", "kind",     "ok"};
-    Table t = {.title = "Equations, and how well their two sides agree"};
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) table_head(&t, heads[i]);
+    buf_puts(html, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr>");
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) buf_printf(html, "<th scope=\"col\">%s</th>", heads[i]);
+    buf_puts(html, "</tr></thead><tbody>\n");
     for (int i = 0; i < a->entries; i++) {
         const Entry *e = &a->entry[i];
-        table_put(&t, "%s", e->row.tag);
-        table_put(&t, "%s", e->row.equation);
-        table_put(&t, "%s %s", place(e), e->row.function);
-        table_put(&t, "%s", e->row.compared);
-        table_put(&t, "%.9g", e->row.left);
-        table_put(&t, "%.9g", e->row.right);
-        table_put(&t, "%.2g", e->row.error);
-        table_put(&t, "%.2g", e->row.tolerance);
-        table_put(&t, "%s", e->row.reason);
-        table_put(&t, "%s", kind_name(e->row.kind));
-        table_put(&t, "%s", verdict(e));
+        buf_printf(html, "<tr><th scope=\"row\">%s</th>", e->row.tag);
+        put_cell(html, false, "%s", e->row.equation);
+        put_cell(html, false, "%s %s", place(e), e->row.function);
+        put_cell(html, false, "%s", e->row.compared);
+        put_cell(html, true, "%.8g", e->row.left);
+        put_cell(html, true, "%.8g", e->row.right);
+        put_cell(html, true, "%.2g", e->row.error);
+        put_cell(html, true, "%.2g", e->row.tolerance);
+        put_cell(html, false, "%s", e->row.reason);
+        put_cell(html, true, "%s", kind_name(e->row.kind));
+        put_cell(html, true, "%s", verdict(e));
+        buf_puts(html, "</tr>\n");
     }
-    table_html(&t, html);
-    table_free(&t);
+    buf_puts(html, "</tbody></table></div>\n");
 }
 
 void audit_html(const Audit *a, Buf *html) {
