@@ -51,6 +51,7 @@ help:
 	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
 	@echo "make audit-exact the part of it that needs no trained model (seconds)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
+	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
 	@echo "make bench      how fast products and training steps run here"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
@@ -98,11 +99,14 @@ audit: ica build/double/tests/audit_main
 
 study: ica
 	@sh tests/study.sh
+# In double too where somebody built that.
+audit-torch: ica $(if $(wildcard ica-double),double)
+	@sh tests/audit_torch.sh
 bench: ica
 	@./ica bench
 
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test audit audit-exact study bench clean
+.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean
 .SECONDARY:

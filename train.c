@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/dump.h"
 #include "data/examples.h"
 #include "data/run.h"
 #include "data/scores.h"
@@ -35,6 +36,7 @@ struct Loop {
     const Settings *s;
     Run *run;            /* NULL: a silent loop (RHO's reference) */
     RunState state;      /* the optimizer, and what is saved */
+    Dump *dump;          /* --dump-state: where the last step goes; else NULL */
     long steps;
     double loss;  /* of the last logged step */
     double flops; /* of all steps, forward and backward */
@@ -105,6 +107,8 @@ static bool loop_run(Loop *loop, Error *err) {
         StepReport r = {.ess = NAN, .weight_clean = NAN, .weight_corrupted = NAN};
         double lr = learning_rate(s, step, loop->steps), norm = 0;
         memset(loop->grad, 0, m->parameters * sizeof(real));
+        bool dumped = loop->dump && step + 1 == loop->steps;
+        if (dumped) dump_begin(loop->dump, m);
         bool learned = loop->gradient(loop->self, loop, step, &r);
         if (learned) {
             norm = gradient_norm(m, loop->grad);
@@ -116,6 +120,9 @@ static bool loop_run(Loop *loop, Error *err) {
                            s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
         } else
             loop->state.skipped++;
+        if (dumped && !learned)
+            return error_set(err, STATUS_FAILED, "--dump-state: step %ld was skipped, all its weights are 0", step + 1);
+        if (dumped && !dump_write(loop->dump, m, loop->grad, loop->state.optimizer, r.loss, lr, norm, err)) return false;
         tokens += r.tokens;
         flops += r.flops;
         loop->flops += r.flops;
@@ -152,6 +159,7 @@ static Loop loop_new(Model *m, const Settings *s, Run *run, const Folder *folder
 static void loop_free(Loop *loop) {
     workspace_free(loop->ws);
     optimizer_free(loop->state.optimizer);
+    dump_free(loop->dump);
     free(loop->grad);
 }
 
@@ -606,6 +614,7 @@ static void tune_rows(Tuning *t, Loop *loop, const int *record, const double *co
         for (int i = 0; i < n; i++)
             report->loss += coefficient[from + i] * objective_sft(logp[i], t->pool->items[record[from + i]].answer_n, &unused);
     }
+    if (loop->dump) dump_rows(loop->dump, from, n, logp);
     double scored = 0;
     for (int i = from; i < to; i++)
         scored += t->pool->items[record[i]].answer_n + (pairs ? t->pool->items[record[i]].rejected_n : 0);
@@ -663,6 +672,7 @@ static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *repor
     Normalize how = (Normalize)choice(s->normalize, NORMALIZE_NAMES);
     bool any = ica_coefficients(how, weight, B, s->micro_batch_size > 0 ? s->micro_batch_size : B, coefficient);
     report_weights(t, record, weight, B, report);
+    if (loop->dump) dump_batch(loop->dump, record, weight);
     for (int from = 0, to; any && from < B; from = to) {
         to = micro_end(t, s, record, from, B);
         tune_rows(t, loop, record, coefficient, from, to, report);
@@ -1011,6 +1021,7 @@ bool command_train(const Settings *s, Error *err) {
                 .used = mem_new((size_t)n, sizeof(double))};
     Loop loop = loop_new(f.model, s, &run, &f, tuning_steps(s, n), &t);
     loop.gradient = tuning_gradient;
+    if (s->dump_state) loop.dump = dump_new(s->dump_state, &x.pool, files.pairs, s->batch_size);
     if (s->eval) loop.evaluate = tuning_evaluate;
     bool ok = tuning_weights(&t, s, &x, err);
     double print[2] = {run_fingerprint(&x.pool), run_fingerprint(&x.holdout)};

@@ -19,13 +19,20 @@
 /* ---- settings ---- */
 
 bool settings_check_out(const Settings *s, Error *err) {
+    char *weights = s->model ? path_join(s->model, "model.safetensors") : NULL;
     const struct {
         const char *option, *path;
-    } inputs[] = {{"model", s->model}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+    } inputs[] = {{"model", s->model}, {"model", weights}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        if (file_same(s->dump_state, inputs[i].path))
+            error_set(err, STATUS_USAGE, "%s: --dump-state %s would overwrite --%s: choose another place", s->command,
+                      s->dump_state, inputs[i].option);
         if (!s->resume && (file_same(s->out, inputs[i].path) || file_same(s->per_example, inputs[i].path)))
-            return error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
-                             inputs[i].option);
+            error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
+                      inputs[i].option);
+    }
+    free(weights);
+    if (err->status) return false;
     if (s->max_steps == 0 && s->num_train_epochs > 0)
         return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
     return true;

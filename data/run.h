@@ -21,7 +21,7 @@
 /* Every option of every command, resolved. Strings are borrowed from the command line. */
 typedef struct {
     /* files */
-    const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example, *results, *resume;
+    const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example, *results, *resume, *dump_state;
     OptionFiles data;
     /* corpus and tokenizer */
     const char *size;

@@ -109,6 +109,7 @@ static const Option OPTIONS[] = {
     {"save-steps", OPTION_INT, AT(save_steps), "pretrain train", "0", 0, 1000000000, NULL, "steps between saves (0: only at the end and when interrupted)"},
     {"truncate", OPTION_FLAG, AT(truncate), "score train eval", "false", 0, 0, NULL, "cut completions that do not fit the context"},
     {"allow-overlap", OPTION_FLAG, AT(allow_overlap), "score train eval", "false", 0, 0, NULL, "let pool, holdout and test share examples, and candidates see their own answer: measures the leak"},
+    {"dump-state", OPTION_STRING, AT(dump_state), "train", NULL, 0, 0, "FILE", "safetensors to write: the last step with weights, gradients and optimizer, for another framework to check"},
     {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, 0, 0, "FILE", "JSONL to write: id, logp, tokens"},
     {"prompt", OPTION_STRING, AT(prompt), "generate", "!", 0, 0, "TEXT", "what to complete"},
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", 1, 1000000, NULL, "longest completion"},

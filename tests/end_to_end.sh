@@ -346,6 +346,125 @@ for step in 1 2 3 4 5 6; do
         "$(sed -n "${step}s/.*\"loss\":\\([0-9.]*\\).*/\\1/p" micro-16/log.jsonl)" 1e-5
 done
 
+# ---- one step as a file, for another framework ----
+
+header() { head -c $(($(od -An -v -t u8 -N 8 "$1") + 8)) "$1" | tail -c +9 | tr '}' '\n'; } # FILE: one tensor a line
+shape() { header "$1" | sed -n "s/.*\"$2\":{\"dtype\":\"\([A-Z0-9]*\)\",\"shape\":\(\[[0-9,]*\]\).*/\1\2/p"; } # FILE TENSOR: F32[2,3]
+
+tensor() { # FILE TENSOR: its numbers, one a line
+    line=$(header "$1" | grep -F "\"$2\":{") || return 1
+    case $line in *'"I64"'*) form=d8 ;; *'"F64"'*) form=f8 ;; *) form=f4 ;; esac
+    from=${line##*offsets\":[} end=${line##*,}
+    from=${from%%,*} end=${end%]*}
+    od -An -v -t $form -j $((from + 8 + $(od -An -v -t u8 -N 8 "$1"))) -N $((end - from)) "$1" | tr -s ' ' '\n' | sed '/^$/d'
+}
+
+# moved FILE STEP LR: every weight is where AdamW puts it, from the dump's own gradient, m and v; the first step's m and v too. Decay
+# is 0.1 on matrices, betas 0.9 and 0.999. One rounding of the weight and ten of the step are allowed, in float.
+moved() {
+    norm=$(tensor "$1" grad_norm)
+    for name in wte.weight h.0.attn.c_attn.weight h.1.mlp.c_fc.bias ln_f.weight; do
+        for ending in '' .grad .after .m .v; do tensor "$1" "$name$ending" >"$keep/part$ending"; done
+        paste -d' ' "$keep/part" "$keep/part.grad" "$keep/part.after" "$keep/part.m" "$keep/part.v" >"$keep/parts"
+        case $(shape "$1" $name) in *,*) decay=0.1 ;; *) decay=0 ;; esac
+        check "$1: AdamW's step on $name" awk -v step="$2" -v lr="$3" -v decay=$decay -v norm="$norm" '
+            function size(x) { return x < 0 ? -x : x }
+            { d = $2 * (norm > 1 ? 1 / norm : 1); m = step == 1 ? 0.1 * d : $4; v = step == 1 ? 0.001 * d * d : $5
+              change = lr * (m / (1 - 0.9 ^ step) / (sqrt(v / (1 - 0.999 ^ step)) + 1e-8) + decay * $1)
+              if (!(size($1 - change - $3) <= 6e-7 * size(change) + 1.2e-7 * size($3))) exit 1
+              if (size(m - $4) > 6e-7 * size(m) + 1e-37 || size(v - $5) > 6e-7 * size(v) + 1e-37) exit 1
+              any += $2 != 0 }
+            END { exit !(NR > 0 && any > 0) }' "$keep/parts"
+    done
+}
+
+DUMP="--batch-size 8 --learning-rate 1e-3 --weight-decay 0.1 --lr-scheduler-type constant --warmup-steps 0"
+# shellcheck disable=SC2086
+{
+    works "score" score $DATA --weight-map rank --out kept.jsonl
+    for step in 1 3; do
+        works "--dump-state, step $step" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps $step --out run-dump \
+            --dump-state step-$step.safetensors
+        moved step-$step.safetensors $step 1e-3
+    done
+    works "without --dump-state" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps 3 --out run-plain
+    same "a dump changes nothing" run-dump/model.safetensors run-plain/model.safetensors
+    works "--dump-state in parts" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
+        --out run-dump --dump-state parts.safetensors
+}
+for name in logp weight row input_ids labels lr; do
+    tensor step-1.safetensors $name >"$keep/$name"
+    tensor parts.safetensors $name >"$keep/again"
+    same "$name in one batch and in parts" "$keep/$name" "$keep/again"
+done
+width=$(shape step-1.safetensors input_ids | sed 's/.*,\([0-9]*\)]/\1/')
+for entry in 'wte.weight F32[300,32]' 'wpe.weight F32[128,32]' 'h.1.attn.c_attn.weight F32[32,96]' 'h.1.attn.c_attn.bias F32[96]' \
+    'h.0.mlp.c_proj.weight F32[128,32]' 'ln_f.bias F32[32]'; do
+    for ending in '' .grad .after .m .v; do
+        check "the dump has ${entry% *}$ending" test "$(shape step-1.safetensors "${entry% *}$ending")" = "${entry#* }"
+    done
+done
+for entry in 'logp F64[8]' 'weight F64[8]' 'row I64[8]' "input_ids I64[8,$width]" "labels I64[8,$width]" 'loss F64[1]' 'lr F64[1]' \
+    'grad_norm F64[1]'; do
+    check "the dump has $entry" test "$(shape step-1.safetensors "${entry% *}")" = "${entry#* }"
+done
+check "and nothing else" test "$(header step-1.safetensors | grep -c dtype)" -eq $((28 * 5 + 8))
+tensor step-1.safetensors wte.weight >"$keep/first"
+tensor base/model.safetensors wte.weight >"$keep/again"
+same "the first step begins with the model" "$keep/first" "$keep/again"
+tensor step-3.safetensors wte.weight.after >"$keep/first"
+tensor run-dump/model.safetensors wte.weight >"$keep/again"
+differ "three steps lead elsewhere than one" "$keep/first" "$keep/again"
+tensor run-plain/model.safetensors wte.weight >"$keep/again"
+same "the last step ends with the run's model" "$keep/first" "$keep/again"
+# What stands beside the tensors, worked out once more: from eval's log-likelihoods of the base, the file of weights, and the records.
+works "eval of the pool" eval --model base --data pool.jsonl --per-example each.jsonl
+sed 's/.*"logp":\([^,]*\),"tokens":\([0-9]*\).*/\1 \2/' each.jsonl >"$keep/each"
+sed 's/.*"weight":\([^,]*\),.*/\1/' kept.jsonl | paste -d' ' "$keep/each" - >"$keep/records"
+check "logp, weight and row belong together" awk 'FNR == NR { known[FNR] = $0; next }
+    { split(known[$3], k, " "); d = $1 - k[1]; e = $2 - k[3]; if (seen[$3]++ || !(d * d <= 1e-22 && e * e <= 1e-24)) exit 1 }
+    END { exit FNR != 8 }' "$keep/records" - <<EOF
+$(paste -d' ' "$keep/logp" "$keep/weight" "$keep/row")
+EOF
+near "the loss is the weighted mean of token means" "$(tensor step-1.safetensors loss)" "$(paste -d' ' "$keep/weight" "$keep/row" |
+    awk 'FNR == NR { split($0, k, " "); loss[FNR] = -k[1] / k[2]; next } { sum += $1 * loss[$2]; total += $1 } END { printf "%.15g", sum / total }' \
+        "$keep/records" -)" 1e-12
+check "labels are the answer's tokens in their place, -100 else" awk -v width="$width" 'FILENAME ~ /records/ { tokens[FNR] = $2; next }
+    FILENAME ~ /row/ { row[FNR] = $1; next }
+    { r = int((FNR - 1) / width) + 1; t = (FNR - 1) % width
+      if ($2 != -100) { if ($2 != $1) exit 1; if (!scored[r]++) begin[r] = t; last[r] = t } }
+    END { for (r = 1; r <= 8; r++) if (scored[r] != tokens[row[r]] || last[r] - begin[r] + 1 != scored[r]) exit 1 }' "$keep/records" "$keep/row" - <<EOF
+$(paste -d' ' "$keep/input_ids" "$keep/labels")
+EOF
+near "grad_norm is the norm over all tensors" "$(tensor step-1.safetensors grad_norm)" "$(header step-1.safetensors |
+    sed -n 's/.*"\(.*\.grad\)":{"dtype".*/\1/p' | while read -r name; do tensor step-1.safetensors "$name"; done |
+    awk '{ sum += $1 * $1 } END { printf "%.15g", sqrt(sum) }')" 1e-7
+for objective in dpo simpo; do
+    # shellcheck disable=SC2086
+    works "--dump-state of $objective" train --model base --objective $objective --pool pairs.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
+        --out run-dump --dump-state pairs.safetensors
+    moved pairs.safetensors 1 1e-3
+    width=$(shape pairs.safetensors labels | sed 's/.*,\([0-9]*\)]/\1/')
+    for entry in 'logp F64[16]' 'weight F64[8]' 'row I64[8]' "input_ids I64[16,$width]" "labels I64[16,$width]"; do
+        check "$objective: the dump has $entry" test "$(shape pairs.safetensors "${entry% *}")" = "${entry#* }"
+    done
+    works "eval of the pairs" eval --model base --objective simpo --data pairs.jsonl --per-example each.jsonl
+    sed 's/.*"logp_chosen":\([^,]*\),.*"logp_rejected":\([^,]*\),.*/\1 \2/' each.jsonl >"$keep/records"
+    tensor pairs.safetensors row >"$keep/row"
+    check "$objective: chosen answers first, then the rejected ones" awk 'FILENAME ~ /records/ { chosen[FNR] = $1; rejected[FNR] = $2; next }
+        FILENAME ~ /row/ { row[FNR] = $1; next }
+        { d = $1 - (FNR <= 8 ? chosen[row[FNR]] : rejected[row[FNR - 8]]); if (!(d < 1e-11 && d > -1e-11)) exit 1 }
+        END { exit FNR != 16 }' "$keep/records" "$keep/row" - <<EOF
+$(tensor pairs.safetensors logp)
+EOF
+done
+near "the loss of the dump is the log's" "$(value run-dump/log.jsonl loss)" "$(tensor pairs.safetensors loss)" 1e-12
+sed 's/"weight":[^,]*/"weight":0/' kept.jsonl >nothing.jsonl
+# shellcheck disable=SC2086
+ica train --model base --pool pool.jsonl --weights file:nothing.jsonl $DUMP --max-steps 1 --out run-dump --dump-state nothing.safetensors
+check "a step without weight is told, not dumped" test $? -eq 1 -a ! -e nothing.safetensors
+check "and says why" grep -q '^ica: --dump-state: step 1 was skipped' "$keep/err"
+
 # ---- interruption ----
 
 # interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program and sends the signal when stopped/log.jsonl has more lines than that
@@ -609,6 +728,8 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 2 '--pool' $T --pool --eval test.jsonl
     refuse 2 'surplus' $T --pool pool.jsonl surplus
     refuse 2 '--weights wrong.*uniform.*ica' $T --pool pool.jsonl --weights wrong
+    refuse 2 '--dump-state pool\.jsonl.*--pool' $T --pool pool.jsonl --dump-state pool.jsonl
+    refuse 2 '--dump-state base/model\.safetensors.*--model' $T --pool pool.jsonl --dump-state base/model.safetensors
     refuse 2 '--data' eval --model base --data test.jsonl pool.jsonl
     refuse 2 'tokenizer' pretrain --data sessions.jsonl --out no
     refuse 3 'pool-unknown\.jsonl:1: .*oracle.*clean' $T --pool pool-unknown.jsonl --weights oracle
@@ -694,6 +815,8 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
             --batch-size 4 --eval pairs-test.jsonl --out s-run-$objective
         works "sanitized: eval $objective" eval --model s-run-$objective --reference s-base --objective $objective --data pairs-test.jsonl
     done
+    works "sanitized: --dump-state" train --model s-base --objective dpo --pool pairs.jsonl --max-steps 1 --batch-size 4 --out s-run-dpo \
+        --dump-state s.safetensors
     works "sanitized: score" score --model s-run --pool pool.jsonl --holdout hold.jsonl --out s.jsonl
     works "sanitized: resume" train --resume s-run
     works "sanitized: eval" eval --model s-run --data test.jsonl --holdout hold.jsonl --k 2 --per-example s-each.jsonl

@@ -1,0 +1,116 @@
+/* One optimizer step as a file. */
+#include "dump.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/tensors.h"
+
+struct Dump {
+    const char *path;
+    const Loaded *pool;
+    int records, answers; /* of the batch; answers of a record: 1, pairs 2 */
+    int *record;          /* [records] */
+    double *weight;       /* [records] */
+    double *logp;         /* [answers][records] */
+    real *before;         /* [parameters] */
+};
+
+Dump *dump_new(const char *path, const Loaded *pool, bool pairs, int batch_size) {
+    Dump *d = mem_new(1, sizeof *d);
+    size_t n = (size_t)batch_size;
+    *d = (Dump){.path = path, .pool = pool, .records = batch_size, .answers = pairs ? 2 : 1, .record = mem_new(n, sizeof(int)),
+                .weight = mem_new(n, sizeof(double)), .logp = mem_new(2 * n, sizeof(double))};
+    return d;
+}
+
+void dump_free(Dump *d) {
+    if (!d) return;
+    free(d->record);
+    free(d->weight);
+    free(d->logp);
+    free(d->before);
+    free(d);
+}
+
+void dump_begin(Dump *d, const Model *m) {
+    if (!d->before) d->before = mem_new(m->parameters, sizeof(real));
+    memcpy(d->before, m->w, m->parameters * sizeof(real));
+}
+
+void dump_batch(Dump *d, const int *record, const double *weight) {
+    memcpy(d->record, record, (size_t)d->records * sizeof *record);
+    memcpy(d->weight, weight, (size_t)d->records * sizeof *weight);
+}
+
+void dump_rows(Dump *d, int from, int n, const double *logp) {
+    for (int i = 0; i < n; i++)
+        for (int a = 0; a < d->answers; a++) d->logp[a * d->records + from + i] = logp[i * d->answers + a];
+}
+
+static const Example *row_example(const Dump *d, int row) { return &d->pool->examples.items[d->record[row % d->records]]; }
+
+/* Rows 0 .. records - 1 are the answers, or chosen ones; behind them are the rejected ones. */
+static int row_length(const Dump *d, int row) {
+    const Example *e = row_example(d, row);
+    return d->pool->examples.bos_n + e->prompt_n + (row < d->records ? e->answer_n : e->rejected_n);
+}
+
+/* A row's whole sequence into ids [width], and into labels [width] what is scored of it. */
+static void put_sequence(const Dump *d, int row, int width, int64_t *ids, int64_t *labels) {
+    const Examples *x = &d->pool->examples;
+    const Example *e = row_example(d, row);
+    IntBuf sequence = {0};
+    ints_append(&sequence, x->bos, x->bos_n);
+    ints_append(&sequence, e->prompt, e->prompt_n);
+    int first = sequence.n;
+    if (row < d->records) ints_append(&sequence, e->answer, e->answer_n);
+    else ints_append(&sequence, e->rejected, e->rejected_n);
+    for (int t = 0; t < width; t++) {
+        ids[t] = t < sequence.n ? sequence.v[t] : 0;
+        labels[t] = t >= first && t < sequence.n ? sequence.v[t] : -100;
+    }
+    ints_free(&sequence);
+}
+
+/* Five tensors for each parameter; returns how many in all. */
+static int put_parameters(const Dump *d, const Model *m, const real *grad, const Optimizer *o, Arena *arena, TensorOut *out) {
+    const struct { const char *ending; const real *values; } parts[5] = {
+        {"", d->before}, {".grad", grad}, {".after", m->w}, {".m", o->m}, {".v", o->v}};
+    int n = 0;
+    for (int i = 0; i < m->tensor_count; i++)
+        for (int p = 0; p < 5; p++) {
+            const ModelTensor *t = &m->tensors[i];
+            size_t size = strlen(t->name) + strlen(parts[p].ending) + 1;
+            char *name = arena_new(arena, size, 1);
+            snprintf(name, size, "%s%s", t->name, parts[p].ending);
+            out[n++] = (TensorOut){.name = name, .type = TENSOR_REAL, .rank = t->rank, .shape = {t->shape[0], t->shape[1]},
+                                   .data = parts[p].values + t->offset};
+        }
+    return n;
+}
+
+bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss, double lr, double norm,
+                Error *err) {
+    Arena arena = {0};
+    int B = d->records, rows = B * d->answers, width = 0;
+    for (int r = 0; r < rows; r++) width = row_length(d, r) > width ? row_length(d, r) : width;
+    int64_t *line = arena_new(&arena, (size_t)B, sizeof *line);
+    int64_t *ids = arena_new(&arena, mem_mul((size_t)rows, (size_t)width), sizeof *ids);
+    int64_t *labels = arena_new(&arena, mem_mul((size_t)rows, (size_t)width), sizeof *labels);
+    for (int r = 0; r < rows; r++) put_sequence(d, r, width, ids + (size_t)r * (size_t)width, labels + (size_t)r * (size_t)width);
+    for (int i = 0; i < B; i++) line[i] = d->pool->data.records[d->record[i]].line;
+    TensorOut *out = arena_new(&arena, 5 * (size_t)m->tensor_count + 8, sizeof *out);
+    int n = put_parameters(d, m, grad, o, &arena, out);
+    out[n++] = (TensorOut){.name = "logp", .type = TENSOR_F64, .rank = 1, .shape = {rows}, .data = d->logp};
+    out[n++] = (TensorOut){.name = "weight", .type = TENSOR_F64, .rank = 1, .shape = {B}, .data = d->weight};
+    out[n++] = (TensorOut){.name = "row", .type = TENSOR_I64, .rank = 1, .shape = {B}, .data = line};
+    out[n++] = (TensorOut){.name = "input_ids", .type = TENSOR_I64, .rank = 2, .shape = {rows, width}, .data = ids};
+    out[n++] = (TensorOut){.name = "labels", .type = TENSOR_I64, .rank = 2, .shape = {rows, width}, .data = labels};
+    out[n++] = (TensorOut){.name = "loss", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &loss};
+    out[n++] = (TensorOut){.name = "lr", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &lr};
+    out[n++] = (TensorOut){.name = "grad_norm", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &norm};
+    bool ok = tensors_write(d->path, out, n, NULL, 0, err);
+    arena_free(&arena);
+    return ok;
+}
