@@ -436,6 +436,15 @@ check "labels are the answer's tokens in their place, -100 else" awk -v width="$
     END { for (r = 1; r <= 8; r++) if (scored[r] != tokens[row[r]] || last[r] - begin[r] + 1 != scored[r]) exit 1 }' "$keep/records" "$keep/row" - <<EOF
 $(paste -d' ' "$keep/input_ids" "$keep/labels")
 EOF
+# shellcheck disable=SC2086
+works "--dump-state with ica" train $DATA --weights ica $DUMP --max-steps 1 --out run-dump --dump-state ica.safetensors
+sed 's/.*"score":\([^,]*\),.*/\1/' run-dump/scores.jsonl >"$keep/scores"
+tensor ica.safetensors weight >"$keep/weight"
+check "the weights are max-min of the batch's scores" awk 'FNR == NR { score[FNR] = $1; next }
+    { w[FNR] = $1; s[FNR] = score[$2]; if (FNR == 1 || s[FNR] < low) low = s[FNR]; if (FNR == 1 || s[FNR] > high) high = s[FNR] }
+    END { for (i = 1; i <= 8; i++) { d = w[i] - (s[i] - low) / (high - low); if (!(d * d < 1e-22)) exit 1 } }' "$keep/scores" - <<EOF
+$(tensor ica.safetensors row | paste -d' ' "$keep/weight" -)
+EOF
 near "grad_norm is the norm over all tensors" "$(tensor step-1.safetensors grad_norm)" "$(header step-1.safetensors |
     sed -n 's/.*"\(.*\.grad\)":{"dtype".*/\1/p' | while read -r name; do tensor step-1.safetensors "$name"; done |
     awk '{ sum += $1 * $1 } END { printf "%.15g", sqrt(sum) }')" 1e-7
