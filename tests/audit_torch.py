@@ -183,11 +183,11 @@ def adamw_tolerances(u, step, rate, before, after, m0, v0, grad):
     return {"m": 6 * u * m_terms + tiny, "v": 8 * u * v_terms + tiny, "after": weight}
 
 
-def check_adamw(u, step, dump, m0, v0):
-    """The largest error over tolerance of after, m and v, PyTorch's optimizer set to the state before the step."""
+def check_adamw(worst, u, step, dump, m0, v0):
+    """Error over tolerance of after, m and v, PyTorch's optimizer set to the state before the step."""
     rate, scale = float(dump["lr"]), clipped(float(dump["grad_norm"]))
     p = {k: v.clone().requires_grad_() for k, v in parameters(dump).items()}
-    optimizer, worst = adamw(p, rate, DECAY), {"after": (0, ""), "m": (0, ""), "v": (0, "")}
+    optimizer = adamw(p, rate, DECAY)
     for k, v in p.items():
         v.grad = dump[k + ".grad"] * scale
         optimizer.state[v] = {"step": torch.tensor(float(step - 1)), "exp_avg": m0[k].clone(), "exp_avg_sq": v0[k].clone()}
@@ -198,8 +198,7 @@ def check_adamw(u, step, dump, m0, v0):
         allowed = adamw_tolerances(u, step, rate, dump[k], dump[k + ".after"], m0[k], v0[k], v.grad)
         for part, x in found.items():
             off = (x - dump[k + "." + part]).abs()
-            worst[part] = max(worst[part], (float((off / allowed[part].clamp(min=1e-300)).max()), k))
-    return worst
+            worst[part].see(float((off / allowed[part].clamp(min=1e-300)).max()), 1.0, "step %d, %s" % (step, k))
 
 
 # ---- twenty steps ----
@@ -262,13 +261,13 @@ class Table:
 
 
 class Worst:
-    """Keeps the place where error / tolerance is largest."""
+    """Keeps the place where error / tolerance is largest; a NaN is larger than anything."""
     def __init__(self):
         self.ratio, self.where, self.error, self.tolerance = -1, "", 0.0, 0.0
 
     def see(self, error, tolerance, where):
         ratio = error / tolerance if tolerance > 0 else (0 if error == 0 else math.inf)
-        if not ratio <= self.ratio:
+        if not (ratio <= self.ratio or math.isnan(self.ratio)):
             self.ratio, self.where, self.error, self.tolerance = ratio, where, error, tolerance
 
     def put(self, table, build, objective, what):
@@ -283,9 +282,11 @@ def check_batch(table, build, objective, folder, dumps):
     """The weights of the rows are those of the file that the run was given."""
     with open(os.path.join(folder, "weights-%s.jsonl" % objective)) as f:
         given = [json.loads(line)["weight"] for line in f]
-    off = max(abs(given[int(r) - 1] - float(w)) for d in dumps for r, w in zip(d["row"], d["weight"]))
-    seen = len({int(r) for d in dumps for r in d["row"]})
-    table.row(build, objective, "weights of %d records" % seen, "%d steps" % STEPS, off, 0)
+    worst = Worst()
+    for step, d in enumerate(dumps, 1):
+        for r, w in zip(d["row"], d["weight"]):
+            worst.see(abs(given[int(r) - 1] - float(w)), 0, "step %d, record %d" % (step, r))
+    worst.put(table, build, objective, "weights of %d records" % len({int(r) for d in dumps for r in d["row"]}))
 
 
 def check_objective(table, folder, build, objective, base, heads):
@@ -311,8 +312,7 @@ def check_objective(table, folder, build, objective, base, heads):
         norm_here = math.sqrt(sum(float((d[k + ".grad"] ** 2).sum()) for k in p))
         many = sum(x.numel() for x in p.values())
         worst["norm"].see(abs(norm_here - float(d["grad_norm"])), many * 2.0 ** -53 * norm_here, "step %d" % step)
-        for part, (ratio, where) in check_adamw(u, step, d, m, v).items():
-            worst[part].see(ratio, 1.0, "step %d, %s" % (step, where))
+        check_adamw(worst, u, step, d, m, v)
         m, v, last = parameters(d, ".m"), parameters(d, ".v"), parameters(d, ".after")
     worst["chain"].put(table, build, objective, "a step begins where the last ended")
     worst["logp"].put(table, build, objective, "log-likelihoods of %d rows" % sum(len(d["logp"]) for d in dumps))
