@@ -392,11 +392,12 @@ void prefix_free(Prefix *p) {
  * logit. */
 typedef struct { real most, total, at_target; int best; } Softmax;
 
-/* Activations that the backward pass reads are kept for each layer; scoring keeps one layer's worth (the layer stride is 0). */
+/* Activations that the backward pass reads are kept for each layer; scoring keeps one layer's worth (the layer stride is 0). With
+ * `recompute` only each layer's input is kept, and the backward pass runs a layer forward once more before it turns round. */
 struct Workspace {
     double part_seconds[MODEL_PARTS], lap; /* where the time goes, and when the running part began */
     int tokens, threads; /* capacity */
-    bool keep;
+    bool keep, recompute;
     ModelConfig config;
     char *memory;
     size_t bytes;
@@ -448,12 +449,18 @@ void workspace_free(Workspace *ws) {
 
 size_t workspace_bytes(const Workspace *ws) { return ws->bytes; }
 
+void workspace_recompute(Workspace *ws, bool recompute) {
+    free(ws->memory);
+    *ws = (Workspace){.recompute = recompute};
+}
+
 double workspace_seconds(const Workspace *ws, ModelPart part) { return ws->part_seconds[part]; }
 
 /* Of `scored` tokens, how many have their logits stored at once. */
 static int stored_rows(const Model *m, int scored) {
     int rows = LOGITS_BUDGET / m->config.vocab;
-    return scored <= QUERY_BLOCK || rows < QUERY_BLOCK ? QUERY_BLOCK : rows < scored ? rows : scored;
+    if (rows < QUERY_BLOCK) rows = QUERY_BLOCK;
+    return rows < scored ? rows : scored;
 }
 
 /* Elements of the logits' buffer. */
@@ -475,13 +482,14 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
     if (same && ws->keep) keep = true;
     free(ws->memory);
     Workspace old = *ws;
-    *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .config = c};
+    *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .recompute = old.recompute, .config = c};
     memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
-    size_t N = (size_t)tokens, C = (size_t)c.channels, L = keep ? (size_t)c.layers : 1, H = (size_t)c.heads, R = sizeof(real);
+    size_t N = (size_t)tokens, C = (size_t)c.channels, H = (size_t)c.heads, R = sizeof(real);
+    size_t L = keep && !ws->recompute ? (size_t)c.layers : 1;
     size_t backward = keep ? N : 0;
     ws->scratch_size = head_scratch_size(c.context, c.channels / c.heads);
     struct { void **slot; size_t count, size; } list[] = {
-        {(void **)&ws->x, (keep ? L + 1 : 1) * N * C, R},
+        {(void **)&ws->x, (keep ? (size_t)c.layers + 1 : 1) * N * C, R},
         {(void **)&ws->stat1, L * N * 2, R},
         {(void **)&ws->stat2, L * N * 2, R},
         {(void **)&ws->qkv, L * N * 3 * C, R},
@@ -732,12 +740,13 @@ static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, 
 
 /* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ---- */
 
-/* The slices of layer l; without keep every layer uses the same ones. */
+/* The slices of layer l; what is not kept for each layer is the same memory for all. */
 typedef struct { real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next; } Slices;
 
 static Slices slices(const Workspace *ws, const Model *m, int l) {
-    size_t N = (size_t)ws->tokens, C = (size_t)m->config.channels, H = (size_t)m->config.heads, i = ws->keep ? (size_t)l : 0;
-    return (Slices){.x = ws->x + i * N * C,
+    size_t N = (size_t)ws->tokens, C = (size_t)m->config.channels, H = (size_t)m->config.heads;
+    size_t at = ws->keep ? (size_t)l : 0, i = ws->recompute ? 0 : at;
+    return (Slices){.x = ws->x + at * N * C,
                     .stat1 = ws->stat1 + i * N * 2,
                     .qkv = ws->qkv + i * N * 3 * C,
                     .soft = ws->soft + i * N * H * 2,
@@ -745,7 +754,7 @@ static Slices slices(const Workspace *ws, const Model *m, int l) {
                     .mid = ws->mid + i * N * C,
                     .stat2 = ws->stat2 + i * N * 2,
                     .fc = ws->fc + i * N * 4 * C,
-                    .next = ws->keep ? ws->x + (i + 1) * N * C : ws->x};
+                    .next = ws->keep ? ws->x + (at + 1) * N * C : ws->x};
 }
 
 /* Appends the keys and values just computed to each row's prefix (its length moves once all layers have been through). */
@@ -759,7 +768,8 @@ static void store_keys(const Model *m, const Batch *b, int l, const real *qkv) {
     }
 }
 
-static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend) {
+/* `again`: only what the backward pass reads, not the block's output. */
+static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend, bool again) {
     const LayerView *w = &m->view.layer[l];
     Slices s = slices(ws, m, l);
     int N = b->tokens, C = m->config.channels;
@@ -778,6 +788,7 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     lap(ws, PART_NORM);
     linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C, false);
     lap(ws, PART_MATMUL);
+    if (again) return;
     gelu_forward(ws->hidden, s.fc, 4 * NC);
     lap(ws, PART_GELU);
     memcpy(s.next, s.mid, NC * sizeof(real));
@@ -960,7 +971,7 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
     lap_start(ws);
     embed_forward(m, ws, b, ws->x);
     lap(ws, PART_EMBEDDING);
-    for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend);
+    for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
 }
 
 static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
@@ -973,7 +984,10 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const S
     layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
                        b->tokens, C);
     lap(ws, PART_NORM);
-    for (int l = L - 1; l >= 0; l--) block_backward(m, ws, b, l, sink);
+    for (int l = L - 1; l >= 0; l--) {
+        if (ws->recompute && l < L - 1) block_forward(m, ws, b, l, false, true); /* the last layer's activations are still there */
+        block_backward(m, ws, b, l, sink);
+    }
     embed_backward(m, ws, b, sink, ws->dx);
     lap(ws, PART_EMBEDDING);
 }

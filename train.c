@@ -152,7 +152,9 @@ static bool loop_run(Loop *loop, Error *err) {
 
 static Loop loop_new(Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
     Optimizer *optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay);
-    return (Loop){.model = m, .ws = workspace_new(), .state = {.folder = folder, .optimizer = optimizer},
+    Workspace *ws = workspace_new();
+    workspace_recompute(ws, s->recompute);
+    return (Loop){.model = m, .ws = ws, .state = {.folder = folder, .optimizer = optimizer},
                   .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .steps = steps, .self = self};
 }
 

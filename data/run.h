@@ -32,6 +32,7 @@ typedef struct {
     double prompt_loss_weight;
     bool shuffle;
     /* optimization */
+    bool recompute;
     int batch_size, micro_batch_size, max_steps, warmup_steps, logging_steps, eval_steps, save_steps;
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio, weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     const char *lr_scheduler_type;

@@ -57,7 +57,7 @@ static Model *model_shaken(ModelConfig config, uint64_t seed) {
 
 static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
 /* Large enough that every loop of the model passes the size from which it uses threads. */
-static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 211};
+static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600}; /* more than a block of logits */
 
 /* A sequence whose first P tokens will stand in a prefix; the tokens from `first` on are scored. */
 typedef struct {
@@ -557,6 +557,37 @@ static void test_two_passes(void) {
     model_free(m);
 }
 
+/* Keeping only the layers' inputs for the backward pass changes memory, and no bit; nor does a workspace that is switched to it. */
+static void test_recompute(void) {
+    Model *m = model_shaken(WIDE, 31);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 32);
+    double logp[ROWS], again[ROWS];
+    real *grad = grad_new(m), *grad_again = grad_new(m);
+    for (int pass = 0; pass < 2; pass++) {
+        Load load = load_new(m, ws, rows, count); /* with its prefixes */
+        memset(pass ? grad_again : grad, 0, m->parameters * sizeof(real));
+        model_forward(m, ws, &load.batch, true, pass ? again : logp, NULL);
+        model_backward(m, ws, &load.batch, load.dlogp, pass ? grad_again : grad);
+        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp, pass ? grad_again : grad);
+        load_free(&load);
+        if (pass) break;
+        size_t whole = workspace_bytes(ws);
+        workspace_recompute(ws, true);
+        Load small = load_new(m, ws, rows, count);
+        model_forward(m, ws, &small.batch, true, again, NULL);
+        CHECK(workspace_bytes(ws) < whole, "recomputing takes %zu bytes, keeping %zu", workspace_bytes(ws), whole);
+        load_free(&small);
+    }
+    CHECK(same(logp, again, (size_t)count * sizeof *logp), "recomputing: other bits of logp");
+    CHECK(same(grad, grad_again, m->parameters * sizeof(real)), "recomputing: other bits of the gradient");
+    free(grad);
+    free(grad_again);
+    workspace_free(ws);
+    model_free(m);
+}
+
 /* Inner products of each row's gradient with a direction, against the gradients themselves; a row's is the same alone. The
  * bound is four times wider: small elements of a gradient are off by more than ROUNDINGS of themselves. */
 static void test_gradient_dots(ModelConfig config) {
@@ -696,7 +727,7 @@ static void test_micro_batches(void) {
 
 /* A vocabulary so large that the logits of one batch do not fit at once: two chunks of 64 tokens, the second one short. */
 static void test_chunks(void) {
-    const ModelConfig config = {.layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 18) + 1};
+    const ModelConfig config = {.layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 19) + 1};
     Rng rng = rng_new(18, 0);
     Model *m = model_shaken(config, 18);
     Row rows[2] = {row_new(&rng, m, 65, 0, false), row_new(&rng, m, 60, 0, true)};
@@ -1082,6 +1113,7 @@ int main(void) {
     test_workspace();
     test_thread_bits();
     test_two_passes();
+    test_recompute();
     test_gradient_dots(SMALL);
     test_gradient_dots(WIDE);
     test_weights();
