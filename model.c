@@ -109,7 +109,8 @@ void model_view_free(ModelView *v) {
     v->layer = NULL;
 }
 
-Model *model_new(ModelConfig c, Error *err) {
+/* The model's table of tensors, without weights. */
+static Model *model_shape(ModelConfig c, Error *err) {
     const struct { const char *name; int value, most; } limits[] = {
         {"layers", c.layers, 1000}, {"heads", c.heads, 10000}, {"channels", c.channels, 100000}, {"context", c.context, 1 << 20},
         {"vocabulary", c.vocab, 1 << 24}};
@@ -127,8 +128,17 @@ Model *model_new(ModelConfig c, Error *err) {
     Model *m = mem_new(1, sizeof *m);
     m->config = c;
     table_build(m);
+    return m;
+}
+
+static void model_allocate(Model *m) {
     m->w = mem_new(m->parameters, sizeof(real));
     m->view = model_view(m, m->w);
+}
+
+Model *model_new(ModelConfig c, Error *err) {
+    Model *m = model_shape(c, err);
+    if (m) model_allocate(m);
     return m;
 }
 
@@ -1156,20 +1166,33 @@ static bool config_read(const Json *root, const char *path, ModelConfig *c, Erro
     return true;
 }
 
-/* Every tensor of the table from the file, under its name with or without "transformer.". */
-static bool weights_read(Model *m, const TensorFile *file, Error *err) {
+/* A tensor of the table in the file, under its name with or without "transformer.". NULL: not there. */
+static const TensorInfo *find_tensor(const TensorFile *file, const ModelTensor *t) {
+    char name[80];
+    snprintf(name, sizeof name, "transformer.%s", t->name);
+    const TensorInfo *info = tensors_find(file, t->name);
+    return info ? info : tensors_find(file, name);
+}
+
+/* Does the file hold what config.json says? Asked before memory is taken for what it says. */
+static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        char name[80];
-        snprintf(name, sizeof name, "transformer.%s", t->name);
-        const TensorInfo *info = tensors_find(file, t->name);
-        if (!info) info = tensors_find(file, name);
+        const TensorInfo *info = find_tensor(file, t);
         if (!info) return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
         if (!tensors_is_float(info) || info->rank != t->rank || info->shape[0] != t->shape[0] ||
             (t->rank == 2 && info->shape[1] != t->shape[1]))
             return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path,
                              t->name);
-        tensors_read(info, m->w + t->offset);
+    }
+    return true;
+}
+
+/* Every tensor of the table from the file. */
+static bool weights_read(Model *m, const TensorFile *file, Error *err) {
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        tensors_read(find_tensor(file, t), m->w + t->offset);
         for (size_t j = 0; j < t->size; j++)
             if (!isfinite(m->w[t->offset + j]))
                 return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite", file->path, t->name);
@@ -1206,8 +1229,12 @@ Model *model_load(const char *folder, Error *err) {
         const Json *root = json_parse(&arena, text.s, text.n, &where);
         if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
         else if (config_read(root, config_path, &config, err) && tensors_open(&file, weights_path, err)) {
-            m = model_new(config, err);
-            if (m && !weights_read(m, &file, err)) {
+            Error own = {0};
+            m = model_shape(config, &own);
+            if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
+            bool fits = m && weights_check(m, &file, err);
+            if (fits) model_allocate(m);
+            if (m && (!fits || !weights_read(m, &file, err))) {
                 model_free(m);
                 m = NULL;
             }
