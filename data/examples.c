@@ -111,9 +111,9 @@ static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r,
     return fit_answer(f, d, r, truncate, 0, first, &e->answer_n, err);
 }
 
-/* Text records: earlier turns of a conversation become part of the prompt, in the template's own form. */
-static bool example_from_text(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
-                              Error *err) {
+/* Text records: earlier turns of a conversation become part of the prompt, in the template's own form. pairs: r is one. */
+static bool example_from_text(const Folder *f, const Dataset *d, const Record *r, bool truncate, bool pairs, Arena *arena,
+                              Example *e, Error *err) {
     if (r->kind == RECORD_TEXT)
         return error_set(err, STATUS_DATA, "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
                          d->path, r->line);
@@ -138,7 +138,7 @@ static bool example_from_text(const Folder *f, const Dataset *d, const Record *r
     template_answer(&f->form, f->tokenizer, turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
     e->answer_n = ids.n;
     e->answer = keep_ids(arena, &ids, 0, ids.n);
-    if (!turns) {
+    if (pairs) { /* else nothing may depend on the rejected answer, not even what fits the context */
         ids.n = 0;
         template_answer(&f->form, f->tokenizer, r->rejected, &ids);
         e->rejected_n = ids.n;
@@ -146,7 +146,7 @@ static bool example_from_text(const Folder *f, const Dataset *d, const Record *r
     }
     ints_free(&ids);
     return fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->answer_n, err) &&
-           (turns || fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->rejected_n, err));
+           (!pairs || fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->rejected_n, err));
 }
 
 static void loaded_free(Loaded *l) {
@@ -179,7 +179,7 @@ static bool loaded_read(Loaded *l, const Folder *f, const char *path, bool trunc
             error_set(err, STATUS_DATA, "%s:%ld: input_ids and text records cannot be mixed in one file", d->path, r->line);
         else
             ok = ids ? example_from_ids(f, d, r, truncate, &x->arena, &x->items[i], err)
-                     : example_from_text(f, d, r, truncate, &x->arena, &x->items[i], err);
+                     : example_from_text(f, d, r, truncate, pairs, &x->arena, &x->items[i], err);
         if (!ok) {
             loaded_free(l);
             return false;

@@ -42,7 +42,7 @@ typedef struct {
     const char *pool, *holdout, *eval; /* paths, or NULL */
     bool truncate;                     /* cut answers that do not fit the context, in place of an error */
     bool allow_overlap;                /* do not check that the three are disjoint */
-    bool pairs;                        /* pool and test must be preference pairs */
+    bool pairs;                        /* pool and test must be preference pairs; else a pair is its chosen answer alone */
     bool holdout_pairs;                /* the holdout too (else its chosen answers, or completions, are enough) */
 } MaterialFiles;
 
