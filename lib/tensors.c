@@ -1,6 +1,7 @@
 #include "tensors.h"
 #include "json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -302,6 +303,19 @@ void tensors_read(const TensorInfo *t, real *out) {
         for (size_t i = 0; i < n; i++) out[i] = (real)half_of(get16(p + 2 * i));
     if (t->type == TENSOR_BF16)
         for (size_t i = 0; i < n; i++) out[i] = (real)float_of(get16(p + 2 * i) << 16);
+}
+
+double tensors_value(const TensorInfo *t, size_t i) {
+    const unsigned char *p = t->bytes;
+    switch (t->type) {
+    case TENSOR_F32: return (double)float_of(get32(p + 4 * i));
+    case TENSOR_F64: return double_of(get64(p + 8 * i));
+    case TENSOR_F16: return (double)half_of(get16(p + 2 * i));
+    case TENSOR_BF16: return (double)float_of(get16(p + 2 * i) << 16);
+    case TENSOR_I64: return (double)(int64_t)get64(p + 8 * i);
+    case TENSOR_I32: return (double)(int32_t)get32(p + 4 * i);
+    default: return NAN;
+    }
 }
 
 /* ---- writing ---- */

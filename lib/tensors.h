@@ -47,6 +47,8 @@ const TensorInfo *tensors_find(const TensorFile *file, const char *name); /* NUL
 Str tensors_metadata(const TensorFile *file, const char *key);            /* {NULL, 0} if absent */
 bool tensors_is_float(const TensorInfo *t);                               /* one of the four that tensors_read converts */
 void tensors_read(const TensorInfo *t, real *out);                        /* out [elements]; t must be a float type */
+/* Element i of any type but TENSOR_OTHER. */
+double tensors_value(const TensorInfo *t, size_t i);
 
 /* What to write. F32 from float, F64 from double, I64 from int64_t, I32 from int32_t; F16 and BF16 as bits in uint16_t. */
 typedef struct {

@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
 #include "util.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -350,6 +351,26 @@ bool folder_make(const char *path, Error *err) {
     if (err->status == 0 && (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)))
         error_set(err, STATUS_IO, "%s: is not a folder", path);
     return err->status == 0;
+}
+
+/* Is this NAME.PID.part, as file_begin names a temporary of NAME? */
+static bool is_temporary(const char *entry, const char *name) {
+    size_t n = strlen(name);
+    if (strncmp(entry, name, n) != 0 || entry[n] != '.') return false;
+    size_t digits = strspn(entry + n + 1, "0123456789");
+    return digits > 0 && strcmp(entry + n + 1 + digits, ".part") == 0;
+}
+
+void folder_sweep(const char *path, const char *const *names, int n) {
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        for (int i = 0; i < n; i++) {
+            if (!is_temporary(e->d_name, names[i])) continue;
+            char *old = path_join(path, e->d_name);
+            remove(old);
+            free(old);
+        }
+    if (d) closedir(d);
 }
 
 char *path_join(const char *folder, const char *name) {

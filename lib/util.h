@@ -116,6 +116,8 @@ void file_abort(FileWriter *w);
 bool file_exists(const char *path);
 bool file_same(const char *a, const char *b); /* do both paths lead to one existing file or folder? */
 bool folder_make(const char *path, Error *err); /* with its parents; fine if it exists */
+/* Removes the temporaries of these files [n] that a program left in the folder when it was killed in the middle of file_write. */
+void folder_sweep(const char *path, const char *const *names, int n);
 char *path_join(const char *folder, const char *name); /* free() it */
 
 /* ---- checksums, time ---- */

@@ -236,6 +236,33 @@ static void test_round_trip(const char *path, const char *again) {
 }
 
 /* More elements than one chunk holds, and no multiple of it. */
+/* Single elements of every type, as doubles: nothing is rounded to float on the way. */
+static void test_values(const char *path) {
+    float f32[2] = {1.5f, -0.0f};
+    double f64[2] = {0.1, -1e300};
+    uint16_t f16[2] = {0x3c01, 0x8001}, bf16[2] = {0x3f81, 0xff80}; /* 1 + 2^-10, -2^-24; 1 + 2^-7, -infinity */
+    int64_t i64[2] = {(int64_t)1 << 52, -7};
+    int32_t i32[2] = {INT32_MAX, INT32_MIN};
+    const struct { const char *name; TensorType type; const void *data; double value[2]; } cases[] = {
+        {"f32", TENSOR_F32, f32, {1.5, 0}}, {"f64", TENSOR_F64, f64, {0.1, -1e300}},
+        {"f16", TENSOR_F16, f16, {1 + 1.0 / 1024, -1.0 / (1 << 24)}}, {"bf16", TENSOR_BF16, bf16, {1 + 1.0 / 128, -INFINITY}},
+        {"i64", TENSOR_I64, i64, {4503599627370496.0, -7}}, {"i32", TENSOR_I32, i32, {2147483647.0, -2147483648.0}}};
+    enum { CASES = sizeof cases / sizeof *cases };
+    TensorOut out[CASES];
+    for (int c = 0; c < CASES; c++) out[c] = (TensorOut){cases[c].name, cases[c].type, 1, {2}, cases[c].data};
+    Error err = {0};
+    TensorFile file;
+    CHECK(tensors_write(path, out, CASES, NULL, 0, &err) && tensors_open(&file, path, &err), "%s", err.text);
+    if (err.status) return;
+    for (int c = 0; c < CASES; c++)
+        for (size_t i = 0; i < 2; i++) {
+            const TensorInfo *t = tensors_find(&file, cases[c].name);
+            CHECK(t && tensors_value(t, i) == cases[c].value[i], "%s[%zu] is read as %.17g, not %.17g", cases[c].name, i,
+                  t ? tensors_value(t, i) : NAN, cases[c].value[i]);
+        }
+    tensors_close(&file);
+}
+
 static void test_large(const char *path) {
     enum { N = 200001 };
     float *x = mem_new(N, sizeof *x);
@@ -446,6 +473,7 @@ int main(void) {
     test_many(path);
     test_halves(path);
     test_round_trip(path, again);
+    test_values(path);
     test_large(path);
     test_lengths(path);
     test_malformed(path);
