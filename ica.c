@@ -427,6 +427,8 @@ static int context_pass(const Model *m, Workspace *ws, const Examples *data, con
     for (int h = 0; h < holdout->count; h++) fixed[h] = h;
     rng_shuffle(&rng, fixed, holdout->count);
     Job *jobs = mem_new((size_t)n * (size_t)answers, sizeof *jobs);
+    bool drawn = how->demos == DEMOS_RANDOM || how->demos == DEMOS_SHUFFLED;
+    for (int i = -how->first; i < 0 && drawn; i++) choose_demos(r, &data->items[i], how, &rng, fixed, demos);
     for (int i = 0; i < n; i++) {
         Demo *mine = demos + (size_t)i * (size_t)how->k;
         n_demos[i] = choose_demos(r, &data->items[i], how, &rng, fixed, mine);
@@ -648,6 +650,7 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
                                     NULL, &out->cost);
     if (method == METHOD_RHO) base_pass(reference, ws, pool, by_reference[0], pairs ? by_reference[1] : NULL, NULL, &out->cost);
     Rng rng = rng_new(how->seed, 3);
+    for (int i = 0; i < how->first; i++) rng_uniform(&rng);
     for (int i = 0; i < pool->count; i++) {
         if (method == METHOD_RANDOM) out->score[i] = rng_uniform(&rng);
         else if (method != METHOD_ONESHOT && method != METHOD_NUGGETS && method != METHOD_GRADIENT)

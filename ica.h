@@ -98,6 +98,8 @@ typedef struct {
     int num_anchors; /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
     bool leak;       /* --allow-overlap: a holdout example with the candidate's own prompt may be shown (to measure the leak) */
     uint64_t seed;   /* of random demonstrations, anchors and scores */
+    int first;       /* the pool is a part of a larger one, from its record `first` on, and items lie behind those before: random
+                        numbers are then those that the whole pool would get */
 } ScoreOptions;
 
 typedef struct {

@@ -20,13 +20,20 @@ enum { STREAM_ORDER = 11, STREAM_REFERENCE = 14 };
 
 /* ---- the training loop: pretraining and fine-tuning differ only in what one step's gradient is ---- */
 
-/* What a step reports. */
+/* Sums over steps; all members are numbers, so that a window of steps can be kept with the state as an array of them. */
 typedef struct {
-    double loss, tokens, flops, ess;
-    double weight_clean, weight_corrupted; /* NaN where no truth is known */
-    int pairs;                             /* pairs: how many, and sums over them, under TRL's names */
-    double reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;
+    double steps, loss, tokens, flops;     /* steps that learned something */
+    double weighted, ess;                  /* steps with weights, and their effective sample sizes */
+    double weight[2], records[2];          /* of records known to be corrupted [0], clean [1] */
+    double pairs, reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;
 } StepReport;
+
+/* The steps since the last log line. */
+typedef struct {
+    StepReport sum;
+    double seconds;
+    double last_loss; /* of the last line */
+} Window;
 
 typedef struct Loop Loop;
 struct Loop {
@@ -38,13 +45,15 @@ struct Loop {
     RunState state;      /* the optimizer, and what is saved */
     Dump *dump;          /* --dump-state: where the last step goes; else NULL */
     long steps;
-    double loss;  /* of the last logged step */
-    double flops; /* of all steps, forward and backward */
+    Window window;
+    double flops; /* of the steps done here, forward and backward */
     /* Adds this step's gradient to grad; false: nothing to learn from it, the step is skipped. */
     bool (*gradient)(void *self, Loop *loop, long step, StepReport *report);
     /* Appends members to a log line at the steps where --eval-steps asks for it; may be NULL. */
     void (*evaluate)(void *self, Loop *loop, Buf *line);
-    void *self; /* what the two functions work on */
+    /* Writes what belongs beside the state; may be NULL. */
+    bool (*save)(void *self, const Loop *loop, Error *err);
+    void *self; /* what the three functions work on */
 };
 
 static long warmup_steps(const Settings *s, long steps) {
@@ -61,23 +70,24 @@ static double learning_rate(const Settings *s, long step, long steps) {
     return s->learning_rate * (low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * part)));
 }
 
-/* One line of log.jsonl, and one on stderr. */
-static void loop_log(Loop *loop, long step, const StepReport *r, double lr, double norm, double seconds, double tokens,
-                     double flops) {
+/* One line of log.jsonl, and one on stderr: means over the steps since the last line. */
+static void loop_log(Loop *loop, long step, double lr, double norm) {
     Run *run = loop->run;
+    const StepReport *r = &loop->window.sum;
     bool evaluate = loop->evaluate && loop->s->eval_steps > 0 && ((step + 1) % loop->s->eval_steps == 0 || step + 1 == loop->steps);
+    double loss = r->steps > 0 ? r->loss / r->steps : 0, seconds = loop->window.seconds, speed = seconds > 0 ? 1 / seconds : 0;
     Buf line = {0};
     buf_puts(&line, "{");
     json_key_number(&line, "step", (double)(step + 1));
-    json_key_number(&line, "loss", r->loss);
+    json_key_number(&line, "loss", loss);
     json_key_number(&line, "learning_rate", lr);
     json_key_number(&line, "grad_norm", norm);
-    json_key_number(&line, "tokens_per_second", seconds > 0 ? tokens / seconds : 0);
+    json_key_number(&line, "tokens_per_second", r->tokens * speed);
     json_key_number(&line, "seconds", seconds_now() - run->start);
-    if (isfinite(r->ess)) json_key_number(&line, "ess", r->ess);
-    if (isfinite(r->weight_clean)) json_key_number(&line, "weight_clean", r->weight_clean);
-    if (isfinite(r->weight_corrupted)) json_key_number(&line, "weight_corrupted", r->weight_corrupted);
-    if (r->pairs) {
+    if (r->weighted > 0) json_key_number(&line, "ess", r->ess / r->weighted);
+    if (r->records[1] > 0) json_key_number(&line, "weight_clean", r->weight[1] / r->records[1]);
+    if (r->records[0] > 0) json_key_number(&line, "weight_corrupted", r->weight[0] / r->records[0]);
+    if (r->pairs > 0) {
         json_key_number(&line, "rewards/chosen", r->reward_chosen / r->pairs);
         json_key_number(&line, "rewards/rejected", r->reward_rejected / r->pairs);
         json_key_number(&line, "rewards/accuracies", r->accuracy / r->pairs);
@@ -86,58 +96,75 @@ static void loop_log(Loop *loop, long step, const StepReport *r, double lr, doub
         json_key_number(&line, "logps/rejected", r->logp_rejected / r->pairs);
     }
     size_t before = line.n;
+    double start = seconds_now();
     if (evaluate) loop->evaluate(loop->self, loop, &line);
+    run->spent.eval_seconds += seconds_now() - start;
     double left = seconds * (double)(loop->steps - step - 1) / loop->s->logging_steps;
-    fprintf(stderr, "step %ld/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left%s%.*s\n", step + 1, loop->steps, r->loss,
-            seconds > 0 ? tokens / seconds : 0, seconds > 0 ? 100 * flops / seconds / run->peak_flops : 0, left,
-            line.n > before ? "  " : "", (int)(line.n > before ? line.n - before - 1 : 0), line.s + before + 1);
+    fprintf(stderr, "step %ld/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left%s%.*s\n", step + 1, loop->steps, loss,
+            r->tokens * speed, 100 * r->flops * speed / run->peak_flops, left, line.n > before ? "  " : "",
+            (int)(line.n > before ? line.n - before - 1 : 0), line.s + before + 1);
     buf_puts(&line, "}\n");
     fwrite(line.s, 1, line.n, run->log);
     fflush(run->log);
     buf_free(&line);
+    loop->window = (Window){.last_loss = loss};
 }
+
+/* Adds what a step reports to the window, and what it cost to the run: scoring inside the step has its own account. */
+static void loop_account(Loop *loop, const StepReport *r, double seconds, double scoring) {
+    double *sum = (double *)&loop->window.sum;
+    for (size_t i = 0; i < sizeof *r / sizeof(double); i++) sum[i] += ((const double *)r)[i];
+    loop->window.seconds += seconds;
+    loop->flops += r->flops;
+    if (!loop->run) return;
+    loop->run->spent.train_seconds += seconds - scoring;
+    loop->run->spent.train_tokens += r->tokens;
+    loop->run->spent.train_flops += r->flops;
+}
+
+static bool loop_save(Loop *loop, Error *err) {
+    return (!loop->save || loop->save(loop->self, loop, err)) && run_state_save(&loop->state, err);
+}
+
+/* One step. False with an error when training diverged, or its dump cannot be. */
+static bool loop_step(Loop *loop, long step, Error *err) {
+    const Settings *s = loop->s;
+    Model *m = loop->model;
+    StepReport r = {0};
+    double start = seconds_now(), scored = loop->run ? loop->run->spent.score_seconds : 0;
+    double lr = learning_rate(s, step, loop->steps), norm = 0;
+    bool dumped = loop->dump && step + 1 == loop->steps;
+    memset(loop->grad, 0, m->parameters * sizeof(real));
+    if (dumped) dump_begin(loop->dump, m);
+    if (loop->gradient(loop->self, loop, step, &r)) {
+        r.steps = 1;
+        norm = gradient_norm(m, loop->grad);
+        if (!isfinite(norm) || !isfinite(r.loss))
+            return error_set(err, STATUS_DIVERGED,
+                             "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate", step + 1, r.loss,
+                             norm);
+        optimizer_step(loop->state.optimizer, m, loop->grad,
+                       s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
+    } else
+        loop->state.skipped++;
+    if (dumped && r.steps == 0)
+        return error_set(err, STATUS_FAILED, "--dump-state: step %ld was skipped, all its weights are 0", step + 1);
+    if (dumped && !dump_write(loop->dump, m, loop->grad, loop->state.optimizer, r.loss, lr, norm, err)) return false;
+    loop_account(loop, &r, seconds_now() - start, loop->run ? loop->run->spent.score_seconds - scored : 0);
+    if (loop->run && ((step + 1) % s->logging_steps == 0 || step + 1 == loop->steps)) loop_log(loop, step, lr, norm);
+    return true;
+}
+
+static long loop_at(const Loop *loop) { return loop->state.optimizer->step + loop->state.skipped; }
 
 /* Runs the steps that are left. False when training diverged (status 5), saving failed, or a signal came (after saving). */
 static bool loop_run(Loop *loop, Error *err) {
     const Settings *s = loop->s;
-    Model *m = loop->model;
-    double since = seconds_now(), tokens = 0, flops = 0, loss_sum = 0;
-    int count = 0;
-    for (long step = loop->state.optimizer->step + loop->state.skipped; step < loop->steps; step++) {
-        StepReport r = {.ess = NAN, .weight_clean = NAN, .weight_corrupted = NAN};
-        double lr = learning_rate(s, step, loop->steps), norm = 0;
-        memset(loop->grad, 0, m->parameters * sizeof(real));
-        bool dumped = loop->dump && step + 1 == loop->steps;
-        if (dumped) dump_begin(loop->dump, m);
-        bool learned = loop->gradient(loop->self, loop, step, &r);
-        if (learned) {
-            norm = gradient_norm(m, loop->grad);
-            if (!isfinite(norm) || !isfinite(r.loss))
-                return error_set(err, STATUS_DIVERGED,
-                                 "training diverged at step %ld (loss %g, gradient norm %g): lower --learning-rate", step + 1,
-                                 r.loss, norm);
-            optimizer_step(loop->state.optimizer, m, loop->grad,
-                           s->max_grad_norm > 0 && norm > s->max_grad_norm ? s->max_grad_norm / norm : 1, lr);
-        } else
-            loop->state.skipped++;
-        if (dumped && !learned)
-            return error_set(err, STATUS_FAILED, "--dump-state: step %ld was skipped, all its weights are 0", step + 1);
-        if (dumped && !dump_write(loop->dump, m, loop->grad, loop->state.optimizer, r.loss, lr, norm, err)) return false;
-        tokens += r.tokens;
-        flops += r.flops;
-        loop->flops += r.flops;
-        loss_sum += r.loss;
-        count += learned;
-        if (loop->run && ((step + 1) % s->logging_steps == 0 || step + 1 == loop->steps)) {
-            r.loss = loop->loss = count ? loss_sum / count : 0;
-            loop_log(loop, step, &r, lr, norm, seconds_now() - since, tokens, flops);
-            loop->run->train_tokens += tokens;
-            since = seconds_now();
-            tokens = flops = loss_sum = count = 0;
-        }
+    for (long step = loop_at(loop); step < loop->steps; step++) {
+        if (!loop_step(loop, step, err)) return false;
         bool stop = run_stop_signal() != 0;
         if (loop->state.folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) &&
-            !run_state_save(&loop->state, s->out, err))
+            !loop_save(loop, err))
             return false;
         if (stop) {
             if (loop->state.folder)
@@ -150,12 +177,20 @@ static bool loop_run(Loop *loop, Error *err) {
     return true;
 }
 
-static Loop loop_new(Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
+static void loop_new(Loop *loop, Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
     Optimizer *optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay);
     Workspace *ws = workspace_new();
     workspace_recompute(ws, s->recompute);
-    return (Loop){.model = m, .ws = ws, .state = {.folder = folder, .optimizer = optimizer},
-                  .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .steps = steps, .self = self};
+    *loop = (Loop){.model = m, .ws = ws, .state = {.folder = folder, .optimizer = optimizer, .run = run},
+                   .grad = mem_new(m->parameters, sizeof(real)), .s = s, .run = run, .steps = steps, .self = self};
+    run_state_keep(&loop->state, "window", (double *)&loop->window, sizeof loop->window / sizeof(double));
+}
+
+/* Is a resumed run at its end, its result included? (One that was killed behind its last step still has to write that.) */
+static bool loop_complete(const Loop *loop) {
+    if (!loop->s->resume || loop_at(loop) < loop->steps || !run_has_result(loop->s->resume)) return false;
+    fprintf(stderr, "%s: the run is complete, nothing is left to do\n", loop->s->resume);
+    return true;
 }
 
 static void loop_free(Loop *loop) {
@@ -187,8 +222,9 @@ static Metrics metrics_of(const Examples *data, const double *logp, const int *h
 Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp) {
     double *own = mem_new((size_t)data->count, sizeof *own);
     int *hits = mem_new((size_t)data->count, sizeof *hits);
-    ica_evaluate(m, ws, data, holdout, k, logp ? logp : own, hits, NULL);
+    int dropped = ica_evaluate(m, ws, data, holdout, k, logp ? logp : own, hits, NULL);
     Metrics x = metrics_of(data, logp ? logp : own, hits);
+    x.dropped = dropped;
     free(own);
     free(hits);
     return x;
@@ -313,13 +349,14 @@ static void pack_text(Pretraining *p, const IntBuf *stream, int longest) {
     }
 }
 
-static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s, Error *err) {
+static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s, Run *run, Error *err) {
     IntBuf stream = {0};
     int longest = f->model->config.context + 1;
     ints_put(&p->start, 0);
     for (int i = 0; i < s->data.count && err->status == 0; i++) {
         Dataset d;
         if (!dataset_load(&d, s->data.values[i], err)) break;
+        run_input(run, &d);
         for (int j = 0; j < d.count && err->status == 0; j++) {
             const Record *r = &d.records[j];
             if (r->kind == RECORD_PAIR)
@@ -437,41 +474,51 @@ static bool pretrain_folder(Folder *f, const Settings *s, Error *err) {
     return f->model != NULL;
 }
 
+/* The files of a command, for run.json. */
+static void note_inputs(Run *run, const Material *x) {
+    run_input(run, &x->pool.data);
+    run_input(run, &x->holdout.data);
+    run_input(run, &x->eval.data);
+}
+
+/* The loop, from its beginning or from where the run was left. */
+static void pretraining_run(Pretraining *p, Loop *loop, Error *err) {
+    Run *run = loop->run;
+    if ((loop->s->resume && !run_state_load(&loop->state, loop->s->resume, err)) || loop_complete(loop) || !run_begin(run, err))
+        return;
+    fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", loop->model->parameters, p->start.n - 1,
+            p->token.n, loop->steps, machine_threads());
+    bool ok = loop_run(loop, err) && loop_save(loop, err);
+    if (ok) {
+        json_key_number(&run->result, "steps", (double)loop->steps);
+        json_key_number(&run->result, "loss", loop->window.last_loss);
+        json_key_number(&run->result, "ess", NAN);
+        json_key_number(&run->result, "skipped_steps", loop->state.skipped);
+        json_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
+    }
+    Error unsaid = {0}; /* after a failure the first error is the one to tell */
+    run_end(run, ok ? err : &unsaid);
+}
+
 bool command_pretrain(const Settings *s, Error *err) {
     Folder f;
-    Run run = {0};
+    Run run = run_new(s);
     Pretraining p = {0};
     if (!settings_check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
     MaterialFiles files = settings_files(s);
     if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
-    if (err->status == 0 && pretraining_rows(&p, &f, s, err) && material_read(&p.material, &f, &files, err)) {
+    if (err->status == 0 && pretraining_rows(&p, &f, s, &run, err) && material_read(&p.material, &f, &files, err)) {
         int batches = p.batch.n - 1;
         p.shuffle |= s->shuffle;
-        long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches);
-        Loop loop = loop_new(f.model, s, &run, &f, steps, &p);
+        note_inputs(&run, &p.material);
+        Loop loop;
+        loop_new(&loop, f.model, s, &run, &f, s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches), &p);
         loop.gradient = pretraining_gradient;
         if (s->eval) loop.evaluate = pretraining_evaluate;
-        bool begin = !s->resume || run_state_load(&loop.state, s->resume, err);
-        if (begin && s->resume && loop.state.optimizer->step + loop.state.skipped >= steps) {
-            fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
-            begin = false; /* no error: only nothing to begin */
-        }
-        if (begin && run_begin(&run, s, s->resume != NULL, err)) {
-            fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", f.model->parameters,
-                    p.start.n - 1, p.token.n, steps, machine_threads());
-            double start = seconds_now();
-            bool ok = loop_run(&loop, err) && run_state_save(&loop.state, s->out, err);
-            run.train_seconds = seconds_now() - start;
-            json_key_number(&run.result, "steps", (double)loop.steps);
-            json_key_number(&run.result, "loss", loop.loss);
-            json_key_number(&run.result, "ess", NAN);
-            json_key_number(&run.result, "skipped_steps", loop.state.skipped);
-            json_key_number(&run.result, "activation_bytes", (double)workspace_bytes(loop.ws));
-            Error unsaid = {0}; /* after a failure the first error is the one to tell */
-            run_end(&run, ok ? err : &unsaid);
-        }
+        pretraining_run(&p, &loop, err);
         loop_free(&loop);
     }
+    run_free(&run);
     pretraining_free(&p);
     folder_free(&f);
     return err->status == 0;
@@ -506,8 +553,9 @@ static MapOptions map_options(const Settings *s) {
 /* Weighted fine-tuning of one model on one set of examples. */
 typedef struct {
     const Examples *pool, *holdout, *eval;
-    const Dataset *records;    /* the pool's, for known truth in the log; NULL: none */
-    const char *method;        /* NULL: fixed weights; else scores are computed at the refresh steps */
+    const Material *material;  /* of the run: known truth for the log, names for scores.jsonl; NULL: none */
+    const char *method;        /* NULL: nothing is computed; else scores are, at the refresh steps */
+    bool mapped;               /* weights are made of scores, those of the method or of a file; else they are fixed */
     Model *reference;          /* RHO's */
     Objective objective;
     PairOptions pair;
@@ -515,11 +563,11 @@ typedef struct {
     double *pool_reference[2], *holdout_reference[2], *eval_reference[2];
     double *score, *weight;    /* [pool->count] */
     double *used;              /* [pool->count] the weight that each record had last, in its batch; NULL: not asked for */
-    Scores scores;             /* the last ones */
+    Scores scores;             /* the last ones; count 0 in a resumed run that computed none itself */
+    double told[2];            /* of the last scores: demonstrations dropped, rank correlation of both pair scores (or NaN) */
     IntBuf order;              /* the records of this epoch */
     long epoch;
     Batch rows;
-    Run *run;
 } Tuning;
 
 /* The record at a position of the endless data order: one shuffled epoch after another, a function of seed and position only. */
@@ -564,6 +612,27 @@ static int refresh_at(const Settings *s, long step, long steps) {
     return -1;
 }
 
+/* Spearman's correlation of both pair scores, E7a and E7b: by how much the run's results would depend on the choice. NaN where the
+ * method has no such scores. */
+static double pair_score_agreement(const Settings *s, const Examples *pool, const Scores *scores, double *const reference[2]) {
+    if (settings_objective(s) == OBJECTIVE_SFT || !scores->count || !isfinite(scores->logp_rejected[0]) ||
+        !isfinite(scores->logp_rejected_in_context[0]))
+        return NAN;
+    int n = scores->count;
+    PairOptions o = settings_pair(s);
+    double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
+    for (int i = 0; i < n; i++) {
+        PairLogps p = pair_logps(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
+        PairLogps in = pair_logps(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
+        margin[i] = (in.chosen - in.rejected) - (p.chosen - p.rejected);
+        loss[i] = objective_pair(settings_objective(s), &o, &p, NULL) - objective_pair(settings_objective(s), &o, &in, NULL);
+    }
+    double r = rank_correlation(margin, loss, n);
+    free(margin);
+    free(loss);
+    return r;
+}
+
 static void rescore(Tuning *t, Loop *loop, int refresh) {
     double start = seconds_now();
     ScoreOptions how = score_options(loop->s, t->method, refresh, t);
@@ -571,10 +640,12 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
     memcpy(t->score, t->scores.score, (size_t)t->pool->count * sizeof *t->score);
     weights_from_scores(loop->s, t->score, t->pool->count, t->weight);
     if (t->used) memcpy(t->used, t->weight, (size_t)t->pool->count * sizeof *t->used);
-    if (t->run) {
-        t->run->score_seconds += seconds_now() - start;
-        t->run->score_tokens += t->scores.cost.forward;
-        t->run->score_flops += t->scores.cost.flops;
+    t->told[0] = t->scores.dropped;
+    t->told[1] = pair_score_agreement(loop->s, t->pool, &t->scores, t->pool_reference);
+    if (loop->run) {
+        loop->run->spent.score_seconds += seconds_now() - start;
+        loop->run->spent.score_tokens += t->scores.cost.forward;
+        loop->run->spent.score_flops += t->scores.cost.flops;
     }
 }
 
@@ -640,17 +711,14 @@ static int micro_end(const Tuning *t, const Settings *s, const int *record, int 
 }
 
 static void report_weights(const Tuning *t, const int *record, const double *weight, int n, StepReport *report) {
-    double sum[2] = {0};
-    int count[2] = {0};
+    report->weighted = 1;
     report->ess = effective_sample_size(weight, n);
-    for (int i = 0; t->records && i < n; i++) {
-        int clean = t->records->records[record[i]].clean;
+    for (int i = 0; t->material && i < n; i++) {
+        int clean = t->material->pool.data.records[record[i]].clean;
         if (clean < 0) continue;
-        sum[clean] += weight[i];
-        count[clean]++;
+        report->weight[clean] += weight[i];
+        report->records[clean]++;
     }
-    if (count[1]) report->weight_clean = sum[1] / count[1];
-    if (count[0]) report->weight_corrupted = sum[0] / count[0];
 }
 
 static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *report) {
@@ -664,7 +732,7 @@ static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *repor
         record[i] = record_at(t, s, step * B + i);
         weight[i] = t->weight[record[i]];
     }
-    if (t->method && strcmp(s->weight_map, "minmax-batch") == 0) {
+    if (t->mapped && strcmp(s->weight_map, "minmax-batch") == 0) {
         double *score = mem_new((size_t)B, sizeof *score);
         for (int i = 0; i < B; i++) score[i] = t->score[record[i]];
         weights_from_scores(s, score, B, weight);
@@ -687,11 +755,9 @@ static bool tuning_gradient(void *self, Loop *loop, long step, StepReport *repor
 
 static void tuning_evaluate(void *self, Loop *loop, Buf *line) {
     Tuning *t = self;
-    double start = seconds_now();
     if (t->objective == OBJECTIVE_SFT)
         json_key_number(line, "eval_nll", evaluate_answers(loop->model, loop->ws, t->eval, NULL, 0, NULL).nll);
     else json_key_number(line, "eval_loss", evaluate_pairs(loop->model, loop->ws, t->eval, loop->s, t->eval_reference, NULL).loss);
-    t->run->eval_seconds += seconds_now() - start;
 }
 
 static void tuning_free(Tuning *t) {
@@ -709,21 +775,25 @@ static void tuning_free(Tuning *t) {
     free(t->used);
 }
 
-/* The starting model's log-likelihoods, once: no second model stays in memory. Kept with the run's state. */
-static void tuning_references(Tuning *t, Loop *loop, bool holdout, bool compute) {
+/* DPO's reference: the starting model's log-likelihoods of pool, holdout (if asked for) and test, once: no second model stays in
+ * memory. With compute they are computed and paid for by the run, else only the arrays are made. loop (or NULL) keeps them. */
+static void tuning_references(Tuning *t, const Model *m, Workspace *ws, Loop *loop, Run *run, bool holdout, bool compute) {
     static const char *const names[3][2] = {{"reference.pool.chosen", "reference.pool.rejected"},
                                             {"reference.holdout.chosen", "reference.holdout.rejected"},
                                             {"reference.eval.chosen", "reference.eval.rejected"}};
     const Examples *data[3] = {t->pool, t->holdout, t->eval};
-    double **slots[3] = {t->pool_reference, t->holdout_reference, t->eval_reference};
+    double **slots[3] = {t->pool_reference, t->holdout_reference, t->eval_reference}, start = seconds_now();
+    Cost cost = {0};
     for (int i = 0; i < 3; i++) {
-        if (data[i]->count == 0 || (i == 1 && !holdout)) continue;
+        if (!data[i] || data[i]->count == 0 || (i == 1 && !holdout)) continue;
         for (int a = 0; a < 2; a++) {
             slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
-            run_state_keep(&loop->state, names[i][a], slots[i][a], data[i]->count);
+            if (loop) run_state_keep(&loop->state, names[i][a], slots[i][a], data[i]->count);
         }
-        if (compute) ica_pair_logps(loop->model, loop->ws, data[i], slots[i][0], slots[i][1], &t->scores.cost);
+        if (compute) ica_pair_logps(m, ws, data[i], slots[i][0], slots[i][1], &cost);
     }
+    run->spent.reference_seconds += seconds_now() - start;
+    run->spent.reference_flops += cost.flops;
 }
 
 /* RHO's reference: the same model trained on the holdout alone, with the run's own settings and --reference-steps steps. */
@@ -737,11 +807,12 @@ static Model *train_reference(const Model *m, const Settings *s, const Examples 
     Model *reference = model_copy(m);
     Tuning t = {.pool = holdout, .weight = mem_new((size_t)holdout->count, sizeof(double))};
     for (int i = 0; i < holdout->count; i++) t.weight[i] = 1;
-    Loop loop = loop_new(reference, &own, NULL, NULL, s->reference_steps, &t);
+    Loop loop;
+    loop_new(&loop, reference, &own, NULL, NULL, s->reference_steps, &t);
     loop.gradient = tuning_gradient;
     bool ok = loop_run(&loop, err);
-    run->reference_flops += loop.flops;
-    run->reference_seconds += seconds_now() - start;
+    run->spent.reference_flops += loop.flops;
+    run->spent.reference_seconds += seconds_now() - start;
     loop_free(&loop);
     tuning_free(&t);
     if (ok) return reference;
@@ -751,125 +822,108 @@ static Model *train_reference(const Model *m, const Settings *s, const Examples 
 
 /* ---- scores: diagnostics ---- */
 
-static double weight_length_correlation(const Examples *pool, const double *weight) {
-    double *length = mem_new((size_t)pool->count, sizeof *length);
-    for (int i = 0; i < pool->count; i++) length[i] = pool->items[i].answer_n;
-    double r = correlation(weight, length, pool->count);
-    free(length);
-    return r;
-}
-
 static bool needs_holdout(const char *method) { return strcmp(method, "loss") != 0 && strcmp(method, "random") != 0; }
+
+/* Does the method show or ask k holdout examples for each candidate? */
+static bool needs_k(const Settings *s, const char *method) {
+    if (strcmp(method, "oneshot") == 0 || strcmp(method, "nuggets") == 0) return strcmp(s->anchors, "nearest") == 0;
+    return strcmp(method, "ica") == 0 || strcmp(method, "incontext") == 0;
+}
 
 static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
     if (!needs_holdout(method)) return true;
     if (!s->holdout)
         return error_set(err, STATUS_USAGE, "%s: the method %s needs --holdout FILE, a few trusted examples", s->command,
                          method);
-    if (s->k > holdout->data.count)
+    if (needs_k(s, method) && s->k > holdout->data.count)
         return error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
                          holdout->data.count, s->k);
     return true;
 }
 
-/* Spearman's correlation of both pair scores, E7a and E7b: by how much the run's results would depend on the choice. */
-static double pair_score_agreement(const Settings *s, const Examples *pool, const Scores *scores, double *const reference[2]) {
-    int n = pool->count;
-    PairOptions o = settings_pair(s);
-    double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
-    for (int i = 0; i < n; i++) {
-        PairLogps p = pair_logps(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
-        PairLogps in = pair_logps(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
-        margin[i] = (in.chosen - in.rejected) - (p.chosen - p.rejected);
-        loss[i] = objective_pair(settings_objective(s), &o, &p, NULL) - objective_pair(settings_objective(s), &o, &in, NULL);
-    }
-    double r = rank_correlation(margin, loss, n);
-    free(margin);
-    free(loss);
-    return r;
+/* What `score` scores: the whole pool, or (--shard I/N) records floor((I-1) n / N) .. floor(I n / N) - 1 of its n, so that the files
+ * of the shards, one behind the other, are the whole pool's. The part borrows from the pool; *first is its first record. */
+static bool shard_of(const Settings *s, const Loaded *pool, Loaded *part, int *first, Error *err) {
+    int index = 1, of = 1, n = pool->data.count;
+    char rest;
+    if (s->shard && (sscanf(s->shard, "%d/%d%c", &index, &of, &rest) != 2 || index < 1 || index > of))
+        return error_set(err, STATUS_USAGE, "score: --shard %s: write I/N, the I-th of N parts, from 1/N to N/N", s->shard);
+    if (of > n)
+        return error_set(err, STATUS_USAGE, "score: --shard %s: the pool has only %d records", s->shard, n);
+    *first = (int)((int64_t)(index - 1) * n / of);
+    *part = *pool;
+    part->data.records += *first;
+    part->examples.items += *first;
+    part->data.count = part->examples.count = (int)((int64_t)index * n / of) - *first;
+    return true;
 }
 
-/* The scores' own part of a result: AUROC, effective sample size, correlation with length, dropped demonstrations. */
-static void put_score_result(Buf *b, const Settings *s, const Loaded *pool, const Scores *scores, const double *weight,
-                             double *const reference[2]) {
-    if (settings_objective(s) != OBJECTIVE_SFT && scores->count && isfinite(scores->logp_rejected[0]) &&
-        isfinite(scores->logp_rejected_in_context[0]))
-        json_key_number(b, "margin_loss_rank_correlation", pair_score_agreement(s, &pool->examples, scores, reference));
-    scores_put_auroc(b, &pool->data, scores->score);
-    json_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
-    json_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
-    json_key_number(b, "dropped_demos", scores->dropped);
+static void print_scores(const Settings *s, const Run *run, const Loaded *part, const Scores *scores, const double *weight,
+                         double *const reference[2]) {
+    double told[2] = {scores->dropped, pair_score_agreement(s, &part->examples, scores, reference)};
+    Buf b = {0};
+    buf_puts(&b, "{\"command\":\"score\"");
+    json_key_string(&b, "method", s->method);
+    buf_puts(&b, ",\"group\":");
+    settings_put_group(&b, s);
+    buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
+    json_key_string(&b, "objective", s->objective);
+    json_key_string(&b, "pool", s->pool);
+    if (s->shard) json_key_string(&b, "shard", s->shard);
+    json_key_string(&b, "holdout", s->holdout);
+    json_key_string(&b, "scores", s->out);
+    scores_put_result(&b, part, scores->score, weight, told);
+    json_key_number(&b, "seconds", seconds_now() - run->start);
+    json_key_number(&b, "reference_seconds", run->spent.reference_seconds);
+    json_key_number(&b, "flops", scores->cost.flops + run->spent.reference_flops);
+    json_key_number(&b, "forward_tokens", scores->cost.forward);
+    json_key_number(&b, "records", scores->count);
+    json_key_number(&b, "clean", scores_known_clean(&part->data));
+    buf_puts(&b, "}\n");
+    settings_print(s, &b);
+    buf_free(&b);
+    if (scores->dropped)
+        fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores->dropped);
 }
 
-/* `score` looks at DPO's start: the reference is the model itself. */
-static void score_references(Tuning *t, const Model *m, Workspace *ws, bool holdout) {
-    const Examples *data[2] = {t->pool, t->holdout};
-    double **slots[2] = {t->pool_reference, t->holdout_reference};
-    for (int i = 0; i < 1 + holdout; i++) {
-        for (int a = 0; a < 2; a++) slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
-        ica_pair_logps(m, ws, data[i], slots[i][0], slots[i][1], NULL);
+/* Scores the part and writes the file; a shard's has no weights, because most maps look at the whole pool. */
+static bool score_part(const Settings *s, const Folder *f, const Loaded *part, int first, const Loaded *holdout, Error *err) {
+    Run run = run_new(s);
+    Tuning t = {.pool = &part->examples, .holdout = &holdout->examples, .objective = settings_objective(s)};
+    Workspace *ws = workspace_new();
+    bool rho = strcmp(s->method, "rho") == 0;
+    if (rho) t.reference = train_reference(f->model, s, t.holdout, &run, err);
+    if (!rho || t.reference) {
+        if (t.objective == OBJECTIVE_DPO) /* the start of DPO: the reference is the model itself */
+            tuning_references(&t, f->model, ws, NULL, &run, strcmp(s->method, "gradient") == 0, true);
+        ScoreOptions how = score_options(s, s->method, 0, &t);
+        how.first = first;
+        ica_score(f->model, t.reference, ws, t.pool, t.holdout, &how, &t.scores);
+        t.weight = s->shard ? NULL : mem_new((size_t)t.scores.count, sizeof(double));
+        if (t.weight) weights_from_scores(s, t.scores.score, t.scores.count, t.weight);
+        if (scores_write(s->out, part, holdout, &t.scores, t.weight, err))
+            print_scores(s, &run, part, &t.scores, t.weight, t.pool_reference);
     }
+    tuning_free(&t);
+    workspace_free(ws);
+    run_free(&run);
+    return err->status == 0;
 }
 
 bool command_score(const Settings *s, Error *err) {
     Folder f;
     Material x;
+    Loaded part;
+    int first = 0;
     MaterialFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
-    if (!settings_check_out(s, err)) return false;
-    if (!folder_load(&f, s->model, err)) return false;
-    if (!material_read(&x, &f, &files, err)) {
-        folder_free(&f);
-        return false;
+    if (!settings_check_out(s, err) || !folder_load(&f, s->model, err)) return false;
+    if (material_read(&x, &f, &files, err)) {
+        if (check_holdout(s, s->method, &x.holdout, err) && shard_of(s, &x.pool, &part, &first, err))
+            score_part(s, &f, &part, first, &x.holdout, err);
+        material_free(&x);
     }
-    Scores scores = {0};
-    Workspace *ws = workspace_new();
-    Tuning t = {.pool = &x.pool.examples, .holdout = &x.holdout.examples, .objective = settings_objective(s)};
-    Model *reference = NULL;
-    Run run = {0};
-    double start = seconds_now(), *weight = mem_new((size_t)x.pool.examples.count, sizeof *weight);
-    bool ok = check_holdout(s, s->method, &x.holdout, err);
-    if (ok && strcmp(s->method, "rho") == 0) {
-        reference = train_reference(f.model, s, &x.holdout.examples, &run, err);
-        ok = reference != NULL;
-    }
-    if (ok) {
-        if (t.objective == OBJECTIVE_DPO) score_references(&t, f.model, ws, strcmp(s->method, "gradient") == 0);
-        ScoreOptions how = score_options(s, s->method, 0, &t);
-        ica_score(f.model, reference, ws, &x.pool.examples, &x.holdout.examples, &how, &scores);
-        weights_from_scores(s, scores.score, scores.count, weight);
-        if (scores_write(s->out, &x.pool, &x.holdout, &scores, weight, err)) {
-            Buf b = {0};
-            buf_puts(&b, "{\"command\":\"score\"");
-            json_key_string(&b, "method", s->method);
-            buf_puts(&b, ",\"group\":");
-            settings_put_group(&b, s);
-            buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
-            json_key_string(&b, "objective", s->objective);
-            json_key_string(&b, "pool", s->pool);
-            json_key_string(&b, "holdout", s->holdout);
-            json_key_string(&b, "scores", s->out);
-            put_score_result(&b, s, &x.pool, &scores, weight, t.pool_reference);
-            json_key_number(&b, "seconds", seconds_now() - start);
-            json_key_number(&b, "reference_seconds", run.reference_seconds);
-            json_key_number(&b, "flops", scores.cost.flops + run.reference_flops);
-            json_key_number(&b, "forward_tokens", scores.cost.forward);
-            json_key_number(&b, "records", scores.count);
-            json_key_number(&b, "clean", scores_known_clean(&x.pool.data));
-            buf_puts(&b, "}\n");
-            settings_print(s, &b);
-            if (scores.dropped)
-                fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", scores.dropped);
-            buf_free(&b);
-        }
-    }
-    free(weight);
-    tuning_free(&t);
-    model_free(reference);
-    scores_free(&scores);
-    workspace_free(ws);
-    material_free(&x);
     folder_free(&f);
     return err->status == 0;
 }
@@ -898,7 +952,12 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
             t->weight[i] = r->weight;
         }
     }
-    if (strncmp(w, "file:", 5) == 0) return scores_read_weights(w + 5, d, t->weight, err);
+    if (strncmp(w, "file:", 5) == 0) {
+        bool ok = scores_read(w + 5, d, t->score, t->weight, &t->mapped, err);
+        if (ok && t->mapped) weights_from_scores(s, t->score, d->count, t->weight);
+        memcpy(t->used, t->weight, (size_t)d->count * sizeof *t->used);
+        return ok;
+    }
     if (strcmp(w, "uniform") == 0 || strcmp(w, "oracle") == 0 || strcmp(w, "records") == 0) return true;
     if (!is_method(w))
         return error_set(err, STATUS_USAGE,
@@ -906,6 +965,7 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
                          "nuggets, gradient, incontext, loss, random",
                          w);
     t->method = w;
+    t->mapped = true;
     return check_holdout(s, w, &x->holdout, err);
 }
 
@@ -916,44 +976,47 @@ static long tuning_steps(const Settings *s, int records) {
 }
 
 /* Writes scores.jsonl if scores were computed; a run that goes on behind a break keeps the file of its first part. */
-static bool keep_scores(const Tuning *t, const Settings *s, const Material *x, Error *err) {
+static bool tuning_save(void *self, const Loop *loop, Error *err) {
+    const Tuning *t = self;
     if (!t->method || t->scores.count == 0) return true;
-    char *path = path_join(s->out, "scores.jsonl");
-    bool ok = scores_write(path, &x->pool, &x->holdout, &t->scores, t->weight, err);
+    char *path = path_join(loop->s->out, "scores.jsonl");
+    bool ok = scores_write(path, &t->material->pool, &t->material->holdout, &t->scores, t->weight, err);
     free(path);
     return ok;
 }
 
-/* After the last step: save, evaluate, write scores.jsonl, metrics.json; fills the run's result. */
-static bool tuning_finish(Tuning *t, Loop *loop, Run *run, const Material *x, Error *err) {
-    const Settings *s = loop->s;
-    int n = x->pool.examples.count;
-    if (!run_state_save(&loop->state, s->out, err) || !keep_scores(t, s, x, err)) return false;
-    json_key_number(&run->result, "steps", (double)loop->steps);
-    json_key_number(&run->result, "train_loss", loop->loss);
-    if (t->method && t->scores.count) put_score_result(&run->result, s, &x->pool, &t->scores, t->used, t->pool_reference);
-    else {
-        if (t->method) scores_put_auroc(&run->result, &x->pool.data, t->score);
-        json_key_number(&run->result, "ess", effective_sample_size(t->method ? t->used : t->weight, n));
-    }
-    json_key_number(&run->result, "skipped_steps", loop->state.skipped);
-    json_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
-    if (loop->state.skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->state.skipped);
-    if (!s->eval) return true;
+/* The last evaluation: metrics.json, and into the run's result. */
+static bool tuning_metrics(Tuning *t, Loop *loop, Run *run, Error *err) {
+    const Loaded *eval = &t->material->eval;
     double start = seconds_now();
     Buf members = {0};
     if (t->objective == OBJECTIVE_SFT) {
-        Metrics metrics = evaluate_answers(loop->model, loop->ws, &x->eval.examples, NULL, 0, NULL);
+        Metrics metrics = evaluate_answers(loop->model, loop->ws, &eval->examples, NULL, 0, NULL);
         evaluate_put(&members, &metrics);
     } else {
-        PairMetrics metrics = evaluate_pairs(loop->model, loop->ws, &x->eval.examples, s, t->eval_reference, NULL);
+        PairMetrics metrics = evaluate_pairs(loop->model, loop->ws, &eval->examples, loop->s, t->eval_reference, NULL);
         evaluate_put_pairs(&members, &metrics);
     }
-    run->eval_seconds += seconds_now() - start;
+    run->spent.eval_seconds += seconds_now() - start;
     buf_printf(&run->result, ",%s", members.s);
-    bool ok = write_metrics(s, &members, x->eval.examples.count, err);
+    bool ok = write_metrics(loop->s, &members, eval->examples.count, err);
     buf_free(&members);
     return ok;
+}
+
+/* After the last step: save, evaluate, write metrics.json; fills the run's result. */
+static bool tuning_finish(Tuning *t, Loop *loop, Run *run, Error *err) {
+    const Settings *s = loop->s;
+    int n = t->pool->count;
+    if (!loop_save(loop, err)) return false;
+    json_key_number(&run->result, "steps", (double)loop->steps);
+    json_key_number(&run->result, "train_loss", loop->window.last_loss);
+    if (t->method) scores_put_result(&run->result, &t->material->pool, t->score, t->used, t->told);
+    else json_key_number(&run->result, "ess", effective_sample_size(t->mapped ? t->used : t->weight, n));
+    json_key_number(&run->result, "skipped_steps", loop->state.skipped);
+    json_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
+    if (loop->state.skipped) fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n", loop->state.skipped);
+    return !s->eval || tuning_metrics(t, loop, run, err);
 }
 
 static void print_train_result(const Settings *s, const Run *run) {
@@ -986,15 +1049,58 @@ static void tell_equal_answers(const Examples *pool) {
  * sequence, P = steps / R. */
 static void put_overhead(Run *run, const Loop *loop, int pool) {
     const Settings *s = loop->s;
+    const Spent *spent = &run->spent;
     double scored = (double)pool * s->refresh, trained = (double)loop->steps * s->batch_size;
-    if (run->score_flops <= 0 || loop->flops <= 0 || run->train_seconds <= 0) return;
-    double r = run->score_flops / scored / (loop->flops / trained);
+    if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
+    double r = spent->score_flops / scored / (spent->train_flops / trained);
     double formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
     json_key_number(&run->result, "relative_cost", r);
     json_key_number(&run->result, "overhead_formula", formula);
-    json_key_number(&run->result, "overhead_measured", run->score_seconds / run->train_seconds);
+    json_key_number(&run->result, "overhead_measured", spent->score_seconds / spent->train_seconds);
     fprintf(stderr, "scoring: %.1f%% of the training time, by operations n r / (P B) = %.1f%% with r = %.2f\n",
-            100 * run->score_seconds / run->train_seconds, 100 * formula, r);
+            100 * spent->score_seconds / spent->train_seconds, 100 * formula, r);
+}
+
+/* What the state keeps of a tuning; print: the fingerprints of its data. */
+static void tuning_keep(Tuning *t, Loop *loop, double print[2]) {
+    run_state_keep(&loop->state, "fingerprints", print, 2);
+    if (!t->mapped) return;
+    run_state_keep(&loop->state, "scores", t->score, t->pool->count);
+    run_state_keep(&loop->state, "weights", t->used, t->pool->count);
+    run_state_keep(&loop->state, "told", t->told, 2);
+}
+
+/* Where the run was left. The data must be the same. */
+static bool tuning_resume(Tuning *t, Loop *loop, double print[2], Error *err) {
+    const Settings *s = loop->s;
+    if (!run_state_load(&loop->state, s->resume, err)) return false;
+    if (print[0] != run_fingerprint(&t->material->pool) || print[1] != run_fingerprint(&t->material->holdout))
+        return error_set(err, STATUS_DATA, "%s: pool or holdout changed since the run began: a resumed run needs the same data",
+                         s->resume);
+    if (t->mapped) weights_from_scores(s, t->score, t->pool->count, t->weight);
+    return true;
+}
+
+/* From the checks to the result. */
+static void tuning_run(Tuning *t, Loop *loop, const Folder *f, Error *err) {
+    const Settings *s = loop->s;
+    Run *run = loop->run;
+    double print[2] = {run_fingerprint(&t->material->pool), run_fingerprint(&t->material->holdout)};
+    if (!tuning_weights(t, s, t->material, err)) return;
+    tuning_keep(t, loop, print);
+    if (t->objective == OBJECTIVE_DPO)
+        tuning_references(t, loop->model, loop->ws, loop, run, t->method && strcmp(t->method, "gradient") == 0, !s->resume);
+    if ((s->resume && !tuning_resume(t, loop, print, err)) || loop_complete(loop)) return;
+    if (t->objective != OBJECTIVE_SFT) tell_equal_answers(t->pool);
+    if (!run_begin(run, err)) return;
+    if (t->method && strcmp(t->method, "rho") == 0) t->reference = reference_of(f, s, t->holdout, run, err);
+    bool ok = err->status == 0 && loop_run(loop, err);
+    if (ok && t->method) put_overhead(run, loop, t->pool->count);
+    ok = ok && tuning_finish(t, loop, run, err);
+    if (ok) print_train_result(s, run);
+    Error unsaid = {0};
+    if (!ok) tuning_save(t, loop, &unsaid);
+    run_end(run, ok ? err : &unsaid);
 }
 
 bool command_train(const Settings *s, Error *err) {
@@ -1003,64 +1109,36 @@ bool command_train(const Settings *s, Error *err) {
     MaterialFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
-    Run run = {0};
+    Run run = run_new(s);
     if (!settings_check_out(s, err)) return false;
     if (!folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
         folder_free(&f);
         return false;
     }
+    note_inputs(&run, &x);
     int n = x.pool.examples.count;
     Tuning t = {.pool = &x.pool.examples,
                 .holdout = &x.holdout.examples,
                 .eval = &x.eval.examples,
-                .records = &x.pool.data,
-                .run = &run,
+                .material = &x,
                 .objective = settings_objective(s),
                 .pair = settings_pair(s),
                 .score = mem_new((size_t)n, sizeof(double)),
                 .weight = mem_new((size_t)n, sizeof(double)),
-                .used = mem_new((size_t)n, sizeof(double))};
-    Loop loop = loop_new(f.model, s, &run, &f, tuning_steps(s, n), &t);
+                .used = mem_new((size_t)n, sizeof(double)),
+                .told = {0, NAN}};
+    Loop loop;
+    loop_new(&loop, f.model, s, &run, &f, tuning_steps(s, n), &t);
     loop.gradient = tuning_gradient;
+    loop.save = tuning_save;
     if (s->dump_state) loop.dump = dump_new(s->dump_state, &x.pool, files.pairs, s->batch_size);
     if (s->eval) loop.evaluate = tuning_evaluate;
-    bool ok = tuning_weights(&t, s, &x, err);
-    double print[2] = {run_fingerprint(&x.pool), run_fingerprint(&x.holdout)};
-    run_state_keep(&loop.state, "fingerprints", print, 2);
-    if (ok && t.method) {
-        run_state_keep(&loop.state, "scores", t.score, n);
-        run_state_keep(&loop.state, "weights", t.used, n);
-    }
-    if (ok && t.objective == OBJECTIVE_DPO) tuning_references(&t, &loop, t.method && strcmp(t.method, "gradient") == 0, !s->resume);
-    if (ok && s->resume) {
-        ok = run_state_load(&loop.state, s->resume, err);
-        if (ok && (print[0] != run_fingerprint(&x.pool) || print[1] != run_fingerprint(&x.holdout)))
-            ok = error_set(err, STATUS_DATA,
-                           "%s: pool or holdout changed since the run began: a resumed run needs the same data", s->resume);
-        if (ok && t.method) weights_from_scores(s, t.score, n, t.weight);
-    }
-    if (ok && loop.state.optimizer->step + loop.state.skipped >= loop.steps) {
-        fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
-        ok = false; /* no error: only nothing to begin */
-    }
-    if (ok && t.objective != OBJECTIVE_SFT) tell_equal_answers(t.pool);
-    if (ok && run_begin(&run, s, s->resume != NULL, err)) {
-        if (t.method && strcmp(t.method, "rho") == 0) t.reference = reference_of(&f, s, t.holdout, &run, err);
-        double start = seconds_now();
-        ok = err->status == 0 && loop_run(&loop, err);
-        run.train_seconds = seconds_now() - start - run.score_seconds - run.eval_seconds;
-        run.train_flops = loop.flops;
-        if (ok && t.method && !s->resume) put_overhead(&run, &loop, n);
-        ok = ok && tuning_finish(&t, &loop, &run, &x, err);
-        if (ok) print_train_result(s, &run);
-        Error unsaid = {0};
-        if (!ok) keep_scores(&t, s, &x, &unsaid);
-        run_end(&run, ok ? err : &unsaid);
-    }
+    tuning_run(&t, &loop, &f, err);
     loop_free(&loop);
     tuning_free(&t);
     material_free(&x);
+    run_free(&run);
     folder_free(&f);
     return err->status == 0;
 }

@@ -18,7 +18,10 @@ bool command_train(const Settings *s, Error *err);
 
 /* ---- evaluation ---- */
 
-typedef struct { double nll, perplexity, p_sequence, exact_match; } Metrics;
+typedef struct {
+    double nll, perplexity, p_sequence, exact_match;
+    int dropped; /* demonstrations that did not fit the context */
+} Metrics;
 typedef struct { double loss, reward_accuracy, margin; } PairMetrics;
 
 /* With k nearest holdout demonstrations in context; k = 0: none. logp (or NULL) receives [count]. */

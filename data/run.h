@@ -1,11 +1,12 @@
 /* run: the settings of a command, and the run folder that it writes: run.json, log.jsonl, the training state, signals.
  *
- *   Run run;
- *   RunState state = {.folder = &folder, .optimizer = optimizer};
+ *   Run run = run_new(s);
+ *   RunState state = {.folder = &folder, .optimizer = optimizer, .run = &run};
  *   if (s->resume && !run_state_load(&state, s->resume, &err)) return false;
- *   if (!run_begin(&run, s, s->resume != NULL, &err)) return false;
- *   ... train; write lines to run.log; run_state_save(&state, s->out, &err) now and then; json_key_number(&run.result, ...)
+ *   if (!run_begin(&run, &err)) return false;
+ *   ... train; write lines to run.log; run_state_save(&state, &err) now and then; json_key_number(&run.result, ...)
  *   run_end(&run, &err);
+ *   run_free(&run);
  *
  * Errors: 2 for a setting that cannot be, 3 for a state that does not belong to the run, 4 for files.
  */
@@ -22,7 +23,7 @@
 typedef struct {
     /* files */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example, *results, *resume, *dump_state;
-    OptionFiles data;
+    OptionFiles data, inputs; /* inputs: the arguments without a name */
     /* corpus and tokenizer */
     const char *size;
     bool control, pretrain;
@@ -37,7 +38,7 @@ typedef struct {
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio, weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     const char *lr_scheduler_type;
     /* scores and weights */
-    const char *method, *objective, *weights, *weight_map, *normalize, *demos, *reduce, *anchors, *pair_score;
+    const char *method, *objective, *weights, *weight_map, *normalize, *demos, *reduce, *anchors, *pair_score, *shard;
     int k, num_anchors, reference_steps, refresh;
     double temperature, share, clip, beta, gamma_beta_ratio, label_smoothing;
     bool allow_overlap, truncate;
@@ -45,6 +46,7 @@ typedef struct {
     const char *prompt;
     int max_new_tokens, top_k;
     double sampling_temperature;
+    double tolerance; /* diff */
     /* bench */
     const char *only, *config;
     /* everywhere */
@@ -76,37 +78,57 @@ int run_stop_signal(void);
 void machine_json(Buf *b);
 int machine_threads(void);
 
+/* What a run has spent so far, over all its parts when it was interrupted. */
+typedef struct {
+    double seconds; /* in all, loading and saving included; what was computed behind the last save and lost is not counted */
+    double score_seconds, reference_seconds, train_seconds, eval_seconds;
+    double score_tokens, train_tokens, score_flops, reference_flops, train_flops;
+} Spent;
+
 /* What a command spends and finds; written to run.json at its end. */
 typedef struct {
     const Settings *s;
-    FILE *log; /* log.jsonl, or NULL */
-    double start, score_seconds, reference_seconds, train_seconds, eval_seconds;
-    double score_tokens, train_tokens, score_flops, reference_flops, train_flops, peak_flops;
+    FILE *log;         /* log.jsonl, or NULL */
+    int64_t log_bytes; /* its length when the state was saved: what stands behind belongs to steps that will be done again */
+    double start;      /* when this run began, had it never been interrupted */
+    double peak_flops;
+    Spent spent;
+    Buf inputs; /* the elements of "inputs" */
     Buf result; /* the members of "result", without braces */
 } Run;
 
-/* Makes the folder, writes run.json, opens the log; append: goes on with a run, else what an earlier one left is removed. */
-bool run_begin(Run *run, const Settings *s, bool append, Error *err);
-/* Closes the log, writes run.json with the result; frees it. Also after a failure. */
+Run run_new(const Settings *s); /* the clock starts */
+void run_free(Run *run);
+/* Notes a file that was read; path NULL: nothing. */
+void run_input(Run *run, const Dataset *d);
+/* Makes the folder, writes run.json, opens the log. Goes on with the run that run_state_load read, else what an earlier one left
+ * is removed. */
+bool run_begin(Run *run, Error *err);
+/* Closes the log, writes run.json with the result. Also after a failure. */
 bool run_end(Run *run, Error *err);
+/* Did the run that lies there end with a result? */
+bool run_has_result(const char *folder);
 
-/* What a run must keep so that it can be resumed to the same bits: beside the folder's model the optimizer, and arrays of the
- * command's own. */
+/* What a run must keep so that it can be resumed to the same bits: the parameters, the optimizer, and arrays of the command's own.
+ * All of it stands in one file that is replaced at once. The model folder beside it is written first and is for others: a run
+ * that is killed between the two files has the new model and the old state, and goes on from the old state, parameters included. */
 typedef struct {
     const Folder *folder; /* what is saved; NULL: nothing is (RHO's reference) */
     Optimizer *optimizer; /* its step is the number of steps learned */
+    Run *run;             /* spent and log_bytes are saved with it */
     int skipped;          /* steps whose weights were all 0 */
     /* so that a resumed run has the same weights and the same reference; each may be empty */
-    struct { const char *name; double *values; int count; } kept[10]; /* values [count] borrowed */
+    struct { const char *name; double *values; int count; } kept[12]; /* values [count] borrowed */
     int kept_count;
 } RunState;
 
 /* Also keep these values [count], borrowed; NULL: nothing. */
 void run_state_keep(RunState *state, const char *name, double *values, int count);
-/* The model folder, and training_state.safetensors beside it. */
-bool run_state_save(const RunState *state, const char *out, Error *err);
-/* Reads what run_state_save wrote, into the optimizer and the arrays that are kept. The model is loaded by folder_load. */
+/* Into the run's folder: the model folder, then training_state.safetensors beside it. */
+bool run_state_save(RunState *state, Error *err);
+/* Reads what run_state_save wrote, into the folder's model, the optimizer, the run and the arrays that are kept. */
 bool run_state_load(RunState *state, const char *folder, Error *err);
+bool run_state_exists(const char *folder);
 
 /* Of the file's bytes, as a number that a double holds exactly. */
 double run_fingerprint(const Loaded *l);

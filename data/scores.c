@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "../lib/json.h"
+#include "../lib/report.h"
 
 static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, int i) {
     buf_puts(b, "{\"id\":");
     json_put_string(b, pool->data.records[i].id);
     json_key_number(b, "score", s->score[i]);
-    json_key_number(b, "weight", weight[i]);
+    if (weight) json_key_number(b, "weight", weight[i]);
     const Example *e = &pool->examples.items[i];
     bool pairs = isfinite(s->logp_rejected[i]) || isfinite(s->logp_rejected_in_context[i]);
     if (isfinite(s->logp[i])) json_key_number(b, pairs ? "logp_chosen" : "logp", s->logp[i]);
@@ -32,8 +33,7 @@ static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, 
     buf_puts(b, "}\n");
 }
 
-bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight,
-                         Error *err) {
+bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
     for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
     bool ok = file_write(path, b.s, b.n, err);
@@ -41,37 +41,50 @@ bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, c
     return ok;
 }
 
-bool scores_read_weights(const char *path, const Dataset *pool, double *weight, Error *err) {
+/* One line of the file: sets weight[i], or, if `bare`, score[i]. */
+static bool read_line(const char *path, int i, Str line, const Dataset *pool, bool bare, double *score, double *weight,
+                      Arena *arena, Error *err) {
+    JsonError where;
+    if (i >= pool->count)
+        return error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, i + 1, pool->count);
+    const Json *r = json_parse(arena, line.s, line.n, &where), *id = json_get(r, "id");
+    const Json *v = json_get(r, bare ? "score" : "weight");
+    if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, i + 1, where.what);
+    if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
+        return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path, i + 1);
+    if (!str_equal(id->string, pool->records[i].id))
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path, i + 1,
+                         STR_ARG(id->string), pool->path, pool->records[i].line);
+    if (bare && (!v || v->type != JSON_NUMBER || json_get(r, "weight")))
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: the lines before have a \"score\" and no \"weight\", and this one must be of their kind: shards of "
+                         "one pool, one behind the other",
+                         path, i + 1);
+    if (!bare && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
+        return error_set(err, STATUS_DATA, "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,
+                         i + 1);
+    if (!bare && v->number > 1e15)
+        return error_set(err, STATUS_DATA, "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
+                         v->number);
+    (bare ? score : weight)[i] = v->number;
+    return true;
+}
+
+bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, Error *err) {
     Buf text = {0};
     Arena arena = {0};
-    JsonError where;
-    int line = 0;
+    Str line;
+    int i = 0;
     bool ok = file_read(path, &text, err);
-    for (size_t at = 0; ok && at < text.n; line++) {
-        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
-        size_t n = end ? (size_t)(end - from) : text.n - at;
-        at += n + 1;
-        if (line >= pool->count)
-            ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, line + 1, pool->count);
-        const Json *r = ok ? json_parse(&arena, from, n, &where) : NULL;
-        const Json *id = r ? json_get(r, "id") : NULL, *w = r ? json_get(r, "weight") : NULL;
-        if (!ok) break;
-        if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, line + 1, where.what);
-        else if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER) || !w || w->type != JSON_NUMBER || !(w->number >= 0))
-            ok = error_set(err, STATUS_DATA, "%s:%d: needs \"id\" and a \"weight\" of at least 0, as `ica score` writes them",
-                           path, line + 1);
-        else if (!str_equal(id->string, pool->records[line].id))
-            ok = error_set(err, STATUS_DATA,
-                           "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
-                           line + 1, STR_ARG(id->string), pool->path, pool->records[line].line);
-        else if (w->number > 1e15)
-            ok = error_set(err, STATUS_DATA, "%s:%d: a weight of %g is too large: scale the weights down", path, line + 1,
-                           w->number);
-        else weight[line] = w->number;
+    for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
+        const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
+        if (i == 0) *bare = json_get(first, "score") && !json_get(first, "weight");
+        ok = read_line(path, i, line, pool, *bare, score, weight, &arena, err);
     }
-    if (ok && line < pool->count)
-        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path,
-                       line, pool->count);
+    if (ok && i < pool->count)
+        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path, i,
+                       pool->count);
     buf_free(&text);
     arena_free(&arena);
     return ok;
@@ -85,7 +98,8 @@ int scores_known_clean(const Dataset *d) {
     return clean;
 }
 
-void scores_put_auroc(Buf *b, const Dataset *d, const double *score) {
+/* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted records, ...}; {} without truth. */
+static void put_auroc(Buf *b, const Dataset *d, const double *score) {
     int *label = mem_new((size_t)d->count, sizeof *label), n = d->count;
     buf_puts(b, ",\"auroc\":{");
     for (int i = 0; i < n; i++) label[i] = d->records[i].clean;
@@ -109,4 +123,22 @@ void scores_put_auroc(Buf *b, const Dataset *d, const double *score) {
     }
     buf_putc(b, '}');
     free(label);
+}
+
+static double weight_length_correlation(const Examples *pool, const double *weight) {
+    double *length = mem_new((size_t)pool->count, sizeof *length);
+    for (int i = 0; i < pool->count; i++) length[i] = pool->items[i].answer_n;
+    double r = correlation(weight, length, pool->count);
+    free(length);
+    return r;
+}
+
+void scores_put_result(Buf *b, const Loaded *pool, const double *score, const double *weight, const double told[2]) {
+    if (isfinite(told[1])) json_key_number(b, "margin_loss_rank_correlation", told[1]);
+    put_auroc(b, &pool->data, score);
+    if (weight) {
+        json_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
+        json_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
+    }
+    json_key_number(b, "dropped_demos", told[0]);
 }

@@ -47,6 +47,9 @@ static bool evaluate_file(const Folder *f, const Settings *s, const Material *x,
     if (settings_objective(s) == OBJECTIVE_SFT) {
         Metrics metrics = evaluate_answers(f->model, ws, data, &x->holdout.examples, s->k, logp);
         evaluate_put(members, &metrics);
+        json_key_number(members, "dropped_demos", metrics.dropped);
+        if (metrics.dropped)
+            fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", metrics.dropped);
     } else {
         bool dpo = settings_objective(s) == OBJECTIVE_DPO;
         double *reference[2] = {0};

@@ -27,12 +27,14 @@ static const Command COMMANDS[] = {
     {"train", "weighted fine-tuning", NULL},
     {"eval", "how probable the right answers of a file are", NULL},
     {"generate", "completes a prompt", NULL},
+    {"inspect", "the tensors of a safetensors file: type, shape, and the range of their values", "FILE"},
+    {"diff", "two safetensors files tensor by tensor; ends with status 1 if they differ", "A B"},
     {"report", "tables, results.json and an HTML page from run folders and saved results", "RUN..."},
     {"bench", "how fast this machine runs matrix products and training steps", NULL},
     {0}};
 
 #define AT(field) offsetof(Settings, field)
-#define ALL "corpus tokenizer encode decode pretrain score train eval generate report bench"
+#define ALL "corpus tokenizer encode decode pretrain score train eval generate inspect diff report bench"
 #define MODELS "pretrain score train eval generate"
 
 static const Option OPTIONS[] = {
@@ -69,7 +71,7 @@ static const Option OPTIONS[] = {
     {"pair-score", OPTION_CHOICE, AT(pair_score), "score train", "margin", 0, 0, "margin|loss", "ica on pairs: gain in margin, or drop of the pair loss"},
     {"reference", OPTION_STRING, AT(reference), "eval", NULL, 0, 0, "DIR", "dpo: the model that training started from"},
     {"method", OPTION_CHOICE, AT(method), "score", "ica", 0, 0, "ica|rho|oneshot|nuggets|gradient|incontext|loss|random", "how candidates are scored"},
-    {"weights", OPTION_STRING, AT(weights), "train", "uniform", 0, 0, "W", "uniform, oracle (known truth), records (their own \"weight\"), file:PATH (of score), or a method: ica, rho, oneshot, nuggets, gradient, incontext, loss, random"},
+    {"weights", OPTION_STRING, AT(weights), "train", "uniform", 0, 0, "W", "uniform, oracle (known truth), records (their own \"weight\"), file:PATH (of score; of scores without weights --weight-map makes them), or a method: ica, rho, oneshot, nuggets, gradient, incontext, loss, random"},
     {"weight-map", OPTION_CHOICE, AT(weight_map), "score", "minmax", 0, 0, "minmax|clip|rank|softmax|top|positive|filter", "how a score becomes a weight"},
     {"weight-map", OPTION_CHOICE, AT(weight_map), "train", "minmax-batch", 0, 0, "minmax|minmax-batch|clip|rank|softmax|top|positive|filter", "how a score becomes a weight"},
     {"temperature", OPTION_REAL, AT(temperature), "score train", "0.5", OPTION_POSITIVE, 1000, NULL, "of the map softmax"},
@@ -83,6 +85,7 @@ static const Option OPTIONS[] = {
     {"anchors", OPTION_CHOICE, AT(anchors), "score train", "nearest", 0, 0, "nearest|random", "oneshot, nuggets: the k nearest holdout examples, or --num-anchors random ones"},
     {"num-anchors", OPTION_INT, AT(num_anchors), "score train", "8", 1, 100000, NULL, "with --anchors random"},
     {"reference-steps", OPTION_INT, AT(reference_steps), "score train", "150", 1, 1000000, NULL, "rho: steps of training the reference on the holdout"},
+    {"shard", OPTION_STRING, AT(shard), "score", NULL, 0, 0, "I/N", "score the I-th of N parts of the pool, without weights; the parts' files one behind the other are the pool's, and train --weights file:PATH makes their weights"},
     {"refresh", OPTION_INT, AT(refresh), "train", "1", 1, 1000000, NULL, "score computations in the run (1: once, before training)"},
     {"batch-size", OPTION_INT, AT(batch_size), "score train", "32", 1, 1000000, NULL, "records of an optimizer step"},
     {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false", 0, 0, NULL, "keep only the layers' inputs for the backward pass: less memory, a quarter more time, the same bits"},
@@ -116,13 +119,14 @@ static const Option OPTIONS[] = {
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", 1, 1000000, NULL, "longest completion"},
     {"temperature", OPTION_REAL, AT(sampling_temperature), "generate", "0", 0, 100, NULL, "0: the most probable token each time"},
     {"top-k", OPTION_INT, AT(top_k), "generate", "0", 0, 1000000, NULL, "draw from the k most probable tokens; 0: from all"},
+    {"tolerance", OPTION_REAL, AT(tolerance), "diff", "0", 0, 1e300, NULL, "values that are at most this far apart count as equal"},
     {"group", OPTION_STRING, AT(group), "score train", NULL, 0, 0, "NAME", "table of the report (default: the pool's file name)"},
     {"arm", OPTION_STRING, AT(arm), "train", NULL, 0, 0, "NAME", "row of the report (default: weights and map)"},
     {"only", OPTION_CHOICE, AT(only), "bench", NULL, 0, 0, "gemm|step", "one part alone"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, 0, 0, "A|B|C", "one model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", 0, 9e15, NULL, "of everything random"},
     {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL, "0: OMP_NUM_THREADS, or all cores"},
-    {"json", OPTION_FLAG, AT(json), "score train eval generate report bench", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
+    {"json", OPTION_FLAG, AT(json), "score train eval generate inspect diff report bench", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
     {0}};
 
 /* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other down several times over. The
@@ -256,19 +260,20 @@ static bool command_corpus(const Settings *s, Error *err) {
     return corpus_write(&o, err);
 }
 
-static bool command_report(const Settings *s, const OptionFiles *inputs, Error *err) {
-    report_main(inputs->count, inputs->values, s->out, s->results, s->json, err);
+static bool command_report(const Settings *s, Error *err) {
+    report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err);
     return err->status == 0;
 }
 
-static bool run_command(const Settings *s, const OptionFiles *positional, Error *err) {
+static bool run_command(const Settings *s, Error *err) {
     const struct { const char *name; bool (*run)(const Settings *, Error *); } table[] = {
         {"corpus", command_corpus}, {"tokenizer", command_tokenizer}, {"encode", command_encode}, {"decode", command_decode},
         {"pretrain", command_pretrain}, {"score", command_score}, {"train", command_train}, {"eval", command_eval},
-        {"generate", command_generate}, {"bench", command_bench}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(s->command, table[i].name) == 0) return table[i].run(s, err);
-    return command_report(s, positional, err);
+        {"generate", command_generate}, {"inspect", command_inspect}, {"diff", command_diff}, {"report", command_report},
+        {"bench", command_bench}};
+    size_t i = 0;
+    while (strcmp(s->command, table[i].name) != 0) i++; /* the command stands in COMMANDS, and so here */
+    return table[i].run(s, err);
 }
 
 /* Commands whose work can be broken off and resumed; a signal ends the others at once. */
@@ -285,6 +290,13 @@ static char *resume_argument(int argc, char **argv) {
     return NULL;
 }
 
+/* How many of the arguments at i are the place of a run, `--out DIR` or `--resume RUN`: 0, 1 or 2. */
+static int place_arguments(const Json *kept, int i) {
+    Str a = kept->items[i].string;
+    if (str_is(a, "--out") || str_is(a, "--resume")) return 2;
+    return (a.n > 6 && memcmp(a.s, "--out=", 6) == 0) || (a.n > 9 && memcmp(a.s, "--resume=", 9) == 0);
+}
+
 /* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. It is written where it
  * lies now, wherever it was made. */
 static bool resumed_arguments(char *run, const Command *command, Arena *arena, int *argc, char ***argv, Error *err) {
@@ -292,20 +304,19 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
     Buf text = {0};
     JsonError where;
     bool ok = file_read(path, &text, err);
-    const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL, *kept = root ? json_get(root, "arguments") : NULL;
-    const Json *made_by = root ? json_get(root, "command") : NULL;
+    const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL, *kept = json_get(root, "arguments");
+    const Json *made_by = json_get(root, "command");
     if (ok && (!kept || kept->type != JSON_ARRAY)) ok = error_set(err, STATUS_DATA, "%s: not the record of a run", path);
     if (ok && (!made_by || !str_is(made_by->string, command->name)))
         ok = error_set(err, STATUS_DATA, "%s: not a run of `ica %s`: go on with the command that began it", path, command->name);
     if (ok) {
         char **all = arena_new(arena, (size_t)(kept->count + *argc) + 3, sizeof *all);
         int n = 0;
-        for (int i = 0; i < kept->count; i++)
-            if (kept->items[i].type == JSON_STRING) {
-                char *copy = arena_new(arena, kept->items[i].string.n + 1, 1);
-                memcpy(copy, kept->items[i].string.s, kept->items[i].string.n);
-                all[n++] = copy;
-            }
+        for (int i = 0, place; i < kept->count; i += place ? place : 1) {
+            if (kept->items[i].type != JSON_STRING) place = 1;
+            else place = place_arguments(kept, i);
+            if (place == 0) all[n++] = (char *)str_copy(arena, kept->items[i].string).s;
+        }
         all[n++] = strcpy(arena_new(arena, sizeof "--out", 1), "--out");
         all[n++] = run;
         for (int i = 0; i < *argc; i++) all[n++] = (*argv)[i];
@@ -358,9 +369,14 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     s.options_json = options->s;
     s.argc = n;
     s.argv = arguments;
+    s.inputs = result.positional;
+    if (s.resume && !run_state_exists(s.resume) && !run_has_result(s.resume)) {
+        fprintf(stderr, "%s: the run was stopped before its first save: it begins again\n", s.resume);
+        s.resume = NULL;
+    }
     set_threads(&s);
     if (command_has_runs(command)) run_stop_on_signals();
-    if (run_command(&s, &result.positional, &err)) return STATUS_OK;
+    if (run_command(&s, &err)) return STATUS_OK;
     return error_print(&err);
 }
 

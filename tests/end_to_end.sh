@@ -54,6 +54,10 @@ same() { # WHAT FILE FILE...: equal bytes, all
     done
 }
 
+same_tensors() { # WHAT FILE FILE: of training states, whose headers also hold seconds
+    if ica diff "$2" "$3"; then pass; else fail "$1: $2 and $3 differ"; fi
+}
+
 differ() { # WHAT FILE FILE: guards a comparison of equals against comparing nothing
     if [ -s "$2" ] && [ -s "$3" ] && ! cmp -s "$2" "$3"; then pass; else fail "$1: $2 and $3 should differ"; fi
 }
@@ -158,6 +162,9 @@ for key in nll perplexity p_sequence; do near "eval's $key follows from --per-ex
 check "--per-example writes a line a record" test "$(wc -l <each.jsonl)" -eq 16
 works "eval with demonstrations" eval --model base --data test.jsonl --holdout hold.jsonl --k 2 --json
 check "eval says its k" test "$(value "$keep/out" k)" -eq 2
+near "every demonstration fits" "$(value "$keep/out" dropped_demos)" 0 0
+works "eval with more demonstrations than fit" eval --model base --data test.jsonl --holdout hold.jsonl --k 10 --json
+check "eval says how many did not fit" grep -q "^$(value "$keep/out" dropped_demos) demonstrations did not fit" "$keep/err"
 works "eval for people" eval --model base --data test.jsonl
 check "a table has no braces" test -z "$(grep '{' "$keep/out")"
 
@@ -175,6 +182,43 @@ keys score-ica.jsonl logp logp_in_context demos
 check "each candidate has three demonstrations, or the context had no room" test \
     "$(grep -o '"demos":[^]]*' score-ica.jsonl | grep -o '"holdout-[0-9]*"' | wc -l)" -eq $((120 - $(value score-ica.json dropped_demos)))
 differ "methods differ" score-ica.jsonl score-oneshot.jsonl
+# What shows no k demonstrations asks for none: a k above the holdout's 10 records changes nothing.
+for method in "rho --reference-steps 10" gradient loss random; do
+    # shellcheck disable=SC2086
+    works "score --method $method --k 11" score $DATA --method $method --k 11 --out k.jsonl
+    same "$method has no k" "score-${method%% *}.jsonl" k.jsonl
+done
+# shellcheck disable=SC2086
+works "random anchors have no k" score $DATA --method oneshot --anchors random --k 11 --out k.jsonl
+
+# Shards: one behind the other they are the whole file without its weights, random numbers included, and train makes the weights.
+for options in "ica" "ica --demos random" "incontext --demos shuffled" "oneshot --anchors random" "gradient" "random"; do
+    # shellcheck disable=SC2086
+    works "score --method $options" score $DATA --method $options --out all.jsonl
+    : >merged.jsonl
+    for shard in 1/3 2/3 3/3; do
+        # shellcheck disable=SC2086
+        works "score --shard $shard" score $DATA --method $options --shard $shard --out part.jsonl --json
+        cat part.jsonl >>merged.jsonl
+    done
+    sed 's/,"weight":[^,]*//' all.jsonl >bare.jsonl
+    same "shards of $options" bare.jsonl merged.jsonl
+done
+keys "$keep/out" shard auroc records
+near "the last shard of three has 14 of 40 records" "$(value "$keep/out" records)" 14 0
+# shellcheck disable=SC2086
+{
+    works "the whole file's shards" score $DATA --out all.jsonl
+    sed 's/,"weight":[^,]*//' all.jsonl >bare.jsonl
+    for map in minmax minmax-batch top; do
+        works "weights of merged shards, $map" train --model base --pool pool.jsonl $TUNE --max-steps 6 --weights file:bare.jsonl \
+            --weight-map $map --out from-bare
+        works "weights of the method, $map" train $DATA $TUNE --max-steps 6 --weights ica --weight-map $map --out from-ica
+        same "scores without weights get them from --weight-map $map" from-ica/model.safetensors from-bare/model.safetensors
+        near "and their effective sample size" "$(value from-ica/run.json ess)" "$(value from-bare/run.json ess)" 0
+    done
+}
+rm -rf from-bare from-ica
 # E5, E8 and E18 and the rank statistic, worked out once more from the file and the pool's known truth.
 sed 's/.*"clean":\([a-z]*\).*/\1/' pool.jsonl >truth
 sed 's/.*"score":\([^,]*\),"weight":\([^,]*\),"logp":\([^,]*\),"logp_in_context":\([^,]*\),.*"tokens":\([0-9]*\).*/\1 \2 \3 \4 \5/' score-ica.jsonl |
@@ -226,6 +270,37 @@ same "generation is a function of its seed" generated "$keep/out"
 works "generate --json" generate --model base --prompt "what colour is grass ?" --max-new-tokens 8 --json
 keys "$keep/out" prompt completion tokens
 
+# ---- inspect and diff ----
+
+works "inspect" inspect base/model.safetensors
+check "a row for each tensor" test "$(grep -c ' F32 ' "$keep/out")" -eq 28
+check "its checksums are told" grep -q '^28 tensors, .* there, and right' "$keep/out"
+works "inspect --json" inspect base/model.safetensors --json
+keys "$keep/out" file metadata crc32c tensors name type shape min max rms not_finite
+works "a file has no difference to itself" diff base/model.safetensors base/model.safetensors
+check "and that is said" grep -q '28 tensors, no difference' "$keep/out"
+# A copy whose float at wpe[3,5] is changed to 1: the file's checksums are taken out of the header (blanks take their place).
+size=$(od -An -tu8 -N8 base/model.safetensors | tr -d ' ')
+at=$(head -c $((8 + size)) base/model.safetensors | tail -c "$size" | sed -n 's/.*"wpe.weight":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/p')
+{
+    head -c 8 base/model.safetensors
+    head -c $((8 + size)) base/model.safetensors | tail -c "$size" | sed 's/"[a-z0-9_]*crc32c":"[0-9a-f]*",*//g;s/,}/}/' | awk -v n="$size" '{ printf "%-" n "s", $0 }'
+    tail -c +$((9 + size)) base/model.safetensors
+} >changed.safetensors
+printf '\000\000\200\077' | dd of=changed.safetensors bs=1 seek=$((8 + size + at + 4 * (3 * 32 + 5))) conv=notrunc 2>/dev/null
+ica diff base/model.safetensors changed.safetensors
+check "files that differ: status 1" test $? -eq 1
+check "one line about them" grep -q '^ica: base/model.safetensors and changed.safetensors differ in 1 of 28 tensors' "$keep/err"
+check "the tensor, its shape and the place" grep -Eq '^wpe\.weight +\[128,32\] .* \[3,5\] .* 1 +1 of 4096' "$keep/out"
+ica diff base/model.safetensors changed.safetensors --json
+old=$(value "$keep/out" a)
+near "--json has the distance" "$(value "$keep/out" max_abs_difference)" "$(awk -v a="$old" 'BEGIN { d = 1 - a; printf "%.17g", d < 0 ? -d : d }')" 1e-12
+near "and the other value" "$(value "$keep/out" b)" 1 0
+works "diff --tolerance" diff base/model.safetensors changed.safetensors --tolerance 3
+ica diff base/model.safetensors base/training_state.safetensors
+check "other tensors: status 1" test $? -eq 1
+check "those of one file alone are told" grep -q 'only in B' "$keep/out"
+
 # ---- preference pairs ----
 
 head -n 24 pairs-all.jsonl >pairs.jsonl
@@ -267,8 +342,31 @@ for objective in dpo simpo; do
 done
 works "sft on pairs" train --model base --pool pairs.jsonl --max-steps 3 --out pair-chosen
 sed 's/"chosen"/"completion"/;s/,"rejected":"[^"]*"//' pairs.jsonl >chosen.jsonl
+# The rejected answer has no part in it: here it is longer than the context.
+sed "s/\"rejected\":\"/&$(awk 'BEGIN { for (i = 0; i < 140; i++) printf "%d ", i % 7 }')/" pairs.jsonl >pairs-long.jsonl
+for pool in pairs-long chosen; do
+    works "sft scores of $pool" score --model base --pool $pool.jsonl --holdout hold.jsonl --k 8 --out $pool-scores.jsonl
+done
+check "demonstrations were dropped" grep -q 'did not fit' "$keep/err"
+same "sft scores a pair as its chosen answer" chosen-scores.jsonl pairs-long-scores.jsonl
 works "sft on their chosen answers" train --model base --pool chosen.jsonl --max-steps 3 --out chosen
 same "sft reads a pair as its chosen answer" pair-chosen/model.safetensors chosen/model.safetensors
+# What the log says of pairs are means over the steps since the last line.
+for steps in 1 4; do
+    works "log every $steps" train --model base --objective dpo --pool pairs.jsonl --max-steps 4 --batch-size 8 --learning-rate 1e-3 \
+        --logging-steps $steps --out log-$steps
+done
+for key in loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected ess; do
+    near "$key is a mean over the window" "$(value log-4/log.jsonl "$(echo $key | sed 's:/:\\/:')")" \
+        "$(sed -n "s:.*\"$key\"\:\([-+0-9.e]*\).*:\1:p" log-1/log.jsonl | awk '{ a += $1 } END { printf "%.17g", a / NR }')" 1e-12
+done
+# DPO's reference is paid for: the starting model's passes over pool and test.
+works "score pairs, dpo" score --model base --pool pairs.jsonl --holdout pairs-hold.jsonl --objective dpo --out dpo.jsonl --json
+cp "$keep/out" dpo.json
+works "score pairs, simpo" score --model base --pool pairs.jsonl --holdout pairs-hold.jsonl --objective simpo --out simpo.jsonl --json
+check "DPO's reference is in the cost of scores" awk -v a="$(value dpo.json flops)" -v b="$(value "$keep/out" flops)" 'BEGIN { exit !(a > 1.1 * b) }'
+check "and in that of a run" awk -v a="$(sed -n 's/.*"flops":{.*"reference":\([0-9.e+]*\).*/\1/p' log-4/run.json)" 'BEGIN { exit !(a > 0) }'
+rm -rf log-1 log-4
 works "one micro-batch" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 \
     --out pair-whole
 works "micro-batches of pairs" train --model base --objective dpo --pool pairs.jsonl --max-steps 3 --batch-size 8 --logging-steps 1 \
@@ -295,7 +393,7 @@ bits again --threads 2
 same "weights after 50 steps, any number of threads" bits-1/model.safetensors bits-2/model.safetensors bits-3/model.safetensors bits-8/model.safetensors
 same "scores, any number of threads" bits-1/scores.jsonl bits-2/scores.jsonl bits-3/scores.jsonl bits-8/scores.jsonl
 same "two runs" bits-2/model.safetensors bits-again/model.safetensors
-same "two runs" bits-2/training_state.safetensors bits-again/training_state.safetensors
+same_tensors "two runs" bits-2/training_state.safetensors bits-again/training_state.safetensors
 differ "the second scores are new" bits-1/scores.jsonl score-ica.jsonl
 for threads in 1 2 3 8; do
     # shellcheck disable=SC2086
@@ -500,7 +598,7 @@ check "a stopped run is a model folder" "$ICA" eval --model stopped --data test.
 interrupted TERM 143 "$((lines + 3))" train --resume stopped
 works "--resume" train --resume stopped
 same "a resumed run ends with the same model" whole/model.safetensors stopped/model.safetensors
-same "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
+same_tensors "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
 same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
 near "and the same AUROC" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' whole/run.json)" \
     "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' stopped/run.json)" 0
@@ -538,7 +636,60 @@ works "pretraining without a break" pretrain $PRETRAIN --max-steps 100 --logging
 interrupted INT 130 0 pretrain $PRETRAIN --max-steps 100 --logging-steps 1 --out stopped
 works "pretrain --resume" pretrain --resume stopped
 same "resumed pretraining ends with the same model" whole/model.safetensors stopped/model.safetensors
-same "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
+same_tensors "and the same optimizer" whole/training_state.safetensors stopped/training_state.safetensors
+rm -rf whole stopped
+
+# Killed between two files: the model folder is newer than the state, and what was logged behind the save is done again. (kills.sh
+# kills at random instants.)
+# shellcheck disable=SC2086
+{
+    ODD="--weights ica --refresh 2 $LONG --max-steps 24 --logging-steps 7 --eval test.jsonl --eval-steps 14"
+    works "the run without a break" train $DATA $ODD --out whole
+    "$ICA" train $DATA $ODD --save-steps 10 --out stopped >"$keep/out" 2>"$keep/err" </dev/null
+}
+rm stopped/metrics.json
+sed 's/^"result":.*/"result":{}}/' stopped/run.json >"$keep/run.json"
+cp "$keep/run.json" stopped/run.json
+works "--resume of a run that was killed behind its last save" train --resume stopped
+same "it still gets its evaluation" whole/metrics.json stopped/metrics.json
+near "and its result" "$(value whole/run.json ess)" "$(value stopped/run.json ess)" 0
+unclocked() { sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1"; }
+rm -rf stopped
+# shellcheck disable=SC2086
+{
+    "$ICA" train $DATA $ODD --save-steps 10 --learning-rate 1e-3 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && ! [ -s stopped/training_state.safetensors ]; do :; done
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+}
+cp base/model.safetensors stopped/model.safetensors
+echo '{"step":11,"loss":99,"tokens_per_second":1,"seconds":0.001}' >>stopped/log.jsonl
+echo torn >stopped/model.safetensors.4711.part
+mkdir -p stopped/reference
+echo torn >stopped/reference/model.safetensors.12.part
+echo mine >stopped/notes.part
+echo mine >stopped/film.001.part
+works "--resume with a model of another step" train --resume stopped
+same "the state is all that counts: the same model" whole/model.safetensors stopped/model.safetensors
+same_tensors "and the same state" whole/training_state.safetensors stopped/training_state.safetensors
+same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+unclocked whole/log.jsonl >log-whole
+unclocked stopped/log.jsonl >log-stopped
+same "and the same log, each line once" log-whole log-stopped
+check "and seconds that go on" awk -F'"seconds":' '{ s = $2 + 0; if (s < last) exit 1; last = s }' stopped/log.jsonl
+check "what a killed program left is gone" test -z "$(find stopped -name 'model*.part')"
+check "what it did not make is not" test -s stopped/notes.part -a -s stopped/film.001.part
+near "no account of a part alone: tokens" "$(sed -n 's/.*"tokens":{.*"train":\([0-9]*\).*/\1/p' whole/run.json)" \
+    "$(sed -n 's/.*"tokens":{.*"train":\([0-9]*\).*/\1/p' stopped/run.json)" 0
+rm stopped/training_state.safetensors
+refuse 4 'stopped/training_state\.safetensors' train --resume stopped
+sed 's/^"result":.*/"result":{}}/' stopped/run.json >"$keep/run.json"
+cp "$keep/run.json" stopped/run.json
+works "--resume of a run that was killed before its first save" train --resume stopped
+check "it says that it begins again" grep -q '^stopped: .*begins again' "$keep/err"
+same "and ends with the same model" whole/model.safetensors stopped/model.safetensors
+check "arguments do not pile up" test "$(grep -o '"--out"' stopped/run.json | wc -l)" -eq 1
 rm -rf whole stopped
 
 # Asked twice, the program leaves in the middle of a step: no model then, or a whole one. (Signals that come together count as one.)
@@ -576,6 +727,12 @@ done
 works "train on an Alpaca file" train --model base --pool form-alpaca.json --holdout hold.jsonl --weights ica --max-steps 3 --out run-alpaca
 echo '{"text":"the cat sat on the mat . the cat sat on the mat ."}' >text.jsonl
 works "pretrain on text" pretrain --model base --data text.jsonl --max-steps 2 --out run-text
+
+works "a pool in a file" train --model base --pool pool.jsonl --max-steps 2 --out run-file
+if "$ICA" train --model base --pool - --max-steps 2 --out run-stdin <pool.jsonl >"$keep/out" 2>"$keep/err"; then pass; else fail "a pool on stdin"; fi
+same "a pool on stdin is a pool" run-file/model.safetensors run-stdin/model.safetensors
+print=$(sed -n 's/.*"path":"pool.jsonl","fingerprint":"\([0-9a-f]*\)".*/\1/p' run-file/run.json)
+check "and has its fingerprint" grep -q "\"path\":\"-\",\"fingerprint\":\"${print:-none}\"" run-stdin/run.json
 
 # input_ids: a folder without a vocabulary is enough
 mkdir bare
@@ -672,7 +829,7 @@ cp pool.jsonl file
     refuse 4 'base: ' $T --pool base
 
     refuse 3 'hold\.jsonl.*10.*11' $T --pool pool.jsonl --holdout hold.jsonl --weights ica --k 11
-    refuse 3 'hold\.jsonl.*10.*11' score $DATA --k 11 --out no
+    for method in ica incontext oneshot nuggets; do refuse 3 'hold\.jsonl.*10.*11' score $DATA --method $method --k 11 --out no; done
     refuse 3 'hold\.jsonl.*10.*11' eval --model base --data test.jsonl --holdout hold.jsonl --k 11
     refuse 2 'holdout' $T --pool pool.jsonl --weights ica
     refuse 2 'holdout' score --model base --pool pool.jsonl --out no
@@ -691,12 +848,14 @@ works "--truncate" train --model base --pool bad-long-answer.jsonl --truncate --
 
 # folder NAME: a copy of base to spoil
 folder() { rm -rf "$1" && mkdir "$1" && cp base/config.json base/*.safetensors base/*.txt base/vocab.json base/t*.json "$1" && rm "$1/training_state.safetensors"; }
-for f in weightless llama torn stub flipped unshaped wordy; do folder m-$f; done
+for f in weightless llama torn stub flipped unshaped huge deep wordy; do folder m-$f; done
 rm m-weightless/model.safetensors
 sed 's/"gpt2"/"llama"/' base/config.json >m-llama/config.json
 head -c 20000 base/model.safetensors >m-torn/model.safetensors
 head -c 5 base/model.safetensors >m-stub/model.safetensors
 sed 's/\("n_embd": *\)32/\148/' base/config.json >m-unshaped/config.json
+sed 's/\("n_embd": *\)32/\1100000/;s/\("vocab_size": *\)[0-9]*/\116777216/' base/config.json >m-huge/config.json
+sed 's/\("n_layer": *\)2/\11000000/' base/config.json >m-deep/config.json
 printf 'XXXXXX' | dd of=m-flipped/model.safetensors bs=1 seek=20000 conv=notrunc 2>/dev/null
 "$ICA" tokenizer --data sessions.jsonl --vocab-size 310 --out large 2>/dev/null
 cp large/* m-wordy
@@ -708,6 +867,8 @@ refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.j
 refuse 3 'm-stub/model\.safetensors' train --model m-stub --out no --pool pool.jsonl
 refuse 3 'm-flipped/model\.safetensors' train --model m-flipped --out no --pool pool.jsonl
 refuse 3 'm-unshaped/model\.safetensors: tensor' train --model m-unshaped --out no --pool pool.jsonl
+refuse 3 'm-huge/model\.safetensors: tensor' train --model m-huge --out no --pool pool.jsonl
+refuse 3 'm-deep/config\.json: .*layers 1000000' train --model m-deep --out no --pool pool.jsonl
 refuse 3 'm-wordy.*310.*300' train --model m-wordy --out no --pool pool.jsonl
 for command in "score --holdout hold.jsonl --pool pool.jsonl --out no" "eval --data test.jsonl" "generate --prompt x"; do
     # shellcheck disable=SC2086
@@ -736,6 +897,13 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 2 '--weight-map.*minmax' $T --pool pool.jsonl --weight-map minimax
     refuse 2 '--pool' $T --pool --eval test.jsonl
     refuse 2 'surplus' $T --pool pool.jsonl surplus
+    for shard in 0/3 4/3 3 1/x 1/3x -1/3; do refuse 2 "--shard" score $DATA --out no --shard $shard; done
+    refuse 2 '--shard 1/41.*40' score $DATA --out no --shard 1/41
+    refuse 2 'inspect' inspect
+    refuse 2 'diff' diff base/model.safetensors
+    refuse 4 'nowhere' inspect nowhere
+    refuse 4 'nowhere' diff base/model.safetensors nowhere
+    refuse 3 'm-flipped/model\.safetensors' inspect m-flipped/model.safetensors
     refuse 2 '--weights wrong.*uniform.*ica' $T --pool pool.jsonl --weights wrong
     refuse 2 '--dump-state pool\.jsonl.*--pool' $T --pool pool.jsonl --dump-state pool.jsonl
     refuse 2 '--dump-state base/model\.safetensors.*--model' $T --pool pool.jsonl --dump-state base/model.safetensors
@@ -743,6 +911,10 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 2 'tokenizer' pretrain --data sessions.jsonl --out no
     refuse 3 'pool-unknown\.jsonl:1: .*oracle.*clean' $T --pool pool-unknown.jsonl --weights oracle
     refuse 3 'pool\.jsonl:1: .*weight' $T --pool pool.jsonl --weights records
+    { head -n 5 bare.jsonl; sed -n '6,$p' all.jsonl; } >kept-mixed.jsonl
+    { head -n 5 all.jsonl; sed -n '6,$p' bare.jsonl; } >kept-mixed2.jsonl
+    refuse 3 'kept-mixed\.jsonl:6: .*score' $T --pool pool.jsonl --weights file:kept-mixed.jsonl
+    refuse 3 'kept-mixed2\.jsonl:6: .*weight' $T --pool pool.jsonl --weights file:kept-mixed2.jsonl
     head -n 39 kept.jsonl >kept-short.jsonl
     { cat kept.jsonl; tail -n 1 kept.jsonl; } >kept-long.jsonl
     sed '4s/even50-0004/even50-0444/' kept.jsonl >kept-other.jsonl
@@ -828,6 +1000,11 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
         --dump-state s.safetensors
     works "sanitized: score" score --model s-run --pool pool.jsonl --holdout hold.jsonl --out s.jsonl
     works "sanitized: resume" train --resume s-run
+    works "sanitized: inspect" inspect s-run/training_state.safetensors
+    works "sanitized: diff" diff s-run/model.safetensors s-run/model.safetensors
+    ica diff s-base/model.safetensors s-run/model.safetensors
+    check "sanitized: a difference" test $? -eq 1
+    works "sanitized: shard" score --model s-run --pool pool.jsonl --holdout hold.jsonl --shard 2/3 --out s.jsonl
     works "sanitized: eval" eval --model s-run --data test.jsonl --holdout hold.jsonl --k 2 --per-example s-each.jsonl
     works "sanitized: generate" generate --model s-run --prompt "what colour is grass ?" --max-new-tokens 5
     works "sanitized: input_ids" train --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl --weights ica --max-steps 2 \
