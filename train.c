@@ -356,7 +356,7 @@ static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s,
     for (int i = 0; i < s->data.count && err->status == 0; i++) {
         Dataset d;
         if (!dataset_load(&d, s->data.values[i], err)) break;
-        run_input(run, &d);
+        run_input(run, d.path, d.fingerprint);
         for (int j = 0; j < d.count && err->status == 0; j++) {
             const Record *r = &d.records[j];
             if (r->kind == RECORD_PAIR)
@@ -476,9 +476,9 @@ static bool pretrain_folder(Folder *f, const Settings *s, Error *err) {
 
 /* The files of a command, for run.json. */
 static void note_inputs(Run *run, const Material *x) {
-    run_input(run, &x->pool.data);
-    run_input(run, &x->holdout.data);
-    run_input(run, &x->eval.data);
+    run_input(run, x->pool.data.path, x->pool.data.fingerprint);
+    run_input(run, x->holdout.data.path, x->holdout.data.fingerprint);
+    run_input(run, x->eval.data.path, x->eval.data.fingerprint);
 }
 
 /* The loop, from its beginning or from where the run was left. */
@@ -930,8 +930,8 @@ bool command_score(const Settings *s, Error *err) {
 
 /* ---- train ---- */
 
-/* Sets fixed weights, or the method whose scores become weights. */
-static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Error *err) {
+/* Sets fixed weights, or the method whose scores become weights. *print: the fingerprint of their file, if they come from one. */
+static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Run *run, uint64_t *print, Error *err) {
     const Dataset *d = &x->pool.data;
     const char *w = s->weights;
     for (int i = 0; i < d->count; i++) {
@@ -953,7 +953,8 @@ static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Erro
         }
     }
     if (strncmp(w, "file:", 5) == 0) {
-        bool ok = scores_read(w + 5, d, t->score, t->weight, &t->mapped, err);
+        bool ok = scores_read(w + 5, d, t->score, t->weight, &t->mapped, print, err);
+        run_input(run, w + 5, *print);
         if (ok && t->mapped) weights_from_scores(s, t->score, d->count, t->weight);
         memcpy(t->used, t->weight, (size_t)d->count * sizeof *t->used);
         return ok;
@@ -1061,9 +1062,12 @@ static void put_overhead(Run *run, const Loop *loop, int pool) {
             100 * spent->score_seconds / spent->train_seconds, 100 * formula, r);
 }
 
-/* What the state keeps of a tuning; print: the fingerprints of its data. */
-static void tuning_keep(Tuning *t, Loop *loop, double print[2]) {
-    run_state_keep(&loop->state, "fingerprints", print, 2);
+/* Of pool, holdout and the file of weights. */
+typedef struct { double v[3]; } Prints;
+
+/* What the state keeps of a tuning. */
+static void tuning_keep(Tuning *t, Loop *loop, Prints *prints) {
+    run_state_keep(&loop->state, "fingerprints", prints->v, 3);
     if (!t->mapped) return;
     run_state_keep(&loop->state, "scores", t->score, t->pool->count);
     run_state_keep(&loop->state, "weights", t->used, t->pool->count);
@@ -1071,12 +1075,13 @@ static void tuning_keep(Tuning *t, Loop *loop, double print[2]) {
 }
 
 /* Where the run was left. The data must be the same. */
-static bool tuning_resume(Tuning *t, Loop *loop, double print[2], Error *err) {
+static bool tuning_resume(Tuning *t, Loop *loop, const Prints *kept, Error *err) {
     const Settings *s = loop->s;
+    Prints now = *kept;
     if (!run_state_load(&loop->state, s->resume, err)) return false;
-    if (print[0] != run_fingerprint(&t->material->pool) || print[1] != run_fingerprint(&t->material->holdout))
-        return error_set(err, STATUS_DATA, "%s: pool or holdout changed since the run began: a resumed run needs the same data",
-                         s->resume);
+    if (memcmp(&now, kept, sizeof now) != 0)
+        return error_set(err, STATUS_DATA,
+                         "%s: pool, holdout or weights changed since the run began: a resumed run needs the same data", s->resume);
     if (t->mapped) weights_from_scores(s, t->score, t->pool->count, t->weight);
     return true;
 }
@@ -1085,12 +1090,14 @@ static bool tuning_resume(Tuning *t, Loop *loop, double print[2], Error *err) {
 static void tuning_run(Tuning *t, Loop *loop, const Folder *f, Error *err) {
     const Settings *s = loop->s;
     Run *run = loop->run;
-    double print[2] = {run_fingerprint(&t->material->pool), run_fingerprint(&t->material->holdout)};
-    if (!tuning_weights(t, s, t->material, err)) return;
-    tuning_keep(t, loop, print);
+    uint64_t print = 0;
+    if (!tuning_weights(t, s, t->material, run, &print, err)) return;
+    Prints prints = {{run_fingerprint(t->material->pool.data.fingerprint), run_fingerprint(t->material->holdout.data.fingerprint),
+                      run_fingerprint(print)}};
+    tuning_keep(t, loop, &prints);
     if (t->objective == OBJECTIVE_DPO)
         tuning_references(t, loop->model, loop->ws, loop, run, t->method && strcmp(t->method, "gradient") == 0, !s->resume);
-    if ((s->resume && !tuning_resume(t, loop, print, err)) || loop_complete(loop)) return;
+    if ((s->resume && !tuning_resume(t, loop, &prints, err)) || loop_complete(loop)) return;
     if (t->objective != OBJECTIVE_SFT) tell_equal_answers(t->pool);
     if (!run_begin(run, err)) return;
     if (t->method && strcmp(t->method, "rho") == 0) t->reference = reference_of(f, s, t->holdout, run, err);

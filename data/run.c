@@ -122,11 +122,11 @@ void run_free(Run *run) {
     buf_free(&run->result);
 }
 
-void run_input(Run *run, const Dataset *d) {
-    if (!d->path) return;
+void run_input(Run *run, const char *path, uint64_t fingerprint) {
+    if (!path) return;
     buf_puts(&run->inputs, run->inputs.n ? ",{" : "{");
-    json_key_string(&run->inputs, "path", d->path);
-    buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)d->fingerprint);
+    json_key_string(&run->inputs, "path", path);
+    buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
 }
 
 void settings_put_group(Buf *b, const Settings *s) {
@@ -245,7 +245,7 @@ bool run_has_result(const char *folder) {
     return has;
 }
 
-double run_fingerprint(const Loaded *l) { return (double)(l->data.fingerprint >> 11); }
+double run_fingerprint(uint64_t fingerprint) { return (double)(fingerprint >> 11); }
 
 /* ---- the training state ---- */
 

@@ -99,8 +99,8 @@ typedef struct {
 
 Run run_new(const Settings *s); /* the clock starts */
 void run_free(Run *run);
-/* Notes a file that was read; path NULL: nothing. */
-void run_input(Run *run, const Dataset *d);
+/* Notes a file that was read, and hash64 of its bytes; path NULL: nothing. */
+void run_input(Run *run, const char *path, uint64_t fingerprint);
 /* Makes the folder, writes run.json, opens the log. Goes on with the run that run_state_load read, else what an earlier one left
  * is removed. */
 bool run_begin(Run *run, Error *err);
@@ -130,7 +130,7 @@ bool run_state_save(RunState *state, Error *err);
 bool run_state_load(RunState *state, const char *folder, Error *err);
 bool run_state_exists(const char *folder);
 
-/* Of the file's bytes, as a number that a double holds exactly. */
-double run_fingerprint(const Loaded *l);
+/* A fingerprint as a number that a double holds exactly. */
+double run_fingerprint(uint64_t fingerprint);
 
 #endif

@@ -71,12 +71,14 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, bo
     return true;
 }
 
-bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, Error *err) {
+bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, uint64_t *fingerprint,
+                 Error *err) {
     Buf text = {0};
     Arena arena = {0};
     Str line;
     int i = 0;
     bool ok = file_read(path, &text, err);
+    *fingerprint = hash64(text.s, text.n, HASH_START);
     for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0) *bare = json_get(first, "score") && !json_get(first, "weight");

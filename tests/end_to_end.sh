@@ -682,6 +682,18 @@ check "what a killed program left is gone" test -z "$(find stopped -name 'model*
 check "what it did not make is not" test -s stopped/notes.part -a -s stopped/film.001.part
 near "no account of a part alone: tokens" "$(sed -n 's/.*"tokens":{.*"train":\([0-9]*\).*/\1/p' whole/run.json)" \
     "$(sed -n 's/.*"tokens":{.*"train":\([0-9]*\).*/\1/p' stopped/run.json)" 0
+cp pool.jsonl kept-pool.jsonl
+sed '3s/"completion":"/&x/' kept-pool.jsonl >pool.jsonl
+refuse 3 'stopped: pool, holdout or weights changed' train --resume stopped
+cp kept-pool.jsonl pool.jsonl
+works "a run with a file of weights" train --model base --pool pool.jsonl --weights file:kept.jsonl --max-steps 2 --out weighed
+check "the file of weights is an input" grep -q '"path":"kept.jsonl","fingerprint":"[0-9a-f]*"' weighed/run.json
+cp kept.jsonl kept-as-it-was.jsonl
+sed '3s/"weight":[^,]*/"weight":0.123/' kept-as-it-was.jsonl >kept.jsonl
+refuse 3 'weighed: pool, holdout or weights changed' train --resume weighed --max-steps 3
+cp kept-as-it-was.jsonl kept.jsonl
+works "the same weights" train --resume weighed --max-steps 3
+rm -rf weighed
 rm stopped/training_state.safetensors
 refuse 4 'stopped/training_state\.safetensors' train --resume stopped
 sed 's/^"result":.*/"result":{}}/' stopped/run.json >"$keep/run.json"
