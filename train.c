@@ -841,8 +841,8 @@ static bool check_holdout(const Settings *s, const char *method, const Loaded *h
     return true;
 }
 
-/* What `score` scores: the whole pool, or (--shard I/N) records floor((I-1) n / N) .. floor(I n / N) - 1 of its n, so that the files
- * of the shards, one behind the other, are the whole pool's. The part borrows from the pool; *first is its first record. */
+/* What `score` scores: the whole pool, or (--shard I/N) records floor((I-1) n / N) .. floor(I n / N) - 1 of its n, so that the
+ * files of the shards, one behind the other, are the whole pool's. The part borrows from the pool; *first is its first record. */
 static bool shard_of(const Settings *s, const Loaded *pool, Loaded *part, int *first, Error *err) {
     int index = 1, of = 1, n = pool->data.count;
     char rest;

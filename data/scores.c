@@ -54,12 +54,12 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, bo
         return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path, i + 1);
     if (!str_equal(id->string, pool->records[i].id))
         return error_set(err, STATUS_DATA,
-                         "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path, i + 1,
-                         STR_ARG(id->string), pool->path, pool->records[i].line);
+                         "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
+                         i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
     if (bare && (!v || v->type != JSON_NUMBER || json_get(r, "weight")))
         return error_set(err, STATUS_DATA,
-                         "%s:%d: the lines before have a \"score\" and no \"weight\", and this one must be of their kind: shards of "
-                         "one pool, one behind the other",
+                         "%s:%d: the lines before have a \"score\" and no \"weight\", and this one must be of their kind: shards "
+                         "of one pool, one behind the other",
                          path, i + 1);
     if (!bare && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
         return error_set(err, STATUS_DATA, "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,

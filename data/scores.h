@@ -13,8 +13,8 @@
  * weight [count]; NULL: a part of a pool, whose weights depend on the rest: without the key. */
 bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err);
 /* One record a line, matched to the pool by position and id (else status 3). Lines with a weight fill weight [pool->count]; if no
- * line has one, *bare is set and score [pool->count] is filled: parts of one pool, one behind the other. *fingerprint: hash64 of the
- * file's bytes. */
+ * line has one, *bare is set and score [pool->count] is filled: parts of one pool, one behind the other. *fingerprint: hash64 of
+ * the file's bytes. */
 bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, uint64_t *fingerprint,
                  Error *err);
 
