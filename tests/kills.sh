@@ -79,7 +79,7 @@ compare() {
     else passed=$((passed + 1)); fi
 }
 
-# Each round: a run, killed and resumed until it ends. The instants: 0 to two thirds of what the whole run takes.
+# Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
 round=0
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
     kind=$((round % 3)) attempts=0
@@ -93,7 +93,7 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
         pid=$!
         if [ "$kills" -lt "$KILLS" ]; then
             seed=$((SEED * 100003 + round * 1009 + attempts))
-            sleep "$(awk -v seed=$seed '{ srand(seed); rand(); print rand() * $1 * 2 / 3 }' took-$kind)"
+            sleep "$(awk -v seed=$seed '{ srand(seed); rand(); print rand() * $1 }' took-$kind)"
             kill -KILL $pid 2>/dev/null
         fi
         wait $pid 2>/dev/null
