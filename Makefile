@@ -52,6 +52,8 @@ help:
 	@echo "make audit-exact the part of it that needs no trained model (seconds)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
 	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
+	@echo "make trace      each equation: where it is computed, explained and tested"
+	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
 	@echo "make bench      how fast products and training steps run here"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
@@ -96,6 +98,10 @@ audit-exact: build/double/tests/test_audit
 	@$<
 audit: ica build/double/tests/audit_main
 	@sh tests/audit.sh build/double/tests/audit_main
+trace:
+	@sh tests/trace.sh
+mutate:
+	@CC="$(CC)" FLAGS="$(strip $(filter-out -O% $(WARN),$(FLAGS)))" sh tests/mutate.sh
 
 study: ica
 	@sh tests/study.sh
@@ -108,5 +114,5 @@ bench: ica
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean
+.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean trace mutate
 .SECONDARY:

@@ -4,8 +4,16 @@
 #define CHECK_H
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static int check_passed, check_failed;
+
+/* With -DCHECK_STOP the first failure ends the program: the mutation test needs no second one. */
+#ifdef CHECK_STOP
+#define CHECK_FAILED() exit(1)
+#else
+#define CHECK_FAILED() (void)0
+#endif
 
 #define CHECK(condition, ...)                                       \
     do {                                                            \
@@ -15,6 +23,7 @@ static int check_passed, check_failed;
             printf("%s:%d: FAILED: ", __FILE__, __LINE__);          \
             printf(__VA_ARGS__);                                    \
             printf("\n");                                           \
+            CHECK_FAILED();                                         \
         }                                                           \
     } while (0)
 
