@@ -92,7 +92,8 @@ quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/run.sh $(FLOAT_PROGRAMS)
 
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica
-	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/builds.sh tests/end_to_end.sh tests/kills.sh
+	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/trace.sh tests/builds.sh tests/end_to_end.sh \
+		tests/kills.sh
 
 audit-exact: build/double/tests/test_audit
 	@$<
