@@ -325,6 +325,18 @@ static double whole_rows(const Examples *pool, const Scores *s) {
     return tokens;
 }
 
+/* The tokens that must go through the model if contexts of three candidates and more are read once. */
+static double shared_rows(const Examples *pool, const Scores *s) {
+    double tokens = 0;
+    for (int i = 0; i < pool->count; i++) {
+        int context = pool->bos_n, own = pool->items[i].prompt_n + pool->items[i].answer_n - 1, n = sharers(s, i);
+        for (int d = 0; d < s->n_demos[i]; d++)
+            context += s->demos[i * s->k + d].prompt_of->prompt_n + s->demos[i * s->k + d].answer_of->answer_n;
+        tokens += pool->bos_n + own + own + (n < 3 ? context : (double)context / n);
+    }
+    return tokens;
+}
+
 static void test_ica_nearest(const World *w) {
     ScoreOptions how = {.method = METHOD_ICA, .k = 6, .demos = DEMOS_NEAREST, .reduce = REDUCE_MEAN};
     Scores s = {0};
@@ -342,8 +354,9 @@ static void test_ica_nearest(const World *w) {
     check_sharing(&s, true, true, "nearest");
     check_ica(w, &w->pool, &how, &s, "nearest, shared contexts, mean");
     double whole = whole_rows(&w->pool, &s);
-    CHECK(s.cost.forward > whole / 3 && s.cost.forward < whole && s.cost.backward == 0, "cost %.0f, whole rows %.0f",
-          s.cost.forward, whole);
+    double shared = shared_rows(&w->pool, &s);
+    CHECK(s.cost.forward > whole / 3 && s.cost.forward < shared + 0.5 && shared < whole && s.cost.backward == 0,
+          "cost %.0f, at most %.0f, whole rows %.0f", s.cost.forward, shared, whole);
     how.reduce = REDUCE_SUM;
     how.k = 3;
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s); /* into the same result */
@@ -505,6 +518,70 @@ static void test_jobs(const World *w, bool contexts) {
     ica_logps(w->m, w->ws, &w->pool, jobs, 0, NULL);
 }
 
+/* More contexts than are cached at once, and more candidates behind one of them than are run at once (both in tokens). */
+static void test_many_contexts(const World *w) {
+    enum { CONTEXTS = 60, EACH = 3, BEHIND_ONE = 300, N = CONTEXTS * EACH + BEHIND_ONE, K = 5 };
+    Demo(*demos)[K] = mem_new(CONTEXTS, sizeof *demos);
+    Job *jobs = mem_new(N, sizeof *jobs);
+    int *place = mem_new(N, sizeof *place), bad = 0, context_tokens = 0;
+    Rng rng = rng_new(31, 0);
+    for (int c = 0; c < CONTEXTS; c++)
+        for (int d = 0; d < K; d++) {
+            const Example *h = &w->holdout.items[(c + d * (1 + c / 40)) % 40];
+            demos[c][d] = (Demo){h, h};
+            context_tokens += h->prompt_n + h->answer_n;
+        }
+    for (int i = 0; i < N; i++) place[i] = i;
+    rng_shuffle(&rng, place, N);
+    for (int i = 0; i < N; i++) {
+        int c = i < CONTEXTS * EACH ? i / EACH : CONTEXTS / 2;
+        jobs[place[i]] = (Job){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
+    }
+    Cost cost = {0};
+    ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
+    double own = 0;
+    for (int i = 0; i < N; i++) {
+        const Example *x = jobs[i].x;
+        int hits;
+        bad += !same_bits(jobs[i].logp, by_hand(w->m, w->ws, jobs[i].demos, K, x, false, &hits)) || jobs[i].hits != hits;
+        own += x->prompt_n + x->answer_n - 1;
+    }
+    CHECK(context_tokens > 2048 && own > 2048, "%d and %.0f tokens fit at once: nothing is tested", context_tokens, own);
+    CHECK(bad == 0, "many contexts: %d of %d jobs differ from their rows", bad, N);
+    CHECK(cost.forward >= own && cost.forward <= CONTEXTS + context_tokens + own, "many contexts: %.0f tokens, should be %.0f",
+          cost.forward, CONTEXTS + context_tokens + own);
+    free(demos);
+    free(jobs);
+    free(place);
+}
+
+/* A cost is what went through the model: tokens, and their operations, three times as many with a backward pass. */
+static void test_cost(const World *w) {
+    Examples part[2] = {first_of(&w->pool, 20), first_of(&w->holdout, 5)}; /* each fits into one batch */
+    double tokens[2] = {0}, flops[2];
+    for (int p = 0; p < 2; p++) {
+        double scored = 0;
+        for (int i = 0; i < part[p].count; i++) {
+            tokens[p] += 1 + part[p].items[i].prompt_n + part[p].items[i].answer_n - 1;
+            scored += part[p].items[i].answer_n;
+        }
+        flops[p] = model_flops(w->m, tokens[p], tokens[p] / part[p].count, scored);
+    }
+    Scores s = {0};
+    ScoreOptions how = {.method = METHOD_LOSS};
+    ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
+    CHECK(s.cost.forward == tokens[0] && s.cost.backward == 0 && close_to(s.cost.flops, flops[0], 1e-12),
+          "one pass costs %.0f + %.0f tokens, %g operations, should be %.0f and %g", s.cost.forward, s.cost.backward, s.cost.flops,
+          tokens[0], flops[0]);
+    how.method = METHOD_GRADIENT;
+    ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
+    double both = tokens[0] + tokens[1];
+    CHECK(s.cost.forward == both && s.cost.backward == both && close_to(s.cost.flops, 3 * (flops[0] + flops[1]), 1e-12),
+          "gradients cost %.0f + %.0f tokens, %g operations, should be %.0f each and %g", s.cost.forward, s.cost.backward,
+          s.cost.flops, both, 3 * (flops[0] + flops[1]));
+    scores_free(&s);
+}
+
 /* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its own. */
 static void test_batch(const World *w) {
     static const int index[3] = {4, 0, 2};
@@ -649,6 +726,7 @@ static void test_rivals(const World *w) {
             bad[0] += !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.logp_in_context[i]);
             bad[1] += !same_bits(loss.score[i], theta_t) || !isnan(loss.logp_in_context[i]);
             bad[2] += !same_bits(in.score[i], inside) || !isnan(in.logp[i]);
+            bad[2] += !isnan(in.logp_rejected[i]) || !isnan(in.logp_rejected_in_context[i]); /* there are no pairs */
         }
         CHECK(bad[0] == 0, "[E15] %d of 40 RHO scores differ, reduce %d", bad[0], r);
         CHECK(bad[1] == 0, "%d of 40 loss scores differ, reduce %d", bad[1], r);
@@ -1322,6 +1400,8 @@ int main(void) {
     test_order_and_threads(&w);
     test_jobs(&w, true);
     test_jobs(&w, false);
+    test_many_contexts(&w);
+    test_cost(&w);
     test_batch(&w);
     test_evaluate(&w);
     test_no_demos(&w);

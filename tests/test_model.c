@@ -273,6 +273,11 @@ static void test_oracle(void) {
     for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, r == 0 ? 71 : 5 + r, r, r == 1);
     check_oracle(m, rows, 3, "a model of odd sizes");
     model_free(m);
+    ModelConfig over = {.layers = 1, .heads = 5, .channels = 65, .context = 20, .vocab = 17}; /* one more than whole blocks */
+    m = model_shaken(over, 6);
+    for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, 21 - 5 * r, r, r == 1);
+    check_oracle(m, rows, 3, "a model of 65 channels");
+    model_free(m);
     m = model_shaken(WIDE, 5);
     for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, 75 + 3 * r, r * 20, r == 1);
     check_oracle(m, rows, 4, "a wider model");
@@ -315,6 +320,28 @@ static void test_zero_model(void) {
     model_forward(m, ws, &b, false, logp, hits);
     CHECK(fabs(logp[0] + 5 * log(61)) < 1e-5, "zero model: logp %.9g", logp[0]);
     CHECK(hits[0] == 3, "zero model: %d hits, 3 targets are token 0", hits[0]);
+    batch_free(&b);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* A weight that is not a number must be seen: in logp, in the gradient, and no token counts as a hit. */
+static void test_nan_model(void) {
+    Rng rng = rng_new(3, 1);
+    Model *m = model_shaken(SMALL, 3);
+    Workspace *ws = workspace_new();
+    Row row = row_new(&rng, m, 12, 0, false);
+    double logp[1], dlogp = -1;
+    int hits[1];
+    real *grad = grad_new(m);
+    Batch b = {0};
+    m->w[m->tensors[m->tensor_count - 1].offset] = NAN; /* ln_f's bias: every logit of every token */
+    batch_row(&b, row.sequence, row.n, 1, NULL);
+    model_forward(m, ws, &b, true, logp, hits);
+    model_backward(m, ws, &b, &dlogp, grad);
+    CHECK(isnan(logp[0]) && hits[0] == 0, "a model with NaN: logp %g, %d hits", logp[0], hits[0]);
+    CHECK(isnan(gradient_norm(m, grad)), "a model with NaN: a gradient of norm %g", gradient_norm(m, grad));
+    free(grad);
     batch_free(&b);
     workspace_free(ws);
     model_free(m);
@@ -479,6 +506,12 @@ static void test_workspace(void) {
     memset(grad, 0, m->parameters * sizeof(real));
     model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
     CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a workspace used again: other bits of the gradient");
+    Workspace *small = workspace_new();
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad);
+    bytes = workspace_bytes(small);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    CHECK(workspace_bytes(small) > bytes, "a workspace that grows gives up what it keeps for each layer");
+    workspace_free(small);
     load_free(&wide_load);
     load_free(&load);
     load_free(&two);
@@ -826,6 +859,20 @@ static void test_table(void) {
         Model *none = model_new(bad[i], &err);
         CHECK(!none && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
     }
+    /* the limits themselves: the largest is accepted (where memory allows to try), one more is not */
+    const ModelConfig largest_ones[] = {{1000, 1, 1, 1, 1}, {1, 1, 1, 1 << 20, 1}, {1, 1, 1, 1, 1 << 24}};
+    const ModelConfig beyond[] = {{1001, 1, 1, 1, 1},          {1, 10001, 10001, 1, 1}, {1, 1, 100001, 1, 1},
+                                  {1, 1, 1, (1 << 20) + 1, 1}, {1, 1, 1, 1, (1 << 24) + 1}};
+    for (size_t i = 0; i < sizeof largest_ones / sizeof *largest_ones; i++) {
+        Error err = {0};
+        Model *most = model_new(largest_ones[i], &err);
+        CHECK(most && err.status == 0, "largest shape %zu: %s", i, err.text);
+        model_free(most);
+    }
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        Error err = {0};
+        CHECK(!model_new(beyond[i], &err) && err.status == STATUS_DATA, "shape %zu beyond the largest was accepted", i);
+    }
     double flops = model_flops(m, 10, 9, 4), want = 10 * 2 * (2.0 * 12 * 24 * 24 + 4 * 24 * 5) + 4 * 2 * 24 * 61.0;
     CHECK(flops == want, "%g operations, should be %g", flops, want);
     model_free(m);
@@ -854,6 +901,21 @@ static void test_initialize(void) {
             CHECK(fabs(found - std) < 5 * std / sqrt(2 * size) && fabs(sum / size) < 5 * std / sqrt(size),
                   "%s: mean %g, deviation %g, should be %g", t->name, sum / size, found, std);
     }
+    model_free(other);
+    /* every tensor has numbers of its own, and another layer changes none that was there */
+    ModelConfig deeper = WIDE;
+    deeper.layers++;
+    other = model_new(deeper, &err);
+    model_initialize(m, 5);
+    model_initialize(other, 5);
+    int same_start = 0, moved = 0;
+    for (int i = 0; i < m->tensor_count - 2; i++) { /* but ln_f */
+        const ModelTensor *t = &m->tensors[i];
+        for (int j = 0; j < i && t->rank == 2; j++) same_start += m->w[t->offset] == m->w[m->tensors[j].offset];
+        bool residual = t->rank == 2 && strstr(t->name, "c_proj"); /* its deviation falls with the number of layers */
+        moved += !residual && !same(m->w + t->offset, other->w + t->offset, t->size * sizeof(real));
+    }
+    CHECK(same_start == 0 && moved == 0, "%d tensors begin with the same number, %d change with another layer", same_start, moved);
     model_free(m);
     model_free(other);
 }
@@ -1107,6 +1169,7 @@ int main(void) {
     test_oracle();
     test_hits();
     test_zero_model();
+    test_nan_model();
     test_prefix_bits();
     test_extend();
     test_batch_bits();
