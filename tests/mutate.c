@@ -7,7 +7,7 @@
  *                                              file, start, length, replacement, function, line, operator, old line, new line.
  *                                              SKIP: names of functions to leave out, separated by spaces.
  *   mutate apply FILE START LENGTH TEXT        the file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1
- *   mutate run SECONDS PROGRAM                 runs it with a limit of processor time (load does not shorten it), of 4 GB
+ *   mutate run SECONDS GIGABYTES PROGRAM       runs it with a limit of processor time (load does not shorten it) and, if not 0, of memory
  *
  * Left alone: comments, strings, included and conditional lines, enums (tile and block sizes: speed only), OpenMP's lines,
  * declarations, the text of error messages, and what frees memory. */
@@ -502,10 +502,10 @@ static int apply(const char *path, size_t start, size_t length, const char *to) 
     return fflush(stdout) != 0;
 }
 
-static int run(rlim_t seconds, char **program) {
-    struct rlimit time = {seconds, seconds}, space = {(rlim_t)4 << 30, (rlim_t)4 << 30}, core = {0, 0};
+static int run(rlim_t seconds, rlim_t gigabytes, char **program) {
+    struct rlimit time = {seconds, seconds}, space = {gigabytes << 30, gigabytes << 30}, core = {0, 0};
     setrlimit(RLIMIT_CPU, &time);
-    setrlimit(RLIMIT_AS, &space);
+    if (gigabytes > 0) setrlimit(RLIMIT_AS, &space);
     setrlimit(RLIMIT_CORE, &core);
     execv(program[0], program);
     perror(program[0]);
@@ -516,7 +516,8 @@ int main(int argc, char **argv) {
     if (argc >= 5 && strcmp(argv[1], "plan") == 0) return plan(strtoull(argv[2], NULL, 10), argv[3], argv + 4, argc - 4);
     if (argc == 6 && strcmp(argv[1], "apply") == 0)
         return apply(argv[2], (size_t)strtoull(argv[3], NULL, 10), (size_t)strtoull(argv[4], NULL, 10), argv[5]);
-    if (argc >= 4 && strcmp(argv[1], "run") == 0) return run((rlim_t)strtoull(argv[2], NULL, 10), argv + 3);
-    fprintf(stderr, "usage: mutate plan SEED SKIP FILE... | apply FILE START LENGTH TEXT | run SECONDS PROGRAM\n");
+    if (argc >= 5 && strcmp(argv[1], "run") == 0)
+        return run((rlim_t)strtoull(argv[2], NULL, 10), (rlim_t)strtoull(argv[3], NULL, 10), argv + 4);
+    fprintf(stderr, "usage: mutate plan SEED SKIP FILE... | apply FILE START LENGTH TEXT | run SECONDS GIGABYTES PROGRAM\n");
     return 2;
 }
