@@ -3,9 +3,11 @@
  *
  *   mutate plan SEED SKIP FILE...              every mutant of the files, one a line, in a seeded order of which any beginning is
  *                                              spread evenly over the functions (a function's share grows as the root of its
- *                                              size) and, within a function, over the operators. Fields, separated by tabs:
- *                                              file, start, length, replacement, function, line, operator, old line, new line.
- *                                              SKIP: names of functions to leave out, separated by spaces.
+ *                                              size) and, within a function, over the operators. Which ones of a function come
+ *                                              first does not depend on the other functions. Fields, separated by tabs: file,
+ *                                              start, length, replacement, key (the function's text and the place in it),
+ *                                              function, line, operator, old line, new line. SKIP: names of functions to leave
+ *                                              out, separated by spaces.
  *   mutate apply FILE START LENGTH TEXT        the file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1
  *   mutate run SECONDS GIGABYTES PROGRAM       runs it with a limit of processor time (load does not shorten it) and, if not 0, of memory
  *
@@ -38,7 +40,7 @@ typedef struct {
     Token *v;
     int n, capacity;
     char (*function)[64];
-    int functions;
+    int functions, *from, *to; /* names, and where their bodies lie */
 } Source;
 
 /* One mutant: bytes start..start+length-1 become `to`. */
@@ -128,6 +130,8 @@ static void skip_range(Source *s, int from, int to) {
 static void find_functions(Source *s, const char *skipped) {
     static const char *const messages[] = {"error_set", "sizeof", "__attribute__", "_Static_assert", NULL};
     s->function = mem_new((size_t)s->n + 1, sizeof *s->function);
+    s->from = mem_new((size_t)s->n + 1, sizeof *s->from);
+    s->to = mem_new((size_t)s->n + 1, sizeof *s->to);
     for (int i = 0; i < s->n; i++) {
         if (s->v[i].skip) continue;
         if (is(s, i, "{") && s->v[i].function < 0) {
@@ -142,6 +146,8 @@ static void find_functions(Source *s, const char *skipped) {
             snprintf(padded, sizeof padded, " %s ", s->function[s->functions]);
             snprintf(list, sizeof list, " %s ", skipped);
             for (int j = i; j <= s->v[i].match; j++) s->v[j].function = s->functions;
+            s->from[s->functions] = s->v[i].start;
+            s->to[s->functions] = s->v[s->v[i].match].start;
             if (strstr(list, padded) || strstr(padded, "_free ")) skip_range(s, i, s->v[i].match);
             s->functions++;
         }
@@ -424,7 +430,10 @@ static void print_line(const Buf *text, int at, int length, const char *to) {
 
 static void print_mutant(const Mutant *m) {
     const char *function = m->function < 0 ? "-" : m->s->function[m->function];
-    printf("%s\t%d\t%d\t%s\t%s\t%d\t%s", m->s->path, m->start, m->length, m->to, function, m->line, m->operation);
+    int from = m->function < 0 ? 0 : m->s->from[m->function], to = m->function < 0 ? (int)m->s->text.n : m->s->to[m->function];
+    printf("%s\t%d\t%d\t%s\t", m->s->path, m->start, m->length, m->to);
+    printf("%016llx-%d\t", (unsigned long long)hash64(m->s->text.s + from, (size_t)(to - from), HASH_START), m->start - from);
+    printf("%s\t%d\t%s", function, m->line, m->operation);
     print_line(&m->s->text, m->start, m->length, NULL);
     print_line(&m->s->text, m->start, m->length, m->to);
     putchar('\n');
@@ -444,49 +453,62 @@ static void take_turns(Rng *rng, const Mutants *all, int *own, int n) {
     free(turn);
 }
 
+/* One function's mutants (or a file's between functions), in their order; `number` is this function's own. */
+typedef struct { uint64_t number; double share; int given; IntBuf own; } Group;
+
+static int compare_groups(const void *a, const void *b) {
+    uint64_t x = ((const Group *)a)->number, y = ((const Group *)b)->number;
+    return (x > y) - (x < y);
+}
+
 /* Rounds: a function whose saved-up share reaches 1 gives a mutant. */
-static void print_plan(const Mutants *all, const IntBuf *group, int groups, Rng *rng) {
-    double *share = mem_new((size_t)groups, sizeof *share), largest = 0;
-    int *order = mem_new((size_t)groups, sizeof *order), *given = mem_new((size_t)groups, sizeof *given), left = all->n;
-    for (int g = 0; g < groups; g++) {
-        order[g] = g;
-        largest = fmax(largest, sqrt(group[g].n));
-        share[g] = rng_uniform(rng);
-        if (group[g].n) take_turns(rng, all, group[g].v, group[g].n);
-    }
-    while (left > 0) {
-        rng_shuffle(rng, order, groups);
-        for (int k = 0; k < groups; k++) {
-            int g = order[k];
-            share[g] += sqrt(group[g].n) / largest;
-            if (share[g] < 1 || given[g] == group[g].n) continue;
-            share[g] -= 1;
-            print_mutant(&all->v[group[g].v[given[g]++]]);
+static void print_plan(const Mutants *all, Group *group, int groups) {
+    const double whole = 32; /* the root of a large function's number of mutants */
+    qsort(group, (size_t)groups, sizeof *group, compare_groups);
+    for (int left = all->n; left > 0;)
+        for (int g = 0; g < groups; g++) {
+            group[g].share += sqrt(group[g].own.n) / whole;
+            if (group[g].share < 1 || group[g].given == group[g].own.n) continue;
+            group[g].share -= 1;
+            print_mutant(&all->v[group[g].own.v[group[g].given++]]);
             left--;
         }
-    }
-    free(share);
-    free(order);
-    free(given);
+}
+
+static void read_source(Source *s, const char *path, const char *skipped, Mutants *all) {
+    Error err = {0};
+    s->path = path;
+    if (!file_read(path, &s->text, &err)) exit(error_print(&err));
+    tokenize(s);
+    match_brackets(s);
+    find_functions(s, skipped);
+    find_mutants(all, s);
 }
 
 static int plan(uint64_t seed, const char *skipped, char **paths, int files) {
-    Error err = {0};
     Mutants all = {0};
     Source *sources = mem_new((size_t)files, sizeof *sources);
-    IntBuf *group = mem_new((size_t)files * 512, sizeof *group);
+    int groups = 0, *first = mem_new((size_t)files, sizeof *first);
     for (int f = 0; f < files; f++) {
-        Source *s = &sources[f];
-        s->path = paths[f];
-        if (!file_read(paths[f], &s->text, &err)) return error_print(&err);
-        tokenize(s);
-        match_brackets(s);
-        find_functions(s, skipped);
-        find_mutants(&all, s);
+        first[f] = groups + 1;
+        read_source(&sources[f], paths[f], skipped, &all);
+        groups += sources[f].functions + 1;
     }
-    for (int i = 0; i < all.n; i++) ints_put(&group[(all.v[i].s - sources) * 512 + (all.v[i].function + 1) % 512], i);
-    Rng rng = rng_new(seed, 0);
-    print_plan(&all, group, files * 512, &rng);
+    Group *group = mem_new((size_t)groups, sizeof *group);
+    for (int i = 0; i < all.n; i++) {
+        const Source *s = all.v[i].s;
+        ints_put(&group[first[s - sources] + all.v[i].function].own, i);
+    }
+    for (int f = 0; f < files; f++)
+        for (int k = -1; k < sources[f].functions; k++) {
+            Group *g = &group[first[f] + k];
+            const char *name = k < 0 ? "-" : sources[f].function[k];
+            Rng rng = rng_new(seed, hash64(name, strlen(name), hash64(paths[f], strlen(paths[f]), HASH_START)));
+            g->number = rng_u64(&rng);
+            g->share = rng_uniform(&rng);
+            if (g->own.n) take_turns(&rng, &all, g->own.v, g->own.n);
+        }
+    print_plan(&all, group, groups);
     return 0;
 }
 

@@ -8,9 +8,10 @@
 # seconds of processor time after which a test counts as endless, VERIFY=1 tries those listed as equivalent too, FRESH=1 forgets
 # what is known, CC, FLAGS.
 #
-# What is known stands in build/mutate/results, one file a mutant, by the text of the file that was changed: a run that was
-# stopped goes on where it was, and another SEED shares it. What was found stays found; what survived is tried again when a
-# test or any other source changes. A mutant that does not compile, or that compiles to the very code of the original, does not count.
+# What is known stands in build/mutate/results, one file a mutant, by the text of its function: a run that was stopped goes on where
+# it was, and another SEED shares it. What was found stays found as long as its function stays as it is; what survived is tried
+# again when a test or any source changes. A mutant that does not compile, or that compiles to the very code of the original, does
+# not count.
 cd "$(dirname "$0")/.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
 FILES=${FILES:-model.c ica.c lib/gemm.c lib/gemm.h}
@@ -153,8 +154,8 @@ mutant() {
     printf '%s\n' "$verdict" >"$result.part" && mv "$result.part" "$result"
 }
 
-result_of() { # FILE START LENGTH TEXT
-    echo "$work/results/$(printf '%s' "$*" | cat - "$work/base/tree/$1" | cksum | tr ' ' -)"
+result_of() { # FILE KEY LENGTH TEXT
+    echo "$work/results/$(printf '%s' "$*" | cksum | tr ' ' -)"
 }
 
 known() { # RESULT: is it still true?
@@ -170,9 +171,9 @@ new_folder() {
 # job NUMBER: of the plan's lines on stdin, every JOBS-th
 job() {
     new_folder "$work/job$1"
-    awk -v j="$1" -v n="$JOBS" 'NR % n == j' | while IFS=$tab read -r reason file start length text function line operation _; do
+    awk -v j="$1" -v n="$JOBS" 'NR % n == j' | while IFS=$tab read -r reason file start length text key function line operation _; do
         [ "$reason" = - ] || [ -n "$VERIFY" ] || continue
-        result=$(result_of "$file" "$start" "$length" "$text")
+        result=$(result_of "$file" "$key" "$length" "$text")
         known "$result" && continue
         mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" float double </dev/null 2>/dev/null
         printf '%s %s:%s %s %s: %s\n' "$(date +%T)" "$file" "$line" "$function" "$operation" "$(cat "$result")" >>"$work/log"
@@ -185,8 +186,8 @@ sanitize_survivors() {
     [ "$(cut -f 1 "$work/verdicts" | grep -c survived)" -gt 0 ] || return
     build_base sanitize
     new_folder "$work/job"
-    head -n "$taken" "$work/plan" | while IFS=$tab read -r reason file start length text _; do
-        result=$(result_of "$file" "$start" "$length" "$text")
+    head -n "$taken" "$work/plan" | while IFS=$tab read -r reason file start length text key _; do
+        result=$(result_of "$file" "$key" "$length" "$text")
         if [ "$reason" = - ] && grep -q ^survived "$result" && ! grep -q sanitized "$result"; then
             mutant "$work/job" "$file" "$start" "$length" "$text" "$result" sanitize </dev/null 2>/dev/null
             if grep -q ^survived "$result"; then printf 'survived\t%s\tsanitized\n' "$everything" >"$result"; fi
@@ -214,7 +215,7 @@ make_plan() {
         {
             reason = "-"
             for (i = 1; i <= n && reason == "-"; i++)
-                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $5) && fits(entry[i, 3], $8) && fits(entry[i, 4], $9))
+                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $6) && fits(entry[i, 3], $9) && fits(entry[i, 4], $10))
                     reason = entry[i, 5]
             print reason "\t" $0
         }' >"$work/plan"
@@ -222,8 +223,8 @@ make_plan() {
 
 # lines COUNT: of the plan's first lines those about which something is known: verdict, reason, file, function, line, operator, texts
 lines() {
-    head -n "$1" "$work/plan" | while IFS=$tab read -r reason file start length text rest; do
-        result=$(result_of "$file" "$start" "$length" "$text")
+    head -n "$1" "$work/plan" | while IFS=$tab read -r reason file start length text key rest; do
+        result=$(result_of "$file" "$key" "$length" "$text")
         verdict=
         if known "$result"; then verdict=$(cut -f 1 "$result"); fi
         case $reason$verdict in
