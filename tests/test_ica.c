@@ -557,8 +557,14 @@ static void test_many_contexts(const World *w) {
 
 /* A cost is what went through the model: tokens, and their operations, three times as many with a backward pass. */
 static void test_cost(const World *w) {
+    static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
     Examples part[2] = {first_of(&w->pool, 20), first_of(&w->holdout, 5)}; /* each fits into one batch */
+    Example items[20];
     double tokens[2] = {0}, flops[2];
+    memcpy(items, part[0].items, sizeof items);
+    items[3].answer = zero_in_it;
+    items[3].answer_n = 2;
+    part[0].items = items;
     for (int p = 0; p < 2; p++) {
         double scored = 0;
         for (int i = 0; i < part[p].count; i++) {

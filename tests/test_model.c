@@ -512,6 +512,13 @@ static void test_workspace(void) {
     model_forward(m, small, &load.batch, false, logp, NULL);
     CHECK(workspace_bytes(small) > bytes, "a workspace that grows gives up what it keeps for each layer");
     workspace_free(small);
+    small = workspace_new();
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad);
+    bytes = workspace_bytes(small);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    CHECK(workspace_bytes(small) == bytes, "a workspace that begins to keep layers gives up its size");
+    workspace_free(small);
     load_free(&wide_load);
     load_free(&load);
     load_free(&two);
@@ -1072,6 +1079,12 @@ static void test_config(const char *folder, const Model *m, const Buf *config) {
         {"{", "[", "config.json:"},
         {"\"n_inner\": null", "\"n_inner\": 96", NULL},
         {"\"n_positions\"", "\"n_something\"", NULL}, /* n_ctx stands in */
+        {"\"model_type\"", "\"left_out\"", NULL}, /* what is not said is as GPT-2 has it */
+        {"\"activation_function\"", "\"left_out\"", NULL},
+        {"\"layer_norm_epsilon\"", "\"left_out\"", NULL},
+        {"\"scale_attn_weights\"", "\"left_out\"", NULL},
+        {"\"scale_attn_by_inverse_layer_idx\"", "\"left_out\"", NULL},
+        {"\"n_inner\"", "\"left_out\"", NULL},
         {"1e-05", "0.00001", NULL},
         {"{", "{\"unknown\": [1, {}],", NULL},
         {NULL, NULL, NULL},
