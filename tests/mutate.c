@@ -1,5 +1,5 @@
-/* mutate: small defects for the mutation test (tests/mutate.sh). It reads C as a list of tokens and finds the places where a sign, a
- * term, an operand, an index, a comparison, a condition, a constant, an assignment or a statement can be changed.
+/* mutate: small defects for the mutation test (tests/mutate.sh). It reads C as a list of tokens and finds the places where a sign,
+ * a term, an operand, an index, a comparison, a condition, a constant, an assignment or a statement can be changed.
  *
  *   mutate plan SEED SKIP FILE...              every mutant of the files, one a line, in a seeded order of which any beginning is
  *                                              spread evenly over the functions (a function's share grows as the root of its
@@ -9,7 +9,8 @@
  *                                              function, line, operator, old line, new line. SKIP: names of functions to leave
  *                                              out, separated by spaces.
  *   mutate apply FILE START LENGTH TEXT        the file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1
- *   mutate run SECONDS GIGABYTES PROGRAM       runs it with a limit of processor time (load does not shorten it) and, if not 0, of memory
+ *   mutate run SECONDS GIGABYTES PROGRAM       runs it with a limit of processor time (load does not shorten it) and, if not 0, of
+ *                                              memory
  *
  * Left alone: comments, strings, included and conditional lines, enums (tile and block sizes: speed only), OpenMP's lines,
  * declarations, the text of error messages, and what frees memory. */
@@ -50,7 +51,8 @@ typedef struct { Mutant *v; int n, capacity; } Mutants;
 /* ---- tokens ---- */
 
 static bool is(const Source *s, int i, const char *what) {
-    return i >= 0 && i < s->n && (size_t)s->v[i].length == strlen(what) && memcmp(s->text.s + s->v[i].start, what, strlen(what)) == 0;
+    size_t n = strlen(what);
+    return i >= 0 && i < s->n && (size_t)s->v[i].length == n && memcmp(s->text.s + s->v[i].start, what, n) == 0;
 }
 
 static bool is_one_of(const Source *s, int i, const char *const *list) {
@@ -92,7 +94,8 @@ static void tokenize(Source *s) {
             while (isalnum((unsigned char)t[end]) || t[end] == '_') end++;
             token_add(s, NAME, at, end, line);
         } else if (isdigit((unsigned char)t[at])) {
-            while (isalnum((unsigned char)t[end]) || t[end] == '.' || (strchr("+-", t[end]) && strchr("eE", t[end - 1]) && t[at + 1] != 'x'))
+            while (isalnum((unsigned char)t[end]) || t[end] == '.' ||
+                   (strchr("+-", t[end]) && strchr("eE", t[end - 1]) && t[at + 1] != 'x'))
                 end++;
             token_add(s, NUMBER, at, end, line);
         } else if (t[at] == '"' || t[at] == '\'') {
@@ -390,7 +393,8 @@ static void statement(Mutants *m, const Source *s, int i) {
     int end = i;
     bool acts = false;
     for (; end < s->n && !is(s, end, ";"); end = s->v[end].match > end ? s->v[end].match + 1 : end + 1) {
-        acts = acts || is_assignment(s, end) || is(s, end, "++") || is(s, end, "--") || (is(s, end, "(") && s->v[end - 1].kind == NAME);
+        bool call = is(s, end, "(") && s->v[end - 1].kind == NAME;
+        acts = acts || call || is_assignment(s, end) || is(s, end, "++") || is(s, end, "--");
         if (is(s, end, "{")) return;
     }
     char *text = copy_text(s, i, i);

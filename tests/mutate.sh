@@ -24,7 +24,7 @@ equivalent=$PWD/tests/mutate.equivalent
 tab=$(printf '\t')
 
 objects="model.c ica.c $(echo lib/*.c) tests/oracle.c"
-programs="test_pairs test_ica test_model test_gemm"
+programs="test_diagnostics test_pairs test_ica test_model test_gemm"
 
 stop() {
     echo "mutate: $1" >&2
@@ -71,7 +71,8 @@ run() {
 build_base() {
     mkdir -p "$work/base/tree/lib" "$work/base/tree/tests" "$work/base/tmp"
     for source in $objects; do echo "$source"; done >"$work/base/objects"
-    cp model.[ch] ica.[ch] "$work/base/tree" && cp lib/*.[ch] "$work/base/tree/lib" && cp tests/*.[ch] "$work/base/tree/tests" || exit 1
+    cp model.[ch] ica.[ch] "$work/base/tree" && cp lib/*.[ch] "$work/base/tree/lib" || exit 1
+    cp tests/*.[ch] "$work/base/tree/tests" || exit 1
     for flavor in "$@"; do
         mkdir -p "$work/base/$flavor"
         for source in $objects $(for p in $programs; do echo "tests/$p.c"; done); do
@@ -97,9 +98,9 @@ build_base() {
 # Those that contain the file, the quickest first.
 programs_for() {
     case $1 in
-    ica.c) echo "test_pairs test_ica" ;;
+    ica.c) echo "test_diagnostics test_pairs test_ica" ;;
     model.c) echo "test_pairs test_model test_ica" ;;
-    *) echo "$programs" ;;
+    *) echo "test_pairs test_ica test_model test_gemm" ;;
     esac
 }
 
@@ -171,7 +172,8 @@ new_folder() {
 # job NUMBER: of the plan's lines on stdin, every JOBS-th
 job() {
     new_folder "$work/job$1"
-    awk -v j="$1" -v n="$JOBS" 'NR % n == j' | while IFS=$tab read -r reason file start length text key function line operation _; do
+    awk -v j="$1" -v n="$JOBS" 'NR % n == j' |
+    while IFS=$tab read -r reason file start length text key function line operation _; do
         [ "$reason" = - ] || [ -n "$VERIFY" ] || continue
         result=$(result_of "$file" "$key" "$length" "$text")
         known "$result" && continue
@@ -215,13 +217,15 @@ make_plan() {
         {
             reason = "-"
             for (i = 1; i <= n && reason == "-"; i++)
-                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $6) && fits(entry[i, 3], $9) && fits(entry[i, 4], $10))
+                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $6) && fits(entry[i, 3], $9) &&
+                    fits(entry[i, 4], $10))
                     reason = entry[i, 5]
             print reason "\t" $0
         }' >"$work/plan"
 }
 
-# lines COUNT: of the plan's first lines those about which something is known: verdict, reason, file, function, line, operator, texts
+# lines COUNT: of the plan's first lines those about which something is known: verdict, reason, file, function, line, operator,
+# texts
 lines() {
     head -n "$1" "$work/plan" | while IFS=$tab read -r reason file start length text key rest; do
         result=$(result_of "$file" "$key" "$length" "$text")
@@ -287,8 +291,9 @@ report() {
             printf "%-12s", "all"
             for (c in columns) printf " %9s", killed["", c] + 0 "/" of["", c] + 0
             printf " %9s\n\n", all["killed"] + 0 "/" counted
-            printf "mutate: seed %d: %d killed of %d, %.1f %%; %d survived, %d equivalent (listed); not counted: %d do not compile, %d compile to the same code\n",
-                seed, all["killed"], counted, rate, all["survived"], all["equivalent"], all["uncompiled"], all["same"]
+            printf "mutate: seed %d: %d killed of %d, %.1f %%; %d survived, %d equivalent (listed); ", seed, all["killed"], counted,
+                rate, all["survived"], all["equivalent"]
+            printf "not counted: %d do not compile, %d compile to the same code\n", all["uncompiled"], all["same"]
             exit rate < 95 || mislisted != ""
         }'
 }

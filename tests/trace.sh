@@ -66,7 +66,8 @@ trace() {
                 for (i = 1; i <= n_waiting; i++) {
                     mine = is_test ? list[i] in is_claimed : list[i] in is_computed
                     if (is_function && mine) place(list[i], FILENAME ":" FNR, name)
-                    else if (!is_test) wrong(list[i] ": " FILENAME ":" waiting_line ": the tag stands on no function that computes it")
+                    else if (!is_test)
+                        wrong(list[i] ": " FILENAME ":" waiting_line ": the tag stands on no function that computes it")
                 }
                 waiting = ""
             }
