@@ -775,21 +775,22 @@ static double gain_of(const World *w, const Example *z, const Example *h, bool r
 }
 
 static void test_oneshot_nearest(const World *w) {
+    enum { K = 8 }; /* gains fill their memory to its last byte: one read too many is noticed */
     Examples pool = first_of(&w->pool, 25);
     Scores oneshot = {0}, nuggets = {0};
     for (int r = 0; r < 2; r++) {
-        ScoreOptions how = {.method = METHOD_ONESHOT, .k = 4, .reduce = r ? REDUCE_SUM : REDUCE_MEAN, .num_anchors = 1};
+        ScoreOptions how = {.method = METHOD_ONESHOT, .k = K, .reduce = r ? REDUCE_SUM : REDUCE_MEAN, .num_anchors = 1};
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &oneshot);
         how.method = METHOD_NUGGETS;
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &nuggets);
-        int bad = 0, bad_share = 0, between = 0, nearest[4];
+        int bad = 0, bad_share = 0, between = 0, nearest[K];
         for (int i = 0; i < pool.count; i++) {
             double mean = 0, share = 0;
-            int n = oracle_nearest(&w->holdout, &pool.items[i], 4, false, nearest);
+            int n = oracle_nearest(&w->holdout, &pool.items[i], K, false, nearest);
             for (int a = 0; a < n; a++) {
                 double gain = gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], false, how.reduce);
-                mean += gain / 4;
-                share += (gain > 0) / 4.0;
+                mean += gain / K;
+                share += (gain > 0) / (double)K;
             }
             bad += !close_to(oneshot.score[i], mean, 1e-12);
             bad_share += nuggets.score[i] != share;
