@@ -1,16 +1,17 @@
 #!/bin/sh
-# The main job, from an empty folder to the report:  ./run.sh [quick|full|control]
+# The main job, from an empty folder to the report:  ./run.sh [quick|full|control] [base]
 #
 # quick    (default) recipe S: a small model, minutes on two cores
 # full     recipe M: a larger model, more draws and seeds
 # control  the falsification: every pretraining example has its own annotator, so that nothing can be learned in context
+# base     only up to the pretrained base model, which is what the audit and the studies look at
 #
 # From the environment: SEEDS ("1 2 3"; full: "1 2 3 4 5"), OUT (out, beside this script), THREADS (all cores).
 # What is done stays done: run it again and it goes on where it was. Remove OUT/MODE (or a part of it) to do that again.
 set -eu
 cd "$(dirname "$0")"
 
-MODE=${1:-quick}
+MODE=${1:-quick} UPTO=${2:-report}
 OUT=${OUT:-out}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
 export OMP_NUM_THREADS="$THREADS"
@@ -22,8 +23,12 @@ quick | control)
 full)
     SEEDS=${SEEDS:-"1 2 3 4 5"} DRAWS="1 2 3 4 5 6 7 8 9 10"
     SIZE=full MODEL="--layers 4 --heads 4 --channels 96 --batch-tokens 2048 --learning-rate 3e-3" ;;
+*) UPTO= ;;
+esac
+case $UPTO in
+report | base) ;;
 *)
-    echo "usage: ./run.sh [quick|full|control]" >&2
+    echo "usage: ./run.sh [quick|full|control] [base]" >&2
     exit 2 ;;
 esac
 CONTROL=
@@ -199,6 +204,7 @@ seeds=$(printf '%s' "$SEEDS" | tr ' ' '-')
 stage corpus-$seeds "corpus" make_corpus
 stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" --vocab-size 512 --out "$WORK/tokenizer"
 stage pretrain "pretraining" pretrain
+[ "$UPTO" != base ] || exit 0
 stage eval "answers with 0 to 3 demonstrations" in_context
 stage score "scoring the pool, draws $DRAWS" score_all
 for group in even50 verbose60 dpo simpo; do stage "$group-$seeds" "fine-tuning on $group, seeds $SEEDS" train_all $group; done
