@@ -54,6 +54,7 @@ help:
 	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
 	@echo "make trace      each equation: where it is computed, explained and tested"
 	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
+	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
 	@echo "make bench      how fast products and training steps run here"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
@@ -109,11 +110,13 @@ study: ica
 # In double too where somebody built that.
 audit-torch: ica $(if $(wildcard ica-double),double)
 	@sh tests/audit_torch.sh
+traps: ica
+	@sh tests/traps.sh
 bench: ica
 	@./ica bench
 
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean trace mutate
+.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean trace mutate traps
 .SECONDARY:

@@ -32,11 +32,12 @@ typedef struct {
     double *loss, *rho, *dot;        /* [n] mean logp, E15, E14's inner product */
 } Facts;
 
-/* Conditioned prompts in another form than unconditioned ones: a preamble before the demonstrations, and words beside the marks. */
+/* Conditioned prompts in another form than unconditioned ones: a preamble before the demonstrations, or a
+ * word before each question. */
 enum { FRAMES = 2 };
-static const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations", "words beside the marks of each example"};
+static const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations", "a word before each question"};
 static const Template FRAME[FRAMES] = {{"<bos>here are some examples . ", "<q>", "<a> ", "<e>"},
-                                       {"<bos>", "<q>question : ", " answer :<a> ", "<e>"}};
+                                       {"<bos>", "<q>question : ", "<a> ", "<e>"}};
 
 typedef struct {
     const char *name; /* of the folder in OUT */

@@ -111,7 +111,7 @@ area() { # SOURCE: the AUROC of clean against corrupted by SOURCE (all: by any) 
 frame() { # NAME KEY VALUE: a copy of the base whose template has another KEY
     mkdir -p "$work/$1"
     cp "$BASE"/*.json "$BASE/merges.txt" "$BASE/model.safetensors" "$work/$1/"
-    sed "s/\"$2\":\"[^\"]*\"/\"$2\":\"$3\"/" "$BASE/template.json" >"$work/$1/template.json"
+    sed "s/\"$2\": *\"[^\"]*\"/\"$2\": \"$3\"/" "$BASE/template.json" >"$work/$1/template.json"
 }
 
 template_rows() { # TITLE MODEL
