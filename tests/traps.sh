@@ -20,8 +20,11 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --max-steps 120"
 
-# numbers on stdin: mean +- standard deviation
-spread() { awk '{ n++; s += $1; q += $1 * $1 } END { m = s / n; v = n > 1 ? (q - n * m * m) / (n - 1) : 0; printf "%7.4f +- %.4f", m, sqrt(v > 0 ? v : 0) }'; }
+# numbers on stdin: mean +- standard deviation, to so many decimals (4)
+spread() {
+    awk -v d="${1:-4}" '{ n++; s += $1; q += $1 * $1 }
+        END { m = s / n; v = n > 1 ? (q - n * m * m) / (n - 1) : 0; printf "%." d "f +- %." d "f", m, sqrt(v > 0 ? v : 0) }'
+}
 value() { sed -n "s/.*\"$1\":\([-0-9.e]*\).*/\1/p"; }
 
 train() { # ARM POOL-OF-SEED OPTIONS...: a run for each seed in $work/ARM/SEED; %s in POOL stands for the seed
@@ -49,41 +52,46 @@ same_as_uniform() { # ARM: in how many seeds are the trained parameters those of
 }
 
 weights() {
-    echo "What the weighted sum of gradients is divided by (E9); fine-tuning on even50, micro-batches of one example; seeds $SEEDS"
-    printf '%-14s %-12s %-20s %s\n' "weights" "--normalize" "test NLL" "parameters as uniform's, bit by bit"
+    echo "What the weighted sum of gradients is divided by (E9); ICA, fine-tuning on even50; seeds $SEEDS"
+    row="%-22s %-12s %-12s %-20s %s\n"
+    # shellcheck disable=SC2059
+    printf "$row" "weights" "--normalize" "micro-batch" "test NLL" "parameters as uniform's, bit by bit"
     train uniform "$CORPUS/%s/pool-even50.jsonl" --micro-batch-size 1
-    printf '%-14s %-12s %-20s %s\n' uniform batch "$(nll uniform | spread)" -
-    for map in softmax minmax minmax-batch; do
-        for how in micro batch count none; do
-            train "$map-$how" "$CORPUS/%s/pool-even50.jsonl" --micro-batch-size 1 --weights ica --weight-map $map --normalize $how
-            printf '%-14s %-12s %-20s %s\n' "ica $map" $how "$(nll $map-$how | spread)" "$(same_as_uniform $map-$how)"
-        done
+    # shellcheck disable=SC2059
+    printf "$row" uniform batch 1 "$(nll uniform | spread)" -
+    for line in "softmax micro 1" "softmax micro 8" "softmax batch 1" "minmax micro 1" "minmax batch 1" "minmax-batch micro 1" \
+        "minmax-batch micro 8" "minmax-batch batch 1" "minmax-batch count 1" "minmax-batch none 1"; do
+        # shellcheck disable=SC2086
+        set -- $line
+        train "$1-$2-$3" "$CORPUS/%s/pool-even50.jsonl" --weights ica --weight-map "$1" --normalize "$2" --micro-batch-size "$3"
+        # shellcheck disable=SC2059
+        printf "$row" "$1" "$2" "$3" "$(nll "$1-$2-$3" | spread)" "$(same_as_uniform "$1-$2-$3")"
     done
-    echo "micro: each weight is divided by itself. What differs from uniform there are examples of weight exactly 0, which max-min gives to"
-    echo "the worst of the pool, or of each batch. The gradient is clipped to norm 1, and Adam undoes most of a constant factor (count, none)."
+    echo "micro, 1: each weight is divided by itself, and nothing is left of it. Where that still differs from uniform, examples"
+    echo "have weight exactly 0: max-min gives it to the worst of the pool, or of each batch; softmax to none. A constant factor"
+    echo "(count, none) is mostly undone by the clipping of the gradient and by Adam."
 }
 
 leak() {
-    echo "The holdout inside the pool (--allow-overlap), its examples shown to themselves; fine-tuning on even50; seeds $SEEDS"
+    echo "The holdout inside the pool (--allow-overlap), its examples shown to themselves; ICA, fine-tuning on even50; seeds $SEEDS"
     for s in $SEEDS; do cat "$CORPUS/$s/pool-even50.jsonl" "$CORPUS/$s/holdout.jsonl" >"$work/mixed-$s.jsonl"; done
     train uniform "$CORPUS/%s/pool-even50.jsonl"
     train uniform-mixed "$work/mixed-%s.jsonl" --allow-overlap
-    printf '%-44s %s\n' "uniform, pool" "test NLL $(nll uniform | spread)" "uniform, pool and holdout" "test NLL $(nll uniform-mixed | spread)"
+    nll uniform >"$work/u"
+    nll uniform-mixed >"$work/m"
+    printf '%-14s %-20s %-20s %-22s %s\n' "weights" "pool" "pool and holdout" "leak's share of gain %" "uniform with holdout's %"
+    printf '%-14s %-20s %s\n' uniform "$(spread <"$work/u")" "$(spread <"$work/m")"
     for map in minmax minmax-batch filter top; do
         train "apart-$map" "$CORPUS/%s/pool-even50.jsonl" --weights ica --weight-map $map
         train "leak-$map" "$work/mixed-%s.jsonl" --allow-overlap --weights ica --weight-map $map
-        nll uniform >"$work/u"
-        nll uniform-mixed >"$work/m"
         nll apart-$map >"$work/a"
         nll leak-$map >"$work/l"
-        printf '%-44s %s\n' "ica $map, pool" "test NLL $(nll apart-$map | spread)"
-        printf '%-44s %s\n' "ica $map, pool and holdout, leaking" "test NLL $(nll leak-$map | spread)"
-        # of the gain over uniform that the leaking run shows: what the honest run does not have
-        printf '%-44s %s %%\n' "  share of the gain that is not ICA's" \
-            "$(paste "$work/u" "$work/a" "$work/l" | awk '{ print 100 * (1 - ($1 - $2) / ($1 - $3)) }' | spread)"
-        printf '%-44s %s %%\n' "  of it, by the holdout as training data" \
-            "$(paste "$work/u" "$work/m" "$work/l" | awk '{ print 100 * ($1 - $2) / ($1 - $3) }' | spread)"
+        printf '%-14s %-20s %-20s %-22s %s\n' "$map" "$(spread <"$work/a")" "$(spread <"$work/l")" \
+            "$(paste "$work/u" "$work/a" "$work/l" | awk '{ print 100 * (1 - ($1 - $2) / ($1 - $3)) }' | spread 1)" \
+            "$(paste "$work/u" "$work/m" "$work/l" | awk '{ print 100 * ($1 - $2) / ($1 - $3) }' | spread 1)"
     done
+    echo "Test NLL. The gain is what the leaking run is better than uniform on the pool; the leak's share of it is what ICA with the"
+    echo "holdout apart does not have, and beside it the share that uniform training on pool and holdout has without any score."
 }
 
 scores() { # MODEL DRAW METHOD: the pool's scores, one a line, token means
@@ -123,17 +131,19 @@ template_rows() { # TITLE MODEL
         demos=3
         [ $method = incontext ] || demos=0
         size=$(for d in $DRAWS; do awk '{ s += $1 < 0 ? -$1 : $1 } END { print s / NR }' "$work/difference-$d"; done | spread)
-        printf '%-34s %-6s %-20s %-20s %-20s %s\n' "$1" $demos "$size" "$(cat "$work/all")" "$(cat "$work/careless")" "$(cat "$work/verbose")"
+        printf '%-34s %-6s %-20s %-20s %-20s %s\n' "$1" $demos "$size" "$(cat "$work/all")" "$(cat "$work/careless")" \
+            "$(cat "$work/verbose")"
     done
 }
 
 template() {
     echo "Conditioned prompts in another template than unconditioned ones; AUROC on even50, draws $DRAWS"
-    printf '%-34s %-6s %-20s %-20s %-20s %s\n' "template of the conditioned prompt" "demos" "mean |score|" "all" "careless" "verbose"
+    printf '%-34s %-6s %-20s %-20s %-20s %s\n' "template of the conditioned prompt" "demos" "mean |score|" \
+        "all" "careless" "verbose"
     frame preamble bos '<bos>here are some examples . '
     frame words prompt_prefix '<q>question : '
     template_rows "the same" "$BASE"
-    template_rows "a preamble before demonstrations" "$work/preamble"
+    template_rows "a preamble before them" "$work/preamble"
     template_rows "a word before each question" "$work/words"
 }
 
