@@ -324,6 +324,21 @@ void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, i
     free(group_start);
 }
 
+void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
+    Cost ignored = {0};
+    Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
+    IntBuf row = {0};
+    for (int i = 0; i < n; i++) {
+        row.n = 0;
+        put_context(&row, form, &jobs[i]);
+        queue_add(&q, &row, &jobs[i], NULL);
+    }
+    queue_run(&q);
+    ints_free(&row);
+    batch_free(&q.batch);
+    free(q.jobs);
+}
+
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs) {
     IntBuf row = {0};
     for (int i = 0; i < n; i++)

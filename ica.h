@@ -70,6 +70,8 @@ typedef struct { double forward, backward, flops; } Cost;
 /* Fills in logp and hits of every job. Jobs with the same demonstrations share one cached prefix where that pays; the bits do
  * not depend on it. Every row must fit the model's context. cost may be NULL. */
 void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost);
+/* The twin that shares nothing: every row whole. Same signature, same bits. */
+void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost);
 
 /* ---- scores ---- */
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "../data/run.h"
-#include "../ica.h"
 #include "../lib/gemm.h"
+#include "bench_score.h"
 #include "commands.h"
 
 #ifdef _OPENMP
@@ -213,18 +213,28 @@ bool command_bench(const Settings *s, Error *err) {
     double peak = gemm_peak_flops();
     int most = most_threads();
     bool only_gemm = s->only && strcmp(s->only, "gemm") == 0, only_step = s->only && strcmp(s->only, "step") == 0;
+    bool gemms = !s->only || only_gemm, steps = !s->only || only_step;
     buf_puts(&json, "{\"machine\":");
     machine_json(&json);
     buf_printf(&json, ",\"peak_gflops\":%.1f,\"gemm\":[", peak * 1e-9);
     fprintf(stderr, "peak of one thread: %.1f GFLOP/s (%s)\n", peak * 1e-9, gemm_description());
-    for (int threads = 1; threads <= most && !only_step; threads += most > 1 ? most - 1 : 1) {
+    for (int threads = 1; threads <= most && gemms; threads += most > 1 ? most - 1 : 1) {
         use_threads(threads);
         bench_gemm(&json, threads);
     }
     buf_puts(&json, "],\"step\":[");
-    if (!only_gemm) fprintf(stderr, "training step\n");
-    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && !only_gemm; c++)
+    if (steps) fprintf(stderr, "training step\n");
+    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && steps; c++)
         if (!s->config || strcmp(s->config, CONFIGS[c].name) == 0) bench_step(&json, &CONFIGS[c], most, peak);
+    buf_puts(&json, "],\"score\":[");
+    bool only_score = s->only && strcmp(s->only, "score") == 0;
+    if (!s->only || only_score) fprintf(stderr, "scores behind 3 demonstrations, a candidate of 64 tokens\n");
+    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && (!s->only || only_score); c++)
+        for (int threads = 1; threads <= most; threads += most > 1 ? most - 1 : 1) {
+            if (s->config && strcmp(s->config, CONFIGS[c].name) != 0) continue;
+            use_threads(threads);
+            bench_score(&json, CONFIGS[c].name, CONFIGS[c].shape, CONFIGS[c].rows * CONFIGS[c].length / 64, threads);
+        }
     buf_puts(&json, "]}\n");
     use_threads(most);
     if (s->json) fputs(json.s, stdout);

@@ -122,7 +122,7 @@ static const Option OPTIONS[] = {
     {"tolerance", OPTION_REAL, AT(tolerance), "diff", "0", 0, 1e300, NULL, "values that are at most this far apart count as equal"},
     {"group", OPTION_STRING, AT(group), "score train", NULL, 0, 0, "NAME", "table of the report (default: the pool's file name)"},
     {"arm", OPTION_STRING, AT(arm), "train", NULL, 0, 0, "NAME", "row of the report (default: weights and map)"},
-    {"only", OPTION_CHOICE, AT(only), "bench", NULL, 0, 0, "gemm|step", "one part alone"},
+    {"only", OPTION_CHOICE, AT(only), "bench", NULL, 0, 0, "gemm|step|score", "one part alone"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, 0, 0, "A|B|C", "one model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", 0, 9e15, NULL, "of everything random"},
     {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL, "0: OMP_NUM_THREADS, or all cores"},

@@ -1,0 +1,130 @@
+/* Scoring with and without shared contexts. One round measures everything once, so that all figures of a round see the same machine;
+ * medians over rounds. */
+#include "bench_score.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ica.h"
+
+enum {
+    DEMOS = 3,       /* k */
+    LENGTH = 64,     /* tokens of a demonstration; inputs of a candidate, all of them scored */
+    MOST = 64,       /* candidates made */
+    LEAST = 16,      /* candidates run at once, unless the group is larger: the cost of a candidate hardly depends on it */
+    GROUPS = 4
+};
+static const int GROUP[GROUPS] = {1, 4, 16, 64};
+
+/* Random candidates and demonstrations, and what is measured on them. */
+typedef struct {
+    Model *m;
+    Workspace *ws;
+    Examples form;      /* no start token: a row is exactly (k + 1) LENGTH inputs */
+    Example *candidates, *shown;
+    Demo *demos;        /* [MOST][DEMOS]: context c is demos[c * DEMOS ..] */
+    int *token;         /* of all examples */
+} Bench;
+
+static Bench bench_new(ModelConfig shape) {
+    Error never = {0};
+    enum { EXAMPLES = MOST * (DEMOS + 1) };
+    if (shape.context < (DEMOS + 1) * LENGTH) shape.context = (DEMOS + 1) * LENGTH;
+    Bench b = {.m = model_new(shape, &never), .ws = workspace_new()};
+    model_initialize(b.m, 1);
+    b.candidates = mem_new(MOST, sizeof *b.candidates);
+    b.shown = mem_new(MOST * DEMOS, sizeof *b.shown);
+    b.demos = mem_new(MOST * DEMOS, sizeof *b.demos);
+    b.token = mem_new(EXAMPLES * (LENGTH + 1), sizeof *b.token);
+    Rng rng = rng_new(1, 1);
+    for (int i = 0; i < EXAMPLES * (LENGTH + 1); i++) b.token[i] = rng_below(&rng, shape.vocab);
+    for (int i = 0; i < MOST; i++) { /* a prompt of one token: the one that predicts the answer's first */
+        int *own = b.token + i * (LENGTH + 1);
+        b.candidates[i] = (Example){.bare = own, .prompt = own, .answer = own + 1, .bare_n = 1, .prompt_n = 1, .answer_n = LENGTH};
+    }
+    for (int i = 0; i < MOST * DEMOS; i++) {
+        int *own = b.token + (MOST + i) * (LENGTH + 1);
+        b.shown[i] = (Example){.bare = own, .prompt = own, .answer = own + LENGTH / 2, .bare_n = LENGTH / 2,
+                               .prompt_n = LENGTH / 2, .answer_n = LENGTH / 2};
+        b.demos[i] = (Demo){&b.shown[i], &b.shown[i]};
+    }
+    return b;
+}
+
+static void bench_free(Bench *b) {
+    model_free(b->m);
+    workspace_free(b->ws);
+    free(b->candidates);
+    free(b->shown);
+    free(b->demos);
+    free(b->token);
+}
+
+/* Seconds a candidate in groups of `group` behind one context. */
+static double score_seconds(Bench *b, int group, bool naive) {
+    int n = group > LEAST ? group : LEAST;
+    Job jobs[MOST];
+    for (int i = 0; i < n; i++)
+        jobs[i] = (Job){.demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
+    double start = seconds_now();
+    if (naive) ica_logps_naive(b->m, b->ws, &b->form, jobs, n, NULL);
+    else ica_logps(b->m, b->ws, &b->form, jobs, n, NULL);
+    return (seconds_now() - start) / n;
+}
+
+/* Seconds of training on one candidate without context: forward and backward in batches of `rows`; AdamW is the batch's, not its. */
+static double train_seconds(Bench *b, int rows, real *grad) {
+    Batch batch = {0};
+    double *dlogp = mem_new((size_t)rows, sizeof *dlogp), *logp = mem_new((size_t)rows, sizeof *logp);
+    for (int r = 0; r < rows; r++) {
+        batch_row(&batch, b->token + r * (LENGTH + 1), LENGTH + 1, 1, NULL);
+        dlogp[r] = -1.0 / LENGTH;
+    }
+    double start = seconds_now();
+    model_forward_backward(b->m, b->ws, &batch, dlogp, logp, grad);
+    double seconds = (seconds_now() - start) / rows;
+    batch_free(&batch);
+    free(dlogp);
+    free(logp);
+    return seconds;
+}
+
+static int compare_seconds(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_of(double *x, int n) {
+    qsort(x, (size_t)n, sizeof *x, compare_seconds);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
+void bench_score(Buf *json, const char *config, ModelConfig shape, int train_rows, int threads) {
+    enum { ROUNDS = 5 };
+    Bench b = bench_new(shape);
+    real *grad = mem_new(b.m->parameters, sizeof *grad);
+    double train[ROUNDS], naive[ROUNDS], cached[GROUPS][ROUNDS];
+    if (train_rows > MOST) train_rows = MOST;
+    for (int r = -1; r < ROUNDS; r++) { /* the first round warms up */
+        double t = train_seconds(&b, train_rows, grad), n = score_seconds(&b, 1, true);
+        for (int g = 0; g < GROUPS; g++) cached[g][r < 0 ? 0 : r] = score_seconds(&b, GROUP[g], false);
+        train[r < 0 ? 0 : r] = t;
+        naive[r < 0 ? 0 : r] = n;
+    }
+    double C = shape.channels, body = 24 * shape.layers * C * C, head = 2 * (double)shape.vocab * C; /* a token */
+    double t = median_of(train, ROUNDS), n = median_of(naive, ROUNDS);
+    for (int g = 0; g < GROUPS; g++) {
+        double c = median_of(cached[g], ROUNDS), u = (double)DEMOS / GROUP[g];
+        double bound = ((DEMOS + 1) * body + head) / ((1 + u) * body + head), cost = ((1 + u) * body + head) / (3 * (body + head));
+        fprintf(stderr, "  %s  %d threads  groups of %2d  %8.3f ms naive  %8.3f cached  saves %4.2fx of %4.2fx (%3.0f%%)  r %.2f of %.2f\n",
+                config, threads, GROUP[g], 1e3 * n, 1e3 * c, n / c, bound, 100 * n / c / bound, c / t, cost);
+        buf_printf(json,
+                   "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f,"
+                   "\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"relative_cost\":%.4f,\"relative_bound\":%.4f,"
+                   "\"cost_over_bound\":%.4f}",
+                   json->s[json->n - 1] == '[' ? "" : ",", config, GROUP[g], threads, 1e3 * n, 1e3 * c, 1e3 * t, n / c, bound,
+                   n / c / bound, c / t, cost, c / t / cost);
+    }
+    free(grad);
+    bench_free(&b);
+}
