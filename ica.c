@@ -11,13 +11,17 @@
 /* One prompt as a sparse vector: token ids in increasing order with their tf-idf, scaled to length 1. */
 typedef struct { int n; int *id; double *value; } Sparse;
 
+/* One entry of a token's list in the inverted index: a holdout prompt that has the token, with its tf-idf there. */
+typedef struct { int holdout; double value; } Posting;
+
 struct Retriever {
     const Examples *holdout;
     int n_ids;         /* distinct token ids in the holdout */
     int *id;           /* [n_ids], increasing */
     double *idf;       /* [n_ids] */
     double unseen_idf; /* of a token that no holdout prompt has */
-    Sparse *vector;    /* [holdout->count] */
+    int *start;        /* [n_ids + 1] where a token's postings begin */
+    Posting *posting;  /* a token's in increasing order of the holdout's index */
     Arena arena;
 };
 
@@ -44,12 +48,18 @@ static double inverse_document_frequency(int documents, int with_token) {
     return log((1.0 + documents) / (1.0 + with_token)) + 1.0;
 }
 
+/* The index of a token among the holdout's, or -1. */
+static int find_id(const Retriever *r, int id) {
+    const int *found = bsearch(&id, r->id, (size_t)r->n_ids, sizeof(int), compare_ints);
+    return found ? (int)(found - r->id) : -1;
+}
+
 /* Counts become tf x idf, and the vector gets length 1, so that a dot product is the cosine. */
 static void weigh(const Retriever *r, Sparse *s) {
     double square = 0;
     for (int i = 0; i < s->n; i++) {
-        const int *found = bsearch(&s->id[i], r->id, (size_t)r->n_ids, sizeof(int), compare_ints);
-        s->value[i] *= found ? r->idf[found - r->id] : r->unseen_idf;
+        int found = find_id(r, s->id[i]);
+        s->value[i] *= found >= 0 ? r->idf[found] : r->unseen_idf;
         square += s->value[i] * s->value[i];
     }
     for (int i = 0; i < s->n && square > 0; i++) s->value[i] /= sqrt(square);
@@ -68,26 +78,37 @@ static double cosine(const Sparse *a, const Sparse *b) {
 Retriever *retriever_new(const Examples *holdout) {
     Retriever *r = mem_new(1, sizeof *r);
     r->holdout = holdout;
-    r->vector = mem_new((size_t)holdout->count, sizeof *r->vector);
+    Sparse *vector = mem_new((size_t)holdout->count, sizeof *vector);
     IntBuf ids = {0}; /* every holdout prompt's distinct ids: the number of times one occurs is its document frequency */
     for (int h = 0; h < holdout->count; h++) {
-        r->vector[h] = count_tokens(&r->arena, holdout->items[h].bare, holdout->items[h].bare_n);
-        ints_append(&ids, r->vector[h].id, r->vector[h].n);
+        vector[h] = count_tokens(&r->arena, holdout->items[h].bare, holdout->items[h].bare_n);
+        ints_append(&ids, vector[h].id, vector[h].n);
     }
     Sparse document_frequency = count_tokens(&r->arena, ids.v, ids.n);
-    ints_free(&ids);
     r->n_ids = document_frequency.n;
     r->id = document_frequency.id;
     r->idf = document_frequency.value;
+    r->start = arena_new(&r->arena, (size_t)r->n_ids + 1, sizeof *r->start);
+    r->posting = arena_new(&r->arena, (size_t)ids.n, sizeof *r->posting);
+    for (int i = 0; i < r->n_ids; i++) r->start[i + 1] = r->start[i] + (int)r->idf[i];
     for (int i = 0; i < r->n_ids; i++) r->idf[i] = inverse_document_frequency(holdout->count, (int)r->idf[i]);
     r->unseen_idf = inverse_document_frequency(holdout->count, 0);
-    for (int h = 0; h < holdout->count; h++) weigh(r, &r->vector[h]);
+    int *filled = mem_new((size_t)r->n_ids, sizeof *filled);
+    for (int h = 0; h < holdout->count; h++) {
+        weigh(r, &vector[h]);
+        for (int i = 0; i < vector[h].n; i++) {
+            int at = find_id(r, vector[h].id[i]);
+            r->posting[r->start[at] + filled[at]++] = (Posting){h, vector[h].value[i]};
+        }
+    }
+    ints_free(&ids);
+    free(filled);
+    free(vector);
     return r;
 }
 
 void retriever_free(Retriever *r) {
     if (!r) return;
-    free(r->vector);
     arena_free(&r->arena);
     free(r);
 }
@@ -96,21 +117,35 @@ static bool same_prompt(const Example *a, const Example *b) {
     return a->bare_n == b->bare_n && (a->bare_n == 0 || memcmp(a->bare, b->bare, (size_t)a->bare_n * sizeof(int)) == 0);
 }
 
-/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with x's, the nearest last; ties go to the smaller
- * index; an example with x's own prompt is never shown, because its answer would stand in the context. */
-int retriever_nearest(const Retriever *r, const Example *x, int k, bool leak, int *nearest) {
+/* dot[holdout->count]: the cosine of every holdout prompt with x's, its terms in increasing order of token ids. */
+static void similarities(const Retriever *r, const Example *x, double *dot) {
     Arena scratch = {0};
     Sparse query = count_tokens(&scratch, x->bare, x->bare_n);
     weigh(r, &query);
+    for (int i = 0; i < query.n; i++) {
+        int at = find_id(r, query.id[i]);
+        for (int p = at < 0 ? 0 : r->start[at], end = at < 0 ? 0 : r->start[at + 1]; p < end; p++)
+            dot[r->posting[p].holdout] += query.value[i] * r->posting[p].value;
+    }
+    arena_free(&scratch);
+}
+
+/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with that of `like` (x itself, or its cluster's center), the
+ * nearest last; ties go to the smaller index; an example with x's own prompt is never shown, because its answer would stand in
+ * the context. */
+static int nearest_to(const Retriever *r, const Example *like, const Example *x, int k, bool leak, int *nearest) {
+    double *dot = mem_new((size_t)r->holdout->count, sizeof *dot);
     float *best = mem_new((size_t)k + 1, sizeof *best);
     int *index = mem_new((size_t)k + 1, sizeof *index), found = 0;
+    similarities(r, like, dot);
     for (int h = 0; h < r->holdout->count && k > 0; h++) {
-        if (!leak && same_prompt(x, &r->holdout->items[h])) continue;
         /* as a float: cosines that are equal in exact arithmetic stay equal, whatever the order of their sums */
-        float similarity = (float)cosine(&query, &r->vector[h]);
+        float similarity = (float)dot[h];
+        const Example *shown = &r->holdout->items[h];
+        if (found == k && best[k - 1] >= similarity) continue;
+        if (!leak && (same_prompt(x, shown) || same_prompt(like, shown))) continue;
         int at = found; /* insertion into the k best so far, in falling order; an equal one stays behind its elder */
         while (at > 0 && best[at - 1] < similarity) at--;
-        if (at == k) continue;
         int last = found < k ? found++ : k - 1;
         for (int i = last; i > at; i--) {
             best[i] = best[i - 1];
@@ -120,10 +155,51 @@ int retriever_nearest(const Retriever *r, const Example *x, int k, bool leak, in
         index[at] = h;
     }
     for (int i = 0; i < found; i++) nearest[i] = index[found - 1 - i];
+    free(dot);
     free(best);
     free(index);
-    arena_free(&scratch);
     return found;
+}
+
+int retriever_nearest(const Retriever *r, const Example *x, int k, bool leak, int *nearest) {
+    return nearest_to(r, x, x, k, leak, nearest);
+}
+
+/* --contexts: candidates in at most `contexts` clusters; center[i] is the candidate whose demonstrations candidate i is shown. Centers
+ * are drawn one after another, each candidate with a probability that is its distance, 1 - cosine, from the nearest center so far (as
+ * k-means++ begins); when no distance is left, every prompt is a center's. */
+static void choose_centers(const Retriever *r, const Examples *data, int contexts, uint64_t seed, int *center) {
+    int n = data->count;
+    Arena arena = {0};
+    Rng rng = rng_new(seed, 4);
+    Sparse *vector = mem_new((size_t)n, sizeof *vector);
+    double *distance = mem_new((size_t)n, sizeof *distance);
+    for (int i = 0; i < n; i++) {
+        vector[i] = count_tokens(&arena, data->items[i].bare, data->items[i].bare_n);
+        weigh(r, &vector[i]);
+        distance[i] = 2; /* farther than any: the first center is drawn uniformly, and becomes everyone's */
+        center[i] = i;
+    }
+    for (int c = 0; c < contexts; c++) {
+        double total = 0;
+        for (int i = 0; i < n; i++) total += distance[i];
+        double at = rng_uniform(&rng) * total;
+        int drawn = -1;
+        for (int i = 0; i < n && (drawn < 0 || at >= 0); i++) {
+            if (distance[i] > 0) drawn = i;
+            at -= distance[i];
+        }
+        if (drawn < 0) break;
+        for (int i = 0; i < n; i++) {
+            double d = i == drawn ? 0 : 1 - (double)(float)cosine(&vector[i], &vector[drawn]); /* a float: equal prompts, exactly 0 */
+            if (d >= distance[i]) continue;
+            distance[i] = d;
+            center[i] = drawn;
+        }
+    }
+    free(vector);
+    free(distance);
+    arena_free(&arena);
 }
 
 /* For shuffled demonstrations: the answer of another example than the one shown, and never x's own. */
@@ -135,11 +211,12 @@ static const Example *other_answer(const Examples *holdout, const Example *shown
     return shown; /* there is no other */
 }
 
-/* Fills in one candidate's demonstrations as --demos says; returns how many. */
-static int choose_demos(const Retriever *r, const Example *x, const ScoreOptions *how, Rng *rng, const int *fixed, Demo *demos) {
+/* Fills in one candidate's demonstrations as --demos says, `like` standing for it in retrieval; returns how many. */
+static int choose_demos(const Retriever *r, const Example *like, const Example *x, const ScoreOptions *how, Rng *rng,
+                        const int *fixed, Demo *demos) {
     const Examples *holdout = r->holdout;
     int *index = mem_new((size_t)how->k + 1, sizeof *index), n = 0;
-    if (how->demos == DEMOS_NEAREST || how->demos == DEMOS_SHUFFLED) n = retriever_nearest(r, x, how->k, how->leak, index);
+    if (how->demos == DEMOS_NEAREST || how->demos == DEMOS_SHUFFLED) n = nearest_to(r, like, x, how->k, how->leak, index);
     else
         for (int tries = 0; n < how->k && tries < 100 * (how->k + 1); tries++) {
             bool listed = tries < how->k && tries < holdout->count;
@@ -178,40 +255,82 @@ static int drop_demos(const Model *m, const Examples *form, const Example *x, De
 
 enum {
     TOKENS_AT_ONCE = 2048, /* per batch: enough to keep the products busy, small enough for the caches */
-    SHARE_FROM = 3         /* candidates behind one context from which a cached prefix is cheaper than whole rows */
+    CACHED_AT_ONCE = 4096, /* positions cached for a window of rows (and what its first row's contexts add) */
+    WORTH_CACHING = 16     /* tokens that a cached prefix must save */
 };
 
-static int compare_contexts(const Job *a, const Job *b) {
-    if (a->n_demos != b->n_demos) return a->n_demos < b->n_demos ? -1 : 1;
-    for (int i = 0; i < a->n_demos; i++) {
-        uintptr_t p = (uintptr_t)a->demos[i].prompt_of, q = (uintptr_t)b->demos[i].prompt_of;
-        if (p != q) return p < q ? -1 : 1;
-        p = (uintptr_t)a->demos[i].answer_of;
-        q = (uintptr_t)b->demos[i].answer_of;
-        if (p != q) return p < q ? -1 : 1;
-    }
-    return 0;
-}
+/* The tokens of one job: bos, demonstrations, prompt, answer. Rows can share what stands before the token that predicts the answer's
+ * first one: that token must be run with the answer. */
+typedef struct {
+    Job *job;
+    const int *token; /* [n] */
+    int n, first;     /* the answer begins at `first` */
+    int node;         /* the cached prefix it is run behind, or -1 */
+} Row;
 
-static int compare_jobs(const void *a, const void *b) {
-    Job *const *x = a, *const *y = b;
-    int c = compare_contexts(*x, *y);
-    return c ? c : (*x > *y) - (*x < *y);
-}
+static int shareable(const Row *r) { return r->first > 0 ? r->first - 1 : 0; }
 
-/* Is a cached prefix worth it for jobs of one context? Behind it a row must hold the token that predicts its answer's first,
- * so an empty prompt cannot stand there. */
-static bool worth_sharing(Job *const *jobs, int n) {
-    bool worth = n >= SHARE_FROM && jobs[0]->n_demos > 0;
-    for (int i = 0; i < n && worth; i++) worth = jobs[i]->x->prompt_n > 0;
-    return worth;
-}
-
-static void put_context(IntBuf *row, const Examples *form, const Job *job) {
-    ints_append(row, form->bos, form->bos_n);
+static void put_tokens(IntBuf *tokens, const Examples *form, const Job *job, int *first) {
+    const Example *x = job->x;
+    ints_append(tokens, form->bos, form->bos_n);
     for (int i = 0; i < job->n_demos; i++) {
-        ints_append(row, job->demos[i].prompt_of->prompt, job->demos[i].prompt_of->prompt_n);
-        ints_append(row, job->demos[i].answer_of->answer, job->demos[i].answer_of->answer_n);
+        ints_append(tokens, job->demos[i].prompt_of->prompt, job->demos[i].prompt_of->prompt_n);
+        ints_append(tokens, job->demos[i].answer_of->answer, job->demos[i].answer_of->answer_n);
+    }
+    ints_append(tokens, x->prompt, x->prompt_n);
+    *first = tokens->n;
+    if (job->rejected) ints_append(tokens, x->rejected, x->rejected_n);
+    else ints_append(tokens, x->answer, x->answer_n);
+}
+
+/* How many tokens two rows can share. */
+static int common_length(const Row *a, const Row *b) {
+    int most = shareable(a) < shareable(b) ? shareable(a) : shareable(b), n = 0;
+    while (n < most && a->token[n] == b->token[n]) n++;
+    return n;
+}
+
+/* As words in a dictionary, by what can be shared: rows that share more stand closer together. */
+static int compare_rows(const void *a, const void *b) {
+    const Row *x = a, *y = b;
+    int n = common_length(x, y), c = (n < shareable(x)) - (n < shareable(y));
+    if (n < shareable(x) && n < shareable(y)) c = (x->token[n] > y->token[n]) - (x->token[n] < y->token[n]);
+    return c ? c : (x->job > y->job) - (x->job < y->job);
+}
+
+/* ---- shared prefixes ----
+ * Sorted rows are a tree of prefixes. A node caches tokens begin..end-1 of the rows from..to-1, behind its parent's. */
+
+typedef struct {
+    int parent, level; /* index, or -1; how many nodes stand above */
+    int from, to, begin, end;
+    Prefix *prefix;    /* NULL: not cached (yet, or any more) */
+} Node;
+
+typedef struct {
+    Row *row;         /* sorted */
+    int *common;      /* [rows] what a row shares with the next one */
+    Node *node;       /* parents before children, and in the order of their rows */
+    int nodes, capacity;
+} Plan;
+
+/* Plans the rows from..to-1, at least two, which are to be run behind `parent` unless they find something longer. What all of them
+ * share becomes a node if that saves enough; then each part that shares more is planned in turn. */
+static void plan_rows(Plan *p, int from, int to, int parent) {
+    int shared = p->common[from], begin = parent < 0 ? 0 : p->node[parent].end;
+    for (int i = from; i < to - 1; i++) shared = p->common[i] < shared ? p->common[i] : shared;
+    if ((to - from - 1) * (shared - begin) >= WORTH_CACHING) {
+        if (p->nodes == p->capacity) {
+            p->capacity = p->capacity ? 2 * p->capacity : 64;
+            p->node = mem_grow(p->node, (size_t)p->capacity, sizeof *p->node);
+        }
+        p->node[p->nodes] = (Node){parent, parent < 0 ? 0 : p->node[parent].level + 1, from, to, begin, shared, NULL};
+        parent = p->nodes++;
+    }
+    for (int i = from, end; i < to; i = end) {
+        for (end = i + 1; end < to && p->common[end - 1] > shared; end++) continue;
+        if (end - i > 1) plan_rows(p, i, end, parent);
+        else p->row[i].node = parent;
     }
 }
 
@@ -249,94 +368,106 @@ static void queue_run(Queue *q) {
     batch_clear(&q->batch);
 }
 
-/* Appends x and y to what `row` holds and queues it. */
-static void queue_add(Queue *q, IntBuf *row, Job *job, Prefix *prefix) {
-    const Example *x = job->x;
-    ints_append(row, x->prompt, x->prompt_n);
-    int first = row->n;
-    if (job->rejected) ints_append(row, x->rejected, x->rejected_n);
-    else ints_append(row, x->answer, x->answer_n);
+/* The same for rows that are pieces of prefixes. */
+static void queue_extend(Queue *q) {
+    if (q->batch.rows == 0) return;
+    model_extend(q->m, q->ws, &q->batch);
+    spend(q->cost, q->m, &q->batch, 1);
+    batch_clear(&q->batch);
+}
+
+static void queue_add(Queue *q, const Row *row, int begin, Prefix *prefix) {
     if (q->batch.rows == q->capacity) {
         q->capacity = q->capacity ? 2 * q->capacity : 64;
         q->jobs = mem_grow(q->jobs, (size_t)q->capacity, sizeof *q->jobs);
     }
-    q->jobs[q->batch.rows] = job;
-    batch_row(&q->batch, row->v, row->n, first, prefix);
+    q->jobs[q->batch.rows] = row->job;
+    batch_row(&q->batch, row->token + begin, row->n - begin, row->first - begin, prefix);
     if (q->batch.tokens >= TOKENS_AT_ONCE) queue_run(q);
 }
 
-/* Groups of jobs behind shared contexts: caches the contexts of jobs[from..to-1], some at a time, then runs the candidates. */
-static void run_shared(Queue *q, const Examples *form, Job **jobs, const int *group_start, int groups) {
-    IntBuf row = {0};
-    Batch contexts = {0};
-    Prefix **prefix = mem_new((size_t)groups + 1, sizeof *prefix);
-    for (int g = 0, done = 0; g < groups; g++) {
-        row.n = 0;
-        put_context(&row, form, jobs[group_start[g]]);
-        prefix[g] = prefix_new(q->m, row.n);
-        batch_row_inputs(&contexts, row.v, row.n, prefix[g]);
-        if (contexts.tokens < TOKENS_AT_ONCE && g + 1 < groups) continue;
-        model_extend(q->m, q->ws, &contexts);
-        spend(q->cost, q->m, &contexts, 1);
-        batch_clear(&contexts);
-        for (int i = group_start[done]; i < group_start[g + 1]; i++) {
-            int mine = done;
-            while (group_start[mine + 1] <= i) mine++;
-            row.n = 0;
-            queue_add(q, &row, jobs[i], prefix[mine]);
+static void queue_free(Queue *q) {
+    batch_free(&q->batch);
+    free(q->jobs);
+}
+
+/* Caches nodes from..to-1, whose ancestors are among them or cached: level by level, so that many short pieces make one batch. */
+static void cache_nodes(Queue *q, const Plan *p, int from, int to) {
+    Batch *b = &q->batch;
+    for (int level = 0, left = to - from; left > 0; level++) {
+        for (int i = from; i < to; i++) {
+            Node *n = &p->node[i];
+            if (n->level != level) continue;
+            n->prefix = prefix_behind(q->m, n->parent < 0 ? NULL : p->node[n->parent].prefix, n->end - n->begin);
+            batch_row_inputs(b, p->row[n->from].token + n->begin, n->end - n->begin, n->prefix);
+            left--;
+            if (b->tokens >= TOKENS_AT_ONCE) queue_extend(q);
+        }
+        queue_extend(q);
+    }
+}
+
+/* Runs all rows, a window of neighbors at a time: their prefixes first, then they themselves; what the next window does not share
+ * is forgotten. So the cached tree grows and shrinks, and what is above the first row of a window stays. */
+static void run_plan(Queue *q, Plan *p, int rows) {
+    for (int from = 0, to, node = 0, next = 0; from < rows; from = to, node = next) {
+        int cached = 0;
+        for (to = from; to < rows && cached < CACHED_AT_ONCE; to++)
+            for (; next < p->nodes && p->node[next].from == to; next++) cached += p->node[next].end - p->node[next].begin;
+        cache_nodes(q, p, node, next);
+        for (int i = from; i < to; i++) {
+            const Node *n = p->row[i].node < 0 ? NULL : &p->node[p->row[i].node];
+            queue_add(q, &p->row[i], n ? n->end : 0, n ? n->prefix : NULL);
         }
         queue_run(q);
-        for (; done <= g; done++) prefix_free(prefix[done]);
+        for (int i = 0; i < next; i++)
+            if (p->node[i].to <= to) {
+                prefix_free(p->node[i].prefix);
+                p->node[i].prefix = NULL;
+            }
     }
-    free(prefix);
-    batch_free(&contexts);
-    ints_free(&row);
+}
+
+/* The jobs' rows, their tokens in one buffer. */
+static Row *rows_new(const Examples *form, Job *jobs, int n, IntBuf *tokens) {
+    Row *row = mem_new((size_t)n, sizeof *row);
+    for (int i = 0, start = 0; i < n; i++, start = tokens->n) {
+        put_tokens(tokens, form, &jobs[i], &row[i].first);
+        row[i].first -= start;
+        row[i].n = tokens->n - start;
+        row[i].job = &jobs[i];
+        row[i].node = -1;
+    }
+    for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens->v + start; /* now they stay where they are */
+    return row;
 }
 
 void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
     Cost ignored = {0};
     Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
-    Job **sorted = mem_new((size_t)n, sizeof *sorted), **shared = mem_new((size_t)n, sizeof *shared);
-    int *group_start = mem_new((size_t)n + 1, sizeof *group_start), groups = 0, n_shared = 0;
-    IntBuf row = {0};
-    for (int i = 0; i < n; i++) sorted[i] = &jobs[i];
-    qsort(sorted, (size_t)n, sizeof *sorted, compare_jobs);
-    for (int i = 0, end; i < n; i = end) {
-        for (end = i + 1; end < n && compare_contexts(sorted[i], sorted[end]) == 0; end++) continue;
-        if (worth_sharing(sorted + i, end - i)) {
-            group_start[groups++] = n_shared;
-            while (i < end) shared[n_shared++] = sorted[i++];
-            group_start[groups] = n_shared;
-        } else
-            for (; i < end; i++) {
-                row.n = 0;
-                put_context(&row, form, sorted[i]);
-                queue_add(&q, &row, sorted[i], NULL);
-            }
-    }
-    queue_run(&q);
-    run_shared(&q, form, shared, group_start, groups);
-    ints_free(&row);
-    batch_free(&q.batch);
-    free(q.jobs);
-    free(sorted);
-    free(shared);
-    free(group_start);
+    IntBuf tokens = {0};
+    Plan p = {.row = rows_new(form, jobs, n, &tokens), .common = mem_new((size_t)n, sizeof(int))};
+    qsort(p.row, (size_t)n, sizeof *p.row, compare_rows);
+    for (int i = 0; i + 1 < n; i++) p.common[i] = common_length(&p.row[i], &p.row[i + 1]);
+    if (n > 1) plan_rows(&p, 0, n, -1);
+    run_plan(&q, &p, n);
+    queue_free(&q);
+    ints_free(&tokens);
+    free(p.row);
+    free(p.common);
+    free(p.node);
 }
 
 void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
     Cost ignored = {0};
     Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
-    IntBuf row = {0};
-    for (int i = 0; i < n; i++) {
-        row.n = 0;
-        put_context(&row, form, &jobs[i]);
-        queue_add(&q, &row, &jobs[i], NULL);
-    }
+    IntBuf tokens = {0};
+    Row *row = rows_new(form, jobs, n, &tokens);
+    for (int i = 0; i < n; i++) queue_add(&q, &row[i], 0, NULL);
     queue_run(&q);
-    ints_free(&row);
-    batch_free(&q.batch);
-    free(q.jobs);
+    queue_free(&q);
+    ints_free(&tokens);
+    free(row);
 }
 
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs) {
@@ -399,9 +530,14 @@ static void scores_resize(Scores *s, int count, int k) {
     s->logp_in_context = mem_new(n, sizeof(double));
     s->logp_rejected = mem_new(n, sizeof(double));
     s->logp_rejected_in_context = mem_new(n, sizeof(double));
+    s->logp_by_reference = mem_new(n, sizeof(double));
+    s->rejected_by_reference = mem_new(n, sizeof(double));
     s->demos = mem_new(mem_mul(n, (size_t)k), sizeof(Demo));
     s->n_demos = mem_new(n, sizeof(int));
-    for (int i = 0; i < count; i++) s->logp[i] = s->logp_in_context[i] = s->logp_rejected[i] = s->logp_rejected_in_context[i] = NAN;
+    for (int i = 0; i < count; i++) {
+        s->logp[i] = s->logp_in_context[i] = s->logp_rejected[i] = s->logp_rejected_in_context[i] = NAN;
+        s->logp_by_reference[i] = s->rejected_by_reference[i] = NAN;
+    }
 }
 
 void scores_free(Scores *s) {
@@ -410,6 +546,8 @@ void scores_free(Scores *s) {
     free(s->logp_in_context);
     free(s->logp_rejected);
     free(s->logp_rejected_in_context);
+    free(s->logp_by_reference);
+    free(s->rejected_by_reference);
     free(s->demos);
     free(s->n_demos);
     *s = (Scores){0};
@@ -429,6 +567,17 @@ static void base_pass(const Model *m, Workspace *ws, const Examples *data, doubl
     free(jobs);
 }
 
+/* What is known already is only copied: the same weights and the same rows give the same bits. */
+static void base_pass_unless_known(const Model *m, Workspace *ws, const Examples *data, const double *const known[2],
+                                   double *logp, double *rejected, Cost *cost) {
+    size_t bytes = (size_t)data->count * sizeof *logp;
+    if (!known[0] || (rejected && !known[1])) base_pass(m, ws, data, logp, rejected, NULL, cost);
+    else {
+        memcpy(logp, known[0], bytes);
+        if (rejected) memcpy(rejected, known[1], bytes);
+    }
+}
+
 void ica_pair_logps(const Model *m, Workspace *ws, const Examples *data, double *chosen, double *rejected, Cost *cost) {
     base_pass(m, ws, data, chosen, rejected, NULL, cost);
 }
@@ -441,12 +590,15 @@ static int context_pass(const Model *m, Workspace *ws, const Examples *data, con
     int *fixed = mem_new((size_t)holdout->count, sizeof *fixed), dropped = 0, n = data->count, answers = rejected ? 2 : 1;
     for (int h = 0; h < holdout->count; h++) fixed[h] = h;
     rng_shuffle(&rng, fixed, holdout->count);
+    int *center = mem_new((size_t)n, sizeof *center);
+    for (int i = 0; i < n; i++) center[i] = i;
+    if (how->contexts > 0) choose_centers(r, data, how->contexts, how->seed, center);
     Job *jobs = mem_new((size_t)n * (size_t)answers, sizeof *jobs);
     bool drawn = how->demos == DEMOS_RANDOM || how->demos == DEMOS_SHUFFLED;
     for (int i = -how->first; i < 0 && drawn; i++) choose_demos(r, &data->items[i], how, &rng, fixed, demos);
     for (int i = 0; i < n; i++) {
         Demo *mine = demos + (size_t)i * (size_t)how->k;
-        n_demos[i] = choose_demos(r, &data->items[i], how, &rng, fixed, mine);
+        n_demos[i] = choose_demos(r, &data->items[center[i]], &data->items[i], how, &rng, fixed, mine);
         dropped += drop_demos(m, data, &data->items[i], mine, &n_demos[i]);
         for (int a = 0; a < answers; a++)
             jobs[i * answers + a] = (Job){.demos = mine, .n_demos = n_demos[i], .x = &data->items[i], .rejected = a == 1};
@@ -459,6 +611,7 @@ static int context_pass(const Model *m, Workspace *ws, const Examples *data, con
     }
     free(jobs);
     free(fixed);
+    free(center);
     retriever_free(r);
     return dropped;
 }
@@ -654,26 +807,25 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     Method method = how->method;
     bool pairs = how->objective != OBJECTIVE_SFT;
     double *rejected = pairs ? out->logp_rejected : NULL, *rejected_in = pairs ? out->logp_rejected_in_context : NULL;
-    size_t n = (size_t)pool->count;
-    double *by_reference[2] = {mem_new(n, sizeof(double)), mem_new(n, sizeof(double))};
+    const double *const by_reference[2] = {out->logp_by_reference, out->rejected_by_reference};
     if (method == METHOD_ONESHOT || method == METHOD_NUGGETS) anchor_pass(m, ws, pool, holdout, how, out);
     if (method == METHOD_GRADIENT) gradient_pass(m, ws, pool, holdout, how, out);
     if (method == METHOD_ICA || method == METHOD_RHO || method == METHOD_LOSS)
-        base_pass(m, ws, pool, out->logp, rejected, NULL, &out->cost);
+        base_pass_unless_known(m, ws, pool, how->known, out->logp, rejected, &out->cost);
     if (method == METHOD_ICA || method == METHOD_INCONTEXT)
         out->dropped = context_pass(m, ws, pool, holdout, how, out->demos, out->n_demos, out->logp_in_context, rejected_in,
                                     NULL, &out->cost);
-    if (method == METHOD_RHO) base_pass(reference, ws, pool, by_reference[0], pairs ? by_reference[1] : NULL, NULL, &out->cost);
+    if (method == METHOD_RHO)
+        base_pass_unless_known(reference, ws, pool, how->known_by_reference, out->logp_by_reference,
+                               pairs ? out->rejected_by_reference : NULL, &out->cost);
     Rng rng = rng_new(how->seed, 3);
     for (int i = 0; i < how->first; i++) rng_uniform(&rng);
     for (int i = 0; i < pool->count; i++) {
         if (method == METHOD_RANDOM) out->score[i] = rng_uniform(&rng);
         else if (method != METHOD_ONESHOT && method != METHOD_NUGGETS && method != METHOD_GRADIENT)
-            out->score[i] = pairs ? pair_score(how, out, (const double *const *)by_reference, &pool->items[i], i)
+            out->score[i] = pairs ? pair_score(how, out, by_reference, &pool->items[i], i)
                                   : sft_score(how, out, by_reference[0], &pool->items[i], i);
     }
-    free(by_reference[0]);
-    free(by_reference[1]);
 }
 
 /* ---- weights ---- */

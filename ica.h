@@ -67,8 +67,9 @@ void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pai
 /* Tokens that went through the model, and the floating-point operations of that. */
 typedef struct { double forward, backward, flops; } Cost;
 
-/* Fills in logp and hits of every job. Jobs with the same demonstrations share one cached prefix where that pays; the bits do
- * not depend on it. Every row must fit the model's context. cost may be NULL. */
+/* Fills in logp and hits of every job. What rows have in common before their answers (demonstrations, a pair's prompt, even the first
+ * words of a question) is computed once where that pays, which is decided by counts of tokens alone; the bits do not depend on it.
+ * Every row must fit the model's context. cost may be NULL. */
 void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost);
 /* The twin that shares nothing: every row whole. Same signature, same bits. */
 void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost);
@@ -93,8 +94,14 @@ typedef struct {
     PairOptions pair;
     /* DPO: logp of the starting model for every record of the pool and of the holdout (METHOD_GRADIENT only), else NULL */
     const double *pool_reference[2], *holdout_reference[2]; /* chosen, rejected; borrowed */
+    /* What the caller has computed before, so that it is not computed again: the log-likelihoods of every candidate by the very weights
+     * of the model that scores (DPO's reference is just that at the run's first step), and by METHOD_RHO's reference (which stays the
+     * same when scores are refreshed). Chosen, rejected; NULL: not known; borrowed. */
+    const double *known[2], *known_by_reference[2];
     int k;
     DemoChoice demos;
+    int contexts;    /* DEMOS_NEAREST: at most so many lists of demonstrations, one for a cluster of candidates (and one more for a
+                      * candidate that would see its own prompt); 0: every candidate has its own list */
     Reduce reduce;
     Anchors anchors;
     int num_anchors; /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
@@ -109,6 +116,7 @@ typedef struct {
     double *score;                  /* [count] larger is better */
     double *logp, *logp_in_context; /* [count] token sums of the answer (pairs: chosen); NaN where the method has none */
     double *logp_rejected, *logp_rejected_in_context; /* [count] pairs: the same of the rejected answer */
+    double *logp_by_reference, *rejected_by_reference; /* [count] METHOD_RHO: the same by its reference */
     Demo *demos;                    /* [count][k] */
     int *n_demos, k;                /* [count] */
     int dropped;                    /* demonstrations that did not fit the context */

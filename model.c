@@ -379,14 +379,22 @@ void batch_free(Batch *b) {
 
 /* ---- prefixes ---- */
 
-Prefix *prefix_new(const Model *m, int capacity) {
+Prefix *prefix_new(const Model *m, int capacity) { return prefix_behind(m, NULL, capacity); }
+
+Prefix *prefix_behind(const Model *m, const Prefix *parent, int capacity) {
     Prefix *p = mem_new(1, sizeof *p);
+    p->parent = parent;
+    p->length = parent ? parent->length : 0;
     p->capacity = capacity;
     p->kv = mem_new(mem_mul((size_t)m->config.layers * (size_t)capacity, 2 * (size_t)m->config.channels), sizeof(real));
     return p;
 }
 
+/* The position at which a prefix's own ones begin. */
+static int prefix_start(const Prefix *p) { return p->parent ? p->parent->length : 0; }
+
 void prefix_truncate(Prefix *p, int length) {
+    if (length < prefix_start(p)) length = prefix_start(p);
     if (length < p->length) p->length = length;
 }
 
@@ -544,10 +552,11 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
  * probability exactly 0 and add nothing: that is why a cached prefix and a whole row give the same bits. */
 
 typedef struct {
-    int n, P, C, D;               /* own tokens, cached positions, channels, channels a head */
-    size_t soft_stride;           /* between the softmax statistics of consecutive tokens */
-    const real *q, *k, *v;        /* of the row's own tokens, this head: [n] rows of stride 3C */
-    const real *past_k, *past_v;  /* cached: [P] rows of stride 2C */
+    int n, P, C, D;        /* own tokens, cached positions, channels, channels a head */
+    size_t soft_stride;    /* between the softmax statistics of consecutive tokens */
+    const real *q, *k, *v; /* of the row's own tokens, this head: [n] rows of stride 3C */
+    const Prefix *past;    /* NULL, or the cached positions: */
+    int layer, channel;    /* this head's keys begin at this channel of this layer */
 } Head;
 
 /* A head's matrices, gathered into scratch: contiguous, and padded with zeros to whole tiles, so that the many small products of
@@ -589,9 +598,13 @@ static void scatter(real *to, size_t stride, const real *from, int rows, int D) 
     for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * stride, from + (size_t)i * D, (size_t)D * sizeof(real));
 }
 
-/* Keys or values of all P + n positions, cached ones first. */
-static void gather_positions(real *to, const Head *a, const real *past, const real *own) {
-    for (int j = 0; j < a->P; j++) memcpy(to + (size_t)j * a->D, past + (size_t)j * 2 * a->C, (size_t)a->D * sizeof(real));
+/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first. */
+static void gather_positions(real *to, const Head *a, int at, const real *own) {
+    for (const Prefix *p = a->past; p; p = p->parent) {
+        const real *from = p->kv + (size_t)a->layer * (size_t)p->capacity * 2 * (size_t)a->C + (size_t)(a->channel + at);
+        for (int j = prefix_start(p); j < p->length; j++, from += 2 * (size_t)a->C)
+            memcpy(to + (size_t)j * a->D, from, (size_t)a->D * sizeof(real));
+    }
     for (int j = 0; j < a->n; j++) memcpy(to + (size_t)(a->P + j) * a->D, own + (size_t)j * 3 * a->C, (size_t)a->D * sizeof(real));
     memset(to + (size_t)(a->P + a->n) * a->D, 0, (size_t)(padded(a->P + a->n) - a->P - a->n) * (size_t)a->D * sizeof(real));
 }
@@ -612,8 +625,8 @@ static void head_forward(const Head *a, real *out, real *soft, real *memory) {
     size_t D = (size_t)a->D, W = (size_t)x.W;
     real scale = 1 / (real)sqrt((double)a->D);
     gather(x.q, a->q, 3 * (size_t)a->C, a->n, a->D);
-    gather_positions(x.k, a, a->past_k, a->k);
-    gather_positions(x.v, a, a->past_v, a->v);
+    gather_positions(x.k, a, 0, a->k);
+    gather_positions(x.v, a, a->C, a->v);
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
         gemm(padded(rows), keys, a->D, x.q + (size_t)from * D, D, 1, x.k, 1, D, x.s, W, NULL, false);
@@ -646,8 +659,8 @@ static void head_backward(const Head *a, real *dq, real *dk, real *dv, const rea
     real scale = 1 / (real)sqrt((double)a->D);
     gather(x.q, a->q, C3, a->n, a->D);
     gather(x.dout, dout, C, a->n, a->D);
-    gather_positions(x.k, a, a->past_k, a->k);
-    gather_positions(x.v, a, a->past_v, a->v);
+    gather_positions(x.k, a, 0, a->k);
+    gather_positions(x.v, a, a->C, a->v);
     memset(x.dk, 0, W * D * sizeof(real));
     memset(x.dv, 0, W * D * sizeof(real));
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
@@ -671,7 +684,6 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
     int D = m->config.channels / m->config.heads, first = b->start.v[r];
     const Prefix *p = b->prefix[r];
     const real *own = qkv + (size_t)first * 3 * C + (size_t)(h * D);
-    const real *past = p ? p->kv + (size_t)l * (size_t)p->capacity * 2 * C + (size_t)(h * D) : NULL;
     return (Head){.n = b->start.v[r + 1] - first,
                   .P = p ? p->length : 0,
                   .C = (int)C,
@@ -680,8 +692,9 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
                   .q = own,
                   .k = own + C,
                   .v = own + 2 * C,
-                  .past_k = past,
-                  .past_v = past ? past + C : NULL};
+                  .past = p,
+                  .layer = l,
+                  .channel = h * D};
 }
 
 static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int l, real *out, real *soft, const real *qkv) {
@@ -772,7 +785,7 @@ static void store_keys(const Model *m, const Batch *b, int l, const real *qkv) {
     size_t C = (size_t)m->config.channels;
     for (int r = 0; r < b->rows; r++) {
         Prefix *p = b->prefix[r];
-        real *to = p->kv + ((size_t)l * (size_t)p->capacity + (size_t)p->length) * 2 * C;
+        real *to = p->kv + ((size_t)l * (size_t)p->capacity + (size_t)(p->length - prefix_start(p))) * 2 * C;
         for (int n = b->start.v[r]; n < b->start.v[r + 1]; n++, to += 2 * C)
             memcpy(to, qkv + (size_t)n * 3 * C + C, 2 * C * sizeof(real));
     }

@@ -65,13 +65,17 @@ void model_view_free(ModelView *v);
 
 /* ---- prefixes ---- */
 
-/* Keys and values of the first `length` positions of a sequence, for every layer. Made for one model's current weights. */
-typedef struct {
-    int length, capacity;
-    real *kv; /* [L][capacity][2 C]: keys, then values */
-} Prefix;
+/* Keys and values of the first `length` positions of a sequence, for every layer. Made for one model's current weights. Prefixes are
+ * a tree: one may begin where another ends, and holds only what it adds. */
+typedef struct Prefix Prefix;
+struct Prefix {
+    const Prefix *parent; /* NULL, or what comes before: borrowed, and neither moved nor changed while this one lives */
+    int length, capacity; /* positions, the parent's included; own positions at most */
+    real *kv;             /* [L][capacity][2 C]: keys, then values */
+};
 Prefix *prefix_new(const Model *m, int capacity); /* capacity <= T */
-void prefix_truncate(Prefix *p, int length);      /* forget everything from position `length` on */
+Prefix *prefix_behind(const Model *m, const Prefix *parent, int capacity); /* parent->length + capacity <= T; NULL: none */
+void prefix_truncate(Prefix *p, int length); /* forget everything from position `length` on, if it is an own one */
 void prefix_free(Prefix *p);                      /* NULL is fine */
 
 /* ---- batches ---- */

@@ -561,6 +561,7 @@ typedef struct {
     PairOptions pair;
     /* DPO: log-likelihoods by the starting model, chosen and rejected, of pool, holdout and test; else NULL */
     double *pool_reference[2], *holdout_reference[2], *eval_reference[2];
+    double *by_reference[2];   /* RHO: log-likelihoods by its reference, from the first scores on; else NULL */
     double *score, *weight;    /* [pool->count] */
     double *used;              /* [pool->count] the weight that each record had last, in its batch; NULL: not asked for */
     Scores scores;             /* the last ones; count 0 in a resumed run that computed none itself */
@@ -593,6 +594,7 @@ static ScoreOptions score_options(const Settings *s, const char *method, int ref
                           .method = (Method)choice(method, METHOD_NAMES),
                           .k = s->k,
                           .demos = (DemoChoice)choice(s->demos, DEMO_NAMES),
+                          .contexts = s->contexts,
                           .reduce = (Reduce)choice(s->reduce, REDUCE_NAMES),
                           .anchors = (Anchors)choice(s->anchors, ANCHOR_NAMES),
                           .num_anchors = s->num_anchors,
@@ -636,8 +638,17 @@ static double pair_score_agreement(const Settings *s, const Examples *pool, cons
 static void rescore(Tuning *t, Loop *loop, int refresh) {
     double start = seconds_now();
     ScoreOptions how = score_options(loop->s, t->method, refresh, t);
+    for (int a = 0; a < 2; a++) {
+        how.known[a] = refresh == 0 ? t->pool_reference[a] : NULL; /* at the first step the model is DPO's reference */
+        how.known_by_reference[a] = t->by_reference[a];
+    }
     ica_score(loop->model, t->reference, loop->ws, t->pool, t->holdout, &how, &t->scores);
-    memcpy(t->score, t->scores.score, (size_t)t->pool->count * sizeof *t->score);
+    size_t bytes = (size_t)t->pool->count * sizeof *t->score;
+    for (int a = 0; a < 2 && how.method == METHOD_RHO; a++) {
+        if (!t->by_reference[a]) t->by_reference[a] = mem_new(bytes, 1);
+        memcpy(t->by_reference[a], a ? t->scores.rejected_by_reference : t->scores.logp_by_reference, bytes);
+    }
+    memcpy(t->score, t->scores.score, bytes);
     weights_from_scores(loop->s, t->score, t->pool->count, t->weight);
     if (t->used) memcpy(t->used, t->weight, (size_t)t->pool->count * sizeof *t->used);
     t->told[0] = t->scores.dropped;
@@ -769,6 +780,7 @@ static void tuning_free(Tuning *t) {
         free(t->pool_reference[a]);
         free(t->holdout_reference[a]);
         free(t->eval_reference[a]);
+        free(t->by_reference[a]);
     }
     free(t->score);
     free(t->weight);
@@ -832,6 +844,11 @@ static bool needs_k(const Settings *s, const char *method) {
 
 static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
     if (!needs_holdout(method)) return true;
+    if (s->contexts > 0 && s->shard)
+        return error_set(err, STATUS_USAGE, "%s: --contexts cannot go with --shard: its clusters are of the whole pool", s->command);
+    if (s->contexts > 0 && strcmp(s->demos, "nearest") != 0)
+        return error_set(err, STATUS_USAGE, "%s: --contexts goes with --demos nearest: other lists are not chosen by nearness",
+                         s->command);
     if (!s->holdout)
         return error_set(err, STATUS_USAGE, "%s: the method %s needs --holdout FILE, a few trusted examples", s->command,
                          method);
@@ -898,6 +915,7 @@ static bool score_part(const Settings *s, const Folder *f, const Loaded *part, i
             tuning_references(&t, f->model, ws, NULL, &run, strcmp(s->method, "gradient") == 0, true);
         ScoreOptions how = score_options(s, s->method, 0, &t);
         how.first = first;
+        for (int a = 0; a < 2; a++) how.known[a] = t.pool_reference[a]; /* DPO's start: the model is its own reference */
         ica_score(f->model, t.reference, ws, t.pool, t.holdout, &how, &t.scores);
         t.weight = s->shard ? NULL : mem_new((size_t)t.scores.count, sizeof(double));
         if (t.weight) weights_from_scores(s, t.scores.score, t.scores.count, t.weight);

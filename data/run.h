@@ -39,7 +39,7 @@ typedef struct {
     const char *lr_scheduler_type;
     /* scores and weights */
     const char *method, *objective, *weights, *weight_map, *normalize, *demos, *reduce, *anchors, *pair_score, *shard;
-    int k, num_anchors, reference_steps, refresh;
+    int k, contexts, num_anchors, reference_steps, refresh;
     double temperature, share, clip, beta, gamma_beta_ratio, label_smoothing;
     bool allow_overlap, truncate;
     /* generation */

@@ -81,6 +81,7 @@ static const Option OPTIONS[] = {
     {"k", OPTION_INT, AT(k), "pretrain score train", "3", 0, 1000, NULL, "demonstrations in context"},
     {"k", OPTION_INT, AT(k), "eval", "0", 0, 1000, NULL, "nearest holdout demonstrations in context"},
     {"demos", OPTION_CHOICE, AT(demos), "score train", "nearest", 0, 0, "nearest|random|fixed|shuffled", "which holdout examples are shown (shuffled: nearest, with answers of others)"},
+    {"contexts", OPTION_INT, AT(contexts), "score train", "0", 0, 1000000, NULL, "most lists of demonstrations: clusters of candidates share theirs (cheaper); 0: every candidate has its own nearest"},
     {"reduce", OPTION_CHOICE, AT(reduce), "score train", "mean", 0, 0, "sum|mean", "log-probabilities of a score: token sum or token mean (pairs: sum unless given)"},
     {"anchors", OPTION_CHOICE, AT(anchors), "score train", "nearest", 0, 0, "nearest|random", "oneshot, nuggets: the k nearest holdout examples, or --num-anchors random ones"},
     {"num-anchors", OPTION_INT, AT(num_anchors), "score train", "8", 1, 100000, NULL, "with --anchors random"},
