@@ -410,6 +410,55 @@ static void test_prefix_bits(void) {
     model_free(m);
 }
 
+/* A tree: rows behind pieces that begin where others end, two of them behind one parent. The same bits as whole rows, forward, and
+ * as behind one prefix in one piece, backward: no gradient flows into any piece. */
+static void test_prefix_tree(void) {
+    enum { TRUNK = 70, BRANCH = 33, TWIG = 5, REST = 30 };
+    Rng rng = rng_new(14, 0);
+    Model *m = model_shaken(SMALL, 8);
+    Workspace *ws = workspace_new();
+    Batch whole = {0}, behind = {0}, one_piece = {0};
+    Prefix *trunk = prefix_new(m, TRUNK), *branch[2], *twig[2], *one[2];
+    Row row[2];
+    for (int r = 0; r < 2; r++) {
+        row[r] = row_new(&rng, m, TRUNK + BRANCH + TWIG + REST, 0, false);
+        if (r) memcpy(row[1].sequence, row[0].sequence, TRUNK * sizeof(int));
+        else extend(m, ws, trunk, row[0].sequence, TRUNK);
+        branch[r] = prefix_behind(m, trunk, BRANCH);
+        extend(m, ws, branch[r], row[r].sequence + TRUNK, BRANCH);
+        twig[r] = prefix_behind(m, branch[r], TWIG + 1);
+        extend(m, ws, twig[r], row[r].sequence + TRUNK + BRANCH, TWIG + 1);
+        prefix_truncate(twig[r], TRUNK); /* what is not its own it cannot forget */
+        CHECK(twig[r]->length == TRUNK + BRANCH, "a truncated twig has length %d", twig[r]->length);
+        extend(m, ws, twig[r], row[r].sequence + TRUNK + BRANCH, TWIG);
+        one[r] = prefix_new(m, MOST);
+        extend(m, ws, one[r], row[r].sequence, TRUNK + BRANCH + TWIG);
+        int before = TRUNK + BRANCH + TWIG;
+        batch_row(&whole, row[r].sequence, row[r].n, before + 1, NULL);
+        batch_row(&behind, row[r].sequence + before, row[r].n - before, 1, twig[r]);
+        batch_row(&one_piece, row[r].sequence + before, row[r].n - before, 1, one[r]);
+    }
+    double logp[3][2], dlogp[2] = {0.5, -0.25};
+    real *grad[2] = {mem_new(m->parameters, sizeof(real)), mem_new(m->parameters, sizeof(real))};
+    model_forward(m, ws, &whole, false, logp[0], NULL);
+    model_forward_backward(m, ws, &behind, dlogp, logp[1], grad[0]);
+    model_forward_backward(m, ws, &one_piece, dlogp, logp[2], grad[1]);
+    CHECK(same(logp[0], logp[1], sizeof logp[0]) && same(logp[0], logp[2], sizeof logp[0]), "behind a tree: other bits than whole rows");
+    CHECK(same(grad[0], grad[1], m->parameters * sizeof(real)), "behind a tree: another gradient than behind one prefix");
+    for (int r = 0; r < 2; r++) {
+        prefix_free(twig[r]);
+        prefix_free(branch[r]);
+        prefix_free(one[r]);
+        free(grad[r]);
+    }
+    prefix_free(trunk);
+    batch_free(&whole);
+    batch_free(&behind);
+    batch_free(&one_piece);
+    workspace_free(ws);
+    model_free(m);
+}
+
 /* Prefixes extended side by side in one batch, at different lengths, are those extended one by one; then the logits. */
 static void test_extend(void) {
     enum { COUNT = 3 };
@@ -1185,6 +1234,7 @@ int main(void) {
     test_zero_model();
     test_nan_model();
     test_prefix_bits();
+    test_prefix_tree();
     test_extend();
     test_batch_bits();
     test_workspace();
