@@ -255,7 +255,7 @@ static int drop_demos(const Model *m, const Examples *form, const Example *x, De
 
 enum {
     TOKENS_AT_ONCE = 2048, /* per batch: enough to keep the products busy, small enough for the caches */
-    CACHED_AT_ONCE = 4096, /* positions cached for a window of rows (and what its first row's contexts add) */
+    CACHED_AT_ONCE = 2048, /* positions cached for a window of rows, besides what its last row needs: bounds memory */
     WORTH_CACHING = 16     /* tokens that a cached prefix must save */
 };
 
@@ -376,14 +376,15 @@ static void queue_extend(Queue *q) {
     batch_clear(&q->batch);
 }
 
+/* Queues the tokens of a row from `begin` on, behind the prefix that holds those before. */
 static void queue_add(Queue *q, const Row *row, int begin, Prefix *prefix) {
+    if (q->batch.tokens + row->n - 1 - begin > TOKENS_AT_ONCE) queue_run(q);
     if (q->batch.rows == q->capacity) {
         q->capacity = q->capacity ? 2 * q->capacity : 64;
         q->jobs = mem_grow(q->jobs, (size_t)q->capacity, sizeof *q->jobs);
     }
     q->jobs[q->batch.rows] = row->job;
     batch_row(&q->batch, row->token + begin, row->n - begin, row->first - begin, prefix);
-    if (q->batch.tokens >= TOKENS_AT_ONCE) queue_run(q);
 }
 
 static void queue_free(Queue *q) {
@@ -398,10 +399,10 @@ static void cache_nodes(Queue *q, const Plan *p, int from, int to) {
         for (int i = from; i < to; i++) {
             Node *n = &p->node[i];
             if (n->level != level) continue;
+            if (b->tokens + n->end - n->begin > TOKENS_AT_ONCE) queue_extend(q);
             n->prefix = prefix_behind(q->m, n->parent < 0 ? NULL : p->node[n->parent].prefix, n->end - n->begin);
             batch_row_inputs(b, p->row[n->from].token + n->begin, n->end - n->begin, n->prefix);
             left--;
-            if (b->tokens >= TOKENS_AT_ONCE) queue_extend(q);
         }
         queue_extend(q);
     }
@@ -428,16 +429,20 @@ static void run_plan(Queue *q, Plan *p, int rows) {
     }
 }
 
-/* The jobs' rows, their tokens in one buffer. */
-static Row *rows_new(const Examples *form, Job *jobs, int n, IntBuf *tokens) {
+/* The jobs' rows, their tokens in one buffer, and room for their batches. */
+static Row *rows_new(const Queue *q, const Examples *form, Job *jobs, int n, IntBuf *tokens) {
     Row *row = mem_new((size_t)n, sizeof *row);
+    int longest = 0;
     for (int i = 0, start = 0; i < n; i++, start = tokens->n) {
         put_tokens(tokens, form, &jobs[i], &row[i].first);
         row[i].first -= start;
         row[i].n = tokens->n - start;
         row[i].job = &jobs[i];
         row[i].node = -1;
+        longest = row[i].n > longest ? row[i].n : longest;
     }
+    int batch = tokens->n < TOKENS_AT_ONCE ? tokens->n : TOKENS_AT_ONCE;
+    workspace_reserve(q->ws, q->m, batch > longest ? batch : longest);
     for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens->v + start; /* now they stay where they are */
     return row;
 }
@@ -446,7 +451,7 @@ void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, i
     Cost ignored = {0};
     Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
     IntBuf tokens = {0};
-    Plan p = {.row = rows_new(form, jobs, n, &tokens), .common = mem_new((size_t)n, sizeof(int))};
+    Plan p = {.row = rows_new(&q, form, jobs, n, &tokens), .common = mem_new((size_t)n, sizeof(int))};
     qsort(p.row, (size_t)n, sizeof *p.row, compare_rows);
     for (int i = 0; i + 1 < n; i++) p.common[i] = common_length(&p.row[i], &p.row[i + 1]);
     if (n > 1) plan_rows(&p, 0, n, -1);
@@ -462,7 +467,7 @@ void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *j
     Cost ignored = {0};
     Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
     IntBuf tokens = {0};
-    Row *row = rows_new(form, jobs, n, &tokens);
+    Row *row = rows_new(&q, form, jobs, n, &tokens);
     for (int i = 0; i < n; i++) queue_add(&q, &row[i], 0, NULL);
     queue_run(&q);
     queue_free(&q);

@@ -386,7 +386,8 @@ Prefix *prefix_behind(const Model *m, const Prefix *parent, int capacity) {
     p->parent = parent;
     p->length = parent ? parent->length : 0;
     p->capacity = capacity;
-    p->kv = mem_new(mem_mul((size_t)m->config.layers * (size_t)capacity, 2 * (size_t)m->config.channels), sizeof(real));
+    size_t count = mem_mul((size_t)m->config.layers * (size_t)capacity, 2 * (size_t)m->config.channels);
+    p->kv = mem_grow(NULL, count, sizeof(real)); /* not zeroed: nobody reads beyond the length */
     return p;
 }
 
@@ -543,6 +544,8 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
         at += (list[i].count * list[i].size + 63) / 64 * 64;
     }
 }
+
+void workspace_reserve(Workspace *ws, const Model *m, int tokens) { workspace_fit(ws, m, tokens, false); }
 
 /* ---- attention: o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of q_i k_j / sqrt(D) ----
  * backward: dv_j = sum_i p_ij do_i, dp_ij = do_i v_j, ds_ij = p_ij (dp_ij - sum_j p_ij dp_ij),

@@ -108,6 +108,8 @@ void batch_free(Batch *b);
 typedef struct Workspace Workspace;
 Workspace *workspace_new(void);
 void workspace_free(Workspace *ws);
+/* Room for forward passes of so many tokens, at once in place of growing batch by batch. */
+void workspace_reserve(Workspace *ws, const Model *m, int tokens);
 size_t workspace_bytes(const Workspace *ws);
 /* Keep only each layer's input for the backward pass, which then runs the layers forward once more: the same bits, about a tenth of
  * the memory, a third more work. Before the first pass, or between whole ones. */

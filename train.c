@@ -642,7 +642,9 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
         how.known[a] = refresh == 0 ? t->pool_reference[a] : NULL; /* at the first step the model is DPO's reference */
         how.known_by_reference[a] = t->by_reference[a];
     }
-    ica_score(loop->model, t->reference, loop->ws, t->pool, t->holdout, &how, &t->scores);
+    Workspace *ws = workspace_new(); /* its own: in that of training a large batch would take room in every layer, for good */
+    ica_score(loop->model, t->reference, ws, t->pool, t->holdout, &how, &t->scores);
+    workspace_free(ws);
     size_t bytes = (size_t)t->pool->count * sizeof *t->score;
     for (int a = 0; a < 2 && how.method == METHOD_RHO; a++) {
         if (!t->by_reference[a]) t->by_reference[a] = mem_new(bytes, 1);
