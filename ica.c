@@ -346,11 +346,14 @@ typedef struct {
 
 /* Counts one pass of a batch; forward and backward together (passes = 3) cost three times the forward pass. */
 static void spend(Cost *cost, const Model *m, const Batch *b, int passes) {
-    double scored = 0;
-    for (int n = 0; n < b->tokens; n++) scored += b->target.v[n] >= 0;
+    for (int r = 0; r < b->rows; r++) {
+        int n = b->start.v[r + 1] - b->start.v[r], past = b->prefix[r] ? b->prefix[r]->length : 0, scored = 0;
+        for (int i = b->start.v[r]; i < b->start.v[r + 1]; i++) scored += b->target.v[i] >= 0;
+        /* behind a prefix a token sees past + (n + 1) / 2 keys on average: as in a row of n + 2 past tokens */
+        cost->flops += passes * model_flops(m, n, n + 2.0 * past, scored);
+    }
     cost->forward += b->tokens;
     if (passes > 1) cost->backward += b->tokens;
-    cost->flops += passes * model_flops(m, b->tokens, (double)b->tokens / b->rows, scored);
 }
 
 static void queue_run(Queue *q) {
@@ -371,8 +374,8 @@ static void queue_run(Queue *q) {
 /* The same for rows that are pieces of prefixes. */
 static void queue_extend(Queue *q) {
     if (q->batch.rows == 0) return;
+    spend(q->cost, q->m, &q->batch, 1); /* before: afterwards the prefixes are longer */
     model_extend(q->m, q->ws, &q->batch);
-    spend(q->cost, q->m, &q->batch, 1);
     batch_clear(&q->batch);
 }
 

@@ -60,15 +60,17 @@ static void bench_free(Bench *b) {
     free(b->token);
 }
 
-/* Seconds a candidate in groups of `group` behind one context. */
-static double score_seconds(Bench *b, int group, bool naive) {
+/* Seconds and operations a candidate in groups of `group` behind one context. */
+static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     int n = group > LEAST ? group : LEAST;
     Job jobs[MOST];
+    Cost cost = {0};
     for (int i = 0; i < n; i++)
         jobs[i] = (Job){.demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
     double start = seconds_now();
-    if (naive) ica_logps_naive(b->m, b->ws, &b->form, jobs, n, NULL);
-    else ica_logps(b->m, b->ws, &b->form, jobs, n, NULL);
+    if (naive) ica_logps_naive(b->m, b->ws, &b->form, jobs, n, &cost);
+    else ica_logps(b->m, b->ws, &b->form, jobs, n, &cost);
+    *flops = cost.flops / n;
     return (seconds_now() - start) / n;
 }
 
@@ -99,31 +101,43 @@ static double median_of(double *x, int n) {
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 
+/* One line of the table, and one object. The bounds: by performance's formula (b for the body, h for the head; attention left out),
+ * and by counted operations, attention included. */
+static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group, const double ms[3],
+                      const double flops[3]) {
+    double C = shape.channels, b = 24 * shape.layers * C * C, h = 2 * (double)shape.vocab * C, u = (double)DEMOS / group;
+    double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached, r = cached / train;
+    double bound = ((DEMOS + 1) * b + h) / ((1 + u) * b + h), r_bound = ((1 + u) * b + h) / (3 * (b + h));
+    double by_operations = saving / (flops[0] / flops[1]), r_by_operations = r / (flops[1] / flops[2]);
+    fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)  r %.2f of "
+            "%.2f\n", config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound,
+            100 * by_operations, r, r_bound);
+    buf_printf(json, "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f",
+               json->s[json->n - 1] == '[' ? "" : ",", config, group, threads, naive, cached, train);
+    buf_printf(json, ",\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"share_by_operations\":%.4f", saving, bound,
+               saving / bound, by_operations);
+    buf_printf(json, ",\"relative_cost\":%.4f,\"relative_bound\":%.4f,\"cost_over_bound\":%.4f,\"cost_by_operations\":%.4f}", r, r_bound,
+               r / r_bound, r_by_operations);
+}
+
 void bench_score(Buf *json, const char *config, ModelConfig shape, int train_rows, int threads) {
     enum { ROUNDS = 5 };
     Bench b = bench_new(shape);
     real *grad = mem_new(b.m->parameters, sizeof *grad);
-    double train[ROUNDS], naive[ROUNDS], cached[GROUPS][ROUNDS];
+    double train[ROUNDS], naive[ROUNDS], cached[GROUPS][ROUNDS], flops[3], cached_flops[GROUPS];
     if (train_rows > MOST) train_rows = MOST;
-    for (int r = -1; r < ROUNDS; r++) { /* the first round warms up */
-        double t = train_seconds(&b, train_rows, grad), n = score_seconds(&b, 1, true);
-        for (int g = 0; g < GROUPS; g++) cached[g][r < 0 ? 0 : r] = score_seconds(&b, GROUP[g], false);
-        train[r < 0 ? 0 : r] = t;
-        naive[r < 0 ? 0 : r] = n;
+    for (int round = -1; round < ROUNDS; round++) { /* the first one warms up */
+        int at = round < 0 ? 0 : round;
+        train[at] = 1e3 * train_seconds(&b, train_rows, grad);
+        naive[at] = 1e3 * score_seconds(&b, 1, true, &flops[0]);
+        for (int g = 0; g < GROUPS; g++) cached[g][at] = 1e3 * score_seconds(&b, GROUP[g], false, &cached_flops[g]);
     }
-    double C = shape.channels, body = 24 * shape.layers * C * C, head = 2 * (double)shape.vocab * C; /* a token */
-    double t = median_of(train, ROUNDS), n = median_of(naive, ROUNDS);
+    flops[2] = 3 * model_flops(b.m, LENGTH, LENGTH, LENGTH);
+    double ms[3] = {median_of(naive, ROUNDS), 0, median_of(train, ROUNDS)};
     for (int g = 0; g < GROUPS; g++) {
-        double c = median_of(cached[g], ROUNDS), u = (double)DEMOS / GROUP[g];
-        double bound = ((DEMOS + 1) * body + head) / ((1 + u) * body + head), cost = ((1 + u) * body + head) / (3 * (body + head));
-        fprintf(stderr, "  %s  %d threads  groups of %2d  %8.3f ms naive  %8.3f cached  saves %4.2fx of %4.2fx (%3.0f%%)  r %.2f of %.2f\n",
-                config, threads, GROUP[g], 1e3 * n, 1e3 * c, n / c, bound, 100 * n / c / bound, c / t, cost);
-        buf_printf(json,
-                   "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f,"
-                   "\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"relative_cost\":%.4f,\"relative_bound\":%.4f,"
-                   "\"cost_over_bound\":%.4f}",
-                   json->s[json->n - 1] == '[' ? "" : ",", config, GROUP[g], threads, 1e3 * n, 1e3 * c, 1e3 * t, n / c, bound,
-                   n / c / bound, c / t, cost, c / t / cost);
+        ms[1] = median_of(cached[g], ROUNDS);
+        flops[1] = cached_flops[g];
+        put_group(json, config, shape, threads, GROUP[g], ms, flops);
     }
     free(grad);
     bench_free(&b);

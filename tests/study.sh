@@ -1,6 +1,6 @@
 #!/bin/sh
-# Ablations on the base model and the corpora that ./run.sh left in out/quick: which demonstrations, how many, sums or means, and
-# how often scores are refreshed. Mean and standard deviation over draws (AUROC) and seeds (test NLL). `make study`; two minutes.
+# Ablations on the base model and the corpora that ./run.sh left in out/quick: which demonstrations, how many, in how many lists, sums
+# or means, and how often scores are refreshed. Mean and standard deviation over draws (AUROC) and seeds (test NLL). `make study`; two minutes.
 set -eu
 cd "$(dirname "$0")/.."
 OUT=${OUT:-out}/quick
@@ -24,6 +24,12 @@ auroc() { # TITLE OPTIONS...
         "$(for d in 1 2 3 4 5; do value careless <"$work/$d.json"; done | spread)"
 }
 
+contexts() { # TITLE N: what fewer lists of demonstrations cost in AUROC, and save
+    auroc "$1" --contexts "$2"
+    printf '%-34s seconds %s   GFLOP %s\n' "" "$(for d in 1 2 3 4 5; do value seconds <"$work/$d.json"; done | spread)" \
+        "$(for d in 1 2 3 4 5; do value flops <"$work/$d.json"; done | awk '{ print $1 / 1e9 }' | spread)"
+}
+
 train() { # TITLE OPTIONS...
     title=$1
     shift
@@ -43,6 +49,9 @@ auroc "random, k = 3" --demos random
 auroc "one fixed list for all, k = 3" --demos fixed
 auroc "nearest, shuffled answers, k = 3" --demos shuffled
 auroc "token sums, k = 3" --reduce sum
+echo "Fewer lists of demonstrations (--contexts N): AUROC, and what scoring one draw takes"
+contexts "every candidate its own" 0
+for N in 64 16 4 1; do contexts "N = $N" $N; done
 echo "Fine-tuning on even50 with ICA, 3 seeds"
 for map in filter minmax-batch; do
     for R in 1 3 6; do train "$map, R = $R" --weights ica --weight-map $map --refresh $R; done
