@@ -130,8 +130,8 @@ static void similarities(const Retriever *r, const Example *x, double *dot) {
     arena_free(&scratch);
 }
 
-/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with that of `like` (x itself, or its cluster's center), the
- * nearest last; ties go to the smaller index; an example with x's own prompt is never shown, because its answer would stand in
+/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with that of `like` (x itself, or its cluster's center),
+ * the nearest last; ties go to the smaller index; an example with x's own prompt is never shown, because its answer would stand in
  * the context. */
 static int nearest_to(const Retriever *r, const Example *like, const Example *x, int k, bool leak, int *nearest) {
     double *dot = mem_new((size_t)r->holdout->count, sizeof *dot);
@@ -165,9 +165,9 @@ int retriever_nearest(const Retriever *r, const Example *x, int k, bool leak, in
     return nearest_to(r, x, x, k, leak, nearest);
 }
 
-/* --contexts: candidates in at most `contexts` clusters; center[i] is the candidate whose demonstrations candidate i is shown. Centers
- * are drawn one after another, each candidate with a probability that is its distance, 1 - cosine, from the nearest center so far (as
- * k-means++ begins); when no distance is left, every prompt is a center's. */
+/* --contexts: candidates in at most `contexts` clusters; center[i] is the candidate whose demonstrations candidate i is shown.
+ * Centers are drawn one after another, each candidate with a probability proportional to its distance, 1 - cosine, from the nearest
+ * center so far (as k-means++ begins); when no distance is left, every prompt is a center's. */
 static void choose_centers(const Retriever *r, const Examples *data, int contexts, uint64_t seed, int *center) {
     int n = data->count;
     Arena arena = {0};
@@ -191,7 +191,8 @@ static void choose_centers(const Retriever *r, const Examples *data, int context
         }
         if (drawn < 0) break;
         for (int i = 0; i < n; i++) {
-            double d = i == drawn ? 0 : 1 - (double)(float)cosine(&vector[i], &vector[drawn]); /* a float: equal prompts, exactly 0 */
+            /* the cosine as a float: equal prompts have distance 0, exactly */
+            double d = i == drawn ? 0 : 1 - (double)(float)cosine(&vector[i], &vector[drawn]);
             if (d >= distance[i]) continue;
             distance[i] = d;
             center[i] = drawn;
@@ -259,8 +260,8 @@ enum {
     WORTH_CACHING = 16     /* tokens that a cached prefix must save */
 };
 
-/* The tokens of one job: bos, demonstrations, prompt, answer. Rows can share what stands before the token that predicts the answer's
- * first one: that token must be run with the answer. */
+/* The tokens of one job: bos, demonstrations, prompt, answer. Rows can share what stands before the token that predicts the
+ * answer's first one: that token must be run with the answer. */
 typedef struct {
     Job *job;
     const int *token; /* [n] */
@@ -603,7 +604,7 @@ static int context_pass(const Model *m, Workspace *ws, const Examples *data, con
     if (how->contexts > 0) choose_centers(r, data, how->contexts, how->seed, center);
     Job *jobs = mem_new((size_t)n * (size_t)answers, sizeof *jobs);
     bool drawn = how->demos == DEMOS_RANDOM || how->demos == DEMOS_SHUFFLED;
-    for (int i = -how->first; i < 0 && drawn; i++) choose_demos(r, &data->items[i], how, &rng, fixed, demos);
+    for (int i = -how->first; i < 0 && drawn; i++) choose_demos(r, &data->items[i], &data->items[i], how, &rng, fixed, demos);
     for (int i = 0; i < n; i++) {
         Demo *mine = demos + (size_t)i * (size_t)how->k;
         n_demos[i] = choose_demos(r, &data->items[center[i]], &data->items[i], how, &rng, fixed, mine);
@@ -818,8 +819,10 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     const double *const by_reference[2] = {out->logp_by_reference, out->rejected_by_reference};
     if (method == METHOD_ONESHOT || method == METHOD_NUGGETS) anchor_pass(m, ws, pool, holdout, how, out);
     if (method == METHOD_GRADIENT) gradient_pass(m, ws, pool, holdout, how, out);
-    if (method == METHOD_ICA || method == METHOD_RHO || method == METHOD_LOSS)
+    if (method == METHOD_ICA || method == METHOD_RHO || method == METHOD_LOSS) {
         base_pass_unless_known(m, ws, pool, how->known, out->logp, rejected, &out->cost);
+        out->base_flops = out->cost.flops;
+    }
     if (method == METHOD_ICA || method == METHOD_INCONTEXT)
         out->dropped = context_pass(m, ws, pool, holdout, how, out->demos, out->n_demos, out->logp_in_context, rejected_in,
                                     NULL, &out->cost);

@@ -67,8 +67,8 @@ void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pai
 /* Tokens that went through the model, and the floating-point operations of that. */
 typedef struct { double forward, backward, flops; } Cost;
 
-/* Fills in logp and hits of every job. What rows have in common before their answers (demonstrations, a pair's prompt, even the first
- * words of a question) is computed once where that pays, which is decided by counts of tokens alone; the bits do not depend on it.
+/* Fills in logp and hits of every job. What rows have in common before their answers (demonstrations, a pair's prompt, even the
+ * first words of a question) is computed once where that pays, as decided by counts of tokens alone; the bits do not depend on it.
  * Every row must fit the model's context. cost may be NULL. */
 void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost);
 /* The twin that shares nothing: every row whole. Same signature, same bits. */
@@ -94,9 +94,9 @@ typedef struct {
     PairOptions pair;
     /* DPO: logp of the starting model for every record of the pool and of the holdout (METHOD_GRADIENT only), else NULL */
     const double *pool_reference[2], *holdout_reference[2]; /* chosen, rejected; borrowed */
-    /* What the caller has computed before, so that it is not computed again: the log-likelihoods of every candidate by the very weights
-     * of the model that scores (DPO's reference is just that at the run's first step), and by METHOD_RHO's reference (which stays the
-     * same when scores are refreshed). Chosen, rejected; NULL: not known; borrowed. */
+    /* What the caller has computed before, so that it is not computed again: the log-likelihoods of every candidate by the very
+     * weights of the model that scores (DPO's reference is just that at the run's first step), and by METHOD_RHO's reference (which
+     * stays the same when scores are refreshed). Chosen, rejected; NULL: not known; borrowed. */
     const double *known[2], *known_by_reference[2];
     int k;
     DemoChoice demos;
@@ -121,6 +121,7 @@ typedef struct {
     int *n_demos, k;                /* [count] */
     int dropped;                    /* demonstrations that did not fit the context */
     Cost cost;
+    double base_flops;              /* the part of cost.flops that went into log-likelihoods without context */
 } Scores;
 
 /* Scores every candidate of the pool. `reference` (METHOD_RHO only, else NULL) is the model trained on the holdout. The holdout may be

@@ -65,8 +65,8 @@ void model_view_free(ModelView *v);
 
 /* ---- prefixes ---- */
 
-/* Keys and values of the first `length` positions of a sequence, for every layer. Made for one model's current weights. Prefixes are
- * a tree: one may begin where another ends, and holds only what it adds. */
+/* Keys and values of the first `length` positions of a sequence, for every layer. Made for one model's current weights. Prefixes
+ * are a tree: one may begin where another ends, and holds only what it adds. */
 typedef struct Prefix Prefix;
 struct Prefix {
     const Prefix *parent; /* NULL, or what comes before: borrowed, and neither moved nor changed while this one lives */

@@ -1068,18 +1068,21 @@ static void tell_equal_answers(const Examples *pool) {
 
 /* What scoring cost beside training: in seconds, and in operations n r / (P B), r = cost of one score over the training cost of one
  * sequence, P = steps / R. */
-static void put_overhead(Run *run, const Loop *loop, int pool) {
+static void put_overhead(Run *run, const Loop *loop, int pool, const Scores *last) {
     const Settings *s = loop->s;
     const Spent *spent = &run->spent;
     double scored = (double)pool * s->refresh, trained = (double)loop->steps * s->batch_size;
     if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
-    double r = spent->score_flops / scored / (spent->train_flops / trained);
+    double r = spent->score_flops / scored / (spent->train_flops / trained), measured = spent->score_seconds / spent->train_seconds;
     double formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
+    double base = last->cost.flops > 0 ? last->base_flops / last->cost.flops : 0; /* of the last scores, for all */
     json_key_number(&run->result, "relative_cost", r);
+    json_key_number(&run->result, "relative_cost_base", base * r);
+    json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
     json_key_number(&run->result, "overhead_formula", formula);
-    json_key_number(&run->result, "overhead_measured", spent->score_seconds / spent->train_seconds);
-    fprintf(stderr, "scoring: %.1f%% of the training time, by operations n r / (P B) = %.1f%% with r = %.2f\n",
-            100 * spent->score_seconds / spent->train_seconds, 100 * formula, r);
+    json_key_number(&run->result, "overhead_measured", measured);
+    fprintf(stderr, "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = %.1f%%, r = %.2f (%.2f of it without "
+            "context)\n", 100 * measured, measured * trained / scored, 100 * formula, r, base * r);
 }
 
 /* Of pool, holdout and the file of weights. */
@@ -1122,7 +1125,7 @@ static void tuning_run(Tuning *t, Loop *loop, const Folder *f, Error *err) {
     if (!run_begin(run, err)) return;
     if (t->method && strcmp(t->method, "rho") == 0) t->reference = reference_of(f, s, t->holdout, run, err);
     bool ok = err->status == 0 && loop_run(loop, err);
-    if (ok && t->method) put_overhead(run, loop, t->pool->count);
+    if (ok && t->method) put_overhead(run, loop, t->pool->count, &t->scores);
     ok = ok && tuning_finish(t, loop, run, err);
     if (ok) print_train_result(s, run);
     Error unsaid = {0};

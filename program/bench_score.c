@@ -1,5 +1,5 @@
-/* Scoring with and without shared contexts. One round measures everything once, so that all figures of a round see the same machine;
- * medians over rounds. */
+/* Scoring with and without shared contexts. One round measures everything once, so that all figures of a round see the same
+ * machine; medians over rounds. */
 #include "bench_score.h"
 
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     return (seconds_now() - start) / n;
 }
 
-/* Seconds of training on one candidate without context: forward and backward in batches of `rows`; AdamW is the batch's, not its. */
+/* Seconds of training on one candidate without context: forward and backward in batches of `rows`, without AdamW. */
 static double train_seconds(Bench *b, int rows, real *grad) {
     Batch batch = {0};
     double *dlogp = mem_new((size_t)rows, sizeof *dlogp), *logp = mem_new((size_t)rows, sizeof *logp);
@@ -109,15 +109,15 @@ static void put_group(Buf *json, const char *config, ModelConfig shape, int thre
     double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached, r = cached / train;
     double bound = ((DEMOS + 1) * b + h) / ((1 + u) * b + h), r_bound = ((1 + u) * b + h) / (3 * (b + h));
     double by_operations = saving / (flops[0] / flops[1]), r_by_operations = r / (flops[1] / flops[2]);
-    fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)  r %.2f of "
-            "%.2f\n", config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound,
-            100 * by_operations, r, r_bound);
+    fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)",
+            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound, 100 * by_operations);
+    fprintf(stderr, "  r %.2f of %.2f (%.2f by operations)\n", r, r_bound, flops[1] / flops[2]);
     buf_printf(json, "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f",
                json->s[json->n - 1] == '[' ? "" : ",", config, group, threads, naive, cached, train);
     buf_printf(json, ",\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"share_by_operations\":%.4f", saving, bound,
                saving / bound, by_operations);
-    buf_printf(json, ",\"relative_cost\":%.4f,\"relative_bound\":%.4f,\"cost_over_bound\":%.4f,\"cost_by_operations\":%.4f}", r, r_bound,
-               r / r_bound, r_by_operations);
+    buf_printf(json, ",\"relative_cost\":%.4f,\"relative_bound\":%.4f,\"cost_over_bound\":%.4f,\"cost_by_operations\":%.4f}", r,
+               r_bound, r / r_bound, r_by_operations);
 }
 
 void bench_score(Buf *json, const char *config, ModelConfig shape, int train_rows, int threads) {

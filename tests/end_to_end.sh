@@ -234,6 +234,14 @@ near "auroc counts pairs" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' sc
 works "no demonstrations" score $DATA --k 0 --out zero.jsonl
 check "no demonstrations: every score is exactly 0" test "$(grep -c '"score":0,' zero.jsonl)" -eq 40
 check "equal scores: every weight is 1" test "$(grep -c '"weight":1,' zero.jsonl)" -eq 40
+# shellcheck disable=SC2086
+works "one list for all" score $DATA --contexts 1 --out one-list.jsonl
+check "one list for all" test "$(sed 's/.*"demos"://' one-list.jsonl | sed 's/].*//' | sort -u | wc -l)" -eq 1
+# shellcheck disable=SC2086
+works "a list for each" score $DATA --contexts 40 --out own-lists.jsonl
+same "as many lists as candidates are their own" own-lists.jsonl score-ica.jsonl
+# shellcheck disable=SC2086
+refuse 2 '--contexts' score $DATA --contexts 4 --demos random --out no
 for map in clip rank softmax top positive filter; do
     # shellcheck disable=SC2086
     works "score --weight-map $map" score $DATA --weight-map $map --out map-$map.jsonl
