@@ -38,7 +38,7 @@ HEADERS = $(wildcard $(FOLDERS:%=%/*.h) tests/*.h)
 AUDIT_EXACT = tests/audit.o tests/audit_exact.o tests/audit_product.o
 TESTS = $(filter-out tests/test_audit.c,$(sort $(wildcard tests/test_*.c)))
 # Programs whose arithmetic is tested in both precisions, and the audit.
-DOUBLE_TESTS = test_model test_gemm test_ica test_pairs test_audit
+DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
 
 all: ica
 

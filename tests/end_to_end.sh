@@ -235,7 +235,7 @@ works "no demonstrations" score $DATA --k 0 --out zero.jsonl
 check "no demonstrations: every score is exactly 0" test "$(grep -c '"score":0,' zero.jsonl)" -eq 40
 check "equal scores: every weight is 1" test "$(grep -c '"weight":1,' zero.jsonl)" -eq 40
 # shellcheck disable=SC2086
-works "one list for all" score $DATA --contexts 1 --out one-list.jsonl
+works "one list for all" score $DATA --contexts 1 --k 1 --out one-list.jsonl
 check "one list for all" test "$(sed 's/.*"demos"://' one-list.jsonl | sed 's/].*//' | sort -u | wc -l)" -eq 1
 # shellcheck disable=SC2086
 works "a list for each" score $DATA --contexts 40 --out own-lists.jsonl
