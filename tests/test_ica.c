@@ -559,25 +559,25 @@ static void test_cost(const World *w) {
     static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
     Examples part[2] = {first_of(&w->pool, 20), first_of(&w->holdout, 5)}; /* each fits into one batch */
     Example items[20];
-    double tokens[2] = {0}, flops[2];
+    double tokens[2] = {0}, flops[2] = {0};
     memcpy(items, part[0].items, sizeof items);
     items[3].answer = zero_in_it;
     items[3].answer_n = 2;
     part[0].items = items;
     for (int p = 0; p < 2; p++) {
-        double scored = 0;
         for (int i = 0; i < part[p].count; i++) {
-            tokens[p] += 1 + part[p].items[i].prompt_n + part[p].items[i].answer_n - 1;
-            scored += part[p].items[i].answer_n;
+            int n = 1 + part[p].items[i].prompt_n + part[p].items[i].answer_n - 1;
+            tokens[p] += n;
+            flops[p] += model_flops(w->m, n, n, part[p].items[i].answer_n);
         }
-        flops[p] = model_flops(w->m, tokens[p], tokens[p] / part[p].count, scored);
     }
     Scores s = {0};
     ScoreOptions how = {.method = METHOD_LOSS};
     ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
-    CHECK(s.cost.forward == tokens[0] && s.cost.backward == 0 && close_to(s.cost.flops, flops[0], 1e-12),
-          "one pass costs %.0f + %.0f tokens, %g operations, should be %.0f and %g", s.cost.forward, s.cost.backward, s.cost.flops,
-          tokens[0], flops[0]);
+    double whole = s.cost.forward / tokens[0]; /* rows that begin alike share their beginning */
+    CHECK(whole <= 1 && whole > 0.5 && s.cost.backward == 0 && s.cost.flops <= flops[0] && s.cost.flops > flops[0] / 2,
+          "one pass costs %.0f + %.0f tokens, %g operations, should be at most %.0f and %g, and not far below", s.cost.forward,
+          s.cost.backward, s.cost.flops, tokens[0], flops[0]);
     how.method = METHOD_GRADIENT;
     ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
     double both = tokens[0] + tokens[1];
