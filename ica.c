@@ -762,7 +762,7 @@ static void gradient_pass(const Model *m, Workspace *ws, const Examples *pool, c
         to = from + AT_ONCE < holdout->count ? from + AT_ONCE : holdout->count;
         loss_rows(m, ws, holdout, how, how->holdout_reference, from, to, &b, dlogp, &out->cost);
         for (int r = 0; r < b.rows; r++) dlogp[r] /= holdout->count;
-        model_backward(m, ws, &b, dlogp, direction);
+        model_backward(m, ws, &b, dlogp, direction, true);
     }
     for (int from = 0, to; from < pool->count; from = to) {
         to = from + AT_ONCE < pool->count ? from + AT_ONCE : pool->count;

@@ -173,6 +173,7 @@ void model_free(Model *m) {
 
 typedef struct {
     ModelView g;
+    bool add;      /* to what stands in g; else g is overwritten */
     double *inner; /* [N], or NULL: add up */
     real *product; /* with inner: [N][the widest layer] */
 } Sink;
@@ -192,8 +193,8 @@ static void linear_forward(real *y, const real *x, const real *w, const real *b,
     gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, y, (size_t)out, b, add);
 }
 
-/* dst[j] += sum over n of x[n][j]. Each column is summed by one thread, n in order. */
-static void add_columns(real *dst, const real *x, int N, int columns) {
+/* dst[j] = (dst[j] +) sum over n of x[n][j]. Each column is summed by one thread, n in order. */
+static void sum_columns(real *dst, const real *x, int N, int columns, bool add) {
     enum { BLOCK = 64 };
     int blocks = (columns + BLOCK - 1) / BLOCK;
 #pragma omp parallel for if ((long)N * columns > PARALLEL_FROM)
@@ -202,7 +203,7 @@ static void add_columns(real *dst, const real *x, int N, int columns) {
         real sum[BLOCK] = {0};
         for (int n = 0; n < N; n++)
             for (int j = 0; j < width; j++) sum[j] += x[(size_t)n * columns + from + j];
-        for (int j = 0; j < width; j++) dst[from + j] += sum[j];
+        for (int j = 0; j < width; j++) dst[from + j] = (add ? dst[from + j] : 0) + sum[j];
     }
 }
 
@@ -216,8 +217,8 @@ static void linear_weight_gradient(const Sink *sink, real *dw, real *db, const r
         sink_dot(sink, dy, N, out);
         return;
     }
-    gemm(in, out, N, x, 1, (size_t)in, dy, (size_t)out, 1, dw, (size_t)out, NULL, true);
-    add_columns(db, dy, N, out);
+    gemm(in, out, N, x, 1, (size_t)in, dy, (size_t)out, 1, dw, (size_t)out, NULL, sink->add);
+    sum_columns(db, dy, N, out, sink->add);
 }
 
 /* ---- layer norm: y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
@@ -287,8 +288,8 @@ static void layernorm_backward(const Sink *sink, real *dx, real *dg, real *db, c
             }
         }
         for (int j = 0; j < width; j++) {
-            dg[from + j] += dg_sum[j];
-            db[from + j] += db_sum[j];
+            dg[from + j] = (sink->add ? dg[from + j] : 0) + dg_sum[j];
+            db[from + j] = (sink->add ? db[from + j] : 0) + db_sum[j];
         }
     }
 }
@@ -936,7 +937,7 @@ static void lm_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, 
     size_t C = (size_t)m->config.channels, W = (size_t)width;
     real *g = sink->g.wte + (size_t)first * C, *h = ws->h + (size_t)from * C;
     if (sink->inner) gemm(rows, (int)C, width, block, W, 1, g, C, 1, sink->product, C, NULL, first > 0);
-    else gemm(width, (int)C, rows, block, 1, W, h, C, 1, g, C, NULL, true);
+    else gemm(width, (int)C, rows, block, 1, W, h, C, 1, g, C, NULL, sink->add || from > 0);
 }
 
 /* dh of a chunk, and what the sink wants of dwte. The logits are where lm_forward stored them, or are computed again. */
@@ -1003,6 +1004,10 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
 static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
     int C = m->config.channels, L = m->config.layers;
     size_t NC = (size_t)b->tokens * (size_t)C;
+    if (!sink->add && !sink->inner) { /* the embeddings' gradients are scattered into, and the head may have had nothing to score */
+        memset(sink->g.wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
+        if (!ws->scored) memset(sink->g.wte, 0, (size_t)m->config.vocab * (size_t)C * sizeof(real));
+    }
     memset(ws->da, 0, NC * sizeof(real)); /* ln_f's dy: dh at the scored tokens, 0 elsewhere */
     memset(ws->dx, 0, NC * sizeof(real));
     for (int i = 0; i < ws->scored; i++)
@@ -1025,16 +1030,17 @@ void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, dou
     lm_totals(ws, b, logp, hits);
 }
 
-void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad) {
-    Sink sink = {.g = model_view(m, grad)};
+void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add) {
+    Sink sink = {.g = model_view(m, grad), .add = add};
     lap_start(ws);
     lm_pass(m, ws, b, false, dlogp, &sink);
     body_backward(m, ws, b, &sink);
     model_view_free(&sink.g);
 }
 
-void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad) {
-    Sink sink = {.g = model_view(m, grad)};
+void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
+                            bool add) {
+    Sink sink = {.g = model_view(m, grad), .add = add};
     body_forward(m, ws, b, true, false);
     lm_gather(m, ws, b);
     lm_pass(m, ws, b, true, dlogp, &sink);

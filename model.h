@@ -6,7 +6,7 @@
  *   batch_row(&batch, tokens, n, first, NULL);              // tokens[first..n-1] are the response: they are scored
  *   double logp, dlogp = -1.0 / (n - first);                // l = -logp / n_y, E10
  *   real *grad = mem_new(m->parameters, sizeof(real));
- *   model_forward_backward(m, ws, &batch, &dlogp, &logp, grad);      // grad += d l / d parameters
+ *   model_forward_backward(m, ws, &batch, &dlogp, &logp, grad, false);  // grad = d l / d parameters
  *
  * The seam. Every objective and every score of this project is a scalar function of log-likelihoods of rows, so this room
  * offers one pair: the log-likelihood of each row's response, and its backward pass given d loss / d logp for each row.
@@ -121,10 +121,12 @@ double workspace_seconds(const Workspace *ws, ModelPart part);
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
  * them are the most probable token. With keep, a model_backward of the same batch may follow (with no more threads). */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
-/* grad[parameters] += sum over rows of dlogp[row] x d logp[row] / d parameters. The logits are computed again. */
-void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad);
+/* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters; with `add`, that is added to what stands there (the
+ * second part of a batch). The logits are computed again. */
+void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add);
 /* Both at once, for losses whose dlogp does not depend on logp (E10): the logits are computed once. */
-void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad);
+void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
+                            bool add);
 /* The gradient of one row's term against a fixed direction, without that gradient: dot[row] = <dlogp[row] x
  * d logp[row] / d parameters, direction>, for every row in one backward pass. Follows a model_forward with keep, like
  * model_backward. direction [parameters] is only read. */

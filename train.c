@@ -134,7 +134,6 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     double start = seconds_now(), scored = loop->run ? loop->run->spent.score_seconds : 0;
     double lr = learning_rate(s, step, loop->steps), norm = 0;
     bool dumped = loop->dump && step + 1 == loop->steps;
-    memset(loop->grad, 0, m->parameters * sizeof(real));
     if (dumped) dump_begin(loop->dump, m);
     if (loop->gradient(loop->self, loop, step, &r)) {
         r.steps = 1;
@@ -430,7 +429,7 @@ static bool pretraining_gradient(void *self, Loop *loop, long step, StepReport *
     int rows = p->rows.rows;
     double *dlogp = mem_new((size_t)rows, sizeof *dlogp), *logp = mem_new((size_t)rows, sizeof *logp);
     for (int r = 0; r < rows; r++) dlogp[r] = -1 / total; /* the weighted mean over the batch's tokens */
-    model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad);
+    model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad, false);
     for (int r = 0; r < rows; r++) report->loss -= logp[r] / total;
     report->tokens = p->rows.tokens;
     report->flops = 3 * model_flops(loop->model, report->tokens, report->tokens / rows, report->tokens);
@@ -690,13 +689,13 @@ static void tune_rows(Tuning *t, Loop *loop, const int *record, const double *co
     if (pairs) {
         model_forward(loop->model, loop->ws, &t->rows, true, logp, NULL);
         for (int i = 0; i < n; i++) tune_pair(t, record[from + i], coefficient[from + i], logp + 2 * i, dlogp + 2 * i, report);
-        model_backward(loop->model, loop->ws, &t->rows, dlogp, loop->grad);
+        model_backward(loop->model, loop->ws, &t->rows, dlogp, loop->grad, from > 0);
     } else { /* linear: the derivative does not need logp */
         for (int i = 0; i < n; i++) {
             objective_sft(0, t->pool->items[record[from + i]].answer_n, &dlogp[i]);
             dlogp[i] *= coefficient[from + i];
         }
-        model_forward_backward(loop->model, loop->ws, &t->rows, dlogp, logp, loop->grad);
+        model_forward_backward(loop->model, loop->ws, &t->rows, dlogp, logp, loop->grad, from > 0);
         for (int i = 0; i < n; i++)
             report->loss += coefficient[from + i] * objective_sft(logp[i], t->pool->items[record[from + i]].answer_n, &unused);
     }

@@ -83,7 +83,7 @@ static double train_seconds(Bench *b, int rows, real *grad) {
         dlogp[r] = -1.0 / LENGTH;
     }
     double start = seconds_now();
-    model_forward_backward(b->m, b->ws, &batch, dlogp, logp, grad);
+    model_forward_backward(b->m, b->ws, &batch, dlogp, logp, grad, false);
     double seconds = (seconds_now() - start) / rows;
     batch_free(&batch);
     free(dlogp);

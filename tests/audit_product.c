@@ -462,7 +462,7 @@ static double program_loss(const Model *m, Workspace *ws, const Examples *data, 
         loss = objective_sft(logp[0], e->answer_n, dlogp);
         dlogp[0] *= factor;
     }
-    if (grad) model_backward(m, ws, &b, dlogp, grad);
+    if (grad) model_backward(m, ws, &b, dlogp, grad, true);
     batch_free(&b);
     return loss;
 }

@@ -159,7 +159,7 @@ static void loss_gradient(const Model *m, Workspace *ws, const Examples *data, c
         batch_clear(&b);
         ica_batch(&b, &part, NULL, n, false);
         for (int i = 0; i < n; i++) dlogp[i] = -share[from + i] / part.items[i].answer_n;
-        model_forward_backward(m, ws, &b, dlogp, logp, grad);
+        model_forward_backward(m, ws, &b, dlogp, logp, grad, true);
     }
     batch_free(&b);
 }

@@ -51,10 +51,11 @@ of_kind() {
     esac
 }
 
-# What a run leaves, without what depends on the clock or on the memory of a process.
+# What a run leaves, without what depends on the clock or on the memory of a process, and without what it cost: a resumed run pays
+# for RHO's reference log-likelihoods once more.
 essence() {
     sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1/log.jsonl"
-    sed -n 's/^"result"://p' "$1/run.json" | sed 's/"activation_bytes":[0-9]*//;s/"overhead_measured":[^,}]*//'
+    sed -n 's/^"result"://p' "$1/run.json" | sed 's/"activation_bytes":[0-9]*//;s/"\(overhead\|relative_cost\)[a-z_]*":[^,}]*//g'
     [ ! -f "$1/metrics.json" ] || cat "$1/metrics.json"
     [ ! -f "$1/scores.jsonl" ] || cat "$1/scores.jsonl"
 }

@@ -921,7 +921,7 @@ static void add_gradient(const World *w, const ScoreOptions *how, const Example 
         put_all(&row, a ? z->rejected : z->answer, a ? z->rejected_n : z->answer_n);
         batch_row(&b, row.v, row.n, first, NULL);
         d[a] *= factor;
-        model_forward_backward(w->m, w->ws, &b, &d[a], &logp, grad);
+        model_forward_backward(w->m, w->ws, &b, &d[a], &logp, grad, true);
         batch_free(&b);
         ints_free(&row);
     }

@@ -124,7 +124,7 @@ static real *grad_new(const Model *m) { return mem_new(m->parameters, sizeof(rea
 static void run_rows(const Model *m, const Row *rows, int count, double *logp, real *grad) {
     Workspace *ws = workspace_new();
     Load load = load_new(m, ws, rows, count);
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
     load_free(&load);
     workspace_free(ws);
 }
@@ -172,7 +172,7 @@ static void check_differences(const Row *rows, int count, const char *what) {
     Rng rng = rng_new(11, 0);
     double logp[ROWS];
     real *grad = grad_new(m);
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         bool all = t->size <= COORDINATES;
@@ -240,7 +240,7 @@ static void check_oracle(const Model *m, const Row *rows, int count, const char 
     int hits[ROWS];
     real *grad = grad_new(m);
     model_forward(m, ws, &load.batch, true, logp, hits);
-    model_backward(m, ws, &load.batch, load.dlogp, grad);
+    model_backward(m, ws, &load.batch, load.dlogp, grad, true);
     for (int r = 0; r < count; r++) {
         double scale, p;
         int expected_hits;
@@ -338,7 +338,7 @@ static void test_nan_model(void) {
     m->w[m->tensors[m->tensor_count - 1].offset] = NAN; /* ln_f's bias: every logit of every token */
     batch_row(&b, row.sequence, row.n, 1, NULL);
     model_forward(m, ws, &b, true, logp, hits);
-    model_backward(m, ws, &b, &dlogp, grad);
+    model_backward(m, ws, &b, &dlogp, grad, true);
     CHECK(isnan(logp[0]) && hits[0] == 0, "a model with NaN: logp %g, %d hits", logp[0], hits[0]);
     CHECK(isnan(gradient_norm(m, grad)), "a model with NaN: a gradient of norm %g", gradient_norm(m, grad));
     free(grad);
@@ -441,8 +441,8 @@ static void test_prefix_tree(void) {
     double logp[3][2], dlogp[2] = {0.5, -0.25};
     real *grad[2] = {mem_new(m->parameters, sizeof(real)), mem_new(m->parameters, sizeof(real))};
     model_forward(m, ws, &whole, false, logp[0], NULL);
-    model_forward_backward(m, ws, &behind, dlogp, logp[1], grad[0]);
-    model_forward_backward(m, ws, &one_piece, dlogp, logp[2], grad[1]);
+    model_forward_backward(m, ws, &behind, dlogp, logp[1], grad[0], true);
+    model_forward_backward(m, ws, &one_piece, dlogp, logp[2], grad[1], true);
     CHECK(same(logp[0], logp[1], sizeof logp[0]), "behind a tree: other bits than whole rows");
     CHECK(same(logp[0], logp[2], sizeof logp[0]), "behind one prefix: other bits than whole rows");
     CHECK(same(grad[0], grad[1], m->parameters * sizeof(real)), "behind a tree: another gradient than behind one prefix");
@@ -543,29 +543,29 @@ static void test_workspace(void) {
     run_rows(m, rows, count, expected, expected_grad);
     Workspace *ws = workspace_new();
     Load wide_load = load_new(wide, ws, rows, 2), load = load_new(m, ws, rows, count), two = load_new(m, ws, rows, 2);
-    model_forward_backward(wide, ws, &wide_load.batch, wide_load.dlogp, logp, grad_wide);
+    model_forward_backward(wide, ws, &wide_load.batch, wide_load.dlogp, logp, grad_wide, true);
     model_forward(m, ws, &two.batch, false, logp, NULL);
     model_forward(m, ws, &load.batch, false, logp, NULL);
     CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace, scoring: other bits");
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
     CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace: other bits of logp");
     CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a used workspace: other bits of the gradient");
     size_t bytes = workspace_bytes(ws);
     model_forward(m, ws, &two.batch, false, logp, NULL); /* the workspace keeps its size, and what it keeps for each layer */
     CHECK(same(logp, expected, 2 * sizeof *logp) && workspace_bytes(ws) == bytes && bytes > 0, "a workspace that is too large");
     memset(grad, 0, m->parameters * sizeof(real));
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
     CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a workspace used again: other bits of the gradient");
     Workspace *small = workspace_new();
-    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
     model_forward(m, small, &load.batch, false, logp, NULL);
     bytes = workspace_bytes(small);
-    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
     CHECK(workspace_bytes(small) == bytes, "a workspace that grows gives up what it keeps for each layer");
     workspace_free(small);
     small = workspace_new();
     model_forward(m, small, &load.batch, false, logp, NULL);
-    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
     bytes = workspace_bytes(small);
     model_forward(m, small, &load.batch, false, logp, NULL);
     CHECK(workspace_bytes(small) == bytes, "a workspace that begins to keep layers gives up its size");
@@ -630,16 +630,25 @@ static void test_two_passes(void) {
     double logp[ROWS], logp_two[ROWS];
     real *grad = grad_new(m), *grad_two = grad_new(m);
     for (size_t i = 0; i < m->parameters; i++) grad[i] = grad_two[i] = (real)(i % 7) - 3;
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
     model_forward(m, ws, &load.batch, true, logp_two, NULL);
-    model_backward(m, ws, &load.batch, load.dlogp, grad_two);
+    model_backward(m, ws, &load.batch, load.dlogp, grad_two, true);
     CHECK(same(logp, logp_two, (size_t)count * sizeof *logp), "forward alone: other bits of logp");
     CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "forward, then backward: other bits of the gradient");
     double *sum = mem_new(m->parameters, sizeof *sum);
     memset(grad_two, 0, m->parameters * sizeof(real));
-    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad_two);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad_two, true);
     for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad_two[i] + (double)(i % 7) - 3;
     check_gradient(m, grad, sum, ROUNDINGS * U, "added to a gradient");
+    for (size_t i = 0; i < m->parameters; i++) grad[i] = (real)NAN; /* without `add` it does not matter what stood there */
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, false);
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "a gradient that is overwritten is not the one added to zeros");
+    Batch silent = {0};
+    batch_row_inputs(&silent, rows[0].sequence, rows[0].n - 1, NULL);
+    model_forward_backward(m, ws, &silent, load.dlogp, logp, grad, false);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad[i];
+    CHECK(largest(sum, m->parameters) == 0 && !isnan(sum[0]), "nothing is scored, and the gradient is not zero");
+    batch_free(&silent);
     free(sum);
     free(grad);
     free(grad_two);
@@ -660,8 +669,8 @@ static void test_recompute(void) {
         Load load = load_new(m, ws, rows, count); /* with its prefixes */
         memset(pass ? grad_again : grad, 0, m->parameters * sizeof(real));
         model_forward(m, ws, &load.batch, true, pass ? again : logp, NULL);
-        model_backward(m, ws, &load.batch, load.dlogp, pass ? grad_again : grad);
-        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp, pass ? grad_again : grad);
+        model_backward(m, ws, &load.batch, load.dlogp, pass ? grad_again : grad, true);
+        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp, pass ? grad_again : grad, true);
         load_free(&load);
         if (pass) break;
         size_t whole = workspace_bytes(ws);

@@ -74,7 +74,7 @@ static double weighted_loss(const Model *m, Workspace *ws, const Examples *x, co
         dlogp[r] = l->coefficient[i] * g.d_chosen;
         dlogp[r + 1] = l->coefficient[i] * g.d_rejected;
     }
-    if (grad) model_backward(m, ws, &b, dlogp, grad);
+    if (grad) model_backward(m, ws, &b, dlogp, grad, true);
     batch_free(&b);
     return loss;
 }
