@@ -56,6 +56,7 @@ help:
 	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
 	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
 	@echo "make bench      how fast products and training steps run here"
+	@echo "make bench-anchors LLMC=DIR  the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, each where present"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
 	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror"
@@ -114,9 +115,14 @@ traps: ica
 	@sh tests/traps.sh
 bench: ica
 	@./ica bench
+# dlopen stands in libdl on older systems.
+build/float/tests/anchors: build/float/tests/anchors.o build/float/model.o $(patsubst %.c,build/float/%.o,$(sort $(wildcard lib/*.c)))
+	$(CC) $(FLAGS) $^ -o $@ -lm -ldl
+bench-anchors: build/float/tests/anchors
+	@LLMC="$(LLMC)" sh tests/anchors.sh
 
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench clean trace mutate traps
+.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench bench-anchors clean trace mutate traps
 .SECONDARY:
