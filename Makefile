@@ -47,7 +47,7 @@ help:
 	@echo "make test       all tests: float, double, sanitizers, other compilers, end to end (minutes)"
 	@echo "make quick-test the float tests alone"
 	@echo "make double     ./ica-double: the audit build, every number a double"
-	@echo "make naive      ./ica-naive: matrix products in three plain loops"
+	@echo "make naive      ./ica-naive: everything by its plain definition, slowly"
 	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
 	@echo "make audit-exact the part of it that needs no trained model (seconds)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
@@ -75,7 +75,10 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 $(eval $(call FLAVOR,float,))
 $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
+$(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
+build/naive/ica build/naive/tests/test_model: build/naive/tests/naive.o
+build/naive-double/ica build/naive-double/tests/test_model: build/naive-double/tests/naive.o
 build/double/tests/test_audit: $(AUDIT_EXACT:%=build/double/%)
 build/double/tests/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit_trained.o
 

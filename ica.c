@@ -122,6 +122,14 @@ static void similarities(const Retriever *r, const Example *x, double *dot) {
     Arena scratch = {0};
     Sparse query = count_tokens(&scratch, x->bare, x->bare_n);
     weigh(r, &query);
+#ifdef NAIVE
+    for (int h = 0; h < r->holdout->count; h++) {
+        Sparse shown = count_tokens(&scratch, r->holdout->items[h].bare, r->holdout->items[h].bare_n);
+        weigh(r, &shown);
+        dot[h] = cosine(&query, &shown);
+    }
+    query.n = 0; /* nothing is left for the index */
+#endif
     for (int i = 0; i < query.n; i++) {
         int at = find_id(r, query.id[i]);
         for (int p = at < 0 ? 0 : r->start[at], end = at < 0 ? 0 : r->start[at + 1]; p < end; p++)
@@ -452,6 +460,10 @@ static Row *rows_new(const Queue *q, const Examples *form, Job *jobs, int n, Int
 }
 
 void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
+#ifdef NAIVE
+    ica_logps_naive(m, ws, form, jobs, n, cost);
+    return;
+#endif
     Cost ignored = {0};
     Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
     IntBuf tokens = {0};

@@ -11,6 +11,9 @@
 #include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
+#ifdef NAIVE
+#include "tests/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
+#endif
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -702,6 +705,10 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
 }
 
 static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int l, real *out, real *soft, const real *qkv) {
+#ifdef NAIVE
+    naive_attention_forward(m, b, l, out, qkv);
+    return;
+#endif
     int H = m->config.heads, C = m->config.channels, D = C / H;
 #pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * H; task++) {
@@ -715,6 +722,10 @@ static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int
 
 static void attention_backward(const Model *m, Workspace *ws, const Batch *b, int l, real *dqkv, const real *dout,
                                const real *soft, const real *qkv) {
+#ifdef NAIVE
+    naive_attention_backward(m, b, l, dqkv, dout, qkv);
+    return;
+#endif
     int H = m->config.heads, C = m->config.channels, D = C / H;
 #pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * H; task++) {
@@ -965,6 +976,15 @@ static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const dou
 
 /* The scored tokens by chunks: forward, backward, or (when dlogp is known beforehand) both, with the logits computed once. */
 static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp, const Sink *sink) {
+#ifdef NAIVE
+    for (int i = 0, n, C = m->config.channels; i < ws->scored; i++) {
+        n = ws->scored_token[i];
+        real *h = ws->h + (size_t)i * C, *dh = ws->dh + (size_t)i * C, weight = b->weight[n];
+        if (forward) naive_lm_forward(m, h, b->target.v[n], weight, &ws->term[i], &ws->hit[i]);
+        if (dlogp) naive_lm_backward(m, h, b->target.v[n], (real)(dlogp[ws->row[n]] * (double)weight), dh, sink->g.wte);
+    }
+    return;
+#endif
     bool store = forward && dlogp;
     int most = store ? stored_rows(m, ws->scored) : HEAD_ROWS, chunks = (ws->scored + most - 1) / most;
     for (int i = 0; i < chunks; i++) {
@@ -1050,6 +1070,10 @@ void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const
 }
 
 void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction, double *dot) {
+#ifdef NAIVE
+    naive_gradient_dots(m, ws, b, dlogp, direction, dot);
+    return;
+#endif
     Sink sink = {.g = model_view(m, direction),
                  .inner = mem_new((size_t)b->tokens, sizeof *sink.inner),
                  .product = mem_new((size_t)b->tokens, 4 * (size_t)m->config.channels * sizeof(real))};

@@ -95,7 +95,7 @@ static inline __attribute__((always_inline)) void tile(int vectors, int k, const
 #pragma GCC unroll 8
     for (int i = 0; i < MR; i++) {
         sum[i][0] = vec_load(start + (size_t)i * start_row);
-        if (vectors == 2) sum[i][1] = vec_load(start + (size_t)i * start_row + VEC);
+        sum[i][1] = vec_load(start + (size_t)i * start_row + (size_t)(vectors - 1) * VEC); /* of one vector: never used */
     }
     for (int p = 0; p < k; p++, a += a_column, b += NR) {
         Vec b0 = vec_load(b), b1 = vec_load(b + (vectors - 1) * VEC);
@@ -202,15 +202,12 @@ static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a
     }
 }
 
+void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
+          size_t c_row, const real *bias, bool accumulate) {
 #ifdef NAIVE
-void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
-          size_t c_row, const real *bias, bool accumulate) {
-    (void)gemm_part;
     gemm_naive(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
-}
-#else
-void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
-          size_t c_row, const real *bias, bool accumulate) {
+    return;
+#endif
 #ifdef _OPENMP
     int threads = omp_in_parallel() || (double)m * n * k < 1e5 ? 1 : omp_get_max_threads();
     if (threads > 1) {
@@ -238,7 +235,6 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
 #endif
     gemm_part(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
 }
-#endif
 
 void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,
                 real *c, size_t c_row, const real *bias, bool accumulate) {

@@ -31,7 +31,7 @@ double gemm_peak_flops(void);
 /* The vector width that this build uses, for people: "16 x float". */
 const char *gemm_description(void);
 
-/* ---- element functions: plain C that compilers turn into vectors; libm's in the double build ---- */
+/* ---- element functions: plain C that compilers turn into vectors; libm's in double and naive builds ---- */
 
 /* a b + c: one rounding where the machine has the instruction (a call of libm's fmaf would keep loops from becoming vectors). */
 static inline real real_fma(real a, real b, real c) {
@@ -46,8 +46,8 @@ static inline real real_fma(real a, real b, real c) {
 
 /* exp(x): relative error below 2e-7 for -87 < x < 88; below that 0, above it infinity; NaN stays NaN. */
 static inline real real_exp(real x) {
-#ifdef REAL_DOUBLE
-    return exp(x);
+#if defined(REAL_DOUBLE) || defined(NAIVE)
+    return (real)exp((double)x);
 #else
     /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact; the polynomial is Taylor's. */
     float shifted = real_fma(x, 1.44269504f, 12582912.0f); /* adding 1.5 * 2^23 rounds to an integer, in the last bits */
@@ -68,8 +68,8 @@ static inline real real_exp(real x) {
 
 /* tanh(x): absolute error below 3e-7. */
 static inline real real_tanh(real x) {
-#ifdef REAL_DOUBLE
-    return tanh(x);
+#if defined(REAL_DOUBLE) || defined(NAIVE)
+    return (real)tanh((double)x);
 #else
     return 1.0f - 2.0f / (real_exp(2.0f * x) + 1.0f); /* exp is 0 or infinity far out: -1 and 1 */
 #endif
@@ -77,7 +77,11 @@ static inline real real_tanh(real x) {
 
 /* Sums in a fixed order: LANES partial sums, element i into lane i % LANES, then the lanes in order. Vectors without
  * reassociation by the compiler, so the bits are those of this source. */
+#ifdef NAIVE
+enum { LANES = 1 }; /* a plain loop */
+#else
 enum { LANES = 16 };
+#endif
 
 static inline real lanes_total(const real lane[LANES]) {
     real total = 0;
