@@ -96,8 +96,9 @@ SANITIZE_PROGRAMS = $(TESTS:%.c=build/sanitize/%)
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/run.sh $(FLOAT_PROGRAMS)
 
-test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica
-	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/trace.sh tests/builds.sh tests/end_to_end.sh \
+test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
+		build/double/ica build/naive/ica build/naive-double/ica
+	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/trace.sh tests/builds.sh tests/naive.sh tests/end_to_end.sh \
 		tests/kills.sh
 
 audit-exact: build/double/tests/test_audit

@@ -32,9 +32,9 @@ build() {
     failed=$((failed + 1))
 }
 
+strict="-std=c11 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -fno-math-errno -ffp-contract=off"
 for cc in gcc clang; do
     command -v $cc >/dev/null 2>&1 || continue
-    strict="-std=c11 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -fno-math-errno -ffp-contract=off"
     # shellcheck disable=SC2086
     {
         build $cc $cc $strict -O2 -march=native $sources
@@ -45,6 +45,38 @@ for cc in gcc clang; do
         fi
     }
 done
+
+# width NAME RUNNER COMPILER FLAGS...: lib/gemm.c in the vectors of another machine, tested in float and double. SHORT: fewer cases.
+SHORT=
+width() {
+    name=$1 runner=$2
+    shift 2
+    for precision in "" -DREAL_DOUBLE; do
+        # shellcheck disable=SC2086
+        if "$@" $strict -O2 -I. $precision tests/test_gemm.c lib/gemm.c lib/util.c -o "$work/gemm" -lm >"$work/log" 2>&1 &&
+            $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            echo "width $name $precision: failed"
+            tail -n 10 "$work/log"
+        fi
+    done
+}
+
+# The compiler takes the flag, and this machine runs what comes out.
+for level in x86-64-v3 x86-64; do
+    echo 'int main(void) { return !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"); }' >"$work/t.c"
+    if { [ $level = x86-64 ] || { "${CC:-cc}" "$work/t.c" -o "$work/t" && "$work/t"; }; } 2>/dev/null &&
+        "${CC:-cc}" -march=$level -c "$work/t.c" -o "$work/t.o" 2>/dev/null; then
+        width $level "" "${CC:-cc}" -march=$level
+        # shellcheck disable=SC2086
+        build $level "${CC:-cc}" $strict -O1 -march=$level $sources
+    else echo "skipped: $level (not this compiler or machine)"; fi
+done
+if command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null 2>&1; then
+    SHORT=short
+    width aarch64 qemu-aarch64 aarch64-linux-gnu-gcc -static
+else echo "skipped: aarch64 (needs aarch64-linux-gnu-gcc and qemu-aarch64)"; fi
 # shellcheck disable=SC2086
 build one-command "${CC:-cc}" -O2 $sources
 echo "builds: $passed passed, $failed failed"
