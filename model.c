@@ -977,6 +977,7 @@ static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const dou
 /* The scored tokens by chunks: forward, backward, or (when dlogp is known beforehand) both, with the logits computed once. */
 static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp, const Sink *sink) {
 #ifdef NAIVE
+    if (dlogp && !sink->add) memset(sink->g.wte, 0, m->tensors[0].size * sizeof(real));
     for (int i = 0, n, C = m->config.channels; i < ws->scored; i++) {
         n = ws->scored_token[i];
         real *h = ws->h + (size_t)i * C, *dh = ws->dh + (size_t)i * C, weight = b->weight[n];

@@ -151,8 +151,7 @@ void naive_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
             one.target.v[i] = b->target.v[from + i];
             one.weight[i] = b->weight[from + i];
         }
-        memset(grad, 0, m->parameters * sizeof *grad);
-        model_forward_backward(m, ws, &one, &dlogp[r], &logp, grad);
+        model_forward_backward(m, ws, &one, &dlogp[r], &logp, grad, false);
         product[r] = 0;
         for (size_t i = 0; i < m->parameters; i++) product[r] += (double)grad[i] * (double)direction[i];
     }
