@@ -7,9 +7,10 @@
 # All parts without an argument (`make scale`); some ten minutes; for gpt2 5 GB of memory and 3 GB of disk, else far less.
 # From the environment: ROUNDS (3), THREADS (1; gpt2: all cores).
 #
-# Seconds are the least of ROUNDS runs, because the machine's other work only ever adds to them: what train reports as its seconds
-# of training and score as its seconds of scoring, without loading and saving. For gpt2 training's are those of the quickest step,
-# once for each step: the first one also pays for fresh pages of memory. Memory is the largest resident set of the whole program.
+# Seconds are the least of ROUNDS runs, because the machine's other work only ever adds to them. Training's are those of the
+# quickest step, once for each step: the first step also pays for fresh pages of memory, which is most of the time of so short a
+# run. Scoring's are what score reports for the whole pool, its pages included, but neither loading nor saving. Memory is the
+# largest resident set of the whole program.
 #
 # Operations (L layers, C channels, V vocabulary; T inputs in a row, A of them scored; model_flops):
 #   body of a token b = L (24 C^2 + 2 C (T + 1)), a scored token's logits h = 2 V C, one forward pass T b + A h;
@@ -22,6 +23,8 @@
 #   logits: training 4 V x min(N, max(64, 2^25 / V)), scoring 4 x min(N, 512) x min(V, 512); attention's scratch of a thread
 #   4 W (7 C / H + 128), W = the model's context in whole sixteens, and sixteen more; a cached position of a prefix 8 L C.
 #   N: training, the rows of a batch that have no more than 4096 tokens together; scoring, 2048 or one longer row.
+#
+# The status is 1 if what the program prints of itself (activation_bytes, flops) is not what the formulas say.
 set -eu
 cd "$(dirname "$0")/.."
 TOOL=build/float/tests/scale_tool
@@ -61,9 +64,6 @@ measured() {
     $TOOL run "$file" "$@" >"$work/out" 2>"$work/err" || { echo "scale: $* failed: $(tail -n 1 "$work/err")" >&2; exit 1; }
 }
 value() { sed -n "s/.*\"$1\":\([-0-9.e+]*\).*/\1/p"; }
-# MEMBER of the run's run.json: training's share of it
-trained() { sed -n "s/.*\"$1\":{[^}]*\"train\":\([0-9.e+]*\).*/\1/p" "$work/run/run.json"; }
-
 # What the tables are made of, a line a run: NAME VALUE WHAT SECONDS PEAK PRINTED L H C V LENGTH K N BATCH CONTEXT. PRINTED is what
 # the program itself says: training, the bytes of its activations; scoring, the operations counted.
 note() { echo "$1 $2 $3 $4 $5 $6 $L $H $C $V $T $K $N $B $context" >>"$work/runs"; }
@@ -73,9 +73,8 @@ train() { # NAME VALUE WHAT OPTIONS...: one epoch
     shift 3
     measured "$work/took" ./ica train --model "$model" --pool "$work/pool.jsonl" --out "$work/run" --num-train-epochs 1 \
         --batch-size "$B" --logging-steps 1 "$@"
-    seconds=$(trained seconds)
-    [ "$name" != gpt2 ] || seconds=$(value tokens_per_second <"$work/run/log.jsonl" | sort -n | tail -n 1 |
-        awk -v tokens="$((N * (T - 1)))" '{ print tokens / $1 }')
+    seconds=$(value tokens_per_second <"$work/run/log.jsonl" |
+        awk -v tokens="$((N * (T - 1)))" '$1 > most { most = $1 } END { print tokens / most }')
     note "$name" "$at" "$what" "$seconds" "$(cut -d ' ' -f 2 "$work/took")" "$(value activation_bytes <"$work/run/run.json")"
     rm -rf "$work/run"
 }
@@ -161,12 +160,18 @@ table() {
                 point = order[i]
                 $0 = line[point]
                 read_point()
+                # what the program says of itself: activations to the byte but for padding; operations less what chance let it share
+                off = $6 / (what == "score" ? operations(what) : activations(what))
+                wrong += off > 1.005 || off < (what == "score" ? 0.9 : 0.995)
                 counted = what == "score" ? sprintf(" %.1f |", $6 / 1e9) : sprintf(" %.2f |", $6 / activations(what))
                 printf "| %s | %.2f | %.1f |%s %.0f | %.2f | %.0f | %.0f | %.2f |\n", point, seconds[point],
                     operations(what) / 1e9, counted, operations(what) / seconds[point] / 1e9,
                     seconds[point] / (operations(what) / rate), bytes[point] / 1e6,
                     peak(what) / 1e6, bytes[point] / peak(what)
             }
+            if (!wrong) exit 0
+            print "scale: " wrong " points where the program counts otherwise than the formula" >"/dev/stderr"
+            exit 1
         }' "$work/runs"
 }
 
@@ -258,14 +263,15 @@ gpt2() {
     prepare 1024
     train gpt2 training train --threads "$threads"
     train gpt2 training,--recompute recompute --recompute --threads "$threads"
-    N=16 # scores are slower than training and need no more: the cost of a candidate does not depend on the others here
+    N=16 # no more are needed: the cost of a candidate does not depend on the others here
     head -n $N "$work/pool.jsonl" >"$work/few.jsonl" && mv "$work/few.jsonl" "$work/pool.jsonl"
     score gpt2 scoring,own-lists score --demos random --threads "$threads"
     score gpt2 scoring,one-list fixed --demos fixed --threads "$threads"
     echo
     echo "GPT-2's shape (124M): $L layers, $H heads, $C channels, context $context, vocabulary $V, random weights;"
-    echo "examples of $T tokens (half of them answer), k = $K, batches of $B; threads: $threads. Training: the quickest of three steps;"
-    echo "scoring: $N candidates, each with its own list of demonstrations, or all with one. The hours are extrapolated from these."
+    echo "examples of $T tokens (half of them answer), k = $K, batches of $B; threads: $threads. Training: the quickest of three"
+    echo "steps; scoring: $N candidates, each with its own list of demonstrations, or all with one. The hours are"
+    echo "extrapolated from these."
     printf '\n| what | examples | seconds | tokens/s | examples/s | GFLOP/s | peak MB | formula MB | ratio |\n'
     printf '|---|---|---|---|---|---|---|---|---|\n'
     hours
