@@ -483,7 +483,8 @@ double workspace_seconds(const Workspace *ws, ModelPart part) { return ws->part_
 static int stored_rows(const Model *m, int scored) {
     int rows = LOGITS_BUDGET / m->config.vocab;
     if (rows < QUERY_BLOCK) rows = QUERY_BLOCK;
-    return rows < scored ? rows : scored;
+    if (rows > scored) rows = scored;
+    return rows > 0 ? rows : 1; /* also where nothing is scored: chunks are counted with it */
 }
 
 /* Elements of the logits' buffer. */
