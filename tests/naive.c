@@ -139,7 +139,8 @@ void naive_lm_backward(const Model *m, const real *h, int target, real factor, r
 
 /* ---- gradients of single rows ---- */
 
-void naive_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const real *direction, double *product) {
+void naive_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const real *direction,
+                         double *product) {
     real *grad = mem_new(m->parameters, sizeof *grad);
     Batch one = {0};
     for (int r = 0; r < b->rows; r++) {

@@ -1,9 +1,9 @@
 #!/bin/sh
 # `make naive` against the fast program: both train, score and evaluate a small model on the built-in corpus, to the same numbers.
 #
-# Tolerance: a sum of k terms taken in two orders differs by at most 2 k u of its terms' sizes (u: half an ulp of 1; 6e-8 in float, 1.1e-16 in
-# double). Here k <= 128 (4 x 32 channels), and 9 products follow each other (4 a layer, 2 layers, the head): B = 2 x 128 x 9 u, 1.4e-4
-# and 2.6e-13, relative, or absolute below 1. Each training step starts from what the last one left: steps x B.
+# Tolerance: a sum of k terms taken in two orders differs by at most 2 k u of its terms' sizes (u: half an ulp of 1;
+# 6e-8 in float, 1.1e-16 in double). Here k <= 128 (4 x 32 channels), and 9 products follow each other (4 a layer, 2 layers, the
+# head): B = 2 x 128 x 9 u, 1.4e-4 and 2.6e-13, relative, or absolute below 1. Each training step starts from what the last one left: steps x B.
 cd "$(dirname "$0")/.." || exit 1
 OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_NUM_THREADS LC_ALL
@@ -53,7 +53,8 @@ run() {
         for method in ica oneshot gradient; do
             "$ica" score $data --method $method --out "$at-$method.jsonl" || fail "$1: score --method $method"
         done
-        "$ica" eval --model "$work/base" --data "$work/test.jsonl" --holdout "$work/hold.jsonl" --k 2 --json >"$at-eval.json" || fail "$1: eval"
+        "$ica" eval --model "$work/base" --data "$work/test.jsonl" --holdout "$work/hold.jsonl" --k 2 \
+            --json >"$at-eval.json" || fail "$1: eval"
     }
 }
 
@@ -63,7 +64,8 @@ head -n 10 "$work/corpus/holdout.jsonl" >"$work/hold.jsonl"
 head -n 12 "$work/corpus/test.jsonl" >"$work/test.jsonl"
 build/float/ica tokenizer --data "$work/pool.jsonl" --vocab-size 400 --out "$work/tok" 2>/dev/null
 # shellcheck disable=SC2086
-build/float/ica pretrain --data "$work/pool.jsonl" --tokenizer "$work/tok" --out "$work/base" $MODEL --max-steps 30 --learning-rate 1e-3 2>/dev/null ||
+build/float/ica pretrain --data "$work/pool.jsonl" --tokenizer "$work/tok" --out "$work/base" $MODEL --max-steps 30 \
+    --learning-rate 1e-3 2>/dev/null ||
     fail "the common base"
 
 for pair in "float naive 6e-8" "double naive-double 1.1e-16"; do
