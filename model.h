@@ -111,8 +111,8 @@ void workspace_free(Workspace *ws);
 /* Room for forward passes of so many tokens, at once in place of growing batch by batch. */
 void workspace_reserve(Workspace *ws, const Model *m, int tokens);
 size_t workspace_bytes(const Workspace *ws);
-/* Keep only each layer's input for the backward pass, which then runs the layers forward once more: the same bits, about a tenth of
- * the memory, a third more work. Before the first pass, or between whole ones. */
+/* Keep only each layer's input for the backward pass, which then runs the layers forward once more: the same bits, some 28 % of
+ * the activations (of GPT-2 124M), 1.1 to 1.2 times the time. Before the first pass, or between whole ones. */
 void workspace_recompute(Workspace *ws, bool recompute);
 /* Wall time that passes with this workspace have spent in a part since it was made: what `ica bench` shows. */
 typedef enum { PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS } ModelPart;

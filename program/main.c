@@ -92,7 +92,7 @@ static const Option OPTIONS[] = {
     {"shard", OPTION_STRING, AT(shard), "score", NULL, 0, 0, "I/N", "score the I-th of N parts of the pool, without weights; the parts' files one behind the other are the pool's, and train --weights file:PATH makes their weights"},
     {"refresh", OPTION_INT, AT(refresh), "train", "1", 1, 1000000, NULL, "score computations in the run (1: once, before training)"},
     {"batch-size", OPTION_INT, AT(batch_size), "score train", "32", 1, 1000000, NULL, "records of an optimizer step"},
-    {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false", 0, 0, NULL, "keep only the layers' inputs for the backward pass: less memory, a quarter more time, the same bits"},
+    {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false", 0, 0, NULL, "keep only the layers' inputs for the backward pass: less memory, a fifth more time, the same bits"},
     {"micro-batch-size", OPTION_INT, AT(micro_batch_size), "score train", "0", 0, 1000000, NULL, "records computed at once; 0: as many as keep memory small"},
     {"max-steps", OPTION_INT, AT(max_steps), "pretrain train", "-1", -1, 1000000000, NULL, "optimizer steps; -1: --num-train-epochs decides"},
     {"num-train-epochs", OPTION_REAL, AT(num_train_epochs), "pretrain", "1", OPTION_POSITIVE, 100000, NULL, "passes over the data"},
