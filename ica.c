@@ -761,8 +761,8 @@ static void loss_rows(const Model *m, Workspace *ws, const Examples *data, const
     free(logp);
 }
 
-/* [E14] s = <grad l(z), grad L(D_ho)>, L the mean of l over the holdout: the first-order drop of the holdout's loss, for each unit of
- * learning rate, by one step on z. Exact, for each example; no example's gradient is ever held in memory. */
+/* [E14] s = <grad l(z), grad L(D_ho)>, L the mean of l over the holdout: the first-order drop of the holdout's loss, for each unit
+ * of learning rate, by one step on z. Exact, for each example; no example's gradient is ever held in memory. */
 static void gradient_pass(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how,
                           Scores *out) {
     enum { AT_ONCE = 32 };
@@ -902,7 +902,8 @@ static void weights_rank(const double *score, const double *sorted, int n, doubl
     for (int i = 0; i < n; i++) weight[i] = n > 1 ? average_rank(sorted, n, score[i]) / (n - 1) : 1;
 }
 
-/* exp(z / temperature), z the standardized score, scaled so that the largest is 1 (the scale cancels in E9, an overflow would not). */
+/* exp(z / temperature), z the standardized score, scaled so that the largest is 1: nothing overflows. The scale cancels in E9 where
+ * W is the weights' own sum; divided by a count, or by nothing, it sets the gradient's length. */
 static void weights_softmax(const double *score, int n, double temperature, double *weight) {
     double mean = 0, variance = 0, most = -INFINITY;
     for (int i = 0; i < n; i++) mean += score[i] / n;

@@ -22,7 +22,7 @@
 static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
 
 enum {
-    QUERY_BLOCK = 64,       /* queries that attention handles at once */
+    QUERY_BLOCK = 32,       /* queries that attention handles at once */
     PARALLEL_FROM = 20000,  /* elements below which waking the threads costs more than it saves */
     VOCAB_BLOCK = 512,      /* columns of logits computed at once */
     HEAD_ROWS = 512,        /* scored tokens whose block of logits stays in the cache */
@@ -192,8 +192,16 @@ static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
  * x [N][in], W [in][out], b [out], y [N][out]
  * backward: dx = dy W^T, dW += x^T dy, db += sum over n of dy_n */
 
-static void linear_forward(real *y, const real *x, const real *w, const real *b, int N, int in, int out, bool add) {
-    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, y, (size_t)out, b, add);
+static void linear_forward(real *y, const real *x, const real *w, const real *b, int N, int in, int out) {
+    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, y, (size_t)out, b, false);
+}
+
+/* y = residual + x w + b */
+static void linear_onto(real *y, const real *residual, const real *x, const real *w, const real *b, int N, int in, int out) {
+#pragma omp parallel for if ((long)N * out > PARALLEL_FROM)
+    for (int n = 0; n < N; n++)
+        for (int j = 0; j < out; j++) y[(size_t)n * out + j] = residual[(size_t)n * out + j] + b[j];
+    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, y, (size_t)out, NULL, true);
 }
 
 /* dst[j] = (dst[j] +) sum over n of x[n][j]. Each column is summed by one thread, n in order. */
@@ -216,7 +224,7 @@ static void linear_input_gradient(real *dx, const real *dy, const real *w, int N
 
 static void linear_weight_gradient(const Sink *sink, real *dw, real *db, const real *dy, const real *x, int N, int in, int out) {
     if (sink->inner) {
-        linear_forward(sink->product, x, dw, db, N, in, out, false);
+        linear_forward(sink->product, x, dw, db, N, in, out);
         sink_dot(sink, dy, N, out);
         return;
     }
@@ -565,129 +573,142 @@ typedef struct {
     const real *q, *k, *v; /* of the row's own tokens, this head: [n] rows of stride 3C */
     const Prefix *past;    /* NULL, or the cached positions: */
     int layer, channel;    /* this head's keys begin at this channel of this layer */
+    bool known;            /* the keys and values of `past` stand in the scratch already: the row before had the same */
 } Head;
 
-/* A head's matrices, gathered into scratch: contiguous, and padded with zeros to whole tiles, so that the many small products of
- * short rows have no ragged edges. W is P + n rounded up. */
+/* A head's keys and values, gathered into scratch, padded with zeros to whole tiles, and packed for the products that follow: once
+ * for all blocks of queries, and the part of a prefix once for consecutive rows behind it. `room` positions fit. */
 typedef struct {
-    int W;
-    real *q, *dout, *dq; /* [n + TILE][D]; dout: backward only; dq serves the forward pass for its output */
-    real *k, *v;         /* [W][D] */
-    real *dk, *dv;       /* [W][D] backward only */
-    real *s, *ds;         /* [QUERY_BLOCK][W] */
+    int room;
+    real *k, *v, *dk, *dv;       /* [room][D]; dk, dv: backward only */
+    real *packed_k, *packed_v;   /* k, v as the right side of a product: k backward, v forward */
+    real *packed_kt, *packed_vt; /* their transposes: kt always, vt backward */
+    real *s, *ds;                /* [QUERY_BLOCK][room] */
 } HeadScratch;
 
-enum { TILE = 16 }; /* a multiple of the product's own tile in every build that matters; only speed depends on it */
+enum { TILE = 16 }; /* a multiple of LANES, and of the product's tile in every build that matters */
 
 static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
+static int aligned(int n) { return (n + GEMM_ALIGN - 1) / GEMM_ALIGN * GEMM_ALIGN; }
 
-static size_t head_scratch_size(int T, int D) {
-    size_t W = (size_t)padded(T) + TILE;
-    return 7 * W * (size_t)D + 2 * QUERY_BLOCK * W;
+static size_t head_scratch_size(int T, int D) { /* elements */
+    size_t room = (size_t)aligned(T);
+    return room * (4 * (size_t)D + 4 * (size_t)aligned(D) + 2 * QUERY_BLOCK);
 }
 
-static HeadScratch head_scratch(const Head *a, real *memory) {
-    HeadScratch x = {.W = padded(a->P + a->n)};
-    size_t each = ((size_t)x.W + TILE) * (size_t)a->D;
-    real **slots[7] = {&x.q, &x.dout, &x.dq, &x.k, &x.v, &x.dk, &x.dv};
-    for (int i = 0; i < 7; i++, memory += each) *slots[i] = memory;
+static HeadScratch head_scratch(int T, int D, real *memory) {
+    HeadScratch x = {.room = aligned(T)};
+    real **rows[] = {&x.k, &x.v, &x.dk, &x.dv}, **packed[] = {&x.packed_k, &x.packed_v, &x.packed_kt, &x.packed_vt};
+    for (int i = 0; i < 4; i++, memory += (size_t)x.room * (size_t)D) *rows[i] = memory;
+    for (int i = 0; i < 4; i++, memory += (size_t)x.room * (size_t)aligned(D)) *packed[i] = memory;
     x.s = memory;
-    x.ds = memory + QUERY_BLOCK * (size_t)x.W;
+    x.ds = memory + QUERY_BLOCK * (size_t)x.room;
     return x;
 }
 
-/* to[rows][D] from rows of a given stride, then zeros up to a whole tile. */
-static void gather(real *to, const real *from, size_t stride, int rows, int D) {
-    for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * D, from + (size_t)i * stride, (size_t)D * sizeof(real));
-    memset(to + (size_t)rows * D, 0, (size_t)(padded(rows) - rows) * (size_t)D * sizeof(real));
+/* to[D] = from[D]: memcpy for the few numbers of a head, without a call. */
+static inline void copy_row(real *to, const real *from, int D) {
+    int d = 0;
+    for (; d + LANES <= D; d += LANES) memcpy(to + d, from + d, LANES * sizeof(real));
+    for (; d < D; d++) to[d] = from[d];
 }
 
-static void scatter(real *to, size_t stride, const real *from, int rows, int D) {
-    for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * stride, from + (size_t)i * D, (size_t)D * sizeof(real));
-}
-
-/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first. */
+/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first, unless they are known; then zeros to a whole tile. */
 static void gather_positions(real *to, const Head *a, int at, const real *own) {
-    for (const Prefix *p = a->past; p; p = p->parent) {
+    for (const Prefix *p = a->past; p && !a->known; p = p->parent) {
         const real *from = p->kv + (size_t)a->layer * (size_t)p->capacity * 2 * (size_t)a->C + (size_t)(a->channel + at);
         for (int j = prefix_start(p); j < p->length; j++, from += 2 * (size_t)a->C)
-            memcpy(to + (size_t)j * a->D, from, (size_t)a->D * sizeof(real));
+            copy_row(to + (size_t)j * a->D, from, a->D);
     }
-    for (int j = 0; j < a->n; j++) memcpy(to + (size_t)(a->P + j) * a->D, own + (size_t)j * 3 * a->C, (size_t)a->D * sizeof(real));
-    memset(to + (size_t)(a->P + a->n) * a->D, 0, (size_t)(padded(a->P + a->n) - a->P - a->n) * (size_t)a->D * sizeof(real));
+    int all = a->P + a->n;
+    for (int j = a->P; j < all; j++, own += 3 * (size_t)a->C) copy_row(to + (size_t)j * a->D, own, a->D);
+    memset(to + (size_t)all * a->D, 0, (size_t)(padded(all) - all) * (size_t)a->D * sizeof(real));
 }
 
-/* s[rows][keys] holds q k; turns row i, which sees `seen` keys, into probabilities, 0 beyond. */
+/* The gathered [positions][D] as the right side of a product, or transposed as that: what is not packed already. */
+static void pack_positions(const Head *a, const HeadScratch *x, real *packed, const real *from) {
+    int first = a->known ? a->P : 0;
+    gemm_pack(packed, x->room, first, 0, padded(a->P + a->n) - first, a->D, from + (size_t)first * a->D, a->D, 1);
+}
+
+static void pack_transposed(const Head *a, real *packed, const real *from) {
+    int first = a->known ? a->P / GEMM_ALIGN * GEMM_ALIGN : 0;
+    gemm_pack(packed, a->D, 0, first, a->D, padded(a->P + a->n) - first, from + (size_t)first * a->D, 1, a->D);
+}
+
+/* s[keys] holds q k, of which the row sees the first `seen`: turns it into exp(s scale - maximum), 0 beyond; inverse: 1 / sum. */
 static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, real *inverse) {
-    real most = real_max(s, seen) * scale;
-    for (int j = 0; j < seen; j++) s[j] = real_exp(s[j] * scale - most);
-    real inv = 1 / real_sum(s, seen);
-    for (int j = 0; j < seen; j++) s[j] *= inv;
-    for (int j = seen; j < keys; j++) s[j] = 0;
-    *maximum = most;
-    *inverse = inv;
+    int whole = padded(seen); /* vectors, and no rest of a row */
+    for (int j = seen; j < whole; j++) s[j] = -INFINITY;
+    for (int j = whole; j < keys; j++) s[j] = 0;
+    *maximum = real_max(s, whole) * scale;
+    *inverse = 1 / real_exp_in_place(s, scale, *maximum, whole);
 }
 
-static void head_forward(const Head *a, real *out, real *soft, real *memory) {
-    HeadScratch x = head_scratch(a, memory);
-    size_t D = (size_t)a->D, W = (size_t)x.W;
+static void head_forward(const Head *a, const HeadScratch *x, real *out, real *soft) {
+    size_t C = (size_t)a->C, C3 = 3 * C, W = (size_t)x->room;
     real scale = 1 / (real)sqrt((double)a->D);
-    gather(x.q, a->q, 3 * (size_t)a->C, a->n, a->D);
-    gather_positions(x.k, a, 0, a->k);
-    gather_positions(x.v, a, a->C, a->v);
-    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
+    gather_positions(x->k, a, 0, a->k);
+    gather_positions(x->v, a, a->C, a->v);
+    pack_transposed(a, x->packed_kt, x->k);
+    pack_positions(a, x, x->packed_v, x->v);
+    for (int from = 0; from < a->n; from += QUERY_BLOCK, out += QUERY_BLOCK * C) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
-        gemm(padded(rows), keys, a->D, x.q + (size_t)from * D, D, 1, x.k, 1, D, x.s, W, NULL, false);
-        for (int i = 0; i < rows; i++) {
-            real *stat = soft + (size_t)(from + i) * a->soft_stride;
-            softmax_row(x.s + (size_t)i * W, a->P + from + i + 1, keys, scale, &stat[0], &stat[1]);
+        real inverse[QUERY_BLOCK];
+        gemm_packed(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, x->packed_kt, a->D, x->s, W, false);
+        for (int i = 0; i < rows; i++, soft += a->soft_stride) {
+            softmax_row(x->s + (size_t)i * W, a->P + from + i + 1, keys, scale, &soft[0], &soft[1]);
+            inverse[i] = soft[1];
         }
-        gemm(padded(rows), a->D, keys, x.s, W, 1, x.v, D, 1, x.dq, D, NULL, false);
-        scatter(out + (size_t)from * (size_t)a->C, (size_t)a->C, x.dq, rows, a->D);
+        gemm_packed(rows, a->D, keys, x->s, W, 1, x->packed_v, x->room, out, C, false);
+        for (int i = 0; i < rows; i++)
+            for (int d = 0; d < a->D; d++) out[(size_t)i * C + (size_t)d] *= inverse[i];
     }
 }
 
 /* ds of one block: on entry s holds q k, ds holds do v; on exit probabilities and ds. */
 static void softmax_backward(const Head *a, const HeadScratch *x, const real *soft, int from, int rows, int keys, real scale) {
     for (int i = 0; i < rows; i++) {
-        int seen = a->P + from + i + 1;
+        int seen = a->P + from + i + 1, whole = padded(seen);
         const real *stat = soft + (size_t)(from + i) * a->soft_stride;
-        real *p = x->s + (size_t)i * (size_t)x->W, *ds = x->ds + (size_t)i * (size_t)x->W;
-        for (int j = 0; j < seen; j++) p[j] = real_exp(p[j] * scale - stat[0]) * stat[1];
-        real inner = real_dot(p, ds, seen);
-        for (int j = 0; j < seen; j++) ds[j] = p[j] * (ds[j] - inner) * scale;
-        for (int j = seen; j < keys; j++) p[j] = ds[j] = 0;
+        real *p = x->s + (size_t)i * (size_t)x->room, *ds = x->ds + (size_t)i * (size_t)x->room;
+        for (int j = seen; j < whole; j++) p[j] = -INFINITY;
+        for (int j = 0; j < whole; j++) p[j] = real_exp(p[j] * scale - stat[0]) * stat[1];
+        real inner = real_dot(p, ds, whole);
+        for (int j = 0; j < whole; j++) ds[j] = p[j] * (ds[j] - inner) * scale;
+        for (int j = whole; j < keys; j++) p[j] = ds[j] = 0;
     }
 }
 
 /* dq, dk, dv of the row's own tokens: rows of stride 3C. dout: rows of stride C. */
-static void head_backward(const Head *a, real *dq, real *dk, real *dv, const real *dout, const real *soft, real *memory) {
-    HeadScratch x = head_scratch(a, memory);
-    size_t C = (size_t)a->C, C3 = 3 * C, D = (size_t)a->D, W = (size_t)x.W;
+static void head_backward(const Head *a, const HeadScratch *x, real *dq, real *dk, real *dv, const real *dout, const real *soft) {
+    size_t C = (size_t)a->C, C3 = 3 * C, D = (size_t)a->D, W = (size_t)x->room, past = (size_t)a->P * D;
     real scale = 1 / (real)sqrt((double)a->D);
-    gather(x.q, a->q, C3, a->n, a->D);
-    gather(x.dout, dout, C, a->n, a->D);
-    gather_positions(x.k, a, 0, a->k);
-    gather_positions(x.v, a, a->C, a->v);
-    memset(x.dk, 0, W * D * sizeof(real));
-    memset(x.dv, 0, W * D * sizeof(real));
+    gather_positions(x->k, a, 0, a->k);
+    gather_positions(x->v, a, a->C, a->v);
+    pack_transposed(a, x->packed_kt, x->k);
+    pack_transposed(a, x->packed_vt, x->v);
+    pack_positions(a, x, x->packed_k, x->k);
+    memset(x->dk, 0, W * D * sizeof(real));
+    memset(x->dv, 0, W * D * sizeof(real));
     for (int from = 0; from < a->n; from += QUERY_BLOCK) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
-        const real *q = x.q + (size_t)from * D, *dout_from = x.dout + (size_t)from * D;
-        gemm(padded(rows), keys, a->D, q, D, 1, x.k, 1, D, x.s, W, NULL, false);
-        gemm(padded(rows), keys, a->D, dout_from, D, 1, x.v, 1, D, x.ds, W, NULL, false);
-        softmax_backward(a, &x, soft, from, rows, keys, scale);
-        gemm(padded(rows), a->D, keys, x.ds, W, 1, x.k, D, 1, x.dq, D, NULL, false);
-        gemm(keys, a->D, rows, x.s, 1, W, dout_from, D, 1, x.dv, D, NULL, true);
-        gemm(keys, a->D, rows, x.ds, 1, W, q, D, 1, x.dk, D, NULL, true);
-        scatter(dq + (size_t)from * C3, C3, x.dq, rows, a->D);
+        const real *q = a->q + (size_t)from * C3, *dout_from = dout + (size_t)from * C;
+        gemm_packed(rows, keys, a->D, q, C3, 1, x->packed_kt, a->D, x->s, W, false);
+        gemm_packed(rows, keys, a->D, dout_from, C, 1, x->packed_vt, a->D, x->ds, W, false);
+        softmax_backward(a, x, soft, from, rows, keys, scale);
+        gemm_packed(rows, a->D, keys, x->ds, W, 1, x->packed_k, x->room, dq + (size_t)from * C3, C3, false);
+        gemm(keys, a->D, rows, x->s, 1, W, dout_from, C, 1, x->dv, D, NULL, true);
+        gemm(keys, a->D, rows, x->ds, 1, W, q, C3, 1, x->dk, D, NULL, true);
     }
-    scatter(dk, C3, x.dk + (size_t)a->P * D, a->n, a->D);
-    scatter(dv, C3, x.dv + (size_t)a->P * D, a->n, a->D);
+    for (int j = 0; j < a->n; j++) {
+        copy_row(dk + (size_t)j * C3, x->dk + past + (size_t)j * D, a->D);
+        copy_row(dv + (size_t)j * C3, x->dv + past + (size_t)j * D, a->D);
+    }
 }
 
-/* Head h of row r, for layer l: where its queries, keys, values and past lie. */
-static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int r, int h) {
+/* Head h of row r, for layer l: where its queries, keys, values and past lie; `known` as above. */
+static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int r, int h, bool known) {
     size_t C = (size_t)m->config.channels;
     int D = m->config.channels / m->config.heads, first = b->start.v[r];
     const Prefix *p = b->prefix[r];
@@ -702,7 +723,15 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
                   .v = own + 2 * C,
                   .past = p,
                   .layer = l,
-                  .channel = h * D};
+                  .channel = h * D,
+                  .known = known};
+}
+
+/* Rows that one task handles in turn, so that those behind one prefix gather and pack it once; few enough for every thread. */
+static int rows_together(const Batch *b) {
+    enum { MOST = 8 };
+    int share = b->rows / (4 * max_threads());
+    return share < 1 ? 1 : share < MOST ? share : MOST;
 }
 
 static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int l, real *out, real *soft, const real *qkv) {
@@ -710,14 +739,16 @@ static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int
     naive_attention_forward(m, b, l, out, qkv);
     return;
 #endif
-    int H = m->config.heads, C = m->config.channels, D = C / H;
+    int H = m->config.heads, C = m->config.channels, D = C / H, together = rows_together(b);
 #pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
-    for (int task = 0; task < b->rows * H; task++) {
-        int r = task / H, h = task % H;
-        size_t first = (size_t)b->start.v[r];
-        Head a = head_of(m, b, qkv, l, r, h);
-        head_forward(&a, out + first * (size_t)C + (size_t)(h * D), soft + (first * (size_t)H + (size_t)h) * 2,
-                     ws->scratch + (size_t)this_thread() * ws->scratch_size);
+    for (int task = 0; task < (b->rows + together - 1) / together * H; task++) {
+        int begin = task / H * together, h = task % H;
+        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+        for (int r = begin; r < b->rows && r < begin + together; r++) {
+            size_t first = (size_t)b->start.v[r];
+            Head a = head_of(m, b, qkv, l, r, h, r > begin && b->prefix[r] == b->prefix[r - 1]);
+            head_forward(&a, &x, out + first * (size_t)C + (size_t)(h * D), soft + (first * (size_t)H + (size_t)h) * 2);
+        }
     }
 }
 
@@ -732,10 +763,11 @@ static void attention_backward(const Model *m, Workspace *ws, const Batch *b, in
     for (int task = 0; task < b->rows * H; task++) {
         int r = task / H, h = task % H;
         size_t first = (size_t)b->start.v[r];
-        Head a = head_of(m, b, qkv, l, r, h);
+        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+        Head a = head_of(m, b, qkv, l, r, h, false);
         real *dq = dqkv + first * 3 * (size_t)C + (size_t)(h * D);
-        head_backward(&a, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),
-                      soft + (first * (size_t)H + (size_t)h) * 2, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+        head_backward(&a, &x, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),
+                      soft + (first * (size_t)H + (size_t)h) * 2);
     }
 }
 
@@ -815,23 +847,21 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     size_t NC = (size_t)N * (size_t)C;
     layernorm_forward(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
     lap(ws, PART_NORM);
-    linear_forward(s.qkv, ws->normed, w->qkvw, w->qkvb, N, C, 3 * C, false);
+    linear_forward(s.qkv, ws->normed, w->qkvw, w->qkvb, N, C, 3 * C);
     lap(ws, PART_MATMUL);
     if (extend) store_keys(m, b, l, s.qkv);
     attention_forward(m, ws, b, l, s.att, s.soft, s.qkv);
     lap(ws, PART_ATTENTION);
-    memcpy(s.mid, s.x, NC * sizeof(real));
-    linear_forward(s.mid, s.att, w->outw, w->outb, N, C, C, true);
+    linear_onto(s.mid, s.x, s.att, w->outw, w->outb, N, C, C);
     lap(ws, PART_MATMUL);
     layernorm_forward(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
     lap(ws, PART_NORM);
-    linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C, false);
+    linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C);
     lap(ws, PART_MATMUL);
     if (again) return;
     gelu_forward(ws->hidden, s.fc, 4 * NC);
     lap(ws, PART_GELU);
-    memcpy(s.next, s.mid, NC * sizeof(real));
-    linear_forward(s.next, ws->hidden, w->projw, w->projb, N, 4 * C, C, true);
+    linear_onto(s.next, s.mid, ws->hidden, w->projw, w->projb, N, 4 * C, C);
     lap(ws, PART_MATMUL);
 }
 
@@ -911,12 +941,13 @@ static void softmax_gradient(const Softmax *x, real *logit, int first, int width
     if (target >= first && target < first + width) logit[target - first] += factor;
 }
 
-/* The scored tokens from..from+rows-1, columns first..first+width-1 of their logits, into ws->logits. With `store` each block has its
- * own place there, [rows][width], one behind the other. */
+/* The scored tokens from..from+rows-1, columns first..first+width-1 of their logits, into ws->logits. With `store` each block has
+ * its own place there, [rows][width], one behind the other. */
 static real *lm_block(const Model *m, Workspace *ws, int from, int rows, int first, int width, bool store) {
     size_t C = (size_t)m->config.channels;
     real *block = ws->logits + (store ? (size_t)first * (size_t)rows : 0);
-    gemm(rows, width, (int)C, ws->h + (size_t)from * C, C, 1, m->view.wte + (size_t)first * C, 1, C, block, (size_t)width, NULL, false);
+    gemm(rows, width, (int)C, ws->h + (size_t)from * C, C, 1, m->view.wte + (size_t)first * C, 1, C, block, (size_t)width, NULL,
+         false);
     lap(ws, PART_MATMUL);
     return block;
 }

@@ -26,6 +26,14 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
 /* The twin in three plain loops: same signature and meaning; the two differ by at most 2 k eps sum |a||b| an element. */
 void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,
                 real *c, size_t c_row, const real *bias, bool accumulate);
+/* The same for one B of many products, packed once: into strips of columns, of which only gemm.c knows the width; it divides
+ * GEMM_ALIGN. `rows` is the number of rows there is room for, so the memory is rows x (columns rounded up to GEMM_ALIGN).
+ * gemm_pack puts b[k][n] at a row and a column (a multiple of GEMM_ALIGN) and zeros at its right up to a whole strip; gemm_packed
+ * multiplies by the first k rows and n columns, on the calling thread. The bits are gemm's. */
+enum { GEMM_ALIGN = 32 };
+void gemm_pack(real *packed, int rows, int row, int column, int k, int n, const real *b, size_t b_row, size_t b_column);
+void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *packed, int rows, real *c,
+                 size_t c_row, bool accumulate);
 /* Floating-point operations a second that one thread reaches in a loop of independent multiply-adds in registers. */
 double gemm_peak_flops(void);
 /* The vector width that this build uses, for people: "16 x float". */
@@ -108,6 +116,16 @@ static inline real real_sum_exp(const real *x, real shift, int n) {
     return lanes_total(lane);
 }
 
+/* x_i = exp(x_i scale - shift); returns their sum */
+static inline real real_exp_in_place(real *x, real scale, real shift, int n) {
+    real lane[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += x[i + l] = real_exp(x[i + l] * scale - shift);
+    for (int l = 0; i < n; i++, l++) lane[l] += x[i] = real_exp(x[i] * scale - shift);
+    return lanes_total(lane);
+}
+
 static inline real real_dot(const real *x, const real *y, int n) {
     real lane[LANES] = {0};
     int i = 0;
@@ -121,8 +139,10 @@ static inline real real_max(const real *x, int n) { /* n >= 1; exact, so any ord
     real lane[LANES];
     for (int l = 0; l < LANES; l++) lane[l] = x[0];
     int i = 0;
-    for (; i + LANES <= n; i += LANES)
+    for (; i + LANES <= n; i += LANES) {
+#pragma GCC unroll 1 /* gcc makes vectors of this loop, but not of its 16 lines */
         for (int l = 0; l < LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    }
     for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
     real best = lane[0];
     for (int l = 1; l < LANES; l++) best = lane[l] > best ? lane[l] : best;

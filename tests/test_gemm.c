@@ -205,6 +205,48 @@ static void test_position_bits(void) {
     }
 }
 
+/* B packed once gives the bits of gemm: packed whole, or in pieces (the first rows or columns before the others, as a cached prefix
+ * and what follows it), and multiplied whole or by its first rows and columns only. */
+static void test_packed(void) {
+    const int shapes[][3] = {{1, 1, 1},    {9, 35, 20},  {32, 48, 16},  {33, 64, 32}, {5, 97, 385},
+                             {16, 32, 64}, {7, 300, 40}, {64, 33, 400}, {6, 16, 90},  {70, 256, 769}};
+    Rng rng = rng_new(8, 0);
+    for (int i = 0; i < (int)(sizeof shapes / sizeof *shapes); i++)
+        for (int variant = 0; variant < 16; variant++) {
+            Call s = call_of(shapes[i][0], shapes[i][1], shapes[i][2], variant);
+            s.bias = false;
+            Operands o = operands_new(s, &rng);
+            size_t size = (size_t)s.m * o.c_row;
+            int room = s.k + 5, head = rng_below(&rng, s.k), left = rng_below(&rng, s.n / GEMM_ALIGN + 1) * GEMM_ALIGN;
+            size_t memory = (size_t)room * (size_t)((s.n + GEMM_ALIGN - 1) / GEMM_ALIGN * GEMM_ALIGN);
+            real *c = copy_of(o.c, size), *expected = copy_of(o.c, size), *packed = mem_new(memory, sizeof *packed);
+            for (size_t j = 0; j < memory; j++) packed[j] = NAN; /* what nobody packed must not be read */
+            if (variant & 1) { /* rows in two pieces */
+                gemm_pack(packed, room, 0, 0, head, s.n, o.b, o.b_row, o.b_column);
+                gemm_pack(packed, room, head, 0, s.k - head, s.n, o.b + (size_t)head * o.b_row, o.b_row, o.b_column);
+            } else { /* columns in two pieces */
+                gemm_pack(packed, room, 0, 0, s.k, left, o.b, o.b_row, o.b_column);
+                gemm_pack(packed, room, 0, left, s.k, s.n - left, o.b + (size_t)left * o.b_column, o.b_row, o.b_column);
+            }
+            fast(s, &o, expected);
+            gemm_packed(s.m, s.n, s.k, o.a, o.a_row, o.a_column, packed, room, c, o.c_row, s.accumulate);
+            CHECK(memcmp(c, expected, size * sizeof *c) == 0, "%d x %d x %d, variant %d: packed before, other bits", s.m, s.n, s.k,
+                  variant);
+            s.n = 1 + rng_below(&rng, s.n);
+            s.k = 1 + rng_below(&rng, s.k);
+            memcpy(c, o.c, size * sizeof *c);
+            memcpy(expected, o.c, size * sizeof *c);
+            fast(s, &o, expected);
+            gemm_packed(s.m, s.n, s.k, o.a, o.a_row, o.a_column, packed, room, c, o.c_row, s.accumulate);
+            CHECK(memcmp(c, expected, size * sizeof *c) == 0, "%d x %d x %d, variant %d: a part of it, other bits", s.m,
+                  s.n, s.k, variant);
+            free(c);
+            free(expected);
+            free(packed);
+            operands_free(&o);
+        }
+}
+
 static void test_thread_bits(void) {
     const int shapes[][3] = {{300, 20, 50},  {20, 300, 50}, {65, 65, 400},  {1, 1000, 120},
                              {1000, 1, 120}, {7, 33, 500},  {120, 130, 140}};
@@ -357,6 +399,18 @@ static void test_sums(void) {
         CHECK(fabs(found - sum) <= bound * size, "sum of %d: %.9g, should be %.9g", n, found, sum);
         CHECK(fabs(found_dot - dot) <= bound * dot_size, "dot of %d: %.9g, should be %.9g", n, found_dot, dot);
         int at = rng_below(&rng, n);
+        double exps = 0, worst = 0;
+        real *e = copy_of(x, (size_t)n);
+        e[at] = -INFINITY; /* what attention must not see */
+        double found_exps = (double)real_exp_in_place(e, (real)0.5, (real)0.25, n);
+        for (int i = 0; i < n; i++) {
+            double one = i == at ? 0 : exp((double)(x[i] * (real)0.5 - (real)0.25));
+            worst = fmax(worst, fabs((double)e[i] - one) / (one + 1e-300));
+            exps += one;
+        }
+        CHECK(e[at] == 0 && worst <= (sizeof(real) == 8 ? 1e-15 : 2e-7), "exp of %d in place: off by %.3g", n, worst);
+        CHECK(fabs(found_exps - exps) <= (bound + 2e-7) * exps, "sum of %d exps: %.9g, should be %.9g", n, found_exps, exps);
+        free(e);
         x[at] = 50;
         CHECK(real_max(x, n) == 50, "maximum of %d, at %d: %.9g", n, at, (double)real_max(x, n));
         for (int i = 0; i < n; i++) x[i] = -(real)fabs((double)x[i]) - 1;
@@ -373,6 +427,7 @@ int main(int argc, char **argv) {
     (void)argv;
     set_threads(1);
     test_shapes(argc > 1 ? 5 : 1);
+    test_packed();
     if (argc > 1) return check_report("test_gemm");
     test_empty();
     test_position_bits();
