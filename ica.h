@@ -124,14 +124,14 @@ typedef struct {
     double base_flops;              /* the part of cost.flops that went into log-likelihoods without context */
 } Scores;
 
-/* Scores every candidate of the pool. `reference` (METHOD_RHO only, else NULL) is the model trained on the holdout. The holdout may be
- * empty for METHOD_LOSS and METHOD_RANDOM. Overwrites *out, which may hold the scores of an earlier call. */
+/* Scores every candidate of the pool. `reference` (METHOD_RHO only, else NULL) is the model trained on the holdout. The holdout may
+ * be empty for METHOD_LOSS and METHOD_RANDOM. Overwrites *out, which may hold the scores of an earlier call. */
 void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool, const Examples *holdout,
                const ScoreOptions *how, Scores *out);
 void scores_free(Scores *s);
 /* logp(chosen|x) and logp(rejected|x) of every pair of `data`: [count] each.
- * ica_evaluate: log p(y | k nearest demonstrations, x) of every item of `data`, and how many tokens are greedy: evaluation in context.
- * k = 0 is the plain log-likelihood. Returns the number of dropped demonstrations. */
+ * ica_evaluate: log p(y | k nearest demonstrations, x) of every item of `data`, and how many tokens are greedy: evaluation in
+ * context. k = 0 is the plain log-likelihood. Returns the number of dropped demonstrations. */
 void ica_pair_logps(const Model *m, Workspace *ws, const Examples *data, double *chosen, double *rejected, Cost *cost);
 int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp, int *hits,
                  Cost *cost);
@@ -146,7 +146,8 @@ typedef struct {
     double clip;        /* clip: percentile cut off at each end, 0.05 */
 } MapOptions;
 
-/* weight[n] >= 0 from score[n]. MAP_MINMAX_BATCH is E8 over the n scores given: the caller passes one batch. */
+/* weight[n] >= 0 from score[n]. MAP_MINMAX_BATCH is E8 over the n scores given: the caller passes one batch. MAP_SOFTMAX: the
+ * largest weight is 1, they do not sum to 1; MAP_POSITIVE has the score's units. NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
 void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
 
 typedef enum { NORMALIZE_BATCH, NORMALIZE_MICRO, NORMALIZE_COUNT, NORMALIZE_NONE } Normalize;
