@@ -147,7 +147,8 @@ typedef struct {
 } MapOptions;
 
 /* weight[n] >= 0 from score[n]. MAP_MINMAX_BATCH is E8 over the n scores given: the caller passes one batch. MAP_SOFTMAX: the
- * largest weight is 1, they do not sum to 1; MAP_POSITIVE has the score's units. NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
+ * largest weight is 1, they do not sum to 1; MAP_POSITIVE has the score's units. NORMALIZE_COUNT and NORMALIZE_NONE see that
+ * scale. */
 void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
 
 typedef enum { NORMALIZE_BATCH, NORMALIZE_MICRO, NORMALIZE_COUNT, NORMALIZE_NONE } Normalize;
