@@ -50,6 +50,7 @@ help:
 	@echo "make naive      ./ica-naive: everything by its plain definition, slowly"
 	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
 	@echo "make audit-exact the part of it that needs no trained model (seconds)"
+	@echo "make kills      1000 runs killed at any instant and resumed: the same bits (10 minutes; KILLS=100 for fewer)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
 	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
 	@echo "make trace      each equation: where it is computed, explained and tested"
@@ -97,10 +98,15 @@ SANITIZE_PROGRAMS = $(TESTS:%.c=build/sanitize/%)
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/run.sh $(FLOAT_PROGRAMS)
 
+# The longest first: several run at once.
+SCRIPTS = builds end_to_end kills naive trace
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica
-	@CC="$(CC)" sh tests/run.sh $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) tests/trace.sh tests/builds.sh tests/naive.sh tests/end_to_end.sh \
-		tests/kills.sh
+	@CC="$(CC)" sh tests/run.sh $(SCRIPTS:%=tests/%.sh) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
+
+# More instants than the tests take.
+kills: ica
+	@KILLS="$${KILLS:-1000}" sh tests/kills.sh
 
 audit-exact: build/double/tests/test_audit
 	@$<
@@ -131,5 +137,5 @@ scale: ica build/float/tests/scale_tool
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test audit audit-exact audit-torch study bench bench-anchors clean trace mutate traps scale
+.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors clean trace mutate traps scale
 .SECONDARY:
