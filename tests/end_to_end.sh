@@ -76,7 +76,7 @@ near() { # WHAT A B RELATIVE-TOLERANCE
         exit !(a != "" && b != "" && d <= t * (m > 1e-300 ? m : 1)) }'; then pass; else fail "$1: $2 against $3"; fi
 }
 
-listing() { find "$work" -type f -exec cksum {} + | sort; find "$work" -type d | sort; }
+listing() { find "$work"; find "$work" -type f -exec cksum {} +; } # unsorted: the same order as long as nothing changes
 
 # refuse STATUS PATTERN ARGUMENTS: that status, nothing on stdout, one line for the user that fits the pattern, and not a file or
 # folder made, changed or removed
@@ -454,26 +454,32 @@ done
 
 # ---- one step as a file, for another framework ----
 
-header() { head -c $(($(od -An -v -t u8 -N 8 "$1") + 8)) "$1" | tail -c +9 | tr '}' '\n'; } # FILE: one tensor a line
-shape() { header "$1" | sed -n "s/.*\"$2\":{\"dtype\":\"\([A-Z0-9]*\)\",\"shape\":\(\[[0-9,]*\]\).*/\1\2/p"; } # FILE TENSOR: F32[2,3]
+# dump FILE: what the next calls of tensor and shape read. Its header, one tensor a line, and "NAME F32[2,3]" of each.
+dump() {
+    dumped=$1
+    begin=$(($(od -An -v -t u8 -N 8 "$dumped") + 8))
+    head -c $begin "$dumped" | tail -c +9 | tr '}' '\n' >"$keep/header"
+    sed -n 's/.*"\([^"]*\)":{"dtype":"\([A-Z0-9]*\)","shape":\(\[[0-9,]*\]\).*/\1 \2\3/p' "$keep/header" >"$keep/shapes"
+}
+has() { check "$dumped has $1" grep -Fqx -e "$1" "$keep/shapes"; } # "NAME F32[2,3]"
 
-tensor() { # FILE TENSOR: its numbers, one a line
-    line=$(header "$1" | grep -F "\"$2\":{") || return 1
+tensor() { # NAME: its numbers, one a line
+    line=$(grep -F "\"$1\":{" "$keep/header") || return 1
     case $line in *'"I64"'*) form=d8 ;; *'"F64"'*) form=f8 ;; *) form=f4 ;; esac
     from=${line##*offsets\":[} end=${line##*,}
     from=${from%%,*} end=${end%]*}
-    od -An -v -t $form -j $((from + 8 + $(od -An -v -t u8 -N 8 "$1"))) -N $((end - from)) "$1" | tr -s ' ' '\n' | sed '/^$/d'
+    od -An -v -t $form -j $((from + begin)) -N $((end - from)) "$dumped" | awk '{ for (i = 1; i <= NF; i++) print $i }'
 }
 
-# moved FILE STEP LR: every weight is where AdamW puts it, from the dump's own gradient, m and v; the first step's m and v too. Decay
+# moved STEP LR: every weight is where AdamW puts it, from the dump's own gradient, m and v; the first step's m and v too. Decay
 # is 0.1 on matrices, betas 0.9 and 0.999. One rounding of the weight and ten of the step are allowed, in float.
 moved() {
-    norm=$(tensor "$1" grad_norm)
+    norm=$(tensor grad_norm)
     for name in wte.weight h.0.attn.c_attn.weight h.1.mlp.c_fc.bias ln_f.weight; do
-        for ending in '' .grad .after .m .v; do tensor "$1" "$name$ending" >"$keep/part$ending"; done
+        for ending in '' .grad .after .m .v; do tensor "$name$ending" >"$keep/part$ending"; done
         paste -d' ' "$keep/part" "$keep/part.grad" "$keep/part.after" "$keep/part.m" "$keep/part.v" >"$keep/parts"
-        case $(shape "$1" $name) in *,*) decay=0.1 ;; *) decay=0 ;; esac
-        check "$1: AdamW's step on $name" awk -v step="$2" -v lr="$3" -v decay=$decay -v norm="$norm" '
+        if grep -q "^$name .*," "$keep/shapes"; then decay=0.1; else decay=0; fi
+        check "$dumped: AdamW's step on $name" awk -v step="$1" -v lr="$2" -v decay=$decay -v norm="$norm" '
             function size(x) { return x < 0 ? -x : x }
             { d = $2 * (norm > 1 ? 1 / norm : 1); m = step == 1 ? 0.1 * d : $4; v = step == 1 ? 0.001 * d * d : $5
               change = lr * (m / (1 - 0.9 ^ step) / (sqrt(v / (1 - 0.999 ^ step)) + 1e-8) + decay * $1)
@@ -491,38 +497,42 @@ DUMP="--batch-size 8 --learning-rate 1e-3 --weight-decay 0.1 --lr-scheduler-type
     for step in 1 3; do
         works "--dump-state, step $step" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps $step --out run-dump \
             --dump-state step-$step.safetensors
-        moved step-$step.safetensors $step 1e-3
+        dump step-$step.safetensors
+        moved $step 1e-3
     done
     works "without --dump-state" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps 3 --out run-plain
     same "a dump changes nothing" run-dump/model.safetensors run-plain/model.safetensors
     works "--dump-state in parts" train --model base --pool pool.jsonl --weights file:kept.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
         --out run-dump --dump-state parts.safetensors
 }
+dump parts.safetensors
+for name in logp weight row input_ids labels lr; do tensor $name >"$keep/again-$name"; done
+dump step-1.safetensors
 for name in logp weight row input_ids labels lr; do
-    tensor step-1.safetensors $name >"$keep/$name"
-    tensor parts.safetensors $name >"$keep/again"
-    same "$name in one batch and in parts" "$keep/$name" "$keep/again"
+    tensor $name >"$keep/$name"
+    same "$name in one batch and in parts" "$keep/$name" "$keep/again-$name"
 done
-width=$(shape step-1.safetensors input_ids | sed 's/.*,\([0-9]*\)]/\1/')
+width=$(sed -n 's/^input_ids .*,\([0-9]*\)]/\1/p' "$keep/shapes")
 for entry in 'wte.weight F32[300,32]' 'wpe.weight F32[128,32]' 'h.1.attn.c_attn.weight F32[32,96]' 'h.1.attn.c_attn.bias F32[96]' \
     'h.0.mlp.c_proj.weight F32[128,32]' 'ln_f.bias F32[32]'; do
-    for ending in '' .grad .after .m .v; do
-        check "the dump has ${entry% *}$ending" test "$(shape step-1.safetensors "${entry% *}$ending")" = "${entry#* }"
-    done
+    for ending in '' .grad .after .m .v; do has "${entry% *}$ending ${entry#* }"; done
 done
 for entry in 'logp F64[8]' 'weight F64[8]' 'row I64[8]' "input_ids I64[8,$width]" "labels I64[8,$width]" 'loss F64[1]' 'lr F64[1]' \
-    'grad_norm F64[1]'; do
-    check "the dump has $entry" test "$(shape step-1.safetensors "${entry% *}")" = "${entry#* }"
-done
-check "and nothing else" test "$(header step-1.safetensors | grep -c dtype)" -eq $((28 * 5 + 8))
-tensor step-1.safetensors wte.weight >"$keep/first"
-tensor base/model.safetensors wte.weight >"$keep/again"
+    'grad_norm F64[1]'; do has "$entry"; done
+check "and nothing else" test "$(wc -l <"$keep/shapes")" -eq $((28 * 5 + 8))
+tensor wte.weight >"$keep/first"
+dump base/model.safetensors
+tensor wte.weight >"$keep/again"
 same "the first step begins with the model" "$keep/first" "$keep/again"
-tensor step-3.safetensors wte.weight.after >"$keep/first"
-tensor run-dump/model.safetensors wte.weight >"$keep/again"
+dump step-3.safetensors
+tensor wte.weight.after >"$keep/first"
+dump run-dump/model.safetensors
+tensor wte.weight >"$keep/again"
 differ "three steps lead elsewhere than one" "$keep/first" "$keep/again"
-tensor run-plain/model.safetensors wte.weight >"$keep/again"
+dump run-plain/model.safetensors
+tensor wte.weight >"$keep/again"
 same "the last step ends with the run's model" "$keep/first" "$keep/again"
+dump step-1.safetensors
 # What stands beside the tensors, worked out once more: from eval's log-likelihoods of the base, the file of weights, and the records.
 works "eval of the pool" eval --model base --data pool.jsonl --per-example each.jsonl
 sed 's/.*"logp":\([^,]*\),"tokens":\([0-9]*\).*/\1 \2/' each.jsonl >"$keep/each"
@@ -532,7 +542,7 @@ check "logp, weight and row belong together" awk 'FNR == NR { known[FNR] = $0; n
     END { exit FNR != 8 }' "$keep/records" - <<EOF
 $(paste -d' ' "$keep/logp" "$keep/weight" "$keep/row")
 EOF
-near "the loss is the weighted mean of token means" "$(tensor step-1.safetensors loss)" "$(paste -d' ' "$keep/weight" "$keep/row" |
+near "the loss is the weighted mean of token means" "$(tensor loss)" "$(paste -d' ' "$keep/weight" "$keep/row" |
     awk 'FNR == NR { split($0, k, " "); loss[FNR] = -k[1] / k[2]; next } { sum += $1 * loss[$2]; total += $1 } END { printf "%.15g", sum / total }' \
         "$keep/records" -)" 1e-12
 check "labels are the answer's tokens in their place, -100 else" awk -v width="$width" 'FILENAME ~ /records/ { tokens[FNR] = $2; next }
@@ -542,38 +552,37 @@ check "labels are the answer's tokens in their place, -100 else" awk -v width="$
     END { for (r = 1; r <= 8; r++) if (scored[r] != tokens[row[r]] || last[r] - begin[r] + 1 != scored[r]) exit 1 }' "$keep/records" "$keep/row" - <<EOF
 $(paste -d' ' "$keep/input_ids" "$keep/labels")
 EOF
+near "grad_norm is the norm over all tensors" "$(tensor grad_norm)" "$(sed -n 's/\(.*\.grad\) .*/\1/p' "$keep/shapes" |
+    while read -r name; do tensor "$name"; done | awk '{ sum += $1 * $1 } END { printf "%.15g", sqrt(sum) }')" 1e-7
 # shellcheck disable=SC2086
 works "--dump-state with ica" train $DATA --weights ica $DUMP --max-steps 1 --out run-dump --dump-state ica.safetensors
 sed 's/.*"score":\([^,]*\),.*/\1/' run-dump/scores.jsonl >"$keep/scores"
-tensor ica.safetensors weight >"$keep/weight"
+dump ica.safetensors
+tensor weight >"$keep/weight"
 check "the weights are max-min of the batch's scores" awk 'FNR == NR { score[FNR] = $1; next }
     { w[FNR] = $1; s[FNR] = score[$2]; if (FNR == 1 || s[FNR] < low) low = s[FNR]; if (FNR == 1 || s[FNR] > high) high = s[FNR] }
     END { for (i = 1; i <= 8; i++) { d = w[i] - (s[i] - low) / (high - low); if (!(d * d < 1e-22)) exit 1 } }' "$keep/scores" - <<EOF
-$(tensor ica.safetensors row | paste -d' ' "$keep/weight" -)
+$(tensor row | paste -d' ' "$keep/weight" -)
 EOF
-near "grad_norm is the norm over all tensors" "$(tensor step-1.safetensors grad_norm)" "$(header step-1.safetensors |
-    sed -n 's/.*"\(.*\.grad\)":{"dtype".*/\1/p' | while read -r name; do tensor step-1.safetensors "$name"; done |
-    awk '{ sum += $1 * $1 } END { printf "%.15g", sqrt(sum) }')" 1e-7
 for objective in dpo simpo; do
     # shellcheck disable=SC2086
     works "--dump-state of $objective" train --model base --objective $objective --pool pairs.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
         --out run-dump --dump-state pairs.safetensors
-    moved pairs.safetensors 1 1e-3
-    width=$(shape pairs.safetensors labels | sed 's/.*,\([0-9]*\)]/\1/')
-    for entry in 'logp F64[16]' 'weight F64[8]' 'row I64[8]' "input_ids I64[16,$width]" "labels I64[16,$width]"; do
-        check "$objective: the dump has $entry" test "$(shape pairs.safetensors "${entry% *}")" = "${entry#* }"
-    done
+    dump pairs.safetensors
+    moved 1 1e-3
+    width=$(sed -n 's/^labels .*,\([0-9]*\)]/\1/p' "$keep/shapes")
+    for entry in 'logp F64[16]' 'weight F64[8]' 'row I64[8]' "input_ids I64[16,$width]" "labels I64[16,$width]"; do has "$entry"; done
     works "eval of the pairs" eval --model base --objective simpo --data pairs.jsonl --per-example each.jsonl
     sed 's/.*"logp_chosen":\([^,]*\),.*"logp_rejected":\([^,]*\),.*/\1 \2/' each.jsonl >"$keep/records"
-    tensor pairs.safetensors row >"$keep/row"
+    tensor row >"$keep/row"
     check "$objective: chosen answers first, then the rejected ones" awk 'FILENAME ~ /records/ { chosen[FNR] = $1; rejected[FNR] = $2; next }
         FILENAME ~ /row/ { row[FNR] = $1; next }
         { d = $1 - (FNR <= 8 ? chosen[row[FNR]] : rejected[row[FNR - 8]]); if (!(d < 1e-11 && d > -1e-11)) exit 1 }
         END { exit FNR != 16 }' "$keep/records" "$keep/row" - <<EOF
-$(tensor pairs.safetensors logp)
+$(tensor logp)
 EOF
 done
-near "the loss of the dump is the log's" "$(value run-dump/log.jsonl loss)" "$(tensor pairs.safetensors loss)" 1e-12
+near "the loss of the dump is the log's" "$(value run-dump/log.jsonl loss)" "$(tensor loss)" 1e-12
 sed 's/"weight":[^,]*/"weight":0/' kept.jsonl >nothing.jsonl
 # shellcheck disable=SC2086
 ica train --model base --pool pool.jsonl --weights file:nothing.jsonl $DUMP --max-steps 1 --out run-dump --dump-state nothing.safetensors
@@ -793,6 +802,7 @@ same "nothing was learned" base/model.safetensors run-zeros/model.safetensors
 
 # ---- bad input ----
 
+rm -rf pair-* few-* bits-* micro-* run-* log-* # refuse goes through all that lies here
 T="train --model base --out no"
 lines_with() { head -n 2 pool.jsonl; printf '%b\n' "$2"; tail -n 2 pool.jsonl; } # FILE TEXT
 bad() { lines_with x "$2" >"bad-$1.jsonl"; }
