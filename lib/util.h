@@ -105,7 +105,7 @@ void rng_shuffle(Rng *r, int *v, int n);
 
 /* Reads a whole file ("-" is stdin) into b, which is emptied first. */
 bool file_read(const char *path, Buf *b, Error *err);
-/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes are written to directly. */
+/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes: written to as they are. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
 /* The same in pieces. After a failure, or file_abort, nothing is left behind and the old file stands. */
 typedef struct { FILE *f; char *path, *temporary; } FileWriter;
@@ -120,11 +120,12 @@ bool folder_make(const char *path, Error *err); /* with its parents; fine if it 
 void folder_sweep(const char *path, const char *const *names, int n);
 char *path_join(const char *folder, const char *name); /* free() it */
 
-/* ---- checksums, time ---- */
+/* ---- checksums, time, medians ---- */
 
 uint64_t hash64(const void *bytes, size_t n, uint64_t start); /* FNV-1a; start with HASH_START, chain by passing the last value */
 #define HASH_START 0xcbf29ce484222325u
 uint32_t crc32c(const void *bytes, size_t n, uint32_t start); /* Castagnoli; start with 0, chain likewise */
 double seconds_now(void);                                     /* monotonic */
+double median(double *x, int n);                              /* of x [n >= 1], which it puts in order */
 
 #endif

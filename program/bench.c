@@ -22,16 +22,6 @@ typedef struct {
 static const Config CONFIGS[] = {
     {"A", {6, 6, 384, 256, 50304}, 4, 256}, {"B", {12, 12, 768, 64, 50257}, 4, 64}, {"C", {4, 4, 128, 128, 1024}, 8, 128}};
 
-static int compare_times(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, compare_times);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 static void use_threads(int threads) {
 #ifdef _OPENMP
     omp_set_num_threads(threads);

@@ -91,16 +91,6 @@ static double train_seconds(Bench *b, int rows, real *grad) {
     return seconds;
 }
 
-static int compare_seconds(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_of(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, compare_seconds);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 /* One line of the table, and one object. The bounds: by performance's formula (b for the body, h for the head; attention left out),
  * and by counted operations, attention included. */
 static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group, const double ms[3],
@@ -110,7 +100,8 @@ static void put_group(Buf *json, const char *config, ModelConfig shape, int thre
     double bound = ((DEMOS + 1) * b + h) / ((1 + u) * b + h), r_bound = ((1 + u) * b + h) / (3 * (b + h));
     double by_operations = saving / (flops[0] / flops[1]), r_by_operations = r / (flops[1] / flops[2]);
     fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)",
-            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound, 100 * by_operations);
+            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound,
+            100 * by_operations);
     fprintf(stderr, "  r %.2f of %.2f (%.2f by operations)\n", r, r_bound, flops[1] / flops[2]);
     buf_printf(json, "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f",
                json->s[json->n - 1] == '[' ? "" : ",", config, group, threads, naive, cached, train);
@@ -133,9 +124,9 @@ void bench_score(Buf *json, const char *config, ModelConfig shape, int train_row
         for (int g = 0; g < GROUPS; g++) cached[g][at] = 1e3 * score_seconds(&b, GROUP[g], false, &cached_flops[g]);
     }
     flops[2] = 3 * model_flops(b.m, LENGTH, LENGTH, LENGTH);
-    double ms[3] = {median_of(naive, ROUNDS), 0, median_of(train, ROUNDS)};
+    double ms[3] = {median(naive, ROUNDS), 0, median(train, ROUNDS)};
     for (int g = 0; g < GROUPS; g++) {
-        ms[1] = median_of(cached[g], ROUNDS);
+        ms[1] = median(cached[g], ROUNDS);
         flops[1] = cached_flops[g];
         put_group(json, config, shape, threads, GROUP[g], ms, flops);
     }

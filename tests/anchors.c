@@ -18,21 +18,11 @@ typedef struct { const char *name; ModelConfig shape; } Config;
 static const Config CONFIGS[] = {
     {"A", {6, 6, 384, 1024, 50304}}, {"B", {12, 12, 768, 1024, 50257}}, {"C", {4, 4, 128, 1024, 1024}}};
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, compare);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 /* ---- products ---- */
 
 enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* CBLAS's constants */
-typedef void Sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int a_row, const float *b, int b_row,
-                   float beta, float *c, int c_row);
+typedef void Sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int a_row, const float *b,
+                   int b_row, float beta, float *c, int c_row);
 
 static Sgemm *blas_open(void) {
     const char *names[] = {getenv("BLAS"), "libopenblas.so.0", "libopenblas.so", "libopenblas.dylib"};
