@@ -166,33 +166,43 @@ static bool load_tokenizer(const Settings *s, Tokenizer **t, Error *err) {
     return *t != NULL;
 }
 
-static bool command_encode(const Settings *s, Error *err) {
+typedef bool LineWork(Tokenizer *t, const char *line, size_t n, long number, Buf *out, Error *err);
+
+/* Works on each line of stdin; what they made of it goes to stdout, unless one of them is wrong. */
+static bool each_line(const Settings *s, LineWork *work, Error *err) {
     Tokenizer *t;
     Buf text = {0}, out = {0};
-    IntBuf ids = {0};
     if (!load_tokenizer(s, &t, err)) return false;
     bool ok = file_read("-", &text, err);
-    for (size_t at = 0; ok && at < text.n;) {
-        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
-        size_t n = end ? (size_t)(end - from) : text.n - at;
-        ids.n = 0;
-        tokenizer_encode(t, from, n, &ids);
-        buf_putc(&out, '[');
-        for (int i = 0; i < ids.n; i++) buf_printf(&out, i ? ",%d" : "%d", ids.v[i]);
-        buf_puts(&out, "]\n");
+    long number = 1;
+    for (size_t at = 0; ok && at < text.n; number++) {
+        const char *line = text.s + at, *end = memchr(line, '\n', text.n - at);
+        size_t n = end ? (size_t)(end - line) : text.n - at;
+        ok = work(t, line, n, number, &out, err);
         at += n + 1;
     }
     if (ok) fwrite(out.s ? out.s : "", 1, out.n, stdout);
-    ints_free(&ids);
     buf_free(&text);
     buf_free(&out);
     tokenizer_free(t);
     return ok;
 }
 
+static bool encode_line(Tokenizer *t, const char *line, size_t n, long number, Buf *out, Error *err) {
+    (void)number, (void)err;
+    IntBuf ids = {0};
+    tokenizer_encode(t, line, n, &ids);
+    buf_putc(out, '[');
+    for (int i = 0; i < ids.n; i++) buf_printf(out, i ? ",%d" : "%d", ids.v[i]);
+    buf_puts(out, "]\n");
+    ints_free(&ids);
+    return true;
+}
+
+static bool command_encode(const Settings *s, Error *err) { return each_line(s, encode_line, err); }
+
 static bool ids_of(const Json *array, IntBuf *ids) {
     if (!array || array->type != JSON_ARRAY) return false;
-    ids->n = 0;
     for (int i = 0; i < array->count; i++) {
         const Json *v = &array->items[i];
         if (v->type != JSON_NUMBER || !v->is_integer || v->number < 0 || v->number > 1 << 24) return false;
@@ -201,34 +211,23 @@ static bool ids_of(const Json *array, IntBuf *ids) {
     return true;
 }
 
-static bool command_decode(const Settings *s, Error *err) {
-    Tokenizer *t;
-    Buf text = {0}, out = {0};
+static bool decode_line(Tokenizer *t, const char *line, size_t n, long number, Buf *out, Error *err) {
+    if (n == 0) return true;
+    Arena arena = {0};
     IntBuf ids = {0};
-    if (!load_tokenizer(s, &t, err)) return false;
-    bool ok = file_read("-", &text, err);
-    long line = 1;
-    for (size_t at = 0; ok && at < text.n; line++) {
-        Arena arena = {0};
-        JsonError where;
-        const char *from = text.s + at, *end = memchr(from, '\n', text.n - at);
-        size_t n = end ? (size_t)(end - from) : text.n - at;
-        at += n + 1;
-        if (n == 0) continue;
-        if (!ids_of(json_parse(&arena, from, n, &where), &ids))
-            ok = error_set(err, STATUS_DATA, "stdin:%ld: not a JSON array of token ids", line);
-        else if (!tokenizer_decode(t, ids.v, ids.n, &out))
-            ok = error_set(err, STATUS_DATA, "stdin:%ld: holds an id that the vocabulary does not have", line);
-        buf_putc(&out, '\n');
-        arena_free(&arena);
-    }
-    if (ok) fwrite(out.s ? out.s : "", 1, out.n, stdout);
+    JsonError where;
+    bool ok = true;
+    if (!ids_of(json_parse(&arena, line, n, &where), &ids))
+        ok = error_set(err, STATUS_DATA, "stdin:%ld: not a JSON array of token ids", number);
+    else if (!tokenizer_decode(t, ids.v, ids.n, out))
+        ok = error_set(err, STATUS_DATA, "stdin:%ld: holds an id that the vocabulary does not have", number);
+    buf_putc(out, '\n');
     ints_free(&ids);
-    buf_free(&text);
-    buf_free(&out);
-    tokenizer_free(t);
+    arena_free(&arena);
     return ok;
 }
+
+static bool command_decode(const Settings *s, Error *err) { return each_line(s, decode_line, err); }
 
 /* ---- tokenizer ---- */
 
@@ -269,7 +268,8 @@ static bool command_tokenizer(const Settings *s, Error *err) {
 /* ---- the other commands ---- */
 
 static bool command_corpus(const Settings *s, Error *err) {
-    CorpusOptions o = {.out = s->out, .full = strcmp(s->size, "full") == 0, .control = s->control, .seed = (uint64_t)s->seed, .draw = (uint64_t)s->draw, .pools_only = !s->pretrain};
+    CorpusOptions o = {.out = s->out, .full = strcmp(s->size, "full") == 0, .control = s->control, .seed = (uint64_t)s->seed,
+                       .draw = (uint64_t)s->draw, .pools_only = !s->pretrain};
     return corpus_write(&o, err);
 }
 
@@ -310,8 +310,8 @@ static int place_arguments(const Json *kept, int i) {
     return (a.n > 6 && memcmp(a.s, "--out=", 6) == 0) || (a.n > 9 && memcmp(a.s, "--resume=", 9) == 0);
 }
 
-/* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. It is written where it
- * lies now, wherever it was made. */
+/* A run is resumed with the arguments that run.json kept; those given now go behind them, and so before them. It is written where
+ * it lies now, wherever it was made. */
 static bool resumed_arguments(char *run, const Command *command, Arena *arena, int *argc, char ***argv, Error *err) {
     char *path = path_join(run, "run.json");
     Buf text = {0};
