@@ -8,7 +8,8 @@ WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 EXTRA =
 
 # A flag counts as usable when a program compiles AND links with it.
-try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && $(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; rm -rf "$$d")
+try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && $(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; \
+	rm -rf "$$d")
 EMPTY_MAIN = int main(void) { return 0; }
 OMP_MAIN = extern int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }
 OMP_MAC = -Xpreprocessor -fopenmp -I$(1)/include -L$(1)/lib -lomp
@@ -68,7 +69,8 @@ define FLAVOR
 build/$(1)/%.o: %.c $$(HEADERS) Makefile
 	@mkdir -p $$(dir $$@)
 	$$(CC) $$(FLAGS) $(2) -I. -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
-build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o $$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o \
+		$$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
@@ -127,7 +129,8 @@ traps: ica
 bench: ica
 	@./ica bench
 # dlopen stands in libdl on older systems.
-build/float/tests/anchors: build/float/tests/anchors.o build/float/model.o $(patsubst %.c,build/float/%.o,$(sort $(wildcard lib/*.c)))
+build/float/tests/anchors: build/float/tests/anchors.o build/float/model.o \
+		$(patsubst %.c,build/float/%.o,$(sort $(wildcard lib/*.c)))
 	$(CC) $(FLAGS) $^ -o $@ -lm -ldl
 bench-anchors: build/float/tests/anchors
 	@LLMC="$(LLMC)" sh tests/anchors.sh
@@ -137,5 +140,6 @@ scale: ica build/float/tests/scale_tool
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors clean trace mutate traps scale
+.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors clean trace mutate \
+	traps scale
 .SECONDARY:

@@ -846,7 +846,8 @@ static bool needs_k(const Settings *s, const char *method) {
 static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
     if (!needs_holdout(method)) return true;
     if (s->contexts > 0 && s->shard)
-        return error_set(err, STATUS_USAGE, "%s: --contexts cannot go with --shard: its clusters are of the whole pool", s->command);
+        return error_set(err, STATUS_USAGE, "%s: --contexts cannot go with --shard: its clusters are of the whole pool",
+                         s->command);
     if (s->contexts > 0 && strcmp(s->demos, "nearest") != 0)
         return error_set(err, STATUS_USAGE, "%s: --contexts goes with --demos nearest: other lists are not chosen by nearness",
                          s->command);
@@ -1080,8 +1081,8 @@ static void put_overhead(Run *run, const Loop *loop, int pool, const Scores *las
     json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
     json_key_number(&run->result, "overhead_formula", formula);
     json_key_number(&run->result, "overhead_measured", measured);
-    fprintf(stderr, "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = %.1f%%, r = %.2f (%.2f of it without "
-            "context)\n", 100 * measured, measured * trained / scored, 100 * formula, r, base * r);
+    fprintf(stderr, "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = %.1f%%, r = %.2f (%.2f of it "
+            "without context)\n", 100 * measured, measured * trained / scored, 100 * formula, r, base * r);
 }
 
 /* Of pool, holdout and the file of weights. */

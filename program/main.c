@@ -345,7 +345,8 @@ static void set_threads(const Settings *s) {
 #ifdef _OPENMP
     if (s->threads > 0) omp_set_num_threads(s->threads);
     if (omp_get_max_threads() > omp_get_num_procs())
-        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", omp_get_max_threads(), omp_get_num_procs(), omp_get_num_procs());
+        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", omp_get_max_threads(), omp_get_num_procs(),
+                omp_get_num_procs());
 #else
     if (s->threads > 1) fprintf(stderr, "ica: built without OpenMP: one thread is used\n");
 #endif

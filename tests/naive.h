@@ -4,8 +4,8 @@
  *   naive_lm_forward(m, h, target, weight, &term, &hit);            // in place of logits by chunks and blocks of the vocabulary
  *
  * Model.c calls them where it is compiled with -DNAIVE. So do, without a function of their own here: lib/gemm.c (gemm_naive),
- * lib/gemm.h (libm's exp and tanh, sums in plain order) and ica.c (ica_logps_naive: every row whole, no prefix is cached; retrieval that
- * compares with every holdout prompt). What is plain already, layer norm, embeddings, AdamW, the files, has no twin.
+ * lib/gemm.h (libm's exp and tanh, sums in plain order) and ica.c (ica_logps_naive: every row whole, no prefix is cached; retrieval
+ * that compares with every holdout prompt). What is plain already, layer norm, embeddings, AdamW, the files, has no twin.
  *
  * They keep nothing between the passes: probabilities and logits are computed again. One thread; sums in `real`, in order. The
  * letters are model.h's. Nothing fails; memory is freed before they return; all pointers are borrowed.

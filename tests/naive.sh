@@ -3,7 +3,8 @@
 #
 # Tolerance: a sum of k terms taken in two orders differs by at most 2 k u of its terms' sizes (u: half an ulp of 1;
 # 6e-8 in float, 1.1e-16 in double). Here k <= 128 (4 x 32 channels), and 9 products follow each other (4 a layer, 2 layers, the
-# head): B = 2 x 128 x 9 u, 1.4e-4 and 2.6e-13, relative, or absolute below 1. Each training step starts from what the last one left: steps x B.
+# head): B = 2 x 128 x 9 u, 1.4e-4 and 2.6e-13, relative, or absolute below 1. Each training step starts from what the last one
+# left: steps x B.
 cd "$(dirname "$0")/.." || exit 1
 OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_NUM_THREADS LC_ALL

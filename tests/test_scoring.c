@@ -204,8 +204,8 @@ static void test_known(const World *w) {
             how.known_by_reference[0] = first.logp_by_reference;
             how.known_by_reference[1] = first.rejected_by_reference;
             ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &second);
-            CHECK(memcmp(first.score, second.score, N * sizeof(double)) == 0, "known values change scores (pairs %d, rho %d)", pairs,
-                  rho);
+            CHECK(memcmp(first.score, second.score, N * sizeof(double)) == 0, "known values change scores (pairs %d, rho %d)",
+                  pairs, rho);
             CHECK(memcmp(first.logp, second.logp, N * sizeof(double)) == 0, "known log-likelihoods are not the ones reported");
             CHECK(second.cost.flops == first.cost.flops - (rho ? first.cost.flops : first.base_flops) && second.base_flops == 0,
                   "known, and computed: %.4g operations of %.4g", second.cost.flops, first.cost.flops);
