@@ -69,7 +69,7 @@ define FLAVOR
 build/$(1)/%.o: %.c $$(HEADERS) Makefile
 	@mkdir -p $$(dir $$@)
 	$$(CC) $$(FLAGS) $(2) -I. -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
-build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o \
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o build/$(1)/tests/world.o \
 		$$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))

@@ -23,7 +23,7 @@ tool=$work/mutate
 equivalent=$PWD/tests/mutate.equivalent
 tab=$(printf '\t')
 
-objects="model.c ica.c $(echo lib/*.c) tests/oracle.c"
+objects="model.c ica.c $(echo lib/*.c) tests/oracle.c tests/world.c"
 programs="test_diagnostics test_pairs test_ica test_model test_gemm"
 
 stop() {
@@ -301,7 +301,7 @@ report() {
 mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 tests/mutate.c lib/util.c -o "$tool" -lm || exit 1
-everything=$(cat model.[ch] ica.[ch] lib/*.[ch] tests/test_*.c tests/oracle.[ch] tests/check.h | cksum | tr ' ' -)
+everything=$(cat model.[ch] ica.[ch] lib/*.[ch] tests/test_*.c tests/oracle.[ch] tests/world.[ch] tests/check.h | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"
 : >"$work/compiler.log"

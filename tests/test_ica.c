@@ -4,6 +4,7 @@
 #include "../ica.h"
 #include "check.h"
 #include "oracle.h"
+#include "world.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,57 +14,13 @@
 #include <omp.h>
 #endif
 
-enum { VOCAB = 50, BOS = 0, ASK = 1, REPLY = 2, END = 3, WORD = 4, CONTEXT = 96 };
+enum { CONTEXT = 96 };
 
 static bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
 
 static bool close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)); }
 
-/* ---- a small world: examples of random words, a model of random weights ---- */
-
-static const int BOS_ROW[] = {BOS};
-
-static void examples_begin(Examples *e, int count) {
-    *e = (Examples){.count = count, .bos = BOS_ROW, .bos_n = 1};
-    e->items = arena_new(&e->arena, (size_t)count, sizeof *e->items);
-}
-
-static int *random_words(Arena *arena, Rng *rng, int n, int words) {
-    int *v = arena_new(arena, (size_t)n, sizeof *v);
-    for (int i = 0; i < n; i++) v[i] = WORD + rng_below(rng, words);
-    return v;
-}
-
-static const int *random_answer(Arena *arena, Rng *rng, int n) {
-    int *v = random_words(arena, rng, n, VOCAB - WORD);
-    v[n - 1] = END;
-    return v;
-}
-
-/* The template: ASK bare REPLY | answer END. */
-static Example example_of(Arena *arena, Rng *rng, const int *bare, int bare_n, int answer_n, int rejected_n) {
-    int *prompt = arena_new(arena, (size_t)bare_n + 2, sizeof *prompt);
-    prompt[0] = ASK;
-    for (int i = 0; i < bare_n; i++) prompt[1 + i] = bare[i];
-    prompt[1 + bare_n] = REPLY;
-    const int *answer = random_answer(arena, rng, answer_n),
-              *rejected = rejected_n ? random_answer(arena, rng, rejected_n) : NULL;
-    return (Example){.bare = bare, .bare_n = bare_n, .prompt = prompt, .prompt_n = bare_n + 2,
-                     .answer = answer, .answer_n = answer_n, .rejected = rejected, .rejected_n = rejected_n};
-}
-
-static Example random_example(Arena *arena, Rng *rng, int bare_n, int words, int answer_n, int rejected_n) {
-    const int *bare = random_words(arena, rng, bare_n, words);
-    return example_of(arena, rng, bare, bare_n, answer_n, rejected_n);
-}
-
-static void random_examples(Examples *e, Rng *rng, int count) {
-    examples_begin(e, count);
-    for (int i = 0; i < count; i++) {
-        int n = 2 + rng_below(rng, 5), answer_n = 2 + rng_below(rng, 4), rejected_n = 2 + rng_below(rng, 4);
-        e->items[i] = random_example(&e->arena, rng, n, VOCAB - WORD, answer_n, rejected_n);
-    }
-}
+/* ---- a small world ---- */
 
 /* Candidates about topics: those of one topic have the same prompt, hence the same nearest demonstrations. One to five a topic.
  */
@@ -85,40 +42,12 @@ static void topic_examples(Examples *e, Rng *rng, int topics) {
     }
 }
 
-/* Weights far larger than GPT-2's first ones, so that contexts matter a lot. */
-static Model *random_model(uint64_t seed) {
-    Error err = {0};
-    Model *m = model_new((ModelConfig){.layers = 2, .heads = 2, .channels = 32, .context = CONTEXT, .vocab = VOCAB}, &err);
-    model_initialize(m, seed);
-    Rng rng = rng_new(seed, 1000);
-    for (int i = 0; i < m->tensor_count; i++)
-        for (size_t j = 0; j < m->tensors[i].size; j++) {
-            real *w = &m->w[m->tensors[i].offset + j];
-            *w = m->tensors[i].rank == 2 ? *w * 8 : *w + (real)(0.1 * rng_normal(&rng));
-        }
-    return m;
-}
-
-typedef struct {
-    Model *m, *other;
-    Workspace *ws;
-    Examples pool, holdout;
-} World;
-
 static World world_new(uint64_t seed) {
-    World w = {.m = random_model(seed), .other = random_model(seed + 1), .ws = workspace_new()};
+    World w = {.m = random_model(seed, CONTEXT), .other = random_model(seed + 1, CONTEXT), .ws = workspace_new()};
     Rng rng = rng_new(seed, 0);
     topic_examples(&w.pool, &rng, 56);
-    random_examples(&w.holdout, &rng, 40);
+    random_examples(&w.holdout, &rng, 40, VOCAB - WORD);
     return w;
-}
-
-static void world_free(World *w) {
-    model_free(w->m);
-    model_free(w->other);
-    workspace_free(w->ws);
-    arena_free(&w->pool.arena);
-    arena_free(&w->holdout.arena);
 }
 
 /* The first n examples. */
@@ -163,7 +92,7 @@ static void test_token_sum(const World *w) {
     IntBuf row = {0};
     Batch b = {0};
     double sum = 0, term, d;
-    put_all(&row, BOS_ROW, 1);
+    ints_put(&row, BOS);
     put_all(&row, x->prompt, x->prompt_n);
     for (int t = 0; t < x->answer_n; t++) {
         ints_put(&row, x->answer[t]);

@@ -2,6 +2,7 @@
  * run whole (ica_logps_naive, itself compared with single rows in test_ica). */
 #include "../ica.h"
 #include "check.h"
+#include "world.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,55 +12,7 @@
 #include <omp.h>
 #endif
 
-enum { VOCAB = 40, WORD = 4, CONTEXT = 120, K = 3 };
-
-static const int BOS_ROW[] = {0};
-
-/* ---- a small world ---- */
-
-static const int *words(Arena *arena, Rng *rng, int n, int different) {
-    int *v = arena_new(arena, (size_t)n + 1, sizeof *v);
-    for (int i = 0; i < n; i++) v[i] = WORD + rng_below(rng, different);
-    return v;
-}
-
-/* Prompts 1 ... 2 | answers ... 3, of words of which there are `different` ones: few make many prompts begin alike. */
-static Examples examples_new(uint64_t seed, int count, int different) {
-    Examples e = {.count = count, .bos = BOS_ROW, .bos_n = 1};
-    Rng rng = rng_new(seed, 0);
-    e.items = arena_new(&e.arena, (size_t)count, sizeof *e.items);
-    for (int i = 0; i < count; i++) {
-        Example *x = &e.items[i];
-        x->bare_n = 2 + rng_below(&rng, 6);
-        x->bare = words(&e.arena, &rng, x->bare_n, different);
-        int *prompt = arena_new(&e.arena, (size_t)x->bare_n + 2, sizeof *prompt);
-        prompt[0] = 1;
-        memcpy(prompt + 1, x->bare, (size_t)x->bare_n * sizeof *prompt);
-        prompt[x->bare_n + 1] = 2;
-        x->prompt = prompt;
-        x->prompt_n = x->bare_n + 2;
-        x->answer_n = 1 + rng_below(&rng, 5);
-        x->rejected_n = 1 + rng_below(&rng, 5);
-        x->answer = words(&e.arena, &rng, x->answer_n, VOCAB - WORD);
-        x->rejected = words(&e.arena, &rng, x->rejected_n, VOCAB - WORD);
-    }
-    return e;
-}
-
-/* Weights far larger than GPT-2's first ones, so that contexts matter a lot. */
-static Model *model_shaken(uint64_t seed) {
-    Error never = {0};
-    Model *m = model_new((ModelConfig){.layers = 2, .heads = 2, .channels = 32, .context = CONTEXT, .vocab = VOCAB}, &never);
-    model_initialize(m, seed);
-    for (size_t i = 0; i < m->parameters; i++) m->w[i] *= 6;
-    return m;
-}
-
-typedef struct {
-    Model *m, *other;
-    Workspace *ws;
-    Examples pool, holdout;
-} World;
+enum { CONTEXT = 120, K = 3 };
 
 /* ---- shared prefixes ---- */
 
@@ -299,18 +252,17 @@ int main(void) {
 #ifdef _OPENMP
     omp_set_num_threads(1); /* small rows: waking threads would cost more than they save */
 #endif
-    World w = {.m = model_shaken(1), .other = model_shaken(2), .ws = workspace_new(), .pool = examples_new(3, 400, 30),
-               .holdout = examples_new(4, 40, 30)};
+    World w = {.m = random_model(1, CONTEXT), .other = random_model(2, CONTEXT), .ws = workspace_new()};
+    Rng rng = rng_new(3, 0);
+    random_examples(&w.pool, &rng, 400, 30);
+    random_examples(&w.holdout, &rng, 40, 30);
+    for (int i = 0; i < 40; i += 5) w.pool.items[i].answer_n = w.holdout.items[i].answer_n = 1; /* answers of one token */
     test_cached_is_naive(&w);
     test_any_order(&w);
     test_pairs_share_prompts(&w);
     test_known(&w);
     test_contexts(&w);
     test_contexts_never_itself(&w);
-    model_free(w.m);
-    model_free(w.other);
-    workspace_free(w.ws);
-    arena_free(&w.pool.arena);
-    arena_free(&w.holdout.arena);
+    world_free(&w);
     return check_report("test_scoring");
 }
