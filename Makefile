@@ -76,6 +76,8 @@ build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 endef
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+# What clang's OpenMP library never frees is no leak of ours.
+export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/leaks.known':print_suppressions=0
 $(eval $(call FLAVOR,float,))
 $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))

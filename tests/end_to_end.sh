@@ -591,17 +591,25 @@ check "and says why" grep -q '^ica: --dump-state: step 1 was skipped' "$keep/err
 
 # ---- interruption ----
 
-# interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program and sends the signal when stopped/log.jsonl has more lines than that
+# interrupted SIGNAL STATUS LINES ARGUMENTS: starts the program and sends the signal when stopped/log.jsonl has more lines than
+# that. On a busy machine the run may be over before the signal is sent (status 0): then once more, from where it began.
 interrupted() {
     signal=$1 status=$2 lines=$3
     shift 3
-    "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null &
-    pid=$!
-    # no pause in this loop: on a fast machine the whole run is over in a moment
-    while kill -0 $pid 2>/dev/null && ! { [ -s stopped/log.jsonl ] && [ "$(wc -l <stopped/log.jsonl)" -gt "$lines" ]; }; do :; done
-    kill -"$signal" $pid 2>/dev/null
-    wait $pid
-    got=$?
+    rm -rf "$keep/begin"
+    [ ! -d stopped ] || cp -R stopped "$keep/begin"
+    for attempt in 1 2 3 4 5 6 7 8 9; do
+        [ $attempt -eq 1 ] || rm -rf stopped
+        [ $attempt -eq 1 ] || [ ! -d "$keep/begin" ] || cp -R "$keep/begin" stopped
+        "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null &
+        pid=$!
+        # no pause in this loop: on a fast machine the whole run is over in a moment
+        while kill -0 $pid 2>/dev/null && ! { [ -s stopped/log.jsonl ] && [ "$(wc -l <stopped/log.jsonl)" -gt "$lines" ]; }; do :; done
+        kill -"$signal" $pid 2>/dev/null
+        wait $pid
+        got=$?
+        [ $got -eq 0 ] || break
+    done
     if [ $got -eq "$status" ] && grep -q "^ica: .*--resume stopped" "$keep/err"; then pass; else fail "kill -$signal: status $got from: ica $*"; fi
 }
 LONG="--batch-size 16 --max-steps 100 --learning-rate 1e-3 --logging-steps 1"
@@ -671,14 +679,17 @@ works "--resume of a run that was killed behind its last save" train --resume st
 same "it still gets its evaluation" whole/metrics.json stopped/metrics.json
 near "and its result" "$(value whole/run.json ess)" "$(value stopped/run.json ess)" 0
 unclocked() { sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1"; }
-rm -rf stopped
 # shellcheck disable=SC2086
 {
-    "$ICA" train $DATA $ODD --save-steps 10 --learning-rate 1e-3 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
-    pid=$!
-    while kill -0 $pid 2>/dev/null && ! [ -s stopped/training_state.safetensors ]; do :; done
-    kill -KILL $pid 2>/dev/null
-    wait $pid 2>/dev/null
+    for attempt in 1 2 3 4 5 6 7 8 9; do # until it is killed before its end
+        rm -rf stopped
+        "$ICA" train $DATA $ODD --save-steps 10 --learning-rate 1e-3 --out stopped >"$keep/out" 2>"$keep/err" </dev/null &
+        pid=$!
+        while kill -0 $pid 2>/dev/null && ! [ -s stopped/training_state.safetensors ]; do :; done
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        [ $? -eq 0 ] || break
+    done
 }
 cp base/model.safetensors stopped/model.safetensors
 echo '{"step":11,"loss":99,"tokens_per_second":1,"seconds":0.001}' >>stopped/log.jsonl
