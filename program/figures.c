@@ -637,11 +637,12 @@ static void put_auroc(Buf *b, const Report *r, const Aurocs *aurocs) {
 }
 
 static void put_shots(Buf *b, const Shots *shots, int n) {
-    static const char *const keys[] = {"k", "nll", "p_sequence"};
+    enum { KEYS = 4 };
+    static const char *const keys[KEYS] = {"k", "nll", "p_sequence", "exact_match"};
     for (int i = 0; i < n; i++) {
-        const double values[] = {shots[i].k, shots[i].nll, shots[i].p};
+        const double values[KEYS] = {shots[i].k, shots[i].nll, shots[i].p, shots[i].em};
         buf_puts(b, i ? ",{" : "{");
-        for (int m = 0; m < 3; m++) {
+        for (int m = 0; m < KEYS; m++) {
             put_key(b, keys[m], m == 0);
             json_put_number(b, values[m]);
         }

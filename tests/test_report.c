@@ -298,7 +298,7 @@ static void test_numbers(void) {
     in[n++] = score_json(&p, "b.json", "rho", "2", 0.75, "");
     in[n++] = score_json(&p, "c.json", "ica", "10", 0.5, "");
     in[n++] = score_json(&p, "a.json", "ica", "2", 1, "");
-    in[n++] = place_write(&p, "e.json", "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9}\n"
+    in[n++] = place_write(&p, "e.json", "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9,\"exact_match\":0.75}\n"
                           "{\"command\":\"eval\",\"k\":0,\"nll\":0.5,\"p_sequence\":0.25}\n");
     Built b = build(n, in);
     Arena arena = {0};
@@ -313,6 +313,7 @@ static void test_numbers(void) {
         const Json *kinds = at(root, "auroc/ica");
         CHECK(kinds && kinds->count == 3 && str_is(kinds->keys[0], "all") && str_is(kinds->keys[2], "weird"), "order of kinds");
         CHECK(number_is(root, "in_context/0/k", 0) && number_is(root, "in_context/1/p_sequence", 0.9), "in context, by k");
+        CHECK(number_is(root, "in_context/1/exact_match", 0.75) && null_is(root, "in_context/0/exact_match"), "exact matches");
         CHECK(number_is(root, "seconds/total", 8 * 10 + 9 + 6 * 2) && number_is(root, "seconds/dpo", 6), "seconds");
         CHECK(at(root, "seconds/pretrain") == NULL && at(root, "machine/cores"), "no pretraining here; machine");
     }
