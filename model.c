@@ -1313,7 +1313,7 @@ Model *model_load(const char *folder, Error *err) {
             if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
             bool fits = m && weights_check(m, &file, err);
             if (fits) model_allocate(m);
-            if (m && (!fits || !weights_read(m, &file, err))) {
+            if (!fits || !weights_read(m, &file, err)) {
                 model_free(m);
                 m = NULL;
             }

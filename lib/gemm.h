@@ -63,9 +63,9 @@ static inline real real_exp(real x) {
     float r = real_fma(n, 2.12194440e-4f, real_fma(n, -0.693359375f, x));
     float high = real_fma(r, real_fma(r, real_fma(r, 1.98412698e-4f, 1.38888889e-3f), 8.33333333e-3f), 4.16666667e-2f);
     float p = real_fma(r, real_fma(r, real_fma(r, real_fma(r, high, 1.66666667e-1f), 0.5f), 1.0f), 1.0f);
-    uint32_t bits; /* of 2^n; n from the bits of `shifted`, because NaN has no integer value */
+    uint32_t bits; /* of 2^n; n from the low bits of `shifted` (the others fall out), because NaN has no integer value */
     memcpy(&bits, &shifted, 4);
-    bits = (bits - 0x4b400000u + 127) << 23;
+    bits = (bits + 127) << 23;
     float scale;
     memcpy(&scale, &bits, 4);
     float y = p * scale; /* meaningless outside of these bounds */

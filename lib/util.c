@@ -46,7 +46,7 @@ size_t mem_mul(size_t a, size_t b) {
 
 void *mem_new(size_t count, size_t size) {
     size_t bytes = mem_mul(count, size);
-    bytes = (bytes + 64) / 64 * 64; /* aligned_alloc wants a multiple; never 0 */
+    bytes = bytes ? (bytes + 63) / 64 * 64 : 64; /* aligned_alloc wants a multiple; no more than that, for sanitizers' sake */
     void *p = aligned_alloc(64, bytes);
     if (!p) out_of_memory(count, size);
     return memset(p, 0, bytes);

@@ -24,7 +24,7 @@ equivalent=$PWD/tests/mutate.equivalent
 tab=$(printf '\t')
 
 objects="model.c ica.c $(echo lib/*.c) tests/oracle.c tests/world.c"
-programs="test_diagnostics test_pairs test_ica test_model test_gemm"
+programs="test_diagnostics test_pairs test_ica test_scoring test_model test_gemm"
 
 stop() {
     echo "mutate: $1" >&2
@@ -98,9 +98,9 @@ build_base() {
 # Those that contain the file, the quickest first.
 programs_for() {
     case $1 in
-    ica.c) echo "test_diagnostics test_pairs test_ica" ;;
-    model.c) echo "test_pairs test_model test_ica" ;;
-    *) echo "test_pairs test_ica test_model test_gemm" ;;
+    ica.c) echo "test_diagnostics test_pairs test_ica test_scoring" ;;
+    model.c) echo "test_pairs test_model test_ica test_scoring" ;;
+    *) echo "test_pairs test_ica test_scoring test_model test_gemm" ;;
     esac
 }
 

@@ -162,6 +162,13 @@ static void test_known(const World *w) {
             CHECK(memcmp(first.logp, second.logp, N * sizeof(double)) == 0, "known log-likelihoods are not the ones reported");
             CHECK(second.cost.flops == first.cost.flops - (rho ? first.cost.flops : first.base_flops) && second.base_flops == 0,
                   "known, and computed: %.4g operations of %.4g", second.cost.flops, first.cost.flops);
+            if (pairs) { /* half of it known is nothing known */
+                how.known[1] = how.known_by_reference[1] = NULL;
+                ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &second);
+                CHECK(memcmp(first.score, second.score, N * sizeof(double)) == 0 && second.cost.flops == first.cost.flops,
+                      "only the chosen answers known: other scores, or %.4g operations of %.4g", second.cost.flops,
+                      first.cost.flops);
+            }
             scores_free(&first);
             scores_free(&second);
         }
@@ -175,6 +182,33 @@ static void test_known(const World *w) {
     CHECK(memcmp(s.logp, chosen, sizeof chosen) == 0 && memcmp(s.logp_rejected, rejected, sizeof rejected) == 0,
           "DPO's reference log-likelihoods are not the base pass");
     scores_free(&s);
+}
+
+/* ---- shards ---- */
+
+/* A shard's scores are those of the whole pool, also where demonstrations are drawn: as if those before it had drawn theirs. */
+static void test_shards(const World *w) {
+    enum { SHARDS = 3, N = 100 };
+    const DemoChoice choices[] = {DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_SHUFFLED, DEMOS_FIXED};
+    Examples pool = w->pool;
+    Scores whole = {0}, part = {0};
+    for (int c = 0; c < 4; c++)
+        for (uint64_t seed = 0; seed < 3; seed++) {
+            ScoreOptions how = {.method = METHOD_ICA, .k = K, .demos = choices[c], .seed = seed};
+            pool.items = w->pool.items;
+            pool.count = N;
+            ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &whole);
+            for (int shard = 0; shard < SHARDS; shard++) {
+                how.first = N * shard / SHARDS;
+                pool.items = w->pool.items + how.first;
+                pool.count = N * (shard + 1) / SHARDS - how.first;
+                ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &part);
+                CHECK(memcmp(part.score, whole.score + how.first, (size_t)pool.count * sizeof(double)) == 0,
+                      "demonstrations %d, seed %d: shard %d of %d differs from the whole", c, (int)seed, shard, SHARDS);
+            }
+        }
+    scores_free(&whole);
+    scores_free(&part);
 }
 
 /* ---- --contexts ---- */
@@ -230,6 +264,33 @@ static void test_contexts(const World *w) {
     scores_free(&again);
 }
 
+/* Five prompts, each many times, five contexts: the clusters are the prompts, whatever is drawn first, because there is no distance
+ * left in a prompt that has a center. Then every candidate is shown its own nearest examples. */
+static void test_contexts_are_clusters(const World *w) {
+    enum { PROMPTS = 5, N = 60 };
+    Example items[N];
+    Examples pool = w->pool;
+    pool.items = items;
+    pool.count = N;
+    for (int i = 0; i < N; i++) {
+        const Example *like = &w->pool.items[i % PROMPTS];
+        items[i] = w->pool.items[i];
+        items[i].bare = like->bare;
+        items[i].bare_n = like->bare_n;
+    }
+    Scores own = {0}, shared = {0};
+    ScoreOptions how = {.method = METHOD_INCONTEXT, .k = K};
+    for (how.seed = 0; how.seed < 10; how.seed++) {
+        how.contexts = 0;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &own);
+        how.contexts = PROMPTS;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &shared);
+        CHECK(memcmp(own.score, shared.score, N * sizeof(double)) == 0, "seed %d: a cluster is not a prompt", (int)how.seed);
+    }
+    scores_free(&own);
+    scores_free(&shared);
+}
+
 /* A candidate of a cluster whose list holds its own prompt is shown another list. */
 static void test_contexts_never_itself(const World *w) {
     Examples few = w->holdout;
@@ -261,7 +322,9 @@ int main(void) {
     test_any_order(&w);
     test_pairs_share_prompts(&w);
     test_known(&w);
+    test_shards(&w);
     test_contexts(&w);
+    test_contexts_are_clusters(&w);
     test_contexts_never_itself(&w);
     world_free(&w);
     return check_report("test_scoring");
