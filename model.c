@@ -565,7 +565,7 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) { workspace_fi
  *           dq_i = sum_j ds_ij k_j / sqrt(D), dk_j = sum_i ds_ij q_i / sqrt(D)
  * One call handles one head of one row: n queries behind P cached positions, by blocks of queries; a block needs the keys up to
  * its own last position only. Key j stands at absolute position j in every reduction, and keys that a query must not see have
- * probability exactly 0 and add nothing: that is why a cached prefix and a whole row give the same bits. */
+ * probability exactly 0 and add nothing (to finite numbers): that is why a cached prefix and a whole row give the same bits. */
 
 typedef struct {
     int n, P, C, D;        /* own tokens, cached positions, channels, channels a head */
@@ -576,7 +576,7 @@ typedef struct {
     bool known;            /* the keys and values of `past` stand in the scratch already: the row before had the same */
 } Head;
 
-/* A head's keys and values, gathered into scratch, padded with zeros to whole tiles, and packed for the products that follow: once
+/* A head's keys and values, gathered into scratch, padded with zeros to a multiple of TILE, and packed for the products that follow: once
  * for all blocks of queries, and the part of a prefix once for consecutive rows behind it. `room` positions fit. */
 typedef struct {
     int room;
@@ -586,7 +586,7 @@ typedef struct {
     real *s, *ds;                /* [QUERY_BLOCK][room] */
 } HeadScratch;
 
-enum { TILE = 16 }; /* a multiple of LANES, and of the product's tile in every build that matters */
+enum { TILE = 16 }; /* a multiple of LANES and of a vector in every build; but for LANES only speed depends on it */
 
 static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
 static int aligned(int n) { return (n + GEMM_ALIGN - 1) / GEMM_ALIGN * GEMM_ALIGN; }
@@ -613,7 +613,7 @@ static inline void copy_row(real *to, const real *from, int D) {
     for (; d < D; d++) to[d] = from[d];
 }
 
-/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first, unless they are known; then zeros to a whole tile. */
+/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first, unless they are known; then zeros up to a TILE. */
 static void gather_positions(real *to, const Head *a, int at, const real *own) {
     for (const Prefix *p = a->past; p && !a->known; p = p->parent) {
         const real *from = p->kv + (size_t)a->layer * (size_t)p->capacity * 2 * (size_t)a->C + (size_t)(a->channel + at);

@@ -1,5 +1,5 @@
 /* The fast product: loops around one micro-kernel (the BLIS idea). A strip of B, NR columns wide, is packed so that the kernel
- * reads it in order; a block of A is read where it lies, or packed if it stands across; a tile of MR x NR sums stays in registers
+ * reads it in order; a block of A is read where it lies, or packed if it stands across or is the lower edge; a tile of MR x NR sums stays in registers
  * for the whole k-block. Threads own disjoint parts of C and pack for themselves. */
 #include "gemm.h"
 
@@ -17,9 +17,11 @@ enum {
     MC = 8 * MR  /* rows of A packed at a time where they must be: whole cache lines of a transposed matrix */
 };
 
+_Static_assert(GEMM_ALIGN % NR == 0 && NC % NR == 0, "a column that is a multiple of these begins a strip");
+
 /* c[rows][vectors of VEC] = start + a[MR][k] b[k][NR]: b packed; start and c have rows of stride start_row (0: one row for all)
  * and c_row. The sums stay in registers: everything is unrolled, because `vectors`, and `rows` where it is MR, are constants where
- * this is called; with fewer rows the others are computed too, from whatever a holds, and dropped. */
+ * this is called; with fewer rows the others are computed too, from the zeros that pad the copy of A, and dropped. */
 static inline __attribute__((always_inline)) void tile(int rows, int vectors, int k, const real *a, size_t a_row, size_t a_column,
                                                        const real *b, const real *start, size_t start_row, real *c, size_t c_row) {
     Vec sum[MR][2];

@@ -79,6 +79,9 @@ static inline Vec zip_low(Vec a, Vec b) { return __builtin_shuffle(a, b, (VecInd
 static inline Vec zip_high(Vec a, Vec b) { return __builtin_shuffle(a, b, (VecIndex){HIGH}); }
 #endif
 
+#undef LOW
+#undef HIGH
+
 /* to[VEC][VEC] = the transpose of from[VEC][VEC], in registers: log2(VEC) times, the first half of the rows is zipped with the
  * second. */
 static inline void vec_transpose(real *to, size_t to_row, const real *from, size_t from_row) {
