@@ -576,8 +576,8 @@ typedef struct {
     bool known;            /* the keys and values of `past` stand in the scratch already: the row before had the same */
 } Head;
 
-/* A head's keys and values, gathered into scratch, padded with zeros to a multiple of TILE, and packed for the products that follow: once
- * for all blocks of queries, and the part of a prefix once for consecutive rows behind it. `room` positions fit. */
+/* A head's keys and values, gathered into scratch, padded with zeros to a multiple of TILE, and packed for the products that
+ * follow: once for all blocks of queries, and the part of a prefix once for consecutive rows behind it. `room` positions fit. */
 typedef struct {
     int room;
     real *k, *v, *dk, *dv;       /* [room][D]; dk, dv: backward only */

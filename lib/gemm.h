@@ -9,7 +9,8 @@
  *
  * Bits: an element of C is ((start + a_0 b_0) + a_1 b_1) + ... in the order of k, each step one fused multiply-add where the
  * machine has one. It depends neither on m and n, nor on where the row stands, nor on the number of threads; terms in which
- * a or b is zero change nothing (the other being finite). So a row computed alone and in a batch, behind a cache and in one piece, is the same.
+ * a or b is zero change nothing (the other being finite). So a row computed alone and in a batch, behind a cache and in one
+ * piece, is the same.
  */
 #ifndef GEMM_H
 #define GEMM_H

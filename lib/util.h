@@ -105,7 +105,7 @@ void rng_shuffle(Rng *r, int *v, int n);
 
 /* Reads a whole file ("-" is stdin) into b, which is emptied first. */
 bool file_read(const char *path, Buf *b, Error *err);
-/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes: written to as they are. */
+/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes are just written to. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
 /* The same in pieces. After a failure, or file_abort, nothing is left behind and the old file stands. */
 typedef struct { FILE *f; char *path, *temporary; } FileWriter;
