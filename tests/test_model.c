@@ -776,6 +776,58 @@ static void test_weights(void) {
     model_free(m);
 }
 
+/* Of equal logits the first token counts as the most probable one, within a block of columns and across blocks. */
+static void test_ties(void) {
+    Error never = {0};
+    ModelConfig shape = SMALL;
+    shape.vocab = 1100; /* more than two blocks */
+    Model *m = model_new(shape, &never); /* without weights every logit is 0 */
+    Workspace *ws = workspace_new();
+    const int target[] = {0, 1, 511, 512, 1024, 1099};
+    for (int i = 0; i < 6; i++) {
+        Batch b = {0};
+        double logp;
+        int hits, sequence[] = {3, target[i]};
+        batch_row(&b, sequence, 2, 1, NULL);
+        model_forward(m, ws, &b, false, &logp, &hits);
+        CHECK(hits == (target[i] == 0), "all logits equal: %d hits of token %d", hits, target[i]);
+        CHECK(fabs(logp + log(1100)) <= 4 * U * log(1100), "all logits equal: logp %.17g", logp);
+        batch_free(&b);
+    }
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Each part of 20 passes has taken some time (a microsecond at least), and all of them no more than the clock says. */
+static void test_part_seconds(void) {
+    Rng rng = rng_new(17, 0);
+    Model *m = model_shaken(SMALL, 17);
+    Row row = row_new(&rng, m, 60, 0, false);
+    Batch b = {0};
+    double logp, before[MODEL_PARTS] = {0};
+    real *grad = grad_new(m);
+    Workspace *ws = workspace_new();
+    batch_row(&b, row.sequence, row.n, row.first, NULL);
+    for (int pass = 0; pass < 3; pass++) {
+        double dlogp = -1, sum = 0, start = seconds_now();
+        for (int again = 0; again < 20; again++)
+            if (pass < 2) model_forward(m, ws, &b, pass == 1, &logp, NULL);
+            else model_backward(m, ws, &b, &dlogp, grad, false);
+        double all = seconds_now() - start;
+        for (int p = 0; p < MODEL_PARTS; p++) {
+            double took = workspace_seconds(ws, (ModelPart)p) - before[p];
+            CHECK(took > 0, "pass %d, part %d took %g s", pass, p, took);
+            before[p] += took;
+            sum += took;
+        }
+        CHECK(sum <= all, "pass %d: its parts took %g s, the whole %g s", pass, sum, all);
+    }
+    workspace_free(ws);
+    batch_free(&b);
+    free(grad);
+    model_free(m);
+}
+
 /* A row of which nothing is scored has logp 0 and leaves no trace in the others. */
 static void test_unscored(void) {
     Rng rng = rng_new(16, 0);
@@ -1256,6 +1308,8 @@ int main(void) {
     test_gradient_dots(WIDE);
     test_weights();
     test_unscored();
+    test_ties();
+    test_part_seconds();
     test_micro_batches();
     test_chunks();
     test_optimizer();

@@ -309,6 +309,28 @@ static void test_contexts_never_itself(const World *w) {
     scores_free(&s);
 }
 
+/* One fixed list for all: a candidate whose own prompt is in it is shown the rest of the list, and nobody anything else. */
+static void test_fixed_list(const World *w) {
+    Scores s = {0};
+    ScoreOptions how = {.method = METHOD_INCONTEXT, .k = K, .demos = DEMOS_FIXED, .seed = 4};
+    const Example *list[K] = {NULL};
+    int fewer = 0, strangers = 0;
+    ica_score(w->m, NULL, w->ws, &w->holdout, &w->holdout, &how, &s);
+    for (int i = 0; i < s.count; i++)
+        for (int d = 0; s.n_demos[i] == K && d < K; d++) list[d] = s.demos[i * K + d].prompt_of;
+    for (int i = 0; i < s.count; i++) {
+        fewer += s.n_demos[i] == K - 1;
+        for (int d = 0; d < s.n_demos[i]; d++) {
+            bool known = false;
+            for (int l = 0; l < K; l++) known = known || s.demos[i * K + d].prompt_of == list[l];
+            strangers += !known || s.demos[i * K + d].prompt_of == &w->holdout.items[i];
+        }
+    }
+    CHECK(fewer == K && strangers == 0, "a fixed list of %d: %d candidates see one less, %d see others", K, fewer,
+          strangers);
+    scores_free(&s);
+}
+
 int main(void) {
 #ifdef _OPENMP
     omp_set_num_threads(1); /* small rows: waking threads would cost more than they save */
@@ -323,6 +345,7 @@ int main(void) {
     test_pairs_share_prompts(&w);
     test_known(&w);
     test_shards(&w);
+    test_fixed_list(&w);
     test_contexts(&w);
     test_contexts_are_clusters(&w);
     test_contexts_never_itself(&w);
