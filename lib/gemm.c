@@ -110,8 +110,6 @@ static const real ZEROS[NC] = {0}; /* a row that sums start from */
 static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row,
                       size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate) {
     static _Thread_local real strips[KC * NC] __attribute__((aligned(64)));
-    for (int i = 0; i < m && accumulate && bias; i++)
-        for (int j = 0; j < n; j++) c[(size_t)i * c_row + j] += bias[j];
     for (int jc = 0; jc < n; jc += NC) {
         int nc = n - jc < NC ? n - jc : NC;
         for (int pc = 0; pc == 0 || pc < k; pc += KC) { /* once even when k = 0: C is the start */
@@ -180,8 +178,7 @@ void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_colum
                 real *c, size_t c_row, const real *bias, bool accumulate) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
-            real sum = accumulate ? c[(size_t)i * c_row + j] : 0;
-            if (bias) sum += bias[j];
+            real sum = accumulate ? c[(size_t)i * c_row + j] : bias ? bias[j] : 0;
             for (int p = 0; p < k; p++)
                 sum += a[(size_t)i * a_row + (size_t)p * a_column] * b[(size_t)p * b_row + (size_t)j * b_column];
             c[(size_t)i * c_row + j] = sum;

@@ -20,7 +20,7 @@
 #include <math.h>
 #include <string.h>
 
-/* C = A B (+ C if accumulate) (+ bias[n] in every row if not NULL). C must not overlap A or B. Uses all OpenMP threads
+/* C = A B, + C if accumulate, else + bias[n] in every row if that is not NULL. C must not overlap A or B. Uses all OpenMP threads
  * unless called inside a parallel region, where it runs on the calling thread. */
 void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
           size_t c_row, const real *bias, bool accumulate);

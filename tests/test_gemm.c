@@ -126,7 +126,7 @@ static void check_call(Call s, Rng *rng) {
 }
 
 static Call call_of(int m, int n, int k, int variant) {
-    return (Call){.m = m, .n = n, .k = k, .a_turned = variant & 1, .b_turned = variant & 2, .bias = variant & 4,
+    return (Call){.m = m, .n = n, .k = k, .a_turned = variant & 1, .b_turned = variant & 2, .bias = (variant & 12) == 4,
                   .accumulate = variant & 8, .gap = variant % 3};
 }
 
