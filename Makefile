@@ -51,7 +51,7 @@ help:
 	@echo "make naive      ./ica-naive: everything by its plain definition, slowly"
 	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
 	@echo "make audit-exact the part of it that needs no trained model (seconds)"
-	@echo "make kills      1000 runs killed at any instant and resumed: the same bits (10 minutes; KILLS=100 for fewer)"
+	@echo "make kills      1000 runs killed at any instant and resumed: the same bits (4 minutes; KILLS=100 for fewer)"
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
 	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
 	@echo "make trace      each equation: where it is computed, explained and tested"
