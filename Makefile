@@ -2,7 +2,7 @@
 CC ?= cc
 # -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning). -ffp-contract=off: a product and a
 # sum fuse only where the source says so, so that gcc and clang agree. Never -ffast-math: it would remove the NaN checks.
-OPT = -O3 -fno-math-errno -ffp-contract=off
+OPT = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
 STD = -std=c11
 WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 EXTRA =
