@@ -59,6 +59,7 @@ help:
 	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
 	@echo "make bench      how fast products and training steps run here"
 	@echo "make bench-anchors LLMC=DIR  the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, each where present"
+	@echo "make bench-neighbor  training with one thread, with all and with --threads 0, alone and beside a busy program (minutes)"
 	@echo "make scale      how time and memory grow with pool, length, k, channels, layers, vocabulary; hours for 124M (minutes)"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
@@ -136,12 +137,14 @@ build/float/tests/anchors: build/float/tests/anchors.o build/float/model.o \
 	$(CC) $(FLAGS) $^ -o $@ -lm -ldl
 bench-anchors: build/float/tests/anchors
 	@LLMC="$(LLMC)" sh tests/anchors.sh
+bench-neighbor: ica
+	@sh tests/neighbor.sh
 scale: ica build/float/tests/scale_tool
 	@sh tests/scale.sh
 
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors clean trace mutate \
-	traps scale
+.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors bench-neighbor clean \
+	trace mutate traps scale
 .SECONDARY:

@@ -355,12 +355,7 @@ typedef struct {
 
 /* Counts one pass of a batch; forward and backward together (passes = 3) cost three times the forward pass. */
 static void spend(Cost *cost, const Model *m, const Batch *b, int passes) {
-    for (int r = 0; r < b->rows; r++) {
-        int n = b->start.v[r + 1] - b->start.v[r], past = b->prefix[r] ? b->prefix[r]->length : 0, scored = 0;
-        for (int i = b->start.v[r]; i < b->start.v[r + 1]; i++) scored += b->target.v[i] >= 0;
-        /* behind a prefix a token sees past + (n + 1) / 2 keys on average: as in a row of n + 2 past tokens */
-        cost->flops += passes * model_flops(m, n, n + 2.0 * past, scored);
-    }
+    cost->flops += passes * batch_flops(m, b);
     cost->forward += b->tokens;
     if (passes > 1) cost->backward += b->tokens;
 }

@@ -11,6 +11,7 @@
 #include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
+#include "lib/threads.h"
 #ifdef NAIVE
 #include "tests/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
 #endif
@@ -28,14 +29,6 @@ enum {
     HEAD_ROWS = 512,        /* scored tokens whose block of logits stays in the cache */
     LOGITS_BUDGET = 1 << 25 /* logits stored between forward and backward pass, in elements: at V = 50,257 some 660 rows, 128 MB */
 };
-
-static int max_threads(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
 
 static int this_thread(void) {
 #ifdef _OPENMP
@@ -509,12 +502,12 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
     ModelConfig c = m->config, k = ws->config;
     bool same =
         k.layers == c.layers && k.heads == c.heads && k.channels == c.channels && k.context == c.context && k.vocab == c.vocab;
-    if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= max_threads()) return;
+    if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= threads_most()) return;
     if (same && ws->tokens > tokens) tokens = ws->tokens;
     if (same && ws->keep) keep = true;
     free(ws->memory);
     Workspace old = *ws;
-    *ws = (Workspace){.tokens = tokens, .threads = max_threads(), .keep = keep, .recompute = old.recompute, .config = c};
+    *ws = (Workspace){.tokens = tokens, .threads = threads_most(), .keep = keep, .recompute = old.recompute, .config = c};
     memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
     size_t N = (size_t)tokens, C = (size_t)c.channels, H = (size_t)c.heads, R = sizeof(real);
     size_t L = keep && !ws->recompute ? (size_t)c.layers : 1;
@@ -730,7 +723,7 @@ static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int 
 /* Rows that one task handles in turn, so that those behind one prefix gather and pack it once; few enough for every thread. */
 static int rows_together(const Batch *b) {
     enum { MOST = 8 };
-    int share = b->rows / (4 * max_threads());
+    int share = b->rows / (4 * threads_now());
     return share < 1 ? 1 : share < MOST ? share : MOST;
 }
 
@@ -1076,29 +1069,46 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const S
     lap(ws, PART_EMBEDDING);
 }
 
+double batch_flops(const Model *m, const Batch *b) {
+    double flops = 0;
+    for (int r = 0; r < b->rows; r++) {
+        int n = b->start.v[r + 1] - b->start.v[r], past = b->prefix[r] ? b->prefix[r]->length : 0, scored = 0;
+        for (int i = b->start.v[r]; i < b->start.v[r + 1]; i++) scored += b->target.v[i] >= 0;
+        /* behind a prefix a token sees past + (n + 1) / 2 keys on average: as in a row of n + 2 past tokens */
+        flops += model_flops(m, n, n + 2.0 * past, scored);
+    }
+    return flops;
+}
+
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits) {
+    threads_begin(WORK_FORWARD);
     body_forward(m, ws, b, keep, false);
     lm_gather(m, ws, b);
     lm_pass(m, ws, b, true, NULL, NULL);
     lm_totals(ws, b, logp, hits);
+    threads_end(WORK_FORWARD, batch_flops(m, b));
 }
 
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add) {
     Sink sink = {.g = model_view(m, grad), .add = add};
+    threads_begin(WORK_BACKWARD);
     lap_start(ws);
     lm_pass(m, ws, b, false, dlogp, &sink);
     body_backward(m, ws, b, &sink);
+    threads_end(WORK_BACKWARD, 2 * batch_flops(m, b));
     model_view_free(&sink.g);
 }
 
 void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
                             bool add) {
     Sink sink = {.g = model_view(m, grad), .add = add};
+    threads_begin(WORK_BACKWARD);
     body_forward(m, ws, b, true, false);
     lm_gather(m, ws, b);
     lm_pass(m, ws, b, true, dlogp, &sink);
     lm_totals(ws, b, logp, NULL);
     body_backward(m, ws, b, &sink);
+    threads_end(WORK_BACKWARD, 3 * batch_flops(m, b));
     model_view_free(&sink.g);
 }
 
@@ -1110,9 +1120,11 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
     Sink sink = {.g = model_view(m, direction),
                  .inner = mem_new((size_t)b->tokens, sizeof *sink.inner),
                  .product = mem_new((size_t)b->tokens, 4 * (size_t)m->config.channels * sizeof(real))};
+    threads_begin(WORK_BACKWARD);
     lap_start(ws);
     lm_pass(m, ws, b, false, dlogp, &sink);
     body_backward(m, ws, b, &sink);
+    threads_end(WORK_BACKWARD, 2 * batch_flops(m, b));
     for (int r = 0; r < b->rows; r++) {
         dot[r] = 0;
         for (int n = b->start.v[r]; n < b->start.v[r + 1]; n++) dot[r] += sink.inner[n];
@@ -1123,7 +1135,9 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
 }
 
 void model_extend(const Model *m, Workspace *ws, const Batch *b) {
+    threads_begin(WORK_FORWARD);
     body_forward(m, ws, b, false, true);
+    threads_end(WORK_FORWARD, batch_flops(m, b));
     for (int r = 0; r < b->rows; r++) b->prefix[r]->length += b->start.v[r + 1] - b->start.v[r];
 }
 
@@ -1179,29 +1193,40 @@ double gradient_norm(const Model *m, const real *grad) {
     return sqrt(total);
 }
 
+/* What one step has for all parameters: the optimizer's settings, the corrections 1 / (1 - b^t), and the factor of the gradient. */
+typedef struct { real b1, b2, rest1, rest2, correct1, correct2, eps, lr, scale; } StepFactors;
+
 /* [E13] m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w);
- * decay on matrices only, and outside of the moments ("decoupled"). */
-void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
-    o->step++;
-    real b1 = (real)o->beta1, b2 = (real)o->beta2, rest1 = (real)(1 - o->beta1), rest2 = (real)(1 - o->beta2),
-         eps = (real)o->epsilon, lr = (real)learning_rate, s = (real)scale;
-    real correct1 = (real)(1 / (1 - pow(o->beta1, (double)o->step))), correct2 = (real)(1 / (1 - pow(o->beta2, (double)o->step)));
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        real decay = t->decay ? (real)o->weight_decay : 0;
-        real *w = m->w + t->offset, *mean = o->m + t->offset, *square = o->v + t->offset;
-        const real *g = grad + t->offset;
-#pragma omp parallel for if (t->size > PARALLEL_FROM)
-        for (size_t j = 0; j < t->size; j++) {
-            real d = g[j] * s;
-            mean[j] = b1 * mean[j] + rest1 * d;
-            square[j] = b2 * square[j] + rest2 * d * d;
+ * decay on matrices only, and outside of the moments ("decoupled"). For n parameters; by value, so that compilers see that no store
+ * changes a factor. */
+static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, const real *grad, size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        real d = grad[j] * f.scale;
+        mean[j] = f.b1 * mean[j] + f.rest1 * d;
+        square[j] = f.b2 * square[j] + f.rest2 * d * d;
 #ifdef REAL_DOUBLE
-            real root = sqrt(square[j] * correct2);
+        real root = sqrt(square[j] * f.correct2);
 #else
-            real root = sqrtf(square[j] * correct2);
+        real root = sqrtf(square[j] * f.correct2);
 #endif
-            w[j] -= lr * (mean[j] * correct1 / (root + eps) + decay * w[j]);
+        w[j] -= f.lr * (mean[j] * f.correct1 / (root + f.eps) + decay * w[j]);
+    }
+}
+
+void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
+    enum { CHUNK = 4096 };
+    double t = (double)++o->step;
+    StepFactors f = {.b1 = (real)o->beta1, .b2 = (real)o->beta2, .rest1 = (real)(1 - o->beta1), .rest2 = (real)(1 - o->beta2),
+                     .correct1 = (real)(1 / (1 - pow(o->beta1, t))), .correct2 = (real)(1 / (1 - pow(o->beta2, t))),
+                     .eps = (real)o->epsilon, .lr = (real)learning_rate, .scale = (real)scale};
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *tensor = &m->tensors[i];
+        real decay = tensor->decay ? (real)o->weight_decay : 0;
+        size_t chunks = (tensor->size + CHUNK - 1) / CHUNK;
+#pragma omp parallel for if (tensor->size > PARALLEL_FROM)
+        for (size_t c = 0; c < chunks; c++) {
+            size_t from = c * CHUNK, n = tensor->size - from < CHUNK ? tensor->size - from : CHUNK, at = tensor->offset + from;
+            adamw(f, decay, m->w + at, o->m + at, o->v + at, grad + at, n);
         }
     }
 }

@@ -119,7 +119,7 @@ typedef enum { PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU
 double workspace_seconds(const Workspace *ws, ModelPart part);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
- * them are the most probable token. With keep, a model_backward of the same batch may follow (with no more threads). */
+ * them are the most probable token. With keep, a model_backward of the same batch may follow (threads_most() no larger). */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
 /* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters; with `add`, that is added to what stands there (the
  * second part of a batch). The logits are computed again. */
@@ -138,6 +138,7 @@ void model_logits(const Model *m, Workspace *ws, const Batch *b, int row, real *
 /* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` need logits;
  * forward and backward together are three times that. */
 double model_flops(const Model *m, double tokens, double length, double scored);
+double batch_flops(const Model *m, const Batch *b); /* of one forward pass of this batch, behind its prefixes */
 
 /* ---- AdamW ---- */
 

@@ -12,6 +12,7 @@
 #include "ica.h"
 #include "lib/dataset.h"
 #include "lib/json.h"
+#include "lib/threads.h"
 #include "model.h"
 #include "tokenizer.h"
 
@@ -76,6 +77,8 @@ static void loop_log(Loop *loop, long step, double lr, double norm) {
     const StepReport *r = &loop->window.sum;
     bool evaluate = loop->evaluate && loop->s->eval_steps > 0 && ((step + 1) % loop->s->eval_steps == 0 || step + 1 == loop->steps);
     double loss = r->steps > 0 ? r->loss / r->steps : 0, seconds = loop->window.seconds, speed = seconds > 0 ? 1 / seconds : 0;
+    char fewer[40] = "";
+    if (threads_now() < threads_most()) snprintf(fewer, sizeof fewer, "  %d of %d threads", threads_now(), threads_most());
     Buf line = {0};
     buf_puts(&line, "{");
     json_key_number(&line, "step", (double)(step + 1));
@@ -100,8 +103,8 @@ static void loop_log(Loop *loop, long step, double lr, double norm) {
     if (evaluate) loop->evaluate(loop->self, loop, &line);
     run->spent.eval_seconds += seconds_now() - start;
     double left = seconds * (double)(loop->steps - step - 1) / loop->s->logging_steps;
-    fprintf(stderr, "step %ld/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left%s%.*s\n", step + 1, loop->steps, loss,
-            r->tokens * speed, 100 * r->flops * speed / run->peak_flops, left, line.n > before ? "  " : "",
+    fprintf(stderr, "step %ld/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left%s%s%.*s\n", step + 1, loop->steps, loss,
+            r->tokens * speed, 100 * r->flops * speed / run->peak_flops, left, fewer, line.n > before ? "  " : "",
             (int)(line.n > before ? line.n - before - 1 : 0), line.s + before + 1);
     buf_puts(&line, "}\n");
     fwrite(line.s, 1, line.n, run->log);
@@ -486,7 +489,7 @@ static void pretraining_run(Pretraining *p, Loop *loop, Error *err) {
     if ((loop->s->resume && !run_state_load(&loop->state, loop->s->resume, err)) || loop_complete(loop) || !run_begin(run, err))
         return;
     fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n", loop->model->parameters, p->start.n - 1,
-            p->token.n, loop->steps, machine_threads());
+            p->token.n, loop->steps, threads_most());
     bool ok = loop_run(loop, err) && loop_save(loop, err);
     if (ok) {
         json_key_number(&run->result, "steps", (double)loop->steps);

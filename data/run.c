@@ -12,10 +12,7 @@
 #include "../lib/gemm.h"
 #include "../lib/json.h"
 #include "../lib/tensors.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "../lib/threads.h"
 
 /* ---- settings ---- */
 
@@ -87,14 +84,6 @@ int run_stop_signal(void) { return caught_signal; }
 
 /* ---- this machine ---- */
 
-int machine_threads(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
 void machine_json(Buf *b) {
     Buf info = {0};
     Error ignored = {0};
@@ -107,7 +96,7 @@ void machine_json(Buf *b) {
     buf_puts(b, "{\"cpu\":");
     json_put_string(b, cpu);
     buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN),
-               machine_threads(), gemm_description(), gemm_peak_flops() * 1e-9);
+               threads_most(), gemm_description(), gemm_peak_flops() * 1e-9);
     buf_free(&info);
 }
 
@@ -175,7 +164,7 @@ static bool run_write(const Run *run, Error *err) {
         if (i) buf_putc(&b, ',');
         json_put_string(&b, str(s->argv[i]));
     }
-    buf_printf(&b, "],\n\"threads\":%d", machine_threads());
+    buf_printf(&b, "],\n\"threads\":%d", threads_most());
     json_key_string(&b, "compiler", COMPILER);
     json_key_string(&b, "flags", BUILD_FLAGS);
     buf_puts(&b, ",\"machine\":");
@@ -208,7 +197,7 @@ static void sweep(const char *out) {
 
 bool run_begin(Run *run, Error *err) {
     const Settings *s = run->s;
-    run->peak_flops = gemm_peak_flops() * machine_threads();
+    run->peak_flops = gemm_peak_flops() * threads_most();
     if (!folder_make(s->out, err)) return false;
     sweep(s->out);
     static const char *const stale[] = {STATE_NAME, "scores.jsonl", "metrics.json"};

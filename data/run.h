@@ -76,7 +76,6 @@ int run_stop_signal(void);
 
 /* {"cpu", "cores", "threads", "peak_gflops", "vectors"}: what this machine is, measured now. Appends. */
 void machine_json(Buf *b);
-int machine_threads(void);
 
 /* What a run has spent so far, over all its parts when it was interrupted. */
 typedef struct {

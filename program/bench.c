@@ -6,12 +6,9 @@
 
 #include "../data/run.h"
 #include "../lib/gemm.h"
+#include "../lib/threads.h"
 #include "bench_score.h"
 #include "commands.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 typedef struct {
     const char *name;
@@ -25,23 +22,11 @@ static const Config CONFIGS[] = {
 /* From now on so many threads. They are woken by a product: a core that has slept for a second may take 20 ms to come back, which a
  * program that goes on does not pay. */
 static void use_threads(int threads) {
-#ifdef _OPENMP
     enum { SIZE = 64 };
     static const real zeros[SIZE * SIZE];
     real product[SIZE * SIZE];
-    omp_set_num_threads(threads);
+    threads_use(threads);
     gemm(SIZE, SIZE, SIZE, zeros, SIZE, 1, zeros, SIZE, 1, product, SIZE, NULL, false);
-#else
-    (void)threads;
-#endif
-}
-
-static int most_threads(void) {
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
 }
 
 /* ---- matrix products ---- */
@@ -205,7 +190,7 @@ bool command_bench(const Settings *s, Error *err) {
     (void)err;
     Buf json = {0};
     double peak = gemm_peak_flops();
-    int most = most_threads();
+    int most = threads_most();
     bool only_gemm = s->only && strcmp(s->only, "gemm") == 0, only_step = s->only && strcmp(s->only, "step") == 0;
     bool gemms = !s->only || only_gemm, steps = !s->only || only_step;
     buf_puts(&json, "{\"machine\":");

@@ -11,6 +11,7 @@
 #include "../data/corpus.h"
 #include "../lib/dataset.h"
 #include "../lib/json.h"
+#include "../lib/threads.h"
 #include "../tokenizer.h"
 #include "../train.h"
 #include "commands.h"
@@ -129,7 +130,8 @@ static const Option OPTIONS[] = {
     {"only", OPTION_CHOICE, AT(only), "bench", NULL, 0, 0, "gemm|step|score", "one part alone"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, 0, 0, "A|B|C", "one model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", 0, 9e15, NULL, "of everything random"},
-    {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL, "0: OMP_NUM_THREADS, or all cores"},
+    {"threads", OPTION_INT, AT(threads), ALL, "0", 0, 4096, NULL,
+     "0: as many as are fastest, up to OMP_NUM_THREADS or all cores"},
     {"json", OPTION_FLAG, AT(json), "score train eval generate inspect diff report bench", "false", 0, 0, NULL, "the result as one JSON object on stdout"},
     {0}};
 
@@ -343,9 +345,10 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
 
 static void set_threads(const Settings *s) {
 #ifdef _OPENMP
-    if (s->threads > 0) omp_set_num_threads(s->threads);
-    if (omp_get_max_threads() > omp_get_num_procs())
-        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", omp_get_max_threads(), omp_get_num_procs(),
+    if (s->threads > 0) threads_use(s->threads);
+    else threads_adapt();
+    if (threads_most() > omp_get_num_procs())
+        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", threads_most(), omp_get_num_procs(),
                 omp_get_num_procs());
 #else
     if (s->threads > 1) fprintf(stderr, "ica: built without OpenMP: one thread is used\n");

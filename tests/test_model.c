@@ -56,7 +56,6 @@ static Model *model_shaken(ModelConfig config, uint64_t seed) {
 }
 
 static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
-/* Large enough that every loop of the model passes the size from which it uses threads. */
 /* More than a block of logits. */
 static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600};
 
