@@ -1,7 +1,9 @@
 # ica.c: `make help` lists the targets.
 CC ?= cc
-# -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning). -ffp-contract=off: a product and a
-# sum fuse only where the source says so, so that gcc and clang agree. Never -ffast-math: it would remove the NaN checks.
+# -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning). -fno-trapping-math: nobody reads the
+# flags that a comparison sets, so gcc may compute both sides of exp's range checks, without which it makes no vectors where there is
+# no AVX-512; no result changes. -ffp-contract=off: a product and a sum fuse only where the source says so, so that gcc and clang
+# agree. Never -ffast-math: it would remove the NaN checks.
 OPT = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
 STD = -std=c11
 WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas

@@ -16,10 +16,6 @@
 #include "tests/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
 #endif
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
 
 enum {
@@ -29,14 +25,6 @@ enum {
     HEAD_ROWS = 512,        /* scored tokens whose block of logits stays in the cache */
     LOGITS_BUDGET = 1 << 25 /* logits stored between forward and backward pass, in elements: at V = 50,257 some 660 rows, 128 MB */
 };
-
-static int this_thread(void) {
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
-}
 
 /* ---- parameters: the tensor table ---- */
 
@@ -736,7 +724,7 @@ static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int
 #pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * C > PARALLEL_FROM / 8)
     for (int task = 0; task < (b->rows + together - 1) / together * H; task++) {
         int begin = task / H * together, h = task % H;
-        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)thread_number() * ws->scratch_size);
         for (int r = begin; r < b->rows && r < begin + together; r++) {
             size_t first = (size_t)b->start.v[r];
             Head a = head_of(m, b, qkv, l, r, h, r > begin && b->prefix[r] == b->prefix[r - 1]);
@@ -756,7 +744,7 @@ static void attention_backward(const Model *m, Workspace *ws, const Batch *b, in
     for (int task = 0; task < b->rows * H; task++) {
         int r = task / H, h = task % H;
         size_t first = (size_t)b->start.v[r];
-        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)this_thread() * ws->scratch_size);
+        HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)thread_number() * ws->scratch_size);
         Head a = head_of(m, b, qkv, l, r, h, false);
         real *dq = dqkv + first * 3 * (size_t)C + (size_t)(h * D);
         head_backward(&a, &x, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),

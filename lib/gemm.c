@@ -3,11 +3,8 @@
  * sums stays in registers for the whole k-block. Threads own disjoint parts of C and pack for themselves. */
 #include "gemm.h"
 
+#include "threads.h"
 #include "vector.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 enum {
     MR = VEC_TILE_ROWS,
@@ -146,32 +143,29 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
     gemm_naive(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
     return;
 #endif
-#ifdef _OPENMP
-    int threads = omp_in_parallel() || (double)m * n * k < 1e5 ? 1 : omp_get_max_threads();
-    if (threads > 1) {
-        /* Split rows in tiles, as the element functions do, so that a thread finds its rows in its own cache; columns in strips
-         * where there are too few rows, and where A stands across, if that leaves the longest part shorter. */
-        int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
-        double by_columns = (double)((strips + threads - 1) / threads) * NR * (m + MR);
-        double by_rows = ((double)((tiles + threads - 1) / threads) * MR + MR) * n;
-        bool columns = (a_column != 1 || tiles < 4 * threads) && by_columns <= by_rows;
-        int units = columns ? strips : tiles, unit = columns ? NR : MR, all = columns ? n : m;
-#pragma omp parallel num_threads(threads)
-        {
-            int t = omp_get_thread_num(), of = omp_get_num_threads();
-            int from = (int)((long)units * t / of) * unit, to = (int)((long)units * (t + 1) / of) * unit;
-            if (to > all) to = all;
-            if (to > from && columns)
-                gemm_part(m, to - from, k, a, a_row, a_column, b + (size_t)from * b_column, b_row, b_column, c + from, c_row,
-                          bias ? bias + from : NULL, accumulate);
-            else if (to > from)
-                gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, b_row, b_column,
-                          c + (size_t)from * c_row, c_row, bias, accumulate);
-        }
+    int threads = (double)m * n * k < 1e5 ? 1 : threads_now();
+    if (threads == 1) { /* no parallel loop, not even of one: attention comes here for every block */
+        gemm_part(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
         return;
     }
-#endif
-    gemm_part(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
+    /* Split rows in tiles, as the element functions do, so that a thread finds its rows in its own cache; columns in strips where
+     * there are too few rows, and where A stands across, if that leaves the longest part shorter. */
+    int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
+    double by_columns = (double)((strips + threads - 1) / threads) * NR * (m + MR);
+    double by_rows = ((double)((tiles + threads - 1) / threads) * MR + MR) * n;
+    bool columns = (a_column != 1 || tiles < 4 * threads) && by_columns <= by_rows;
+    int units = columns ? strips : tiles, unit = columns ? NR : MR, all = columns ? n : m;
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int t = 0; t < threads; t++) {
+        int from = (int)((long)units * t / threads) * unit, to = (int)((long)units * (t + 1) / threads) * unit;
+        if (to > all) to = all;
+        if (to > from && columns)
+            gemm_part(m, to - from, k, a, a_row, a_column, b + (size_t)from * b_column, b_row, b_column, c + from, c_row,
+                      bias ? bias + from : NULL, accumulate);
+        else if (to > from)
+            gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, b_row, b_column, c + (size_t)from * c_row,
+                      c_row, bias, accumulate);
+    }
 }
 
 void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,

@@ -82,23 +82,17 @@ static struct {
     double seconds, cpu; /* when the work began */
 } threads;
 
-int threads_now(void) {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+int threads_now(void) { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+int thread_number(void) { return omp_get_thread_num(); }
+static void threads_set(int n) { omp_set_num_threads(n); }
 #else
-    return 1;
+int threads_now(void) { return 1; }
+int thread_number(void) { return 0; }
+static void threads_set(int n) { (void)n; }
 #endif
-}
 
 int threads_most(void) { return threads.adapt ? threads.most : threads_now(); }
-
-static void threads_set(int n) {
-#ifdef _OPENMP
-    omp_set_num_threads(n);
-#else
-    (void)n;
-#endif
-}
 
 void threads_use(int n) {
     threads.adapt = false;

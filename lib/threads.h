@@ -13,9 +13,11 @@
 
 #include <stdbool.h>
 
-/* The threads that a loop may get, and those that it gets now. Memory for each thread is made for the former. */
+/* The threads that a loop may get, and those that it gets now: one inside of another loop's threads. Memory for each thread is made
+ * for the former; thread_number is who asks, 0 to threads_most() - 1. */
 int threads_most(void);
 int threads_now(void);
+int thread_number(void);
 /* From now on exactly n. */
 void threads_use(int n);
 /* From now on as many as are fastest, at most those of now. */
