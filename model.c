@@ -160,13 +160,15 @@ typedef struct {
     bool add;      /* to what stands in g; else g is overwritten */
     double *inner; /* [N], or NULL: add up */
     real *product; /* with inner: [N][the widest layer] */
+    const int *token; /* the tokens that the rows belong to, or NULL: row n is token n */
 } Sink;
 
-/* inner[n] += dy_n . product_n, rows of the given width. */
+/* inner[token of row n] += dy_n . product_n, rows of the given width. */
 static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
 #pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
     for (int n = 0; n < N; n++)
-        sink->inner[n] += (double)real_dot(dy + (size_t)n * width, sink->product + (size_t)n * width, width);
+        sink->inner[sink->token ? sink->token[n] : n] +=
+            (double)real_dot(dy + (size_t)n * width, sink->product + (size_t)n * width, width);
 }
 
 /* ---- linear layer: y = x W + b ----
@@ -413,7 +415,7 @@ struct Workspace {
     ModelConfig config;
     char *memory;
     size_t bytes;
-    int scored;     /* of the last forward: how many targets */
+    int scored;     /* of the last forward: how many tokens go on behind the last layer's attention */
     /* kept for each layer: */
     real *x;    /* [L+1][N][C] residual stream before the block; the last: after all */
     real *stat1, *stat2; /* [L][N][2] of the two layer norms */
@@ -423,14 +425,15 @@ struct Workspace {
     real *mid;  /* [L][N][C] residual stream between attention and MLP */
     real *fc;   /* [L][N][4C] MLP before gelu */
     /* shared by all layers: */
-    real *statf;   /* [N][2] of the last layer norm */
+    real *statf;   /* [N][2] of the last layer norm, at the scored tokens */
     real *normed;  /* [N][C] a layer norm's output */
     real *hidden;  /* [N][4C] gelu's output */
     real *dx, *da; /* [N][C] */
     real *dqkv;    /* [N][3C] */
     real *dhidden; /* [N][4C] */
     /* the head, over the scored tokens only: */
-    int *scored_token;   /* [N] which tokens are scored */
+    int *scored_token;   /* [N] which tokens these are: the scored ones; of model_extend each row's last */
+    int *first;          /* [N] each row's first one, counted from its begin; its length if it has none */
     int *row;            /* [N] the row of each token */
     int *position;       /* [N] the position of each token, prefix included */
     real *h, *dh;        /* [N][C] last layer norm's output at the scored tokens */
@@ -518,6 +521,7 @@ static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) 
         {(void **)&ws->dqkv, backward * 3 * C, R},
         {(void **)&ws->dhidden, backward * 4 * C, R},
         {(void **)&ws->scored_token, N, sizeof(int)},
+        {(void **)&ws->first, N, sizeof(int)},
         {(void **)&ws->row, N, sizeof(int)},
         {(void **)&ws->position, N, sizeof(int)},
         {(void **)&ws->h, N * C, R},
@@ -550,6 +554,7 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) { workspace_fi
 
 typedef struct {
     int n, P, C, D;        /* own tokens, cached positions, channels, channels a head */
+    int begin;             /* queries before this one, a multiple of QUERY_BLOCK, are not asked for */
     size_t soft_stride;    /* between the softmax statistics of consecutive tokens */
     const real *q, *k, *v; /* of the row's own tokens, this head: [n] rows of stride 3C */
     const Prefix *past;    /* NULL, or the cached positions: */
@@ -633,7 +638,9 @@ static void head_forward(const Head *a, const HeadScratch *x, real *out, real *s
     gather_positions(x->v, a, a->C, a->v);
     pack_transposed(a, x->packed_kt, x->k);
     pack_positions(a, x, x->packed_v, x->v);
-    for (int from = 0; from < a->n; from += QUERY_BLOCK, out += QUERY_BLOCK * C) {
+    out += (size_t)a->begin * C;
+    soft += (size_t)a->begin * a->soft_stride;
+    for (int from = a->begin; from < a->n; from += QUERY_BLOCK, out += QUERY_BLOCK * C) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
         real inverse[QUERY_BLOCK];
         gemm_packed(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, x->packed_kt, a->D, x->s, W, false);
@@ -672,7 +679,8 @@ static void head_backward(const Head *a, const HeadScratch *x, real *dq, real *d
     pack_positions(a, x, x->packed_k, x->k);
     memset(x->dk, 0, W * D * sizeof(real));
     memset(x->dv, 0, W * D * sizeof(real));
-    for (int from = 0; from < a->n; from += QUERY_BLOCK) {
+    for (int j = 0; j < a->begin; j++) memset(dq + (size_t)j * C3, 0, D * sizeof(real));
+    for (int from = a->begin; from < a->n; from += QUERY_BLOCK) {
         int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
         const real *q = a->q + (size_t)from * C3, *dout_from = dout + (size_t)from * C;
         gemm_packed(rows, keys, a->D, q, C3, 1, x->packed_kt, a->D, x->s, W, false);
@@ -689,12 +697,13 @@ static void head_backward(const Head *a, const HeadScratch *x, real *dq, real *d
 }
 
 /* Head h of row r, for layer l: where its queries, keys, values and past lie; `known` as above. */
-static Head head_of(const Model *m, const Batch *b, const real *qkv, int l, int r, int h, bool known) {
+static Head head_of(const Model *m, const Workspace *ws, const Batch *b, const real *qkv, int l, int r, int h, bool known) {
     size_t C = (size_t)m->config.channels;
     int D = m->config.channels / m->config.heads, first = b->start.v[r];
     const Prefix *p = b->prefix[r];
     const real *own = qkv + (size_t)first * 3 * C + (size_t)(h * D);
     return (Head){.n = b->start.v[r + 1] - first,
+                  .begin = l == m->config.layers - 1 ? ws->first[r] / QUERY_BLOCK * QUERY_BLOCK : 0,
                   .P = p ? p->length : 0,
                   .C = (int)C,
                   .D = D,
@@ -727,7 +736,7 @@ static void attention_forward(const Model *m, Workspace *ws, const Batch *b, int
         HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)thread_number() * ws->scratch_size);
         for (int r = begin; r < b->rows && r < begin + together; r++) {
             size_t first = (size_t)b->start.v[r];
-            Head a = head_of(m, b, qkv, l, r, h, r > begin && b->prefix[r] == b->prefix[r - 1]);
+            Head a = head_of(m, ws, b, qkv, l, r, h, r > begin && b->prefix[r] == b->prefix[r - 1]);
             head_forward(&a, &x, out + first * (size_t)C + (size_t)(h * D), soft + (first * (size_t)H + (size_t)h) * 2);
         }
     }
@@ -745,7 +754,7 @@ static void attention_backward(const Model *m, Workspace *ws, const Batch *b, in
         int r = task / H, h = task % H;
         size_t first = (size_t)b->start.v[r];
         HeadScratch x = head_scratch(m->config.context, D, ws->scratch + (size_t)thread_number() * ws->scratch_size);
-        Head a = head_of(m, b, qkv, l, r, h, false);
+        Head a = head_of(m, ws, b, qkv, l, r, h, false);
         real *dq = dqkv + first * 3 * (size_t)C + (size_t)(h * D);
         head_backward(&a, &x, dq, dq + C, dq + 2 * (size_t)C, dout + first * (size_t)C + (size_t)(h * D),
                       soft + (first * (size_t)H + (size_t)h) * 2);
@@ -790,7 +799,9 @@ static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, 
     }
 }
 
-/* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ---- */
+/* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ----
+ * Behind the last layer's attention nobody reads tokens that are not scored: its other parts, and the head, have rows for the
+ * scored ones alone. A row's bits do not depend on the others, and to gradients such tokens would add zeros. */
 
 /* The slices of layer l; what is not kept for each layer is the same memory for all. */
 typedef struct { real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next; } Slices;
@@ -820,12 +831,27 @@ static void store_keys(const Model *m, const Batch *b, int l, const real *qkv) {
     }
 }
 
+/* to[i] = from[scored token i], rows of C; `to` may be `from`. */
+static void pick_scored(const Workspace *ws, real *to, const real *from, int C) {
+    for (int i = 0; i < ws->scored; i++)
+        memmove(to + (size_t)i * C, from + (size_t)ws->scored_token[i] * C, (size_t)C * sizeof(real));
+}
+
+/* The way back, in place: x[scored token i] = x[i], and 0 at the other ones of N tokens. */
+static void spread_scored(const Workspace *ws, real *x, int N, int C) {
+    for (int n = N - 1, i = ws->scored - 1; n >= 0; n--) {
+        bool scored = i >= 0 && ws->scored_token[i] == n;
+        if (scored) memmove(x + (size_t)n * C, x + (size_t)(i--) * C, (size_t)C * sizeof(real));
+        else memset(x + (size_t)n * C, 0, (size_t)C * sizeof(real));
+    }
+}
+
 /* `again`: only what the backward pass reads, not the block's output. */
 static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend, bool again) {
     const LayerView *w = &m->view.layer[l];
     Slices s = slices(ws, m, l);
     int N = b->tokens, C = m->config.channels;
-    size_t NC = (size_t)N * (size_t)C;
+    const real *x = s.x;
     layernorm_forward(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
     lap(ws, PART_NORM);
     linear_forward(s.qkv, ws->normed, w->qkvw, w->qkvb, N, C, 3 * C);
@@ -833,29 +859,35 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     if (extend) store_keys(m, b, l, s.qkv);
     attention_forward(m, ws, b, l, s.att, s.soft, s.qkv);
     lap(ws, PART_ATTENTION);
-    linear_onto(s.mid, s.x, s.att, w->outw, w->outb, N, C, C);
+    if (l == m->config.layers - 1) {
+        pick_scored(ws, s.att, s.att, C);
+        pick_scored(ws, ws->normed, s.x, C);
+        x = ws->normed;
+        N = ws->scored;
+    }
+    linear_onto(s.mid, x, s.att, w->outw, w->outb, N, C, C);
     lap(ws, PART_MATMUL);
     layernorm_forward(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
     lap(ws, PART_NORM);
     linear_forward(s.fc, ws->normed, w->fcw, w->fcb, N, C, 4 * C);
     lap(ws, PART_MATMUL);
     if (again) return;
-    gelu_forward(ws->hidden, s.fc, 4 * NC);
+    gelu_forward(ws->hidden, s.fc, 4 * (size_t)N * (size_t)C);
     lap(ws, PART_GELU);
     linear_onto(s.next, s.mid, ws->hidden, w->projw, w->projb, N, 4 * C, C);
     lap(ws, PART_MATMUL);
 }
 
 /* On entry ws->dx is the derivative by the block's output, on exit by its input: both residual branches add to it. */
-static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const Sink *sink) {
+static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, Sink *sink) {
     const LayerView *w = &m->view.layer[l], *g = &sink->g.layer[l];
     Slices s = slices(ws, m, l);
-    int N = b->tokens, C = m->config.channels;
-    size_t NC = (size_t)N * (size_t)C;
+    bool last = l == m->config.layers - 1;
+    int N = last ? ws->scored : b->tokens, C = m->config.channels;
     /* MLP; gelu's output is computed again on the way, and the projection's weights wait for it */
     linear_input_gradient(ws->dhidden, ws->dx, w->projw, N, 4 * C, C);
     lap(ws, PART_MATMUL);
-    gelu_backward(ws->hidden, ws->dhidden, s.fc, 4 * NC);
+    gelu_backward(ws->hidden, ws->dhidden, s.fc, 4 * (size_t)N * (size_t)C);
     lap(ws, PART_GELU);
     linear_weight_gradient(sink, g->projw, g->projb, ws->dx, ws->hidden, N, 4 * C, C);
     lap(ws, PART_MATMUL);
@@ -870,6 +902,12 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     linear_input_gradient(ws->da, ws->dx, w->outw, N, C, C);
     linear_weight_gradient(sink, g->outw, g->outb, ws->dx, s.att, N, C, C);
     lap(ws, PART_MATMUL);
+    if (last) {
+        N = b->tokens;
+        spread_scored(ws, ws->dx, N, C);
+        spread_scored(ws, ws->da, N, C);
+        sink->token = NULL;
+    }
     attention_backward(m, ws, b, l, ws->dqkv, ws->da, s.soft, s.qkv);
     lap(ws, PART_ATTENTION);
     layernorm_again(ws->normed, s.stat1, s.x, w->ln1w, w->ln1b, N, C);
@@ -886,17 +924,10 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
  * Only scored tokens have logits. They go through the vocabulary by blocks of columns, so that a block is still in the cache when
  * it is used, and the softmax runs along: its maximum and sum are kept up to date from block to block. */
 
-/* h = ln_f(x) at the scored tokens, in order; which ones they are stands in ws->scored_token. */
-static void lm_gather(const Model *m, Workspace *ws, const Batch *b) {
-    int C = m->config.channels;
+/* h = ln_f(x) of the scored tokens. */
+static void lm_norm(const Model *m, Workspace *ws) {
     const real *x = slices(ws, m, m->config.layers - 1).next;
-    layernorm_forward(ws->normed, ws->statf, x, m->view.lnfw, m->view.lnfb, b->tokens, C);
-    ws->scored = 0;
-    for (int n = 0; n < b->tokens; n++)
-        if (b->target.v[n] >= 0) {
-            memcpy(ws->h + (size_t)ws->scored * C, ws->normed + (size_t)n * C, (size_t)C * sizeof(real));
-            ws->scored_token[ws->scored++] = n;
-        }
+    layernorm_forward(ws->h, ws->statf, x, m->view.lnfw, m->view.lnfb, ws->scored, m->config.channels);
     lap(ws, PART_NORM);
 }
 
@@ -997,6 +1028,7 @@ static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward,
         if (forward) naive_lm_forward(m, h, b->target.v[n], weight, &ws->term[i], &ws->hit[i]);
         if (dlogp) naive_lm_backward(m, h, b->target.v[n], (real)(dlogp[ws->row[n]] * (double)weight), dh, sink->g.wte);
     }
+    lap(ws, PART_CROSS_ENTROPY);
     return;
 #endif
     bool store = forward && dlogp;
@@ -1022,32 +1054,39 @@ static void lm_totals(const Workspace *ws, const Batch *b, double *logp, int *hi
 
 /* ---- the passes ---- */
 
+/* Each token's row and position, and which tokens are scored. */
+static void batch_survey(Workspace *ws, const Batch *b, bool extend) {
+    ws->scored = 0;
+    for (int r = 0; r < b->rows; r++) {
+        int begin = b->start.v[r], end = b->start.v[r + 1], past = b->prefix[r] ? b->prefix[r]->length : 0, before = ws->scored;
+        for (int n = begin; n < end; n++) {
+            ws->row[n] = r;
+            ws->position[n] = past + n - begin;
+            if (extend ? n == end - 1 : b->target.v[n] >= 0) ws->scored_token[ws->scored++] = n;
+        }
+        ws->first[r] = (ws->scored > before ? ws->scored_token[before] : end) - begin;
+    }
+}
+
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
     workspace_fit(ws, m, b->tokens, keep);
-    for (int r = 0; r < b->rows; r++)
-        for (int n = b->start.v[r], past = b->prefix[r] ? b->prefix[r]->length : 0; n < b->start.v[r + 1]; n++) {
-            ws->row[n] = r;
-            ws->position[n] = past + n - b->start.v[r];
-        }
+    batch_survey(ws, b, extend);
     lap_start(ws);
     embed_forward(m, ws, b, ws->x);
     lap(ws, PART_EMBEDDING);
     for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
 }
 
-static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
+static void body_backward(const Model *m, Workspace *ws, const Batch *b, Sink *sink) {
     int C = m->config.channels, L = m->config.layers;
-    size_t NC = (size_t)b->tokens * (size_t)C;
     if (!sink->add && !sink->inner) { /* the embeddings' gradients are scattered into, and the head may have had nothing to score */
         memset(sink->g.wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
         if (!ws->scored) memset(sink->g.wte, 0, (size_t)m->config.vocab * (size_t)C * sizeof(real));
     }
-    memset(ws->da, 0, NC * sizeof(real)); /* ln_f's dy: dh at the scored tokens, 0 elsewhere */
-    memset(ws->dx, 0, NC * sizeof(real));
-    for (int i = 0; i < ws->scored; i++)
-        memcpy(ws->da + (size_t)ws->scored_token[i] * C, ws->dh + (size_t)i * C, (size_t)C * sizeof(real));
-    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->da, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
-                       b->tokens, C);
+    sink->token = ws->scored_token; /* down to the last layer's attention */
+    memset(ws->dx, 0, (size_t)ws->scored * (size_t)C * sizeof(real));
+    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->dh, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
+                       ws->scored, C);
     lap(ws, PART_NORM);
     for (int l = L - 1; l >= 0; l--) {
         if (ws->recompute && l < L - 1) block_forward(m, ws, b, l, false, true); /* the last layer's activations are still there */
@@ -1071,7 +1110,7 @@ double batch_flops(const Model *m, const Batch *b) {
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits) {
     threads_begin(WORK_FORWARD);
     body_forward(m, ws, b, keep, false);
-    lm_gather(m, ws, b);
+    lm_norm(m, ws);
     lm_pass(m, ws, b, true, NULL, NULL);
     lm_totals(ws, b, logp, hits);
     threads_end(WORK_FORWARD, batch_flops(m, b));
@@ -1092,7 +1131,7 @@ void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const
     Sink sink = {.g = model_view(m, grad), .add = add};
     threads_begin(WORK_BACKWARD);
     body_forward(m, ws, b, true, false);
-    lm_gather(m, ws, b);
+    lm_norm(m, ws);
     lm_pass(m, ws, b, true, dlogp, &sink);
     lm_totals(ws, b, logp, NULL);
     body_backward(m, ws, b, &sink);
@@ -1129,17 +1168,18 @@ void model_extend(const Model *m, Workspace *ws, const Batch *b) {
     for (int r = 0; r < b->rows; r++) b->prefix[r]->length += b->start.v[r + 1] - b->start.v[r];
 }
 
-void model_logits(const Model *m, Workspace *ws, const Batch *b, int row, real *logits) {
-    int C = m->config.channels, n = b->start.v[row + 1] - 1;
-    const real *x = slices(ws, m, m->config.layers - 1).next + (size_t)n * C;
+void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
+    int C = m->config.channels;
+    const real *x = slices(ws, m, m->config.layers - 1).next + (size_t)row * C;
     layernorm_forward(ws->normed, ws->statf, x, m->view.lnfw, m->view.lnfb, 1, C);
     gemm(1, m->config.vocab, C, ws->normed, (size_t)C, 1, m->view.wte, 1, (size_t)C, logits, (size_t)m->config.vocab, NULL, false);
 }
 
 double model_flops(const Model *m, double tokens, double length, double scored) {
-    double C = m->config.channels, L = m->config.layers, V = m->config.vocab;
-    /* a token: 12 C^2 weights a layer, and (length + 1) / 2 keys seen on average, each twice (scores, values) */
-    return tokens * L * (24 * C * C + 2 * C * (length + 1)) + scored * 2 * V * C;
+    double C = m->config.channels, L = m->config.layers, V = m->config.vocab, attention = 2 * C * (length + 1);
+    /* a token: 12 C^2 weights a layer, and (length + 1) / 2 keys seen on average, each twice (scores, values); in the last layer
+     * the 3 C^2 of queries, keys and values, and the rest where it is scored */
+    return tokens * ((L - 1) * (24 * C * C + attention) + 6 * C * C) + scored * (18 * C * C + attention + 2 * V * C);
 }
 
 /* ---- AdamW ---- */

@@ -134,9 +134,9 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
 /* Runs the rows, none scored, and appends their keys and values to their own prefixes (none NULL, all different). */
 void model_extend(const Model *m, Workspace *ws, const Batch *b);
 /* After model_extend: the logits[V] that follow the last token of a row. */
-void model_logits(const Model *m, Workspace *ws, const Batch *b, int row, real *logits);
-/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` need logits;
- * forward and backward together are three times that. */
+void model_logits(const Model *m, Workspace *ws, int row, real *logits);
+/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` are scored: the others
+ * end behind the last layer's keys and values. Forward and backward together are three times that. */
 double model_flops(const Model *m, double tokens, double length, double scored);
 double batch_flops(const Model *m, const Batch *b); /* of one forward pass of this batch, behind its prefixes */
 

@@ -173,7 +173,7 @@ bool command_generate(const Settings *s, Error *err) {
             batch_clear(&b);
             batch_row_inputs(&b, row.v, row.n, past);
             model_extend(f.model, ws, &b);
-            model_logits(f.model, ws, &b, 0, logits);
+            model_logits(f.model, ws, 0, logits);
             int next = sample(logits, V, s->sampling_temperature, s->top_k, &rng);
             if (next == end.v[end.n - 1]) break;
             ints_put(&answer, next);

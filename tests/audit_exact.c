@@ -550,7 +550,7 @@ static double model_prediction(const Task *t, int heads, double epsilon) {
     for (int i = 0; i < n; i++) tokens[i] = i;
     batch_row_inputs(&b, tokens, n, prefix);
     model_extend(m, ws, &b);
-    model_logits(m, ws, &b, 0, logits);
+    model_logits(m, ws, 0, logits);
     double prediction = free_channel * (double)logits[n] / (double)logits[n + 1];
     free(tokens);
     free(logits);

@@ -13,13 +13,14 @@
 # largest resident set of the whole program.
 #
 # Operations (L layers, C channels, V vocabulary; T inputs in a row, A of them scored; model_flops):
-#   body of a token b = L (24 C^2 + 2 C (T + 1)), a scored token's logits h = 2 V C, one forward pass T b + A h;
+#   a layer of a token b = 24 C^2 + 2 C (T + 1), of which in the last layer a token that is not scored has only 6 C^2 (queries,
+#   keys, values); a scored token's logits h = 2 V C; one forward pass T ((L - 1) b + 6 C^2) + A (b - 6 C^2 + h);
 #   training is three times that; a score is the candidate's pass without context and one whose row has k demonstrations more.
 # Bytes (P parameters, H heads; N tokens computed at once; floats of 4 bytes):
 #   training 16 P: weights, gradient, m, v; scoring 4 P, and 8 P while the file is read
-#   activations of a token, training       4 (L (10 C + 2 H + 4) + 17 C + 2) + 40
-#                           --recompute    4 (26 C + L C + 2 H + 6) + 40      less than the former if L > 1
-#                           scoring        4 (16 C + 2 H + 6) + 40
+#   activations of a token, training       4 (L (10 C + 2 H + 4) + 17 C + 2) + 44
+#                           --recompute    4 (26 C + L C + 2 H + 6) + 44      less than the former if L > 1
+#                           scoring        4 (16 C + 2 H + 6) + 44
 #   logits: training 4 V x min(N, max(64, 2^25 / V)), scoring 4 x min(N, 512) x min(V, 512); attention's scratch of a thread
 #   4 W (7 C / H + 128), W = the model's context in whole sixteens, and sixteen more; a cached position of a prefix 8 L C.
 #   N: training, the rows of a batch that have no more than 4096 tokens together; scoring, 2048 or one longer row.
@@ -104,7 +105,10 @@ function least(a, b) { return a < b ? a : b }
 function most(a, b) { return a > b ? a : b }
 function read_point() { L = $7; H = $8; C = $9; V = $10; T = $11; k = $12; n = $13; B = $14; context = $15 }
 function parameters() { return (V + context) * C + L * (12 * C * C + 13 * C) + 2 * C }
-function forward(inputs, scored) { return inputs * L * (24 * C * C + 2 * C * (inputs + 1)) + scored * 2 * V * C }
+function layer(inputs) { return 24 * C * C + 2 * C * (inputs + 1) }
+function forward(inputs, scored) {
+    return inputs * ((L - 1) * layer(inputs) + 6 * C * C) + scored * (layer(inputs) - 6 * C * C + 2 * V * C)
+}
 # a row of T tokens has T - 1 inputs; its answer is the second half
 function operations(what) {
     if (what != "score") return 3 * n * forward(T - 1, T - int((T + 1) / 2))
@@ -121,7 +125,7 @@ function activations(what,   N, token, logits, W) {
     if (what == "score") token = 16 * C + 2 * H + 6
     logits = what == "score" ? least(N, 512) * least(V, 512) : V * least(N, most(64, int(2 ^ 25 / V)))
     W = int((context + 15) / 16) * 16 + 16
-    return N * (4 * token + 40) + 4 * logits + threads * 4 * W * (7 * C / H + 128)
+    return N * (4 * token + 44) + 4 * logits + threads * 4 * W * (7 * C / H + 128)
 }
 function peak(what) {
     if (what != "score") return program + 16 * parameters() + activations(what)
