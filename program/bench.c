@@ -148,6 +148,7 @@ static double step_once(Step *x, double part[BENCH_PARTS]) {
 }
 
 enum { RUNS = 7, MOST_WAYS = 2 };
+static const double TURN = 0.25; /* seconds */
 
 static void put_step(Buf *json, const Step *x, int threads, double seconds, const double part[BENCH_PARTS], double peak) {
     const Config *c = x->config;
@@ -163,7 +164,8 @@ static void put_step(Buf *json, const Step *x, int threads, double seconds, cons
     buf_puts(json, "}}");
 }
 
-/* Steps with one thread and with all of them in turn, so that both meet the same neighbors; the median of each figure. */
+/* Steps with one thread and with all of them in turn, so that both meet the same neighbors; the median of each figure. Of a turn's
+ * steps the last counts: after a change of threads caches are cold, and training changes nothing. */
 static void bench_step(Buf *json, const Config *c, int most, double peak) {
     double seconds[MOST_WAYS][RUNS], part[MOST_WAYS][BENCH_PARTS][RUNS], one[BENCH_PARTS];
     int ways = most > 1 ? 2 : 1;
@@ -171,7 +173,9 @@ static void bench_step(Buf *json, const Config *c, int most, double peak) {
     for (int run = -1; run < RUNS; run++) /* the first one warms up */
         for (int way = 0; way < ways; way++) {
             use_threads(way ? most : 1);
-            double time = step_once(&x, one);
+            double time, begin = seconds_now();
+            do time = step_once(&x, one);
+            while (seconds_now() - begin < TURN);
             if (run < 0) continue;
             seconds[way][run] = time;
             for (int p = 0; p < BENCH_PARTS; p++) part[way][p][run] = one[p];

@@ -91,13 +91,14 @@ static double train_seconds(Bench *b, int rows, real *grad) {
     return seconds;
 }
 
-/* One line of the table, and one object. The bounds: by performance's formula (b for the body, h for the head; attention left out),
- * and by counted operations, attention included. */
+/* One line of the table, and one object. The bounds: by weights (b for a scored token's body, `shown` for a demonstration's, whose
+ * last layer ends with keys and values, h for the head; attention left out), and by counted operations, attention included. */
 static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group, const double ms[3],
                       const double flops[3]) {
-    double C = shape.channels, b = 24 * shape.layers * C * C, h = 2 * (double)shape.vocab * C, u = (double)DEMOS / group;
+    double C = shape.channels, b = 24 * shape.layers * C * C, shown = b - 18 * C * C, h = 2 * (double)shape.vocab * C;
+    double u = (double)DEMOS / group;
     double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached, r = cached / train;
-    double bound = ((DEMOS + 1) * b + h) / ((1 + u) * b + h), r_bound = ((1 + u) * b + h) / (3 * (b + h));
+    double bound = (DEMOS * shown + b + h) / (u * shown + b + h), r_bound = (u * shown + b + h) / (3 * (b + h));
     double by_operations = saving / (flops[0] / flops[1]), r_by_operations = r / (flops[1] / flops[2]);
     fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)",
             config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound,

@@ -7,8 +7,9 @@
 
 /* Appends to `json`, comma-separated, one object for each group size (1, 4, 16, 64 candidates behind one context of 3
  * demonstrations, 64 tokens each): {"config", "group", "threads", "naive_ms", "cached_ms", "train_ms" (a candidate, medians),
- * "saving", "bound" (((k+1) b + h) / ((1+u) b + h), b = 24 L C^2, h = 2 V C, u = k / group), "share_of_bound",
- * "share_by_operations" (attention counted, too), "relative_cost" (over training), "relative_bound" (((1+u) b + h) / (3 (b + h))),
+ * "saving", "bound" ((k s + b + h) / (u s + b + h), b = 24 L C^2, s = b - 18 C^2 as nobody reads a demonstration's last layer behind
+ * its keys and values, h = 2 V C, u = k / group), "share_of_bound", "share_by_operations" (attention counted, too), "relative_cost"
+ * (over training), "relative_bound" ((u s + b + h) / (3 (b + h))),
  * "cost_over_bound", "cost_by_operations"}; prints a table on stderr. `threads` is what OpenMP is set to. */
 void bench_score(Buf *json, const char *config, ModelConfig shape, int train_rows, int threads);
 
