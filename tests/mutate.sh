@@ -14,7 +14,7 @@
 # not count.
 cd "$(dirname "$0")/.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
-FILES=${FILES:-model.c ica.c lib/gemm.c lib/gemm.h}
+FILES=${FILES:-model.c ica.c lib/gemm.c lib/gemm.h lib/threads.c}
 FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off} -w -Werror=int-conversion -Werror=incompatible-pointer-types"
 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_WAIT_POLICY OMP_NUM_THREADS LC_ALL
@@ -24,7 +24,7 @@ equivalent=$PWD/tests/mutate.equivalent
 tab=$(printf '\t')
 
 objects="model.c ica.c $(echo lib/*.c) tests/oracle.c tests/world.c"
-programs="test_diagnostics test_pairs test_ica test_scoring test_model test_gemm"
+programs="test_diagnostics test_pairs test_ica test_scoring test_model test_gemm test_threads"
 
 stop() {
     echo "mutate: $1" >&2
@@ -100,6 +100,7 @@ programs_for() {
     case $1 in
     ica.c) echo "test_diagnostics test_pairs test_ica test_scoring" ;;
     model.c) echo "test_pairs test_model test_ica test_scoring" ;;
+    lib/threads.c) echo "test_threads" ;;
     *) echo "test_pairs test_ica test_scoring test_model test_gemm" ;;
     esac
 }
