@@ -160,8 +160,14 @@ typedef struct {
     bool add;      /* to what stands in g; else g is overwritten */
     double *inner; /* [N], or NULL: add up */
     real *product; /* with inner: [N][the widest layer] */
-    const int *token; /* the tokens that the rows belong to, or NULL: row n is token n */
+    const int *token; /* which tokens the rows are, or NULL: row n is token n */
 } Sink;
+
+static Sink sink_of_tokens(const Sink *sink, const int *token) {
+    Sink some = *sink;
+    some.token = token;
+    return some;
+}
 
 /* inner[token of row n] += dy_n . product_n, rows of the given width. */
 static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
@@ -415,8 +421,9 @@ struct Workspace {
     ModelConfig config;
     char *memory;
     size_t bytes;
-    int scored;     /* of the last forward: how many tokens go on behind the last layer's attention */
-    /* kept for each layer: */
+    int scored;     /* of the last forward: how many tokens go on behind the last layer's attention. That are the scored ones; in
+                     * model_extend, where there are none, each row's last, for its logits */
+    /* kept for each layer; the last one's mid, stat2, fc, and its output have rows for the scored tokens alone, the first ones: */
     real *x;    /* [L+1][N][C] residual stream before the block; the last: after all */
     real *stat1, *stat2; /* [L][N][2] of the two layer norms */
     real *qkv;  /* [L][N][3C] queries, keys, values */
@@ -432,8 +439,8 @@ struct Workspace {
     real *dqkv;    /* [N][3C] */
     real *dhidden; /* [N][4C] */
     /* the head, over the scored tokens only: */
-    int *scored_token;   /* [N] which tokens these are: the scored ones; of model_extend each row's last */
-    int *first;          /* [N] each row's first one, counted from its begin; its length if it has none */
+    int *scored_token;   /* [N] which tokens these are */
+    int *first;          /* [rows] each row's first scored token, counted from its begin; its length if it has none */
     int *row;            /* [N] the row of each token */
     int *position;       /* [N] the position of each token, prefix included */
     real *h, *dh;        /* [N][C] last layer norm's output at the scored tokens */
@@ -861,7 +868,7 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     lap(ws, PART_ATTENTION);
     if (l == m->config.layers - 1) {
         pick_scored(ws, s.att, s.att, C);
-        pick_scored(ws, ws->normed, s.x, C);
+        pick_scored(ws, ws->normed, s.x, C); /* the layer norm's output has been used */
         x = ws->normed;
         N = ws->scored;
     }
@@ -879,34 +886,34 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
 }
 
 /* On entry ws->dx is the derivative by the block's output, on exit by its input: both residual branches add to it. */
-static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, Sink *sink) {
+static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const Sink *sink) {
     const LayerView *w = &m->view.layer[l], *g = &sink->g.layer[l];
     Slices s = slices(ws, m, l);
     bool last = l == m->config.layers - 1;
     int N = last ? ws->scored : b->tokens, C = m->config.channels;
+    Sink rows = sink_of_tokens(sink, last ? ws->scored_token : NULL);
     /* MLP; gelu's output is computed again on the way, and the projection's weights wait for it */
     linear_input_gradient(ws->dhidden, ws->dx, w->projw, N, 4 * C, C);
     lap(ws, PART_MATMUL);
     gelu_backward(ws->hidden, ws->dhidden, s.fc, 4 * (size_t)N * (size_t)C);
     lap(ws, PART_GELU);
-    linear_weight_gradient(sink, g->projw, g->projb, ws->dx, ws->hidden, N, 4 * C, C);
+    linear_weight_gradient(&rows, g->projw, g->projb, ws->dx, ws->hidden, N, 4 * C, C);
     lap(ws, PART_MATMUL);
     layernorm_again(ws->normed, s.stat2, s.mid, w->ln2w, w->ln2b, N, C);
     lap(ws, PART_NORM);
     linear_input_gradient(ws->da, ws->dhidden, w->fcw, N, C, 4 * C);
-    linear_weight_gradient(sink, g->fcw, g->fcb, ws->dhidden, ws->normed, N, C, 4 * C);
+    linear_weight_gradient(&rows, g->fcw, g->fcb, ws->dhidden, ws->normed, N, C, 4 * C);
     lap(ws, PART_MATMUL);
-    layernorm_backward(sink, ws->dx, g->ln2w, g->ln2b, ws->da, s.mid, s.stat2, w->ln2w, N, C);
+    layernorm_backward(&rows, ws->dx, g->ln2w, g->ln2b, ws->da, s.mid, s.stat2, w->ln2w, N, C);
     lap(ws, PART_NORM);
     /* attention */
     linear_input_gradient(ws->da, ws->dx, w->outw, N, C, C);
-    linear_weight_gradient(sink, g->outw, g->outb, ws->dx, s.att, N, C, C);
+    linear_weight_gradient(&rows, g->outw, g->outb, ws->dx, s.att, N, C, C);
     lap(ws, PART_MATMUL);
     if (last) {
         N = b->tokens;
         spread_scored(ws, ws->dx, N, C);
         spread_scored(ws, ws->da, N, C);
-        sink->token = NULL;
     }
     attention_backward(m, ws, b, l, ws->dqkv, ws->da, s.soft, s.qkv);
     lap(ws, PART_ATTENTION);
@@ -1077,15 +1084,15 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
     for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
 }
 
-static void body_backward(const Model *m, Workspace *ws, const Batch *b, Sink *sink) {
+static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
     int C = m->config.channels, L = m->config.layers;
     if (!sink->add && !sink->inner) { /* the embeddings' gradients are scattered into, and the head may have had nothing to score */
         memset(sink->g.wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
         if (!ws->scored) memset(sink->g.wte, 0, (size_t)m->config.vocab * (size_t)C * sizeof(real));
     }
-    sink->token = ws->scored_token; /* down to the last layer's attention */
+    Sink scored = sink_of_tokens(sink, ws->scored_token);
     memset(ws->dx, 0, (size_t)ws->scored * (size_t)C * sizeof(real));
-    layernorm_backward(sink, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->dh, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
+    layernorm_backward(&scored, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->dh, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
                        ws->scored, C);
     lap(ws, PART_NORM);
     for (int l = L - 1; l >= 0; l--) {

@@ -16,7 +16,7 @@
  * gradient flows into it. A row behind a prefix has the same bits as the whole row computed at once.
  *
  * Letters in this room: N tokens of the batch, C channels, H heads, D = C/H channels a head, T context, V vocabulary, L layers.
- * Matrices are row-major. All functions use every OpenMP thread; results have the same bits for any number of them.
+ * Matrices are row-major. Functions use the threads that lib/threads.h gives; results have the same bits for any number.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -97,7 +97,7 @@ typedef struct {
 void batch_row(Batch *b, const int *sequence, int n, int first, Prefix *prefix);
 /* The same with a weight for each token of the sequence; weight 0 is not scored. */
 void batch_row_weighted(Batch *b, const int *sequence, int n, const real *weight, Prefix *prefix);
-/* Appends a row of which nothing is scored: all n tokens are inputs (to extend a prefix, or to generate). */
+/* Appends a row of which nothing is scored: all n >= 1 tokens are inputs (to extend a prefix, or to generate). */
 void batch_row_inputs(Batch *b, const int *sequence, int n, Prefix *prefix);
 void batch_clear(Batch *b); /* empty again, memory kept */
 void batch_free(Batch *b);
@@ -119,7 +119,7 @@ typedef enum { PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU
 double workspace_seconds(const Workspace *ws, ModelPart part);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
- * them are the most probable token. With keep, a model_backward of the same batch may follow (threads_most() no larger). */
+ * them are the most probable token. With keep, one model_backward of the same batch may follow (threads_most() no larger). */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
 /* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters; with `add`, that is added to what stands there (the
  * second part of a batch). The logits are computed again. */

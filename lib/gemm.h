@@ -20,8 +20,8 @@
 #include <math.h>
 #include <string.h>
 
-/* C = A B, + C if accumulate, else + bias[n] in every row if that is not NULL. C must not overlap A or B. Uses all OpenMP threads
- * unless called inside a parallel region, where it runs on the calling thread. */
+/* C = A B, + C if accumulate, else + bias[n] in every row if that is not NULL. C must not overlap A or B. Uses threads_now()
+ * threads: inside of a parallel region the calling one. */
 void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
           size_t c_row, const real *bias, bool accumulate);
 /* The twin in three plain loops: same signature and meaning; the two differ by at most 2 k eps sum |a||b| an element. */

@@ -11,7 +11,7 @@
 enum { SOON = 8, LATE = 128, RARELY = 256 }; /* stretches */
 static const double STRETCH = 0.05;         /* seconds: several turns of a scheduler that shares a core between two programs */
 static const double BETTER = 1.1;           /* less than that is noise */
-static const double RUNNING = 0.75;         /* of the time: threads that wait for one another run less */
+static const double RUNNING = 0.8;          /* of the time: threads that wait for one another run less */
 
 /* ---- the rule ---- */
 
@@ -31,7 +31,7 @@ static void pace_choose(Pace *p, int choice) {
     p->now = choice;
 }
 
-/* After a trial: is what was tried the new home? */
+/* After a trial: is what was tried the new home? If not, home is what comes next. */
 static bool pace_judge(Pace *p, double speed) {
     int tried = p->now;
     p->stretches[tried] = 0;
@@ -84,15 +84,15 @@ static struct {
 
 #ifdef _OPENMP
 int threads_now(void) { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+int threads_most(void) { return threads.adapt ? threads.most : omp_get_max_threads(); }
 int thread_number(void) { return omp_get_thread_num(); }
 static void threads_set(int n) { omp_set_num_threads(n); }
 #else
 int threads_now(void) { return 1; }
+int threads_most(void) { return 1; }
 int thread_number(void) { return 0; }
 static void threads_set(int n) { (void)n; }
 #endif
-
-int threads_most(void) { return threads.adapt ? threads.most : threads_now(); }
 
 void threads_use(int n) {
     threads.adapt = false;

@@ -24,7 +24,7 @@ void threads_use(int n);
 void threads_adapt(void);
 
 /* Work of different kinds is never compared: operations of one may take longer than those of another. What is begun must end before
- * another begins. Any unit of work will do. Without threads_adapt both do nothing. */
+ * another begins, and outside of parallel loops. Any unit of work will do. Without threads_adapt both do nothing. */
 typedef enum { WORK_FORWARD, WORK_BACKWARD, WORK_KINDS } WorkKind;
 void threads_begin(WorkKind kind);
 void threads_end(WorkKind kind, double work);
@@ -32,7 +32,7 @@ void threads_end(WorkKind kind, double work);
 /* ---- the rule by which the number follows ----
  * Work is judged by stretches of at least 50 ms. `home` is the number of threads that was the fastest so far. Another one is tried
  * for a stretch, and becomes home if it is 10 % faster:
- *   - fewer, if home's threads ran less than three quarters of the time: they waited for one another, so a core was not theirs;
+ *   - fewer, if home's threads ran less than four fifths of the time: they waited for one another, so a core was not theirs;
  *     and every 256 stretches in any case, since a machine within a machine may not see who takes its time;
  *   - more, at any time.
  * After a trial of a number there is none of the same for 8 stretches; if it was in vain, for 16, 32, 64 and then always 128. */
