@@ -15,7 +15,8 @@
 cd "$(dirname "$0")/.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
 FILES=${FILES:-model.c ica.c lib/gemm.c lib/gemm.h lib/threads.c}
-FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off} -w -Werror=int-conversion -Werror=incompatible-pointer-types"
+omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null && echo -fopenmp)
+FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp} -w -Werror=int-conversion -Werror=incompatible-pointer-types"
 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_WAIT_POLICY OMP_NUM_THREADS LC_ALL
 work=$PWD/build/mutate

@@ -570,6 +570,13 @@ static void test_workspace(void) {
     model_forward(m, small, &load.batch, false, logp, NULL);
     CHECK(workspace_bytes(small) == bytes, "a workspace that begins to keep layers gives up its size");
     workspace_free(small);
+    small = workspace_new();
+    workspace_reserve(small, m, load.batch.tokens);
+    bytes = workspace_bytes(small);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    CHECK(workspace_bytes(small) == bytes, "room for %d tokens: %zu bytes, and their pass takes %zu", load.batch.tokens, bytes,
+          workspace_bytes(small));
+    workspace_free(small);
     load_free(&wide_load);
     load_free(&load);
     load_free(&two);
@@ -726,6 +733,35 @@ static void test_gradient_dots(ModelConfig config) {
     set_threads(1);
     free(grad);
     free(copy);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+    model_free(direction);
+}
+
+/* More scored tokens than the head handles at once: the inner products of a row alone, bit by bit. */
+static void test_gradient_dots_chunks(void) {
+    Rng rng = rng_new(26, 0);
+    Model *m = model_shaken(SMALL, 23), *direction = model_shaken(SMALL, 24);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    double logp[ROWS], dot[ROWS], alone;
+    int scored = 0;
+    for (int r = 0; r < ROWS; r++) {
+        rows[r] = row_new(&rng, m, MOST, 0, false);
+        scored += rows[r].scored;
+    }
+    CHECK(scored > 2 * 512, "%d scored tokens", scored);
+    Load load = load_new(m, ws, rows, ROWS);
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot);
+    for (int r = 0; r < ROWS; r++) {
+        Load one = load_new(m, ws, &rows[r], 1);
+        model_forward(m, ws, &one.batch, true, logp, NULL);
+        model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
+        CHECK(same(&alone, &dot[r], sizeof alone), "of %d scored tokens, row %d: dot %.17g, alone %.17g", scored, r, dot[r], alone);
+        load_free(&one);
+    }
     load_free(&load);
     workspace_free(ws);
     model_free(m);
@@ -992,7 +1028,7 @@ static void test_table(void) {
         Error err = {0};
         CHECK(!model_new(beyond[i], &err) && err.status == STATUS_DATA, "shape %zu beyond the largest was accepted", i);
     }
-    double layer = 2.0 * 12 * 24 * 24 + 4 * 24 * 5, qkv = 2.0 * 3 * 24 * 24; /* the second layer: qkv of all, the rest of the scored */
+    double layer = 2.0 * 12 * 24 * 24 + 4 * 24 * 5, qkv = 2.0 * 3 * 24 * 24; /* the last layer: qkv, and the rest of the scored */
     double flops = model_flops(m, 10, 9, 4), want = 10 * (layer + qkv) + 4 * (layer - qkv + 2 * 24 * 61.0);
     CHECK(flops == want, "%g operations, should be %g", flops, want);
     model_free(m);
@@ -1000,6 +1036,33 @@ static void test_table(void) {
     optimizer_free(NULL);
     prefix_free(NULL);
     workspace_free(NULL);
+}
+
+/* Names and shapes are those of a Hugging Face GPT-2, whose linear layers have [in][out]. */
+static void test_shapes(void) {
+    enum { C = 24, INSIDE = 12 }; /* SMALL's channels; tensors of a layer */
+    typedef struct { const char *name; int rows, columns; } Shape; /* columns 0: a vector */
+    static const Shape first[2] = {{"wte.weight", 61, C}, {"wpe.weight", MOST, C}};
+    static const Shape last[2] = {{"ln_f.weight", C, 0}, {"ln_f.bias", C, 0}};
+    static const Shape layer[INSIDE] = {
+        {"ln_1.weight", C, 0}, {"ln_1.bias", C, 0}, {"attn.c_attn.weight", C, 3 * C}, {"attn.c_attn.bias", 3 * C, 0},
+        {"attn.c_proj.weight", C, C}, {"attn.c_proj.bias", C, 0}, {"ln_2.weight", C, 0}, {"ln_2.bias", C, 0},
+        {"mlp.c_fc.weight", C, 4 * C}, {"mlp.c_fc.bias", 4 * C, 0}, {"mlp.c_proj.weight", 4 * C, C}, {"mlp.c_proj.bias", C, 0}};
+    Error err = {0};
+    Model *m = model_new(SMALL, &err);
+    CHECK(m->tensor_count == 2 + 2 * INSIDE + 2, "%d tensors", m->tensor_count);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        int l = (i - 2) / INSIDE;
+        const Shape *want = i < 2 ? &first[i] : l < 2 ? &layer[(i - 2) % INSIDE] : &last[i - 2 - 2 * INSIDE];
+        char name[48];
+        if (i < 2 || l == 2) snprintf(name, sizeof name, "%s", want->name);
+        else snprintf(name, sizeof name, "h.%d.%s", l, want->name);
+        CHECK(strcmp(t->name, name) == 0 && t->rank == (want->columns ? 2 : 1) && t->shape[0] == want->rows &&
+                  t->shape[1] == want->columns, "tensor %d: %s [%d][%d], should be %s [%d][%d]", i, t->name, t->shape[0],
+              t->shape[1], name, want->rows, want->columns);
+    }
+    model_free(m);
 }
 
 static void test_initialize(void) {
@@ -1306,6 +1369,7 @@ int main(void) {
     test_recompute();
     test_gradient_dots(SMALL);
     test_gradient_dots(WIDE);
+    test_gradient_dots_chunks();
     test_weights();
     test_unscored();
     test_ties();
@@ -1315,6 +1379,7 @@ int main(void) {
     test_optimizer();
     test_norm();
     test_table();
+    test_shapes();
     test_initialize();
     test_files();
     return check_report("test_model");

@@ -7,6 +7,10 @@
 #include "check.h"
 #include "world.h"
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 /* ---- machines of numbers ---- */
 
 enum { CORES = 8 };
@@ -209,6 +213,13 @@ static void test_passes(void) {
     }
 #ifdef _OPENMP
     CHECK(threads_most() == MOST, "at most %d threads, not %d", MOST, threads_most());
+    threads_use(2);
+    threads_adapt();
+    omp_set_num_threads(1);
+    CHECK(threads_most() == 2 && threads_now() == 1, "at most 2 threads, now 1: %d, %d", threads_most(), threads_now());
+    threads_begin(WORK_FORWARD);
+    CHECK(threads_now() == 2, "work begins with %d threads", threads_now());
+    threads_end(WORK_FORWARD, 1);
     threads_use(3);
     CHECK(threads_most() == 3 && threads_now() == 3, "exactly 3 threads: %d of %d", threads_now(), threads_most());
 #endif
