@@ -55,7 +55,8 @@ width() {
     shift 2
     for precision in "" -DREAL_DOUBLE; do
         # shellcheck disable=SC2086
-        if "$@" $strict -O2 -I. $precision tests/test_gemm.c lib/gemm.c lib/util.c -o "$work/gemm" -lm >"$work/log" 2>&1 &&
+        if "$@" $strict -O2 -I. $precision tests/test_gemm.c lib/gemm.c lib/threads.c lib/util.c -o "$work/gemm" -lm \
+            >"$work/log" 2>&1 &&
             $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then passed=$((passed + 1))
         else
             failed=$((failed + 1))
