@@ -421,7 +421,7 @@ struct Workspace {
     ModelConfig config;
     char *memory;
     size_t bytes;
-    int scored;     /* of the last forward: how many tokens go on behind the last layer's attention. That are the scored ones; in
+    int scored;     /* of the last forward: how many tokens go on behind the last layer's attention. These are the scored ones; in
                      * model_extend, where there are none, each row's last, for its logits */
     /* kept for each layer; the last one's mid, stat2, fc, and its output have rows for the scored tokens alone, the first ones: */
     real *x;    /* [L+1][N][C] residual stream before the block; the last: after all */

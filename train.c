@@ -435,7 +435,7 @@ static bool pretraining_gradient(void *self, Loop *loop, long step, StepReport *
     model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad, false);
     for (int r = 0; r < rows; r++) report->loss -= logp[r] / total;
     report->tokens = p->rows.tokens;
-    report->flops = 3 * model_flops(loop->model, report->tokens, report->tokens / rows, report->tokens);
+    report->flops = 3 * batch_flops(loop->model, &p->rows);
     free(dlogp);
     free(logp);
     return true;
@@ -703,10 +703,7 @@ static void tune_rows(Tuning *t, Loop *loop, const int *record, const double *co
             report->loss += coefficient[from + i] * objective_sft(logp[i], t->pool->items[record[from + i]].answer_n, &unused);
     }
     if (loop->dump) dump_rows(loop->dump, from, n, logp);
-    double scored = 0;
-    for (int i = from; i < to; i++)
-        scored += t->pool->items[record[i]].answer_n + (pairs ? t->pool->items[record[i]].rejected_n : 0);
-    report->flops += 3 * model_flops(loop->model, t->rows.tokens, (double)t->rows.tokens / t->rows.rows, scored);
+    report->flops += 3 * batch_flops(loop->model, &t->rows);
     report->tokens += t->rows.tokens;
     free(dlogp);
     free(logp);

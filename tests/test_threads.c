@@ -1,5 +1,5 @@
 /* Tests of lib/threads.c: the rule against machines made of numbers, then the passes of a model whose threads follow a real one.
- * Time here is a number that the test makes up; the only clock that runs is the last test's, which checks bits alone. */
+ * Time here is a number that the test makes up; a clock runs in the last two, of which no check depends on speed. */
 #include "../lib/threads.h"
 
 #include <string.h>
@@ -181,6 +181,48 @@ static void test_units(void) {
 
 /* ---- this process ---- */
 
+#ifdef _OPENMP
+/* Forward passes learn that one thread is the fastest, backward passes still have all: memory must be for all. What is learned from
+ * is one thread's spinning, sold as the more work the fewer threads there are; of eight most waited, so fewer are tried. */
+static void test_memory(void) {
+    enum { MOST = 8, LENGTH = 60, ROWS = 8 };
+    threads_use(MOST);
+    threads_adapt();
+    for (int i = 0; i < 8; i++) { /* 8, 7, 4, 1, and at 1 from then on: more is tried after 8 stretches */
+        threads_begin(WORK_FORWARD);
+        double begin = seconds_now(), work = 1.0 / threads_now();
+        while (seconds_now() - begin < 0.06) continue;
+        threads_end(WORK_FORWARD, work);
+    }
+    Model *m = random_model(1, LENGTH);
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    Rng rng = rng_new(6, 0);
+    double dlogp[ROWS], logp[ROWS];
+    int sequence[LENGTH + 1];
+    for (int r = 0; r < ROWS; r++) {
+        for (int i = 0; i <= LENGTH; i++) sequence[i] = rng_below(&rng, VOCAB);
+        batch_row(&b, sequence, LENGTH + 1, 1, NULL);
+        dlogp[r] = 1;
+    }
+    real *grad = mem_new(m->parameters, sizeof *grad);
+    model_forward(m, ws, &b, true, logp, NULL);
+    size_t bytes = workspace_bytes(ws);
+    CHECK(threads_now() == 1 && threads_most() == MOST, "forward: %d of %d threads", threads_now(), threads_most());
+    model_backward(m, ws, &b, dlogp, grad, false);
+    CHECK(threads_now() == MOST, "backward: %d threads", threads_now());
+    threads_use(MOST);
+    workspace_free(ws);
+    ws = workspace_new();
+    model_forward(m, ws, &b, true, logp, NULL);
+    CHECK(workspace_bytes(ws) == bytes, "%zu bytes when one thread began, %zu are needed by %d", bytes, workspace_bytes(ws), MOST);
+    free(grad);
+    batch_free(&b);
+    workspace_free(ws);
+    model_free(m);
+}
+#endif
+
 /* With more threads than cores they wait for one another, so numbers change while this runs; the bits must not. */
 static void test_passes(void) {
     enum { ROWS = 24, LENGTH = 60, MOST = 8, PASSES = 60 };
@@ -241,6 +283,9 @@ int main(void) {
     test_many();
     test_margin();
     test_units();
+#ifdef _OPENMP
+    test_memory();
+#endif
     test_passes();
     return check_report("threads");
 }
