@@ -6,6 +6,84 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- tables of choices ---- */
+
+const MethodInfo METHODS[] = {
+    [METHOD_ICA] = {.name = "ica", .help = "in-context approximation: the gain of the answer's log-likelihood by demonstrations",
+                    .needs_holdout = true, .needs_alone = true, .needs_k = true},
+    [METHOD_RHO] = {.name = "rho", .help = "RHO-Loss: its gain by training a reference model on the holdout",
+                    .needs_holdout = true, .needs_alone = true, .needs_reference = true},
+    [METHOD_ONESHOT] = {.name = "oneshot", .help = "the mean gain of holdout answers after the candidate", .needs_holdout = true,
+                        .needs_anchors = true},
+    [METHOD_NUGGETS] = {.name = "nuggets", .help = "the share of holdout answers that gain", .needs_holdout = true, .needs_anchors = true},
+    [METHOD_GRADIENT] = {.name = "gradient", .help = "the inner product of the candidate's gradient and the holdout's", .needs_holdout = true,
+                         .needs_gradients = true},
+    [METHOD_INCONTEXT] = {.name = "incontext", .help = "the log-likelihood in context, nothing subtracted", .needs_holdout = true,
+                          .needs_k = true},
+    [METHOD_LOSS] = {.name = "loss", .help = "the log-likelihood alone: a low loss is kept", .needs_alone = true},
+    [METHOD_RANDOM] = {.name = "random", .help = "a random number"},
+};
+_Static_assert(sizeof METHODS / sizeof *METHODS == METHOD_COUNT, "a row for each method");
+
+const ObjectiveInfo OBJECTIVES[] = {
+    [OBJECTIVE_SFT] = {.name = "sft", .help = "supervised fine-tuning on prompts with answers", .reduce = REDUCE_MEAN, .beta = 0.1},
+    [OBJECTIVE_DPO] = {.name = "dpo", .help = "direct preference optimization on pairs, against the starting model", .pairs = true,
+                       .needs_reference = true, .reduce = REDUCE_SUM, .beta = 0.1},
+    [OBJECTIVE_SIMPO] = {.name = "simpo", .help = "simple preference optimization on pairs, without a reference", .pairs = true,
+                         .token_means = true, .reduce = REDUCE_SUM, .beta = 2},
+};
+_Static_assert(sizeof OBJECTIVES / sizeof *OBJECTIVES == OBJECTIVE_COUNT, "a row for each objective");
+
+const DemoInfo DEMO_CHOICES[] = {
+    [DEMOS_NEAREST] = {.name = "nearest", .help = "the k holdout examples of most similar prompts", .by_nearness = true},
+    [DEMOS_RANDOM] = {.name = "random", .help = "k drawn for each candidate", .drawn = true},
+    [DEMOS_FIXED] = {.name = "fixed", .help = "the same k drawn for all candidates"},
+    [DEMOS_SHUFFLED] = {.name = "shuffled", .help = "the nearest, with answers of others", .drawn = true},
+};
+_Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row for each choice of demonstrations");
+
+const Choice REDUCTIONS[] = {
+    [REDUCE_MEAN] = {.name = "mean", .help = "log-likelihoods are divided by the answer's tokens"},
+    [REDUCE_SUM] = {.name = "sum", .help = "log-likelihoods are sums over the answer's tokens"},
+};
+_Static_assert(sizeof REDUCTIONS / sizeof *REDUCTIONS == REDUCE_COUNT, "a row for each reduction");
+
+const Choice PAIR_SCORES[] = {
+    [PAIR_MARGIN] = {.name = "margin", .help = "the gain of the margin between both answers"},
+    [PAIR_LOSS] = {.name = "loss", .help = "the drop of the pair's loss"},
+};
+_Static_assert(sizeof PAIR_SCORES / sizeof *PAIR_SCORES == PAIR_SCORE_COUNT, "a row for each pair score");
+
+const Choice ANCHOR_CHOICES[] = {
+    [ANCHORS_NEAREST] = {.name = "nearest", .help = "the k holdout examples nearest to the candidate"},
+    [ANCHORS_RANDOM] = {.name = "random", .help = "the same random ones for all candidates"},
+};
+_Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, "a row for each choice of anchors");
+
+const MapInfo MAPS[] = {
+    [MAP_MINMAX] = {.name = "minmax", .help = "linear from the pool's smallest score to its largest"},
+    [MAP_MINMAX_BATCH] = {.name = "minmax-batch", .help = "linear from the batch's smallest score to its largest", .of_batch = true},
+    [MAP_CLIP] = {.name = "clip", .help = "linear between two percentiles"},
+    [MAP_RANK] = {.name = "rank", .help = "linear in the score's rank"},
+    [MAP_SOFTMAX] = {.name = "softmax", .help = "exponential in the standardized score"},
+    [MAP_TOP] = {.name = "top", .help = "1 for the best share, else 0"},
+    [MAP_POSITIVE] = {.name = "positive", .help = "the score itself where it is above 0, else 0"},
+    [MAP_FILTER] = {.name = "filter", .help = "1 where the score is above 0, else 0"},
+};
+_Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row for each map");
+
+const Choice NORMALIZATIONS[] = {
+    [NORMALIZE_BATCH] = {.name = "batch", .help = "the sum of the batch's weights"},
+    [NORMALIZE_MICRO] = {.name = "micro", .help = "the sum of each micro-batch's weights: at one example the weights cancel"},
+    [NORMALIZE_COUNT] = {.name = "count", .help = "the number of examples"},
+    [NORMALIZE_NONE] = {.name = "none", .help = "nothing"},
+};
+_Static_assert(sizeof NORMALIZATIONS / sizeof *NORMALIZATIONS == NORMALIZATION_COUNT, "a row for each normalization");
+
+bool method_needs_k(Method method, Anchors anchors) {
+    return METHODS[method].needs_k || (METHODS[method].needs_anchors && anchors == ANCHORS_NEAREST);
+}
+
 /* ---- retrieval ---- */
 
 /* One prompt as a sparse vector: token ids in increasing order with their tf-idf, scaled to length 1. */
@@ -940,6 +1018,7 @@ void ica_weights(WeightMap map, const MapOptions *how, const double *score, int 
     case MAP_FILTER:
         for (int i = 0; i < n; i++) weight[i] = score[i] > 0;
         break;
+    case MAP_COUNT: break;
     }
     free(sorted);
 }

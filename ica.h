@@ -15,6 +15,12 @@
 #include "lib/util.h"
 #include "model.h"
 
+/* ---- tables of choices ----
+ * Everything that a user can choose by name is an enum and a table with one row a value. Each row begins with the name on the
+ * command line and one sentence of help. Options, help, messages and reports are made from these tables. */
+
+typedef struct { const char *name, *help; } Choice;
+
 /* ---- examples as token ids ---- */
 
 /* Tokens are borrowed from the set. For a preference pair `answer` is the chosen one. */
@@ -39,7 +45,7 @@ typedef struct {
 /* A demonstration: the prompt of one holdout example with the answer of one (the same, unless answers are shuffled). */
 typedef struct { const Example *prompt_of, *answer_of; } Demo;
 
-typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED } DemoChoice;
+typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_COUNT } DemoChoice;
 
 /* Term frequencies times inverse document frequencies of a holdout's prompts. */
 typedef struct Retriever Retriever;
@@ -77,12 +83,48 @@ void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *j
 /* ---- scores ---- */
 
 typedef enum {
-    METHOD_ICA, METHOD_RHO, METHOD_ONESHOT, METHOD_NUGGETS, METHOD_GRADIENT, METHOD_INCONTEXT, METHOD_LOSS, METHOD_RANDOM
+    METHOD_ICA, METHOD_RHO, METHOD_ONESHOT, METHOD_NUGGETS, METHOD_GRADIENT, METHOD_INCONTEXT, METHOD_LOSS, METHOD_RANDOM,
+    METHOD_COUNT
 } Method;
-typedef enum { OBJECTIVE_SFT, OBJECTIVE_DPO, OBJECTIVE_SIMPO } Objective;
-typedef enum { REDUCE_MEAN, REDUCE_SUM } Reduce;
-typedef enum { PAIR_MARGIN, PAIR_LOSS } PairScore;
-typedef enum { ANCHORS_NEAREST, ANCHORS_RANDOM } Anchors;
+typedef enum { OBJECTIVE_SFT, OBJECTIVE_DPO, OBJECTIVE_SIMPO, OBJECTIVE_COUNT } Objective;
+typedef enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_COUNT } Reduce;
+typedef enum { PAIR_MARGIN, PAIR_LOSS, PAIR_SCORE_COUNT } PairScore;
+typedef enum { ANCHORS_NEAREST, ANCHORS_RANDOM, ANCHORS_COUNT } Anchors;
+
+/* One method of scoring. The questions say what must be there before it can score. */
+typedef struct {
+    const char *name, *help;
+    bool needs_holdout;   /* trusted examples */
+    bool needs_alone;     /* logp(y|x) of every candidate */
+    bool needs_k;         /* k demonstrations for every candidate, and logp(y|C,x) */
+    bool needs_reference; /* a model trained on the holdout */
+    bool needs_anchors;   /* holdout examples that are scored after the candidate: k with ANCHORS_NEAREST, else num_anchors */
+    bool needs_gradients; /* gradients of candidates and of the holdout; of pairs, the holdout must have both answers */
+} MethodInfo;
+
+/* One objective of training. */
+typedef struct {
+    const char *name, *help;
+    bool pairs;           /* takes preference pairs */
+    bool needs_reference; /* compares with the log-likelihoods of the starting model */
+    bool token_means;     /* of pairs: divides log-likelihoods by the answer's tokens */
+    Reduce reduce;        /* default of --reduce */
+    double beta;          /* default of --beta */
+} ObjectiveInfo;
+
+/* One way to choose demonstrations. */
+typedef struct {
+    const char *name, *help;
+    bool by_nearness; /* the nearest holdout prompts: clusters of candidates (contexts) may share them */
+    bool drawn;       /* draws random numbers for every candidate */
+} DemoInfo;
+
+extern const MethodInfo METHODS[METHOD_COUNT];
+extern const ObjectiveInfo OBJECTIVES[OBJECTIVE_COUNT];
+extern const DemoInfo DEMO_CHOICES[DEMO_COUNT];
+extern const Choice REDUCTIONS[REDUCE_COUNT], PAIR_SCORES[PAIR_SCORE_COUNT], ANCHOR_CHOICES[ANCHORS_COUNT];
+/* Does the method show or ask k holdout examples for each candidate? */
+bool method_needs_k(Method method, Anchors anchors);
 
 /* The pair losses' constants. */
 typedef struct { double beta, gamma_beta_ratio, label_smoothing; } PairOptions;
@@ -138,7 +180,16 @@ int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Exam
 
 /* ---- weights ---- */
 
-typedef enum { MAP_MINMAX, MAP_MINMAX_BATCH, MAP_CLIP, MAP_RANK, MAP_SOFTMAX, MAP_TOP, MAP_POSITIVE, MAP_FILTER } WeightMap;
+typedef enum {
+    MAP_MINMAX, MAP_MINMAX_BATCH, MAP_CLIP, MAP_RANK, MAP_SOFTMAX, MAP_TOP, MAP_POSITIVE, MAP_FILTER, MAP_COUNT
+} WeightMap;
+
+/* One map from scores to weights. */
+typedef struct {
+    const char *name, *help;
+    bool of_batch; /* looks at the scores of one training batch, not of the pool: `ica score`, which has no batches, lacks it */
+} MapInfo;
+extern const MapInfo MAPS[MAP_COUNT];
 
 typedef struct {
     double temperature; /* softmax */
@@ -151,7 +202,8 @@ typedef struct {
  * scale. */
 void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
 
-typedef enum { NORMALIZE_BATCH, NORMALIZE_MICRO, NORMALIZE_COUNT, NORMALIZE_NONE } Normalize;
+typedef enum { NORMALIZE_BATCH, NORMALIZE_MICRO, NORMALIZE_COUNT, NORMALIZE_NONE, NORMALIZATION_COUNT } Normalize;
+extern const Choice NORMALIZATIONS[NORMALIZATION_COUNT];
 
 /* The factor of each example's loss in the batch's gradient: w_i / W. False if W = 0: the step must be skipped.
  * micro: examples computed at once (only NORMALIZE_MICRO looks at it; a micro-batch whose weights are all 0 gets 0). */
