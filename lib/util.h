@@ -93,7 +93,33 @@ void ints_free(IntBuf *b);
 /* ---- random numbers: splitmix64 seeds xoshiro256**; the same on every machine ---- */
 
 typedef struct { uint64_t s[4]; } Rng;
-/* Streams of one seed are independent: use one stream for each purpose, so that a new use never shifts an old one. */
+
+/* Every use of random numbers in the project has its own stream of the seed, so a new use never
+ * shifts an old one. The values are part of what a seed means: never change or reuse one.
+ * Initial weights: tensor i of the model uses stream RNG_TENSORS + i, so that one more layer
+ * changes no other tensor. These streams coincide with the small ones below, which is harmless:
+ * no result combines initial weights with a random choice of the same seed. */
+enum RngStream {
+    RNG_TENSORS = 0,         /* initial weights, see above */
+    RNG_DEMOS = 1,           /* random demonstrations */
+    RNG_ANCHORS = 2,         /* random anchors */
+    RNG_RANDOM_SCORE = 3,    /* the scores of the method `random` */
+    RNG_CENTERS = 4,         /* centers of --contexts */
+    RNG_ORDER = 11,          /* order of the examples in an epoch */
+    RNG_GENERATE = 13,       /* sampling in `ica generate` */
+    RNG_REFERENCE_SEED = 14, /* not a stream: added to the seed for the training of a reference */
+    RNG_CORPUS_SPLIT = 1001, /* the built-in corpus: its items into parts, then its files */
+    RNG_CORPUS_PRETRAIN = 1002,
+    RNG_CORPUS_EVEN50 = 1003,
+    RNG_CORPUS_VERBOSE60 = 1004,
+    RNG_CORPUS_HOLDOUT = 1005,
+    RNG_CORPUS_TEST = 1006,
+    RNG_CORPUS_PAIRS_POOL = 1007,
+    RNG_CORPUS_PAIRS_HOLDOUT = 1008,
+    RNG_CORPUS_PAIRS_TEST = 1009
+};
+
+/* The generator at the start of one stream of a seed. `stream` is one of enum RngStream. */
 Rng rng_new(uint64_t seed, uint64_t stream);
 uint64_t rng_u64(Rng *r);
 int rng_below(Rng *r, int n);  /* uniform in 0..n-1, without bias; n >= 1 */
