@@ -485,7 +485,7 @@ static void cache_nodes(Queue *q, const Plan *p, int from, int to) {
             Node *n = &p->node[i];
             if (n->level != level) continue;
             if (b->tokens + n->end - n->begin > TOKENS_AT_ONCE) queue_extend(q);
-            n->prefix = prefix_behind(q->m, n->parent < 0 ? NULL : p->node[n->parent].prefix, n->end - n->begin);
+            n->prefix = prefix_after(q->m, n->parent < 0 ? NULL : p->node[n->parent].prefix, n->end - n->begin);
             batch_row_inputs(b, p->row[n->from].token + n->begin, n->end - n->begin, n->prefix);
             left--;
         }

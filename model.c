@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "lib/gemm.h"
-#include "lib/json.h"
-#include "lib/tensors.h"
 #include "lib/threads.h"
 #ifdef NAIVE
 #include "tests/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
@@ -93,14 +91,13 @@ void model_view_free(ModelView *v) {
     v->layer = NULL;
 }
 
-/* The model's table of tensors, without weights. */
-static Model *model_shape(ModelConfig c, Error *err) {
+Model *model_shape(ModelConfig c, Error *err) {
     const struct { const char *name; int value, most; } limits[] = {
         {"layers", c.layers, 1000}, {"heads", c.heads, 10000}, {"channels", c.channels, 100000}, {"context", c.context, 1 << 20},
         {"vocabulary", c.vocab, 1 << 24}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i].value < 1 || limits[i].value > limits[i].most) {
-            error_set(err, STATUS_DATA, "a model with %s %d cannot be: 1 to %d are possible", limits[i].name, limits[i].value,
+            error_set(err, STATUS_DATA, "%s is %d; it must be between 1 and %d", limits[i].name, limits[i].value,
                       limits[i].most);
             return NULL;
         }
@@ -115,7 +112,7 @@ static Model *model_shape(ModelConfig c, Error *err) {
     return m;
 }
 
-static void model_allocate(Model *m) {
+void model_allocate(Model *m) {
     m->w = mem_new(m->parameters, sizeof(real));
     m->view = model_view(m, m->w);
 }
@@ -161,16 +158,16 @@ typedef struct {
     double *inner; /* [N], or NULL: add up */
     real *product; /* with inner: [N][the widest layer] */
     const int *token; /* which tokens the rows are, or NULL: row n is token n */
-} Sink;
+} GradientTarget;
 
-static Sink sink_of_tokens(const Sink *sink, const int *token) {
-    Sink some = *sink;
+static GradientTarget sink_of_tokens(const GradientTarget *sink, const int *token) {
+    GradientTarget some = *sink;
     some.token = token;
     return some;
 }
 
 /* inner[token of row n] += dy_n . product_n, rows of the given width. */
-static void sink_dot(const Sink *sink, const real *dy, int N, int width) {
+static void sink_dot(const GradientTarget *sink, const real *dy, int N, int width) {
 #pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
     for (int n = 0; n < N; n++)
         sink->inner[sink->token ? sink->token[n] : n] +=
@@ -211,7 +208,7 @@ static void linear_input_gradient(real *dx, const real *dy, const real *w, int N
     gemm(N, in, out, dy, (size_t)out, 1, w, 1, (size_t)out, dx, (size_t)in, NULL, false);
 }
 
-static void linear_weight_gradient(const Sink *sink, real *dw, real *db, const real *dy, const real *x, int N, int in, int out) {
+static void linear_weight_gradient(const GradientTarget *sink, real *dw, real *db, const real *dy, const real *x, int N, int in, int out) {
     if (sink->inner) {
         linear_forward(sink->product, x, dw, db, N, in, out);
         sink_dot(sink, dy, N, out);
@@ -250,7 +247,7 @@ static void layernorm_again(real *y, const real *stat, const real *x, const real
     }
 }
 
-static void layernorm_backward(const Sink *sink, real *dx, real *dg, real *db, const real *dy, const real *x, const real *stat,
+static void layernorm_backward(const GradientTarget *sink, real *dx, real *dg, real *db, const real *dy, const real *x, const real *stat,
                                const real *g, int N, int C) {
 #pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
     for (int n = 0; n < N; n++) {
@@ -380,9 +377,9 @@ void batch_free(Batch *b) {
 
 /* ---- prefixes ---- */
 
-Prefix *prefix_new(const Model *m, int capacity) { return prefix_behind(m, NULL, capacity); }
+Prefix *prefix_new(const Model *m, int capacity) { return prefix_after(m, NULL, capacity); }
 
-Prefix *prefix_behind(const Model *m, const Prefix *parent, int capacity) {
+Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
     Prefix *p = mem_new(1, sizeof *p);
     p->parent = parent;
     p->length = parent ? parent->length : 0;
@@ -780,7 +777,7 @@ static void embed_forward(const Model *m, const Workspace *ws, const Batch *b, r
     }
 }
 
-static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, const Sink *sink, const real *dx) {
+static void embed_backward(const Model *m, const Workspace *ws, const Batch *b, const GradientTarget *sink, const real *dx) {
     enum { BLOCK = 16 };
     const ModelView *grad = &sink->g;
     int C = m->config.channels, blocks = (C + BLOCK - 1) / BLOCK;
@@ -886,12 +883,12 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
 }
 
 /* On entry ws->dx is the derivative by the block's output, on exit by its input: both residual branches add to it. */
-static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const Sink *sink) {
+static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const GradientTarget *sink) {
     const LayerView *w = &m->view.layer[l], *g = &sink->g.layer[l];
     Slices s = slices(ws, m, l);
     bool last = l == m->config.layers - 1;
     int N = last ? ws->scored : b->tokens, C = m->config.channels;
-    Sink rows = sink_of_tokens(sink, last ? ws->scored_token : NULL);
+    GradientTarget rows = sink_of_tokens(sink, last ? ws->scored_token : NULL);
     /* MLP; gelu's output is computed again on the way, and the projection's weights wait for it */
     linear_input_gradient(ws->dhidden, ws->dx, w->projw, N, 4 * C, C);
     lap(ws, PART_MATMUL);
@@ -994,7 +991,7 @@ static void lm_forward(const Model *m, Workspace *ws, const Batch *b, int from, 
 }
 
 /* dwte of one block. For inner products: <dlogits^T h, G> = h . (dlogits G), and the rows of dlogits G add up over the blocks. */
-static void lm_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, const real *block, int from, int rows, int first,
+static void lm_weight_gradient(const Model *m, Workspace *ws, const GradientTarget *sink, const real *block, int from, int rows, int first,
                                  int width) {
     size_t C = (size_t)m->config.channels, W = (size_t)width;
     real *g = sink->g.wte + (size_t)first * C, *h = ws->h + (size_t)from * C;
@@ -1003,7 +1000,7 @@ static void lm_weight_gradient(const Model *m, Workspace *ws, const Sink *sink, 
 }
 
 /* dh of a chunk, and what the sink wants of dwte. The logits are where lm_forward stored them, or are computed again. */
-static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const Sink *sink, int from, int rows,
+static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const GradientTarget *sink, int from, int rows,
                           bool stored) {
     size_t C = (size_t)m->config.channels;
     real *h = ws->h + (size_t)from * C, *dh = ws->dh + (size_t)from * C;
@@ -1026,7 +1023,7 @@ static void lm_backward(const Model *m, Workspace *ws, const Batch *b, const dou
 }
 
 /* The scored tokens by chunks: forward, backward, or (when dlogp is known beforehand) both, with the logits computed once. */
-static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp, const Sink *sink) {
+static void lm_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp, const GradientTarget *sink) {
 #ifdef NAIVE
     if (dlogp && !sink->add) memset(sink->g.wte, 0, m->tensors[0].size * sizeof(real));
     for (int i = 0, n, C = m->config.channels; i < ws->scored; i++) {
@@ -1084,13 +1081,13 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
     for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
 }
 
-static void body_backward(const Model *m, Workspace *ws, const Batch *b, const Sink *sink) {
+static void body_backward(const Model *m, Workspace *ws, const Batch *b, const GradientTarget *sink) {
     int C = m->config.channels, L = m->config.layers;
     if (!sink->add && !sink->inner) { /* the embeddings' gradients are scattered into, and the head may have had nothing to score */
         memset(sink->g.wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
         if (!ws->scored) memset(sink->g.wte, 0, (size_t)m->config.vocab * (size_t)C * sizeof(real));
     }
-    Sink scored = sink_of_tokens(sink, ws->scored_token);
+    GradientTarget scored = sink_of_tokens(sink, ws->scored_token);
     memset(ws->dx, 0, (size_t)ws->scored * (size_t)C * sizeof(real));
     layernorm_backward(&scored, ws->dx, sink->g.lnfw, sink->g.lnfb, ws->dh, slices(ws, m, L - 1).next, ws->statf, m->view.lnfw,
                        ws->scored, C);
@@ -1124,7 +1121,7 @@ void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, dou
 }
 
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add) {
-    Sink sink = {.g = model_view(m, grad), .add = add};
+    GradientTarget sink = {.g = model_view(m, grad), .add = add};
     threads_begin(WORK_BACKWARD);
     lap_start(ws);
     lm_pass(m, ws, b, false, dlogp, &sink);
@@ -1135,7 +1132,7 @@ void model_backward(const Model *m, Workspace *ws, const Batch *b, const double 
 
 void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
                             bool add) {
-    Sink sink = {.g = model_view(m, grad), .add = add};
+    GradientTarget sink = {.g = model_view(m, grad), .add = add};
     threads_begin(WORK_BACKWARD);
     body_forward(m, ws, b, true, false);
     lm_norm(m, ws);
@@ -1151,7 +1148,7 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
     naive_gradient_dots(m, ws, b, dlogp, direction, dot);
     return;
 #endif
-    Sink sink = {.g = model_view(m, direction),
+    GradientTarget sink = {.g = model_view(m, direction),
                  .inner = mem_new((size_t)b->tokens, sizeof *sink.inner),
                  .product = mem_new((size_t)b->tokens, 4 * (size_t)m->config.channels * sizeof(real))};
     threads_begin(WORK_BACKWARD);
@@ -1264,152 +1261,4 @@ void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, doub
             adamw(f, decay, m->w + at, o->m + at, o->v + at, grad + at, n);
         }
     }
-}
-
-/* ---- files: a Hugging Face GPT-2 folder ---- */
-
-static bool config_int(const Json *root, const char *path, const char *key, int *out, Error *err) {
-    const Json *v = json_get(root, key);
-    if (!v || v->type != JSON_NUMBER || !v->is_integer || v->number < 1 || v->number > 1 << 24)
-        return error_set(err, STATUS_DATA, "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?", path, key);
-    *out = (int)v->number;
-    return true;
-}
-
-/* A value that we do not implement is refused, never ignored. */
-static bool config_flag(const Json *root, const char *path, const char *key, bool wanted, Error *err) {
-    const Json *v = json_get(root, key);
-    if (!v || (v->type == JSON_BOOL && v->boolean == wanted)) return true;
-    return error_set(err, STATUS_DATA, "%s: \"%s\" must be %s: other variants of GPT-2 are not supported", path, key,
-                     wanted ? "true" : "false");
-}
-
-static bool config_read(const Json *root, const char *path, ModelConfig *c, Error *err) {
-    const Json *type = json_get(root, "model_type"), *act = json_get(root, "activation_function"),
-               *inner = json_get(root, "n_inner");
-    const Json *eps = json_get(root, "layer_norm_epsilon");
-    if (type && !(type->type == JSON_STRING && str_is(type->string, "gpt2")))
-        return error_set(err, STATUS_DATA, "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
-    if (act && !(act->type == JSON_STRING && str_is(act->string, "gelu_new")))
-        return error_set(err, STATUS_DATA, "%s: activation_function is not \"gelu_new\": not supported", path);
-    if (eps && !(eps->type == JSON_NUMBER && fabs(eps->number - 1e-5) < 1e-12))
-        return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported", path);
-    if (!config_flag(root, path, "scale_attn_weights", true, err) ||
-        !config_flag(root, path, "scale_attn_by_inverse_layer_idx", false, err) ||
-        !config_int(root, path, "n_layer", &c->layers, err) || !config_int(root, path, "n_head", &c->heads, err) ||
-        !config_int(root, path, "n_embd", &c->channels, err) || !config_int(root, path, "vocab_size", &c->vocab, err) ||
-        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx", &c->context, err))
-        return false;
-    if (inner && inner->type != JSON_NULL && !(inner->type == JSON_NUMBER && inner->number == 4.0 * c->channels))
-        return error_set(err, STATUS_DATA, "%s: n_inner is not 4 x n_embd: not supported", path);
-    return true;
-}
-
-/* A tensor of the table in the file, under its name with or without "transformer.". NULL: not there. */
-static const TensorInfo *find_tensor(const TensorFile *file, const ModelTensor *t) {
-    char name[80];
-    snprintf(name, sizeof name, "transformer.%s", t->name);
-    const TensorInfo *info = tensors_find(file, t->name);
-    return info ? info : tensors_find(file, name);
-}
-
-/* Does the file hold what config.json says? Asked before memory is taken for what it says. */
-static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        const TensorInfo *info = find_tensor(file, t);
-        if (!info) return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
-        if (!tensors_is_float(info) || info->rank != t->rank || info->shape[0] != t->shape[0] ||
-            (t->rank == 2 && info->shape[1] != t->shape[1]))
-            return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path,
-                             t->name);
-    }
-    return true;
-}
-
-/* Every tensor of the table from the file. */
-static bool weights_read(Model *m, const TensorFile *file, Error *err) {
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        tensors_read(find_tensor(file, t), m->w + t->offset);
-        for (size_t j = 0; j < t->size; j++)
-            if (!isfinite(m->w[t->offset + j]))
-                return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite", file->path, t->name);
-    }
-    const TensorInfo *untied = tensors_find(file, "lm_head.weight");
-    if (untied && (!tensors_is_float(untied) || untied->elements != m->tensors[0].size))
-        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight", file->path);
-    if (untied) {
-        real *copy = mem_new(untied->elements, sizeof(real));
-        tensors_read(untied, copy);
-        bool same = memcmp(copy, m->view.wte, untied->elements * sizeof(real)) == 0;
-        free(copy);
-        if (!same)
-            return error_set(err, STATUS_DATA, "%s: lm_head.weight differs from wte.weight: only a tied head is supported",
-                             file->path);
-    }
-    return true;
-}
-
-Model *model_load(const char *folder, Error *err) {
-    Arena arena = {0};
-    Buf text = {0};
-    JsonError where;
-    ModelConfig config;
-    TensorFile file;
-    Model *m = NULL;
-    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
-    if (!file_exists(config_path))
-        error_set(err, STATUS_DATA,
-                  "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, model.safetensors, "
-                  "vocab.json and merges.txt)",
-                  folder);
-    else if (file_read(config_path, &text, err)) {
-        const Json *root = json_parse(&arena, text.s, text.n, &where);
-        if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
-        else if (config_read(root, config_path, &config, err) && tensors_open(&file, weights_path, err)) {
-            Error own = {0};
-            m = model_shape(config, &own);
-            if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
-            bool fits = m && weights_check(m, &file, err);
-            if (fits) model_allocate(m);
-            if (!fits || !weights_read(m, &file, err)) {
-                model_free(m);
-                m = NULL;
-            }
-            tensors_close(&file);
-        }
-    }
-    free(config_path);
-    free(weights_path);
-    buf_free(&text);
-    arena_free(&arena);
-    return m;
-}
-
-bool model_save(const Model *m, const char *folder, Error *err) {
-    ModelConfig c = m->config;
-    Buf text = {0};
-    buf_printf(
-        &text,
-        "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"vocab_size\": %d,\n"
-        "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  \"n_head\": %d,\n  \"n_inner\": "
-        "null,\n"
-        "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  \"initializer_range\": 0.02,\n"
-        "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"tie_word_embeddings\": true,\n"
-        "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
-        c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
-    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        out[i] = (TensorOut){.name = t->name, .type = TENSOR_REAL, .rank = t->rank, .shape = {t->shape[0], t->shape[1]},
-                             .data = m->w + t->offset};
-    }
-    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
-    bool ok = tensors_write(weights_path, out, m->tensor_count, NULL, 0, err) && file_write(config_path, text.s, text.n, err);
-    free(config_path);
-    free(weights_path);
-    free(out);
-    buf_free(&text);
-    return ok;
 }

@@ -1,6 +1,6 @@
 /* model: GPT-2's architecture, exactly, with hand-written forward and backward passes, and AdamW.
  *
- *   Model *m = model_load("out/base", &err);
+ *   Model *m = model_load("out/base", &err);                 // data/model_folder.h, or model_new
  *   Workspace *ws = workspace_new();
  *   Batch batch = {0};
  *   batch_row(&batch, tokens, n, first, NULL);              // tokens[first..n-1] are the response: they are scored
@@ -52,13 +52,13 @@ typedef struct {
 
 /* A model with zero weights. On a bad shape (status 2 or 3) NULL with err set. */
 Model *model_new(ModelConfig config, Error *err);
+/* The same in two steps, for who has to look at the table before memory is taken: its table of tensors, then its weights. */
+Model *model_shape(ModelConfig config, Error *err);
+void model_allocate(Model *m);
 /* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, layer-norm gains 1. */
 void model_initialize(Model *m, uint64_t seed);
 Model *model_copy(const Model *m);
 void model_free(Model *m); /* NULL is fine */
-/* Reads config.json and model.safetensors of a Hugging Face GPT-2 folder; refuses what it does not implement (status 3). */
-Model *model_load(const char *folder, Error *err);
-bool model_save(const Model *m, const char *folder, Error *err); /* into an existing folder; each file atomically */
 /* The view of any flat buffer with the model's layout (a gradient, say); free it with model_view_free. */
 ModelView model_view(const Model *m, real *flat);
 void model_view_free(ModelView *v);
@@ -74,7 +74,7 @@ struct Prefix {
     real *kv;             /* [L][capacity][2 C]: keys, then values */
 };
 Prefix *prefix_new(const Model *m, int capacity); /* capacity <= T */
-Prefix *prefix_behind(const Model *m, const Prefix *parent, int capacity); /* parent->length + capacity <= T; NULL: none */
+Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity); /* parent->length + capacity <= T; NULL: none */
 void prefix_truncate(Prefix *p, int length); /* forget everything from position `length` on, if it is an own one */
 void prefix_free(Prefix *p);                      /* NULL is fine */
 

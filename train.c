@@ -179,7 +179,7 @@ static bool loop_run(Loop *loop, Error *err) {
     return true;
 }
 
-static void loop_new(Loop *loop, Model *m, const Settings *s, Run *run, const Folder *folder, long steps, void *self) {
+static void loop_new(Loop *loop, Model *m, const Settings *s, Run *run, const ModelFolder *folder, long steps, void *self) {
     Optimizer *optimizer = optimizer_new(m, s->adam_beta1, s->adam_beta2, s->weight_decay);
     Workspace *ws = workspace_new();
     workspace_recompute(ws, s->recompute);
@@ -318,16 +318,16 @@ static void end_row(Pretraining *p, int from, int longest) {
 }
 
 /* One session a row: the template's form of every turn, cut at the context. Answers weigh 1, prompts less. */
-static void add_session(Pretraining *p, const Folder *f, const Settings *s, const Record *r, int longest) {
+static void add_session(Pretraining *p, const ModelFolder *f, const Settings *s, const Record *r, int longest) {
     int from = p->token.n;
     ints_append(&p->token, f->bos, f->bos_n);
     put_weight(p, s->prompt_loss_weight, f->bos_n);
     for (int t = 0; t < r->n_turns && p->token.n - from < longest; t++) {
         int before = p->token.n;
-        template_prompt(&f->form, f->tokenizer, r->turns[t].prompt, &p->token);
+        template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &p->token);
         put_weight(p, s->prompt_loss_weight, p->token.n - before);
         before = p->token.n;
-        template_answer(&f->form, f->tokenizer, r->turns[t].completion, &p->token);
+        template_answer(&f->template, f->tokenizer, r->turns[t].completion, &p->token);
         put_weight(p, 1, p->token.n - before);
     }
     end_row(p, from, longest);
@@ -351,7 +351,7 @@ static void pack_text(Pretraining *p, const IntBuf *stream, int longest) {
     }
 }
 
-static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s, Run *run, Error *err) {
+static bool pretraining_rows(Pretraining *p, const ModelFolder *f, const Settings *s, Run *run, Error *err) {
     IntBuf stream = {0};
     int longest = f->model->config.context + 1;
     ints_put(&p->start, 0);
@@ -367,7 +367,7 @@ static bool pretraining_rows(Pretraining *p, const Folder *f, const Settings *s,
             else if (r->kind == RECORD_TEXT) {
                 Str nothing = {"", 0};
                 tokenizer_encode(f->tokenizer, r->text.s, r->text.n, &stream);
-                template_answer(&f->form, f->tokenizer, nothing, &stream);
+                template_answer(&f->template, f->tokenizer, nothing, &stream);
             } else {
                 for (int t = 0; t < r->n_ids && err->status == 0; t++)
                     if (r->input_ids[t] >= f->model->config.vocab)
@@ -463,16 +463,16 @@ static void pretraining_free(Pretraining *p) {
 }
 
 /* A new model for --tokenizer, or --model to go on from, or the run to resume. */
-static bool pretrain_folder(Folder *f, const Settings *s, Error *err) {
-    *f = (Folder){0};
-    if (s->resume || s->model) return folder_load(f, s->resume ? s->resume : s->model, err);
+static bool pretrain_folder(ModelFolder *f, const Settings *s, Error *err) {
+    *f = (ModelFolder){0};
+    if (s->resume || s->model) return model_folder_load(f, s->resume ? s->resume : s->model, err);
     if (!s->tokenizer)
         return error_set(err, STATUS_USAGE, "pretrain: give --tokenizer DIR for a new model, or --model DIR to go on from one");
-    if (!folder_load_tokenizer(f, s->tokenizer, err)) return false;
+    if (!model_folder_load_tokenizer(f, s->tokenizer, err)) return false;
     ModelConfig shape = {s->layers, s->heads, s->channels, s->context, tokenizer_size(f->tokenizer)};
     f->model = model_new(shape, err);
     if (f->model) model_initialize(f->model, (uint64_t)s->seed);
-    else folder_free(f);
+    else model_folder_free(f);
     return f->model != NULL;
 }
 
@@ -503,7 +503,7 @@ static void pretraining_run(Pretraining *p, Loop *loop, Error *err) {
 }
 
 bool command_pretrain(const Settings *s, Error *err) {
-    Folder f;
+    ModelFolder f;
     Run run = run_new(s);
     Pretraining p = {0};
     if (!settings_check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
@@ -522,7 +522,7 @@ bool command_pretrain(const Settings *s, Error *err) {
     }
     run_free(&run);
     pretraining_free(&p);
-    folder_free(&f);
+    model_folder_free(&f);
     return err->status == 0;
 }
 
@@ -906,7 +906,7 @@ static void print_scores(const Settings *s, const Run *run, const Loaded *part, 
 }
 
 /* Scores the part and writes the file; a shard's has no weights, because most maps look at the whole pool. */
-static bool score_part(const Settings *s, const Folder *f, const Loaded *part, int first, const Loaded *holdout, Error *err) {
+static bool score_part(const Settings *s, const ModelFolder *f, const Loaded *part, int first, const Loaded *holdout, Error *err) {
     Run run = run_new(s);
     Tuning t = {.pool = &part->examples, .holdout = &holdout->examples, .objective = settings_objective(s)};
     Workspace *ws = workspace_new();
@@ -931,20 +931,20 @@ static bool score_part(const Settings *s, const Folder *f, const Loaded *part, i
 }
 
 bool command_score(const Settings *s, Error *err) {
-    Folder f;
+    ModelFolder f;
     Material x;
     Loaded part;
     int first = 0;
     MaterialFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
-    if (!settings_check_out(s, err) || !folder_load(&f, s->model, err)) return false;
+    if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (material_read(&x, &f, &files, err)) {
         if (check_holdout(s, s->method, &x.holdout, err) && shard_of(s, &x.pool, &part, &first, err))
             score_part(s, &f, &part, first, &x.holdout, err);
         material_free(&x);
     }
-    folder_free(&f);
+    model_folder_free(&f);
     return err->status == 0;
 }
 
@@ -1048,7 +1048,7 @@ static void print_train_result(const Settings *s, const Run *run) {
 }
 
 /* RHO's reference: trained from the weights that the run starts with, and kept in RUN/reference; a resumed run takes it there. */
-static Model *reference_of(const Folder *f, const Settings *s, const Examples *holdout, Run *run, Error *err) {
+static Model *reference_of(const ModelFolder *f, const Settings *s, const Examples *holdout, Run *run, Error *err) {
     char *path = path_join(s->out, "reference");
     Model *reference = s->resume ? model_load(path, err) : train_reference(f->model, s, holdout, run, err);
     if (reference && !s->resume && (!folder_make(path, err) || !model_save(reference, path, err))) {
@@ -1110,7 +1110,7 @@ static bool tuning_resume(Tuning *t, Loop *loop, const Prints *kept, Error *err)
 }
 
 /* From the checks to the result. */
-static void tuning_run(Tuning *t, Loop *loop, const Folder *f, Error *err) {
+static void tuning_run(Tuning *t, Loop *loop, const ModelFolder *f, Error *err) {
     const Settings *s = loop->s;
     Run *run = loop->run;
     uint64_t print = 0;
@@ -1134,16 +1134,16 @@ static void tuning_run(Tuning *t, Loop *loop, const Folder *f, Error *err) {
 }
 
 bool command_train(const Settings *s, Error *err) {
-    Folder f;
+    ModelFolder f;
     Material x;
     MaterialFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
     Run run = run_new(s);
     if (!settings_check_out(s, err)) return false;
-    if (!folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
+    if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
-        folder_free(&f);
+        model_folder_free(&f);
         return false;
     }
     note_inputs(&run, &x);
@@ -1169,6 +1169,6 @@ bool command_train(const Settings *s, Error *err) {
     tuning_free(&t);
     material_free(&x);
     run_free(&run);
-    folder_free(&f);
+    model_folder_free(&f);
     return err->status == 0;
 }

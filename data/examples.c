@@ -1,61 +1,8 @@
-/* Model folders, and records into examples. */
+/* Records into examples. */
 #include "examples.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- model folders: a model with its tokenizer and template ---- */
-
-void folder_free(Folder *f) {
-    model_free(f->model);
-    if (f->tokenizer) {
-        tokenizer_free(f->tokenizer);
-        template_free(&f->form);
-    }
-    free(f->bos);
-    *f = (Folder){0};
-}
-
-static bool has_vocabulary(const char *path) {
-    const char *const names[] = {"vocab.json", "encoder.json", "merges.txt", "vocab.bpe"};
-    bool found = false;
-    for (int i = 0; i < 4; i++) {
-        char *file = path_join(path, names[i]);
-        found |= file_exists(file);
-        free(file);
-    }
-    return found;
-}
-
-bool folder_load_tokenizer(Folder *f, const char *path, Error *err) {
-    f->tokenizer = tokenizer_load(path, err);
-    if (!f->tokenizer) return false;
-    if (!template_load(&f->form, f->tokenizer, path, err)) {
-        tokenizer_free(f->tokenizer);
-        f->tokenizer = NULL;
-        return false;
-    }
-    IntBuf ids = {0};
-    template_bos(&f->form, f->tokenizer, &ids);
-    f->bos = ids.v;
-    f->bos_n = ids.n;
-    return true;
-}
-
-bool folder_load(Folder *f, const char *path, Error *err) {
-    *f = (Folder){.model = model_load(path, err)};
-    if (f->model && has_vocabulary(path) && folder_load_tokenizer(f, path, err) &&
-        tokenizer_size(f->tokenizer) > f->model->config.vocab)
-        error_set(err, STATUS_DATA, "%s: the vocabulary has %d tokens and the model only %d: they do not belong together", path,
-                  tokenizer_size(f->tokenizer), f->model->config.vocab);
-    if (err->status) folder_free(f);
-    return err->status == 0;
-}
-
-bool folder_save(const Folder *f, const char *path, Error *err) {
-    return folder_make(path, err) && model_save(f->model, path, err) &&
-           (!f->tokenizer || (tokenizer_save(f->tokenizer, path, err) && template_save(&f->form, path, err)));
-}
 
 /* ---- records into examples ---- */
 
@@ -66,7 +13,7 @@ static const int *keep_ids(Arena *arena, const IntBuf *ids, int from, int n) {
 }
 
 /* The answer's tokens, cut to what the context leaves if --truncate; false with an error naming the line if it cannot be. */
-static bool fit_answer(const Folder *f, const Dataset *d, const Record *r, bool truncate, int bos_n, int prompt_n,
+static bool fit_answer(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, int bos_n, int prompt_n,
                        int *answer_n, Error *err) {
     int room = f->model->config.context + 1 - bos_n - prompt_n; /* the last token is only predicted, never read */
     if (bos_n + prompt_n < 1)
@@ -89,7 +36,7 @@ static bool fit_answer(const Folder *f, const Dataset *d, const Record *r, bool 
 }
 
 /* {"input_ids", "labels"}: what comes before the first label is the prompt, the rest the answer. */
-static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
+static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
                              Error *err) {
     int first = 1;
     if (r->labels)
@@ -112,7 +59,7 @@ static bool example_from_ids(const Folder *f, const Dataset *d, const Record *r,
 }
 
 /* Text records: earlier turns of a conversation become part of the prompt, in the template's own form. pairs: r is one. */
-static bool example_from_text(const Folder *f, const Dataset *d, const Record *r, bool truncate, bool pairs, Arena *arena,
+static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, bool pairs, Arena *arena,
                               Example *e, Error *err) {
     if (r->kind == RECORD_TEXT)
         return error_set(err, STATUS_DATA, "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
@@ -124,10 +71,10 @@ static bool example_from_text(const Folder *f, const Dataset *d, const Record *r
     bool turns = r->kind == RECORD_TURNS;
     Str prompt = turns ? r->turns[r->n_turns - 1].prompt : r->prompt;
     for (int t = 0; turns && t + 1 < r->n_turns; t++) {
-        template_prompt(&f->form, f->tokenizer, r->turns[t].prompt, &ids);
-        template_answer(&f->form, f->tokenizer, r->turns[t].completion, &ids);
+        template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &ids);
+        template_answer(&f->template, f->tokenizer, r->turns[t].completion, &ids);
     }
-    template_prompt(&f->form, f->tokenizer, prompt, &ids);
+    template_prompt(&f->template, f->tokenizer, prompt, &ids);
     e->prompt_n = ids.n;
     e->prompt = keep_ids(arena, &ids, 0, ids.n);
     ids.n = 0;
@@ -135,12 +82,12 @@ static bool example_from_text(const Folder *f, const Dataset *d, const Record *r
     e->bare_n = ids.n;
     e->bare = keep_ids(arena, &ids, 0, ids.n);
     ids.n = 0;
-    template_answer(&f->form, f->tokenizer, turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
+    template_answer(&f->template, f->tokenizer, turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
     e->answer_n = ids.n;
     e->answer = keep_ids(arena, &ids, 0, ids.n);
     if (pairs) { /* else nothing may depend on the rejected answer, not even what fits the context */
         ids.n = 0;
-        template_answer(&f->form, f->tokenizer, r->rejected, &ids);
+        template_answer(&f->template, f->tokenizer, r->rejected, &ids);
         e->rejected_n = ids.n;
         e->rejected = keep_ids(arena, &ids, 0, ids.n);
     }
@@ -155,7 +102,7 @@ static void loaded_free(Loaded *l) {
     *l = (Loaded){0};
 }
 
-static bool loaded_read(Loaded *l, const Folder *f, const char *path, bool truncate, bool pairs, Error *err) {
+static bool loaded_read(Loaded *l, const ModelFolder *f, const char *path, bool truncate, bool pairs, Error *err) {
     *l = (Loaded){0};
     if (!dataset_load(&l->data, path, err)) {
         l->data.path = NULL;
@@ -251,7 +198,7 @@ void material_free(Material *x) {
     loaded_free(&x->eval);
 }
 
-bool material_read(Material *x, const Folder *f, const MaterialFiles *s, Error *err) {
+bool material_read(Material *x, const ModelFolder *f, const MaterialFiles *s, Error *err) {
     *x = (Material){0};
     const struct { Loaded *to; const char *path; bool pairs; } files[3] = {
         {&x->pool, s->pool, s->pairs}, {&x->holdout, s->holdout, s->holdout_pairs}, {&x->eval, s->eval, s->pairs}};

@@ -1,36 +1,22 @@
-/* examples: model folders, and records of files as examples of token ids. This is where text, template and context length meet,
+/* examples: records of files as examples of token ids. This is where text, template and context length meet,
  * so that pretraining, scoring, training and evaluation cannot disagree about the form of a row.
  *
- *   Folder f;
+ *   ModelFolder f;
  *   Material x;
- *   if (!folder_load(&f, "out/base", &err)) return error_print(&err);
+ *   if (!model_folder_load(&f, "out/base", &err)) return error_print(&err);
  *   MaterialFiles files = {.pool = "pool.jsonl", .holdout = "trusted.jsonl"};
  *   if (!material_read(&x, &f, &files, &err)) return error_print(&err);     // also checks that nothing stands in two of them
  *   use(&x.pool.examples, &x.pool.data);
- *   material_free(&x); folder_free(&f);
+ *   material_free(&x); model_folder_free(&f);
  */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H
 
+#include "data/model_folder.h"
 #include "../ica.h"
 #include "../lib/dataset.h"
 #include "../model.h"
 #include "../tokenizer.h"
-
-/* A model with its tokenizer and template. */
-typedef struct {
-    Model *model;
-    Tokenizer *tokenizer; /* NULL when the folder has no vocabulary: its data must carry input_ids */
-    Template form;
-    int *bos;
-    int bos_n;
-} Folder;
-
-bool folder_load(Folder *f, const char *path, Error *err); /* on false nothing needs freeing */
-/* The tokenizer and template alone, into an f that was zeroed; the model is the caller's to add. */
-bool folder_load_tokenizer(Folder *f, const char *path, Error *err);
-bool folder_save(const Folder *f, const char *path, Error *err);
-void folder_free(Folder *f);
 
 /* A file as examples; record i of the data is example i. Empty (count 0) when there is no file. */
 typedef struct {
@@ -50,7 +36,7 @@ typedef struct {
  * and line: a prompt longer than the context, an answer that does not fit, a record in two of the files, ... (status 3). */
 typedef struct { Loaded pool, holdout, eval; } Material;
 
-bool material_read(Material *x, const Folder *f, const MaterialFiles *files, Error *err); /* on false nothing needs freeing */
+bool material_read(Material *x, const ModelFolder *f, const MaterialFiles *files, Error *err); /* on false nothing needs freeing */
 void material_free(Material *x);
 
 #endif

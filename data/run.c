@@ -306,7 +306,7 @@ bool run_state_save(RunState *state, Error *err) {
     for (int i = 0; i < state->kept_count; i++)
         tensors[OWN + i] = (TensorOut){.name = state->kept[i].name, .type = TENSOR_F64, .rank = 1,
                                        .shape = {state->kept[i].count}, .data = state->kept[i].values};
-    if (!log_settle(run, err) || !folder_save(state->folder, run->s->out, err)) return false;
+    if (!log_settle(run, err) || !model_folder_save(state->folder, run->s->out, err)) return false;
     run->spent.seconds = seconds_now() - run->start;
     Buf text = {0};
     put_run(&text, run);

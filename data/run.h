@@ -112,7 +112,7 @@ bool run_has_result(const char *folder);
  * All of it stands in one file that is replaced at once. The model folder beside it is written first and is for others: a run
  * that is killed between the two files has the new model and the old state, and goes on from the old state, parameters included. */
 typedef struct {
-    const Folder *folder; /* what is saved; NULL: nothing is (RHO's reference) */
+    const ModelFolder *folder; /* what is saved; NULL: nothing is (RHO's reference) */
     Optimizer *optimizer; /* its step is the number of steps learned */
     Run *run;             /* spent and log_bytes are saved with it */
     int skipped;          /* steps whose weights were all 0 */

@@ -40,7 +40,7 @@ static bool reference_logps(const char *folder, const Examples *data, double *co
 }
 
 /* The result of eval as JSON members, and each record's log-likelihoods. */
-static bool evaluate_file(const Folder *f, const Settings *s, const Material *x, Buf *members, double *logp, Error *err) {
+static bool evaluate_file(const ModelFolder *f, const Settings *s, const Material *x, Buf *members, double *logp, Error *err) {
     const Examples *data = &x->eval.examples;
     Workspace *ws = workspace_new();
     bool ok = true;
@@ -67,7 +67,7 @@ static bool evaluate_file(const Folder *f, const Settings *s, const Material *x,
 }
 
 bool command_eval(const Settings *s, Error *err) {
-    Folder f;
+    ModelFolder f;
     Material x;
     bool pairs = settings_objective(s) != OBJECTIVE_SFT;
     MaterialFiles files = settings_files(s);
@@ -82,9 +82,9 @@ bool command_eval(const Settings *s, Error *err) {
         error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
     if (strcmp(s->objective, "dpo") == 0 && !s->reference)
         error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
-    if (err->status || !folder_load(&f, s->model, err)) return false;
+    if (err->status || !model_folder_load(&f, s->model, err)) return false;
     if (!material_read(&x, &f, &files, err)) {
-        folder_free(&f);
+        model_folder_free(&f);
         return false;
     }
     int n = x.eval.examples.count;
@@ -111,7 +111,7 @@ bool command_eval(const Settings *s, Error *err) {
     buf_free(&members);
     free(logp);
     material_free(&x);
-    folder_free(&f);
+    model_folder_free(&f);
     return err->status == 0;
 }
 
@@ -146,18 +146,18 @@ static int sample(const real *logits, int V, double temperature, int top_k, Rng 
 }
 
 bool command_generate(const Settings *s, Error *err) {
-    Folder f;
-    if (!folder_load(&f, s->model, err)) return false;
+    ModelFolder f;
+    if (!model_folder_load(&f, s->model, err)) return false;
     if (!f.tokenizer) {
-        folder_free(&f);
+        model_folder_free(&f);
         return error_set(err, STATUS_DATA, "%s: generating needs a vocabulary (vocab.json, merges.txt)", s->model);
     }
     IntBuf row = {0}, answer = {0}, end = {0};
     Str nothing = {"", 0};
     int T = f.model->config.context, V = f.model->config.vocab;
-    template_bos(&f.form, f.tokenizer, &row);
-    template_prompt(&f.form, f.tokenizer, str(s->prompt), &row);
-    template_answer(&f.form, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
+    template_bos(&f.template, f.tokenizer, &row);
+    template_prompt(&f.template, f.tokenizer, str(s->prompt), &row);
+    template_answer(&f.template, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
     if (row.n < 1 || row.n >= T)
         error_set(err, STATUS_DATA,
                   "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
@@ -206,6 +206,6 @@ bool command_generate(const Settings *s, Error *err) {
     ints_free(&row);
     ints_free(&answer);
     ints_free(&end);
-    folder_free(&f);
+    model_folder_free(&f);
     return err->status == 0;
 }

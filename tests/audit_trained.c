@@ -40,13 +40,13 @@ static const Template FRAME[FRAMES] = {{"<bos>here are some examples . ", "<q>",
 
 typedef struct {
     const char *name;             /* of the folder in OUT */
-    Folder folder, frame[FRAMES]; /* a frame borrows all of folder but template and bos */
+    ModelFolder folder, frame[FRAMES]; /* a frame borrows all of folder but template and bos */
     int draws, frames;
     Material draw[DRAWS], framed[FRAMES][DRAWS];
     Facts facts[DRAWS];
 } Base;
 
-static bool read_draw(const Folder *f, const char *out, const char *name, int draw, Material *x, Error *err) {
+static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Material *x, Error *err) {
     Arena arena = {0};
     MaterialFiles files = {.pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
                            .holdout = text_new(&arena, "%s/%s/corpus/%d/holdout.jsonl", out, name, draw + 1)};
@@ -57,13 +57,13 @@ static bool read_draw(const Folder *f, const char *out, const char *name, int dr
 
 static bool base_read(Base *b, const char *out, Error *err) {
     Arena arena = {0};
-    bool ok = folder_load(&b->folder, text_new(&arena, "%s/%s/base", out, b->name), err);
+    bool ok = model_folder_load(&b->folder, text_new(&arena, "%s/%s/base", out, b->name), err);
     if (ok && !b->folder.tokenizer) ok = error_set(err, STATUS_DATA, "%s/%s/base: has no vocabulary", out, b->name);
     for (int d = 0; d < b->draws && ok; d++) ok = read_draw(&b->folder, out, b->name, d, &b->draw[d], err);
     for (int f = 0; f < b->frames && ok; f++) {
         IntBuf ids = {0};
         b->frame[f] = b->folder;
-        b->frame[f].form = FRAME[f];
+        b->frame[f].template = FRAME[f];
         template_bos(&FRAME[f], b->folder.tokenizer, &ids);
         b->frame[f].bos = ids.v;
         b->frame[f].bos_n = ids.n;
@@ -87,7 +87,7 @@ static void base_free(Base *b) {
         for (int f = 0; f < FRAMES; f++) material_free(&b->framed[f][d]);
     }
     for (int f = 0; f < FRAMES; f++) free(b->frame[f].bos);
-    folder_free(&b->folder);
+    model_folder_free(&b->folder);
 }
 
 /* 1 clean, 0 corrupted by that annotator (NULL: by any), -1 what does not enter. */

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "../lib/util.h"
-#include "../model.h"
+#include "data/model_folder.h"
 
 static int write_model(char **argument) {
     int n[5];

@@ -1,0 +1,50 @@
+/* model_folder: a model on disk, as one folder in Hugging Face's GPT-2 form. This file reads and writes all of it.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   ModelConfig shape = {.layers = 1, .heads = 2, .channels = 8, .context = 16, .vocab = 32};
+ *   ModelFolder f = {.model = model_new(shape, &err)}, again;
+ *   model_initialize(f.model, 1);
+ *   if (model_folder_save(&f, "example-model", &err) && model_folder_load(&again, "example-model", &err))
+ *       model_folder_free(&again);              // again.model has the same bits as f.model
+ *   model_folder_free(&f);
+ *
+ * | file                     | holds |
+ * |---|---|
+ * | config.json              | the shape of the model: ModelConfig |
+ * | model.safetensors        | the weights, one tensor for each row of the model's table |
+ * | vocab.json, merges.txt   | the tokenizer; the folder may lack both, then data must carry input_ids |
+ * | tokenizer_config.json    | the tokenizer's special tokens |
+ * | template.json            | the text around prompts and answers |
+ *
+ * A key of config.json that would change what the model computes is honoured or refused, never ignored. Errors name the
+ * file: status 3 for what a file says, 4 if it cannot be read or written.
+ */
+#ifndef MODEL_FOLDER_H
+#define MODEL_FOLDER_H
+
+#include "model.h"
+#include "tokenizer.h"
+
+/* A model with its tokenizer and template. */
+typedef struct {
+    Model *model;
+    Tokenizer *tokenizer; /* NULL if the folder has no vocabulary */
+    Template template;    /* meaningless without a tokenizer, like bos */
+    int *bos;             /* [bos_n] the tokens at the start of every row */
+    int bos_n;
+} ModelFolder;
+
+/* Loads everything in the folder. On false nothing needs freeing. */
+bool model_folder_load(ModelFolder *f, const char *path, Error *err);
+/* Loads only tokenizer and template, into an f that was zeroed. The caller adds the model. */
+bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err);
+/* Writes everything that f has, each file atomically, and makes the folder if it is missing. */
+bool model_folder_save(const ModelFolder *f, const char *path, Error *err);
+void model_folder_free(ModelFolder *f); /* also the model and the tokenizer */
+
+/* config.json and model.safetensors alone. model_load returns NULL with err set; model_save needs an existing folder. */
+Model *model_load(const char *path, Error *err);
+bool model_save(const Model *m, const char *path, Error *err);
+
+#endif
