@@ -297,7 +297,7 @@ typedef struct {
     IntBuf order;        /* of the batches, this epoch */
     long epoch;
     bool shuffle;
-    Material material;   /* --holdout and --eval: the progress meter */
+    Splits splits;   /* --holdout and --eval: the progress meter */
 } Pretraining;
 
 static void put_weight(Pretraining *p, double w, int times) {
@@ -444,10 +444,10 @@ static bool pretraining_gradient(void *self, Loop *loop, long step, StepReport *
 /* The cheap progress meter of in-context learning: the answer's probability with k demonstrations. */
 static void pretraining_evaluate(void *self, Loop *loop, Buf *line) {
     Pretraining *p = self;
-    Examples some = p->material.eval.examples;
+    Examples some = p->splits.eval.examples;
     if (some.count > 100) some.count = 100;
-    Metrics x = evaluate_answers(loop->model, loop->ws, &some, &p->material.holdout.examples,
-                         p->material.holdout.examples.count ? loop->s->k : 0, NULL);
+    Metrics x = evaluate_answers(loop->model, loop->ws, &some, &p->splits.holdout.examples,
+                         p->splits.holdout.examples.count ? loop->s->k : 0, NULL);
     json_key_number(line, "icl_p_sequence", x.p_sequence);
     json_key_number(line, "icl_nll", x.nll);
 }
@@ -459,7 +459,7 @@ static void pretraining_free(Pretraining *p) {
     ints_free(&p->order);
     buf_free(&p->weight);
     batch_free(&p->rows);
-    material_free(&p->material);
+    splits_free(&p->splits);
 }
 
 /* A new model for --tokenizer, or --model to go on from, or the run to resume. */
@@ -477,7 +477,7 @@ static bool pretrain_folder(ModelFolder *f, const Settings *s, Error *err) {
 }
 
 /* The files of a command, for run.json. */
-static void note_inputs(Run *run, const Material *x) {
+static void note_inputs(Run *run, const Splits *x) {
     run_input(run, x->pool.data.path, x->pool.data.fingerprint);
     run_input(run, x->holdout.data.path, x->holdout.data.fingerprint);
     run_input(run, x->eval.data.path, x->eval.data.fingerprint);
@@ -507,12 +507,12 @@ bool command_pretrain(const Settings *s, Error *err) {
     Run run = run_new(s);
     Pretraining p = {0};
     if (!settings_check_out(s, err) || !pretrain_folder(&f, s, err)) return false;
-    MaterialFiles files = settings_files(s);
+    SplitFiles files = settings_files(s);
     if (!f.tokenizer) error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", s->model);
-    if (err->status == 0 && pretraining_rows(&p, &f, s, &run, err) && material_read(&p.material, &f, &files, err)) {
+    if (err->status == 0 && pretraining_rows(&p, &f, s, &run, err) && splits_read(&p.splits, &f, &files, err)) {
         int batches = p.batch.n - 1;
         p.shuffle |= s->shuffle;
-        note_inputs(&run, &p.material);
+        note_inputs(&run, &p.splits);
         Loop loop;
         loop_new(&loop, f.model, s, &run, &f, s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * batches), &p);
         loop.gradient = pretraining_gradient;
@@ -555,7 +555,7 @@ static MapOptions map_options(const Settings *s) {
 /* Weighted fine-tuning of one model on one set of examples. */
 typedef struct {
     const Examples *pool, *holdout, *eval;
-    const Material *material;  /* of the run: known truth for the log, names for scores.jsonl; NULL: none */
+    const Splits *splits;  /* of the run: known truth for the log, names for scores.jsonl; NULL: none */
     const char *method;        /* NULL: nothing is computed; else scores are, at the refresh steps */
     bool mapped;               /* weights are made of scores, those of the method or of a file; else they are fixed */
     Model *reference;          /* RHO's */
@@ -725,8 +725,8 @@ static int micro_end(const Tuning *t, const Settings *s, const int *record, int 
 static void report_weights(const Tuning *t, const int *record, const double *weight, int n, StepReport *report) {
     report->weighted = 1;
     report->ess = effective_sample_size(weight, n);
-    for (int i = 0; t->material && i < n; i++) {
-        int clean = t->material->pool.data.records[record[i]].clean;
+    for (int i = 0; t->splits && i < n; i++) {
+        int clean = t->splits->pool.data.records[record[i]].clean;
         if (clean < 0) continue;
         report->weight[clean] += weight[i];
         report->records[clean]++;
@@ -843,7 +843,7 @@ static bool needs_k(const Settings *s, const char *method) {
     return strcmp(method, "ica") == 0 || strcmp(method, "incontext") == 0;
 }
 
-static bool check_holdout(const Settings *s, const char *method, const Loaded *holdout, Error *err) {
+static bool check_holdout(const Settings *s, const char *method, const ExampleFile *holdout, Error *err) {
     if (!needs_holdout(method)) return true;
     if (s->contexts > 0 && s->shard)
         return error_set(err, STATUS_USAGE, "%s: --contexts cannot go with --shard: its clusters are of the whole pool",
@@ -862,7 +862,7 @@ static bool check_holdout(const Settings *s, const char *method, const Loaded *h
 
 /* What `score` scores: the whole pool, or (--shard I/N) records floor((I-1) n / N) .. floor(I n / N) - 1 of its n, so that the
  * files of the shards, one behind the other, are the whole pool's. The part borrows from the pool; *first is its first record. */
-static bool shard_of(const Settings *s, const Loaded *pool, Loaded *part, int *first, Error *err) {
+static bool shard_of(const Settings *s, const ExampleFile *pool, ExampleFile *part, int *first, Error *err) {
     int index = 1, of = 1, n = pool->data.count;
     char rest;
     if (s->shard && (sscanf(s->shard, "%d/%d%c", &index, &of, &rest) != 2 || index < 1 || index > of))
@@ -877,7 +877,7 @@ static bool shard_of(const Settings *s, const Loaded *pool, Loaded *part, int *f
     return true;
 }
 
-static void print_scores(const Settings *s, const Run *run, const Loaded *part, const Scores *scores, const double *weight,
+static void print_scores(const Settings *s, const Run *run, const ExampleFile *part, const Scores *scores, const double *weight,
                          double *const reference[2]) {
     double told[2] = {scores->dropped, pair_score_agreement(s, &part->examples, scores, reference)};
     Buf b = {0};
@@ -906,7 +906,7 @@ static void print_scores(const Settings *s, const Run *run, const Loaded *part, 
 }
 
 /* Scores the part and writes the file; a shard's has no weights, because most maps look at the whole pool. */
-static bool score_part(const Settings *s, const ModelFolder *f, const Loaded *part, int first, const Loaded *holdout, Error *err) {
+static bool score_part(const Settings *s, const ModelFolder *f, const ExampleFile *part, int first, const ExampleFile *holdout, Error *err) {
     Run run = run_new(s);
     Tuning t = {.pool = &part->examples, .holdout = &holdout->examples, .objective = settings_objective(s)};
     Workspace *ws = workspace_new();
@@ -932,17 +932,17 @@ static bool score_part(const Settings *s, const ModelFolder *f, const Loaded *pa
 
 bool command_score(const Settings *s, Error *err) {
     ModelFolder f;
-    Material x;
-    Loaded part;
+    Splits x;
+    ExampleFile part;
     int first = 0;
-    MaterialFiles files = settings_files(s);
+    SplitFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->method, "gradient") == 0;
     if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
-    if (material_read(&x, &f, &files, err)) {
+    if (splits_read(&x, &f, &files, err)) {
         if (check_holdout(s, s->method, &x.holdout, err) && shard_of(s, &x.pool, &part, &first, err))
             score_part(s, &f, &part, first, &x.holdout, err);
-        material_free(&x);
+        splits_free(&x);
     }
     model_folder_free(&f);
     return err->status == 0;
@@ -951,7 +951,7 @@ bool command_score(const Settings *s, Error *err) {
 /* ---- train ---- */
 
 /* Sets fixed weights, or the method whose scores become weights. *print: the fingerprint of their file, if they come from one. */
-static bool tuning_weights(Tuning *t, const Settings *s, const Material *x, Run *run, uint64_t *print, Error *err) {
+static bool tuning_weights(Tuning *t, const Settings *s, const Splits *x, Run *run, uint64_t *print, Error *err) {
     const Dataset *d = &x->pool.data;
     const char *w = s->weights;
     for (int i = 0; i < d->count; i++) {
@@ -1001,14 +1001,14 @@ static bool tuning_save(void *self, const Loop *loop, Error *err) {
     const Tuning *t = self;
     if (!t->method || t->scores.count == 0) return true;
     char *path = path_join(loop->s->out, "scores.jsonl");
-    bool ok = scores_write(path, &t->material->pool, &t->material->holdout, &t->scores, t->weight, err);
+    bool ok = scores_write(path, &t->splits->pool, &t->splits->holdout, &t->scores, t->weight, err);
     free(path);
     return ok;
 }
 
 /* The last evaluation: metrics.json, and into the run's result. */
 static bool tuning_metrics(Tuning *t, Loop *loop, Run *run, Error *err) {
-    const Loaded *eval = &t->material->eval;
+    const ExampleFile *eval = &t->splits->eval;
     double start = seconds_now();
     Buf members = {0};
     if (t->objective == OBJECTIVE_SFT) {
@@ -1032,7 +1032,7 @@ static bool tuning_finish(Tuning *t, Loop *loop, Run *run, Error *err) {
     if (!loop_save(loop, err)) return false;
     json_key_number(&run->result, "steps", (double)loop->steps);
     json_key_number(&run->result, "train_loss", loop->window.last_loss);
-    if (t->method) scores_put_result(&run->result, &t->material->pool, t->score, t->used, t->told);
+    if (t->method) scores_put_result(&run->result, &t->splits->pool, t->score, t->used, t->told);
     else json_key_number(&run->result, "ess", effective_sample_size(t->mapped ? t->used : t->weight, n));
     json_key_number(&run->result, "skipped_steps", loop->state.skipped);
     json_key_number(&run->result, "activation_bytes", (double)workspace_bytes(loop->ws));
@@ -1114,8 +1114,8 @@ static void tuning_run(Tuning *t, Loop *loop, const ModelFolder *f, Error *err) 
     const Settings *s = loop->s;
     Run *run = loop->run;
     uint64_t print = 0;
-    if (!tuning_weights(t, s, t->material, run, &print, err)) return;
-    Prints prints = {{run_fingerprint(t->material->pool.data.fingerprint), run_fingerprint(t->material->holdout.data.fingerprint),
+    if (!tuning_weights(t, s, t->splits, run, &print, err)) return;
+    Prints prints = {{run_fingerprint(t->splits->pool.data.fingerprint), run_fingerprint(t->splits->holdout.data.fingerprint),
                       run_fingerprint(print)}};
     tuning_keep(t, loop, &prints);
     if (t->objective == OBJECTIVE_DPO)
@@ -1135,14 +1135,14 @@ static void tuning_run(Tuning *t, Loop *loop, const ModelFolder *f, Error *err) 
 
 bool command_train(const Settings *s, Error *err) {
     ModelFolder f;
-    Material x;
-    MaterialFiles files = settings_files(s);
+    Splits x;
+    SplitFiles files = settings_files(s);
     files.pairs = settings_objective(s) != OBJECTIVE_SFT;
     files.holdout_pairs = files.pairs && strcmp(s->weights, "gradient") == 0;
     Run run = run_new(s);
     if (!settings_check_out(s, err)) return false;
     if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
-    if (!material_read(&x, &f, &files, err)) {
+    if (!splits_read(&x, &f, &files, err)) {
         model_folder_free(&f);
         return false;
     }
@@ -1151,7 +1151,7 @@ bool command_train(const Settings *s, Error *err) {
     Tuning t = {.pool = &x.pool.examples,
                 .holdout = &x.holdout.examples,
                 .eval = &x.eval.examples,
-                .material = &x,
+                .splits = &x,
                 .objective = settings_objective(s),
                 .pair = settings_pair(s),
                 .score = mem_new((size_t)n, sizeof(double)),
@@ -1167,7 +1167,7 @@ bool command_train(const Settings *s, Error *err) {
     tuning_run(&t, &loop, &f, err);
     loop_free(&loop);
     tuning_free(&t);
-    material_free(&x);
+    splits_free(&x);
     run_free(&run);
     model_folder_free(&f);
     return err->status == 0;

@@ -8,7 +8,7 @@
 
 struct Dump {
     const char *path;
-    const Loaded *pool;
+    const ExampleFile *pool;
     int records, answers; /* of the batch; answers of a record: 1, pairs 2 */
     int *record;          /* [records] */
     double *weight;       /* [records] */
@@ -16,7 +16,7 @@ struct Dump {
     real *before;         /* [parameters] */
 };
 
-Dump *dump_new(const char *path, const Loaded *pool, bool pairs, int batch_size) {
+Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_size) {
     Dump *d = mem_new(1, sizeof *d);
     size_t n = (size_t)batch_size;
     *d = (Dump){.path = path, .pool = pool, .records = batch_size, .answers = pairs ? 2 : 1, .record = mem_new(n, sizeof(int)),

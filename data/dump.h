@@ -22,7 +22,7 @@
 typedef struct Dump Dump;
 
 /* Path and pool are borrowed. */
-Dump *dump_new(const char *path, const Loaded *pool, bool pairs, int batch_size);
+Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_size);
 void dump_free(Dump *d); /* NULL is fine */
 
 void dump_begin(Dump *d, const Model *m);

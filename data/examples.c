@@ -96,14 +96,14 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
            (!pairs || fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->rejected_n, err));
 }
 
-static void loaded_free(Loaded *l) {
+static void example_file_free(ExampleFile *l) {
     if (l->data.path) dataset_free(&l->data);
     arena_free(&l->examples.arena);
-    *l = (Loaded){0};
+    *l = (ExampleFile){0};
 }
 
-static bool loaded_read(Loaded *l, const ModelFolder *f, const char *path, bool truncate, bool pairs, Error *err) {
-    *l = (Loaded){0};
+static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate, bool pairs, Error *err) {
+    *l = (ExampleFile){0};
     if (!dataset_load(&l->data, path, err)) {
         l->data.path = NULL;
         return false;
@@ -128,7 +128,7 @@ static bool loaded_read(Loaded *l, const ModelFolder *f, const char *path, bool 
             ok = ids ? example_from_ids(f, d, r, truncate, &x->arena, &x->items[i], err)
                      : example_from_text(f, d, r, truncate, pairs, &x->arena, &x->items[i], err);
         if (!ok) {
-            loaded_free(l);
+            example_file_free(l);
             return false;
         }
     }
@@ -176,7 +176,7 @@ static Key *sorted_keys(Arena *arena, const Dataset *d) {
 }
 
 /* An example in two of pool, holdout and test would leak the holdout into training, or the test into either. */
-static bool check_disjoint(const Loaded *a, const Loaded *b, Error *err) {
+static bool check_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
     Arena arena = {0};
     Key *x = sorted_keys(&arena, &a->data), *y = sorted_keys(&arena, &b->data);
     for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
@@ -192,18 +192,18 @@ static bool check_disjoint(const Loaded *a, const Loaded *b, Error *err) {
     return err->status == 0;
 }
 
-void material_free(Material *x) {
-    loaded_free(&x->pool);
-    loaded_free(&x->holdout);
-    loaded_free(&x->eval);
+void splits_free(Splits *x) {
+    example_file_free(&x->pool);
+    example_file_free(&x->holdout);
+    example_file_free(&x->eval);
 }
 
-bool material_read(Material *x, const ModelFolder *f, const MaterialFiles *s, Error *err) {
-    *x = (Material){0};
-    const struct { Loaded *to; const char *path; bool pairs; } files[3] = {
+bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *err) {
+    *x = (Splits){0};
+    const struct { ExampleFile *to; const char *path; bool pairs; } files[3] = {
         {&x->pool, s->pool, s->pairs}, {&x->holdout, s->holdout, s->holdout_pairs}, {&x->eval, s->eval, s->pairs}};
     for (int i = 0; i < 3; i++)
-        if (files[i].path && !loaded_read(files[i].to, f, files[i].path, s->truncate, files[i].pairs, err)) goto failed;
+        if (files[i].path && !example_file_read(files[i].to, f, files[i].path, s->truncate, files[i].pairs, err)) goto failed;
     for (int i = 0; i < 3 && !s->allow_overlap; i++)
         for (int j = i + 1; j < 3; j++)
             if (files[i].path && files[j].path && !check_disjoint(files[i].to, files[j].to, err)) goto failed;
@@ -214,6 +214,6 @@ bool material_read(Material *x, const ModelFolder *f, const MaterialFiles *s, Er
     }
     return true;
 failed:
-    material_free(x);
+    splits_free(x);
     return false;
 }

@@ -2,12 +2,12 @@
  * so that pretraining, scoring, training and evaluation cannot disagree about the form of a row.
  *
  *   ModelFolder f;
- *   Material x;
+ *   Splits x;
  *   if (!model_folder_load(&f, "out/base", &err)) return error_print(&err);
- *   MaterialFiles files = {.pool = "pool.jsonl", .holdout = "trusted.jsonl"};
- *   if (!material_read(&x, &f, &files, &err)) return error_print(&err);     // also checks that nothing stands in two of them
+ *   SplitFiles files = {.pool = "pool.jsonl", .holdout = "trusted.jsonl"};
+ *   if (!splits_read(&x, &f, &files, &err)) return error_print(&err);     // also checks that nothing stands in two of them
  *   use(&x.pool.examples, &x.pool.data);
- *   material_free(&x); model_folder_free(&f);
+ *   splits_free(&x); model_folder_free(&f);
  */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H
@@ -22,7 +22,7 @@
 typedef struct {
     Dataset data;
     Examples examples;
-} Loaded;
+} ExampleFile;
 
 typedef struct {
     const char *pool, *holdout, *eval; /* paths, or NULL */
@@ -30,13 +30,13 @@ typedef struct {
     bool allow_overlap;                /* do not check that the three are disjoint */
     bool pairs;                        /* pool and test must be preference pairs; else a pair is its chosen answer alone */
     bool holdout_pairs;                /* the holdout too (else its chosen answers, or completions, are enough) */
-} MaterialFiles;
+} SplitFiles;
 
 /* Pool, holdout and test of one command. Everything is read and checked here, before the command writes anything. Errors name file
  * and line: a prompt longer than the context, an answer that does not fit, a record in two of the files, ... (status 3). */
-typedef struct { Loaded pool, holdout, eval; } Material;
+typedef struct { ExampleFile pool, holdout, eval; } Splits;
 
-bool material_read(Material *x, const ModelFolder *f, const MaterialFiles *files, Error *err); /* on false nothing needs freeing */
-void material_free(Material *x);
+bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err); /* on false nothing needs freeing */
+void splits_free(Splits *x);
 
 #endif

@@ -42,8 +42,8 @@ Objective settings_objective(const Settings *s) {
 
 PairOptions settings_pair(const Settings *s) { return (PairOptions){s->beta, s->gamma_beta_ratio, s->label_smoothing}; }
 
-MaterialFiles settings_files(const Settings *s) {
-    return (MaterialFiles){
+SplitFiles settings_files(const Settings *s) {
+    return (SplitFiles){
         .pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
 }
 

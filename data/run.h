@@ -64,7 +64,7 @@ typedef struct {
 bool settings_check_out(const Settings *s, Error *err);
 Objective settings_objective(const Settings *s);
 PairOptions settings_pair(const Settings *s);
-MaterialFiles settings_files(const Settings *s);
+SplitFiles settings_files(const Settings *s);
 /* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and ending; as a JSON string. */
 void settings_put_group(Buf *b, const Settings *s);
 /* One JSON object on stdout: as it is with --json, else a line for each of its numbers. */

@@ -7,7 +7,7 @@
 #include "../lib/json.h"
 #include "../lib/report.h"
 
-static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, int i) {
+static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, int i) {
     buf_puts(b, "{\"id\":");
     json_put_string(b, pool->data.records[i].id);
     json_key_number(b, "score", s->score[i]);
@@ -33,7 +33,7 @@ static void put_score_record(Buf *b, const Loaded *pool, const Loaded *holdout, 
     buf_puts(b, "}\n");
 }
 
-bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err) {
+bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
     for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
     bool ok = file_write(path, b.s, b.n, err);
@@ -135,7 +135,7 @@ static double weight_length_correlation(const Examples *pool, const double *weig
     return r;
 }
 
-void scores_put_result(Buf *b, const Loaded *pool, const double *score, const double *weight, const double told[2]) {
+void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight, const double told[2]) {
     if (isfinite(told[1])) json_key_number(b, "margin_loss_rank_correlation", told[1]);
     put_auroc(b, &pool->data, score);
     if (weight) {

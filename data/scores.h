@@ -11,7 +11,7 @@
 
 /* {"id", "score", "weight", log-probabilities that the method computed, "demos": ids of holdout records, "tokens"} a line.
  * weight [count]; NULL: a part of a pool, whose weights depend on the rest: without the key. */
-bool scores_write(const char *path, const Loaded *pool, const Loaded *holdout, const Scores *s, const double *weight, Error *err);
+bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, Error *err);
 /* One record a line, matched to the pool by position and id (else status 3). Lines with a weight fill weight [pool->count]; if no
  * line has one, *bare is set and score [pool->count] is filled: parts of one pool, one behind the other. *fingerprint: hash64 of
  * the file's bytes. */
@@ -22,6 +22,6 @@ bool scores_read(const char *path, const Dataset *pool, double *score, double *w
 int scores_known_clean(const Dataset *d);
 /* Appends the scores' part of a result: "auroc" by kind of corruption ({} without known truth), "ess" and
  * "weight_length_correlation" (weight NULL: without), "dropped_demos" told[0], "margin_loss_rank_correlation" told[1] if finite. */
-void scores_put_result(Buf *b, const Loaded *pool, const double *score, const double *weight, const double told[2]);
+void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight, const double told[2]);
 
 #endif

@@ -9,7 +9,7 @@
 
 /* ---- evaluation ---- */
 
-static bool write_per_example(const char *path, const Loaded *data, bool pairs, const double *logp, Error *err) {
+static bool write_per_example(const char *path, const ExampleFile *data, bool pairs, const double *logp, Error *err) {
     Buf b = {0};
     for (int i = 0; i < data->data.count; i++) {
         const Example *e = &data->examples.items[i];
@@ -40,7 +40,7 @@ static bool reference_logps(const char *folder, const Examples *data, double *co
 }
 
 /* The result of eval as JSON members, and each record's log-likelihoods. */
-static bool evaluate_file(const ModelFolder *f, const Settings *s, const Material *x, Buf *members, double *logp, Error *err) {
+static bool evaluate_file(const ModelFolder *f, const Settings *s, const Splits *x, Buf *members, double *logp, Error *err) {
     const Examples *data = &x->eval.examples;
     Workspace *ws = workspace_new();
     bool ok = true;
@@ -68,9 +68,9 @@ static bool evaluate_file(const ModelFolder *f, const Settings *s, const Materia
 
 bool command_eval(const Settings *s, Error *err) {
     ModelFolder f;
-    Material x;
+    Splits x;
     bool pairs = settings_objective(s) != OBJECTIVE_SFT;
-    MaterialFiles files = settings_files(s);
+    SplitFiles files = settings_files(s);
     files.eval = s->data.values[0];
     files.pairs = pairs;
     if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
@@ -83,7 +83,7 @@ bool command_eval(const Settings *s, Error *err) {
     if (strcmp(s->objective, "dpo") == 0 && !s->reference)
         error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
     if (err->status || !model_folder_load(&f, s->model, err)) return false;
-    if (!material_read(&x, &f, &files, err)) {
+    if (!splits_read(&x, &f, &files, err)) {
         model_folder_free(&f);
         return false;
     }
@@ -110,7 +110,7 @@ bool command_eval(const Settings *s, Error *err) {
     }
     buf_free(&members);
     free(logp);
-    material_free(&x);
+    splits_free(&x);
     model_folder_free(&f);
     return err->status == 0;
 }

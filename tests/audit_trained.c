@@ -42,15 +42,15 @@ typedef struct {
     const char *name;             /* of the folder in OUT */
     ModelFolder folder, frame[FRAMES]; /* a frame borrows all of folder but template and bos */
     int draws, frames;
-    Material draw[DRAWS], framed[FRAMES][DRAWS];
+    Splits draw[DRAWS], framed[FRAMES][DRAWS];
     Facts facts[DRAWS];
 } Base;
 
-static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Material *x, Error *err) {
+static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Splits *x, Error *err) {
     Arena arena = {0};
-    MaterialFiles files = {.pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
+    SplitFiles files = {.pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
                            .holdout = text_new(&arena, "%s/%s/corpus/%d/holdout.jsonl", out, name, draw + 1)};
-    bool ok = material_read(x, f, &files, err);
+    bool ok = splits_read(x, f, &files, err);
     arena_free(&arena);
     return ok;
 }
@@ -83,8 +83,8 @@ static void base_free(Base *b) {
         free(x->rho);
         free(x->dot);
         scores_free(&x->ica);
-        material_free(&b->draw[d]);
-        for (int f = 0; f < FRAMES; f++) material_free(&b->framed[f][d]);
+        splits_free(&b->draw[d]);
+        for (int f = 0; f < FRAMES; f++) splits_free(&b->framed[f][d]);
     }
     for (int f = 0; f < FRAMES; f++) free(b->frame[f].bos);
     model_folder_free(&b->folder);
@@ -218,7 +218,7 @@ static double *score_new(const Base *b, int d, const Model *reference, Workspace
 
 static void find_facts(Base *b, int d) {
     Facts *x = &b->facts[d];
-    const Material *data = &b->draw[d];
+    const Splits *data = &b->draw[d];
     Workspace *ws = workspace_new();
     ScoreOptions how = ask(METHOD_ICA, d);
     x->n = data->pool.examples.count;
@@ -754,7 +754,7 @@ enum { FRAME_EMPTY, FRAME_MIXED = 3, FRAME_ALONE = 6, FRAME_SIZE = 9, FRAME_FIGU
  * demonstrations; and the frame for both passes, which shows that the mixing is at fault and not the frame. */
 static void measure_frame(const Base *b, int d, int frame, double *out) {
     const Facts *x = &b->facts[d];
-    const Material *framed = &b->framed[frame][d];
+    const Splits *framed = &b->framed[frame][d];
     Workspace *ws = workspace_new();
     ScoreOptions how = ask(METHOD_ICA, d);
     Scores s = {0};
