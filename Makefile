@@ -34,12 +34,12 @@ endif
 endif
 
 FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
-FOLDERS = . lib data program
+FOLDERS = . lib lib/fast data data/corpus program program/report
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
-HEADERS = $(wildcard $(FOLDERS:%=%/*.h) tests/*.h)
 # The audit's tolerances are those of double precision; what it needs beside its main function:
-AUDIT_EXACT = tests/audit.o tests/audit_exact.o tests/audit_product.o
-TESTS = $(filter-out tests/test_audit.c,$(sort $(wildcard tests/test_*.c)))
+AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o)
+# Each tests/unit/test_*.c is a program, each tests/system/*.sh a script, which ends with "NAME: N passed, N failed".
+TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # Programs whose arithmetic is tested in both precisions, and the audit.
 DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
 
@@ -67,12 +67,12 @@ help:
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
 	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror"
 
-# One folder of objects for each flavor of the build.
+# One folder of objects for each flavor of the build. Beside each object stands what headers it depends on, as the compiler says it.
 define FLAVOR
-build/$(1)/%.o: %.c $$(HEADERS) Makefile
+build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(dir $$@)
-	$$(CC) $$(FLAGS) $(2) -I. -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
-build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/oracle.o build/$(1)/tests/world.o \
+	$$(CC) $$(FLAGS) $(2) -I. -MMD -MP -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/reference/oracle.o build/$(1)/tests/unit/world.o \
 		$$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
 	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
@@ -80,16 +80,17 @@ build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
 endef
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 # What clang's OpenMP library never frees is no leak of ours.
-export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/leaks.known':print_suppressions=0
+export LSAN_OPTIONS = suppressions='$(CURDIR)/tests/system/leaks.known':print_suppressions=0
 $(eval $(call FLAVOR,float,))
 $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
-build/naive/ica build/naive/tests/test_model: build/naive/tests/naive.o
-build/naive-double/ica build/naive-double/tests/test_model: build/naive-double/tests/naive.o
-build/double/tests/test_audit: $(AUDIT_EXACT:%=build/double/%)
-build/double/tests/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit_trained.o
+build/naive/ica build/naive/tests/unit/test_model: build/naive/tests/reference/naive.o
+build/naive-double/ica build/naive-double/tests/unit/test_model: build/naive-double/tests/reference/naive.o
+build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
+build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit/audit_trained.o
+-include $(shell find build -name '*.d' 2>/dev/null)
 
 ica: build/float/ica
 	cp $< $@
@@ -99,50 +100,51 @@ naive: build/naive/ica
 	cp $< ica-naive
 
 FLOAT_PROGRAMS = $(TESTS:%.c=build/float/%)
-DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/%)
+DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/unit/%)
 SANITIZE_PROGRAMS = $(TESTS:%.c=build/sanitize/%)
 
 quick-test: $(FLOAT_PROGRAMS)
-	@sh tests/run.sh $(FLOAT_PROGRAMS)
+	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
 # The longest first: several run at once.
-SCRIPTS = builds end_to_end kills naive trace
+LONG = builds end_to_end kills naive
+SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica
-	@CC="$(CC)" sh tests/run.sh $(SCRIPTS:%=tests/%.sh) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
+	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
 
 # More instants than the tests take.
 kills: ica
-	@KILLS="$${KILLS:-1000}" sh tests/kills.sh
+	@KILLS="$${KILLS:-1000}" sh tests/system/kills.sh
 
-audit-exact: build/double/tests/test_audit
+audit-exact: build/double/tests/unit/test_audit
 	@$<
-audit: ica build/double/tests/audit_main
-	@sh tests/audit.sh build/double/tests/audit_main
+audit: ica build/double/tests/audit/audit_main
+	@sh tests/audit/audit.sh build/double/tests/audit/audit_main
 trace:
-	@sh tests/trace.sh
+	@sh tests/system/trace.sh
 mutate:
-	@CC="$(CC)" FLAGS="$(strip $(filter-out -O% $(WARN),$(FLAGS)))" sh tests/mutate.sh
+	@CC="$(CC)" FLAGS="$(strip $(filter-out -O% $(WARN),$(FLAGS)))" sh tests/mutation/mutate.sh
 
 study: ica
-	@sh tests/study.sh
+	@sh tests/bench/study.sh
 # In double too where somebody built that.
 audit-torch: ica $(if $(wildcard ica-double),double)
-	@sh tests/audit_torch.sh
+	@sh tests/audit/audit_torch.sh
 traps: ica
-	@sh tests/traps.sh
+	@sh tests/bench/traps.sh
 bench: ica
 	@./ica bench
 # dlopen stands in libdl on older systems.
-build/float/tests/anchors: build/float/tests/anchors.o build/float/model.o \
-		$(patsubst %.c,build/float/%.o,$(sort $(wildcard lib/*.c)))
+build/float/tests/bench/anchors: build/float/tests/bench/anchors.o \
+		$(patsubst %.c,build/float/%.o,$(filter-out program/main.c,$(SOURCES)))
 	$(CC) $(FLAGS) $^ -o $@ -lm -ldl
-bench-anchors: build/float/tests/anchors
-	@LLMC="$(LLMC)" sh tests/anchors.sh
+bench-anchors: build/float/tests/bench/anchors
+	@LLMC="$(LLMC)" sh tests/bench/anchors.sh
 bench-neighbor: ica
-	@sh tests/neighbor.sh
-scale: ica build/float/tests/scale_tool
-	@sh tests/scale.sh
+	@sh tests/bench/neighbor.sh
+scale: ica build/float/tests/bench/scale_tool
+	@sh tests/bench/scale.sh
 
 clean:
 	rm -rf ica ica-double ica-naive build

@@ -11,7 +11,7 @@
 #include "lib/gemm.h"
 #include "lib/threads.h"
 #ifdef NAIVE
-#include "tests/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
+#include "tests/reference/naive.h" /* `make naive`: the fast parts hand over to their plain twins */
 #endif
 
 static const real EPSILON = (real)1e-5; /* inside layer norm's square root */

@@ -1,10 +1,10 @@
-#include "corpus.h"
+#include "data/corpus.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/json.h"
-#include "words.h"
+#include "lib/json.h"
+#include "data/words.h"
 
 /* ---- the world: six domains of items ---- */
 

@@ -21,7 +21,7 @@
 #ifndef CORPUS_H
 #define CORPUS_H
 
-#include "../lib/util.h"
+#include "lib/util.h"
 
 typedef struct {
     const char *out; /* the folder; made if absent, its files of these names are replaced */

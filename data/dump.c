@@ -1,10 +1,10 @@
 /* One optimizer step as a file. */
-#include "dump.h"
+#include "data/dump.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/tensors.h"
+#include "lib/tensors.h"
 
 struct Dump {
     const char *path;

@@ -17,7 +17,7 @@
 #ifndef DUMP_H
 #define DUMP_H
 
-#include "examples.h"
+#include "data/examples.h"
 
 typedef struct Dump Dump;
 

@@ -1,5 +1,5 @@
 /* Records into examples. */
-#include "examples.h"
+#include "data/examples.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -13,10 +13,10 @@
 #define EXAMPLES_H
 
 #include "data/model_folder.h"
-#include "../ica.h"
-#include "../lib/dataset.h"
-#include "../model.h"
-#include "../tokenizer.h"
+#include "ica.h"
+#include "lib/dataset.h"
+#include "model.h"
+#include "tokenizer.h"
 
 /* A file as examples; record i of the data is example i. Empty (count 0) when there is no file. */
 typedef struct {

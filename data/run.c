@@ -1,6 +1,6 @@
 /* Settings, the run folder and the training state. */
 #define _POSIX_C_SOURCE 200809L
-#include "run.h"
+#include "data/run.h"
 
 #include <math.h>
 #include <signal.h>
@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../lib/gemm.h"
-#include "../lib/json.h"
-#include "../lib/tensors.h"
-#include "../lib/threads.h"
+#include "lib/gemm.h"
+#include "lib/json.h"
+#include "lib/tensors.h"
+#include "lib/threads.h"
 
 /* ---- settings ---- */
 

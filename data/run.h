@@ -13,9 +13,9 @@
 #ifndef RUN_H
 #define RUN_H
 
-#include "../lib/options.h"
-#include "../lib/util.h"
-#include "examples.h"
+#include "lib/options.h"
+#include "lib/util.h"
+#include "data/examples.h"
 
 #define ICA_VERSION "0.1.0"
 

@@ -1,11 +1,11 @@
-#include "scores.h"
+#include "data/scores.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/json.h"
-#include "../lib/report.h"
+#include "lib/json.h"
+#include "lib/report.h"
 
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, int i) {
     buf_puts(b, "{\"id\":");

@@ -7,7 +7,7 @@
 #ifndef SCORES_H
 #define SCORES_H
 
-#include "examples.h"
+#include "data/examples.h"
 
 /* {"id", "score", "weight", log-probabilities that the method computed, "demos": ids of holdout records, "tokens"} a line.
  * weight [count]; NULL: a part of a pool, whose weights depend on the rest: without the key. */

@@ -1,11 +1,11 @@
-#include "dataset.h"
+#include "lib/dataset.h"
 
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "lib/json.h"
 
 /* What one load works with. Parsed JSON lives in `scratch`, which is emptied every so often; what a record keeps is copied
  * into the data set's arena. */

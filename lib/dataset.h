@@ -22,7 +22,7 @@
 #ifndef DATASET_H
 #define DATASET_H
 
-#include "util.h"
+#include "lib/util.h"
 
 enum { DATASET_MAX_LINE = 16 << 20 }; /* bytes of a line, and of a record of an array */
 

@@ -1,10 +1,10 @@
 /* The fast product: loops around one micro-kernel (the BLIS idea). A strip of B, NR columns wide, is packed so that the kernel
  * reads it in order; a block of A is read where it lies, or packed if it stands across or is the lower edge; a tile of MR x NR
  * sums stays in registers for the whole k-block. Threads own disjoint parts of C and pack for themselves. */
-#include "gemm.h"
+#include "lib/gemm.h"
 
-#include "threads.h"
-#include "vector.h"
+#include "lib/threads.h"
+#include "lib/vector.h"
 
 enum {
     MR = VEC_TILE_ROWS,

@@ -15,7 +15,7 @@
 #ifndef GEMM_H
 #define GEMM_H
 
-#include "util.h"
+#include "lib/util.h"
 
 #include <math.h>
 #include <string.h>

@@ -11,7 +11,7 @@
 #ifndef JSON_H
 #define JSON_H
 
-#include "util.h"
+#include "lib/util.h"
 
 enum { JSON_MAX_DEPTH = 128 };
 

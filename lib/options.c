@@ -1,5 +1,5 @@
-#include "options.h"
-#include "json.h"
+#include "lib/options.h"
+#include "lib/json.h"
 
 #include <errno.h>
 #include <limits.h>

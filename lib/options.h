@@ -27,7 +27,7 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
-#include "util.h"
+#include "lib/util.h"
 
 /* What is stored at a row's offset in the caller's struct: */
 typedef enum {

@@ -1,5 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
-#include "report.h"
+#include "lib/report.h"
 
 #include <math.h>
 #include <stdlib.h>

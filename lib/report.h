@@ -15,7 +15,7 @@
 #ifndef LIB_REPORT_H
 #define LIB_REPORT_H
 
-#include "util.h"
+#include "lib/util.h"
 
 enum { TONE_GREY = 0, TONE_COUNT = 7 };
 

@@ -1,5 +1,5 @@
-#include "tensors.h"
-#include "json.h"
+#include "lib/tensors.h"
+#include "lib/json.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -14,7 +14,7 @@
 #ifndef TENSORS_H
 #define TENSORS_H
 
-#include "util.h"
+#include "lib/util.h"
 
 enum { TENSOR_MAX_RANK = 8 };
 

@@ -1,8 +1,8 @@
-#include "threads.h"
+#include "lib/threads.h"
 
 #include <time.h>
 
-#include "util.h"
+#include "lib/util.h"
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -1,4 +1,4 @@
-#include "unicode.h"
+#include "lib/unicode.h"
 
 #include <stdbool.h>
 

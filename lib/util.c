@@ -1,5 +1,5 @@
 #define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
-#include "util.h"
+#include "lib/util.h"
 
 #include <dirent.h>
 #include <errno.h>

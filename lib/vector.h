@@ -3,7 +3,7 @@
 #ifndef VECTOR_H
 #define VECTOR_H
 
-#include "util.h"
+#include "lib/util.h"
 
 #include <string.h>
 

@@ -1,11 +1,11 @@
 /* Scoring with and without shared contexts. One round measures everything once, so that all figures of a round see the same
  * machine; medians over rounds. */
-#include "bench_score.h"
+#include "program/bench_score.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "../ica.h"
+#include "ica.h"
 
 enum {
     DEMOS = 3,       /* k */

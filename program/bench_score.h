@@ -2,8 +2,8 @@
 #ifndef BENCH_SCORE_H
 #define BENCH_SCORE_H
 
-#include "../lib/util.h"
-#include "../model.h"
+#include "lib/util.h"
+#include "model.h"
 
 /* Appends to `json`, comma-separated, one object for each group size (1, 4, 16, 64 candidates behind one context of 3
  * demonstrations, 64 tokens each): {"config", "group", "threads", "naive_ms", "cached_ms", "train_ms" (a candidate, medians),

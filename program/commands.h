@@ -2,7 +2,7 @@
 #ifndef COMMANDS_H
 #define COMMANDS_H
 
-#include "../data/run.h"
+#include "data/run.h"
 
 bool command_eval(const Settings *s, Error *err);     /* evaluate.c */
 bool command_generate(const Settings *s, Error *err); /* evaluate.c */

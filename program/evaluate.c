@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/json.h"
-#include "../train.h"
-#include "commands.h"
+#include "lib/json.h"
+#include "train.h"
+#include "program/commands.h"
 
 /* ---- evaluation ---- */
 

@@ -1,6 +1,6 @@
 /* The figures of a report, in this order: reading, order, numbers (blocks of arms, AUROC, comparisons), results.json, tables. */
 #define _POSIX_C_SOURCE 200809L
-#include "figures.h"
+#include "program/figures.h"
 
 #include <math.h>
 #include <stdlib.h>

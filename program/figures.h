@@ -12,8 +12,8 @@
 #ifndef FIGURES_H
 #define FIGURES_H
 
-#include "../lib/json.h"
-#include "../lib/report.h"
+#include "lib/json.h"
+#include "lib/report.h"
 
 /* ---- reading ---- */
 

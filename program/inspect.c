@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/json.h"
-#include "../lib/report.h"
-#include "../lib/tensors.h"
-#include "commands.h"
+#include "lib/json.h"
+#include "lib/report.h"
+#include "lib/tensors.h"
+#include "program/commands.h"
 
 static void put_shape(Buf *b, const TensorInfo *t) {
     buf_putc(b, '[');

@@ -8,14 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../data/corpus.h"
-#include "../lib/dataset.h"
-#include "../lib/json.h"
-#include "../lib/threads.h"
-#include "../tokenizer.h"
-#include "../train.h"
-#include "commands.h"
-#include "report.h"
+#include "data/corpus.h"
+#include "lib/dataset.h"
+#include "lib/json.h"
+#include "lib/threads.h"
+#include "tokenizer.h"
+#include "train.h"
+#include "program/commands.h"
+#include "program/report.h"
 
 #ifdef _OPENMP
 #include <omp.h>

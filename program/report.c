@@ -1,13 +1,13 @@
 /* The page of a report (scores, examples, curves, results, cost, settings), and the command that builds and writes all. */
 #define _POSIX_C_SOURCE 200809L
-#include "report.h"
+#include "program/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "../lib/dataset.h"
-#include "figures.h"
+#include "lib/dataset.h"
+#include "program/figures.h"
 
 static void page_table(Page *p, Table t) {
     table_html(&t, &p->body);

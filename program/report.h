@@ -11,7 +11,7 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "../lib/util.h"
+#include "lib/util.h"
 
 /* Builds everything in memory: text for people, results.json, the page. Appends; same inputs, same bytes. On false (bad
  * input: status 3, or 4 if a file cannot be read) err names the file and the buffers may hold a part: don't use it. */

@@ -1,0 +1,1254 @@
+/* The empirical half of the audit: what the paper's claims are worth on a model that was really trained. Two bases of the main
+ * job: `quick`, whose pretraining sessions have one annotator each, and `control`, whose sessions have none in common, so that
+ * nothing can be learned in context. Five draws of pool and holdout; figures are means over draws with their standard deviation.
+ *
+ * A measurement is a function of a base and a draw that fills in numbers and touches nothing else, so all of them run side by
+ * side; what they mean stands in the second half, where rows and tables are made. Scores are token means, but in E17. */
+#include "tests/audit/audit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/examples.h"
+#include "ica.h"
+#include "model.h"
+
+enum {
+    DRAWS = 5,   /* of pool and holdout; */
+    COSTLY = 3,  /* ... what is dear, and the control, take the first of them */
+    K = 3,       /* demonstrations */
+    EVERY = 5,   /* single steps on candidates, and both orders of E17: every fifth candidate, 160 a draw */
+    AT_ONCE = 32 /* rows of one backward pass */
+};
+
+/* ---- base models and draws ---- */
+
+/* What several measurements need of one draw. */
+typedef struct {
+    int n;
+    int *clean, *careless, *verbose; /* [n] 1 clean, 0 corrupted (by any, by this annotator), -1 corrupted by another */
+    Scores ica;                      /* E5 with the K nearest */
+    double *loss, *rho, *dot;        /* [n] mean logp, E15, E14's inner product */
+} Facts;
+
+/* Conditioned prompts in another form than unconditioned ones. */
+enum { FRAMES = 2 };
+static const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations", "a word before each question"};
+static const Template FRAME[FRAMES] = {{"<bos>here are some examples . ", "<q>", "<a> ", "<e>"},
+                                       {"<bos>", "<q>question : ", "<a> ", "<e>"}};
+
+typedef struct {
+    const char *name;             /* of the folder in OUT */
+    ModelFolder folder, frame[FRAMES]; /* a frame borrows all of folder but template and bos */
+    int draws, frames;
+    Splits draw[DRAWS], framed[FRAMES][DRAWS];
+    Facts facts[DRAWS];
+} Base;
+
+static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Splits *x, Error *err) {
+    Arena arena = {0};
+    SplitFiles files = {.pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
+                           .holdout = text_new(&arena, "%s/%s/corpus/%d/holdout.jsonl", out, name, draw + 1)};
+    bool ok = splits_read(x, f, &files, err);
+    arena_free(&arena);
+    return ok;
+}
+
+static bool base_read(Base *b, const char *out, Error *err) {
+    Arena arena = {0};
+    bool ok = model_folder_load(&b->folder, text_new(&arena, "%s/%s/base", out, b->name), err);
+    if (ok && !b->folder.tokenizer) ok = error_set(err, STATUS_DATA, "%s/%s/base: has no vocabulary", out, b->name);
+    for (int d = 0; d < b->draws && ok; d++) ok = read_draw(&b->folder, out, b->name, d, &b->draw[d], err);
+    for (int f = 0; f < b->frames && ok; f++) {
+        IntBuf ids = {0};
+        b->frame[f] = b->folder;
+        b->frame[f].template = FRAME[f];
+        template_bos(&FRAME[f], b->folder.tokenizer, &ids);
+        b->frame[f].bos = ids.v;
+        b->frame[f].bos_n = ids.n;
+        for (int d = 0; d < b->draws && ok; d++) ok = read_draw(&b->frame[f], out, b->name, d, &b->framed[f][d], err);
+    }
+    arena_free(&arena);
+    return ok;
+}
+
+static void base_free(Base *b) {
+    for (int d = 0; d < DRAWS; d++) {
+        Facts *x = &b->facts[d];
+        free(x->clean);
+        free(x->careless);
+        free(x->verbose);
+        free(x->loss);
+        free(x->rho);
+        free(x->dot);
+        scores_free(&x->ica);
+        splits_free(&b->draw[d]);
+        for (int f = 0; f < FRAMES; f++) splits_free(&b->framed[f][d]);
+    }
+    for (int f = 0; f < FRAMES; f++) free(b->frame[f].bos);
+    model_folder_free(&b->folder);
+}
+
+/* 1 clean, 0 corrupted by that annotator (NULL: by any), -1 what does not enter. */
+static int *labels_new(const Dataset *d, const char *source) {
+    int *label = mem_new((size_t)d->count, sizeof *label);
+    for (int i = 0; i < d->count; i++) {
+        const Record *r = &d->records[i];
+        label[i] = r->clean == 1 ? 1 : r->clean == 0 && (!source || str_is(r->source, source)) ? 0 : -1;
+    }
+    return label;
+}
+
+/* ---- the holdout's loss, and training on it ---- */
+
+/* A holdout without repeats: the mean over all its examples is the weighted sum over the different ones. */
+typedef struct { Examples examples; double *share; } Holdout;
+
+static bool same_tokens(const int *a, int a_n, const int *b, int b_n) {
+    return a_n == b_n && memcmp(a, b, (size_t)a_n * sizeof *a) == 0;
+}
+
+static bool same_example(const Example *a, const Example *b) {
+    return same_tokens(a->prompt, a->prompt_n, b->prompt, b->prompt_n) &&
+           same_tokens(a->answer, a->answer_n, b->answer, b->answer_n);
+}
+
+static Holdout holdout_new(const Examples *all) {
+    Holdout h = {.examples = *all, .share = mem_new((size_t)all->count, sizeof *h.share)};
+    h.examples.items = mem_new((size_t)all->count, sizeof *h.examples.items);
+    h.examples.count = 0;
+    for (int i = 0; i < all->count; i++) {
+        int at = 0;
+        while (at < h.examples.count && !same_example(&h.examples.items[at], &all->items[i])) at++;
+        if (at == h.examples.count) h.examples.items[h.examples.count++] = all->items[i];
+        h.share[at] += 1.0 / all->count;
+    }
+    return h;
+}
+
+static void holdout_free(Holdout *h) {
+    free(h->examples.items);
+    free(h->share);
+}
+
+/* logp of every example's answer without context, a mean over its tokens. */
+static void mean_logps(const Model *m, Workspace *ws, const Examples *data, double *logp) {
+    ica_evaluate(m, ws, data, data, 0, logp, NULL, NULL);
+    for (int i = 0; i < data->count; i++) logp[i] /= data->items[i].answer_n;
+}
+
+/* L: the mean of E10 over the holdout. */
+static double holdout_loss(const Model *m, Workspace *ws, const Holdout *h) {
+    double *logp = mem_new((size_t)h->examples.count, sizeof *logp), loss = 0;
+    mean_logps(m, ws, &h->examples, logp);
+    for (int i = 0; i < h->examples.count; i++) loss -= h->share[i] * logp[i];
+    free(logp);
+    return loss;
+}
+
+/* grad = the gradient of sum_i share_i E10_i over `data`. */
+static void loss_gradient(const Model *m, Workspace *ws, const Examples *data, const double *share, real *grad) {
+    Batch b = {0};
+    double dlogp[AT_ONCE], logp[AT_ONCE];
+    memset(grad, 0, m->parameters * sizeof *grad);
+    for (int from = 0, n; from < data->count; from += n) {
+        Examples part = *data;
+        part.items += from;
+        n = data->count - from < AT_ONCE ? data->count - from : AT_ONCE;
+        batch_clear(&b);
+        ica_batch(&b, &part, NULL, n, false);
+        for (int i = 0; i < n; i++) dlogp[i] = -share[from + i] / part.items[i].answer_n;
+        model_forward_backward(m, ws, &b, dlogp, logp, grad, true);
+    }
+    batch_free(&b);
+}
+
+/* m = start - rate x grad. */
+static void step_from(Model *m, const real *start, const real *grad, double rate) {
+    for (size_t j = 0; j < m->parameters; j++) m->w[j] = start[j] - (real)rate * grad[j];
+}
+
+/* RHO's reference as the main job trains it: 150 steps of AdamW on 32 holdout examples, 20 of warm-up, then a cosine to a tenth. */
+static Model *reference_new(const Model *base, Workspace *ws, const Examples *holdout, uint64_t seed) {
+    enum { STEPS = 150, WARMUP = 20 };
+    Model *m = model_copy(base);
+    Optimizer *o = optimizer_new(m, 0.9, 0.999, 0);
+    real *grad = mem_new(m->parameters, sizeof *grad);
+    Example batch[AT_ONCE];
+    double share[AT_ONCE];
+    Examples rows = *holdout;
+    rows.items = batch;
+    rows.count = AT_ONCE;
+    Rng rng = rng_new(seed, 1);
+    int *order = mem_new((size_t)holdout->count, sizeof *order), at = 0;
+    for (int i = 0; i < holdout->count; i++) order[i] = i;
+    for (int step = 0; step < STEPS; step++) {
+        for (int i = 0; i < AT_ONCE; i++, at = (at + 1) % holdout->count) {
+            if (at == 0) rng_shuffle(&rng, order, holdout->count);
+            batch[i] = holdout->items[order[at]];
+            share[i] = 1.0 / AT_ONCE;
+        }
+        double part = (double)(step - WARMUP) / (STEPS - 1 - WARMUP), norm;
+        double rate = step < WARMUP ? (step + 1.0) / WARMUP : 0.1 + 0.45 * (1 + cos(3.14159265358979323846 * part));
+        loss_gradient(m, ws, &rows, share, grad);
+        norm = gradient_norm(m, grad);
+        optimizer_step(o, m, grad, norm > 1 ? 1 / norm : 1, 5e-4 * rate);
+    }
+    free(order);
+    free(grad);
+    optimizer_free(o);
+    return m;
+}
+
+static ScoreOptions ask(Method method, int draw) {
+    return (ScoreOptions){.method = method, .k = K, .reduce = REDUCE_MEAN, .seed = (uint64_t)draw + 1};
+}
+
+static double *score_new(const Base *b, int d, const Model *reference, Workspace *ws, Method method) {
+    ScoreOptions how = ask(method, d);
+    Scores s = {0};
+    int n = b->draw[d].pool.examples.count;
+    double *score = mem_new((size_t)n, sizeof *score);
+    ica_score(b->folder.model, reference, ws, &b->draw[d].pool.examples, &b->draw[d].holdout.examples, &how, &s);
+    memcpy(score, s.score, (size_t)n * sizeof *score);
+    scores_free(&s);
+    return score;
+}
+
+static void find_facts(Base *b, int d) {
+    Facts *x = &b->facts[d];
+    const Splits *data = &b->draw[d];
+    Workspace *ws = workspace_new();
+    ScoreOptions how = ask(METHOD_ICA, d);
+    x->n = data->pool.examples.count;
+    x->clean = labels_new(&data->pool.data, NULL);
+    x->careless = labels_new(&data->pool.data, "careless");
+    x->verbose = labels_new(&data->pool.data, "verbose");
+    ica_score(b->folder.model, NULL, ws, &data->pool.examples, &data->holdout.examples, &how, &x->ica);
+    x->loss = score_new(b, d, NULL, ws, METHOD_LOSS);
+    x->dot = score_new(b, d, NULL, ws, METHOD_GRADIENT);
+    Model *reference = reference_new(b->folder.model, ws, &data->holdout.examples, (uint64_t)d + 1);
+    x->rho = score_new(b, d, reference, ws, METHOD_RHO);
+    model_free(reference);
+    workspace_free(ws);
+}
+
+/* ---- small statistics ---- */
+
+/* Mean of the values with this label. */
+static double mean_where(const double *v, const int *label, int wanted, int n) {
+    double sum = 0;
+    int count = 0;
+    for (int i = 0; i < n; i++)
+        if (label[i] == wanted) sum += v[i], count++;
+    return sum / count;
+}
+
+/* Spearman's correlation over all, over the clean and over the corrupted: out[3]. */
+static void ranks_of(const double *x, const double *y, const int *clean, int n, double *out) {
+    double *px = mem_new((size_t)n, sizeof *px), *py = mem_new((size_t)n, sizeof *py);
+    out[0] = rank_correlation(x, y, n);
+    for (int c = 1; c >= 0; c--) {
+        int m = 0;
+        for (int i = 0; i < n; i++)
+            if (clean[i] == c) px[m] = x[i], py[m++] = y[i];
+        out[2 - c] = rank_correlation(px, py, m);
+    }
+    free(px);
+    free(py);
+}
+
+/* The AUROC against all, against careless and against verbose corruption: out[3]. */
+static void aurocs_of(const Facts *x, const double *score, double *out) {
+    out[0] = auroc(score, x->clean, x->n);
+    out[1] = auroc(score, x->careless, x->n);
+    out[2] = auroc(score, x->verbose, x->n);
+}
+
+/* The factor by which x is nearest to y (least squares, no constant), over those with the label (-1: all); and in *residual what is
+ * left: the root of sum (y - factor x)^2 / sum y^2. */
+static double factor_of(const double *x, const double *y, const int *label, int wanted, int n, double *residual) {
+    double xx = 0, xy = 0, yy = 0;
+    for (int i = 0; i < n; i++) {
+        if (wanted >= 0 && label[i] != wanted) continue;
+        xx += x[i] * x[i];
+        xy += x[i] * y[i];
+        yy += y[i] * y[i];
+    }
+    if (residual) *residual = sqrt(fmax(0, 1 - xy * xy / (xx * yy)));
+    return xy / xx;
+}
+
+/* The slope of y's regression line on x. */
+static double slope_of(const double *x, const double *y, int n) {
+    double mx = 0, my = 0, xx = 0, xy = 0;
+    for (int i = 0; i < n; i++) mx += x[i] / n, my += y[i] / n;
+    for (int i = 0; i < n; i++) xx += (x[i] - mx) * (x[i] - mx), xy += (x[i] - mx) * (y[i] - my);
+    return xy / xx;
+}
+
+/* ---- measurement: the scores, against known truth and against each other ---- */
+
+enum { BY_ICA, BY_RHO, BY_DOT, BY_LOSS, SCORERS };
+enum {
+    SCORES_AUROC = 0,                            /* [SCORERS][all, careless, verbose] */
+    SCORES_ICA_DOT = SCORES_AUROC + 3 * SCORERS, /* [all, clean, corrupted] Spearman */
+    SCORES_ICA_RHO = SCORES_ICA_DOT + 3,
+    SCORES_RHO_DOT = SCORES_ICA_RHO + 3,
+    SCORES_GAIN_CLEAN = SCORES_RHO_DOT + 3, /* mean of ICA */
+    SCORES_GAIN_CORRUPTED,
+    SCORES_FIGURES
+};
+
+static void measure_scores(const Base *b, int d, double *out) {
+    const Facts *x = &b->facts[d];
+    const double *by[SCORERS] = {x->ica.score, x->rho, x->dot, x->loss};
+    for (int s = 0; s < SCORERS; s++) aurocs_of(x, by[s], out + SCORES_AUROC + 3 * s);
+    ranks_of(x->ica.score, x->dot, x->clean, x->n, out + SCORES_ICA_DOT);
+    ranks_of(x->ica.score, x->rho, x->clean, x->n, out + SCORES_ICA_RHO);
+    ranks_of(x->rho, x->dot, x->clean, x->n, out + SCORES_RHO_DOT);
+    out[SCORES_GAIN_CLEAN] = mean_where(x->ica.score, x->clean, 1, x->n);
+    out[SCORES_GAIN_CORRUPTED] = mean_where(x->ica.score, x->clean, 0, x->n);
+}
+
+/* ---- measurement: reading the holdout against training on it (E3, E4) ---- */
+
+/* Full-batch plain SGD on the holdout. A row with the rate of the one before goes on from there. */
+typedef struct { int steps; double rate; } Training;
+enum { TRAININGS = 8, ONE_STEP = 2 /* the row of one step of .1 */, TEN_STEPS = 5, LONGEST = 6 };
+static const Training TRAINING[TRAININGS] = {{1, .01}, {1, .03}, {1, .1}, {1, .3}, {3, .3}, {10, .3}, {30, .3}, {1, 1.0}};
+enum {
+    GAIN_PEARSON, GAIN_RANK, GAIN_RANK_CLEAN, GAIN_RANK_CORRUPTED, GAIN_AUROC, GAIN_SLOPE, GAIN_LOSS, GAIN_CLEAN, GAIN_CORRUPTED,
+    GAIN_FIGURES
+};
+/* How far a gain is a constant times E14's inner product: over all, over the clean, over the corrupted, and what is left. */
+enum { STEP_ALL, STEP_CLEAN, STEP_CORRUPTED, STEP_LEFT, STEP_FIGURES };
+enum {
+    TRAINED_STEP_ICA = TRAININGS * GAIN_FIGURES,         /* of the gain in context */
+    TRAINED_STEP_REAL = TRAINED_STEP_ICA + STEP_FIGURES, /* of the gain by one real step of .01 */
+    TRAINED_START = TRAINED_STEP_REAL + STEP_FIGURES,    /* the holdout's loss before */
+    TRAINED_FIGURES
+};
+
+static void step_figures(const Facts *x, const double *gain, double *out) {
+    out[STEP_ALL] = factor_of(x->dot, gain, x->clean, -1, x->n, &out[STEP_LEFT]);
+    out[STEP_CLEAN] = factor_of(x->dot, gain, x->clean, 1, x->n, NULL);
+    out[STEP_CORRUPTED] = factor_of(x->dot, gain, x->clean, 0, x->n, NULL);
+}
+
+static void gain_figures(const Facts *x, const double *gain, double *out) {
+    out[GAIN_PEARSON] = correlation(x->ica.score, gain, x->n);
+    ranks_of(x->ica.score, gain, x->clean, x->n, out + GAIN_RANK);
+    out[GAIN_AUROC] = auroc(gain, x->clean, x->n);
+    out[GAIN_SLOPE] = slope_of(gain, x->ica.score, x->n);
+    out[GAIN_CLEAN] = mean_where(gain, x->clean, 1, x->n);
+    out[GAIN_CORRUPTED] = mean_where(gain, x->clean, 0, x->n);
+}
+
+/* l(y|x; theta) - l(y|x; theta'), theta' trained on the holdout: what E4 says that conditioning stands for. */
+static void measure_training(const Base *b, int d, double *out) {
+    const Facts *x = &b->facts[d];
+    const Examples *pool = &b->draw[d].pool.examples;
+    Workspace *ws = workspace_new();
+    Model *m = model_copy(b->folder.model);
+    Holdout h = holdout_new(&b->draw[d].holdout.examples);
+    size_t P = m->parameters;
+    real *first = mem_new(P, sizeof *first), *grad = mem_new(P, sizeof *grad);
+    double *gain = mem_new((size_t)x->n, sizeof *gain);
+    out[TRAINED_START] = holdout_loss(m, ws, &h);
+    loss_gradient(m, ws, &h.examples, h.share, first);
+    step_figures(x, x->ica.score, out + TRAINED_STEP_ICA);
+    for (int t = 0, done = 0; t < TRAININGS; t++) {
+        if (t == 0 || TRAINING[t].rate != TRAINING[t - 1].rate) {
+            step_from(m, b->folder.model->w, first, TRAINING[t].rate);
+            done = 1;
+        }
+        for (; done < TRAINING[t].steps; done++) {
+            loss_gradient(m, ws, &h.examples, h.share, grad);
+            step_from(m, m->w, grad, TRAINING[t].rate);
+        }
+        mean_logps(m, ws, pool, gain);
+        for (int i = 0; i < x->n; i++) gain[i] -= x->loss[i];
+        gain_figures(x, gain, out + t * GAIN_FIGURES);
+        out[t * GAIN_FIGURES + GAIN_LOSS] = holdout_loss(m, ws, &h);
+        if (t == 0) step_figures(x, gain, out + TRAINED_STEP_REAL);
+    }
+    free(gain);
+    free(first);
+    free(grad);
+    holdout_free(&h);
+    model_free(m);
+    workspace_free(ws);
+}
+
+/* ---- measurement: one step on a candidate, and what that does to the holdout's loss (E3, E14) ---- */
+
+enum { ORACLE_DOT, ORACLE_COSINE, ORACLE_SGD, ORACLE_ADAM, ORACLES };
+enum {
+    SINGLE_AUROC = 0,                    /* [ORACLES] */
+    SINGLE_ICA = SINGLE_AUROC + ORACLES, /* [ORACLES][all, clean, corrupted] Spearman */
+    SINGLE_RHO = SINGLE_ICA + 3 * ORACLES,
+    SINGLE_LOSS = SINGLE_RHO + 3 * ORACLES,
+    SINGLE_FACTOR = SINGLE_LOSS + 3 * ORACLES, /* drop by the SGD step as a constant times the inner product, */
+    SINGLE_LEFT,                               /* ... and the relative remainder */
+    SINGLE_PRODUCT,                            /* the program's inner product against the two whole gradients: */
+    SINGLE_EXPLICIT,                           /* ... where they differ most in terms of the bound, */
+    SINGLE_BOUND,                              /* ... and that bound */
+    SINGLE_FIRST_DOT,                          /* the inner product of the first clean candidate, and */
+    SINGLE_SLOPE,                              /* ... [both directions][slope, its bound] */
+    SINGLE_FIGURES = SINGLE_SLOPE + 4
+};
+
+/* Everything about the candidates that are stepped on. */
+typedef struct {
+    const Base *b;
+    const Facts *x;
+    Workspace *ws;
+    Model *m; /* the base, moved */
+    Holdout h;
+    real *grad, *toward; /* gradients of the candidate and of the holdout */
+    Optimizer *adam;
+    int n;
+    int *index, *clean;
+    double *oracle[ORACLES];
+} Stepping;
+
+static Stepping stepping_new(const Base *b, int d) {
+    Stepping s = {.b = b, .x = &b->facts[d], .ws = workspace_new(), .m = model_copy(b->folder.model)};
+    size_t P = s.m->parameters;
+    s.h = holdout_new(&b->draw[d].holdout.examples);
+    s.grad = mem_new(P, sizeof *s.grad);
+    s.toward = mem_new(P, sizeof *s.toward);
+    s.adam = optimizer_new(s.m, 0.9, 0.999, 0);
+    s.index = mem_new((size_t)s.x->n, sizeof *s.index);
+    s.clean = mem_new((size_t)s.x->n, sizeof *s.clean);
+    for (int o = 0; o < ORACLES; o++) s.oracle[o] = mem_new((size_t)s.x->n, sizeof(double));
+    for (int i = 0; i < s.x->n; i += EVERY) {
+        s.index[s.n] = i;
+        s.clean[s.n++] = s.x->clean[i];
+    }
+    loss_gradient(s.m, s.ws, &s.h.examples, s.h.share, s.toward);
+    return s;
+}
+
+static void stepping_free(Stepping *s) {
+    for (int o = 0; o < ORACLES; o++) free(s->oracle[o]);
+    free(s->index);
+    free(s->clean);
+    free(s->grad);
+    free(s->toward);
+    optimizer_free(s->adam);
+    holdout_free(&s->h);
+    model_free(s->m);
+    workspace_free(s->ws);
+}
+
+/* The inner product and the sum of its terms' sizes. */
+static double product(const real *a, const real *b, size_t n, double *size) {
+    double dot = 0;
+    *size = 0;
+    for (size_t j = 0; j < n; j++) {
+        dot += (double)a[j] * (double)b[j];
+        *size += fabs((double)a[j] * (double)b[j]);
+    }
+    return dot;
+}
+
+/* Drops of the holdout's loss by one step of each kind on candidate number c. */
+static void step_on(Stepping *s, const Examples *pool, int c, double start, double *size) {
+    const Model *base = s->b->folder.model;
+    Examples one = *pool;
+    double whole = 1;
+    one.items += s->index[c];
+    one.count = 1;
+    loss_gradient(base, s->ws, &one, &whole, s->grad);
+    s->oracle[ORACLE_DOT][c] = product(s->grad, s->toward, base->parameters, size);
+    s->oracle[ORACLE_COSINE][c] = s->oracle[ORACLE_DOT][c] / gradient_norm(base, s->grad) / gradient_norm(base, s->toward);
+    step_from(s->m, base->w, s->grad, 0.01);
+    s->oracle[ORACLE_SGD][c] = start - holdout_loss(s->m, s->ws, &s->h);
+    memcpy(s->m->w, base->w, base->parameters * sizeof(real));
+    memset(s->adam->m, 0, base->parameters * sizeof(real));
+    memset(s->adam->v, 0, base->parameters * sizeof(real));
+    s->adam->step = 0;
+    optimizer_step(s->adam, s->m, s->grad, 1, 3e-4);
+    s->oracle[ORACLE_ADAM][c] = start - holdout_loss(s->m, s->ws, &s->h);
+}
+
+/* The slope of a loss along `direction` at the base, by central differences of steps h and 2h, extrapolated to 0; *bound is the
+ * difference to the extrapolation from 2h and 4h (15 times the next term), and the rounding of the loss divided by h. */
+static double slope_along(Stepping *s, const Holdout *loss_of, const real *direction, double *bound) {
+    const Model *base = s->b->folder.model;
+    double norm = gradient_norm(base, direction), difference[3], h = 2e-4;
+    for (int i = 0; i < 3; i++) {
+        double step = h * (1 << i) / norm, down, up;
+        step_from(s->m, base->w, direction, step);
+        down = holdout_loss(s->m, s->ws, loss_of);
+        step_from(s->m, base->w, direction, -step);
+        up = holdout_loss(s->m, s->ws, loss_of);
+        difference[i] = (up - down) / (2 * step);
+    }
+    double fine = (4 * difference[0] - difference[1]) / 3, coarse = (4 * difference[1] - difference[2]) / 3;
+    *bound = fabs(fine - coarse) + 1e-13 * norm / h;
+    return fine;
+}
+
+/* E14's two directions: the holdout's loss along the candidate's gradient, and the candidate's along the holdout's. */
+static void slope_figures(Stepping *s, const Examples *pool, int c, double *out) {
+    double whole = 1;
+    Holdout one = {.examples = *pool, .share = &whole};
+    one.examples.items += s->index[c];
+    one.examples.count = 1;
+    loss_gradient(s->b->folder.model, s->ws, &one.examples, &whole, s->grad);
+    out[0] = slope_along(s, &s->h, s->grad, &out[1]);
+    out[2] = slope_along(s, &one, s->toward, &out[3]);
+}
+
+static void measure_candidates(const Base *b, int d, double *out) {
+    Stepping s = stepping_new(b, d);
+    const Examples *pool = &b->draw[d].pool.examples;
+    double start = holdout_loss(s.m, s.ws, &s.h), size, worst = -1;
+    double *by[3];
+    const double *all[3] = {s.x->ica.score, s.x->rho, s.x->loss};
+    const int at[3] = {SINGLE_ICA, SINGLE_RHO, SINGLE_LOSS};
+    for (int i = 0; i < 3; i++) {
+        by[i] = mem_new((size_t)s.n, sizeof(double));
+        for (int c = 0; c < s.n; c++) by[i][c] = all[i][s.index[c]];
+    }
+    for (int c = 0; c < s.n; c++) {
+        step_on(&s, pool, c, start, &size);
+        double mine = s.x->dot[s.index[c]], theirs = s.oracle[ORACLE_DOT][c], error = fabs(mine - theirs) / size;
+        if (error > worst) {
+            worst = error;
+            out[SINGLE_PRODUCT] = mine;
+            out[SINGLE_EXPLICIT] = theirs;
+            out[SINGLE_BOUND] = 1e-12 * size;
+        }
+    }
+    for (int o = 0; o < ORACLES; o++) {
+        out[SINGLE_AUROC + o] = auroc(s.oracle[o], s.clean, s.n);
+        for (int i = 0; i < 3; i++) ranks_of(by[i], s.oracle[o], s.clean, s.n, out + at[i] + 3 * o);
+    }
+    out[SINGLE_FACTOR] = factor_of(s.oracle[ORACLE_DOT], s.oracle[ORACLE_SGD], s.clean, -1, s.n, &out[SINGLE_LEFT]);
+    int first = 0;
+    while (s.clean[first] != 1) first++;
+    out[SINGLE_FIRST_DOT] = s.x->dot[s.index[first]];
+    slope_figures(&s, pool, first, out + SINGLE_SLOPE);
+    for (int i = 0; i < 3; i++) free(by[i]);
+    stepping_free(&s);
+}
+
+/* ---- measurement: both orders of conditioning (E17) ---- */
+
+enum { BOTH_PEARSON, BOTH_RANK, BOTH_GAP, BOTH_SIZE, BOTH_AUROC_ICA, BOTH_AUROC_OTHER, BOTH_FIGURES };
+enum { CHAIN = BOTH_FIGURES, EXCHANGE_COUNT = 2 * BOTH_FIGURES, EXCHANGE_FIGURES };
+
+static void both_figures(const double *ica, const double *other, const int *clean, int n, double *out) {
+    out[BOTH_PEARSON] = correlation(ica, other, n);
+    out[BOTH_RANK] = rank_correlation(ica, other, n);
+    for (int i = 0; i < n; i++) {
+        out[BOTH_GAP] += fabs(ica[i] - other[i]) / n;
+        out[BOTH_SIZE] += fabs(ica[i]) / n;
+    }
+    out[BOTH_AUROC_ICA] = auroc(ica, clean, n);
+    out[BOTH_AUROC_OTHER] = auroc(other, clean, n);
+}
+
+/* The jobs of one candidate z with demonstrations h_1..h_K: z in its whole context and behind h_K alone, then each h_i behind
+ * h_<i, with z before them and without; last h_K with z alone before it. Token sums. */
+enum { JOBS_Z = 2, JOBS_EACH = JOBS_Z + 2 * K + 1 };
+
+static void exchange_jobs(const Example *z, const Demo *h, Demo *with, Job *jobs) {
+    with[0] = (Demo){z, z};
+    memcpy(with + 1, h, K * sizeof *h);
+    jobs[0] = (Job){.demos = h, .n_demos = K, .x = z};
+    jobs[1] = (Job){.demos = h + K - 1, .n_demos = 1, .x = z};
+    for (int i = 0; i < K; i++) {
+        jobs[JOBS_Z + 2 * i] = (Job){.demos = with, .n_demos = i + 1, .x = h[i].prompt_of};
+        jobs[JOBS_Z + 2 * i + 1] = (Job){.demos = h, .n_demos = i, .x = h[i].prompt_of};
+    }
+    jobs[JOBS_EACH - 1] = (Job){.demos = with, .n_demos = 1, .x = h[K - 1].prompt_of};
+}
+
+/* Do the candidate and all its demonstrations fit the context, in any order? */
+static bool all_fit(const Model *m, const Examples *form, const Example *z, const Demo *h, int n) {
+    int length = form->bos_n + z->prompt_n + z->answer_n;
+    for (int i = 0; i < n; i++) length += h[i].prompt_of->prompt_n + h[i].answer_of->answer_n;
+    return n == K && length - 1 <= m->config.context;
+}
+
+/* (a) E5 with C = {h} against E16's term for h; (b) E5 with C = (h_1..h_K) against the chain of what z does for each h_i. */
+static void measure_exchange(const Base *b, int d, double *out) {
+    const Facts *x = &b->facts[d];
+    const Examples *pool = &b->draw[d].pool.examples, *holdout = &b->draw[d].holdout.examples;
+    size_t most = (size_t)x->n / EVERY + 1;
+    Workspace *ws = workspace_new();
+    Job *jobs = mem_new(most * JOBS_EACH, sizeof *jobs);
+    Demo *with = mem_new(most * (K + 1), sizeof *with);
+    double *alone = mem_new((size_t)holdout->count, sizeof *alone), *v[4];
+    int *clean = mem_new(most, sizeof *clean), *index = mem_new(most, sizeof *index), n = 0;
+    for (int i = 0; i < 4; i++) v[i] = mem_new(most, sizeof *v[i]);
+    for (int i = 0; i < x->n; i += EVERY) {
+        const Demo *h = x->ica.demos + (size_t)i * K;
+        if (!all_fit(b->folder.model, pool, &pool->items[i], h, x->ica.n_demos[i])) continue;
+        exchange_jobs(&pool->items[i], h, with + (size_t)n * (K + 1), jobs + (size_t)n * JOBS_EACH);
+        index[n] = i;
+        clean[n++] = x->clean[i];
+    }
+    ica_logps(b->folder.model, ws, pool, jobs, n * JOBS_EACH, NULL);
+    ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL, NULL);
+    for (int c = 0; c < n; c++) {
+        const Job *j = jobs + (size_t)c * JOBS_EACH;
+        v[0][c] = j[1].logp - x->ica.logp[index[c]];
+        v[1][c] = j[JOBS_EACH - 1].logp - alone[j[JOBS_EACH - 1].x - holdout->items];
+        v[2][c] = j[0].logp - x->ica.logp[index[c]];
+        for (int i = 0; i < K; i++) v[3][c] += j[JOBS_Z + 2 * i].logp - j[JOBS_Z + 2 * i + 1].logp;
+    }
+    both_figures(v[0], v[1], clean, n, out);
+    both_figures(v[2], v[3], clean, n, out + CHAIN);
+    out[EXCHANGE_COUNT] = n;
+    for (int i = 0; i < 4; i++) free(v[i]);
+    free(alone);
+    free(clean);
+    free(index);
+    free(with);
+    free(jobs);
+    workspace_free(ws);
+}
+
+/* ---- measurement: the order of the demonstrations ---- */
+
+enum { ORDERS = 6 };
+static const int ORDER[ORDERS][K] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+enum {
+    ORDER_AUROC = 0,                         /* [ORDERS][all, careless, verbose] */
+    ORDER_WITHIN = ORDER_AUROC + 3 * ORDERS, /* root mean square deviation of a candidate's score over the orders */
+    ORDER_ACROSS,                            /* standard deviation of the mean score over candidates */
+    ORDER_REVERSED,                          /* Spearman: nearest last (the default) against nearest first */
+    ORDER_FIGURES
+};
+
+static void order_scores(const Base *b, int d, Workspace *ws, int order, double *score) {
+    const Facts *x = &b->facts[d];
+    const Examples *pool = &b->draw[d].pool.examples;
+    Demo *demos = mem_new((size_t)x->n * K, sizeof *demos);
+    Job *jobs = mem_new((size_t)x->n, sizeof *jobs);
+    for (int i = 0; i < x->n; i++) {
+        Demo *mine = demos + (size_t)i * K;
+        int k = x->ica.n_demos[i];
+        for (int j = 0; j < k; j++) mine[j] = x->ica.demos[(size_t)i * K + (size_t)(k == K ? ORDER[order][j] : j)];
+        jobs[i] = (Job){.demos = mine, .n_demos = k, .x = &pool->items[i]};
+    }
+    ica_logps(b->folder.model, ws, pool, jobs, x->n, NULL);
+    for (int i = 0; i < x->n; i++) score[i] = (jobs[i].logp - x->ica.logp[i]) / pool->items[i].answer_n;
+    free(jobs);
+    free(demos);
+}
+
+static void measure_order(const Base *b, int d, double *out) {
+    const Facts *x = &b->facts[d];
+    Workspace *ws = workspace_new();
+    double *score[ORDERS], *mean = mem_new((size_t)x->n, sizeof *mean), sd;
+    for (int o = 0; o < ORDERS; o++) {
+        score[o] = mem_new((size_t)x->n, sizeof(double));
+        order_scores(b, d, ws, o, score[o]);
+        aurocs_of(x, score[o], out + ORDER_AUROC + 3 * o);
+    }
+    for (int i = 0; i < x->n; i++) {
+        for (int o = 0; o < ORDERS; o++) mean[i] += score[o][i] / ORDERS;
+        for (int o = 0; o < ORDERS; o++) {
+            double from_mean = score[o][i] - mean[i];
+            out[ORDER_WITHIN] += from_mean * from_mean / (ORDERS - 1) / x->n;
+        }
+    }
+    out[ORDER_WITHIN] = sqrt(out[ORDER_WITHIN]);
+    mean_sd(mean, x->n, &sd, &out[ORDER_ACROSS]);
+    out[ORDER_REVERSED] = rank_correlation(score[0], score[ORDERS - 1], x->n);
+    for (int o = 0; o < ORDERS; o++) free(score[o]);
+    free(mean);
+    workspace_free(ws);
+}
+
+/* ---- measurement: other demonstrations, smaller and noisier holdouts ---- */
+
+enum { CHOICES = 4, SIZES = 4, NOISES = 4 };
+static const struct { const char *name; DemoChoice choice; } CHOICE[CHOICES] = {
+    {"nearest", DEMOS_NEAREST},
+    {"random", DEMOS_RANDOM},
+    {"one fixed list", DEMOS_FIXED},
+    {"nearest, answers shuffled", DEMOS_SHUFFLED}};
+static const int SIZE[SIZES] = {20, 50, 100, 200 /* all */};
+static const int NOISE[NOISES] = {0, 10, 30, 50}; /* percent */
+enum {
+    HOLDOUT_CHOICE = 0,                          /* [CHOICES][all, careless, verbose] */
+    HOLDOUT_SIZE = HOLDOUT_CHOICE + 3 * CHOICES, /* [SIZES][...] */
+    HOLDOUT_NOISE = HOLDOUT_SIZE + 3 * SIZES,    /* [NOISES][...] */
+    HOLDOUT_FIGURES = HOLDOUT_NOISE + 3 * NOISES
+};
+
+static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *holdout, DemoChoice choice, double *out) {
+    ScoreOptions how = ask(METHOD_ICA, d);
+    Scores s = {0};
+    how.demos = choice;
+    ica_score(b->folder.model, NULL, ws, &b->draw[d].pool.examples, holdout, &how, &s);
+    aurocs_of(&b->facts[d], s.score, out);
+    scores_free(&s);
+}
+
+/* A share of the holdout gets the answer that the most similar question with another answer has: what `careless` would say. */
+static void spoil(Examples *holdout, int percent, uint64_t seed) {
+    enum { LOOK = 32 };
+    Retriever *r = retriever_new(holdout);
+    Example *spoiled = mem_new((size_t)holdout->count, sizeof *spoiled);
+    int *order = mem_new((size_t)holdout->count, sizeof *order), near[LOOK];
+    Rng rng = rng_new(seed, 2);
+    for (int i = 0; i < holdout->count; i++) order[i] = i;
+    rng_shuffle(&rng, order, holdout->count);
+    memcpy(spoiled, holdout->items, (size_t)holdout->count * sizeof *spoiled);
+    for (int i = 0; i < holdout->count * percent / 100; i++) {
+        Example *e = &spoiled[order[i]];
+        for (int j = retriever_nearest(r, e, LOOK, false, near) - 1; j >= 0; j--) {
+            const Example *other = &holdout->items[near[j]];
+            if (same_tokens(e->answer, e->answer_n, other->answer, other->answer_n)) continue;
+            e->answer = other->answer;
+            e->answer_n = other->answer_n;
+            break;
+        }
+    }
+    memcpy(holdout->items, spoiled, (size_t)holdout->count * sizeof *spoiled);
+    free(order);
+    free(spoiled);
+    retriever_free(r);
+}
+
+static void measure_holdout(const Base *b, int d, double *out) {
+    const Examples *whole = &b->draw[d].holdout.examples;
+    Workspace *ws = workspace_new();
+    Examples other = *whole;
+    other.items = mem_new((size_t)whole->count, sizeof *other.items);
+    aurocs_of(&b->facts[d], b->facts[d].ica.score, out + HOLDOUT_CHOICE); /* the default, in each of the three lists */
+    memcpy(out + HOLDOUT_SIZE + 3 * (SIZES - 1), out + HOLDOUT_CHOICE, 3 * sizeof *out);
+    memcpy(out + HOLDOUT_NOISE, out + HOLDOUT_CHOICE, 3 * sizeof *out);
+    for (int c = 1; c < CHOICES; c++) holdout_aurocs(b, d, ws, whole, CHOICE[c].choice, out + HOLDOUT_CHOICE + 3 * c);
+    for (int s = 0; s + 1 < SIZES; s++) {
+        other.count = SIZE[s] < whole->count ? SIZE[s] : whole->count;
+        memcpy(other.items, whole->items, (size_t)other.count * sizeof *other.items);
+        holdout_aurocs(b, d, ws, &other, DEMOS_NEAREST, out + HOLDOUT_SIZE + 3 * s);
+    }
+    for (int s = 1; s < NOISES; s++) {
+        other.count = whole->count;
+        memcpy(other.items, whole->items, (size_t)other.count * sizeof *other.items);
+        spoil(&other, NOISE[s], (uint64_t)d + 1);
+        holdout_aurocs(b, d, ws, &other, DEMOS_NEAREST, out + HOLDOUT_NOISE + 3 * s);
+    }
+    free(other.items);
+    workspace_free(ws);
+}
+
+/* ---- measurement: what goes wrong in the public code, at the level of scores ---- */
+
+/* AUROCs (all, careless, verbose) of three scores, then their mean sizes. */
+enum { FRAME_EMPTY, FRAME_MIXED = 3, FRAME_ALONE = 6, FRAME_SIZE = 9, FRAME_FIGURES = FRAME_SIZE + 3 };
+
+/* A frame for conditioned prompts alone: the score with no demonstration at all, which must be 0, with K
+ * demonstrations; and the frame for both passes, which shows that the mixing is at fault and not the frame. */
+static void measure_frame(const Base *b, int d, int frame, double *out) {
+    const Facts *x = &b->facts[d];
+    const Splits *framed = &b->framed[frame][d];
+    Workspace *ws = workspace_new();
+    ScoreOptions how = ask(METHOD_ICA, d);
+    Scores s = {0};
+    double *empty = mem_new((size_t)x->n, sizeof *empty), *mixed = mem_new((size_t)x->n, sizeof *mixed);
+    ica_score(b->folder.model, NULL, ws, &framed->pool.examples, &framed->holdout.examples, &how, &s);
+    for (int i = 0; i < x->n; i++) {
+        empty[i] = s.logp[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
+        mixed[i] = s.logp_in_context[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
+        out[FRAME_SIZE] += fabs(empty[i]) / x->n;
+        out[FRAME_SIZE + 1] += fabs(mixed[i]) / x->n;
+        out[FRAME_SIZE + 2] += fabs(s.score[i]) / x->n;
+    }
+    aurocs_of(x, empty, out + FRAME_EMPTY);
+    aurocs_of(x, mixed, out + FRAME_MIXED);
+    aurocs_of(x, s.score, out + FRAME_ALONE);
+    free(empty);
+    free(mixed);
+    scores_free(&s);
+    workspace_free(ws);
+}
+
+enum { LEAK_CLOSED, LEAK_OPEN, TRAPS_NONE, TRAPS_FRAME, TRAPS_FIGURES = TRAPS_FRAME + FRAMES * FRAME_FIGURES };
+
+/* Mean score of the holdout's own examples as candidates, their own answer kept out of their context and not; and the largest score
+ * of a candidate without demonstrations. */
+static void measure_traps(const Base *b, int d, double *out) {
+    const Examples *holdout = &b->draw[d].holdout.examples;
+    Workspace *ws = workspace_new();
+    Scores s = {0};
+    for (int leak = 0; leak < 2; leak++) {
+        ScoreOptions how = ask(METHOD_ICA, d);
+        how.leak = leak;
+        ica_score(b->folder.model, NULL, ws, holdout, holdout, &how, &s);
+        for (int i = 0; i < holdout->count; i++) out[LEAK_CLOSED + leak] += s.score[i] / holdout->count;
+    }
+    ScoreOptions none = ask(METHOD_ICA, d);
+    none.k = 0;
+    ica_score(b->folder.model, NULL, ws, &b->draw[d].pool.examples, holdout, &none, &s);
+    for (int i = 0; i < s.count; i++) out[TRAPS_NONE] = fmax(out[TRAPS_NONE], fabs(s.score[i]));
+    scores_free(&s);
+    workspace_free(ws);
+    for (int f = 0; f < FRAMES; f++) measure_frame(b, d, f, out + TRAPS_FRAME + f * FRAME_FIGURES);
+}
+
+/* ---- all measurements ---- */
+
+typedef struct {
+    void (*measure)(const Base *b, int draw, double *out);
+    const Base *base;
+    int draws, figures;
+    double *out; /* [draws][figures], 0 before it is measured */
+} Experiment;
+
+enum {
+    SCORES, SCORES_CONTROL, TRAINED, TRAINED_CONTROL, SINGLE, SINGLE_CONTROL, EXCHANGE, EXCHANGE_CONTROL, ORDERED, HOLDOUTS, TRAPS,
+    EXPERIMENTS
+};
+
+static void measure_all(Experiment *e) {
+    int task[EXPERIMENTS * DRAWS][2], tasks = 0;
+    for (int i = 0; i < EXPERIMENTS; i++) {
+        e[i].out = mem_new((size_t)(e[i].draws * e[i].figures), sizeof *e[i].out);
+        for (int d = 0; d < e[i].draws; d++, tasks++) task[tasks][0] = i, task[tasks][1] = d;
+    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int t = 0; t < tasks; t++) {
+        Experiment *mine = &e[task[t][0]];
+        mine->measure(mine->base, task[t][1], mine->out + task[t][1] * mine->figures);
+    }
+}
+
+/* ---- figures: means over draws ---- */
+
+static double mean_of(const Experiment *e, int figure) {
+    double sum = 0;
+    for (int d = 0; d < e->draws; d++) sum += e->out[d * e->figures + figure];
+    return sum / e->draws;
+}
+
+static void put(Table *t, const Experiment *e, int figure, int decimals) {
+    double v[DRAWS], mean, sd;
+    for (int d = 0; d < e->draws; d++) v[d] = e->out[d * e->figures + figure];
+    mean_sd(v, e->draws, &mean, &sd);
+    table_mean(t, mean, sd, decimals, 1);
+}
+
+static void put_many(Table *t, const Experiment *e, int figure, int n) {
+    for (int i = 0; i < n; i++) put(t, e, figure + i, 3);
+}
+
+/* Heads are separated by bars. */
+static Table table_of(const char *title, const char *heads) {
+    Table t = {.title = title};
+    while (*heads) {
+        size_t n = strcspn(heads, "|");
+        table_head(&t, str_copy(&t.arena, (Str){heads, n}).s);
+        heads += n + (heads[n] == '|');
+    }
+    return t;
+}
+
+static void show(Audit *a, const char *section, Table *t) {
+    audit_table(a, section, t);
+    table_free(t);
+}
+
+/* A row of the audit: left and right, how far apart they are, and what is accepted. */
+static void claim(Audit *a, const Equation *e, const char *compared, double left, double right, double tolerance,
+                  const char *reason, AuditKind kind) {
+    audit_add(a, &(AuditRow){e->tag, e->equation, e->function, compared, left, right, fabs(left - right), tolerance, reason, kind});
+}
+
+static void note(Audit *a, const char *section, const char *format, ...) PRINTF_LIKE(3, 4);
+static void note(Audit *a, const char *section, const char *format, ...) {
+    char text[2000];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    audit_note(a, section, text);
+}
+
+static const Equation E3 = {"E3", "s_ho(z) = l(y|x;D_t) - l(y|x;D_t,D_ho)", "measure_candidates"},
+                      E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "measure_training"},
+                      E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
+                      E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last", "retriever_nearest"},
+                      E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
+                      E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
+                      E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]",
+                             "measure_exchange"};
+
+/* ---- clean against corrupted, and the falsification ---- */
+
+static const char DETECTION[] = "Trained models: clean against corrupted, and the control";
+
+static void report_scores(Audit *a, const Experiment *e) {
+    static const char *const names[SCORERS] = {"ICA (E5)", "RHO-Loss (E15)", "gradient (E14)", "low loss"};
+    static const char *const pairs[3] = {"ICA and gradient", "ICA and RHO-Loss", "RHO-Loss and gradient"};
+    const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
+    note(a, DETECTION,
+        "Two bases of the main job, pretrained on the same facts by the same annotators. In the sessions of one all answers "
+        "are by one annotator; in the control each is by another, so that nothing can be inferred from the context. Pool "
+        "even50, %d draws of pool and holdout (control: %d); mean and standard deviation over draws.",
+        DRAWS, COSTLY);
+    Table t = table_of("AUROC of clean against corrupted", "score|all|careless|verbose|control: all|careless|verbose");
+    for (int s = 0; s < SCORERS; s++) {
+        table_put(&t, "%s", names[s]);
+        put_many(&t, x, SCORES_AUROC + 3 * s, 3);
+        put_many(&t, control, SCORES_AUROC + 3 * s, 3);
+    }
+    show(a, DETECTION, &t);
+    t = table_of("Rank agreement (Spearman)", "scores|all|clean|corrupted|control: all|clean|corrupted");
+    for (int i = 0; i < 3; i++) {
+        table_put(&t, "%s", pairs[i]);
+        put_many(&t, x, SCORES_ICA_DOT + 3 * i, 3);
+        put_many(&t, control, SCORES_ICA_DOT + 3 * i, 3);
+    }
+    show(a, DETECTION, &t);
+    note(a, DETECTION,
+         "The control takes learning in context away and nothing else: what trains on the holdout must still tell clean from "
+         "corrupted there, and ICA must not (ICA %.3f, RHO-Loss %.3f, the gradient %.3f, one step of Adam on the candidate "
+         "%.3f). So what ICA reads is what the model learned to infer from its context, not a property of gradients.",
+         mean_of(control, SCORES_AUROC + 3 * BY_ICA), mean_of(control, SCORES_AUROC + 3 * BY_RHO),
+         mean_of(control, SCORES_AUROC + 3 * BY_DOT), mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM));
+}
+
+static void claim_scores(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
+    claim(a, &E5, "trained base: AUROC of clean against corrupted; 1: all found", mean_of(x, SCORES_AUROC), 1, 0.07,
+          "expected .97, seeds and draws vary by .02: .93 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: the same against careless, a right-looking wrong answer", mean_of(x, SCORES_AUROC + 1), 1, 0.25,
+          "learned late and abruptly: .75 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E5, "control, nothing to infer from the context: AUROC; chance is 0.5", mean_of(control, SCORES_AUROC), 0.5, 0.15,
+          "at most .65 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E5, "control: the same against careless", mean_of(control, SCORES_AUROC + 1), 0.5, 0.15, "at most .65 is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E15, "control: AUROC of RHO-Loss, which trains on the holdout", mean_of(control, SCORES_AUROC + 3 * BY_RHO), 1, 0.03,
+          "expected .99: .97 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E15, "trained base: Spearman of ICA and RHO-Loss", mean_of(x, SCORES_ICA_RHO), 1, 0.2,
+          "no bound is published: .8 is asked", AUDIT_APPROXIMATE);
+    claim(a, &E14, "control: AUROC of the inner product", mean_of(control, SCORES_AUROC + 3 * BY_DOT), 1, 0.2,
+          "far above chance: .8 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "control: AUROC of the holdout's drop after one step of Adam",
+          mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM), 1, 0.05, "expected .99: .95 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "trained base: Spearman of ICA and the inner product", mean_of(x, SCORES_ICA_DOT), 1, 0.3,
+          "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "\"it follows from gradients\": the same on the control, where gradients are as telling",
+          mean_of(control, SCORES_ICA_DOT), 1, 0.3, "what the trained base is asked for", AUDIT_REFUTED);
+}
+
+/* ---- reading against training ---- */
+
+static const char READING[] = "Trained models: reading the holdout against training on it (E3, E4)";
+
+static void table_of_training(Audit *a, const Experiment *e, const Experiment *scores, const char *title) {
+    Table t = table_of(title, "steps x rate|Pearson|Spearman|clean|corrupted|AUROC|slope|holdout loss|gain clean|gain corrupted");
+    table_put(&t, "in context");
+    for (int i = 0; i < 4; i++) table_put(&t, "-");
+    put(&t, scores, SCORES_AUROC, 3);
+    table_put(&t, "-");
+    put(&t, e, TRAINED_START, 3);
+    put_many(&t, scores, SCORES_GAIN_CLEAN, 2);
+    for (int i = 0; i < TRAININGS; i++) {
+        table_put(&t, "%d x %g", TRAINING[i].steps, TRAINING[i].rate);
+        put_many(&t, e, i * GAIN_FIGURES, GAIN_FIGURES);
+    }
+    show(a, READING, &t);
+}
+
+static void report_training(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[TRAINED];
+    note(a, READING,
+         "The gain in context (E5, three nearest demonstrations) against the gain by really training on the holdout: plain "
+         "SGD, the whole holdout in each step, the same trained model for all 800 candidates. Pearson and Spearman of the two "
+         "gains, Spearman among the clean and among the corrupted; the AUROC of the gain by training; the slope of the gain in "
+         "context over it; the holdout's loss after training; mean gains in nats a token. %d draws.",
+         COSTLY);
+    table_of_training(a, x, &e[SCORES], "Gain in context against the gain by training on the holdout");
+    table_of_training(a, &e[TRAINED_CONTROL], &e[SCORES_CONTROL], "The same on the control");
+    note(a, READING,
+         "The slope is %.0f after one step of .01 and %.2f after 30 steps of .3; where it is 1, both gains are of one size. So "
+         "three demonstrations stand for as much training as that, not for one small step.",
+         mean_of(x, GAIN_SLOPE), mean_of(x, LONGEST * GAIN_FIGURES + GAIN_SLOPE));
+}
+
+static void claim_training(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[TRAINED], *control = &e[TRAINED_CONTROL];
+    int one = ONE_STEP * GAIN_FIGURES, ten = TEN_STEPS * GAIN_FIGURES, longest = LONGEST * GAIN_FIGURES;
+    static const char accepted[] = "expected .85: .75 is accepted";
+    claim(a, &E4, "trained base: Spearman of the gains in context and by 1 step of .1", mean_of(x, one + GAIN_RANK), 1, 0.25,
+          accepted, AUDIT_APPROXIMATE);
+    claim(a, &E4, "trained base: the same, 10 steps of .3", mean_of(x, ten + GAIN_RANK), 1, 0.25, accepted, AUDIT_APPROXIMATE);
+    claim(a, &E4, "trained base: Pearson, 30 steps of .3", mean_of(x, longest + GAIN_PEARSON), 1, 0.25, accepted,
+          AUDIT_APPROXIMATE);
+    claim(a, &E4, "trained base: slope of the gain in context over that by 30 steps", mean_of(x, longest + GAIN_SLOPE), 1, 0.5,
+          "of one size: within a factor of 1.5", AUDIT_APPROXIMATE);
+    claim(a, &E4, "\"as one small step\": slope over the gain by 1 step of .01", mean_of(x, GAIN_SLOPE), 1, 0.5, "of one size",
+          AUDIT_REFUTED);
+    claim(a, &E4, "control: Spearman with 1 step of .1; 0: no relation", mean_of(control, one + GAIN_RANK), 0, 0.15,
+          "chance leaves .02, the deviation of a mean of 3 draws of 800; .15 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E4, "\"for any network\": the same on the control", mean_of(control, one + GAIN_RANK), 1, 0.25,
+          "what the trained base is asked for", AUDIT_REFUTED);
+}
+
+/* ---- one step on a candidate ---- */
+
+static const char STEPPED[] = "Trained models: one step on a candidate (E3, E14)";
+
+static void table_of_steps(Audit *a, const Experiment *e, const char *title) {
+    static const char *const oracles[ORACLES] = {"inner product", "its cosine", "drop after a step of .01",
+                                                 "drop after Adam's step of 3e-4"};
+    static const char *const scores[3] = {"ICA", "RHO-Loss", "low loss"};
+    static const int at[3] = {SINGLE_ICA, SINGLE_RHO, SINGLE_LOSS};
+    Table t = table_of(title, "score and oracle|all|clean|corrupted|AUROC of the oracle");
+    for (int o = 0; o < ORACLES; o++)
+        for (int i = 0; i < 3; i++) {
+            table_put(&t, "%s, %s", scores[i], oracles[o]);
+            put_many(&t, e, at[i] + 3 * o, 3);
+            put(&t, e, SINGLE_AUROC + o, 3);
+        }
+    show(a, STEPPED, &t);
+}
+
+static void report_steps(Audit *a, const Experiment *e) {
+    note(a, STEPPED,
+         "%d candidates a draw, %d draws. The model takes one step on the candidate alone, plain (.01) or Adam's first (3e-4), "
+         "and the drop of the holdout's mean loss is measured; beside it E14's inner product of the two gradients, and its "
+         "cosine. Spearman's correlation with scores, among all, the clean and the corrupted.",
+         e[SINGLE].base->facts[0].n / EVERY, COSTLY);
+    table_of_steps(a, &e[SINGLE], "Spearman with what a step on the candidate does");
+    table_of_steps(a, &e[SINGLE_CONTROL], "The same on the control");
+    Table t =
+        table_of("A gain as a constant times the inner product", "gain|constant|among the clean|among the corrupted|left over");
+    for (int i = 0; i < 2; i++) {
+        table_put(&t, i ? "by a real step of .01 on the holdout" : "in context (E5)");
+        for (int f = 0; f < STEP_FIGURES; f++) put(&t, &e[TRAINED], (i ? TRAINED_STEP_REAL : TRAINED_STEP_ICA) + f, 4);
+    }
+    buf_puts(&t.remarks, "Left over: root of sum (gain - constant x product)^2 / sum gain^2.\n");
+    show(a, STEPPED, &t);
+    note(a, STEPPED,
+         "Exact is the identity: one small step on either side changes the other side's loss by eta times the inner product. "
+         "Refuted is that conditioning acts as such a step. It ranks as the product does, but no one eta fits: the gain of a "
+         "clean example cannot exceed its own loss, that of a corrupted one has no floor. By the cosine and by Adam's step, "
+         "which take the gradient's size away, the agreement is between the two classes and weak within them.");
+}
+
+static void claim_identity(Audit *a, const Experiment *x) {
+    double worst = -1;
+    const double *at = x->out;
+    for (int d = 0; d < x->draws; d++) {
+        const double *v = x->out + d * x->figures;
+        double error = fabs(v[SINGLE_PRODUCT] - v[SINGLE_EXPLICIT]) / v[SINGLE_BOUND];
+        if (error > worst) worst = error, at = v;
+    }
+    claim(a, &E14, "trained base: the program's product against the two whole gradients, multiplied out", at[SINGLE_PRODUCT],
+          at[SINGLE_EXPLICIT], at[SINGLE_BOUND], "1e-12 of the sum of the terms' sizes: thousands of roundings in each gradient",
+          AUDIT_EXACT);
+    claim(a, &E14, "trained base: slope of the holdout's loss along a candidate's gradient", x->out[SINGLE_SLOPE],
+          x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 1],
+          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); rounding of the loss / h",
+          AUDIT_EXACT);
+    claim(a, &E14, "trained base: slope of the candidate's loss along the holdout's gradient", x->out[SINGLE_SLOPE + 2],
+          x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 3],
+          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); rounding of the loss / h",
+          AUDIT_EXACT);
+}
+
+static void claim_steps(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[SINGLE], *t = &e[TRAINED];
+    double by_step = mean_of(t, TRAINED_STEP_REAL + STEP_LEFT);
+    claim(a, &E3, "trained base: Spearman of ICA and the holdout's drop after a step of .01 on z",
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_SGD), 1, 0.3, "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E3, "trained base: the same after Adam's step of 3e-4", mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM), 1, 0.4,
+          "expected .77: .60 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E3, "\"ranks within a class\": the same among the clean alone", mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM + 1), 1, 0.4,
+          "what is asked for all", AUDIT_REFUTED);
+    claim_identity(a, x);
+    claim(a, &E14, "trained base: what a constant times the product leaves of the gain by a step of .01 on the holdout", by_step, 0,
+          0.1, "second order: .01 times the curvature; a tenth is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "trained base: the same of the holdout's drop by a step of .01 on a candidate", mean_of(x, SINGLE_LEFT), 0, 0.5,
+          "the same along one example's gradient, larger than the mean's; half is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "\"conditioning acts as one step\": the same of the gain in context", mean_of(t, TRAINED_STEP_ICA + STEP_LEFT),
+          0, by_step, "what a real step leaves", AUDIT_REFUTED);
+    claim(a, &E14, "\"of one size eta\": the constant among the clean and among the corrupted",
+          mean_of(t, TRAINED_STEP_ICA + STEP_CLEAN), mean_of(t, TRAINED_STEP_ICA + STEP_CORRUPTED),
+          fabs(mean_of(t, TRAINED_STEP_REAL + STEP_CLEAN) - mean_of(t, TRAINED_STEP_REAL + STEP_CORRUPTED)),
+          "as far apart as a real step's", AUDIT_REFUTED);
+    claim(a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean",
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_COSINE + 1), 1, 0.3, "what is asked for the product", AUDIT_REFUTED);
+}
+
+/* ---- both orders, and the order of demonstrations ---- */
+
+static const char EXCHANGED[] = "Trained models: both orders of conditioning, and the order of demonstrations (E17)";
+
+static void report_exchange(Audit *a, const Experiment *e) {
+    note(a, EXCHANGED,
+         "For an exchangeable model the gain of z in the context of the holdout's examples equals what z in their context does "
+         "for them. Left side: E5 with the nearest example, or with all %d; right side: E16's term for that example, or the "
+         "chain of E17 (b). Token sums; about %.0f candidates a draw, %d draws. The gap measures how far the model is from "
+         "exchangeable.",
+         K, mean_of(&e[EXCHANGE], EXCHANGE_COUNT), COSTLY);
+    Table t = table_of("z behind the holdout's examples against these behind z",
+                       "base, demonstrations|Pearson|Spearman|mean gap|mean size of E5|AUROC of E5|AUROC of the other side");
+    for (int i = 0; i < 4; i++) {
+        table_put(&t, i % 2 ? "%s, %d in a chain" : "%s, 1", i < 2 ? "sessions" : "control", K);
+        put_many(&t, &e[i < 2 ? EXCHANGE : EXCHANGE_CONTROL], i % 2 ? CHAIN : 0, BOTH_FIGURES);
+    }
+    show(a, EXCHANGED, &t);
+    t = table_of("Order of the three demonstrations (3: the nearest): AUROC of ICA", "order|all|careless|verbose");
+    for (int o = 0; o < ORDERS; o++) {
+        table_put(&t, "%d %d %d", ORDER[o][0] + 1, ORDER[o][1] + 1, ORDER[o][2] + 1);
+        put_many(&t, &e[ORDERED], ORDER_AUROC + 3 * o, 3);
+    }
+    buf_printf(&t.remarks,
+               "A candidate's score deviates by %.3f over the six orders (root mean square), mean scores by %.3f over "
+               "candidates; Spearman of nearest last and nearest first %.3f.\n",
+               mean_of(&e[ORDERED], ORDER_WITHIN), mean_of(&e[ORDERED], ORDER_ACROSS), mean_of(&e[ORDERED], ORDER_REVERSED));
+    show(a, EXCHANGED, &t);
+}
+
+static void claim_exchange(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[EXCHANGE], *o = &e[ORDERED];
+    static const char bound[] = "no bound is published: .5 is asked";
+    claim(a, &E17, "trained base: Pearson of both sides, one demonstration", mean_of(x, BOTH_PEARSON), 1, 0.5, bound,
+          AUDIT_APPROXIMATE);
+    claim(a, &E17, "trained base: Pearson of both sides, a chain of three", mean_of(x, CHAIN + BOTH_PEARSON), 1, 0.5, bound,
+          AUDIT_APPROXIMATE);
+    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, one demonstration, nats", mean_of(x, BOTH_GAP), 0, 1e-9,
+          "rounding, as on the exact models", AUDIT_REFUTED);
+    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, a chain of three, nats", mean_of(x, CHAIN + BOTH_GAP), 0, 1e-9,
+          "rounding, as on the exact models", AUDIT_REFUTED);
+    claim(a, &E6, "trained base: Spearman of ICA with the nearest demonstration last and first", mean_of(o, ORDER_REVERSED), 1, 0.1,
+          "order should not matter: .9 is asked", AUDIT_APPROXIMATE);
+    claim(a, &E6, "trained base: deviation over the six orders / over candidates",
+          mean_of(o, ORDER_WITHIN) / mean_of(o, ORDER_ACROSS), 0, 0.2, "order should not matter: a fifth is accepted",
+          AUDIT_APPROXIMATE);
+}
+
+/* ---- other demonstrations and holdouts ---- */
+
+static const char HELD[] = "Trained models: other demonstrations, small and noisy holdouts";
+
+static void report_holdouts(Audit *a, const Experiment *e) {
+    Table t = table_of("AUROC of ICA", "holdout|all|careless|verbose");
+    for (int i = 0; i < CHOICES + SIZES + NOISES; i++) {
+        if (i < CHOICES) table_put(&t, "demonstrations: %s", CHOICE[i].name);
+        else if (i < CHOICES + SIZES) table_put(&t, "%d examples", SIZE[i - CHOICES]);
+        else table_put(&t, "%d %% of its answers wrong", NOISE[i - CHOICES - SIZES]);
+        put_many(&t, &e[HOLDOUTS], HOLDOUT_CHOICE + 3 * i, 3);
+    }
+    show(a, HELD, &t);
+    note(a, HELD,
+        "Three demonstrations, %d draws; a smaller holdout is the first examples of the whole one. A wrong answer is that of "
+        "the most similar other question: right-looking, what careless gives. Shuffled answers are the control of the "
+        "demonstrations: the same questions, and the score turns round.",
+        DRAWS);
+}
+
+static void claim_holdouts(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[HOLDOUTS];
+    claim(a, &E5, "trained base: AUROC with random demonstrations", mean_of(x, HOLDOUT_CHOICE + 3), 1, 0.07, "as with the nearest",
+          AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: AUROC with a holdout of 20", mean_of(x, HOLDOUT_SIZE), 1, 0.07, "as with 200", AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: AUROC with 10 % of the holdout's answers wrong", mean_of(x, HOLDOUT_NOISE + 3), 1, 0.15,
+          "no bound is published: .85 is asked", AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: AUROC against careless, demonstrations with the answers of others; 0: turned round",
+          mean_of(x, HOLDOUT_CHOICE + 3 * 3 + 1), 0, 0.25, "as far from chance as .75, on the other side", AUDIT_APPROXIMATE);
+}
+
+/* ---- the public code's traps ---- */
+
+static const char TRAPPED[] = "Trained models: the public code's traps, at the level of scores";
+
+static void report_traps(Audit *a, const Experiment *e) {
+    static const char *const what[3] = {"none", "three", "three, both passes in it"};
+    Table t = table_of("Conditioned prompts in another template than unconditioned ones: AUROC",
+                       "template, demonstrations|all|careless|verbose|mean absolute score");
+    for (int f = 0; f < FRAMES; f++)
+        for (int i = 0; i < 3; i++) {
+            table_put(&t, "%s; %s", FRAME_NAMES[f], what[i]);
+            put_many(&t, &e[TRAPS], TRAPS_FRAME + f * FRAME_FIGURES + 3 * i, 3);
+            put(&t, &e[TRAPS], TRAPS_FRAME + f * FRAME_FIGURES + FRAME_SIZE + i, 3);
+        }
+    show(a, TRAPPED, &t);
+    t = table_of("The holdout's own examples as candidates", "own answer|mean score");
+    for (int leak = 0; leak < 2; leak++) {
+        table_put(&t, leak ? "may stand in the context (--allow-overlap)" : "kept out");
+        put(&t, &e[TRAPS], LEAK_CLOSED + leak, 3);
+    }
+    show(a, TRAPPED, &t);
+    note(a, TRAPPED,
+         "With one template the score without demonstrations is exactly 0; with two it is a score of the template, to which "
+         "whatever the demonstrations say is added. A clean example's gain cannot exceed its own loss, so seeing its own answer "
+         "adds little to it (%.3f in place of %.3f): what a leak gives a run is mostly the holdout as training data. Whole runs, "
+         "one command each: tests/bench/traps.sh weights (weights that cancel, E9), tests/bench/traps.sh leak, tests/bench/traps.sh template; all "
+         "three: make traps.",
+         mean_of(&e[TRAPS], LEAK_OPEN), mean_of(&e[TRAPS], LEAK_CLOSED));
+}
+
+static void claim_traps(Audit *a, const Experiment *e) {
+    const Experiment *x = &e[TRAPS];
+    double none = 0;
+    for (int d = 0; d < x->draws; d++) none = fmax(none, x->out[d * x->figures + TRAPS_NONE]);
+    claim(a, &E5, "trained base: largest score without demonstrations, one template", none, 0, 0, "the same bits", AUDIT_EXACT);
+    claim(a, &E5, "\"any template will do\": mean size of the score without demonstrations, a preamble in the conditioned prompt",
+          mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, 0, "the same bits", AUDIT_REFUTED);
+    claim(a, &E5, "\"any template will do\": AUROC against careless with three demonstrations and that preamble",
+          mean_of(x, TRAPS_FRAME + FRAME_MIXED + 1), mean_of(x, TRAPS_FRAME + FRAME_ALONE + 1), 0.02,
+          "what both passes with the preamble have", AUDIT_REFUTED);
+}
+
+/* ---- the whole half ---- */
+
+static void report(Audit *a, const Experiment *e) {
+    report_scores(a, e);
+    report_training(a, e);
+    report_steps(a, e);
+    report_exchange(a, e);
+    report_holdouts(a, e);
+    report_traps(a, e);
+    claim_scores(a, e);
+    claim_training(a, e);
+    claim_steps(a, e);
+    claim_exchange(a, e);
+    claim_holdouts(a, e);
+    claim_traps(a, e);
+}
+
+static void measure_and_report(Audit *a, Base *base) {
+    const Base *main = &base[0], *control = &base[1];
+    Experiment e[EXPERIMENTS] = {[SCORES] = {measure_scores, main, DRAWS, SCORES_FIGURES, NULL},
+                                 [SCORES_CONTROL] = {measure_scores, control, COSTLY, SCORES_FIGURES, NULL},
+                                 [TRAINED] = {measure_training, main, COSTLY, TRAINED_FIGURES, NULL},
+                                 [TRAINED_CONTROL] = {measure_training, control, COSTLY, TRAINED_FIGURES, NULL},
+                                 [SINGLE] = {measure_candidates, main, COSTLY, SINGLE_FIGURES, NULL},
+                                 [SINGLE_CONTROL] = {measure_candidates, control, COSTLY, SINGLE_FIGURES, NULL},
+                                 [EXCHANGE] = {measure_exchange, main, COSTLY, EXCHANGE_FIGURES, NULL},
+                                 [EXCHANGE_CONTROL] = {measure_exchange, control, COSTLY, EXCHANGE_FIGURES, NULL},
+                                 [ORDERED] = {measure_order, main, DRAWS, ORDER_FIGURES, NULL},
+                                 [HOLDOUTS] = {measure_holdout, main, DRAWS, HOLDOUT_FIGURES, NULL},
+                                 [TRAPS] = {measure_traps, main, DRAWS, TRAPS_FIGURES, NULL}};
+#pragma omp parallel for schedule(dynamic, 1)
+    for (int i = 0; i < DRAWS + COSTLY; i++) find_facts(&base[i >= DRAWS], i % DRAWS);
+    measure_all(e);
+    report(a, e);
+    for (int i = 0; i < EXPERIMENTS; i++) free(e[i].out);
+}
+
+void audit_trained(Audit *a, const char *out_folder) {
+    Base base[2] = {{.name = "quick", .draws = DRAWS, .frames = FRAMES}, {.name = "control", .draws = COSTLY}};
+    Error err = {0};
+    if (base_read(&base[0], out_folder, &err) && base_read(&base[1], out_folder, &err)) measure_and_report(a, base);
+    else claim(a, &E4, "the base models of the main job and of its control", NAN, NAN, 0, err.text, AUDIT_EXACT); /* fails */
+    base_free(&base[0]);
+    base_free(&base[1]);
+}

@@ -1,9 +1,0 @@
-/* audit_product: the second part of the exact half: what the program computes (E5-E16, E18) against the oracle and closed forms. */
-#ifndef AUDIT_PRODUCT_H
-#define AUDIT_PRODUCT_H
-
-#include "audit.h"
-
-void audit_product(Audit *a); /* appends its rows; called by audit_exact */
-
-#endif

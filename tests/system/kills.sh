@@ -1,0 +1,134 @@
+#!/bin/sh
+# A run that is killed at any instant (SIGKILL: nothing can be finished or tidied up) and resumed, again and again, ends with the
+# same bits as one that was left alone: model, optimizer, scores, log, evaluation and result. From the environment: KILLS, how many
+# (20; `make kills`: 1000); SEED of the instants (1).
+cd "$(dirname "$0")/../.." || exit 1
+ICA=$PWD/ica
+KILLS=${KILLS:-20}
+SEED=${SEED:-1}
+OMP_NUM_THREADS=1
+LC_ALL=C
+export LC_ALL OMP_NUM_THREADS
+sleep 0.01 2>/dev/null || { # whole seconds are too coarse to hit a small run
+    echo "kills: 0 passed, 0 failed"
+    exit 0
+}
+passed=0 failed=0 kills=0 begun_again=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+    tail -n 3 err | sed 's/^/    stderr: /'
+}
+
+"$ICA" corpus --out corpus --seed 1 2>err || fail "corpus"
+head -n 100 corpus/pretrain.jsonl >sessions.jsonl
+head -n 40 corpus/pool-even50.jsonl >pool.jsonl
+head -n 10 corpus/holdout.jsonl >hold.jsonl
+head -n 10 corpus/test.jsonl >test.jsonl
+head -n 24 corpus/pairs-pool.jsonl >pairs.jsonl
+head -n 8 corpus/pairs-holdout.jsonl >pairs-hold.jsonl
+head -n 8 corpus/pairs-test.jsonl >pairs-test.jsonl
+rm -r corpus
+SHAPE="--layers 2 --heads 4 --channels 32 --context 128 --batch-tokens 512"
+"$ICA" tokenizer --data sessions.jsonl --vocab-size 300 --out tok 2>err || fail "tokenizer"
+# shellcheck disable=SC2086
+"$ICA" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 20 --out base 2>err || fail "pretrain"
+
+# Saves after every step, so that many instants lie inside one; log lines that no save falls on.
+OFTEN="--max-steps 14 --save-steps 1 --logging-steps 5"
+TUNE="--model base --batch-size 8 --learning-rate 1e-3 --eval-steps 10 $OFTEN"
+TRUST="--holdout hold.jsonl --eval test.jsonl"
+of_kind() {
+    case $1 in
+    0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
+    1) echo "train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl --eval pairs-test.jsonl --weights ica --refresh 2" ;;
+    2) echo "pretrain --data sessions.jsonl --tokenizer tok $SHAPE $TRUST --eval-steps 10 $OFTEN" ;;
+    esac
+}
+
+# What a run leaves, without what depends on the clock or on the memory of a process, and without what it cost: a resumed run pays
+# for RHO's reference log-likelihoods once more.
+essence() {
+    sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1/log.jsonl"
+    sed -n 's/^"result"://p' "$1/run.json" | sed 's/"activation_bytes":[0-9]*//;s/"\(overhead\|relative_cost\)[a-z_]*":[^,}]*//g'
+    [ ! -f "$1/metrics.json" ] || cat "$1/metrics.json"
+    [ ! -f "$1/scores.jsonl" ] || cat "$1/scores.jsonl"
+}
+
+now() { date +%s%N 2>/dev/null; }
+# took KIND FROM: a whole run of that kind began then and ends now; the least that one took is kept, as a moment of load would
+# move most instants behind its end. Where the clock is too coarse: a second.
+took() {
+    awk -v a="$2" -v b="$(now)" -v least="$(cat "took-$1" 2>/dev/null)" 'BEGIN { t = (b - a) / 1e9
+        if (!(t > 0.05 && t < 60)) t = 1
+        print(least != "" && least + 0 < t ? least : t) }' >took
+    mv took "took-$1"
+}
+
+for kind in 0 1 2; do
+    from=$(now)
+    # shellcheck disable=SC2046
+    "$ICA" $(of_kind $kind) --out whole-$kind >out 2>err || fail "the run of kind $kind without a break"
+    took $kind "$from"
+    essence whole-$kind >whole-$kind.essence
+    [ "$(wc -l <whole-$kind.essence)" -ge 4 ] || fail "kind $kind: nothing to compare"
+done
+
+# compare KIND: the run that was killed with the one that was not
+compare() {
+    essence run >mine.essence
+    if ! cmp -s "whole-$1/model.safetensors" run/model.safetensors; then fail "kind $1: another model (kills so far: $kills)"
+    elif ! "$ICA" diff "whole-$1/training_state.safetensors" run/training_state.safetensors >out 2>err; then
+        fail "kind $1: another training state (kills so far: $kills)"
+    elif ! cmp -s "whole-$1.essence" mine.essence; then fail "kind $1: $(diff "whole-$1.essence" mine.essence | head -n 4)"
+    elif [ -n "$(find run -name '*.part')" ]; then fail "kind $1: a temporary file was left behind"
+    else passed=$((passed + 1)); fi
+}
+
+# Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
+round=0
+while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
+    kind=$((round % 3)) attempts=0
+    rm -rf run
+    while :; do
+        command="$(of_kind $kind) --out run"
+        if [ -f run/run.json ]; then command="${command%% *} --resume run"; fi
+        attempts=$((attempts + 1)) from=$(now)
+        # shellcheck disable=SC2086
+        "$ICA" $command >out 2>err </dev/null &
+        pid=$! killer=
+        if [ "$kills" -lt "$KILLS" ]; then # beside the run: one that is over sooner than thought does not wait for its instant
+            seed=$((SEED * 100003 + round * 1009 + attempts))
+            instant=$(awk -v seed=$seed '{ srand(seed); rand(); print rand() * $1 }' took-$kind)
+            { sleep "$instant" && kill -KILL $pid; } >kill.log 2>&1 &
+            killer=$!
+        fi
+        wait $pid 2>/dev/null
+        status=$?
+        [ -z "$killer" ] || kill $killer 2>/dev/null
+        case $status in
+        0)
+            [ $attempts -gt 1 ] || took $kind "$from"
+            break ;;
+        137) kills=$((kills + 1)) ;;
+        *)
+            fail "status $status from: ica $command"
+            break ;;
+        esac
+        ! grep -q 'begins again' err || begun_again=$((begun_again + 1))
+        if [ $attempts -gt 200 ]; then
+            fail "kind $kind: no end after 200 kills"
+            break
+        fi
+    done
+    [ "$failed" -gt 0 ] || compare $kind
+    round=$((round + 1))
+done
+echo "$kills kills in $round runs; $begun_again of them before the first save"
+echo "kills: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,169 @@
+#!/bin/sh
+# Where each equation stands: on one function of the program, in README's table, in tests. Prints the three places for every tag and
+# one line for each that is missing, double or at odds with the others. `make trace`.
+#
+# A tag stands on a function when the comment right above its definition holds it in brackets: [E5]. The equations that the program
+# computes stand on exactly one function of model.c or ica.c, and nowhere else in these files; the exact claims (E2, E3, E4, E17)
+# on exactly one function in tests/; E1 cannot be computed and is in the README alone. README's row must name the function. At
+# the end the script is tested itself, on copies with one defect each.
+cd "$(dirname "$0")/../.." || exit 1
+COMPUTED="E5 E6 E7a E7b E8 E9 E10 E11 E12 E13 E14 E15 E16 E18"
+CLAIMED="E2 E3 E4 E17"
+
+# trace FOLDER: the table, then the defects, each behind "trace: "
+trace() {
+    (cd "$1" && awk -v computed="$COMPUTED" -v claimed="$CLAIMED" '
+        # the tags of a text, into found[1..n]
+        function tags(text,   n) {
+            for (n = 0; match(text, /\[E[0-9]+[a-z]?\]/); text = substr(text, RSTART + RLENGTH))
+                found[++n] = substr(text, RSTART + 1, RLENGTH - 2)
+            return n
+        }
+        function base(path) { sub(/.*\//, "", path); return path }
+        function wrong(text) { defects[++n_defects] = text }
+        function place(tag, where, name) {
+            if ((tag, name) in seen_here) return
+            seen_here[tag, name]
+            if (places[tag]++) wrong(tag ": on two functions: " where_of[tag] " " function_of[tag] ", " where " " name)
+            else { where_of[tag] = where; function_of[tag] = name }
+        }
+        # a comment has ended at this line: its tags wait for the function below
+        function comment_over() { waiting = held; waiting_line = comment_line; held = "" }
+        BEGIN {
+            n_all = split("E1 " computed " " claimed, all, " ")
+            for (i = 1; i <= n_all; i++) known[all[i]]
+            split(computed, list, " "); for (i in list) is_computed[list[i]]
+            split(claimed, list, " "); for (i in list) is_claimed[list[i]]
+        }
+        FNR == 1 { waiting = held = ""; inside = 0; is_test = FILENAME ~ /^tests\//; is_code = FILENAME ~ /\.c$/ }
+        FILENAME == "README.md" {
+            if (!/^\| E[0-9]/) next
+            n_cells = split($0, cell, /[ ]*\|[ ]*/)
+            n = split(cell[2], list, /, */)
+            for (i = 1; i <= n; i++) {
+                if (!(list[i] in known)) wrong(list[i] ": README.md:" FNR ": there is no such equation")
+                else if (list[i] in row) wrong(list[i] ": twice in the table of README.md: lines " row[list[i]] " and " FNR)
+                else { row[list[i]] = FNR; said[list[i]] = cell[n_cells - 1] }
+            }
+            next
+        }
+        !is_code { next }
+        {
+            n = tags($0)
+            for (i = 1; i <= n; i++) {
+                if (!(found[i] in known)) wrong(found[i] ": " FILENAME ":" FNR ": there is no such equation")
+                else if (found[i] == "E1") wrong("E1: " FILENAME ":" FNR ": it cannot be computed; its place is the README")
+                else if (is_test && !((found[i], FILENAME) in tested)) {
+                    tested[found[i], FILENAME]
+                    tests_of[found[i]] = tests_of[found[i]] " " base(FILENAME)
+                }
+            }
+            line = $0
+            if (waiting != "" && !inside) { # the line below a comment that held tags
+                is_function = match(line, /^[A-Za-z].*[ *][a-z_0-9A-Z]+\(/) && line !~ /;[ ]*$/
+                name = substr(line, 1, RLENGTH - 1)
+                sub(/.*[ *]/, "", name)
+                n_waiting = split(waiting, list, " ")
+                for (i = 1; i <= n_waiting; i++) {
+                    mine = is_test ? list[i] in is_claimed : list[i] in is_computed
+                    if (is_function && mine) place(list[i], FILENAME ":" FNR, name)
+                    else if (!is_test)
+                        wrong(list[i] ": " FILENAME ":" waiting_line ": the tag stands on no function that computes it")
+                }
+                waiting = ""
+            }
+            if (!inside && line ~ /^\/\*/) { inside = 1; comment_line = FNR }
+            if (inside) {
+                for (i = 1; i <= n; i++) if (index(" " held " ", " " found[i] " ") == 0) held = held " " found[i]
+                if (line ~ /\*\//) { inside = 0; comment_over() }
+            } else if (!is_test)
+                for (i = 1; i <= n; i++) wrong(found[i] ": " FILENAME ":" FNR ": the tag stands inside a function")
+        }
+        END {
+            printf "%-5s %-46s %-11s %s\n", "tag", "function", "README.md", "tests"
+            for (number = 1; number <= 18; number++)
+                for (letter = 0; letter <= 2; letter++) {
+                    tag = "E" number substr(" ab", letter + 1, 1)
+                    sub(/ /, "", tag)
+                    if (!(tag in known)) continue
+                    printf "%-5s %-46s %-11s%s\n", tag, tag == "E1" ? "(cannot be computed)" : where_of[tag] " " function_of[tag],
+                        row[tag] ? "line " row[tag] : "-", tests_of[tag]
+                    if (!row[tag]) wrong(tag ": not in the table of README.md")
+                    if (tag == "E1") continue
+                    if (!places[tag]) wrong(tag ": on no function of " (tag in is_computed ? "model.c or ica.c" : "tests/*/*.c"))
+                    else if (row[tag] && index(said[tag], "`" function_of[tag] "`") == 0)
+                        wrong(tag ": README.md:" row[tag] " does not name " function_of[tag])
+                    if (tests_of[tag] == "") wrong(tag ": in no test")
+                }
+            for (i = 1; i <= n_defects; i++) print "trace: " defects[i]
+            exit n_defects > 0
+        }' README.md model.c ica.c tests/*/*.c)
+}
+
+# ---- the script itself: a copy with one defect must give that line more ----
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+copy() {
+    rm -rf "$work/copy"
+    mkdir -p "$work/copy"
+    cp README.md model.c ica.c "$work/copy" && cp -r tests "$work/copy"
+}
+
+expect() { # LINE: the copy gives it
+    trace "$work/copy" >"$work/after"
+    if grep -q "^trace: $1" "$work/after"; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "trace: self-test: a defect does not give the line '$1'"
+    fi
+}
+
+# defect FILE SED-PROGRAM LINE
+defect() {
+    copy
+    sed "$2" "$1" >"$work/copy/$1"
+    if cmp -s "$1" "$work/copy/$1" || grep -q "^trace: $3" "$work/before"; then
+        failed=$((failed + 1))
+        echo "trace: self-test: '$2' changes nothing in $1, or '$3' is there without it"
+    else expect "$3"; fi
+}
+
+trace . | tee "$work/before"
+for tag in $COMPUTED $CLAIMED; do
+    if grep -q "^trace: $tag: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
+done
+if grep -q "^trace: E1: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
+
+defect ica.c 's/\[E5\]/E5/' 'E5: on no function of model.c or ica.c'
+defect model.c 's/\[E13\]//' 'E13: on no function of model.c or ica.c'
+defect ica.c 's/^\/\* \[E15\]/\/* [E15] [E16]/' 'E16: on two functions: ica.c:.* score_rho, ica.c:.* score_oneshot'
+defect model.c 's/^\/\* \[E13\]/\/* [E13] [E18]/' 'E18: on two functions: model.c:.* adamw, ica.c:.* effective_sample_size'
+defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E99]/' 'E99: ica.c:[0-9]*: there is no such equation'
+defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' 'E1: ica.c:[0-9]*: it cannot be computed'
+defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' 'E4: ica.c:[0-9]*: the tag stands on no function that computes it'
+defect ica.c 's/^\/\* ---- retrieval/\/* ---- [E6] retrieval/' 'E6: ica.c:[0-9]*: the tag stands on no function'
+defect ica.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' 'E18: ica.c:[0-9]*: the tag stands inside a function'
+defect README.md 's/^| E6 |/| (E6) |/' 'E6: not in the table of README.md'
+defect README.md 's/^| E6 |/| E6, E18 |/' 'E18: twice in the table of README.md'
+defect README.md 's/^| E10, E11/| E10, E21, E11/' 'E21: README.md:[0-9]*: there is no such equation'
+defect README.md 's/.score_margin./margin/' 'E7a: README.md:[0-9]* does not name score_margin'
+defect ica.c 's/score_margin/margin_score/' 'E7a: README.md:[0-9]* does not name margin_score'
+defect tests/unit/test_ica.c 's/\[E6\]/[E20]/' 'E20: tests/unit/test_ica.c:[0-9]*: there is no such equation'
+without() { # TAG: gone from all tests
+    copy
+    for file in tests/*/*.c; do sed "s/\\[$1\\]//g" "$file" >"$work/copy/$file"; done
+}
+
+without E18
+expect "E18: in no test"
+for tag in $CLAIMED; do # on one function in tests/: doubled, and taken away
+    copy
+    for name in one two; do printf '/* [%s] */\nstatic void claim_%s(void) {\n}\n' "$tag" $name; done >"$work/copy/tests/unit/zz.c"
+    expect "$tag: on two functions: .*claim_two"
+    without "$tag"
+    expect "$tag: on no function of tests"
+done
+echo "trace: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]

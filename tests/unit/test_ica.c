@@ -1,0 +1,1284 @@
+/* Tests of ica: each equation against a second computation in plain loops. The log-likelihoods behind a score are computed here
+ * one row at a time, nothing shared or cached, and must have the same bits. A tag in brackets names the equation that a test is
+ * about. */
+#include "ica.h"
+#include "tests/unit/check.h"
+#include "tests/reference/oracle.h"
+#include "tests/unit/world.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+enum { CONTEXT = 96 };
+
+static bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
+
+static bool close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)); }
+
+/* ---- a small world ---- */
+
+/* Candidates about topics: those of one topic have the same prompt, hence the same nearest demonstrations. One to five a topic.
+ */
+static void topic_examples(Examples *e, Rng *rng, int topics) {
+    static const int members[6] = {1, 2, 3, 3, 4, 5};
+    int count = 0, at = 0;
+    for (int t = 0; t < topics; t++) count += members[t % 6];
+    examples_begin(e, count);
+    int *place = arena_new(&e->arena, (size_t)count, sizeof *place);
+    for (int i = 0; i < count; i++) place[i] = i;
+    rng_shuffle(rng, place, count);
+    for (int t = 0; t < topics; t++) {
+        int n = 2 + rng_below(rng, 5);
+        const int *bare = random_words(&e->arena, rng, n, VOCAB - WORD);
+        for (int i = 0; i < members[t % 6]; i++) {
+            int answer_n = 2 + rng_below(rng, 4), rejected_n = 2 + rng_below(rng, 4);
+            e->items[place[at++]] = example_of(&e->arena, rng, bare, n, answer_n, rejected_n);
+        }
+    }
+}
+
+static World world_new(uint64_t seed) {
+    World w = {.m = random_model(seed, CONTEXT), .other = random_model(seed + 1, CONTEXT), .ws = workspace_new()};
+    Rng rng = rng_new(seed, 0);
+    topic_examples(&w.pool, &rng, 56);
+    random_examples(&w.holdout, &rng, 40, VOCAB - WORD);
+    return w;
+}
+
+/* The first n examples. */
+static Examples first_of(const Examples *e, int n) {
+    return (Examples){.count = n, .items = e->items, .bos = e->bos, .bos_n = e->bos_n};
+}
+
+/* ---- log-likelihoods by hand ---- */
+
+static void put_all(IntBuf *row, const int *v, int n) {
+    for (int i = 0; i < n; i++) ints_put(row, v[i]);
+}
+
+/* logp(y | demos, x): one row, alone in its batch. */
+static double by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_demos, const Example *x, bool rejected,
+                      int *hits) {
+    IntBuf row = {0};
+    Batch b = {0};
+    double logp;
+    int own_hits;
+    ints_put(&row, BOS);
+    for (int d = 0; d < n_demos; d++) {
+        put_all(&row, demos[d].prompt_of->prompt, demos[d].prompt_of->prompt_n);
+        put_all(&row, demos[d].answer_of->answer, demos[d].answer_of->answer_n);
+    }
+    put_all(&row, x->prompt, x->prompt_n);
+    int first = row.n;
+    put_all(&row, rejected ? x->rejected : x->answer, rejected ? x->rejected_n : x->answer_n);
+    batch_row(&b, row.v, row.n, first, NULL);
+    model_forward(m, ws, &b, false, &logp, hits ? hits : &own_hits);
+    batch_free(&b);
+    ints_free(&row);
+    return logp;
+}
+
+static double alone(const Model *m, Workspace *ws, const Example *x) { return by_hand(m, ws, NULL, 0, x, false, NULL); }
+
+/* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the log-probability of each after all before it.
+ */
+static void test_token_sum(const World *w) {
+    const Example *x = &w->pool.items[0];
+    IntBuf row = {0};
+    Batch b = {0};
+    double sum = 0, term, d;
+    ints_put(&row, BOS);
+    put_all(&row, x->prompt, x->prompt_n);
+    for (int t = 0; t < x->answer_n; t++) {
+        ints_put(&row, x->answer[t]);
+        batch_clear(&b);
+        batch_row(&b, row.v, row.n, row.n - 1, NULL);
+        model_forward(w->m, w->ws, &b, false, &term, NULL);
+        sum += term;
+    }
+    double logp = alone(w->m, w->ws, x), loss = objective_sft(logp, x->answer_n, &d);
+    CHECK(close_to(logp, sum, 1e-12), "logp of an answer is %.17g, its tokens' sum %.17g", logp, sum);
+    CHECK(close_to(loss, -sum / x->answer_n, 1e-12), "SFT loss %.17g", loss);
+    CHECK(d == -1.0 / x->answer_n, "SFT derivative %.17g", d);
+    batch_free(&b);
+    ints_free(&row);
+}
+
+/* ---- [E6] retrieval ---- */
+
+static int retrieval_misses(const Retriever *r, const Examples *holdout, const Example *x) {
+    int ks[] = {0, 1, 3, 7, holdout->count + 5}, misses = 0;
+    for (int i = 0; i < 10; i++) {
+        int k = ks[i / 2], found[64], want[64];
+        int n = retriever_nearest(r, x, k, i % 2, found), wanted = oracle_nearest(holdout, x, k, i % 2, want);
+        misses += n != wanted || memcmp(found, want, (size_t)wanted * sizeof(int)) != 0;
+    }
+    return misses;
+}
+
+static void test_retrieval_random(void) {
+    Rng rng = rng_new(6, 0);
+    for (int trial = 0; trial < 24; trial++) {
+        Examples holdout;
+        int words = 3 + rng_below(&rng, 50), misses = 0;
+        examples_begin(&holdout, 1 + rng_below(&rng, 30));
+        for (int h = 0; h < holdout.count; h++) { /* few words and short prompts: equal prompts and equal cosines occur */
+            int n = rng_below(&rng, 8);
+            holdout.items[h] = random_example(&holdout.arena, &rng, n, words, 2, 0);
+        }
+        Retriever *r = retriever_new(&holdout);
+        for (int q = 0; q < 6; q++) {
+            int n = rng_below(&rng, 8); /* up to 20 words that the holdout does not have */
+            Example x = q < 2 ? holdout.items[rng_below(&rng, holdout.count)]
+                              : random_example(&holdout.arena, &rng, n, words + 20, 2, 0);
+            misses += retrieval_misses(r, &holdout, &x);
+        }
+        CHECK(misses == 0, "[E6] trial %d: %d of 60 retrievals differ from the plain ones", trial, misses);
+        retriever_free(r);
+        arena_free(&holdout.arena);
+    }
+}
+
+/* Prompts from one template that differ in one word each: all are equally near to a prompt with a word of its own. In floating
+ * point their cosines differ by the order of the sums; the smaller index must win all the same, and stand last. */
+static void test_retrieval_ties(void) {
+    Rng rng = rng_new(6, 1);
+    Examples holdout;
+    examples_begin(&holdout, 24);
+    int order[24], nearest[24], expected = 0;
+    for (int h = 0; h < 24; h++) order[h] = 1 + 3 * h;
+    rng_shuffle(&rng, order, 24);
+    for (int h = 0; h <= 24; h++) {
+        int *bare = random_words(&holdout.arena, &rng, 6, 1);
+        const int common[5] = {11, 27, 3, 35, 8};
+        memcpy(bare, common, sizeof common);
+        bare[5] = h < 24 ? order[h] : 199;
+        Example e = example_of(&holdout.arena, &rng, bare, 6, 2, 0);
+        if (h < 24) {
+            holdout.items[h] = e;
+            continue;
+        }
+        Retriever *r = retriever_new(&holdout);
+        int n = retriever_nearest(r, &e, 10, false, nearest);
+        for (int i = 0; i < n; i++) expected += nearest[i] == n - 1 - i;
+        CHECK(n == 10 && expected == 10, "[E6] ties: nearest of 24 equal ones are ... %d %d %d", nearest[7], nearest[8],
+              nearest[9]);
+        retriever_free(r);
+    }
+    arena_free(&holdout.arena);
+}
+
+/* Five prompts worked out by eye: the rare word counts more than the common one, a repeated word more than a single one. */
+static void test_retrieval_by_eye(void) {
+    static const int a[] = {10, 20}, b[] = {10, 30}, c[] = {10, 40}, d[] = {10, 50}, e[] = {10, 10, 10, 60}, q[] = {10, 30, 7},
+                     s[] = {10};
+    Example items[5] = {{.bare = a, .bare_n = 2}, {.bare = b, .bare_n = 2}, {.bare = c, .bare_n = 2}, {.bare = d, .bare_n = 2},
+                        {.bare = e, .bare_n = 4}};
+    Examples holdout = {.count = 5, .items = items};
+    Retriever *r = retriever_new(&holdout);
+    int n[5];
+    CHECK(retriever_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 && n[0] == 4,
+          "[E6] rare word: %d %d", n[0], n[1]);
+    CHECK(retriever_nearest(r, &(Example){.bare = s, .bare_n = 1}, 2, false, n) == 2 && n[1] == 4 && n[0] == 0,
+          "[E6] repeated: %d %d", n[0], n[1]);
+    CHECK(retriever_nearest(r, &(Example){.bare = b, .bare_n = 2}, 1, true, n) == 1 && n[0] == 1,
+          "[E6] leak: itself is nearest");
+    CHECK(retriever_nearest(r, &(Example){.bare = b, .bare_n = 2}, 5, false, n) == 4 && n[0] != 1 && n[1] != 1 && n[2] != 1 &&
+              n[3] != 1,
+          "[E6] its own prompt was shown");
+    retriever_free(r);
+}
+
+/* ---- [E5] scores ---- */
+
+static double reduce(Reduce how, double logp, int tokens) { return how == REDUCE_MEAN ? logp / tokens : logp; }
+
+/* [E5] The score and both log-likelihoods of every candidate, from the demonstrations that the result names. */
+static void check_ica(const World *w, const Examples *pool, const ScoreOptions *how, const Scores *s, const char *what) {
+    int bad_logp = 0, bad_inside = 0, bad_score = 0;
+    for (int i = 0; i < pool->count; i++) {
+        const Example *z = &pool->items[i];
+        double logp = alone(w->m, w->ws, z);
+        double inside = by_hand(w->m, w->ws, s->demos + (size_t)i * (size_t)s->k, s->n_demos[i], z, false, NULL);
+        double score = reduce(how->reduce, inside, z->answer_n) - reduce(how->reduce, logp, z->answer_n);
+        bad_logp += !same_bits(logp, s->logp[i]);
+        bad_inside += !same_bits(inside, s->logp_in_context[i]);
+        bad_score += !same_bits(score, s->score[i]);
+    }
+    CHECK(s->count == pool->count && s->k == how->k, "[E5] %s: count %d, k %d", what, s->count, s->k);
+    CHECK(bad_logp == 0 && bad_inside == 0, "[E5] %s: of %d, %d logp and %d logp in context differ", what, pool->count,
+          bad_logp, bad_inside);
+    CHECK(bad_score == 0, "[E5] %s: %d of %d scores differ", what, bad_score, pool->count);
+}
+
+/* How many candidates have the same demonstrations as candidate i, itself included. */
+static int sharers(const Scores *s, int i) {
+    int count = 0;
+    for (int j = 0; j < s->count; j++) {
+        bool same = s->n_demos[i] == s->n_demos[j];
+        for (int d = 0; same && d < s->n_demos[i]; d++) {
+            const Demo *a = &s->demos[i * s->k + d], *b = &s->demos[j * s->k + d];
+            same = a->prompt_of == b->prompt_of && a->answer_of == b->answer_of;
+        }
+        count += same;
+    }
+    return count;
+}
+
+/* Pools must hold what a test is about: contexts of one candidate, of two, and of three and more. */
+static void check_sharing(const Scores *s, bool singles, bool groups, const char *what) {
+    int one = 0, two = 0, more = 0;
+    for (int i = 0; i < s->count; i++) {
+        int n = sharers(s, i);
+        one += n == 1;
+        two += n == 2;
+        more += n >= 3;
+    }
+    CHECK((one > 0) == singles && (more > 0) == groups, "%s: contexts shared by one %d, two %d, more %d", what, one, two, more);
+}
+
+/* The tokens that must go through the model if nothing is shared. */
+static double whole_rows(const Examples *pool, const Scores *s) {
+    double tokens = 0;
+    for (int i = 0; i < pool->count; i++) {
+        int row = pool->bos_n + pool->items[i].prompt_n + pool->items[i].answer_n - 1;
+        tokens += 2 * row;
+        for (int d = 0; d < s->n_demos[i]; d++)
+            tokens += s->demos[i * s->k + d].prompt_of->prompt_n + s->demos[i * s->k + d].answer_of->answer_n;
+    }
+    return tokens;
+}
+
+/* The tokens that must go through the model if contexts of three candidates and more are read once. */
+static double shared_rows(const Examples *pool, const Scores *s) {
+    double tokens = 0;
+    for (int i = 0; i < pool->count; i++) {
+        int context = pool->bos_n, own = pool->items[i].prompt_n + pool->items[i].answer_n - 1, n = sharers(s, i);
+        for (int d = 0; d < s->n_demos[i]; d++)
+            context += s->demos[i * s->k + d].prompt_of->prompt_n + s->demos[i * s->k + d].answer_of->answer_n;
+        tokens += pool->bos_n + own + own + (n < 3 ? context : (double)context / n);
+    }
+    return tokens;
+}
+
+static void test_ica_nearest(const World *w) {
+    ScoreOptions how = {.method = METHOD_ICA, .k = 6, .demos = DEMOS_NEAREST, .reduce = REDUCE_MEAN};
+    Scores s = {0};
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
+    int wrong = 0, nearest[6];
+    for (int i = 0; i < s.count; i++) { /* [E6] the demonstrations are the nearest, in order, with their own answers */
+        int n = oracle_nearest(&w->holdout, &w->pool.items[i], 6, false, nearest);
+        wrong += s.n_demos[i] != n;
+        for (int d = 0; d < n; d++) {
+            const Example *h = &w->holdout.items[nearest[d]];
+            wrong += s.demos[i * 6 + d].prompt_of != h || s.demos[i * 6 + d].answer_of != h;
+        }
+    }
+    CHECK(wrong == 0 && s.dropped == 0, "[E6] %d demonstrations are not the nearest, %d dropped", wrong, s.dropped);
+    check_sharing(&s, true, true, "nearest");
+    check_ica(w, &w->pool, &how, &s, "nearest, shared contexts, mean");
+    double whole = whole_rows(&w->pool, &s);
+    double shared = shared_rows(&w->pool, &s);
+    CHECK(s.cost.forward > whole / 3 && s.cost.forward < shared + 0.5 && shared < whole && s.cost.backward == 0,
+          "cost %.0f, at most %.0f, whole rows %.0f", s.cost.forward, shared, whole);
+    how.reduce = REDUCE_SUM;
+    how.k = 3;
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s); /* into the same result */
+    check_ica(w, &w->pool, &how, &s, "nearest, sum");
+    scores_free(&s);
+}
+
+/* One random list for all candidates; a seed is a list. */
+static void test_ica_fixed(const World *w) {
+    ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_FIXED, .reduce = REDUCE_SUM, .seed = 7};
+    Scores s = {0}, again = {0};
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
+    CHECK(s.n_demos[0] == 3 && sharers(&s, 0) == s.count, "fixed: %d of %d candidates have the first one's list",
+          sharers(&s, 0), s.count);
+    CHECK(s.demos[0].prompt_of != s.demos[1].prompt_of && s.demos[1].prompt_of != s.demos[2].prompt_of &&
+              s.demos[2].prompt_of != s.demos[0].prompt_of, "fixed: one demonstration twice");
+    check_ica(w, &w->pool, &how, &s, "fixed");
+    int context = 0, rows = 0;
+    for (int i = 0; i < s.count; i++) rows += w->pool.items[i].prompt_n + w->pool.items[i].answer_n - 1;
+    for (int d = 0; d < 3; d++) context += s.demos[d].prompt_of->prompt_n + s.demos[d].answer_of->answer_n;
+    CHECK(s.cost.forward > rows && s.cost.forward < 2 * rows + s.count + 1 + context, /* prompts begin alike, too: test_scoring */
+          "fixed: %.0f tokens, more than one context and two short passes of %d", s.cost.forward, rows);
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &again);
+    CHECK(memcmp(s.score, again.score, (size_t)s.count * sizeof(double)) == 0, "fixed: the same seed gives other scores");
+    how.seed = 8;
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &again);
+    CHECK(memcmp(s.demos, again.demos, 3 * sizeof(Demo)) != 0, "fixed: another seed gives the same list");
+    scores_free(&s);
+    scores_free(&again);
+    Examples few = first_of(&w->holdout, 2), some = first_of(&w->pool, 20);
+    how.k = 50; /* far more than there are */
+    ica_score(w->m, NULL, w->ws, &some, &few, &how, &s);
+    CHECK(s.n_demos[0] == 2, "fixed: %d demonstrations from a holdout of 2", s.n_demos[0]);
+    check_ica(w, &some, &how, &s, "fixed, k beyond the holdout");
+    scores_free(&s);
+}
+
+static void test_ica_random(const World *w) {
+    ScoreOptions how = {.method = METHOD_ICA, .k = 4, .demos = DEMOS_RANDOM, .reduce = REDUCE_MEAN, .seed = 7};
+    Examples pool = first_of(&w->pool, 60);
+    Scores s = {0}, other = {0};
+    ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+    check_sharing(&s, true, false, "random");
+    check_ica(w, &pool, &how, &s, "random, no context shared");
+    int twice = 0, missing = 0, seen[40] = {0}, unseen = 0;
+    for (int i = 0; i < s.count; i++) {
+        missing += s.n_demos[i] != 4;
+        for (int d = 0; d < s.n_demos[i]; d++) {
+            seen[s.demos[i * 4 + d].prompt_of - w->holdout.items] = 1;
+            missing += s.demos[i * 4 + d].prompt_of != s.demos[i * 4 + d].answer_of;
+            for (int c = 0; c < d; c++) twice += s.demos[i * 4 + d].prompt_of == s.demos[i * 4 + c].prompt_of;
+        }
+    }
+    for (int h = 0; h < 40; h++) unseen += !seen[h];
+    CHECK(twice == 0 && missing == 0 && unseen == 0, "random: %d twice, %d missing, %d never", twice, missing, unseen);
+    how.seed = 8;
+    ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &other);
+    CHECK(memcmp(s.demos, other.demos, (size_t)s.count * 4 * sizeof(Demo)) != 0,
+          "random: another seed gives the same demonstrations");
+    how.k = 40; /* all of them, each once */
+    Examples three = first_of(&w->pool, 3), few = first_of(&w->holdout, 5);
+    ica_score(w->m, NULL, w->ws, &three, &few, &how, &other);
+    CHECK(other.n_demos[0] == 5 && other.n_demos[2] == 5, "random: %d of 5 demonstrations with k 40", other.n_demos[0]);
+    scores_free(&s);
+    scores_free(&other);
+}
+
+/* The control: the nearest prompts with answers of other examples. */
+static void test_ica_shuffled(const World *w) {
+    ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_SHUFFLED, .reduce = REDUCE_MEAN, .seed = 7};
+    Examples pool = first_of(&w->pool, 60);
+    Scores s = {0};
+    Examples small = first_of(&w->holdout, 4), one = first_of(&w->holdout, 1);
+    int own = 0, moved = 0, nearest[3];
+    ica_score(w->m, NULL, w->ws, &pool, &small, &how, &s);
+    for (int i = 0; i < s.count; i++) {
+        int n = oracle_nearest(&small, &pool.items[i], 3, false, nearest);
+        for (int d = 0; d < n; d++) {
+            moved += s.demos[i * 3 + d].prompt_of != &small.items[nearest[d]];
+            own += s.demos[i * 3 + d].answer_of == s.demos[i * 3 + d].prompt_of;
+        }
+    }
+    CHECK(moved == 0 && own == 0, "shuffled: %d prompts are not the nearest, %d have their own answer", moved, own);
+    check_ica(w, &pool, &how, &s, "shuffled");
+    ica_score(w->m, NULL, w->ws, &small, &small, &how, &s); /* trap 2: not even the answer of x's own prompt */
+    int leaked = 0;
+    for (int i = 0; i < s.count; i++)
+        for (int d = 0; d < s.n_demos[i]; d++) leaked += s.demos[i * 3 + d].answer_of == &small.items[i];
+    CHECK(leaked == 0, "shuffled: %d candidates see their own answer", leaked);
+    ica_score(w->m, NULL, w->ws, &pool, &one, &how, &s);
+    CHECK(s.n_demos[0] == 1 && s.demos[0].answer_of == &one.items[0], "shuffled: one example has no other answer than its own");
+    scores_free(&s);
+}
+
+/* Bits depend neither on a candidate's place in the pool nor on the number of threads. */
+static void test_order_and_threads(const World *w) {
+    int n = w->pool.count, differ = 0;
+    int *place = mem_new((size_t)n, sizeof *place);
+    Rng rng = rng_new(5, 5);
+    Examples permuted = first_of(&w->pool, n);
+    permuted.items = mem_new((size_t)n, sizeof *permuted.items);
+    for (int i = 0; i < n; i++) place[i] = i;
+    rng_shuffle(&rng, place, n);
+    for (int i = 0; i < n; i++) permuted.items[place[i]] = w->pool.items[i];
+    Scores a = {0}, b = {0};
+    for (int demos = 0; demos < 2; demos++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = demos ? DEMOS_FIXED : DEMOS_NEAREST, .seed = 3};
+        ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &a);
+        ica_score(w->m, NULL, w->ws, &permuted, &w->holdout, &how, &b);
+        for (int i = 0; i < n; i++) differ += !same_bits(a.score[i], b.score[place[i]]);
+        CHECK(differ == 0, "[E5] %d scores depend on the order of the pool", differ);
+    }
+#ifdef _OPENMP
+    const int threads[] = {1, 2, 3, 8}, before = omp_get_max_threads();
+    for (int t = 0; t < 4; t++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_FIXED, .seed = 3};
+        omp_set_num_threads(threads[t]);
+        ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &b);
+        CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0, "[E5] other bits with %d threads", threads[t]);
+    }
+    omp_set_num_threads(before);
+#endif
+    scores_free(&a);
+    scores_free(&b);
+    free(place);
+    free(permuted.items);
+}
+
+/* ---- jobs ---- */
+
+/* Both answers of pairs, prompts of no token, contexts shared or not: every job has the bits of its row. */
+static void test_jobs(const World *w, bool contexts) {
+    enum { N = 96, SET = N / 3 };
+    Example x[N];
+    Job jobs[N];
+    Demo demos[3];
+    int bad = 0, hits_sum = 0, forward = 0;
+    for (int d = 0; d < 3; d++) demos[d] = (Demo){&w->holdout.items[d], &w->holdout.items[d + 1]};
+    for (int i = 0; i < N; i++) {
+        x[i] = w->pool.items[i];
+        if (i >= 2 * SET && i % 2) x[i].prompt_n = 0;
+        int set = contexts ? 1 + i / SET : 0; /* the first; the first two, the same and one more; the last two */
+        jobs[i] = (Job){.demos = demos + (set == 3), .n_demos = set - (set == 3), .x = &x[i], .rejected = i % 3 == 1};
+    }
+    Cost cost = {.forward = 5};
+    ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
+    for (int i = 0; i < N; i++) {
+        int hits;
+        double logp = by_hand(w->m, w->ws, jobs[i].demos, jobs[i].n_demos, &x[i], jobs[i].rejected, &hits);
+        bad += !same_bits(logp, jobs[i].logp) || hits != jobs[i].hits;
+        hits_sum += hits;
+        forward += x[i].prompt_n;
+    }
+    CHECK(bad == 0, "%d of %d jobs differ from their rows, contexts %d", bad, N, contexts);
+    CHECK(hits_sum > 0, "no answer token was the most probable one: hits are not tested");
+    CHECK(cost.forward > 5 + forward, "cost is added: %.0f", cost.forward);
+    ica_logps(w->m, w->ws, &w->pool, jobs, N, NULL);
+    ica_logps(w->m, w->ws, &w->pool, jobs, 0, NULL);
+}
+
+/* More contexts than are cached at once, and more candidates behind one of them than are run at once (both in tokens). */
+static void test_many_contexts(const World *w) {
+    enum { CONTEXTS = 60, EACH = 3, BEHIND_ONE = 300, N = CONTEXTS * EACH + BEHIND_ONE, K = 5 };
+    Demo(*demos)[K] = mem_new(CONTEXTS, sizeof *demos);
+    Job *jobs = mem_new(N, sizeof *jobs);
+    int *place = mem_new(N, sizeof *place), bad = 0, context_tokens = 0;
+    Rng rng = rng_new(31, 0);
+    for (int c = 0; c < CONTEXTS; c++)
+        for (int d = 0; d < K; d++) {
+            const Example *h = &w->holdout.items[(c + d * (1 + c / 40)) % 40];
+            demos[c][d] = (Demo){h, h};
+            context_tokens += h->prompt_n + h->answer_n;
+        }
+    for (int i = 0; i < N; i++) place[i] = i;
+    rng_shuffle(&rng, place, N);
+    for (int i = 0; i < N; i++) {
+        int c = i < CONTEXTS * EACH ? i / EACH : CONTEXTS / 2;
+        jobs[place[i]] = (Job){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
+    }
+    Cost cost = {0};
+    ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
+    double own = 0;
+    for (int i = 0; i < N; i++) {
+        const Example *x = jobs[i].x;
+        int hits;
+        bad += !same_bits(jobs[i].logp, by_hand(w->m, w->ws, jobs[i].demos, K, x, false, &hits)) || jobs[i].hits != hits;
+        own += x->prompt_n + x->answer_n - 1;
+    }
+    CHECK(context_tokens > 2048 && own > 2048, "%d and %.0f tokens fit at once: nothing is tested", context_tokens, own);
+    CHECK(bad == 0, "many contexts: %d of %d jobs differ from their rows", bad, N);
+    CHECK(cost.forward >= own && cost.forward <= CONTEXTS + context_tokens + own, "many contexts: %.0f tokens, should be %.0f",
+          cost.forward, CONTEXTS + context_tokens + own);
+    free(demos);
+    free(jobs);
+    free(place);
+}
+
+/* A cost is what went through the model: tokens, and their operations, three times as many with a backward pass. */
+static void test_cost(const World *w) {
+    static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
+    Examples part[2] = {first_of(&w->pool, 20), first_of(&w->holdout, 5)}; /* each fits into one batch */
+    Example items[20];
+    double tokens[2] = {0}, flops[2] = {0};
+    memcpy(items, part[0].items, sizeof items);
+    items[3].answer = zero_in_it;
+    items[3].answer_n = 2;
+    part[0].items = items;
+    for (int p = 0; p < 2; p++) {
+        for (int i = 0; i < part[p].count; i++) {
+            int n = 1 + part[p].items[i].prompt_n + part[p].items[i].answer_n - 1;
+            tokens[p] += n;
+            flops[p] += model_flops(w->m, n, n, part[p].items[i].answer_n);
+        }
+    }
+    Scores s = {0};
+    ScoreOptions how = {.method = METHOD_LOSS};
+    ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
+    double whole = s.cost.forward / tokens[0]; /* rows that begin alike share their beginning */
+    CHECK(whole <= 1 && whole > 0.5 && s.cost.backward == 0 && s.cost.flops <= flops[0] && s.cost.flops > flops[0] / 2,
+          "one pass costs %.0f + %.0f tokens, %g operations, should be at most %.0f and %g, and not far below", s.cost.forward,
+          s.cost.backward, s.cost.flops, tokens[0], flops[0]);
+    how.method = METHOD_GRADIENT;
+    ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
+    double both = tokens[0] + tokens[1];
+    CHECK(s.cost.forward == both && s.cost.backward == both && close_to(s.cost.flops, 3 * (flops[0] + flops[1]), 1e-12),
+          "gradients cost %.0f + %.0f tokens, %g operations, should be %.0f each and %g", s.cost.forward, s.cost.backward,
+          s.cost.flops, both, 3 * (flops[0] + flops[1]));
+    scores_free(&s);
+}
+
+/* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its own. */
+static void test_batch(const World *w) {
+    static const int index[3] = {4, 0, 2};
+    for (int pairs = 0; pairs < 2; pairs++) {
+        Batch b = {0};
+        double logp[6];
+        int bad = 0, rows = pairs ? 6 : 3;
+        ica_batch(&b, &w->pool, index, 3, pairs);
+        CHECK(b.rows == rows, "%d rows", b.rows);
+        model_forward(w->m, w->ws, &b, false, logp, NULL);
+        for (int r = 0; r < rows; r++)
+            bad += !same_bits(logp[r],
+                              by_hand(w->m, w->ws, NULL, 0, &w->pool.items[index[pairs ? r / 2 : r]], pairs && r % 2, NULL));
+        batch_clear(&b);
+        ica_batch(&b, &w->pool, NULL, 2, false);
+        model_forward(w->m, w->ws, &b, false, logp, NULL);
+        bad += b.rows != 2 || !same_bits(logp[1], alone(w->m, w->ws, &w->pool.items[1]));
+        CHECK(bad == 0, "%d rows of a batch differ", bad);
+        batch_free(&b);
+    }
+}
+
+static void test_evaluate(const World *w) {
+    Examples data = first_of(&w->pool, 30);
+    double logp[30];
+    int hits[30], nearest[3];
+    for (int k = 0; k <= 3; k += 3) {
+        Cost cost = {0};
+        int dropped = ica_evaluate(w->m, w->ws, &data, &w->holdout, k, logp, hits, &cost), bad = 0;
+        for (int i = 0; i < 30; i++) {
+            Demo demos[3];
+            int n = oracle_nearest(&w->holdout, &data.items[i], k, false, nearest), expected;
+            for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+            double p = by_hand(w->m, w->ws, demos, n, &data.items[i], false, &expected);
+            bad += !same_bits(p, logp[i]) || expected != hits[i];
+        }
+        CHECK(bad == 0 && dropped == 0 && cost.forward > 0, "evaluation with k %d: %d of 30 differ, %d dropped", k, bad,
+              dropped);
+    }
+    ica_evaluate(w->m, w->ws, &data, &w->holdout, 3, logp, NULL, NULL);
+    ica_evaluate(w->m, w->ws, &data, NULL, 0, logp, NULL, NULL);
+    CHECK(same_bits(logp[0], alone(w->m, w->ws, &data.items[0])), "k 0 needs no holdout");
+}
+
+/* ---- contexts that are empty, too long, or the candidate itself ---- */
+
+/* Trap 4: both sides of E5 have the same template, so without demonstrations a score is 0, not nearly 0. */
+static void test_no_demos(const World *w) {
+    Examples pool = first_of(&w->pool, 60);
+    Scores s = {0};
+    for (int r = 0; r < 2; r++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 0, .reduce = r ? REDUCE_SUM : REDUCE_MEAN};
+        int not_zero = 0;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+        for (int i = 0; i < s.count; i++) not_zero += !same_bits(s.score[i], 0.0) || s.n_demos[i] != 0;
+        CHECK(not_zero == 0 && s.dropped == 0, "[E5] k = 0: %d scores are not 0", not_zero);
+        check_ica(w, &pool, &how, &s, "k = 0");
+    }
+    scores_free(&s);
+}
+
+/* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0 of them, to the token. */
+static void test_dropping(const World *w) {
+    enum { N = 8, DEMO = 20, K = 3 };
+    static const int length[N] = {36, 37, 56, 57, 76, 77, 90, 37}, kept[N] = {3, 2, 2, 1, 1, 0, 0, 2};
+    Rng rng = rng_new(9, 9);
+    Examples holdout, pool;
+    examples_begin(&holdout, 6);
+    examples_begin(&pool, N);
+    for (int h = 0; h < 6; h++) holdout.items[h] = random_example(&holdout.arena, &rng, DEMO - 7, 12, 5, 0);
+    for (int i = 0; i < N; i++) { /* the last one's rejected answer is the longer */
+        int bare_n = length[i] - 2 - 6, answer_n = i == N - 1 ? 3 : 6, rejected_n = i == N - 1 ? 6 : i % 2 ? 2 : 0;
+        pool.items[i] = random_example(&pool.arena, &rng, bare_n, 12, answer_n, rejected_n);
+    }
+    ScoreOptions how = {.method = METHOD_ICA, .k = K};
+    Scores s = {0};
+    ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+    int dropped = 0, nearest[K];
+    for (int i = 0; i < N; i++) {
+        oracle_nearest(&holdout, &pool.items[i], K, false, nearest);
+        CHECK(s.n_demos[i] == kept[i], "candidate of %d tokens: %d demonstrations of 20 fit, not %d", length[i], s.n_demos[i],
+              kept[i]);
+        for (int d = 0; d < kept[i]; d++) /* the nearest ones stay */
+            CHECK(s.demos[i * K + d].prompt_of == &holdout.items[nearest[K - kept[i] + d]],
+                  "candidate %d: not the farthest dropped", i);
+        if (kept[i] == 0) CHECK(same_bits(s.score[i], 0.0), "[E5] none fits: score %g", s.score[i]);
+        else CHECK(s.score[i] != 0, "[E5] a context without effect");
+        dropped += K - kept[i];
+    }
+    CHECK(s.dropped == dropped, "%d dropped, counted %d", dropped, s.dropped);
+    check_ica(w, &pool, &how, &s, "dropped demonstrations");
+    double logp[N];
+    CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, K, logp, NULL, NULL) == dropped, "evaluation counts other drops");
+    scores_free(&s);
+    arena_free(&holdout.arena);
+    arena_free(&pool.arena);
+}
+
+/* Trap 2: a candidate is never its own demonstration, whatever the choice; with leak it may be, and then is the nearest. */
+static void test_never_itself(const World *w) {
+    Examples few = first_of(&w->holdout, 6);
+    Scores s = {0};
+    for (int demos = DEMOS_NEAREST; demos <= DEMOS_SHUFFLED; demos++)
+        for (int leak = 0; leak < 2; leak++) {
+            ScoreOptions how = {.method = METHOD_ICA, .k = 5, .demos = (DemoChoice)demos, .leak = leak, .seed = 1};
+            int itself = 0, last = 0;
+            ica_score(w->m, NULL, w->ws, &few, &few, &how, &s);
+            for (int i = 0; i < 6; i++) {
+                for (int d = 0; d < s.n_demos[i]; d++) itself += s.demos[i * 5 + d].prompt_of == &few.items[i];
+                last += s.n_demos[i] > 0 && s.demos[i * 5 + s.n_demos[i] - 1].prompt_of == &few.items[i];
+                CHECK(s.n_demos[i] == 5 || (demos == DEMOS_FIXED && s.n_demos[i] == 4), "demos %d: %d of 5", demos,
+                      s.n_demos[i]);
+            }
+            CHECK(leak ? itself > 0 : itself == 0, "demos %d, leak %d: %d candidates see themselves", demos, leak, itself);
+            if (leak && demos == DEMOS_NEAREST) CHECK(last == 6, "[E6] leak: %d of 6 are nearest to themselves", last);
+        }
+    scores_free(&s);
+}
+
+/* ---- the other methods ---- */
+
+/* [E15] RHO, and the rivals that are one log-likelihood. */
+static void test_rivals(const World *w) {
+    Examples pool = first_of(&w->pool, 40), none = {.bos = BOS_ROW, .bos_n = 1};
+    Scores rho = {0}, loss = {0}, in = {0};
+    for (int r = 0; r < 2; r++) {
+        ScoreOptions how = {.method = METHOD_RHO, .k = 3, .reduce = r ? REDUCE_SUM : REDUCE_MEAN};
+        ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &rho);
+        how.method = METHOD_LOSS;
+        ica_score(w->m, NULL, w->ws, &pool, &none, &how, &loss);
+        how.method = METHOD_INCONTEXT;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &in);
+        int bad[3] = {0}, nearest[3];
+        for (int i = 0; i < pool.count; i++) {
+            const Example *z = &pool.items[i];
+            Demo demos[3];
+            oracle_nearest(&w->holdout, z, 3, false, nearest);
+            for (int d = 0; d < 3; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+            double theta_t = reduce(how.reduce, alone(w->m, w->ws, z), z->answer_n);
+            double theta_ref = reduce(how.reduce, alone(w->other, w->ws, z), z->answer_n);
+            double inside = reduce(how.reduce, by_hand(w->m, w->ws, demos, 3, z, false, NULL), z->answer_n);
+            bad[0] += !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.logp_in_context[i]);
+            bad[1] += !same_bits(loss.score[i], theta_t) || !isnan(loss.logp_in_context[i]);
+            bad[2] += !same_bits(in.score[i], inside) || !isnan(in.logp[i]);
+            bad[2] += !isnan(in.logp_rejected[i]) || !isnan(in.logp_rejected_in_context[i]); /* there are no pairs */
+        }
+        CHECK(bad[0] == 0, "[E15] %d of 40 RHO scores differ, reduce %d", bad[0], r);
+        CHECK(bad[1] == 0, "%d of 40 loss scores differ, reduce %d", bad[1], r);
+        CHECK(bad[2] == 0, "%d of 40 in-context scores differ, reduce %d", bad[2], r);
+    }
+    scores_free(&rho);
+    scores_free(&loss);
+    scores_free(&in);
+}
+
+static void test_random_scores(const World *w) {
+    Examples none = {.bos = BOS_ROW, .bos_n = 1};
+    ScoreOptions how = {.method = METHOD_RANDOM, .k = 3, .seed = 5};
+    Scores a = {0}, b = {0};
+    double mean = 0;
+    int outside = 0, n = w->pool.count;
+    ica_score(w->m, NULL, w->ws, &w->pool, &none, &how, &a);
+    ica_score(w->m, NULL, w->ws, &w->pool, &none, &how, &b);
+    for (int i = 0; i < n; i++) {
+        outside += !(a.score[i] >= 0 && a.score[i] < 1);
+        mean += a.score[i] / n;
+    }
+    CHECK(outside == 0 && mean > 0.4 && mean < 0.6, "random scores: %d outside [0, 1), mean %g", outside, mean);
+    CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0, "random: the same seed gives other scores");
+    CHECK(a.cost.forward == 0 && isnan(a.logp[0]), "random scores need no model");
+    how.seed = 6;
+    ica_score(w->m, NULL, w->ws, &w->pool, &none, &how, &b);
+    CHECK(a.score[0] != b.score[0] && a.score[1] != b.score[1], "random: another seed gives the same scores");
+    scores_free(&a);
+    scores_free(&b);
+}
+
+/* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or its rejected one. */
+static double gain_of(const World *w, const Example *z, const Example *h, bool rejected, Reduce how) {
+    Example shown = *z;
+    if (rejected) shown.answer = z->rejected, shown.answer_n = z->rejected_n;
+    Demo demo = {&shown, &shown};
+    double with = by_hand(w->m, w->ws, &demo, 1, h, false, NULL), without = alone(w->m, w->ws, h);
+    return reduce(how, with, h->answer_n) - reduce(how, without, h->answer_n);
+}
+
+static void test_oneshot_nearest(const World *w) {
+    enum { K = 8 }; /* gains fill their memory to its last byte: one read too many is noticed */
+    Examples pool = first_of(&w->pool, 25);
+    Scores oneshot = {0}, nuggets = {0};
+    for (int r = 0; r < 2; r++) {
+        ScoreOptions how = {.method = METHOD_ONESHOT, .k = K, .reduce = r ? REDUCE_SUM : REDUCE_MEAN, .num_anchors = 1};
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &oneshot);
+        how.method = METHOD_NUGGETS;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &nuggets);
+        int bad = 0, bad_share = 0, between = 0, nearest[K];
+        for (int i = 0; i < pool.count; i++) {
+            double mean = 0, share = 0;
+            int n = oracle_nearest(&w->holdout, &pool.items[i], K, false, nearest);
+            for (int a = 0; a < n; a++) {
+                double gain = gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], false, how.reduce);
+                mean += gain / K;
+                share += (gain > 0) / (double)K;
+            }
+            bad += !close_to(oneshot.score[i], mean, 1e-12);
+            bad_share += nuggets.score[i] != share;
+            between += share > 0 && share < 1;
+        }
+        CHECK(bad == 0, "[E16] %d of 25 one-shot scores differ, reduce %d", bad, r);
+        CHECK(bad_share == 0 && between > 0, "nuggets: %d of 25 differ, %d between 0 and 1", bad_share, between);
+    }
+    scores_free(&oneshot);
+    scores_free(&nuggets);
+}
+
+/* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates, as a bit mask; 0 if none, -1 if
+ * several. */
+static int anchors_behind(double gain[8][6], const double *score, int m) {
+    int found = 0;
+    for (int set = 1; set < 64; set++) {
+        int members = 0, fits = 0;
+        for (int h = 0; h < 6; h++) members += set >> h & 1;
+        for (int i = 0; i < 8 && members == m; i++) {
+            double mean = 0;
+            for (int h = 0; h < 6; h++) mean += (set >> h & 1) * gain[i][h] / m;
+            fits += close_to(score[i], mean, 1e-12);
+        }
+        if (fits == 8) found = found ? -1 : set;
+    }
+    return found;
+}
+
+/* [E16] Random anchors: the same ones for every candidate, as many as asked, others with another seed. */
+static void test_oneshot_random(const World *w) {
+    Examples pool = first_of(&w->pool, 8), holdout = first_of(&w->holdout, 6);
+    Scores s = {0};
+    int differ = 0, first = 0;
+    double gain[8][6];
+    for (int i = 0; i < 8; i++)
+        for (int h = 0; h < 6; h++) gain[i][h] = gain_of(w, &pool.items[i], &holdout.items[h], false, REDUCE_MEAN);
+    for (int m = 1; m <= 6; m++) {
+        ScoreOptions how = {
+            .method = METHOD_ONESHOT, .k = 2, .anchors = ANCHORS_RANDOM, .num_anchors = m < 6 ? m : 100, .seed = 4};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        int set = anchors_behind(gain, s.score, m);
+        CHECK(set > 0, "[E16] no %d anchors have these scores", m);
+    }
+    for (int seed = 0; seed < 6; seed++) {
+        ScoreOptions how = {
+            .method = METHOD_ONESHOT, .k = 2, .anchors = ANCHORS_RANDOM, .num_anchors = 3, .seed = (uint64_t)seed};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        int set = anchors_behind(gain, s.score, 3);
+        if (seed == 0) first = set;
+        differ += set != first;
+    }
+    CHECK(differ > 0, "[E16] six seeds, one set of anchors");
+    scores_free(&s);
+}
+
+static int anchor_length(const Example *h) { return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n); }
+
+/* [E16] An anchor with the candidate's own prompt, or that does not fit behind it, or that is missing, is no gain. */
+static void test_oneshot_edges(const World *w) {
+    Rng rng = rng_new(2, 2);
+    Examples holdout = first_of(&w->holdout, 4), pool;
+    examples_begin(&pool, 2);
+    pool.items[0] = holdout.items[1];
+    int shortest = CONTEXT, fit = 0; /* the shortest anchor fits to the token */
+    for (int h = 0; h < 4; h++)
+        shortest = anchor_length(&holdout.items[h]) < shortest ? anchor_length(&holdout.items[h]) : shortest;
+    pool.items[1] = random_example(&pool.arena, &rng, CONTEXT - shortest - 4, 40, 2, 0);
+    double want[2][2] = {{0}}; /* [leak][candidate] */
+    for (int h = 0; h < 4; h++) {
+        const Example *e = &holdout.items[h];
+        for (int leak = 0; leak < 2; leak++)
+            if (leak || h != 1) want[leak][0] += gain_of(w, &pool.items[0], e, false, REDUCE_MEAN) / 4;
+        if (anchor_length(e) > shortest) continue;
+        fit++;
+        for (int leak = 0; leak < 2; leak++) want[leak][1] += gain_of(w, &pool.items[1], e, false, REDUCE_MEAN) / 4;
+    }
+    CHECK(fit > 0 && fit < 4, "%d of 4 anchors fit: one case is not tested", fit);
+    for (int t = 0; t < 4; t++) {
+        ScoreOptions how = {.method = METHOD_ONESHOT,
+                            .k = 4,
+                            .leak = t % 2,
+                            .anchors = t / 2 ? ANCHORS_RANDOM : ANCHORS_NEAREST,
+                            .num_anchors = 4};
+        Scores s = {0};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        CHECK(close_to(s.score[0], want[t % 2][0], 1e-12), "[E16] own prompt, leak %d: %.17g, not %.17g", t % 2, s.score[0],
+              want[t % 2][0]);
+        CHECK(close_to(s.score[1], want[t % 2][1], 1e-12) && s.dropped == 4 - fit, "[E16] too long: %.17g, %d dropped",
+              s.score[1], s.dropped);
+        scores_free(&s);
+    }
+    Scores s = {0};
+    Examples one = first_of(&holdout, 1), itself = {.count = 1, .items = &holdout.items[1], .bos = BOS_ROW, .bos_n = 1};
+    for (int method = METHOD_ONESHOT; method <= METHOD_NUGGETS; method++)
+        for (int t = 0; t < 2; t++) { /* no anchors; one anchor, which is the candidate: a gain of 0 is none */
+            ScoreOptions how = {
+                .method = (Method)method, .k = 0, .anchors = t ? ANCHORS_RANDOM : ANCHORS_NEAREST, .num_anchors = 1};
+            ica_score(w->m, NULL, w->ws, &pool, t ? &itself : &one, &how, &s);
+            CHECK(s.score[0] == 0, "[E16] method %d, %d anchors: score %g", method, t, s.score[0]);
+        }
+    scores_free(&s);
+    arena_free(&pool.arena);
+}
+
+/* ---- the gradient rival ---- */
+
+/* grad += d l(z) / d parameters times `factor`, rows one at a time, from the loss's definition. */
+static void add_gradient(const World *w, const ScoreOptions *how, const Example *z, const double *const reference[2], int i,
+                         double factor, real *grad) {
+    double d[2] = {-1.0 / z->answer_n, 0}, logp;
+    bool pairs = how->objective != OBJECTIVE_SFT;
+    if (pairs) {
+        double logp_w = alone(w->m, w->ws, z), logp_l = by_hand(w->m, w->ws, NULL, 0, z, true, NULL);
+        double by_w = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->answer_n;
+        double by_l = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->rejected_n;
+        double shift = how->objective == OBJECTIVE_DPO ? how->pair.beta * (reference[1][i] - reference[0][i])
+                                                       : -how->pair.beta * how->pair.gamma_beta_ratio;
+        double dz = -1 / (1 + exp(by_w * logp_w - by_l * logp_l + shift)); /* of -log sigmoid(z) */
+        d[0] = dz * by_w;
+        d[1] = -dz * by_l;
+    }
+    for (int a = 0; a < 1 + pairs; a++) {
+        Batch b = {0};
+        IntBuf row = {0};
+        ints_put(&row, BOS);
+        put_all(&row, z->prompt, z->prompt_n);
+        int first = row.n;
+        put_all(&row, a ? z->rejected : z->answer, a ? z->rejected_n : z->answer_n);
+        batch_row(&b, row.v, row.n, first, NULL);
+        d[a] *= factor;
+        model_forward_backward(w->m, w->ws, &b, &d[a], &logp, grad, true);
+        batch_free(&b);
+        ints_free(&row);
+    }
+}
+
+/* [E14] <grad l(z), grad L(D_ho)>, with every gradient written out; more examples than the program takes at once. */
+static void test_gradient(const World *w, Objective objective) {
+    Examples pool = first_of(&w->pool, 36);
+    double *logp[4]; /* pool chosen, rejected, holdout chosen, rejected: by the other model */
+    for (int i = 0; i < 4; i++) logp[i] = mem_new(64, sizeof(double));
+    ica_pair_logps(w->other, w->ws, &pool, logp[0], logp[1], NULL);
+    ica_pair_logps(w->other, w->ws, &w->holdout, logp[2], logp[3], NULL);
+    ScoreOptions how = {.method = METHOD_GRADIENT,
+                        .k = 3,
+                        .objective = objective,
+                        .pair = {.beta = 0.3, .gamma_beta_ratio = 0.5},
+                        .pool_reference = {logp[0], logp[1]},
+                        .holdout_reference = {logp[2], logp[3]}};
+    size_t n = w->m->parameters;
+    real *mean = mem_new(n, sizeof *mean), *own = mem_new(n, sizeof *own);
+    Scores s = {0};
+    ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+    for (int h = 0; h < w->holdout.count; h++)
+        add_gradient(w, &how, &w->holdout.items[h], how.holdout_reference, h, 1.0 / w->holdout.count, mean);
+    int bad = 0;
+    for (int i = 0; i < pool.count; i++) {
+        double dot = 0, aa = 0, bb = 0;
+        memset(own, 0, n * sizeof *own);
+        add_gradient(w, &how, &pool.items[i], how.pool_reference, i, 1, own);
+        for (size_t j = 0; j < n; j++) {
+            dot += (double)own[j] * (double)mean[j];
+            aa += (double)own[j] * (double)own[j];
+            bb += (double)mean[j] * (double)mean[j];
+        }
+        bad += !(fabs(s.score[i] - dot) <= (sizeof(real) == 4 ? 1e-5 : 1e-12) * sqrt(aa * bb));
+    }
+    CHECK(bad == 0, "[E14] objective %d: %d of 36 gradient products differ", (int)objective, bad);
+    CHECK(s.cost.backward > 0 && s.cost.forward == s.cost.backward, "[E14] cost %g %g", s.cost.forward, s.cost.backward);
+    scores_free(&s);
+    free(mean);
+    free(own);
+    for (int i = 0; i < 4; i++) free(logp[i]);
+}
+
+/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such pairs gives scores of exactly 0.
+ */
+static void test_gradient_of_nothing(const World *w) {
+    Examples pool = first_of(&w->pool, 5), holdout = first_of(&w->holdout, 5);
+    Example same[5];
+    Scores s = {0};
+    for (int i = 0; i < 5; i++) {
+        same[i] = holdout.items[i];
+        same[i].rejected = same[i].answer;
+        same[i].rejected_n = same[i].answer_n;
+    }
+    holdout.items = same;
+    for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
+        ScoreOptions how = {
+            .method = METHOD_GRADIENT, .objective = (Objective)objective, .pair = {.beta = 1, .gamma_beta_ratio = 0.5}};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        for (int i = 0; i < 5; i++) CHECK(s.score[i] == 0, "[E14] equal answers: a gradient product of %g", s.score[i]);
+    }
+    scores_free(&s);
+}
+
+/* ---- preference pairs ---- */
+
+/* Everything about one pair by hand, token sums: [0] chosen, [1] rejected. */
+typedef struct { double base[2], inside[2], reference[2]; } PairByHand;
+
+static PairByHand pair_by_hand(const World *w, const Example *z, int k) {
+    PairByHand p;
+    Demo demos[3];
+    int nearest[3], n = oracle_nearest(&w->holdout, z, k, false, nearest);
+    for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+    for (int a = 0; a < 2; a++) {
+        p.base[a] = by_hand(w->m, w->ws, NULL, 0, z, a, NULL);
+        p.inside[a] = by_hand(w->m, w->ws, demos, n, z, a, NULL);
+        p.reference[a] = by_hand(w->other, w->ws, NULL, 0, z, a, NULL);
+    }
+    return p;
+}
+
+/* [E7a] [E15] and the rivals on pairs are differences of margins. */
+static void test_pair_margins(const World *w) {
+    Examples pool = first_of(&w->pool, 30);
+    ScoreOptions how = {
+        .k = 3, .objective = OBJECTIVE_DPO, .reduce = REDUCE_SUM, .pair_score = PAIR_MARGIN, .pair = {.beta = 0.1}};
+    const Method methods[4] = {METHOD_ICA, METHOD_RHO, METHOD_INCONTEXT, METHOD_LOSS};
+    static const char *const names[4] = {"[E7a] margin", "[E15] RHO on pairs", "in context on pairs", "loss on pairs"};
+    for (int t = 0; t < 4; t++) {
+        Scores s = {0};
+        int bad = 0;
+        how.method = methods[t];
+        ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &s);
+        for (int i = 0; i < pool.count; i++) {
+            PairByHand p = pair_by_hand(w, &pool.items[i], 3);
+            double margin = p.base[0] - p.base[1], inside = p.inside[0] - p.inside[1],
+                   reference = p.reference[0] - p.reference[1];
+            double want[4] = {inside - margin, reference - margin, inside, margin};
+            bad += !close_to(s.score[i], want[t], 1e-12);
+            if (t != 2) bad += !same_bits(s.logp[i], p.base[0]) || !same_bits(s.logp_rejected[i], p.base[1]);
+            if (t % 2 == 0)
+                bad += !same_bits(s.logp_in_context[i], p.inside[0]) || !same_bits(s.logp_rejected_in_context[i], p.inside[1]);
+        }
+        CHECK(bad == 0, "%s: %d values differ", names[t], bad);
+        scores_free(&s);
+    }
+}
+
+/* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected one. */
+static void test_pair_oneshot(const World *w) {
+    Examples pool = first_of(&w->pool, 10);
+    ScoreOptions how = {.method = METHOD_ONESHOT, .k = 3, .objective = OBJECTIVE_SIMPO, .reduce = REDUCE_SUM};
+    Scores s = {0};
+    int bad = 0, nearest[3];
+    ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+    for (int i = 0; i < pool.count; i++) {
+        double want = 0;
+        oracle_nearest(&w->holdout, &pool.items[i], 3, false, nearest);
+        for (int a = 0; a < 3; a++)
+            for (int rejected = 0; rejected < 2; rejected++)
+                want +=
+                    (rejected ? -1 : 1) * gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], rejected, REDUCE_SUM) / 3;
+        bad += !close_to(s.score[i], want, 1e-9);
+    }
+    CHECK(bad == 0, "[E16] %d of 10 one-shot scores of pairs differ", bad);
+    scores_free(&s);
+}
+
+/* -log sigmoid(z), for moderate z. */
+static double plain_loss(double z) { return log(1 + exp(-z)); }
+
+/* [E7b] The drop of the pair's loss. At DPO's start, where the model is its own reference, it is log 2 + log sigmoid(beta
+ * margin). */
+static void test_pair_loss_score(const World *w) {
+    Examples pool = first_of(&w->pool, 30);
+    double chosen[30], rejected[30], zero[30] = {0};
+    ica_pair_logps(w->m, w->ws, &pool, chosen, rejected, NULL);
+    for (int t = 0; t < 3; t++) { /* DPO at its start, DPO with another reference (0), SimPO */
+        ScoreOptions how = {.method = METHOD_ICA,
+                            .k = 3,
+                            .objective = t < 2 ? OBJECTIVE_DPO : OBJECTIVE_SIMPO,
+                            .pair_score = PAIR_LOSS,
+                            .reduce = t == 1 ? REDUCE_MEAN : REDUCE_SUM,
+                            .pair = {.beta = 0.1, .gamma_beta_ratio = 0.5},
+                            .pool_reference = {t ? zero : chosen, t ? zero : rejected}};
+        Scores s = {0};
+        int bad = 0;
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+        for (int i = 0; i < pool.count; i++) {
+            const Example *z = &pool.items[i];
+            PairByHand p = pair_by_hand(w, z, 3);
+            double by_w = 0.1 / (t < 2 ? 1 : z->answer_n), by_l = 0.1 / (t < 2 ? 1 : z->rejected_n), shift = t < 2 ? 0 : 0.05;
+            double want = plain_loss(by_w * p.base[0] - by_l * p.base[1] - shift) -
+                          plain_loss(by_w * p.inside[0] - by_l * p.inside[1] - shift);
+            if (t == 0) want = log(2.0) - plain_loss(0.1 * (p.inside[0] - p.inside[1] - (p.base[0] - p.base[1])));
+            bad += !close_to(s.score[i], want, 1e-12);
+        }
+        CHECK(bad == 0, "[E7b] case %d: %d of 30 scores differ", t, bad);
+        how.method = METHOD_LOSS; /* SimPO's rival: minus the loss itself */
+        ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
+        double simpo =
+            plain_loss(0.1 * chosen[4] / pool.items[4].answer_n - 0.1 * rejected[4] / pool.items[4].rejected_n - 0.05);
+        if (t == 2) CHECK(close_to(s.score[4], -simpo, 1e-12), "loss on pairs, SimPO: %g, not %g", s.score[4], -simpo);
+        scores_free(&s);
+    }
+}
+
+/* ---- objectives ---- */
+
+/* [E11] [E12] Against the oracle, derivatives against central differences. */
+static void test_pair_objectives(void) {
+    Rng rng = rng_new(11, 12);
+    for (int trial = 0; trial < 40; trial++) {
+        Objective which = trial % 2 ? OBJECTIVE_SIMPO : OBJECTIVE_DPO;
+        double u[6];
+        for (int i = 0; i < 6; i++) u[i] = rng_uniform(&rng);
+        PairOptions o = {.beta = 0.1 + u[0], .gamma_beta_ratio = u[1], .label_smoothing = trial % 4 < 2 ? 0 : 0.1};
+        PairLogps p = {-20 * u[2], -20 * u[3], -20 * u[4], -20 * u[5], 1 + trial % 9, 1 + trial % 7};
+        double w = o.beta * (p.chosen - p.chosen_reference), l = o.beta * (p.rejected - p.rejected_reference);
+        if (which == OBJECTIVE_SIMPO) {
+            w = o.beta / p.chosen_tokens * p.chosen;
+            l = o.beta / p.rejected_tokens * p.rejected;
+        }
+        double h = 1e-5, want = oracle_pair(which, &o, &p).loss;
+        PairGradient g;
+        double loss = objective_pair(which, &o, &p, &g);
+        CHECK(close_to(loss, want, 1e-12), "[E11] [E12] trial %d: loss %.17g, not %.17g", trial, loss, want);
+        CHECK(loss == (which == OBJECTIVE_DPO ? objective_dpo(&o, &p, NULL) : objective_simpo(&o, &p, NULL)),
+              "the pair's objective");
+        CHECK(close_to(g.reward_chosen, w, 1e-12) && close_to(g.reward_rejected, l, 1e-12), "rewards %g %g", g.reward_chosen,
+              g.reward_rejected);
+        PairLogps up = p, down = p;
+        up.chosen += h;
+        down.chosen -= h;
+        double d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) / (2 * h);
+        CHECK(fabs(d - g.d_chosen) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial, g.d_chosen, d);
+        up = down = p;
+        up.rejected += h;
+        down.rejected -= h;
+        d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) / (2 * h);
+        CHECK(fabs(d - g.d_rejected) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial, g.d_rejected, d);
+    }
+}
+
+/* Where exp overflows; DPO's first step; answers that are the same tokens. */
+static void test_pair_edges(void) {
+    PairOptions o = {.beta = 1};
+    PairLogps far = {-1, -2000, 0, 0, 3, 3}, wrong = {-2000, -1, 0, 0, 3, 3}, start = {-5, -7, -5, -7, 2, 3};
+    PairGradient g;
+    CHECK(objective_dpo(&o, &far, &g) == 0 && g.d_chosen == 0, "[E11] a certain pair has no loss");
+    CHECK(close_to(objective_dpo(&o, &wrong, &g), 1999, 1e-12) && g.d_chosen == -1 && g.d_rejected == 1,
+          "[E11] a wrong pair's loss is linear");
+    CHECK(close_to(objective_dpo(&o, &start, &g), log(2.0), 1e-15) && g.d_chosen == -0.5, "[E11] the first loss is log 2");
+    static const int a[] = {5, 6, 3}, b[] = {5, 6, 3}, c[] = {5, 7, 3};
+    CHECK(same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 3}), "equal answers");
+    CHECK(!same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = c, .rejected_n = 3}) &&
+              !same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 2}), "different answers");
+}
+
+/* ---- [E8] weights ---- */
+
+/* Scores of kind 0: spread; 1: many ties; 2: all equal; 3: one outlier. */
+static void random_scores(Rng *rng, double *score, int n, int kind) {
+    for (int i = 0; i < n; i++) {
+        double x = rng_normal(rng);
+        score[i] = kind == 1 ? floor(2 * x) / 2 : kind == 2 ? 0.1 : x;
+    }
+    if (kind == 3) score[rng_below(rng, n)] = 1e4;
+}
+
+static void test_maps_random(void) {
+    static const int sizes[] = {1, 2, 3, 10, 41, 100};
+    Rng rng = rng_new(8, 0);
+    for (int map = MAP_MINMAX; map <= MAP_FILTER; map++)
+        for (int t = 0; t < 24; t++) {
+            double u = rng_uniform(&rng);
+            MapOptions o = {.temperature = 0.3 + u, .share = u, .clip = 0.05 + 0.1 * u};
+            double score[100], weight[100], factor = 1, most = 0;
+            int n = sizes[t / 4], bad = 0;
+            random_scores(&rng, score, n, t % 4);
+            ica_weights((WeightMap)map, &o, score, n, weight);
+            if (map == MAP_SOFTMAX) { /* up to a common factor; the largest weight is 1 */
+                factor = weight[0] / oracle_weight(MAP_SOFTMAX, &o, score, n, 0);
+                if (!(weight[0] > 1e-200)) continue; /* the outlier took all */
+                for (int i = 0; i < n; i++) most = fmax(most, weight[i]);
+                CHECK(most == 1, "softmax: the largest weight is %g", most);
+            }
+            for (int i = 0; i < n; i++)
+                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i), 1e-11) || !(weight[i] >= 0);
+            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4, bad);
+        }
+}
+
+static void test_minmax(void) {
+    static const double score[4] = {3, 1, 5, 2}, equal[3] = {0.1, 0.1, 0.1};
+    double w[4], batch[2];
+    MapOptions o = {0};
+    ica_weights(MAP_MINMAX, &o, score, 4, w);
+    CHECK(w[0] == 0.5 && w[1] == 0 && w[2] == 1 && w[3] == 0.25, "[E8] %g %g %g %g", w[0], w[1], w[2], w[3]);
+    ica_weights(MAP_MINMAX_BATCH, &o, score, 2, batch); /* over the two given, not over the pool */
+    CHECK(batch[0] == 1 && batch[1] == 0, "[E8] batch %g %g", batch[0], batch[1]);
+    for (int map = MAP_MINMAX; map <= MAP_CLIP; map++) {
+        ica_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, equal, 3, w);
+        CHECK(w[0] == 1 && w[1] == 1 && w[2] == 1, "[E8] map %d: equal scores weigh %g", map, w[0]);
+        ica_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, score, 1, w);
+        CHECK(w[0] == 1, "[E8] map %d: a single score weighs %g", map, w[0]);
+    }
+    ica_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
+}
+
+/* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it, clipping and ranks do not care. */
+static void test_outlier(void) {
+    double score[41], minmax[41], clip[41], rank[41];
+    MapOptions o = {.clip = 0.05};
+    for (int i = 0; i < 41; i++) score[i] = i < 40 ? i : -1e6;
+    ica_weights(MAP_MINMAX, &o, score, 41, minmax);
+    ica_weights(MAP_CLIP, &o, score, 41, clip);
+    ica_weights(MAP_RANK, &o, score, 41, rank);
+    CHECK(minmax[0] > 0.99 && minmax[39] == 1 && minmax[40] == 0, "[E8] outlier: %g %g %g", minmax[0], minmax[39], minmax[40]);
+    CHECK(effective_sample_size(minmax, 41) > 39.9, "[E18] squeezed together: %g", effective_sample_size(minmax, 41));
+    /* the percentiles lie at the third value and the third from the end: 1 and 37 */
+    CHECK(clip[40] == 0 && clip[0] == 0 && clip[1] == 0 && close_to(clip[2], 1.0 / 36, 1e-12) && clip[37] == 1 &&
+              clip[39] == 1 && close_to(clip[36], 35.0 / 36, 1e-12),
+          "clip: %g %g %g", clip[1], clip[2], clip[36]);
+    CHECK(rank[40] == 0 && rank[0] == 1 / 40.0 && rank[39] == 1, "rank: %g %g", rank[0], rank[39]);
+    for (int i = 0; i < 41; i++) score[i] = i == 3 ? -5 : i == 4 ? 7 : 0; /* both percentiles are 0 */
+    ica_weights(MAP_CLIP, &o, score, 41, clip);
+    CHECK(clip[3] == 0 && clip[4] == 1 && clip[0] == 1, "clip with equal percentiles: %g %g %g", clip[3], clip[4], clip[0]);
+}
+
+static void test_other_maps(void) {
+    static const double ties[5] = {2, 1, 2, 0, 2}, signs[4] = {-1, 0, 0.5, 2};
+    double score[10], w[10], v[10];
+    MapOptions o = {.temperature = 0.5, .share = 0.5};
+    ica_weights(MAP_RANK, &o, ties, 5, w);
+    CHECK(w[0] == 0.75 && w[1] == 0.25 && w[2] == 0.75 && w[3] == 0, "rank with ties: %g %g %g %g", w[0], w[1], w[2], w[3]);
+    ica_weights(MAP_POSITIVE, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 0.5 && w[3] == 2, "positive: %g %g %g %g", w[0], w[1], w[2], w[3]);
+    ica_weights(MAP_FILTER, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 1 && w[3] == 1, "filter: %g %g %g %g", w[0], w[1], w[2], w[3]);
+    for (int i = 0; i < 10; i++) score[i] = i % 3 == 0; /* four ones, six zeros */
+    for (int keep = 0; keep <= 10; keep++) {
+        double sum = 0;
+        int wrong = 0, most = keep ? keep : 1;
+        o.share = keep / 10.0;
+        ica_weights(MAP_TOP, &o, score, 10, w);
+        for (int i = 0; i < 10; i++) {
+            sum += w[i];
+            wrong += w[i] != 0 && w[i] != 1;
+            for (int j = 0; j < 10; j++) wrong += w[i] < w[j] && (score[i] > score[j] || (score[i] == score[j] && i < j));
+        }
+        CHECK(sum == most && wrong == 0, "top %d of 10: kept %g, %d out of order", keep, sum, wrong);
+    }
+    for (int i = 0; i < 10; i++) score[i] = i * i;
+    ica_weights(MAP_SOFTMAX, &o, score, 10, w);
+    for (int i = 0; i < 10; i++) score[i] = 3 * score[i] + 1000;
+    ica_weights(MAP_SOFTMAX, &o, score, 10, v);
+    for (int i = 0; i < 10; i++) CHECK(close_to(v[i], w[i], 1e-10), "softmax of standardized scores depends on their scale");
+}
+
+/* ---- [E9] coefficients ---- */
+
+static void test_coefficients(void) {
+    static const double w[8] = {0.5, 0, 2, 1, 0.25, 3, 0, 0.1};
+    double c[8];
+    int bad[5] = {0};
+    double all = 0, in_micro[3] = {0};
+    for (int i = 0; i < 8; i++) {
+        all += w[i];
+        in_micro[i / 3] += w[i];
+    }
+    CHECK(ica_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[0] += !close_to(c[i], w[i] / all, 1e-15);
+    CHECK(ica_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[1] += c[i] != w[i] / 8;
+    CHECK(ica_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[2] += c[i] != w[i];
+    CHECK(ica_coefficients(NORMALIZE_MICRO, w, 8, 3, c), "W > 0"); /* micro-batches of 3, 3 and 2 */
+    for (int i = 0; i < 8; i++) bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
+    ica_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
+    for (int i = 0; i < 8; i++) bad[4] += !close_to(c[i], w[i] / all, 1e-15);
+    CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
+          "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1], bad[2], bad[3], bad[4]);
+}
+
+/* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to the bit. */
+static void test_cancelling(void) {
+    Rng rng = rng_new(1, 9);
+    int not_mean = 0, not_ones = 0, differ = 0;
+    double w[40], c[40];
+    for (int n = 1; n <= 40; n++) {
+        for (int i = 0; i < n; i++) w[i] = 0.01 + 3 * rng_uniform(&rng);
+        ica_coefficients(NORMALIZE_MICRO, w, n, 1, c);
+        for (int i = 0; i < n; i++) not_mean += c[i] != 1.0 / n;
+        ica_coefficients(NORMALIZE_BATCH, w, n, 1, c);
+        for (int i = 1; i < n; i++) differ += c[i] != c[0];
+        for (int i = 0; i < n; i++) w[i] = 1;
+        for (int micro = 1; micro <= n; micro++)
+            for (int how = NORMALIZE_BATCH; how <= NORMALIZE_COUNT; how++) {
+                ica_coefficients((Normalize)how, w, n, micro, c);
+                for (int i = 0; i < n; i++) not_ones += c[i] != 1.0 / n;
+            }
+        ica_coefficients(NORMALIZE_NONE, w, n, 1, c);
+        for (int i = 0; i < n; i++) not_ones += c[i] != 1;
+    }
+    CHECK(not_mean == 0, "[E9] micro-batches of one: %d coefficients are not 1/n", not_mean);
+    CHECK(differ > 700, "[E9] over the batch weights must not cancel");
+    CHECK(not_ones == 0, "[E9] weights of 1: %d coefficients are not the plain mean's", not_ones);
+}
+
+static void test_no_weight(void) {
+    static const double none[4] = {0}, half[4] = {0, 0, 1, 3}, tiny[4] = {1e-300, 1e-300, 1e-300, 1e-300};
+    double c[4];
+    for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
+        c[0] = c[1] = c[2] = c[3] = 9;
+        CHECK(!ica_coefficients((Normalize)how, none, 4, 2, c), "[E9] all weights 0: the step must be skipped (%d)", how);
+        CHECK(c[0] == 0 && c[3] == 0, "[E9] all weights 0: coefficient %g", c[0]);
+    }
+    CHECK(ica_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
+    CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1], c[2], c[3]);
+    CHECK(ica_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25, "[E9] there is no epsilon: %g", c[0]);
+}
+
+int main(void) {
+#ifdef _OPENMP
+    omp_set_num_threads(
+        1); /* thousands of tiny rows: waking threads would cost more than they save; one test takes more of them */
+#endif
+    World w = world_new(1);
+    test_token_sum(&w);
+    test_retrieval_random();
+    test_retrieval_ties();
+    test_retrieval_by_eye();
+    test_ica_nearest(&w);
+    test_ica_fixed(&w);
+    test_ica_random(&w);
+    test_ica_shuffled(&w);
+    test_order_and_threads(&w);
+    test_jobs(&w, true);
+    test_jobs(&w, false);
+    test_many_contexts(&w);
+    test_cost(&w);
+    test_batch(&w);
+    test_evaluate(&w);
+    test_no_demos(&w);
+    test_dropping(&w);
+    test_never_itself(&w);
+    test_rivals(&w);
+    test_random_scores(&w);
+    test_oneshot_nearest(&w);
+    test_oneshot_random(&w);
+    test_oneshot_edges(&w);
+    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) test_gradient(&w, (Objective)objective);
+    test_gradient_of_nothing(&w);
+    test_pair_margins(&w);
+    test_pair_oneshot(&w);
+    test_pair_loss_score(&w);
+    test_pair_objectives();
+    test_pair_edges();
+    test_maps_random();
+    test_minmax();
+    test_outlier();
+    test_other_maps();
+    test_coefficients();
+    test_cancelling();
+    test_no_weight();
+    world_free(&w);
+    return check_report("test_ica");
+}

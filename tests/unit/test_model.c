@@ -1,0 +1,1136 @@
+/* model: derivatives against differences and against the oracle, bits that must not change, AdamW [E13].
+ *
+ * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest element of the tensor, u the unit
+ * roundoff. A pass forward and back through the 2-layer model is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms
+ * (positions; 96 channels). Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
+ * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. The largest seen is some 80 u. A wrong term is larger by
+ * orders of magnitude. */
+#include "model.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/check.h"
+#include "tests/reference/oracle.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#ifdef REAL_DOUBLE
+static const double U = 0x1p-53;
+#else
+static const double U = 0x1p-24;
+#endif
+
+enum { MOST = 160, ROUNDINGS = 256, ROWS = 16 };
+
+static void set_threads(int n) {
+#ifdef _OPENMP
+    omp_set_num_threads(n);
+#else
+    (void)n;
+#endif
+}
+
+static bool same(const void *a, const void *b, size_t n) { return memcmp(a, b, n) == 0; }
+
+/* ---- models and rows to work with ---- */
+
+/* Weights so large that neither softmax nor gelu is flat, and no gain is 1 and no bias 0. */
+static Model *model_shaken(ModelConfig config, uint64_t seed) {
+    Error err = {0};
+    Model *m = model_new(config, &err);
+    CHECK(m, "%s", err.text);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        Rng rng = rng_new(seed, (uint64_t)i);
+        int C = config.channels, in = t->shape[0] == 4 * C ? 4 * C : C;
+        double mean = t->std < 0 ? 1 : 0, std = t->rank == 2 ? 1.5 / sqrt(in) : 0.3;
+        for (size_t j = 0; j < t->size; j++) m->w[t->offset + j] = (real)(mean + std * rng_normal(&rng));
+    }
+    return m;
+}
+
+static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
+/* More than a block of logits. */
+static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600};
+
+/* A sequence whose first P tokens will stand in a prefix; the tokens from `first` on are scored. */
+typedef struct {
+    int n, P, first, scored;
+    bool weighted;
+    int sequence[MOST + 1];
+    real weight[MOST + 1]; /* 0: not scored */
+    double dlogp;
+} Row;
+
+static Row row_new(Rng *rng, const Model *m, int n, int P, bool weighted) {
+    Row row = {.n = n, .P = P, .weighted = weighted, .first = P + 1 + rng_below(rng, (n - P) / 2 < 1 ? 1 : (n - P) / 2)};
+    for (int i = 0; i < n; i++) {
+        row.sequence[i] = rng_below(rng, m->config.vocab);
+        bool dropped = i < row.first || (weighted && i < n - 1 && rng_below(rng, 5) == 0);
+        row.weight[i] = dropped ? 0 : weighted ? (real)(rng_uniform(rng) * 2.5 - 0.4) : 1;
+        row.scored += row.weight[i] != 0;
+    }
+    row.dlogp = -(0.5 + rng_uniform(rng)) / row.scored; /* a weight of the row, and the mean over its tokens */
+    return row;
+}
+
+static void row_add(Batch *b, const Row *row, Prefix *prefix) {
+    if (row->weighted) batch_row_weighted(b, row->sequence + row->P, row->n - row->P, row->weight + row->P, prefix);
+    else batch_row(b, row->sequence + row->P, row->n - row->P, row->first - row->P, prefix);
+}
+
+static void extend(const Model *m, Workspace *ws, Prefix *p, const int *tokens, int n) {
+    Batch b = {0};
+    batch_row_inputs(&b, tokens, n, p);
+    model_extend(m, ws, &b);
+    batch_free(&b);
+}
+
+/* Rows as a batch, with the prefixes that they need. */
+typedef struct {
+    int count;
+    Batch batch;
+    Prefix *prefix[ROWS];
+    double dlogp[ROWS];
+} Load;
+
+static Load load_new(const Model *m, Workspace *ws, const Row *rows, int count) {
+    Load load = {.count = count};
+    for (int r = 0; r < count; r++) {
+        load.dlogp[r] = rows[r].dlogp;
+        if (rows[r].P > 0) {
+            load.prefix[r] = prefix_new(m, rows[r].P);
+            extend(m, ws, load.prefix[r], rows[r].sequence, rows[r].P);
+        }
+        row_add(&load.batch, &rows[r], load.prefix[r]);
+    }
+    return load;
+}
+
+static void load_free(Load *load) {
+    for (int r = 0; r < load->count; r++) prefix_free(load->prefix[r]);
+    batch_free(&load->batch);
+}
+
+static real *grad_new(const Model *m) { return mem_new(m->parameters, sizeof(real)); }
+
+/* logp and gradient of some rows, from nothing. */
+static void run_rows(const Model *m, const Row *rows, int count, double *logp, real *grad) {
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
+    load_free(&load);
+    workspace_free(ws);
+}
+
+static double largest(const double *x, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) most = fmax(most, fabs(x[i]));
+    return most;
+}
+
+/* Each tensor of grad against the expected one, within `bound` of the tensor's largest element. */
+static void check_gradient(const Model *m, const real *grad, const double *expected, double bound, const char *what) {
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        double most = largest(expected + t->offset, t->size), worst = 0;
+        for (size_t j = t->offset; j < t->offset + t->size; j++) {
+            double error = fabs((double)grad[j] - expected[j]);
+            if (!(error <= worst)) worst = error; /* NaN counts */
+        }
+        CHECK(worst <= bound * most, "%s: %s is off by %.3g of its largest, %.3g (%.0f u)", what, t->name, worst / most, most,
+              worst / most / U);
+    }
+}
+
+/* ---- against central differences: the loss sum_r w_r logp_r / n_r and its gradient ---- */
+
+#ifdef REAL_DOUBLE
+static const ModelConfig TINY = {.layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
+
+static double loss_of(const Model *m, Workspace *ws, const Load *load) {
+    double logp[ROWS], loss = 0;
+    model_forward(m, ws, &load->batch, false, logp, NULL);
+    for (int r = 0; r < load->count; r++) loss += load->dlogp[r] * logp[r];
+    return loss;
+}
+
+/* h = 1e-5: the error of the difference is h^2/6 f''' + u f/h, some 1e-10 each. Prefixes keep the keys and values that the
+ * unchanged weights gave: they are constants. */
+static void check_differences(const Row *rows, int count, const char *what) {
+    enum { COORDINATES = 40 };
+    const double h = 1e-5;
+    Model *m = model_shaken(TINY, 7);
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    Rng rng = rng_new(11, 0);
+    double logp[ROWS];
+    real *grad = grad_new(m);
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        bool all = t->size <= COORDINATES;
+        double most = largest(grad + t->offset, t->size), worst = 0;
+        for (int c = 0; c < (all ? (int)t->size : COORDINATES); c++) {
+            size_t at = t->offset + (size_t)(all ? c : rng_below(&rng, (int)t->size));
+            double w = m->w[at];
+            m->w[at] = w + h;
+            double up = loss_of(m, ws, &load);
+            m->w[at] = w - h;
+            double down = loss_of(m, ws, &load);
+            m->w[at] = w;
+            worst = fmax(worst, fabs((up - down) / (2 * h) - grad[at]));
+        }
+        CHECK(most > 1e-4, "%s: %s has a gradient of %.3g: too small to test", what, t->name, most);
+        CHECK(worst <= 1e-7 + 1e-6 * most, "%s: %s is off by %.3g, its largest is %.3g", what, t->name, worst, most);
+    }
+    free(grad);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+static void test_differences(void) {
+    Rng rng = rng_new(1, 0);
+    Model *m = model_shaken(TINY, 7);
+    Row rows[4];
+    const int lengths[4] = {2, 3, 64, 66};
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, lengths[r], 0, false);
+    check_differences(rows, 4, "differences, plain rows");
+    const int behind[4][2] = {{130, 0}, {75, 70}, {9, 5}, {66, 1}}; /* length, of which prefix */
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], true);
+    check_differences(rows, 4, "differences, weighted rows behind prefixes");
+    model_free(m);
+}
+#endif
+
+/* ---- against the oracle ---- */
+
+/* The row's logp, and grad += dlogp x its derivative; *scale: what the error of logp is measured by. */
+static double oracle_row(const Oracle *o, const Row *row, double *grad, double *scale, int *hits) {
+    int n = row->n - 1, target[MOST];
+    double factor[MOST], logp = 0;
+    OracleRun *run = oracle_run(o, row->sequence, n);
+    *scale = *hits = 0;
+    for (int t = 0; t < n; t++) {
+        double weight = (double)row->weight[t + 1];
+        target[t] = weight != 0 ? row->sequence[t + 1] : -1;
+        factor[t] = weight * row->dlogp;
+        if (weight == 0) continue;
+        logp += weight * run->logp[t * o->V + target[t]];
+        *scale += fabs(weight) * largest(run->logits + t * o->V, (size_t)o->V);
+        *hits += run->best[t] == target[t];
+    }
+    oracle_backward(o, run, row->P, target, factor, grad);
+    oracle_run_free(run);
+    return logp;
+}
+
+static void check_oracle(const Model *m, const Row *rows, int count, const char *what) {
+    Oracle *o = oracle_new(m);
+    Workspace *ws = workspace_new();
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], *expected = mem_new(m->parameters, sizeof *expected);
+    int hits[ROWS];
+    real *grad = grad_new(m);
+    model_forward(m, ws, &load.batch, true, logp, hits);
+    model_backward(m, ws, &load.batch, load.dlogp, grad, true);
+    for (int r = 0; r < count; r++) {
+        double scale, p;
+        int expected_hits;
+        p = oracle_row(o, &rows[r], expected, &scale, &expected_hits);
+        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale, "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)",
+              what, r, rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
+        CHECK(hits[r] == expected_hits, "%s: row %d: %d hits, the oracle says %d", what, r, hits[r], expected_hits);
+    }
+    check_gradient(m, grad, expected, ROUNDINGS * U, what);
+    free(grad);
+    free(expected);
+    load_free(&load);
+    workspace_free(ws);
+    oracle_free(o);
+}
+
+static void test_oracle(void) {
+    Rng rng = rng_new(2, 0);
+    Row rows[9];
+    Model *m = model_shaken(SMALL, 3);
+    const int lengths[9] = {2, 3, 10, 63, 64, 65, 66, 70, 130};
+    for (int r = 0; r < 9; r++) rows[r] = row_new(&rng, m, lengths[r], 0, r % 2 == 1);
+    check_oracle(m, rows, 9, "ragged rows");
+    const int behind[8][2] = {{3, 1}, {66, 1}, {12, 5}, {65, 63}, {129, 64}, {67, 65}, {161, 70}, {40, 0}};
+    for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], r % 2 == 0);
+    check_oracle(m, rows, 8, "rows behind prefixes");
+    model_free(m);
+    ModelConfig odd = {.layers = 1, .heads = 1, .channels = 7, .context = 70, .vocab = 3};
+    m = model_shaken(odd, 4);
+    for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, r == 0 ? 71 : 5 + r, r, r == 1);
+    check_oracle(m, rows, 3, "a model of odd sizes");
+    model_free(m);
+    ModelConfig over = {.layers = 1, .heads = 5, .channels = 65, .context = 20, .vocab = 17}; /* one more than whole blocks */
+    m = model_shaken(over, 6);
+    for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, 21 - 5 * r, r, r == 1);
+    check_oracle(m, rows, 3, "a model of 65 channels");
+    model_free(m);
+    m = model_shaken(WIDE, 5);
+    for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, 75 + 3 * r, r * 20, r == 1);
+    check_oracle(m, rows, 4, "a wider model");
+    model_free(m);
+}
+
+/* Half of the tokens are the oracle's own choice, so that there are hits to count. */
+static void test_hits(void) {
+    enum { N = 40 };
+    Rng rng = rng_new(3, 0);
+    Model *m = model_shaken(SMALL, 3);
+    Oracle *o = oracle_new(m);
+    Row row = row_new(&rng, m, N, 0, false);
+    int greedy = 0;
+    row.first = 1;
+    row.dlogp = -1;
+    for (int i = 1; i < N; i++) {
+        OracleRun *run = oracle_run(o, row.sequence, i);
+        if (rng_below(&rng, 2)) row.sequence[i] = run->best[i - 1];
+        row.weight[i] = 1;
+        greedy += row.sequence[i] == run->best[i - 1];
+        oracle_run_free(run);
+    }
+    CHECK(greedy > N / 4 && greedy < N - N / 4, "%d greedy tokens of %d are no test", greedy, N);
+    check_oracle(m, &row, 1, "half greedy");
+    oracle_free(o);
+    model_free(m);
+}
+
+/* All weights zero: every token has probability 1/V, and of equal logits the first is the model's choice. */
+static void test_zero_model(void) {
+    Error err = {0};
+    Model *m = model_new(SMALL, &err);
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    const int sequence[6] = {5, 0, 60, 0, 1, 0};
+    double logp[1];
+    int hits[1];
+    batch_row(&b, sequence, 6, 1, NULL);
+    model_forward(m, ws, &b, false, logp, hits);
+    CHECK(fabs(logp[0] + 5 * log(61)) < 1e-5, "zero model: logp %.9g", logp[0]);
+    CHECK(hits[0] == 3, "zero model: %d hits, 3 targets are token 0", hits[0]);
+    batch_free(&b);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* A weight that is not a number must be seen: in logp, in the gradient, and no token counts as a hit. */
+static void test_nan_model(void) {
+    Rng rng = rng_new(3, 1);
+    Model *m = model_shaken(SMALL, 3);
+    Workspace *ws = workspace_new();
+    Row row = row_new(&rng, m, 12, 0, false);
+    double logp[1], dlogp = -1;
+    int hits[1];
+    real *grad = grad_new(m);
+    Batch b = {0};
+    m->w[m->tensors[m->tensor_count - 1].offset] = NAN; /* ln_f's bias: every logit of every token */
+    batch_row(&b, row.sequence, row.n, 1, NULL);
+    model_forward(m, ws, &b, true, logp, hits);
+    model_backward(m, ws, &b, &dlogp, grad, true);
+    CHECK(isnan(logp[0]) && hits[0] == 0, "a model with NaN: logp %g, %d hits", logp[0], hits[0]);
+    CHECK(isnan(gradient_norm(m, grad)), "a model with NaN: a gradient of norm %g", gradient_norm(m, grad));
+    free(grad);
+    batch_free(&b);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* ---- prefixes: the same bits however they came about ---- */
+
+/* Prefix of the first P tokens, made in one of three ways. */
+static Prefix *prefix_made(const Model *m, Workspace *ws, const int *tokens, int P, int way) {
+    Prefix *p = prefix_new(m, m->config.context);
+    if (way == 0) extend(m, ws, p, tokens, P);
+    for (int at = 0, piece = 1; way == 1 && at < P; at += piece, piece = piece % 29 + 7)
+        extend(m, ws, p, tokens + at, P - at < piece ? P - at : piece);
+    if (way == 2) { /* beyond the end with other tokens, back, and on */
+        int other[MOST], half = (P + 1) / 2;
+        for (int i = 0; i < MOST; i++) other[i] = i < half ? tokens[i] : (tokens[i % P] + 1) % m->config.vocab;
+        extend(m, ws, p, other, P + 9);
+        prefix_truncate(p, P + 20); /* longer than it is: no change */
+        CHECK(p->length == P + 9, "truncating beyond the end changed the length to %d", p->length);
+        prefix_truncate(p, half);
+        if (P > half) extend(m, ws, p, tokens + half, P - half);
+    }
+    CHECK(p->length == P, "a prefix of %d tokens has length %d", P, p->length);
+    return p;
+}
+
+static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
+    size_t C2 = 2 * (size_t)m->config.channels, bytes = (size_t)a->length * C2 * sizeof(real);
+    if (a->length != b->length) return false;
+    for (size_t l = 0; l < (size_t)m->config.layers; l++)
+        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2, bytes)) return false;
+    return true;
+}
+
+static void test_prefix_bits(void) {
+    const int lengths[] = {1, 2, 5, 31, 63, 64, 65, 70, 127, 128, 129, 149};
+    Rng rng = rng_new(4, 0);
+    Model *m = model_shaken(SMALL, 8);
+    Workspace *ws = workspace_new();
+    Row row = row_new(&rng, m, 151, 0, false);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        int P = lengths[i];
+        Batch b = {0};
+        batch_row(&b, row.sequence, row.n, P + 1, NULL);      /* every token behind P */
+        batch_row(&b, row.sequence, row.n, row.n - 1, NULL);  /* the last */
+        double whole[2], behind[2];
+        int hits_whole[2], hits_behind[2];
+        model_forward(m, ws, &b, false, whole, hits_whole);
+        Prefix *first = prefix_made(m, ws, row.sequence, P, 0);
+        for (int way = 0; way < 3; way++) {
+            Prefix *p = prefix_made(m, ws, row.sequence, P, way);
+            CHECK(same_keys(m, first, p), "prefix of %d tokens: way %d gives other keys or values", P, way);
+            batch_clear(&b);
+            batch_row(&b, row.sequence + P, row.n - P, 1, p);
+            batch_row(&b, row.sequence + P, row.n - P, row.n - P - 1, p);
+            model_forward(m, ws, &b, way == 1, behind, hits_behind);
+            CHECK(same(whole, behind, sizeof whole), "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P,
+                  way, behind[0], behind[1], whole[0], whole[1]);
+            CHECK(same(hits_whole, hits_behind, sizeof hits_whole), "behind %d tokens, way %d: other hits", P, way);
+            prefix_free(p);
+        }
+        prefix_free(first);
+        batch_free(&b);
+    }
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* A tree: rows behind pieces that begin where others end, two of them behind one parent. The same bits as whole rows, forward, and
+ * as behind one prefix in one piece, backward: no gradient flows into any piece. */
+static void test_prefix_tree(void) {
+    enum { TRUNK = 70, BRANCH = 33, TWIG = 5, REST = 30 };
+    Rng rng = rng_new(14, 0);
+    Model *m = model_shaken(SMALL, 8);
+    Workspace *ws = workspace_new();
+    Batch whole = {0}, behind = {0}, one_piece = {0};
+    Prefix *trunk = prefix_new(m, TRUNK), *branch[2], *twig[2], *one[2];
+    Row row[2];
+    for (int r = 0; r < 2; r++) {
+        row[r] = row_new(&rng, m, TRUNK + BRANCH + TWIG + REST, 0, false);
+        if (r) memcpy(row[1].sequence, row[0].sequence, TRUNK * sizeof(int));
+        else extend(m, ws, trunk, row[0].sequence, TRUNK);
+        branch[r] = prefix_after(m, trunk, BRANCH);
+        extend(m, ws, branch[r], row[r].sequence + TRUNK, BRANCH);
+        twig[r] = prefix_after(m, branch[r], TWIG + 1);
+        extend(m, ws, twig[r], row[r].sequence + TRUNK + BRANCH, TWIG + 1);
+        prefix_truncate(twig[r], TRUNK); /* what is not its own it cannot forget */
+        CHECK(twig[r]->length == TRUNK + BRANCH, "a truncated twig has length %d", twig[r]->length);
+        extend(m, ws, twig[r], row[r].sequence + TRUNK + BRANCH, TWIG);
+        one[r] = prefix_new(m, MOST);
+        extend(m, ws, one[r], row[r].sequence, TRUNK + BRANCH + TWIG);
+        int before = TRUNK + BRANCH + TWIG;
+        batch_row(&whole, row[r].sequence, row[r].n, before + 1, NULL);
+        batch_row(&behind, row[r].sequence + before, row[r].n - before, 1, twig[r]);
+        batch_row(&one_piece, row[r].sequence + before, row[r].n - before, 1, one[r]);
+    }
+    double logp[3][2], dlogp[2] = {0.5, -0.25};
+    real *grad[2] = {mem_new(m->parameters, sizeof(real)), mem_new(m->parameters, sizeof(real))};
+    model_forward(m, ws, &whole, false, logp[0], NULL);
+    model_forward_backward(m, ws, &behind, dlogp, logp[1], grad[0], true);
+    model_forward_backward(m, ws, &one_piece, dlogp, logp[2], grad[1], true);
+    CHECK(same(logp[0], logp[1], sizeof logp[0]), "behind a tree: other bits than whole rows");
+    CHECK(same(logp[0], logp[2], sizeof logp[0]), "behind one prefix: other bits than whole rows");
+    CHECK(same(grad[0], grad[1], m->parameters * sizeof(real)), "behind a tree: another gradient than behind one prefix");
+    for (int r = 0; r < 2; r++) {
+        prefix_free(twig[r]);
+        prefix_free(branch[r]);
+        prefix_free(one[r]);
+        free(grad[r]);
+    }
+    prefix_free(trunk);
+    batch_free(&whole);
+    batch_free(&behind);
+    batch_free(&one_piece);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Prefixes extended side by side in one batch, at different lengths, are those extended one by one; then the logits. */
+static void test_extend(void) {
+    enum { COUNT = 3 };
+    const int lengths[COUNT][2] = {{3, 64}, {70, 1}, {64, 65}}; /* before, and what the common batch adds */
+    Rng rng = rng_new(5, 0);
+    Model *m = model_shaken(SMALL, 9);
+    Oracle *o = oracle_new(m);
+    Workspace *ws = workspace_new(), *alone = workspace_new();
+    Batch b = {0};
+    Prefix *p[COUNT];
+    Row row[COUNT];
+    real logits[61], logits_alone[61];
+    for (int r = 0; r < COUNT; r++) {
+        row[r] = row_new(&rng, m, lengths[r][0] + lengths[r][1], 0, false);
+        p[r] = prefix_new(m, MOST);
+        extend(m, ws, p[r], row[r].sequence, lengths[r][0]);
+        batch_row_inputs(&b, row[r].sequence + lengths[r][0], lengths[r][1], p[r]);
+    }
+    model_extend(m, ws, &b);
+    for (int r = 0; r < COUNT; r++) {
+        Prefix *one = prefix_new(m, MOST);
+        Batch single = {0};
+        batch_row_inputs(&single, row[r].sequence, row[r].n, one);
+        model_extend(m, alone, &single);
+        CHECK(same_keys(m, one, p[r]), "prefix %d, extended in a batch, has other keys or values than alone", r);
+        model_logits(m, ws, r, logits);
+        model_logits(m, alone, 0, logits_alone);
+        CHECK(same(logits, logits_alone, sizeof logits), "row %d: the logits of a batch differ from those of the row alone", r);
+        OracleRun *run = oracle_run(o, row[r].sequence, row[r].n);
+        const double *expected = run->logits + (row[r].n - 1) * 61;
+        double worst = 0, most = largest(expected, 61);
+        for (int v = 0; v < 61; v++) worst = fmax(worst, fabs((double)logits[v] - expected[v]));
+        CHECK(worst <= ROUNDINGS * U * most, "row %d: logits off by %.3g of %.3g", r, worst, most);
+        oracle_run_free(run);
+        batch_free(&single);
+        prefix_free(one);
+        prefix_free(p[r]);
+    }
+    batch_free(&b);
+    workspace_free(ws);
+    workspace_free(alone);
+    oracle_free(o);
+    model_free(m);
+}
+
+/* ---- batches: neighbors, threads and passes change no bit ---- */
+
+/* Rows of all kinds, in the lengths around the blocks. */
+static int rows_mixed(Row *rows, const Model *m, uint64_t seed) {
+    const int shapes[8][2] = {{2, 0}, {64, 0}, {66, 1}, {130, 0}, {80, 70}, {65, 0}, {135, 65}, {11, 5}};
+    Rng rng = rng_new(seed, 0);
+    for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, shapes[r][0], shapes[r][1], r % 3 == 1);
+    return 8;
+}
+
+static void test_batch_bits(void) {
+    Model *m = model_shaken(SMALL, 10);
+    Row rows[ROWS], turned[ROWS];
+    int count = rows_mixed(rows, m, 6);
+    double alone[ROWS], logp[ROWS];
+    real *grad = grad_new(m);
+    for (int r = 0; r < count; r++) run_rows(m, &rows[r], 1, &alone[r], grad);
+    for (int turn = 0; turn < count; turn++) {
+        for (int r = 0; r < count; r++) turned[r] = rows[(r + turn) % count];
+        run_rows(m, turned, count, logp, grad);
+        for (int r = 0; r < count; r++)
+            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp), "row %d at place %d: logp %.17g, alone %.17g",
+                  (r + turn) % count, r, logp[r], alone[(r + turn) % count]);
+    }
+    free(grad);
+    model_free(m);
+}
+
+/* A workspace that other models, sizes and passes went through gives the bits of a new one. */
+static void test_workspace(void) {
+    Model *m = model_shaken(SMALL, 12), *wide = model_shaken(WIDE, 12);
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 8);
+    double expected[ROWS], logp[ROWS];
+    real *grad = grad_new(m), *expected_grad = grad_new(m), *grad_wide = grad_new(wide);
+    run_rows(m, rows, count, expected, expected_grad);
+    Workspace *ws = workspace_new();
+    Load wide_load = load_new(wide, ws, rows, 2), load = load_new(m, ws, rows, count), two = load_new(m, ws, rows, 2);
+    model_forward_backward(wide, ws, &wide_load.batch, wide_load.dlogp, logp, grad_wide, true);
+    model_forward(m, ws, &two.batch, false, logp, NULL);
+    model_forward(m, ws, &load.batch, false, logp, NULL);
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace, scoring: other bits");
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace: other bits of logp");
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a used workspace: other bits of the gradient");
+    size_t bytes = workspace_bytes(ws);
+    model_forward(m, ws, &two.batch, false, logp, NULL); /* the workspace keeps its size, and what it keeps for each layer */
+    CHECK(same(logp, expected, 2 * sizeof *logp) && workspace_bytes(ws) == bytes && bytes > 0, "a workspace that is too large");
+    memset(grad, 0, m->parameters * sizeof(real));
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a workspace used again: other bits of the gradient");
+    Workspace *small = workspace_new();
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    bytes = workspace_bytes(small);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
+    CHECK(workspace_bytes(small) == bytes, "a workspace that grows gives up what it keeps for each layer");
+    workspace_free(small);
+    small = workspace_new();
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
+    bytes = workspace_bytes(small);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    CHECK(workspace_bytes(small) == bytes, "a workspace that begins to keep layers gives up its size");
+    workspace_free(small);
+    small = workspace_new();
+    workspace_reserve(small, m, load.batch.tokens);
+    bytes = workspace_bytes(small);
+    model_forward(m, small, &load.batch, false, logp, NULL);
+    CHECK(workspace_bytes(small) == bytes, "room for %d tokens: %zu bytes, and their pass takes %zu", load.batch.tokens, bytes,
+          workspace_bytes(small));
+    workspace_free(small);
+    load_free(&wide_load);
+    load_free(&load);
+    load_free(&two);
+    workspace_free(ws);
+    free(grad);
+    free(expected_grad);
+    free(grad_wide);
+    model_free(m);
+    model_free(wide);
+}
+
+/* Two steps of AdamW with the model's own gradients; logp and grad are the last step's. */
+static Model *train(const Model *start, const Row *rows, int count, int threads, double *logp, real *grad, double *norm) {
+    set_threads(threads);
+    Model *m = model_copy(start);
+    Optimizer *o = optimizer_new(m, 0.9, 0.99, 0.1);
+    for (int step = 0; step < 2; step++) {
+        memset(grad, 0, m->parameters * sizeof(real));
+        run_rows(m, rows, count, logp, grad);
+        *norm = gradient_norm(m, grad);
+        optimizer_step(o, m, grad, fmin(1, 1 / *norm), 1e-2);
+    }
+    optimizer_free(o);
+    return m;
+}
+
+static void test_thread_bits(void) {
+    const int threads[] = {2, 3, 8};
+    Model *m = model_shaken(WIDE, 13);
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 9);
+    double logp[ROWS], logp_one[ROWS], norm, norm_one;
+    real *grad = grad_new(m), *grad_one = grad_new(m);
+    Model *one = train(m, rows, count, 1, logp_one, grad_one, &norm_one);
+    CHECK(!same(one->w, m->w, m->parameters * sizeof(real)), "training changed nothing");
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        Model *other = train(m, rows, count, threads[i], logp, grad, &norm);
+        CHECK(same(logp, logp_one, (size_t)count * sizeof *logp), "%d threads: other bits of logp", threads[i]);
+        CHECK(same(grad, grad_one, m->parameters * sizeof(real)), "%d threads: other bits of the gradient", threads[i]);
+        CHECK(same(&norm, &norm_one, sizeof norm), "%d threads: other bits of the gradient's norm", threads[i]);
+        CHECK(same(other->w, one->w, m->parameters * sizeof(real)), "%d threads: other bits of the weights", threads[i]);
+        model_free(other);
+    }
+    set_threads(1);
+    free(grad);
+    free(grad_one);
+    model_free(one);
+    model_free(m);
+}
+
+/* model_forward and model_backward are model_forward_backward; the gradient is added to what is there. */
+static void test_two_passes(void) {
+    Model *m = model_shaken(SMALL, 14);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 10);
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], logp_two[ROWS];
+    real *grad = grad_new(m), *grad_two = grad_new(m);
+    for (size_t i = 0; i < m->parameters; i++) grad[i] = grad_two[i] = (real)(i % 7) - 3;
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
+    model_forward(m, ws, &load.batch, true, logp_two, NULL);
+    model_backward(m, ws, &load.batch, load.dlogp, grad_two, true);
+    CHECK(same(logp, logp_two, (size_t)count * sizeof *logp), "forward alone: other bits of logp");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "forward, then backward: other bits of the gradient");
+    double *sum = mem_new(m->parameters, sizeof *sum);
+    memset(grad_two, 0, m->parameters * sizeof(real));
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad_two, true);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad_two[i] + (double)(i % 7) - 3;
+    check_gradient(m, grad, sum, ROUNDINGS * U, "added to a gradient");
+    for (size_t i = 0; i < m->parameters; i++) grad[i] = (real)NAN; /* without `add` it does not matter what stood there */
+    model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, false);
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "a gradient that is overwritten is not the one added to zeros");
+    Batch silent = {0};
+    batch_row_inputs(&silent, rows[0].sequence, rows[0].n - 1, NULL);
+    model_forward_backward(m, ws, &silent, load.dlogp, logp, grad, false);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad[i];
+    CHECK(largest(sum, m->parameters) == 0 && !isnan(sum[0]), "nothing is scored, and the gradient is not zero");
+    batch_free(&silent);
+    free(sum);
+    free(grad);
+    free(grad_two);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Keeping only the layers' inputs for the backward pass changes memory, and no bit; nor does a workspace that is switched to it. */
+static void test_recompute(void) {
+    Model *m = model_shaken(WIDE, 31);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 32);
+    double logp[ROWS], again[ROWS];
+    real *grad = grad_new(m), *grad_again = grad_new(m);
+    for (int pass = 0; pass < 2; pass++) {
+        Load load = load_new(m, ws, rows, count); /* with its prefixes */
+        memset(pass ? grad_again : grad, 0, m->parameters * sizeof(real));
+        model_forward(m, ws, &load.batch, true, pass ? again : logp, NULL);
+        model_backward(m, ws, &load.batch, load.dlogp, pass ? grad_again : grad, true);
+        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp, pass ? grad_again : grad, true);
+        load_free(&load);
+        if (pass) break;
+        size_t whole = workspace_bytes(ws);
+        workspace_recompute(ws, true);
+        Load small = load_new(m, ws, rows, count);
+        model_forward(m, ws, &small.batch, true, again, NULL);
+        CHECK(workspace_bytes(ws) < whole, "recomputing takes %zu bytes, keeping %zu", workspace_bytes(ws), whole);
+        load_free(&small);
+    }
+    CHECK(same(logp, again, (size_t)count * sizeof *logp), "recomputing: other bits of logp");
+    CHECK(same(grad, grad_again, m->parameters * sizeof(real)), "recomputing: other bits of the gradient");
+    free(grad);
+    free(grad_again);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Inner products of each row's gradient with a direction, against the gradients themselves; a row's is the same alone. The
+ * bound is four times wider: small elements of a gradient are off by more than ROUNDINGS of themselves. */
+static void test_gradient_dots(ModelConfig config) {
+    Model *m = model_shaken(config, 23), *direction = model_shaken(config, 24);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    int count = rows_mixed(rows, m, 25);
+    Load load = load_new(m, ws, rows, count);
+    double logp[ROWS], dot[ROWS], dot_threads[ROWS], alone;
+    real *grad = grad_new(m), *copy = grad_new(m);
+    memcpy(copy, direction->w, m->parameters * sizeof(real));
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot);
+    CHECK(same(copy, direction->w, m->parameters * sizeof(real)), "the direction was written to");
+    for (int r = 0; r < count; r++) {
+        memset(grad, 0, m->parameters * sizeof(real));
+        run_rows(m, &rows[r], 1, logp, grad);
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < m->parameters; i++) {
+            double term = (double)grad[i] * (double)direction->w[i];
+            sum += term;
+            squares += term * term;
+        }
+        double off = fabs(dot[r] - sum) / sqrt(squares) / U;
+        CHECK(off <= 4 * ROUNDINGS, "row %d: dot %.9g, should be %.9g (%.0f u)", r, dot[r], sum, off);
+        Load one = load_new(m, ws, &rows[r], 1);
+        model_forward(m, ws, &one.batch, true, logp, NULL);
+        model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
+        CHECK(same(&alone, &dot[r], sizeof alone), "row %d: dot %.17g, alone %.17g", r, dot[r], alone);
+        load_free(&one);
+    }
+    set_threads(3);
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot_threads);
+    CHECK(same(dot, dot_threads, (size_t)count * sizeof *dot), "3 threads: other bits of the inner products");
+    set_threads(1);
+    free(grad);
+    free(copy);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+    model_free(direction);
+}
+
+/* More scored tokens than the head handles at once: the inner products of a row alone, bit by bit. */
+static void test_gradient_dots_chunks(void) {
+    Rng rng = rng_new(26, 0);
+    Model *m = model_shaken(SMALL, 23), *direction = model_shaken(SMALL, 24);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    double logp[ROWS], dot[ROWS], alone;
+    int scored = 0;
+    for (int r = 0; r < ROWS; r++) {
+        rows[r] = row_new(&rng, m, MOST, 0, false);
+        scored += rows[r].scored;
+    }
+    CHECK(scored > 2 * 512, "%d scored tokens", scored);
+    Load load = load_new(m, ws, rows, ROWS);
+    model_forward(m, ws, &load.batch, true, logp, NULL);
+    model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot);
+    for (int r = 0; r < ROWS; r++) {
+        Load one = load_new(m, ws, &rows[r], 1);
+        model_forward(m, ws, &one.batch, true, logp, NULL);
+        model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
+        CHECK(same(&alone, &dot[r], sizeof alone), "of %d scored tokens, row %d: dot %.17g, alone %.17g", scored, r, dot[r], alone);
+        load_free(&one);
+    }
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+    model_free(direction);
+}
+
+/* ---- weights of tokens ---- */
+
+static void row_run(const Model *m, const Row *row, bool weighted, double factor, double *logp, real *grad) {
+    Row copy = *row;
+    copy.weighted = weighted;
+    copy.dlogp = row->dlogp * factor;
+    memset(grad, 0, m->parameters * sizeof(real));
+    run_rows(m, &copy, 1, logp, grad);
+}
+
+static void test_weights(void) {
+    Rng rng = rng_new(15, 0);
+    Model *m = model_shaken(SMALL, 15);
+    size_t bytes = m->parameters * sizeof(real);
+    real *grad = grad_new(m), *other = grad_new(m);
+    double logp, logp_other;
+    Row row = row_new(&rng, m, 80, 3, false), doubled = row;
+    row_run(m, &row, false, 1, &logp, grad);
+    row_run(m, &row, true, 1, &logp_other, other);
+    CHECK(logp == logp_other && same(grad, other, bytes), "weights 1 are not the same as no weights");
+    for (int i = 0; i < row.n; i++) doubled.weight[i] *= 2;
+    row_run(m, &row, true, 2, &logp, grad); /* a factor of 2 rounds nothing: the same bits wherever it comes in */
+    row_run(m, &doubled, true, 1, &logp_other, other);
+    CHECK(logp_other == 2 * logp, "weights 2: logp %.17g, with weights 1 %.17g", logp_other, logp);
+    CHECK(same(grad, other, bytes), "weights 2 and dlogp 2 give different gradients");
+    row_run(m, &row, true, 1, &logp_other, other);
+    for (size_t i = 0; i < m->parameters; i++) other[i] *= 2;
+    CHECK(same(grad, other, bytes), "the gradient is not linear in dlogp");
+    double parts = 0; /* the weighted sum of tokens scored one by one */
+    Row weighted = row_new(&rng, m, 30, 0, true);
+    row_run(m, &weighted, true, 1, &logp, grad);
+    for (int i = 1; i < weighted.n; i++) {
+        Row one = weighted;
+        for (int j = 0; j < one.n; j++) one.weight[j] = j == i;
+        row_run(m, &one, true, 1, &logp_other, other);
+        parts += (double)weighted.weight[i] * logp_other;
+    }
+    CHECK(fabs(parts - logp) <= 1e-12 * fabs(logp), "weighted logp %.17g, the sum of its tokens %.17g", logp, parts);
+    free(grad);
+    free(other);
+    model_free(m);
+}
+
+/* Of equal logits the first token counts as the most probable one, within a block of columns and across blocks. */
+static void test_ties(void) {
+    Error never = {0};
+    ModelConfig shape = SMALL;
+    shape.vocab = 1100; /* more than two blocks */
+    Model *m = model_new(shape, &never); /* without weights every logit is 0 */
+    Workspace *ws = workspace_new();
+    const int target[] = {0, 1, 511, 512, 1024, 1099};
+    for (int i = 0; i < 6; i++) {
+        Batch b = {0};
+        double logp;
+        int hits, sequence[] = {3, target[i]};
+        batch_row(&b, sequence, 2, 1, NULL);
+        model_forward(m, ws, &b, false, &logp, &hits);
+        CHECK(hits == (target[i] == 0), "all logits equal: %d hits of token %d", hits, target[i]);
+        CHECK(fabs(logp + log(1100)) <= 4 * U * log(1100), "all logits equal: logp %.17g", logp);
+        batch_free(&b);
+    }
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Each part of 20 passes has taken some time (a microsecond at least), and all of them no more than the clock says. */
+static void test_part_seconds(void) {
+    Rng rng = rng_new(17, 0);
+    Model *m = model_shaken(SMALL, 17);
+    Row row = row_new(&rng, m, 60, 0, false);
+    Batch b = {0};
+    double logp, before[MODEL_PARTS] = {0};
+    real *grad = grad_new(m);
+    Workspace *ws = workspace_new();
+    batch_row(&b, row.sequence, row.n, row.first, NULL);
+    for (int pass = 0; pass < 3; pass++) {
+        double dlogp = -1, sum = 0, start = seconds_now();
+        for (int again = 0; again < 20; again++)
+            if (pass < 2) model_forward(m, ws, &b, pass == 1, &logp, NULL);
+            else model_backward(m, ws, &b, &dlogp, grad, false);
+        double all = seconds_now() - start;
+        for (int p = 0; p < MODEL_PARTS; p++) {
+            double took = workspace_seconds(ws, (ModelPart)p) - before[p];
+            CHECK(took > 0, "pass %d, part %d took %g s", pass, p, took);
+            before[p] += took;
+            sum += took;
+        }
+        CHECK(sum <= all, "pass %d: its parts took %g s, the whole %g s", pass, sum, all);
+    }
+    workspace_free(ws);
+    batch_free(&b);
+    free(grad);
+    model_free(m);
+}
+
+/* A row of which nothing is scored has logp 0 and leaves no trace in the others. */
+static void test_unscored(void) {
+    Rng rng = rng_new(16, 0);
+    Model *m = model_shaken(SMALL, 16);
+    Row rows[3] = {row_new(&rng, m, 20, 0, true), row_new(&rng, m, 70, 0, true), row_new(&rng, m, 66, 0, false)};
+    memset(rows[1].weight, 0, sizeof rows[1].weight);
+    Row two[2] = {rows[0], rows[2]};
+    double logp[3], logp_two[2];
+    real *grad = grad_new(m), *grad_two = grad_new(m);
+    run_rows(m, rows, 3, logp, grad);
+    run_rows(m, two, 2, logp_two, grad_two);
+    CHECK(logp[1] == 0, "an unscored row has logp %g", logp[1]);
+    CHECK(logp[0] == logp_two[0] && logp[2] == logp_two[1], "an unscored row changes its neighbors' logp");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "an unscored row changes the gradient");
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    int hits[2] = {9, 9};
+    batch_row_inputs(&b, rows[0].sequence, 5, NULL);
+    batch_row(&b, rows[2].sequence, rows[2].n, rows[2].first, NULL);
+    CHECK(b.rows == 2 && b.tokens == 5 + rows[2].n - 1, "a batch of %d rows, %d tokens", b.rows, b.tokens);
+    model_forward(m, ws, &b, false, logp, hits);
+    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1], "beside a scored row: logp %g, %d hits", logp[0], hits[0]);
+    batch_free(&b);
+    workspace_free(ws);
+    free(grad);
+    free(grad_two);
+    model_free(m);
+}
+
+/* ---- micro-batches: the sum over batches of one row is the gradient of one batch ---- */
+
+static void test_micro_batches(void) {
+    const double bound = U > 1e-9 ? 1e-6 : 1e-14; /* only the order in which rows and their tokens are added differs */
+    Rng rng = rng_new(17, 0);
+    Model *m = model_shaken(SMALL, 17);
+    Row rows[ROWS];
+    for (int r = 0; r < ROWS; r++) rows[r] = row_new(&rng, m, 2 + rng_below(&rng, 12), 0, r % 2 == 0);
+    double logp[ROWS], logp_one[ROWS], *sum = mem_new(m->parameters, sizeof *sum);
+    real *grad = grad_new(m), *parts = grad_new(m);
+    run_rows(m, rows, ROWS, logp, grad);
+    for (int r = 0; r < ROWS; r++) run_rows(m, &rows[r], 1, &logp_one[r], parts);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)parts[i];
+    CHECK(same(logp, logp_one, sizeof logp), "16 batches of a row: other bits of logp");
+    check_gradient(m, grad, sum, bound, "16 batches of a row");
+    free(sum);
+    free(grad);
+    free(parts);
+    model_free(m);
+}
+
+/* A vocabulary so large that the logits of one batch do not fit at once: two chunks of 64 tokens, the second one short. */
+static void test_chunks(void) {
+    const ModelConfig config = {.layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 19) + 1};
+    Rng rng = rng_new(18, 0);
+    Model *m = model_shaken(config, 18);
+    Row rows[2] = {row_new(&rng, m, 65, 0, false), row_new(&rng, m, 60, 0, true)};
+    rows[0].first = 20;
+    for (int i = 20; i < 60; i++) rows[1].weight[i] = (real)(i % 5 + 1) / 4; /* 45 and at least 40 scored tokens */
+    double logp[2], logp_one[2], *sum = mem_new(m->parameters, sizeof *sum);
+    real *grad = grad_new(m), *parts = grad_new(m);
+    run_rows(m, rows, 2, logp, grad);
+    for (int r = 0; r < 2; r++) run_rows(m, &rows[r], 1, &logp_one[r], parts);
+    for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)parts[i];
+    CHECK(same(logp, logp_one, sizeof logp), "logits in two chunks: other bits of logp");
+    check_gradient(m, grad, sum, 16 * U, "logits in two chunks");
+    free(sum);
+    free(grad);
+    free(parts);
+    model_free(m);
+}
+
+/* ---- AdamW ---- */
+
+/* Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
+ * half of that; every other operation by a few u. */
+static void test_optimizer(void) {
+    enum { STEPS = 6 };
+    const double b1 = 0.9, b2 = 0.98, decay = 0.1, scale = 0.7;
+    Rng rng = rng_new(19, 0);
+    Model *m = model_shaken(SMALL, 19);
+    size_t n = m->parameters;
+    Optimizer *o = optimizer_new(m, b1, b2, decay);
+    CHECK(o->epsilon == 1e-8 && o->step == 0, "a new optimizer: epsilon %g, step %ld", o->epsilon, o->step);
+    real *grad = grad_new(m);
+    OracleWeight *x = mem_new(n, sizeof *x);
+    double total = 0;
+    for (size_t i = 0; i < n; i++) x[i].w = (double)m->w[i];
+    for (int step = 1; step <= STEPS; step++) {
+        OracleAdam how = {1e-2 / step, b1, b2, 1e-8, 0};
+        for (size_t i = 0; i < n; i++) { /* of all sizes: none, about epsilon, about 1 */
+            grad[i] = (real)(i % 5 == 0 ? 0 : rng_normal(&rng) * (i % 5 == 1 ? 1e-8 : 1));
+            if (i == n - 1) grad[i] = 3;
+        }
+        total += how.learning_rate;
+        optimizer_step(o, m, grad, scale, how.learning_rate);
+        for (int i = 0; i < m->tensor_count; i++) {
+            how.decay = m->tensors[i].rank == 2 ? decay : 0;
+            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++)
+                oracle_adamw(&how, &x[j], scale * (double)grad[j], step);
+        }
+    }
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double error = fabs((double)m->w[i] - x[i].w), bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(x[i].w) + total));
+        if (!(error / bound <= worst)) worst = error / bound;
+    }
+    CHECK(worst <= 1, "AdamW: weights off by %.3g times the bound", worst);
+    CHECK(o->step == STEPS, "AdamW: %ld steps", o->step);
+    free(x);
+    free(grad);
+    optimizer_free(o);
+    model_free(m);
+}
+
+static void test_norm(void) {
+    const ModelConfig configs[2] = {{.layers = 1, .heads = 1, .channels = 3, .context = 4, .vocab = 5}, WIDE};
+    for (int c = 0; c < 2; c++) {
+        Model *m = model_shaken(configs[c], 20);
+        double sum = 0;
+        for (size_t i = 0; i < m->parameters; i++) sum += (double)m->w[i] * (double)m->w[i];
+        double norm = gradient_norm(m, m->w);
+        CHECK(fabs(norm - sqrt(sum)) <= 1e-12 * norm, "norm %.17g, should be %.17g", norm, sqrt(sum));
+        m->w[m->parameters - 1] = 1e20f; /* the square is no float */
+        norm = gradient_norm(m, m->w);
+        CHECK(fabs(norm - 1e20) <= 1e14, "norm of a gradient of 1e20: %g", norm);
+        model_free(m);
+    }
+}
+
+/* ---- tables, copies, initialization ---- */
+
+static void test_table(void) {
+    Model *m = model_shaken(SMALL, 21);
+    size_t at = 0, C = 24, expected = 61 * C + MOST * C + 2 * (12 * C * C + 13 * C) + 2 * C;
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        CHECK(t->offset == at && t->decay == (t->rank == 2), "%s: offset or decay", t->name);
+        at += t->size;
+    }
+    CHECK(at == expected && m->parameters == expected, "%zu parameters, should be %zu", m->parameters, expected);
+    Model *copy = model_copy(m);
+    CHECK(copy->w != m->w && same(copy->w, m->w, m->parameters * sizeof(real)), "model_copy");
+    model_free(copy);
+    const ModelConfig bad[] = {{0, 1, 4, 4, 4}, {1, 0, 4, 4, 4},       {1, 1, 0, 4, 4},       {1, 1, 4, 0, 4},
+                               {1, 1, 4, 4, 0}, {1, 3, 4, 4, 4},       {1, 1, -4, 4, 4},      {1 << 30, 1, 4, 4, 4},
+                               {1, 1, 1, 1, 1 << 30}, {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Error err = {0};
+        Model *none = model_new(bad[i], &err);
+        CHECK(!none && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
+    }
+    /* the limits themselves: the largest is accepted (where memory allows to try), one more is not */
+    const ModelConfig largest_ones[] = {{1000, 1, 1, 1, 1}, {1, 1, 1, 1 << 20, 1}, {1, 1, 1, 1, 1 << 24}};
+    const ModelConfig beyond[] = {{1001, 1, 1, 1, 1},          {1, 10001, 10001, 1, 1}, {1, 1, 100001, 1, 1},
+                                  {1, 1, 1, (1 << 20) + 1, 1}, {1, 1, 1, 1, (1 << 24) + 1}};
+    for (size_t i = 0; i < sizeof largest_ones / sizeof *largest_ones; i++) {
+        Error err = {0};
+        Model *most = model_new(largest_ones[i], &err);
+        CHECK(most && err.status == 0, "largest shape %zu: %s", i, err.text);
+        model_free(most);
+    }
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        Error err = {0};
+        CHECK(!model_new(beyond[i], &err) && err.status == STATUS_DATA, "shape %zu beyond the largest was accepted", i);
+    }
+    double layer = 2.0 * 12 * 24 * 24 + 4 * 24 * 5, qkv = 2.0 * 3 * 24 * 24; /* the last layer: qkv, and the rest of the scored */
+    double flops = model_flops(m, 10, 9, 4), want = 10 * (layer + qkv) + 4 * (layer - qkv + 2 * 24 * 61.0);
+    CHECK(flops == want, "%g operations, should be %g", flops, want);
+    model_free(m);
+    model_free(NULL);
+    optimizer_free(NULL);
+    prefix_free(NULL);
+    workspace_free(NULL);
+}
+
+/* Names and shapes are those of a Hugging Face GPT-2, whose linear layers have [in][out]. */
+static void test_shapes(void) {
+    enum { C = 24, INSIDE = 12 }; /* SMALL's channels; tensors of a layer */
+    typedef struct { const char *name; int rows, columns; } Shape; /* columns 0: a vector */
+    static const Shape first[2] = {{"wte.weight", 61, C}, {"wpe.weight", MOST, C}};
+    static const Shape last[2] = {{"ln_f.weight", C, 0}, {"ln_f.bias", C, 0}};
+    static const Shape layer[INSIDE] = {
+        {"ln_1.weight", C, 0}, {"ln_1.bias", C, 0}, {"attn.c_attn.weight", C, 3 * C}, {"attn.c_attn.bias", 3 * C, 0},
+        {"attn.c_proj.weight", C, C}, {"attn.c_proj.bias", C, 0}, {"ln_2.weight", C, 0}, {"ln_2.bias", C, 0},
+        {"mlp.c_fc.weight", C, 4 * C}, {"mlp.c_fc.bias", 4 * C, 0}, {"mlp.c_proj.weight", 4 * C, C}, {"mlp.c_proj.bias", C, 0}};
+    Error err = {0};
+    Model *m = model_new(SMALL, &err);
+    CHECK(m->tensor_count == 2 + 2 * INSIDE + 2, "%d tensors", m->tensor_count);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        int l = (i - 2) / INSIDE;
+        const Shape *want = i < 2 ? &first[i] : l < 2 ? &layer[(i - 2) % INSIDE] : &last[i - 2 - 2 * INSIDE];
+        char name[48];
+        if (i < 2 || l == 2) snprintf(name, sizeof name, "%s", want->name);
+        else snprintf(name, sizeof name, "h.%d.%s", l, want->name);
+        CHECK(strcmp(t->name, name) == 0 && t->rank == (want->columns ? 2 : 1) && t->shape[0] == want->rows &&
+                  t->shape[1] == want->columns, "tensor %d: %s [%d][%d], should be %s [%d][%d]", i, t->name, t->shape[0],
+              t->shape[1], name, want->rows, want->columns);
+    }
+    model_free(m);
+}
+
+static void test_initialize(void) {
+    Error err = {0};
+    Model *m = model_new(WIDE, &err), *other = model_new(WIDE, &err);
+    model_initialize(m, 5);
+    model_initialize(other, 5);
+    CHECK(same(m->w, other->w, m->parameters * sizeof(real)), "the same seed gives other weights");
+    model_initialize(other, 6);
+    CHECK(!same(m->w, other->w, m->parameters * sizeof(real)), "another seed gives the same weights");
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        double sum = 0, squares = 0, size = (double)t->size;
+        for (size_t j = 0; j < t->size; j++) sum += (double)m->w[t->offset + j], squares += pow((double)m->w[t->offset + j], 2);
+        bool gain = t->rank == 1 && strstr(t->name, "ln_") && strstr(t->name, "weight");
+        double std = t->rank == 1 ? 0 : strstr(t->name, "c_proj") ? 0.02 / sqrt(4) : 0.02, found = sqrt(squares / size);
+        if (t->rank == 1) CHECK(sum == (gain ? size : 0) && squares == sum, "%s is not all %d", t->name, gain);
+        else /* five deviations of the estimates */
+            CHECK(fabs(found - std) < 5 * std / sqrt(2 * size) && fabs(sum / size) < 5 * std / sqrt(size),
+                  "%s: mean %g, deviation %g, should be %g", t->name, sum / size, found, std);
+    }
+    model_free(other);
+    /* every tensor has numbers of its own, and another layer changes none that was there */
+    ModelConfig deeper = WIDE;
+    deeper.layers++;
+    other = model_new(deeper, &err);
+    model_initialize(m, 5);
+    model_initialize(other, 5);
+    int same_start = 0, moved = 0;
+    for (int i = 0; i < m->tensor_count - 2; i++) { /* but ln_f */
+        const ModelTensor *t = &m->tensors[i];
+        for (int j = 0; j < i && t->rank == 2; j++) same_start += m->w[t->offset] == m->w[m->tensors[j].offset];
+        bool residual = t->rank == 2 && strstr(t->name, "c_proj"); /* its deviation falls with the number of layers */
+        moved += !residual && !same(m->w + t->offset, other->w + t->offset, t->size * sizeof(real));
+    }
+    CHECK(same_start == 0 && moved == 0, "%d tensors begin with the same number, %d change with another layer", same_start, moved);
+    model_free(m);
+    model_free(other);
+}
+
+int main(void) {
+    set_threads(1); /* small models: waking threads costs more than it saves */
+#ifdef REAL_DOUBLE
+    test_differences();
+#endif
+    test_oracle();
+    test_hits();
+    test_zero_model();
+    test_nan_model();
+    test_prefix_bits();
+    test_prefix_tree();
+    test_extend();
+    test_batch_bits();
+    test_workspace();
+    test_thread_bits();
+    test_two_passes();
+    test_recompute();
+    test_gradient_dots(SMALL);
+    test_gradient_dots(WIDE);
+    test_gradient_dots_chunks();
+    test_weights();
+    test_unscored();
+    test_ties();
+    test_part_seconds();
+    test_micro_batches();
+    test_chunks();
+    test_optimizer();
+    test_norm();
+    test_table();
+    test_shapes();
+    test_initialize();
+    return check_report("test_model");
+}
