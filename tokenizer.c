@@ -523,7 +523,7 @@ static bool add_special_names(Tokenizer *t, const char *const *specials, int n_s
         Buf bytes = {0};
         bool is_byte = read_symbols(name, &bytes) && bytes.n == 1;
         buf_free(&bytes);
-        if (name.n == 0 || !utf8_valid(name.s, name.n, &bad))
+        if (name.n == 0 || !unicode_valid(name.s, name.n, &bad))
             return error_set(err, STATUS_USAGE, "special token %d is empty or not UTF-8: give it another name", i + 1);
         if (is_byte || find_special(t, name) >= 0)
             return error_set(err, STATUS_USAGE, "special token \"%.*s\" %s: give it another name", STR_ARG(shown(name)),

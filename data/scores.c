@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/json.h"
-#include "lib/report.h"
+#include "lib/text.h"
 
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, int i) {
     buf_puts(b, "{\"id\":");

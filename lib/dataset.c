@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/json.h"
+#include "lib/unicode.h"
 
 /* What one load works with. Parsed JSON lives in `scratch`, which is emptied every so often; what a record keeps is copied
  * into the data set's arena. */
@@ -452,7 +453,7 @@ static bool check_kind_of_file(const Reader *r, const char *s, size_t n) {
 
 static bool check_utf8(Reader *r, const char *s, size_t n) {
     size_t bad, start = 0;
-    if (utf8_valid(s, n, &bad)) return true;
+    if (unicode_valid(s, n, &bad)) return true;
     for (size_t i = 0; i < bad; i++) {
         if (s[i] != '\n') continue;
         start = i + 1;

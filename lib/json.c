@@ -1,61 +1,12 @@
 #include "lib/json.h"
 
+#include "lib/unicode.h"
+
 #include <float.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- UTF-8 ---- */
-
-/* The length of the sequence at p, of n >= 1 bytes; 0 if it is malformed. */
-static size_t utf8_sequence(const unsigned char *p, size_t n) {
-    unsigned char c = p[0];
-    if (c < 0x80) return 1;
-    size_t length = c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-    if (length == 0 || n < length) return 0;
-    /* The second byte's range shuts out overlong forms (e0, f0), surrogates (ed) and code points past U+10FFFF (f4). */
-    unsigned char lowest = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-    unsigned char highest = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < lowest || p[1] > highest) return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return length;
-}
-
-bool utf8_valid(const char *s, size_t n, size_t *bad) {
-    const unsigned char *p = (const unsigned char *)s;
-    for (size_t i = 0; i < n;) {
-        uint64_t eight;
-        if (n - i >= sizeof eight) { /* most text is ASCII: eight bytes a step */
-            memcpy(&eight, p + i, sizeof eight);
-            if ((eight & 0x8080808080808080u) == 0) {
-                i += sizeof eight;
-                continue;
-            }
-        }
-        size_t length = utf8_sequence(p + i, n - i);
-        if (length == 0) {
-            if (bad) *bad = i;
-            return false;
-        }
-        i += length;
-    }
-    return true;
-}
-
-/* Writes a code point that is no surrogate; returns the number of bytes. */
-static size_t utf8_put(char *to, unsigned code) {
-    static const unsigned char lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    size_t length = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    for (size_t i = length - 1; i > 0; i--, code >>= 6) to[i] = (char)(0x80 | (code & 0x3f));
-    to[0] = (char)(lead[length] | code);
-    return length;
-}
 
 /* ---- the parser ---- */
 
@@ -197,7 +148,7 @@ static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
         if (name) to[n++] = bytes[name - names];
         else if (c != 'u') return fail(p, at - 2, "unknown escape; a plain backslash is written \\\\");
         else if (!decode_unicode(p, &at, end, &code)) return false;
-        else n += utf8_put(to + n, code);
+        else n += unicode_encode(to + n, code);
     }
     *out = (Str){to, n};
     return true;
@@ -216,7 +167,7 @@ static bool parse_string(Parser *p, Str *out) {
         }
     }
     if (end >= p->n) return fail(p, p->n, "a string is not closed when the text ends");
-    if (!ascii && !utf8_valid(p->s + start, end - start, &bad)) return fail(p, start + bad, "the text is not valid UTF-8");
+    if (!ascii && !unicode_valid(p->s + start, end - start, &bad)) return fail(p, start + bad, "the text is not valid UTF-8");
     p->at = end + 1;
     if (escapes) return decode_string(p, start, end, out);
     *out = str_copy(p->arena, (Str){p->s + start, end - start});
@@ -392,7 +343,8 @@ void json_put_string(Buf *b, Str s) {
     size_t done = 0, at = 0; /* what stands between them is copied as it is */
     buf_putc(b, '"');
     while (at < s.n) {
-        size_t length = utf8_sequence(p + at, s.n - at);
+        uint32_t code;
+        size_t length = (size_t)unicode_decode(s.s + at, s.n - at, &code);
         if (length > 0 && p[at] >= 32 && p[at] != '"' && p[at] != '\\') {
             at += length;
             continue;

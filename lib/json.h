@@ -49,10 +49,6 @@ const Json *json_get(const Json *object, const char *key);
 /* The first key, in file order, that stood before in this object, or NULL. O(n log n). */
 const Str *json_duplicate_key(Arena *scratch, const Json *object);
 
-/* Is this valid UTF-8 (no overlong forms, no surrogates, at most U+10FFFF)? On false *bad, unless bad is NULL, is the offset
- * where the first malformed sequence starts. */
-bool utf8_valid(const char *s, size_t n, size_t *bad);
-
 /* ---- writing, into a Buf ---- */
 
 /* Quoted and escaped; also escapes '<' never: plain JSON. Malformed UTF-8 becomes U+FFFD, so that the output always parses. */

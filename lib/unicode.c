@@ -1,5 +1,7 @@
 #include "lib/unicode.h"
 
+#include <string.h>
+
 #include <stdbool.h>
 
 typedef struct { uint32_t first, last; } Range;
@@ -190,5 +192,39 @@ int unicode_decode(const char *s, size_t n, uint32_t *c) {
     }
     if (code < smallest[length] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return 0;
     *c = code;
+    return length;
+}
+
+bool unicode_valid(const char *s, size_t n, size_t *bad) {
+    uint32_t code;
+    for (size_t i = 0; i < n;) {
+        /* Most text is ASCII: step over eight such bytes at once. */
+        uint64_t eight;
+        if (n - i >= sizeof eight) {
+            memcpy(&eight, s + i, sizeof eight);
+            if ((eight & 0x8080808080808080u) == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
+        int length = unicode_decode(s + i, n - i, &code);
+        if (length == 0) {
+            if (bad) *bad = i;
+            return false;
+        }
+        i += (size_t)length;
+    }
+    return true;
+}
+
+int unicode_encode(char to[4], uint32_t c) {
+    static const unsigned char lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
+    if (c < 0x80) {
+        to[0] = (char)c;
+        return 1;
+    }
+    int length = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (int i = length - 1; i > 0; i--, c >>= 6) to[i] = (char)(0x80 | (c & 0x3F));
+    to[0] = (char)(lead[length] | c);
     return length;
 }

@@ -1,27 +1,38 @@
-/* unicode: the little of Unicode that GPT-2's splitting rule asks for: is a character a letter, a number or white space?
+/* unicode: UTF-8, and the little of Unicode that GPT-2's splitting rule asks for.
  *
- *   uint32_t c;
- *   for (size_t i = 0; i < n; i += (size_t)length) {
- *       length = unicode_decode(s + i, n - i, &c);
- *       if (length == 0) { not UTF-8 here; step over one byte }
- *       else if (unicode_class(c) == UNICODE_LETTER) ...
+ * Every module that reads or writes UTF-8 uses these functions. Overlong forms, surrogates and
+ * codes above U+10FFFF are not UTF-8. The tables of letters and numbers are those of Unicode 15.0.
+ *
+ * Usage:
+ *   const char *s = "caf\xc3\xa9 7";
+ *   size_t n = 7, letters = 0;
+ *   for (size_t i = 0; i < n;) {
+ *       uint32_t c;
+ *       int length = unicode_decode(s + i, n - i, &c);
+ *       if (length > 0 && unicode_class(c) == UNICODE_LETTER) letters++;
+ *       i += length > 0 ? (size_t)length : 1;            // a byte that is not UTF-8: step over it
  *   }
- *
- * The tables are those of Unicode 15.0.
+ *   (void)letters;                                       // 4
  */
 #ifndef UNICODE_H
 #define UNICODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* \p{L}, \p{N} and \s (the property White_Space) of regular expressions; no character is in two of them. */
+/* \p{L}, \p{N} and \s (the property White_Space) of regular expressions. They are disjoint. */
 typedef enum { UNICODE_OTHER, UNICODE_LETTER, UNICODE_NUMBER, UNICODE_SPACE } UnicodeClass;
 
 UnicodeClass unicode_class(uint32_t c);
 
-/* Reads the character at the start of n bytes: its length, 1 to 4, and its code in *c. 0, with *c untouched, if there is
- * none: n is 0 or the bytes are no UTF-8 (overlong forms, surrogates and codes above U+10FFFF are none). */
+/* Reads the character at the start of n bytes. Returns its length, 1 to 4, and its code in *c.
+ * Returns 0 and leaves *c alone if n is 0 or the bytes are not UTF-8. */
 int unicode_decode(const char *s, size_t n, uint32_t *c);
+/* Writes character c, which is not a surrogate, as UTF-8. Returns its length, 1 to 4. */
+int unicode_encode(char to[4], uint32_t c);
+/* Are all n bytes UTF-8? If not, *bad is the offset of the first malformed sequence (unless bad is
+ * NULL). */
+bool unicode_valid(const char *s, size_t n, size_t *bad);
 
 #endif

@@ -13,7 +13,9 @@
 #define FIGURES_H
 
 #include "lib/json.h"
-#include "lib/report.h"
+#include "lib/charts.h"
+#include "lib/stats.h"
+#include "lib/text.h"
 
 /* ---- reading ---- */
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "lib/json.h"
-#include "lib/report.h"
 #include "lib/tensors.h"
+#include "lib/text.h"
 #include "program/commands.h"
 
 static void put_shape(Buf *b, const TensorInfo *t) {

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/charts.h"
 #include "lib/dataset.h"
+#include "lib/html.h"
 #include "program/figures.h"
 
 static void page_table(Page *p, Table t) {

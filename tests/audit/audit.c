@@ -265,7 +265,7 @@ void audit_json(const Audit *a, Buf *json) {
     buf_puts(json, "\n]\n");
 }
 
-/* Cells of words wrap, cells of numbers (and the last, which would be wide) do not: lib/report.c's style for a table of texts. */
+/* Cells of words wrap, cells of numbers (and the last, which would be wide) do not: lib/html.c's style for a table of texts. */
 static void put_cell(Buf *html, bool number, const char *format, ...) PRINTF_LIKE(3, 4);
 static void put_cell(Buf *html, bool number, const char *format, ...) {
     char text[1024];

@@ -16,7 +16,7 @@
 #ifndef AUDIT_H
 #define AUDIT_H
 
-#include "lib/report.h"
+#include "lib/html.h"
 
 typedef enum { AUDIT_EXACT, AUDIT_APPROXIMATE, AUDIT_REFUTED } AuditKind;
 

@@ -4,6 +4,7 @@
  *
  * A measurement is a function of a base and a draw that fills in numbers and touches nothing else, so all of them run side by
  * side; what they mean stands in the second half, where rows and tables are made. Scores are token means, but in E17. */
+#include "lib/stats.h"
 #include "tests/audit/audit.h"
 
 #include <math.h>

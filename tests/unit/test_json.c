@@ -1,5 +1,6 @@
 /* json: what is accepted and rejected, where errors are said to be, decoded values, numbers, the writer. */
 #include "lib/json.h"
+#include "lib/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -270,9 +271,9 @@ static void test_utf8(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t bad = cases[i].n;
-        bool ok = utf8_valid(cases[i].s, cases[i].n, &bad);
+        bool ok = unicode_valid(cases[i].s, cases[i].n, &bad);
         CHECK(bad == cases[i].bad && ok == (bad == cases[i].n), "case %zu: bad byte at %zu", i, bad);
-        CHECK(utf8_valid(cases[i].s, cases[i].n, NULL) == ok, "case %zu without a place", i);
+        CHECK(unicode_valid(cases[i].s, cases[i].n, NULL) == ok, "case %zu without a place", i);
     }
 }
 

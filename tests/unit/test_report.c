@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/charts.h"
+#include "lib/html.h"
 #include "lib/json.h"
-#include "lib/report.h"
+#include "lib/stats.h"
 #include "tests/unit/check.h"
 
 /* ---- a temporary folder with small inputs ---- */

@@ -167,7 +167,7 @@ static void test_decoding_utf8(void) {
         size_t at = 0;
         for (int length; at < n && (length = unicode_decode(s + at, n - at, &c)) > 0;) at += (size_t)length;
         bad = n;
-        if (utf8_valid(s, n, &bad) != (at == n)) wrong++;
+        if (unicode_valid(s, n, &bad) != (at == n)) wrong++;
     }
     CHECK(wrong == 0, "%d strings", wrong);
 }

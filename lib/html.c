@@ -1,0 +1,163 @@
+#include "lib/html.h"
+
+#include "lib/unicode.h"
+
+#include <string.h>
+
+/* ---- escaping ---- */
+
+void html_text(Buf *b, Str s) {
+    for (size_t i = 0; i < s.n;) {
+        unsigned char c = (unsigned char)s.s[i];
+        uint32_t code;
+        int length = unicode_decode(s.s + i, s.n - i, &code);
+        if (c == '<') buf_puts(b, "&lt;");
+        else if (c == '>') buf_puts(b, "&gt;");
+        else if (c == '&') buf_puts(b, "&amp;");
+        else if (c == '"') buf_puts(b, "&quot;");
+        else if (c == '\'') buf_puts(b, "&#39;");
+        else if (length == 0 || (c < 32 && c != '\n' && c != '\t') || c == 127) buf_puts(b, "\xef\xbf\xbd");
+        else buf_put(b, s.s + i, (size_t)length);
+        i += length ? (size_t)length : 1;
+    }
+}
+
+void html_clip(Buf *b, Str s, size_t most) {
+    if (s.n <= most) {
+        html_text(b, s);
+        return;
+    }
+    while (most > 0 && ((unsigned char)s.s[most] & 0xc0) == 0x80) most--;
+    html_text(b, (Str){s.s, most});
+    buf_puts(b, "\xe2\x80\xa6");
+}
+
+static void html_vprintf(Buf *b, const char *format, va_list args) {
+    Arena scratch = {0};
+    html_text(b, text_format(&scratch, format, args));
+    arena_free(&scratch);
+}
+
+void html_printf(Buf *b, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    html_vprintf(b, format, args);
+    va_end(args);
+}
+
+/* ---- page ---- */
+
+/* Tones after Okabe and Ito, darkened on white and lightened on black until they can carry text. */
+static const char STYLE[] =
+    ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d5dae0;--paper:#fff;--box:#f5f7f9;"
+    "--t0:#9aa3ad;--t1:#0067b0;--t2:#c44900;--t3:#00795a;--t4:#a03d80;--t5:#8a6500;--t6:#2484ad}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#a0aab4;--line:#3a424b;--paper:#14181c;--box:#1d2228;"
+    "--t0:#78828c;--t1:#5bb0f5;--t2:#ff8f56;--t3:#35c99c;--t4:#e596c8;--t5:#e3b73c;--t6:#9fdcf7}}\n"
+    "@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--box:#fff;"
+    "--t0:#888;--t1:#0067b0;--t2:#c44900;--t3:#00795a;--t4:#a03d80;--t5:#8a6500;--t6:#2484ad}"
+    "nav{display:none}figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible!important}}\n"
+    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
+    "main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem 4rem}h1{font-size:1.7rem;line-height:1.2;margin:0 0 .3rem}\n"
+    "h2{font-size:1.25rem;margin:2.6rem 0 .6rem;padding-top:.6rem;border-top:1px solid var(--line)}\n"
+    "h3{font-size:1.02rem;margin:1.6rem 0 .4rem}\n"
+    "p{margin:.4rem 0;max-width:52rem}.soft,figcaption small{color:var(--soft)}a{color:var(--t1)}\n"
+    "nav{font-size:.9rem;margin:1rem 0}nav a{margin-right:1rem;display:inline-block}\n"
+    ".scroll{overflow-x:auto;margin:.6rem 0 1rem}"
+    "table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
+    "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}\n"
+    "th,td{padding:.22rem .55rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}\n"
+    "thead th{border-bottom:2px solid var(--soft);font-weight:600}th:first-child{text-align:left}\n"
+    "tbody th{font-weight:500;position:sticky;left:0;background:var(--paper)}tbody tr:hover>*{background:var(--box)}\n"
+    ".words td,.words th{text-align:left}.words td{white-space:pre-wrap;overflow-wrap:anywhere;min-width:9rem}"
+    ".words td:last-child{min-width:19rem}.words td.number{text-align:right;white-space:nowrap;min-width:0}\n"
+    "ul.plain{margin:0;padding-left:1.1rem}figure{margin:1rem 0}figcaption{font-weight:600;font-size:.92rem}\n"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17.5rem,1fr));gap:.2rem 1.2rem}"
+    ".grid figure{margin:.5rem 0}\n"
+    ".keys{display:block}.key{font-weight:400;font-size:.82rem;margin-right:.9rem;white-space:nowrap}"
+    ".key i{display:inline-block;width:1.1rem;border-top:3px solid;margin-right:.3rem;vertical-align:middle}"
+    ".key i.dash{border-top-style:dashed}\n"
+    "svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}"
+    "svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}\n"
+    ".axis{stroke:var(--soft);stroke-width:1}.mesh{stroke:var(--line);stroke-width:1}.dash{stroke-dasharray:5 4}\n"
+    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}.thin{stroke-width:1}.lead{stroke-width:1;opacity:.6}\n"
+    ".area{fill-opacity:.28;stroke-width:1.5}rect.bar{fill-opacity:.75;stroke:none}.dot{fill-opacity:.35}\n"
+    ".t0{stroke:var(--t0);fill:var(--t0);color:var(--t0)}.t1{stroke:var(--t1);fill:var(--t1);color:var(--t1)}"
+    ".t2{stroke:var(--t2);fill:var(--t2);color:var(--t2)}.t3{stroke:var(--t3);fill:var(--t3);color:var(--t3)}"
+    ".t4{stroke:var(--t4);fill:var(--t4);color:var(--t4)}.t5{stroke:var(--t5);fill:var(--t5);color:var(--t5)}"
+    ".t6{stroke:var(--t6);fill:var(--t6);color:var(--t6)}path.curve{fill:none}\n"
+    "svg text.t1{fill:var(--t1)}svg text.t2{fill:var(--t2)}svg text.t3{fill:var(--t3)}svg text.t4{fill:var(--t4)}"
+    "svg text.t5{fill:var(--t5)}svg text.t6{fill:var(--t6)}svg text.t0{fill:var(--soft)}svg text[class]{stroke:none}\n";
+
+void page_section(Page *p, const char *heading) {
+    if (p->sections++) buf_puts(&p->body, "</section>\n");
+    buf_printf(&p->body, "<section id=\"s%d\"><h2>", p->sections);
+    html_text(&p->body, str(heading));
+    buf_puts(&p->body, "</h2>\n");
+    buf_printf(&p->contents, "<a href=\"#s%d\">", p->sections);
+    html_text(&p->contents, str(heading));
+    buf_puts(&p->contents, "</a>\n");
+}
+
+void page_heading(Page *p, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    buf_puts(&p->body, "<h3>");
+    html_vprintf(&p->body, format, args);
+    buf_puts(&p->body, "</h3>\n");
+    va_end(args);
+}
+
+void page_paragraph(Page *p, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    buf_puts(&p->body, "<p>");
+    html_vprintf(&p->body, format, args);
+    buf_puts(&p->body, "</p>\n");
+    va_end(args);
+}
+
+void page_grid(Page *p) { buf_puts(&p->body, "<div class=\"grid\">\n"); }
+
+void page_grid_end(Page *p) { buf_puts(&p->body, "</div>\n"); }
+
+void page_finish(Page *p, const char *title, const char *subtitle, Buf *html) {
+    buf_puts(html, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+    html_text(html, str(title));
+    buf_printf(html, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", STYLE);
+    html_text(html, str(title));
+    buf_puts(html, "</h1>\n<p class=\"soft\">");
+    html_text(html, str(subtitle));
+    buf_puts(html, "</p>\n<nav aria-label=\"Contents\">\n");
+    buf_put(html, p->contents.s, p->contents.n);
+    buf_puts(html, "</nav>\n");
+    buf_put(html, p->body.s, p->body.n);
+    if (p->sections) buf_puts(html, "</section>\n");
+    buf_puts(html, "</main>\n</body>\n</html>\n");
+    buf_free(&p->body);
+    buf_free(&p->contents);
+    p->sections = 0;
+}
+/* ---- tables ---- */
+
+static void put_element(Buf *b, const char *tag, Str text) {
+    buf_printf(b, "<%s>", tag);
+    html_text(b, text);
+    buf_printf(b, "</%.*s>", (int)strcspn(tag, " "), tag);
+}
+
+void table_html(const Table *t, Buf *b) {
+    if (t->title) put_element(b, "h3", str(t->title));
+    buf_puts(b, "\n<div class=\"scroll\" tabindex=\"0\"><table>");
+    if (t->caption) put_element(b, "caption", str(t->caption));
+    for (int i = 0; i < t->cells; i++) {
+        int column = i % t->columns;
+        if (column == 0) buf_puts(b, i == 0 ? "\n<thead><tr>" : "<tr>");
+        put_element(b, i < t->columns ? "th scope=\"col\"" : column == 0 ? "th scope=\"row\"" : "td", t->cell[i]);
+        if (column == t->columns - 1 || i == t->cells - 1)
+            buf_puts(b, i == t->columns - 1 ? "</tr></thead><tbody>\n" : "</tr>\n");
+    }
+    buf_puts(b, t->cells ? "</tbody></table></div>\n" : "</table></div>\n");
+    size_t at = 0;
+    for (Str line; text_line((Str){t->remarks.s, t->remarks.n}, &at, &line);) put_element(b, "p", line);
+}

@@ -1,0 +1,131 @@
+#define _POSIX_C_SOURCE 200809L
+#include "lib/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- strings and lines ---- */
+
+Str text_format(Arena *arena, const char *format, va_list args) {
+    va_list copy;
+    va_copy(copy, args);
+    int n = vsnprintf(NULL, 0, format, copy);
+    va_end(copy);
+    size_t size = n < 0 ? 1 : (size_t)n + 1;
+    char *text = arena_new(arena, size, 1);
+    vsnprintf(text, size, format, args);
+    return (Str){text, size - 1};
+}
+
+const char *text_new(Arena *arena, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    Str text = text_format(arena, format, args);
+    va_end(args);
+    return text.s;
+}
+
+bool text_line(Str text, size_t *at, Str *line) {
+    if (*at >= text.n) return false;
+    const char *start = text.s + *at, *end = memchr(start, '\n', text.n - *at);
+    line->s = start;
+    line->n = end ? (size_t)(end - start) : text.n - *at;
+    *at += line->n + 1;
+    return true;
+}
+
+/* How many columns a text takes on a terminal: its characters, each counted as one. */
+static int text_width(Str s) {
+    int width = 0;
+    for (size_t i = 0; i < s.n; i++) width += ((unsigned char)s.s[i] & 0xc0) != 0x80;
+    return width;
+}
+
+void text_wrap(Buf *b, Str text, int width) {
+    size_t at = 0;
+    Str line;
+    while (text_line(text, &at, &line)) {
+        int column = 0;
+        for (size_t i = 0; i < line.n;) {
+            const char *blank = memchr(line.s + i, ' ', line.n - i);
+            Str word = {line.s + i, blank ? (size_t)(blank - line.s) - i : line.n - i};
+            int wide = text_width(word);
+            bool breaks = column > 0 && column + 1 + wide > width;
+            buf_puts(b, breaks ? "\n  " : column ? " " : "");
+            buf_put(b, word.s, word.n);
+            column = (breaks ? 2 : column ? column + 1 : 0) + wide;
+            i += word.n + 1;
+        }
+        buf_putc(b, '\n');
+    }
+}
+
+void names_add(Arena *arena, Names *names, const char *name) {
+    for (int i = 0; i < names->n; i++)
+        if (strcmp(names->v[i], name) == 0) return;
+    if (names->n == names->capacity) {
+        const char **old = names->v;
+        names->capacity = names->capacity ? 2 * names->capacity : 16;
+        names->v = arena_new(arena, (size_t)names->capacity, sizeof *names->v);
+        if (names->n) memcpy(names->v, old, (size_t)names->n * sizeof *old);
+    }
+    names->v[names->n++] = name;
+}
+
+void names_sort(Names *names, int (*compare)(const void *, const void *)) {
+    if (names->n) qsort(names->v, (size_t)names->n, sizeof *names->v, compare);
+}
+
+/* ---- tables ---- */
+
+static void table_add(Table *t, Str s) {
+    if (t->cells == t->capacity) {
+        t->capacity = t->capacity ? 2 * t->capacity : 64;
+        t->cell = mem_grow(t->cell, (size_t)t->capacity, sizeof *t->cell);
+    }
+    t->cell[t->cells++] = s;
+}
+
+void table_head(Table *t, const char *name) {
+    table_add(t, str_copy(&t->arena, str(name)));
+    t->columns++;
+}
+
+void table_put(Table *t, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    table_add(t, text_format(&t->arena, format, args));
+    va_end(args);
+}
+
+void table_mean(Table *t, double mean, double sd, int decimals, double scale) {
+    if (!isfinite(mean)) table_put(t, "-");
+    else if (isfinite(sd)) table_put(t, "%.*f\xc2\xb1%.*f", decimals, mean * scale, decimals, sd * scale);
+    else table_put(t, "%.*f", decimals, mean * scale);
+}
+
+void table_text(const Table *t, int width, Buf *b) {
+    int *widths = mem_new((size_t)t->columns + 1, sizeof *widths);
+    if (t->title) buf_printf(b, "%s\n", t->title);
+    for (int i = 0; i < t->cells; i++) {
+        int w = text_width(t->cell[i]);
+        if (w > widths[i % t->columns]) widths[i % t->columns] = w;
+    }
+    for (int i = 0; i < t->cells; i++) {
+        int column = i % t->columns, pad = widths[column] - text_width(t->cell[i]);
+        bool last = column == t->columns - 1 || i == t->cells - 1;
+        if (column > 0) buf_printf(b, "  %*s", pad, "");
+        buf_put(b, t->cell[i].s, t->cell[i].n);
+        if (column == 0 && !last) buf_printf(b, "%*s", pad, "");
+        if (last) buf_putc(b, '\n');
+    }
+    text_wrap(b, (Str){t->remarks.s, t->remarks.n}, width);
+    free(widths);
+}
+void table_free(Table *t) {
+    arena_free(&t->arena);
+    buf_free(&t->remarks);
+    free(t->cell);
+    *t = (Table){0};
+}

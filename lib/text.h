@@ -1,0 +1,64 @@
+/* text: formatted strings, lines, and tables for people on a terminal.
+ *
+ * A Table collects cells row by row, the first row being the head. table_text prints it here;
+ * table_html of lib/html.h makes the page's version of the same object. Strings that a function
+ * returns are in the arena it was given. Nothing here fails but for want of memory (status 4).
+ *
+ * Usage:
+ *   Table t = {.title = "Losses"};
+ *   table_head(&t, "arm");
+ *   table_head(&t, "loss");
+ *   table_put(&t, "%s", "uniform");
+ *   table_mean(&t, 0.5, 0.02, 3, 1);       // "0.500" and, as there is a spread, "+-0.020"
+ *   Buf out = {0};
+ *   table_text(&t, 80, &out);
+ *   fputs(out.s, stdout);
+ *   buf_free(&out);
+ *   table_free(&t);
+ */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include "lib/util.h"
+
+/* ---- strings and lines ---- */
+
+/* A formatted string of any length, NUL-terminated, in the arena. text_format is the va_list form. */
+const char *text_new(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
+Str text_format(Arena *arena, const char *format, va_list args);
+/* Steps through the lines of a text. *at is a byte offset, 0 for the first call. Sets *line to the
+ * next line without its newline and returns true, or returns false at the end. */
+bool text_line(Str text, size_t *at, Str *line);
+/* Appends the text with each line broken at blanks to at most `width` columns. What follows a
+ * break is indented by two. A column is one UTF-8 character. */
+void text_wrap(Buf *b, Str text, int width);
+
+/* A list of distinct names in order of arrival. The list is in the arena; the names are borrowed. */
+typedef struct { const char **v; int n, capacity; } Names;
+void names_add(Arena *arena, Names *names, const char *name);
+/* Sorts with a qsort comparison that gets pointers to const char *. */
+void names_sort(Names *names, int (*compare)(const void *, const void *));
+
+/* ---- tables ---- */
+
+typedef struct {
+    const char *title, *caption; /* borrowed, may be NULL; the caption is for a page alone */
+    Buf remarks;                 /* sentences below the table, one a line */
+    Arena arena;                 /* owns the cells' text */
+    int columns, cells, capacity;
+    Str *cell; /* [cells], row by row; the first `columns` cells are the head */
+} Table;       /* zero-initialize */
+
+/* Adds a column. All columns come before the first table_put. */
+void table_head(Table *t, const char *name);
+/* Adds the next cell, row by row. */
+void table_put(Table *t, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Adds a cell with mean * scale, a plus-minus sign and sd * scale. Without the spread if sd is not
+ * finite; "-" if mean is not. */
+void table_mean(Table *t, double mean, double sd, int decimals, double scale);
+/* Appends title, rows and remarks. The first column is left aligned, the others right; remarks
+ * are wrapped to `width` columns. */
+void table_text(const Table *t, int width, Buf *b);
+void table_free(Table *t);
+
+#endif
