@@ -40,6 +40,8 @@ SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o)
 # Each tests/unit/test_*.c is a program, each tests/system/*.sh a script, which ends with "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
+# These run ./ica some hundred times, and in one flavor alone.
+PROGRAM_TESTS = tests/unit/test_train.c
 # Programs whose arithmetic is tested in both precisions, and the audit.
 DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
 
@@ -101,7 +103,8 @@ naive: build/naive/ica
 
 FLOAT_PROGRAMS = $(TESTS:%.c=build/float/%)
 DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/unit/%)
-SANITIZE_PROGRAMS = $(TESTS:%.c=build/sanitize/%)
+SANITIZE_PROGRAMS = $(patsubst %.c,build/sanitize/%,$(filter-out $(PROGRAM_TESTS),$(TESTS)))
+$(PROGRAM_TESTS:%.c=build/float/%): | build/float/ica
 
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)

@@ -1,0 +1,1153 @@
+/* Tests of training as a program. Each test runs ./ica on a tiny world and reads the files that it
+ * leaves. What it expects comes from a few lines of arithmetic here, never from the program's own
+ * functions.
+ *
+ * Expected values that today's program defines by choice stand in one small function each:
+ * `rate_at` (the schedule), `order_of` (which record comes when), `put_text` (how a text becomes
+ * tokens). From the environment: ICA, the program to test. */
+#define _XOPEN_SOURCE 700
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/json.h"
+#include "lib/tensors.h"
+#include "tests/unit/check.h"
+
+/* Two ways to one number in double precision differ by some roundings of 1e-16 each; a hundred of
+ * them are below this. */
+#define DOUBLE_ROUNDING 1e-13
+/* A log-likelihood sums some 100 products of floats a token. Another batch may add them in another
+ * order: 100 * 2^-24 = 6e-6 of numbers of the size of a logit. */
+#define FLOAT_ROUNDING 2e-5
+/* Flops stand in run.json with four digits. */
+#define FOUR_DIGITS 1e-3
+
+enum { CONTEXT = 96, END = 3, POOL = 8, PAIRS = 6 };
+
+typedef struct {
+    Arena arena;   /* all that is read */
+    char *program; /* ica */
+} Lab;
+
+/* ---- files and runs ---- */
+
+static const char *text_of(Lab *l, const char *path) {
+    Buf b = {0};
+    Error err = {0};
+    bool ok = file_read(path, &b, &err);
+    CHECK(ok, "%s: %s", path, err.text);
+    Str s = str_copy(&l->arena, (Str){ok && b.s ? b.s : "", ok ? b.n : 0});
+    buf_free(&b);
+    return s.s;
+}
+
+static void write_text(const char *path, const char *text) {
+    Error err = {0};
+    CHECK(file_write(path, text, strlen(text), &err), "%s", err.text);
+}
+
+/* A file of records; ' stands for ". */
+static void write_records(const char *path, const char *text) {
+    Buf b = {0};
+    for (; *text; text++) buf_putc(&b, *text == '\'' ? '"' : *text);
+    write_text(path, b.s);
+    buf_free(&b);
+}
+
+/* Runs the program with these arguments and returns its status. It leaves what it says in the files
+ * out and err. */
+static int PRINTF_LIKE(2, 3) ica(Lab *l, const char *format, ...) {
+    Buf b = {0};
+    va_list ap;
+    char arguments[2000];
+    va_start(ap, format);
+    vsnprintf(arguments, sizeof arguments, format, ap);
+    va_end(ap);
+    buf_printf(&b, "'%s' %s >out 2>err </dev/null", l->program, arguments);
+    int status = system(b.s);
+    buf_free(&b);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+#define WORKS(l, ...)                                                     \
+    do {                                                                  \
+        int status_ = ica(l, __VA_ARGS__);                                \
+        CHECK(status_ == 0, "status %d: %s", status_, text_of(l, "err")); \
+    } while (0)
+
+static const Json *json_of(Lab *l, const char *path) {
+    const char *text = text_of(l, path);
+    const Json *root = json_parse(&l->arena, text, strlen(text), NULL);
+    CHECK(root, "%s: no JSON", path);
+    return root;
+}
+
+/* One line of a JSONL file, the first being 0. NULL if there is none. */
+static const Json *line_of(Lab *l, const char *path, int line) {
+    const char *s = text_of(l, path);
+    for (int i = 0; i < line && s; i++) s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL;
+    const char *end = s ? strchr(s, '\n') : NULL;
+    return end ? json_parse(&l->arena, s, (size_t)(end - s), NULL) : NULL;
+}
+
+static int lines_of(Lab *l, const char *path) {
+    int n = 0;
+    for (const char *s = text_of(l, path); *s; s++) n += *s == '\n';
+    return n;
+}
+
+static double number(const Json *object, const char *key) {
+    const Json *v = object ? json_get(object, key) : NULL;
+    return v && v->type == JSON_NUMBER ? v->number : NAN;
+}
+
+/* result.KEY of RUN/run.json. */
+static double result(Lab *l, const char *run, const char *key) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/run.json", run);
+    return number(json_get(json_of(l, path), "result"), key);
+}
+
+static bool close_to(double x, double y, double tolerance) {
+    return fabs(x - y) <= tolerance * fmax(1, fmax(fabs(x), fabs(y)));
+}
+
+static bool same_bytes(const char *a, const char *b) {
+    Buf x = {0}, y = {0};
+    Error err = {0};
+    bool same = file_read(a, &x, &err) && file_read(b, &y, &err) && x.n > 0 && x.n == y.n &&
+                memcmp(x.s, y.s, x.n) == 0;
+    buf_free(&x);
+    buf_free(&y);
+    return same;
+}
+
+/* ---- a step's dump ---- */
+
+static bool dump_open(TensorFile *f, const char *path) {
+    Error err = {0};
+    bool ok = tensors_open(f, path, &err);
+    CHECK(ok, "%s", err.text);
+    if (!ok) *f = (TensorFile){0};
+    return ok;
+}
+
+static double dumped(const TensorFile *f, const char *name, size_t i) {
+    const TensorInfo *t = tensors_find(f, name);
+    return t && i < t->elements ? tensors_value(t, i) : NAN;
+}
+
+/* The tensor NAME.ENDING; NULL if this file has none. */
+static const TensorInfo *part_of(const TensorFile *f, Str name, const char *ending) {
+    char full[200];
+    snprintf(full, sizeof full, "%.*s%s", STR_ARG(name), ending);
+    return tensors_find(f, full);
+}
+
+/* Is tensor i a parameter before the step: the one that has a gradient beside it? */
+static bool is_parameter(const TensorFile *f, int i) {
+    return part_of(f, f->tensors[i].name, ".grad") != NULL;
+}
+
+/* The records of the N-th step of a run over FILE in batches of B. */
+static void rows_of(Lab *l, const char *file, int seed, int B, int step, int *row) {
+    TensorFile f;
+    WORKS(l,
+        "train --model base --pool %s --seed %d --batch-size %d --max-steps %d --out run "
+        "--dump-state dump",
+        file, seed, B, step);
+    if (!dump_open(&f, "dump")) return;
+    for (int i = 0; i < B; i++) row[i] = (int)dumped(&f, "row", (size_t)i) - 1;
+    tensors_close(&f);
+}
+
+/* ---- the world ---- */
+
+static void make_world(Lab *l) {
+    write_records(
+        "pool.jsonl",
+        "{'prompt':'name red','completion':'apple','weight':1,'clean':true}\n"
+        "{'prompt':'name sky','completion':'blue','weight':0.5,'clean':false}\n"
+        "{'prompt':'say two','completion':'bb','weight':2,'clean':true}\n"
+        "{'prompt':'please say six now','completion':'ffffff','weight':0.25,'clean':true}\n"
+        "{'prompt':'add ab','completion':'ba','weight':3,'clean':false}\n"
+        "{'prompt':'name sea','completion':'deep green','weight':1.5,'clean':true}\n"
+        "{'prompt':'say one','completion':'a','weight':0.75,'clean':false}\n"
+        "{'prompt':'add xyz','completion':'zyx','weight':1,'clean':true}\n");
+    write_records(
+        "hold.jsonl",
+        "{'prompt':'name sun','completion':'yellow'}\n{'prompt':'say three','completion':'ccc'}\n"
+        "{'prompt':'add pq','completion':'qp'}\n{'prompt':'name coal','completion':'black'}\n"
+        "{'prompt':'say five','completion':'eeeee'}\n");
+    write_records(
+        "test.jsonl",
+        "{'prompt':'name snow','completion':'white'}\n{'prompt':'say four','completion':'dddd'}\n"
+        "{'prompt':'add mn','completion':'nm'}\n{'prompt':'name grass','completion':'green'}\n");
+    write_records("pairs.jsonl",
+                  "{'prompt':'name red','chosen':'apple','rejected':'no','weight':1}\n"
+                  "{'prompt':'name sky','chosen':'blue','rejected':'a green one','weight':0.25}\n"
+                  "{'prompt':'say two','chosen':'bb','rejected':'bbbbb','weight':2}\n"
+                  "{'prompt':'say six','chosen':'ffffff','rejected':'f','weight':0.5}\n"
+                  "{'prompt':'add ab','chosen':'ba','rejected':'ab','weight':0}\n"
+                  "{'prompt':'name sea','chosen':'deep green','rejected':'dry','weight':3}\n");
+    write_records("pairs-test.jsonl",
+                  "{'prompt':'name snow','chosen':'white','rejected':'black'}\n"
+                  "{'prompt':'say four','chosen':'dddd','rejected':'dd'}\n"
+                  "{'prompt':'add mn','chosen':'nm','rejected':'nm'}\n"
+                  "{'prompt':'add uv','chosen':'v','rejected':'vu and more'}\n");
+    WORKS(l, "tokenizer --data pool.jsonl --vocab-size 260 --out tok");
+    WORKS(l,
+        "pretrain --data pool.jsonl hold.jsonl --tokenizer tok --layers 1 --heads 2 --channels "
+        "16 --context %d --batch-tokens 64 --max-steps 300 --warmup-steps 5 --learning-rate 1e-2 "
+        "--out base",
+        CONTEXT);
+}
+
+/* ---- the schedule ---- */
+
+/* The learning rate of a step (the first is 0) of `steps`, with `warm` of warm-up: up to the peak
+ * by equal parts, the first step having one part; then from the peak down to a tenth of it at the
+ * last step. */
+static double rate_at(const char *kind, double peak, int step, int warm, int steps) {
+    if (step < warm) return peak * (step + 1) / warm;
+    if (strcmp(kind, "constant") == 0) return peak;
+    double done = steps - 1 > warm ? (double)(step - warm) / (steps - 1 - warm) : 1;
+    if (strcmp(kind, "linear") == 0) return peak * (1 - 0.9 * done);
+    return peak * (0.1 + 0.9 * (1 + cos(acos(-1) * done)) / 2);
+}
+
+static void test_schedules(Lab *l) {
+    static const char *const kinds[] = {"linear", "cosine", "constant"};
+    enum { STEPS = 9 };
+    for (int k = 0; k < 3; k++)
+        for (int warm = 0; warm <= 3; warm += 3)
+            for (int p = 0; p < 2; p++) {
+                const char *command = p ? "pretrain --data" : "train --batch-size 2 --pool";
+                WORKS(l,
+                    "%s pool.jsonl --model base --max-steps %d --warmup-steps %d "
+                    "--lr-scheduler-type %s --learning-rate 1e-3 --min-lr-ratio 0.1 "
+                    "--logging-steps 1 --out run",
+                    command, STEPS, warm, kinds[k]);
+                for (int i = 0; i < STEPS; i++) {
+                    double rate = number(line_of(l, "run/log.jsonl", i), "learning_rate");
+                    double want = rate_at(kinds[k], 1e-3, i, warm, STEPS);
+                    CHECK(fabs(rate - want) <= 1e-3 * DOUBLE_ROUNDING,
+                          "%s %s, warm-up %d, step %d: %g, not %g", command, kinds[k], warm, i + 1,
+                          rate, want);
+                }
+            }
+    /* A share of the steps is rounded up: 0.3 of 9 gives 3. */
+    WORKS(l,
+        "train --model base --pool pool.jsonl --max-steps 9 --warmup-ratio 0.3 --learning-rate "
+        "1e-3 --logging-steps 1 --out run --dump-state dump");
+    CHECK(close_to(number(line_of(l, "run/log.jsonl", 1), "learning_rate") * 1e3, 2.0 / 3,
+                   DOUBLE_ROUNDING),
+          "warm-up's share");
+    TensorFile f;
+    if (!dump_open(&f, "dump")) return;
+    double want = rate_at("cosine", 1e-3, 8, 3, 9);
+    CHECK(close_to(dumped(&f, "lr", 0) * 1e3, want * 1e3, DOUBLE_ROUNDING),
+          "the dump's rate: %g, not %g", dumped(&f, "lr", 0), want);
+    tensors_close(&f);
+}
+
+/* ---- the order of the data ---- */
+
+/* The order of n records in an epoch, by Fisher and Yates. */
+static void order_of(int seed, int epoch, int n, int *order) {
+    Rng rng = rng_new((uint64_t)seed + (uint64_t)epoch * 1000003u, 11);
+    for (int i = 0; i < n; i++) order[i] = i;
+    for (int last = n - 1; last > 0; last--) {
+        int other = rng_below(&rng, last + 1), t = order[last];
+        order[last] = order[other];
+        order[other] = t;
+    }
+}
+
+/* The record at a position of all epochs, one after another. */
+static int record_at(int seed, int n, long position) {
+    int order[64];
+    order_of(seed, (int)(position / n), n, order);
+    return order[position % n];
+}
+
+static void test_epochs(Lab *l) {
+    enum { EPOCHS = 6 };
+    int row[EPOCHS][POOL], one_cycle = 0, changed = 0;
+    for (int e = 0; e < EPOCHS; e++) {
+        rows_of(l, "pool.jsonl", 7, POOL, e + 1, row[e]);
+        int seen = 0, length = 1;
+        for (int i = 0; i < POOL; i++) {
+            seen |= 1 << row[e][i];
+            changed += e > 0 && row[e][i] != row[e - 1][i];
+            CHECK(row[e][i] == record_at(7, POOL, e * POOL + i), "epoch %d, place %d: record %d", e,
+                  i, row[e][i]);
+        }
+        CHECK(seen == (1 << POOL) - 1, "epoch %d: not every record once", e);
+        for (int at = row[e][0]; at != 0 && seen == (1 << POOL) - 1; at = row[e][at]) length++;
+        one_cycle += length == POOL;
+    }
+    CHECK(changed > (EPOCHS - 1) * POOL / 2, "epochs have one order: %d of their places differ",
+          changed);
+    CHECK(one_cycle < EPOCHS / 2, "%d of %d orders are one cycle (of all orders, one in 8 is)",
+          one_cycle, EPOCHS);
+    int other[POOL];
+    rows_of(l, "pool.jsonl", 8, POOL, 1, other);
+    CHECK(memcmp(other, row[0], sizeof other) != 0, "another seed has the same order");
+}
+
+/* Batches that do not divide the pool: a batch goes on into the next epoch, and the number of steps
+ * is rounded up. */
+static void test_last_batch(Lab *l) {
+    enum { B = 3 };
+    for (int step = 0; step < 6; step++) {
+        int row[B];
+        rows_of(l, "pool.jsonl", 3, B, step + 1, row);
+        for (int i = 0; i < B; i++)
+            CHECK(row[i] == record_at(3, POOL, step * B + i), "step %d, row %d: record %d",
+                  step + 1, i, row[i]);
+    }
+    WORKS(l, "train --model base --pool pool.jsonl --batch-size 3 --num-train-epochs 1 --out run");
+    CHECK(result(l, "run", "steps") == 3, "8 records in batches of 3 take %g steps",
+          result(l, "run", "steps"));
+    WORKS(l,
+          "train --model base --pool pool.jsonl --batch-size 4 --num-train-epochs 2.5 --out run");
+    CHECK(result(l, "run", "steps") == 5, "2.5 epochs of 2 batches take %g steps",
+          result(l, "run", "steps"));
+}
+
+/* ---- the step ---- */
+
+/* Expects NAME.m, .v and .after of every parameter by AdamW [E13] at its t-th step from those of
+ * the step before (NULL: none). */
+static void check_adamw(const TensorFile *before, const TensorFile *f, int t, double scale,
+                        double decay, const char *what) {
+    double lr = dumped(f, "lr", 0), worst_m = 0, worst_v = 0, worst = 0;
+    for (int i = 0; i < f->count; i++) {
+        if (!is_parameter(f, i)) continue;
+        const TensorInfo *w = &f->tensors[i], *g = part_of(f, w->name, ".grad"),
+                         *after = part_of(f, w->name, ".after");
+        const TensorInfo *m = part_of(f, w->name, ".m"), *v = part_of(f, w->name, ".v");
+        const TensorInfo *m0 = before ? part_of(before, w->name, ".m") : NULL,
+                         *v0 = before ? part_of(before, w->name, ".v") : NULL;
+        double largest = 1e-30;
+        for (size_t j = 0; j < w->elements; j++)
+            largest = fmax(largest, fabs(scale * tensors_value(g, j)));
+        for (size_t j = 0; j < w->elements; j++) {
+            double x = scale * tensors_value(g, j), y = tensors_value(w, j);
+            double want_m = 0.9 * (m0 ? tensors_value(m0, j) : 0) + 0.1 * x;
+            double want_v = 0.999 * (v0 ? tensors_value(v0, j) : 0) + 0.001 * x * x;
+            double step = want_m / (1 - pow(0.9, t)) / (sqrt(want_v / (1 - pow(0.999, t))) + 1e-8);
+            double want = y - lr * (step + (w->rank == 2 ? decay : 0) * y);
+            worst_m = fmax(worst_m, fabs(tensors_value(m, j) - want_m) / largest);
+            worst_v = fmax(worst_v, fabs(tensors_value(v, j) - want_v) / (largest * largest));
+            worst = fmax(worst, fabs(tensors_value(after, j) - want) / fmax(1, fabs(y)));
+        }
+    }
+    /* Some ten roundings of 2^-24; a step is at most lr * 10 and starts from a rounded parameter.
+     */
+    CHECK(worst_m < 1e-6 && worst_v < 1e-6, "%s: moments differ by %g and %g", what, worst_m,
+          worst_v);
+    CHECK(worst < 1e-6 + lr * 1e-4, "%s: parameters differ by %g", what, worst);
+}
+
+static double norm_of(const TensorFile *f) {
+    double square = 0;
+    for (int i = 0; i < f->count; i++)
+        if (is_parameter(f, i)) {
+            const TensorInfo *g = part_of(f, f->tensors[i].name, ".grad");
+            for (size_t j = 0; j < g->elements; j++)
+                square += tensors_value(g, j) * tensors_value(g, j);
+        }
+    return sqrt(square);
+}
+
+/* Two steps whose gradients are clipped (0.01) or not (0: no clipping, 1e6: never reached). */
+static void test_clipping(Lab *l) {
+    static const double bounds[] = {0.01, 0, 1e6};
+    for (int b = 0; b < 3; b++) {
+        TensorFile f[2];
+        double scale[2];
+        for (int i = 0; i < 2; i++) {
+            char name[20], what[60];
+            snprintf(name, sizeof name, "dump%d", i);
+            WORKS(l,
+                "train --model base --pool pool.jsonl --batch-size 3 --lr-scheduler-type "
+                "constant --warmup-steps 0 --learning-rate 1e-3 --weight-decay 0.1 "
+                "--max-grad-norm %g --max-steps %d --out run --dump-state %s",
+                bounds[b], i + 1, name);
+            if (!dump_open(&f[i], name)) return;
+            double norm = norm_of(&f[i]), said = dumped(&f[i], "grad_norm", 0);
+            CHECK(close_to(norm, said, FLOAT_ROUNDING), "the norm is %g, not %g", said, norm);
+            CHECK(norm > 0.02, "the world's gradient of %g is too small for this test", norm);
+            scale[i] = b == 0 ? 0.01 / norm : 1;
+            snprintf(what, sizeof what, "clipping at %g, step %d", bounds[b], i + 1);
+            check_adamw(i ? &f[0] : NULL, &f[i], i + 1, scale[i], 0.1, what);
+        }
+        tensors_close(&f[0]);
+        tensors_close(&f[1]);
+    }
+}
+
+/* Batches whose weights are all 0: no step is made for them, and they are counted. */
+static void test_skipped(Lab *l) {
+    enum { B = 2, STEPS = 12, SEED = 5 };
+    Buf b = {0};
+    bool zero[POOL] = {0};
+    TensorFile first, third, state;
+    int skipped = 0;
+    for (int i = B; i < 2 * B; i++) zero[record_at(SEED, POOL, i)] = true; /* the second batch */
+    for (int i = 0; i < POOL; i++)
+        buf_printf(&b, "{'prompt':'number %d','completion':'%d','weight':%d}\n", i, 3 * i,
+                   zero[i] ? 0 : i + 1);
+    write_records("zero.jsonl", b.s);
+    buf_free(&b);
+    const char *how =
+        "train --model base --pool zero.jsonl --weights records --seed 5 --batch-size 2 "
+        "--logging-steps 1 --lr-scheduler-type constant --warmup-steps 0 --learning-rate 1e-3 "
+        "--max-grad-norm 0 --max-steps";
+    WORKS(l, "%s %d --out run", how, STEPS);
+    for (int s = 0; s < STEPS; s++) {
+        bool none = zero[record_at(SEED, POOL, s * B)] && zero[record_at(SEED, POOL, s * B + 1)];
+        double norm = number(line_of(l, "run/log.jsonl", s), "grad_norm");
+        CHECK(none == (norm == 0), "step %d: a gradient of %g", s + 1, norm);
+        skipped += none;
+    }
+    CHECK(skipped >= 1 && result(l, "run", "skipped_steps") == skipped, "%g steps skipped, not %d",
+          result(l, "run", "skipped_steps"), skipped);
+    if (!dump_open(&state, "run/training_state.safetensors")) return;
+    CHECK(dumped(&state, "skipped", 0) == skipped && dumped(&state, "step", 0) == STEPS - skipped,
+          "the state counts %g and %g", dumped(&state, "skipped", 0), dumped(&state, "step", 0));
+    tensors_close(&state);
+    WORKS(l, "%s 1 --out run --dump-state dump1", how);
+    WORKS(l, "%s 3 --out run --dump-state dump3", how);
+    CHECK(ica(l, "%s 2 --out run --dump-state dump2", how) == 1, "a skipped step cannot be dumped");
+    if (!dump_open(&first, "dump1") || !dump_open(&third, "dump3")) return;
+    check_adamw(&first, &third, 2, 1, 0,
+                "the step after a skipped one"); /* AdamW's second step, not its third */
+    tensors_close(&first);
+    tensors_close(&third);
+}
+
+/* ---- coefficients and micro-batches ---- */
+
+/* The factor of record i of a batch of n [E9]. */
+static double coefficient(const char *how, const double *w, int n, int micro, int i) {
+    double sum = 0;
+    int from = 0, to = n;
+    if (strcmp(how, "none") == 0) return w[i];
+    if (strcmp(how, "count") == 0) return w[i] / n;
+    if (strcmp(how, "micro") == 0) {
+        from = i - i % micro;
+        to = from + micro < n ? from + micro : n;
+    }
+    for (int j = from; j < to; j++) sum += w[j];
+    if (sum <= 0) return 0;
+    return strcmp(how, "micro") == 0 ? w[i] / (sum / (to - from)) / n : w[i] / sum;
+}
+
+/* The largest part of the gradient by which f differs from sum_i c_i times that of single[row i],
+ * for the gradient's norm. */
+static double gradient_error(const TensorFile *f, const TensorFile *single, const double *c,
+                             int n) {
+    double error = 0, norm = 0;
+    for (int i = 0; i < f->count; i++) {
+        if (!is_parameter(f, i)) continue;
+        const TensorInfo *g = part_of(f, f->tensors[i].name, ".grad");
+        for (size_t j = 0; j < g->elements; j++) {
+            double want = 0;
+            for (int r = 0; r < n; r++)
+                want += c[r] * tensors_value(part_of(&single[(int)dumped(f, "row", (size_t)r) - 1],
+                                                     f->tensors[i].name, ".grad"),
+                                             j);
+            error += (tensors_value(g, j) - want) * (tensors_value(g, j) - want);
+            norm += want * want;
+        }
+    }
+    return sqrt(error / norm);
+}
+
+/* A gradient has at most 6 pairs of 2 rows of 30 positions, 360 products: 360 * 2^-24 = 2e-5 of the
+ * sum of their sizes, which is at most some ten times the norm. A factor of another record moves it
+ * by a tenth and more. */
+#define GRADIENT_ROUNDING 3e-4
+
+/* The gradient of each record alone. Its coefficient is then 1. */
+static bool singles(Lab *l, const char *file, const char *objective, int n, TensorFile *single) {
+    for (int i = 0; i < n; i++) {
+        char name[30];
+        const char *line = text_of(l, file);
+        for (int skip = 0; skip < i; skip++) line = strchr(line, '\n') + 1;
+        write_text("one.jsonl",
+                   str_copy(&l->arena, (Str){line, (size_t)(strchr(line, '\n') + 1 - line)}).s);
+        snprintf(name, sizeof name, "single%d", i);
+        WORKS(l,
+            "train --model base --pool one.jsonl --objective %s --batch-size 1 --max-steps 1 "
+            "--out run --dump-state %s",
+            objective, name);
+        if (!dump_open(&single[i], name)) return false;
+    }
+    return true;
+}
+
+static void check_micro(Lab *l, const char *file, const char *objective, const char *how, int n,
+                        int micro, const TensorFile *single) {
+    TensorFile f;
+    double w[POOL], c[POOL], loss = 0;
+    WORKS(l,
+        "train --model base --pool %s --objective %s --weights records --normalize %s "
+        "--batch-size %d --micro-batch-size %d --max-steps 1 --out run --dump-state dump",
+        file, objective, how, n, micro);
+    if (!dump_open(&f, "dump")) return;
+    for (int i = 0; i < n; i++) {
+        int row = (int)dumped(&f, "row", (size_t)i) - 1;
+        w[i] = dumped(&f, "weight", (size_t)i);
+        CHECK(w[i] == number(line_of(l, file, row), "weight"), "record %d has the weight %g", row,
+              w[i]);
+    }
+    for (int i = 0; i < n; i++) {
+        c[i] = coefficient(how, w, n, micro ? micro : n, i);
+        loss += c[i] * dumped(&single[(int)dumped(&f, "row", (size_t)i) - 1], "loss", 0);
+    }
+    double error = gradient_error(&f, single, c, n);
+    CHECK(error < GRADIENT_ROUNDING,
+          "%s, normalize %s, micro-batches of %d: the gradient differs by %g", objective, how,
+          micro, error);
+    CHECK(close_to(dumped(&f, "loss", 0), loss, FLOAT_ROUNDING),
+          "%s, normalize %s, micro-batches of %d: a loss of %g, not %g", objective, how, micro,
+          dumped(&f, "loss", 0), loss);
+    tensors_close(&f);
+}
+
+static void test_micro_batches(Lab *l) {
+    static const struct {
+        const char *file, *objective;
+        int n;
+    } worlds[] = {{"pool.jsonl", "sft", POOL},
+                  {"pairs.jsonl", "dpo", PAIRS},
+                  {"pairs.jsonl", "simpo", PAIRS}};
+    static const char *const hows[] = {"batch", "micro", "count", "none"};
+    for (int o = 0; o < 3; o++) {
+        TensorFile single[POOL];
+        if (!singles(l, worlds[o].file, worlds[o].objective, worlds[o].n, single)) return;
+        for (int micro = 0; micro <= 4; micro += micro == 0 ? 1 : 3)
+            check_micro(l, worlds[o].file, worlds[o].objective, "batch", worlds[o].n, micro,
+                        single);
+        for (int h = 1; h < 4; h++)
+            check_micro(l, worlds[o].file, worlds[o].objective, hows[h], worlds[o].n, 4, single);
+        for (int i = 0; i < worlds[o].n; i++) tensors_close(&single[i]);
+    }
+}
+
+/* ---- metrics ---- */
+
+typedef struct {
+    double chosen, rejected;
+    int n_chosen, n_rejected;
+} Pair;
+
+/* Log-likelihoods of the records of a file by a model. Pairs: both answers. */
+static int per_example(Lab *l, const char *model, const char *file, bool pairs, Pair *p) {
+    WORKS(l, "eval --model %s --data %s %s --per-example each", model, file,
+          pairs ? "--objective simpo" : "");
+    int n = lines_of(l, "each");
+    for (int i = 0; i < n; i++) {
+        const Json *r = line_of(l, "each", i);
+        p[i] = (Pair){number(r, pairs ? "logp_chosen" : "logp"), number(r, "logp_rejected"),
+                      (int)number(r, pairs ? "tokens_chosen" : "tokens"),
+                      pairs ? (int)number(r, "tokens_rejected") : 0};
+    }
+    return n;
+}
+
+static double log_sigmoid(double z) { return z < 0 ? z - log1p(exp(z)) : -log1p(exp(-z)); }
+
+/* A pair's rewards and loss [E11, E12] with the default constants; r: DPO's reference, else NULL.
+ */
+static double pair_loss(const Pair *p, const Pair *r, double smoothing, double reward[2]) {
+    double z;
+    if (r) {
+        reward[0] = 0.1 * (p->chosen - r->chosen), reward[1] = 0.1 * (p->rejected - r->rejected);
+        z = reward[0] - reward[1];
+    } else {
+        reward[0] = 2 * p->chosen / p->n_chosen, reward[1] = 2 * p->rejected / p->n_rejected;
+        z = reward[0] - reward[1] - 2 * 0.25;
+    }
+    return -(1 - smoothing) * log_sigmoid(z) - smoothing * log_sigmoid(-z);
+}
+
+static void check_answer_metrics(Lab *l, const Json *found, const char *model, const char *file,
+                                 double exact) {
+    Pair p[POOL];
+    int n = per_example(l, model, file, false, p);
+    double nll = 0, likely = 0, total = 0, tokens = 0;
+    for (int i = 0; i < n; i++) {
+        nll -= p[i].chosen / p[i].n_chosen / n;
+        likely += exp(p[i].chosen) / n;
+        total += p[i].chosen, tokens += p[i].n_chosen;
+    }
+    CHECK(close_to(number(found, "nll"), nll, DOUBLE_ROUNDING), "nll %g, not %g",
+          number(found, "nll"), nll);
+    CHECK(close_to(number(found, "perplexity"), exp(-total / tokens), DOUBLE_ROUNDING),
+          "perplexity");
+    CHECK(close_to(number(found, "p_sequence"), likely, DOUBLE_ROUNDING), "p_sequence");
+    CHECK(number(found, "exact_match") == exact, "exact_match %g, not %g",
+          number(found, "exact_match"), exact);
+    CHECK(number(found, "records") == n, "%g records", number(found, "records"));
+}
+
+/* The base answers "apple" by itself. An answer that ends one letter earlier has one token that is
+ * not the most probable one, the end; it is no match. */
+static void test_answer_metrics(Lab *l) {
+    WORKS(l, "generate --model base --prompt 'name red' --json");
+    const Json *r = json_of(l, "out");
+    CHECK(json_get(r, "completion") && str_is(json_get(r, "completion")->string, " apple") &&
+              number(r, "tokens") == 6,
+          "generated: %s", text_of(l, "out"));
+    write_records(
+        "match.jsonl",
+        "{'prompt':'name red','completion':'apple'}\n{'prompt':'name "
+        "red','completion':'appl'}\n{'prompt':'name sun','completion':'wrong'}\n{'prompt':'name "
+        "sun','completion':'yellow'}\n");
+    WORKS(l, "eval --model base --data match.jsonl --json");
+    check_answer_metrics(l, json_of(l, "out"), "base", "match.jsonl", 0.5);
+    WORKS(l,
+        "train --model base --pool zero.jsonl --eval match.jsonl --eval-steps 2 --logging-steps "
+        "1 --learning-rate 1e-9 --max-steps 4 --out run");
+    check_answer_metrics(l, json_of(l, "run/metrics.json"), "run", "match.jsonl", 0.5);
+    CHECK(number(line_of(l, "run/log.jsonl", 3), "eval_nll") ==
+              number(json_of(l, "run/metrics.json"), "nll"),
+          "the log's nll");
+    CHECK(isnan(number(line_of(l, "run/log.jsonl", 2), "eval_nll")),
+          "--eval-steps 2 evaluates after 3 steps");
+}
+
+static void check_pair_metrics(const Json *found, const Pair *p, const Pair *r, int n,
+                               double smoothing, const char *what) {
+    double loss = 0, right = 0, margin = 0, reward[2];
+    for (int i = 0; i < n; i++) {
+        loss += pair_loss(&p[i], r ? &r[i] : NULL, smoothing, reward) / n;
+        margin += (reward[0] - reward[1]) / n;
+        right += reward[0] > reward[1];
+    }
+    CHECK(close_to(number(found, "loss"), loss, DOUBLE_ROUNDING), "%s: loss %g, not %g", what,
+          number(found, "loss"), loss);
+    CHECK(close_to(number(found, "margin"), margin, DOUBLE_ROUNDING), "%s: margin %g", what,
+          number(found, "margin"));
+    CHECK(number(found, "reward_accuracy") == right / n, "%s: accuracy %g", what,
+          number(found, "reward_accuracy"));
+}
+
+static void test_pair_metrics(Lab *l) {
+    Pair p[POOL], r[POOL];
+    const char *train =
+        "train --model base --pool pairs.jsonl --eval pairs-test.jsonl --learning-rate 1e-2 "
+        "--max-steps 5 --batch-size 3 --label-smoothing 0.1 --out";
+    WORKS(l, "%s dpo --objective dpo", train);
+    WORKS(l, "%s simpo --objective simpo", train);
+    int n = per_example(l, "base", "pairs-test.jsonl", true, r);
+    per_example(l, "dpo", "pairs-test.jsonl", true, p);
+    check_pair_metrics(json_of(l, "dpo/metrics.json"), p, r, n, 0.1, "DPO");
+    WORKS(l, "eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json");
+    check_pair_metrics(json_of(l, "out"), p, r, n, 0, "eval, DPO");
+    CHECK(p[0].chosen != r[0].chosen, "the model did not move");
+    per_example(l, "simpo", "pairs-test.jsonl", true, p);
+    check_pair_metrics(json_of(l, "simpo/metrics.json"), p, NULL, n, 0.1, "SimPO");
+    CHECK(p[2].chosen == p[2].rejected, "equal answers have one log-likelihood");
+}
+
+/* DPO's loss in the third step, from the step's log-likelihoods and the base's. */
+static void test_pair_step(Lab *l) {
+    Pair r[POOL];
+    TensorFile f;
+    per_example(l, "base", "pairs.jsonl", true, r);
+    WORKS(l,
+        "train --model base --pool pairs.jsonl --objective dpo --weights records --batch-size 4 "
+        "--micro-batch-size 1 --learning-rate 1e-2 --max-steps 3 --logging-steps 1 --out run "
+        "--dump-state dump");
+    if (!dump_open(&f, "dump")) return;
+    double loss = 0, W = 0, reward[2], right = 0, margin = 0;
+    for (size_t i = 0; i < 4; i++) W += dumped(&f, "weight", i);
+    for (size_t i = 0; i < 4; i++) {
+        Pair p = {.chosen = dumped(&f, "logp", i), .rejected = dumped(&f, "logp", 4 + i)};
+        loss += dumped(&f, "weight", i) / W *
+                pair_loss(&p, &r[(int)dumped(&f, "row", i) - 1], 0, reward);
+        right += reward[0] > reward[1];
+        margin += (reward[0] - reward[1]) / 4;
+    }
+    const Json *line = line_of(l, "run/log.jsonl", 2);
+    CHECK(close_to(dumped(&f, "loss", 0), loss, DOUBLE_ROUNDING), "the loss is %g, not %g",
+          dumped(&f, "loss", 0), loss);
+    CHECK(close_to(number(line, "loss"), loss, DOUBLE_ROUNDING), "the log's loss is %g, not %g",
+          number(line, "loss"), loss);
+    CHECK(number(line, "rewards/accuracies") == right / 4, "the log's accuracy");
+    CHECK(close_to(number(line, "rewards/margins"), margin, DOUBLE_ROUNDING), "the log's margin");
+    CHECK(fabs(margin) > 1e-3, "the model did not move");
+    tensors_close(&f);
+}
+
+/* A log line has the means over its steps. */
+static void test_log_means(Lab *l) {
+    const char *how =
+        "train --model base --pool pool.jsonl --weights records --batch-size 3 --max-steps 7 "
+        "--learning-rate 1e-3";
+    WORKS(l, "%s --logging-steps 1 --out fine", how);
+    WORKS(l, "%s --logging-steps 3 --out coarse", how);
+    CHECK(lines_of(l, "coarse/log.jsonl") == 3, "7 steps by threes have %d lines",
+          lines_of(l, "coarse/log.jsonl"));
+    for (int i = 0; i < 3; i++) {
+        double loss = 0, ess = 0;
+        int n = i < 2 ? 3 : 1;
+        for (int j = 0; j < n; j++) {
+            loss += number(line_of(l, "fine/log.jsonl", 3 * i + j), "loss") / n;
+            ess += number(line_of(l, "fine/log.jsonl", 3 * i + j), "ess") / n;
+        }
+        const Json *line = line_of(l, "coarse/log.jsonl", i);
+        CHECK(number(line, "step") == (i < 2 ? 3 * i + 3 : 7), "line %d is of step %g", i,
+              number(line, "step"));
+        CHECK(close_to(number(line, "loss"), loss, DOUBLE_ROUNDING), "line %d: loss %g", i,
+              number(line, "loss"));
+        CHECK(close_to(number(line, "ess"), ess, DOUBLE_ROUNDING), "line %d: ess %g", i,
+              number(line, "ess"));
+    }
+}
+
+/* ---- scores and weights in a run ---- */
+
+/* SFT's or a pair objective's arguments. */
+static const char *const WORLDS[3] = {"--pool pool.jsonl --holdout hold.jsonl",
+                                      "--pool pairs.jsonl --holdout hold.jsonl --objective dpo",
+                                      "--pool pairs.jsonl --holdout hold.jsonl --objective simpo"};
+
+/* A run refreshes at steps floor(j S / R). With a constant rate runs of 1, 3 and 5 steps with R =
+ * 1, 2 and 3 (at 0; 0, 1; 0, 1, 3) begin alike. So the last scores of one are those of the model
+ * that the one before has left. */
+static void test_refreshes(Lab *l) {
+    for (int o = 0; o < 3; o++)
+        for (int j = 1; j <= 3; j++) {
+            char model[30], out[30], left[60];
+            snprintf(model, sizeof model, j == 1 ? "base" : "refresh%d", j - 1);
+            snprintf(out, sizeof out, "refresh%d", j);
+            snprintf(left, sizeof left, "%s/scores.jsonl", out);
+            WORKS(l,
+                "train --model base %s --weights ica --k 2 --refresh %d --max-steps %d "
+                "--lr-scheduler-type constant --warmup-steps 0 --learning-rate 3e-3 --batch-size "
+                "3 --out %s",
+                WORLDS[o], j, 2 * j - 1, out);
+            WORKS(l, "score --model %s %s --method ica --k 2 --out scores", model, WORLDS[o]);
+            CHECK(same_bytes(left, "scores"), "%s: %d refreshes: not the scores of %s", WORLDS[o],
+                  j, model);
+        }
+}
+
+/* A refresh of DPO's scores by loss: the model's log-likelihoods are of now, the reference's are
+ * the base's. */
+static void test_dpo_refresh(Lab *l) {
+    Pair r[POOL], now[POOL];
+    const char *how =
+        "--weights ica --pair-score loss --k 2 --lr-scheduler-type constant --warmup-steps 0 "
+        "--learning-rate 3e-3 --batch-size 3";
+    WORKS(l, "train --model base %s %s --max-steps 2 --out half", WORLDS[1], how);
+    WORKS(l, "train --model base %s %s --max-steps 4 --refresh 2 --out run", WORLDS[1], how);
+    int n = per_example(l, "base", "pairs.jsonl", true, r);
+    per_example(l, "half", "pairs.jsonl", true, now);
+    for (int i = 0; i < n; i++) {
+        const Json *s = line_of(l, "run/scores.jsonl", i);
+        Pair p = {.chosen = number(s, "logp_chosen"), .rejected = number(s, "logp_rejected")};
+        Pair in = {.chosen = number(s, "logp_chosen_in_context"),
+                   .rejected = number(s, "logp_rejected_in_context")};
+        double unused[2], want = pair_loss(&p, &r[i], 0, unused) - pair_loss(&in, &r[i], 0, unused);
+        CHECK(close_to(number(s, "score"), want, DOUBLE_ROUNDING), "pair %d: %g, not %g", i,
+              number(s, "score"), want);
+        CHECK(close_to(p.chosen, now[i].chosen, FLOAT_ROUNDING) &&
+                  close_to(p.rejected, now[i].rejected, FLOAT_ROUNDING),
+              "pair %d: log-likelihoods of another model", i);
+    }
+}
+
+/* Batches of 3 of the minmax-batch map: the weights of the last step, and ESS and correlation of
+ * each record's last weight. */
+static void test_used_weights(Lab *l) {
+    enum { B = 3, STEPS = 5 };
+    double used[POOL], length[POOL], score[POOL], sum = 0, square = 0, mean = 0, xy = 0, xx = 0,
+                                                  yy = 0;
+    TensorFile f;
+    WORKS(l,
+        "train --model base %s --weights ica --k 2 --batch-size 3 --max-steps 5 --logging-steps "
+        "1 --seed 2 --out run --dump-state dump",
+        WORLDS[0]);
+    for (int i = 0; i < POOL; i++) {
+        const Json *s = line_of(l, "run/scores.jsonl", i);
+        score[i] = number(s, "score"), used[i] = number(s, "weight"),
+        length[i] = number(s, "tokens");
+        mean += length[i] / POOL;
+    }
+    for (int step = 0; step < STEPS; step++) {
+        double low = INFINITY, high = -INFINITY;
+        for (int i = 0; i < B; i++) {
+            low = fmin(low, score[record_at(2, POOL, step * B + i)]);
+            high = fmax(high, score[record_at(2, POOL, step * B + i)]);
+        }
+        for (int i = 0; i < B; i++) {
+            int record = record_at(2, POOL, step * B + i);
+            used[record] = (score[record] - low) / (high - low);
+        }
+    }
+    for (int i = 0; i < POOL; i++) sum += used[i], square += used[i] * used[i];
+    for (int i = 0; i < POOL; i++) {
+        double x = used[i] - sum / POOL, y = length[i] - mean;
+        xy += x * y, xx += x * x, yy += y * y;
+    }
+    CHECK(close_to(result(l, "run", "ess"), sum * sum / square, DOUBLE_ROUNDING), "ess %g, not %g",
+          result(l, "run", "ess"), sum * sum / square);
+    CHECK(close_to(result(l, "run", "weight_length_correlation"), xy / sqrt(xx * yy),
+                   DOUBLE_ROUNDING),
+          "correlation of weight and length %g, not %g",
+          result(l, "run", "weight_length_correlation"), xy / sqrt(xx * yy));
+    if (!dump_open(&f, "dump")) return;
+    double total[2] = {0}, count[2] = {0};
+    for (int i = 0; i < B; i++) {
+        int row = (int)dumped(&f, "row", (size_t)i) - 1,
+            clean = json_get(line_of(l, "pool.jsonl", row), "clean")->boolean;
+        CHECK(close_to(dumped(&f, "weight", (size_t)i), used[row], DOUBLE_ROUNDING),
+              "row %d: weight %g", i, dumped(&f, "weight", (size_t)i));
+        total[clean] += used[row], count[clean]++;
+    }
+    const Json *line = line_of(l, "run/log.jsonl", STEPS - 1);
+    CHECK(count[1] > 0 &&
+              close_to(number(line, "weight_clean"), total[1] / count[1], DOUBLE_ROUNDING),
+          "weight_clean");
+    CHECK(count[0] == 0 ||
+              close_to(number(line, "weight_corrupted"), total[0] / count[0], DOUBLE_ROUNDING),
+          "weight_corrupted");
+    tensors_close(&f);
+}
+
+/* By operations: all refreshes together over all steps; r is one record's score over one record's
+ * step. */
+static void test_cost(Lab *l) {
+    double once = 0;
+    for (int R = 1; R <= 3; R += 2) {
+        WORKS(l,
+            "train --model base %s --weights ica --k 2 --batch-size 4 --refresh %d --max-steps 9 "
+            "--out run",
+            WORLDS[0], R);
+        const Json *flops = json_get(json_of(l, "run/run.json"), "flops");
+        double score = number(flops, "score"), train = number(flops, "train");
+        double r = score / (POOL * R) / (train / (9 * 4));
+        if (R == 1) once = score;
+        CHECK(close_to(score / once, R, FOUR_DIGITS), "%d refreshes cost %g of one", R,
+              score / once);
+        CHECK(close_to(result(l, "run", "relative_cost") / r, 1, FOUR_DIGITS),
+              "relative_cost %g, not %g", result(l, "run", "relative_cost"), r);
+        CHECK(close_to(result(l, "run", "overhead_formula") * train / score, 1, FOUR_DIGITS),
+              "R = %d: overhead_formula %g, not %g", R, result(l, "run", "overhead_formula"),
+              score / train);
+    }
+}
+
+/* ---- RHO ---- */
+
+/* The reference is what a plain run on the holdout makes of the base, with the seed 14 further on.
+ */
+static void test_rho_reference(Lab *l) {
+    const char *how = "--model base --batch-size 2 --learning-rate 3e-3 --warmup-ratio 0.5";
+    Pair base[POOL], reference[POOL];
+    WORKS(l, "train %s %s --seed 3 --weights rho --reference-steps 6 --max-steps 2 --out run", how,
+          WORLDS[0]);
+    WORKS(l, "train %s --pool hold.jsonl --seed 17 --max-steps 6 --out plain", how);
+    CHECK(same_bytes("run/reference/model.safetensors", "plain/model.safetensors"),
+          "the reference is another model");
+    per_example(l, "base", "pool.jsonl", false, base);
+    per_example(l, "plain", "pool.jsonl", false, reference);
+    for (int i = 0; i < POOL; i++) {
+        double score = number(line_of(l, "run/scores.jsonl", i), "score"), n = base[i].n_chosen;
+        CHECK(close_to(score, (reference[i].chosen - base[i].chosen) / n, FLOAT_ROUNDING),
+              "record %d: %g", i, score);
+    }
+}
+
+static void test_rho_pairs(Lab *l) {
+    static const char *const reduce[] = {"mean", "sum"};
+    Pair base[POOL], reference[POOL];
+    WORKS(l,
+        "train --model base --learning-rate 3e-3 --pool hold.jsonl --seed 15 --max-steps 6 "
+        "--out plain");
+    per_example(l, "base", "pairs.jsonl", true, base);
+    per_example(l, "plain", "pairs.jsonl", true, reference);
+    for (int k = 0; k < 2; k++) {
+        WORKS(l,
+            "train --model base --learning-rate 3e-3 %s --weights rho --reduce %s "
+            "--reference-steps 6 --max-steps 2 --out run",
+            WORLDS[1], reduce[k]);
+        CHECK(same_bytes("run/reference/model.safetensors", "plain/model.safetensors"),
+              "pairs: the reference is another model");
+        for (int i = 0; i < PAIRS; i++) {
+            double score = number(line_of(l, "run/scores.jsonl", i), "score");
+            double w = reference[i].chosen - base[i].chosen,
+                   r = reference[i].rejected - base[i].rejected;
+            double want = k == 0 ? w / base[i].n_chosen - r / base[i].n_rejected : w - r;
+            CHECK(close_to(score, want, FLOAT_ROUNDING), "%s, pair %d: %g, not %g", reduce[k], i,
+                  score, want);
+        }
+    }
+}
+
+/* ---- a run that is broken off ---- */
+
+/* Starts a run, sends SIGTERM once its log has some lines, and waits. Returns its status. */
+static int break_off(Lab *l, const char *arguments) {
+    Buf command = {0};
+    struct stat now;
+    int status = 0;
+    bool sent = false; /* a second signal would end it unsaved */
+    remove("broken/log.jsonl");
+    buf_printf(&command, "exec '%s' %s --out broken >out 2>err </dev/null", l->program, arguments);
+    pid_t pid = fork();
+    if (pid == 0) execl("/bin/sh", "sh", "-c", command.s, (char *)NULL);
+    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
+        if (!sent && stat("broken/log.jsonl", &now) == 0 && now.st_size > 20000)
+            sent = kill(pid, SIGTERM) == 0;
+        nanosleep(&(struct timespec){.tv_nsec = 300000}, NULL);
+    }
+    buf_free(&command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* How many of the first steps have a batch of two whose weights are all 0? */
+static int zero_batches(Lab *l, const char *scores, int seed, long steps) {
+    double weight[POOL];
+    int n = 0;
+    for (int i = 0; i < POOL; i++) weight[i] = number(line_of(l, scores, i), "weight");
+    for (long s = 0; s < steps; s++)
+        n += weight[record_at(seed, POOL, 2 * s)] == 0 &&
+             weight[record_at(seed, POOL, 2 * s + 1)] == 0;
+    return n;
+}
+
+/* Weights of the whole pool, half of them 0, and batches of two: a resumed run has both, and knows
+ * how many it skipped. */
+static void test_resume(Lab *l) {
+    enum { STEPS = 6000 };
+    char arguments[300];
+    TensorFile state;
+    snprintf(arguments, sizeof arguments,
+             "train --model base %s --weights random --weight-map top --share 0.5 --batch-size 2 "
+             "--max-steps %d --logging-steps 1",
+             WORLDS[0], STEPS);
+    WORKS(l, "%s --out whole", arguments);
+    int status = 0;
+    for (int attempt = 0; attempt < 5 && status != 143; attempt++)
+        status = break_off(l, arguments); /* it may end before */
+    CHECK(status == 143, "status %d", status);
+    if (!dump_open(&state, "broken/training_state.safetensors")) return;
+    double step = dumped(&state, "step", 0), skipped = dumped(&state, "skipped", 0);
+    tensors_close(&state);
+    int want = zero_batches(l, "broken/scores.jsonl", 1, (long)(step + skipped));
+    CHECK(skipped == want && want > 0, "%g steps skipped of %g, not %d", skipped, step + skipped,
+          want);
+    WORKS(l, "train --resume broken");
+    CHECK(same_bytes("whole/model.safetensors", "broken/model.safetensors"),
+          "the resumed run left another model");
+    CHECK(same_bytes("whole/scores.jsonl", "broken/scores.jsonl"),
+          "the resumed run left other scores");
+    want = zero_batches(l, "whole/scores.jsonl", 1, STEPS);
+    CHECK(result(l, "whole", "skipped_steps") == want, "whole: %g skipped, not %d",
+          result(l, "whole", "skipped_steps"), want);
+    CHECK(result(l, "broken", "skipped_steps") == want, "resumed: %g skipped, not %d",
+          result(l, "broken", "skipped_steps"), want);
+    CHECK(lines_of(l, "broken/log.jsonl") == STEPS, "%d lines", lines_of(l, "broken/log.jsonl"));
+}
+
+/* ---- pretraining on text ---- */
+
+/* A text's bytes as the tokens of a vocabulary without merges (specials, the printable bytes, the
+ * others), then what closes an answer: the blank of the template's answer_prefix and the end token.
+ */
+static void put_text(IntBuf *ids, const char *text) {
+    for (; *text; text++) ints_put(ids, *text == ' ' ? 224 : 4 + *text - '!');
+    ints_put(ids, 224);
+    ints_put(ids, END);
+}
+
+/* The log-likelihood by the base of all tokens but the first of each row. Row r has ids [from[r] ..
+ * from[r] + length[r] - 1]. */
+static void rows_logp(Lab *l, const IntBuf *ids, const int *from, const int *length, int rows,
+                      double *logp) {
+    Buf b = {0};
+    Pair p[16];
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < length[r]; t++)
+            buf_printf(&b, "%s%d%s", t ? "," : "{'input_ids':[", ids->v[from[r] + t],
+                       t + 1 == length[r] ? "]}\n" : "");
+    write_records("rows.jsonl", b.s);
+    buf_free(&b);
+    CHECK(per_example(l, "base", "rows.jsonl", false, p) == rows, "rows");
+    for (int r = 0; r < rows; r++) {
+        logp[r] = p[r].chosen;
+        CHECK(p[r].n_chosen == length[r] - 1, "row %d: %d tokens are predicted", r, p[r].n_chosen);
+    }
+}
+
+/* Texts become one stream. A row has CONTEXT + 1 tokens of it, and its last one is the first of the
+ * next row: every token but the stream's first is predicted once. Here each row is a batch; a rate
+ * of 1e-12 leaves the base as it is. */
+static void test_packing(Lab *l) {
+    enum { MOST = 16 };
+    static const char *const texts[] = {
+        "the first text is longer than one row of the model, so that its end stands in the "
+        "second row, and it goes on and on and on, with red apples and a blue sky",
+        "a short one",
+        "the last one fills what is left of the third row and begins one more, "
+        "which is not full: these letters stand in it, x y z"};
+    IntBuf ids = {0};
+    Buf b = {0};
+    int from[MOST], length[MOST], rows = 0;
+    double logp[MOST], total = 0;
+    for (int i = 0; i < 3; i++) {
+        put_text(&ids, texts[i]);
+        buf_printf(&b, "{'text':'%s'}\n", texts[i]);
+    }
+    write_records("text.jsonl", b.s);
+    buf_free(&b);
+    for (int at = 0; at + 1 < ids.n; at += CONTEXT, rows++) {
+        from[rows] = at;
+        length[rows] = ids.n - at < CONTEXT + 1 ? ids.n - at : CONTEXT + 1;
+    }
+    CHECK(rows == 4 && length[3] > 2 && length[3] < CONTEXT, "%d rows, the last of %d tokens", rows,
+          length[rows - 1]);
+    rows_logp(l, &ids, from, length, rows, logp);
+    const char *how =
+        "pretrain --model base --data text.jsonl --learning-rate 1e-12 --weight-decay 0 "
+        "--logging-steps 1 --out run";
+    WORKS(l, "%s --batch-tokens 96 --num-train-epochs 2 --seed 4", how);
+    CHECK(result(l, "run", "steps") == 2 * rows, "%g steps", result(l, "run", "steps"));
+    for (int s = 0; s < 2 * rows; s++) {
+        int row = record_at(4, rows, s);
+        double loss = number(line_of(l, "run/log.jsonl", s), "loss"),
+               want = -logp[row] / (length[row] - 1);
+        CHECK(close_to(loss, want, FLOAT_ROUNDING), "step %d, row %d: a loss of %g, not %g", s, row,
+              loss, want);
+    }
+    WORKS(l, "%s --batch-tokens 1000 --max-steps 1", how);
+    for (int r = 0; r < rows; r++) total -= logp[r];
+    CHECK(number(json_get(json_of(l, "run/run.json"), "tokens"), "train") == ids.n - 1,
+          "not every token is predicted once");
+    CHECK(close_to(number(line_of(l, "run/log.jsonl", 0), "loss"), total / (ids.n - 1),
+                   FLOAT_ROUNDING),
+          "all rows: loss");
+    ints_free(&ids);
+}
+
+/* The last batch of an epoch is smaller: batches of at most 2 rows of the 3 sessions. */
+static void test_pretraining_batches(Lab *l) {
+    write_records("three.jsonl",
+                  "{'prompt':'ab','completion':'c'}\n{'prompt':'de','completion':'f'}\n"
+                  "{'prompt':'gh','completion':'i'}\n");
+    /* A session's row is <bos> <q> 2 letters <a> blank letter <e>: 7 predictions, those of the
+     * answer weigh 1, others 0. */
+    WORKS(l,
+        "pretrain --model base --data three.jsonl --batch-tokens 14 --prompt-loss-weight 0 "
+        "--num-train-epochs 1 --learning-rate 1e-12 --weight-decay 0 --logging-steps 1 --out run");
+    Pair p[3];
+    per_example(l, "base", "three.jsonl", false, p);
+    CHECK(result(l, "run", "steps") == 2, "%g steps", result(l, "run", "steps"));
+    double first = -(p[0].chosen + p[1].chosen) / 6, second = -p[2].chosen / 3;
+    CHECK(close_to(number(line_of(l, "run/log.jsonl", 0), "loss"), first, FLOAT_ROUNDING),
+          "the first batch");
+    CHECK(close_to(number(line_of(l, "run/log.jsonl", 1), "loss"), second, FLOAT_ROUNDING),
+          "the last batch");
+    CHECK(number(json_get(json_of(l, "run/run.json"), "tokens"), "train") == 21, "tokens");
+}
+
+/* ---- generation, overlaps ---- */
+
+static void test_generate(Lab *l) {
+    const char *letters = "abcdefghijklmnopqrstuvwxyz";
+    for (int n = 1; n <= 6; n++) {
+        WORKS(l, "generate --model base --prompt 'name red' --max-new-tokens %d --json", n);
+        const Json *r = json_of(l, "out"), *text = json_get(r, "completion");
+        CHECK(number(r, "tokens") == n, "--max-new-tokens %d gives %g", n, number(r, "tokens"));
+        CHECK(text && text->string.n == (size_t)n &&
+                  memcmp(text->string.s, " apple", (size_t)n) == 0,
+              "%d tokens: %s", n, text ? text->string.s : "nothing");
+    }
+    /* Up to the end of the context: 90 tokens are <bos> <q> 87 letters <a>; the last new one is
+     * only predicted. */
+    WORKS(
+        l, "generate --model base --prompt '%s%s%s%.9s' --temperature 50 --seed 1 --json",
+          letters, letters, letters, letters);
+    CHECK(number(json_of(l, "out"), "tokens") == CONTEXT - 90 + 1, "a full context gives %g",
+          number(json_of(l, "out"), "tokens"));
+}
+
+/* A text and its beginning are two examples, in either file; the same example twice is an error,
+ * also among others. */
+static void test_overlap(Lab *l) {
+    static const struct {
+        const char *pool, *holdout;
+        int status;
+    } cases[] = {
+        {"{'prompt':'ab','completion':'cd'}\n", "{'prompt':'ab','completion':'cde'}\n", 0},
+        {"{'prompt':'ab','completion':'cde'}\n", "{'prompt':'ab','completion':'cd'}\n", 0},
+        {"{'prompt':'ab','completion':'cd'}\n", "{'prompt':'abc','completion':'d'}\n", 0},
+        {"{'input_ids':[10,11,12]}\n", "{'input_ids':[10,11,12,13]}\n", 0},
+        {"{'prompt':'a','completion':'b'}\n{'prompt':'ab','completion':'cd'}\n",
+         "{'prompt':'z','completion':'b'}\n{'prompt':'ab','completion':'cd'}\n", 3},
+        {"{'prompt':'ab','completion':'cd'}\n", "{'prompt':'AB','completion':' cd'}\n", 3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_records("a.jsonl", cases[i].pool);
+        write_records("b.jsonl", cases[i].holdout);
+        int status =
+            ica(l, "train --model base --pool a.jsonl --holdout b.jsonl --max-steps 1 --out run");
+        CHECK(status == cases[i].status, "overlap %zu: status %d, not %d", i, status,
+              cases[i].status);
+    }
+}
+
+/* ---- the laboratory ---- */
+
+/* The program beside the tests: build/float/ica for build/float/tests/unit/test_train. */
+static bool lab_open(Lab *l, const char *own, char *folder) {
+    const char *given = getenv("ICA"), *slash = strrchr(own, '/');
+    char path[4000];
+    snprintf(path, sizeof path, "%.*s/../../ica", slash ? (int)(slash - own) : 1,
+             slash ? own : ".");
+    *l = (Lab){.program = realpath(given ? given : path, NULL)};
+    CHECK(l->program, "%s: no such program", given ? given : path);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    return l->program && mkdtemp(folder) && chdir(folder) == 0;
+}
+
+static void lab_close(Lab *l, const char *folder) {
+    Buf b = {0};
+    buf_printf(&b, "rm -rf '%s'", folder);
+    if (chdir("/") != 0 || system(b.s) != 0) printf("%s: left behind\n", folder);
+    buf_free(&b);
+    arena_free(&l->arena);
+    free(l->program);
+}
+
+int main(int argc, char **argv) {
+    static void (*const tests[])(Lab *) = {
+        test_schedules,    test_epochs,        test_last_batch,          test_clipping,
+        test_skipped,      test_micro_batches, test_answer_metrics,      test_pair_metrics,
+        test_pair_step,    test_log_means,     test_refreshes,           test_dpo_refresh,
+        test_used_weights, test_cost,          test_rho_reference,       test_rho_pairs,
+        test_resume,       test_packing,       test_pretraining_batches, test_generate,
+        test_overlap};
+    char folder[] = "/tmp/test_train.XXXXXX";
+    Lab l = {0};
+    if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {
+        make_world(&l);
+        for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i](&l);
+        lab_close(&l, folder);
+    }
+    return check_report("test_train");
+}
