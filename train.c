@@ -164,15 +164,15 @@ static bool loop_run(Loop *loop, Error *err) {
     const Settings *s = loop->s;
     for (long step = loop_at(loop); step < loop->steps; step++) {
         if (!loop_step(loop, step, err)) return false;
-        bool stop = run_stop_signal() != 0;
+        bool stop = machine_stop_signal() != 0;
         if (loop->state.folder && (stop || (s->save_steps > 0 && (step + 1) % s->save_steps == 0 && step + 1 < loop->steps)) &&
             !loop_save(loop, err))
             return false;
         if (stop) {
             if (loop->state.folder)
-                error_set(err, 128 + run_stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s",
+                error_set(err, 128 + machine_stop_signal(), "stopped by a signal after step %ld; saved; go on with: ica %s --resume %s",
                           step + 1, s->command, s->out);
-            else error_set(err, 128 + run_stop_signal(), "stopped by a signal; nothing was changed");
+            else error_set(err, 128 + machine_stop_signal(), "stopped by a signal; nothing was changed");
             return false;
         }
     }

@@ -1,9 +1,7 @@
-/* Settings, the run folder and the training state. */
+/* The run folder and the training state. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/run.h"
 
-#include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,92 +11,6 @@
 #include "lib/json.h"
 #include "lib/tensors.h"
 #include "lib/threads.h"
-
-/* ---- settings ---- */
-
-bool settings_check_out(const Settings *s, Error *err) {
-    char *weights = s->model ? path_join(s->model, "model.safetensors") : NULL;
-    const struct {
-        const char *option, *path;
-    } inputs[] = {{"model", s->model}, {"model", weights}, {"pool", s->pool}, {"holdout", s->holdout}, {"eval", s->eval}};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
-        if (file_same(s->dump_state, inputs[i].path))
-            error_set(err, STATUS_USAGE, "%s: --dump-state %s would overwrite --%s: choose another place", s->command,
-                      s->dump_state, inputs[i].option);
-        if (!s->resume && (file_same(s->out, inputs[i].path) || file_same(s->per_example, inputs[i].path)))
-            error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s: choose another place", s->command, s->out,
-                      inputs[i].option);
-    }
-    free(weights);
-    if (err->status) return false;
-    if (s->max_steps == 0 && s->num_train_epochs > 0)
-        return error_set(err, STATUS_USAGE, "%s: --max-steps 0: say how many steps, or -1 for whole epochs", s->command);
-    return true;
-}
-
-Objective settings_objective(const Settings *s) {
-    return strcmp(s->objective, "dpo") == 0 ? OBJECTIVE_DPO : strcmp(s->objective, "simpo") == 0 ? OBJECTIVE_SIMPO : OBJECTIVE_SFT;
-}
-
-PairOptions settings_pair(const Settings *s) { return (PairOptions){s->beta, s->gamma_beta_ratio, s->label_smoothing}; }
-
-SplitFiles settings_files(const Settings *s) {
-    return (SplitFiles){
-        .pool = s->pool, .holdout = s->holdout, .eval = s->eval, .truncate = s->truncate, .allow_overlap = s->allow_overlap};
-}
-
-void settings_print(const Settings *s, const Buf *object) {
-    Arena arena = {0};
-    JsonError where;
-    const Json *root = s->json ? NULL : json_parse(&arena, object->s, object->n, &where);
-    if (!root) fputs(object->s, stdout);
-    for (int i = 0; root && i < root->count; i++) {
-        const Json *v = &root->items[i];
-        if (v->type == JSON_NUMBER) printf("%-26.*s %.6g\n", STR_ARG(root->keys[i]), v->number);
-        if (v->type == JSON_STRING) printf("%-26.*s %.*s\n", STR_ARG(root->keys[i]), STR_ARG(v->string));
-        for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
-            printf("%.*s %-*.*s %.4f\n", STR_ARG(root->keys[i]), 25 - (int)root->keys[i].n, STR_ARG(v->keys[j]),
-                   v->items[j].number);
-    }
-    arena_free(&arena);
-}
-
-/* ---- signals ---- */
-
-static volatile sig_atomic_t caught_signal;
-
-static void on_signal(int number) {
-    if (caught_signal) _exit(128 + number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
-    caught_signal = number;
-}
-
-void run_stop_on_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-int run_stop_signal(void) { return caught_signal; }
-
-/* ---- this machine ---- */
-
-void machine_json(Buf *b) {
-    Buf info = {0};
-    Error ignored = {0};
-    Str cpu = str("unknown");
-    if (file_exists("/proc/cpuinfo") && file_read("/proc/cpuinfo", &info, &ignored)) {
-        const char *at = strstr(info.s, "model name");
-        const char *colon = at ? strchr(at, ':') : NULL, *end = colon ? strchr(colon, '\n') : NULL;
-        if (end && end > colon + 2) cpu = (Str){colon + 2, (size_t)(end - colon - 2)};
-    }
-    buf_puts(b, "{\"cpu\":");
-    json_put_string(b, cpu);
-    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN),
-               threads_most(), gemm_description(), gemm_peak_flops() * 1e-9);
-    buf_free(&info);
-}
 
 /* ---- the run folder ---- */
 
@@ -116,24 +28,6 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
     buf_puts(&run->inputs, run->inputs.n ? ",{" : "{");
     json_key_string(&run->inputs, "path", path);
     buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
-}
-
-void settings_put_group(Buf *b, const Settings *s) {
-    const char *name = s->group ? s->group : s->pool ? s->pool : "";
-    const char *slash = strrchr(name, '/'), *from = s->group ? name : slash ? slash + 1 : name;
-    if (!s->group && strncmp(from, "pool-", 5) == 0) from += 5;
-    const char *dot = s->group ? NULL : strrchr(from, '.');
-    json_put_string(b, (Str){from, dot ? (size_t)(dot - from) : strlen(from)});
-}
-
-static void put_arm(Buf *b, const Settings *s) {
-    char text[256];
-    bool plain = !s->weights || strcmp(s->weights, "uniform") == 0 || strcmp(s->weights, "oracle") == 0 ||
-                 strcmp(s->weights, "records") == 0 || strncmp(s->weights, "file:", 5) == 0;
-    if (s->arm) snprintf(text, sizeof text, "%s", s->arm);
-    else if (plain) snprintf(text, sizeof text, "%s", s->weights ? s->weights : "uniform");
-    else snprintf(text, sizeof text, "%s:%s", s->weights, s->weight_map);
-    json_put_string(b, str(text));
 }
 
 #ifndef BUILD_FLAGS
@@ -155,7 +49,7 @@ static bool run_write(const Run *run, Error *err) {
     buf_puts(&b, ",\"group\":");
     settings_put_group(&b, s);
     buf_puts(&b, ",\"arm\":");
-    put_arm(&b, s);
+    settings_put_arm(&b, s);
     json_key_string(&b, "objective", s->objective);
     json_key_number(&b, "seed", (double)s->seed);
     buf_printf(&b, ",\n\"options\":%s", s->options_json);

@@ -1,4 +1,4 @@
-/* run: the settings of a command, and the run folder that it writes: run.json, log.jsonl, the training state, signals.
+/* run: the run folder that a command writes: run.json, log.jsonl, the training state.
  *
  *   Run run = run_new(s);
  *   RunState state = {.folder = &folder, .optimizer = optimizer, .run = &run};
@@ -8,74 +8,16 @@
  *   run_end(&run, &err);
  *   run_free(&run);
  *
- * Errors: 2 for a setting that cannot be, 3 for a state that does not belong to the run, 4 for files.
+ * Errors: 3 for a state that does not belong to the run, 4 for files.
  */
 #ifndef RUN_H
 #define RUN_H
 
-#include "lib/options.h"
-#include "lib/util.h"
+#include "program/machine.h"
+#include "program/settings.h"
 #include "data/examples.h"
 
 #define ICA_VERSION "0.1.0"
-
-/* Every option of every command, resolved. Strings are borrowed from the command line. */
-typedef struct {
-    /* files */
-    const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example, *results, *resume, *dump_state;
-    OptionFiles data, inputs; /* inputs: the arguments without a name */
-    /* corpus and tokenizer */
-    const char *size;
-    bool control, pretrain;
-    int draw, vocab_size;
-    /* shape of a new model */
-    int layers, heads, channels, context, batch_tokens;
-    double prompt_loss_weight;
-    bool shuffle;
-    /* optimization */
-    bool recompute;
-    int batch_size, micro_batch_size, max_steps, warmup_steps, logging_steps, eval_steps, save_steps;
-    double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio, weight_decay, adam_beta1, adam_beta2, max_grad_norm;
-    const char *lr_scheduler_type;
-    /* scores and weights */
-    const char *method, *objective, *weights, *weight_map, *normalize, *demos, *reduce, *anchors, *pair_score, *shard;
-    int k, contexts, num_anchors, reference_steps, refresh;
-    double temperature, share, clip, beta, gamma_beta_ratio, label_smoothing;
-    bool allow_overlap, truncate;
-    /* generation */
-    const char *prompt;
-    int max_new_tokens, top_k;
-    double sampling_temperature;
-    double tolerance; /* diff */
-    /* bench */
-    const char *only, *config;
-    /* everywhere */
-    int64_t seed;
-    int threads;
-    bool json;
-    const char *group, *arm; /* names for reports */
-    /* set by main: the command, its options as JSON, and the arguments as given (for --resume) */
-    const char *command, *options_json;
-    int argc;
-    char **argv;
-} Settings;
-
-/* Nothing may be written over what is read. */
-bool settings_check_out(const Settings *s, Error *err);
-Objective settings_objective(const Settings *s);
-PairOptions settings_pair(const Settings *s);
-SplitFiles settings_files(const Settings *s);
-/* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and ending; as a JSON string. */
-void settings_put_group(Buf *b, const Settings *s);
-/* One JSON object on stdout: as it is with --json, else a line for each of its numbers. */
-void settings_print(const Settings *s, const Buf *object);
-
-/* After run_stop_on_signals, SIGINT and SIGTERM only set what run_stop_signal returns (else 0); a second one ends the process. */
-void run_stop_on_signals(void);
-int run_stop_signal(void);
-
-/* {"cpu", "cores", "threads", "peak_gflops", "vectors"}: what this machine is, measured now. Appends. */
-void machine_json(Buf *b);
 
 /* What a run has spent so far, over all its parts when it was interrupted. */
 typedef struct {

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.." || exit 1
 ICA=${ICA:-./ica}
 case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
 SANITIZED=$PWD/build/sanitize/ica
-MAIN=$PWD/program/main.c
+SETTINGS=$PWD/program/settings.c
 OMP_NUM_THREADS=1 # tiny models are quickest so; --threads comes before it where threads matter
 LC_ALL=C
 export LC_ALL OMP_NUM_THREADS
@@ -1001,7 +1001,7 @@ works "--help" --help
 commands=$(sed -n 's/^  \([a-z]*\) .*/\1/p' "$keep/out")
 cp "$keep/out" help
 check "--help lists the commands" test "$(echo "$commands" | wc -w)" -ge 10
-# The option table of program/main.c, one line "command option" each: the help must hold them all.
+# The option table of program/settings.c, one line "command option" each: the help must hold them all.
 awk '/^#define [A-Z_]+ "/ { macro[$2] = $0; sub(/^[^"]*"/, "", macro[$2]); sub(/".*/, "", macro[$2]) }
     /^    \{"[a-z0-9-]+", OPTION_/ {
         name = $0; sub(/^ *\{"/, "", name); sub(/".*/, "", name)
@@ -1010,7 +1010,7 @@ awk '/^#define [A-Z_]+ "/ { macro[$2] = $0; sub(/^[^"]*"/, "", macro[$2]); sub(/
         for (i = 1; i <= n; i++) {
             m = split(word[i] in macro ? macro[word[i]] : word[i], each, " ")
             for (j = 1; j <= m; j++) print each[j], name
-        } }' "$MAIN" >table
+        } }' "$SETTINGS" >table
 check "the table was read" test "$(wc -l <table)" -gt 150
 for command in $commands; do
     works "$command --help" "$command" --help
