@@ -8,7 +8,7 @@
 #include "tokenizer.h"
 #include "train.h"
 #include "program/commands.h"
-#include "program/report.h"
+#include "program/report/page.h"
 
 static const Command COMMANDS[] = {
     {"corpus", "writes the built-in instruction corpus, in which it is known which answers are bad", NULL},

@@ -1,6 +1,6 @@
 /* The report: numbers in results.json, what the page shows and leaves out, hostile text, byte stability, bad inputs. */
 #define _POSIX_C_SOURCE 200809L
-#include "program/report.h"
+#include "program/report/page.h"
 
 #include <fcntl.h>
 #include <math.h>

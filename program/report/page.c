@@ -1,145 +1,27 @@
-/* The page of a report (scores, examples, curves, results, cost, settings), and the command that builds and writes all. */
 #define _POSIX_C_SOURCE 200809L
-#include "program/report.h"
+#include "program/report/page.h"
+
+#include "lib/charts.h"
+#include "lib/html.h"
+#include "lib/stats.h"
+#include "program/report/numbers.h"
+#include "program/report/order.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "lib/charts.h"
-#include "lib/dataset.h"
-#include "lib/html.h"
-#include "program/figures.h"
 
 static void page_table(Page *p, Table t) {
     table_html(&t, &p->body);
     table_free(&t);
 }
 
-/* ---- score sets with their truth ---- */
+/* ---- scores ---- */
 
-/* The scores of one method on one pool: those of the first draw or seed. */
-typedef struct {
-    const char *method, *group, *objective, *order; /* order: the draw or the seed */
-    const char *when;                               /* "draw 1" or "seed 1" */
-    const char *scores, *pool, *holdout;            /* paths, NULL when unknown */
-    bool from_run;
-    int n;
-    double *score;
-    bool *clean;
-    bool truth; /* is clean known, with both kinds there? */
-    bool ready; /* read and matched with its pool */
-} ScoreSet;
+static const char *const KIND_NAMES[2][2] = {{"corrupted", "clean"},
+                                             {"flipped", "unflipped"}}; /* [pairs][clean] */
 
-typedef struct { ScoreSet *v; int n; } ScoreSets;
-
-static int set_rank(const ScoreSet *s) { return figures_objective_rank(s->objective); }
-
-static int by_name(const ScoreSet *p, const ScoreSet *q) {
-    int d = set_rank(p) - set_rank(q);
-    if (d == 0) d = figures_by_group(&p->group, &q->group);
-    return d ? d : figures_by_method(&p->method, &q->method);
-}
-
-/* Score files go before the scores that runs keep, which may be later ones of a refreshed run. */
-static int by_set(const void *a, const void *b) {
-    const ScoreSet *p = a, *q = b;
-    int d = by_name(p, q);
-    if (d == 0) d = p->from_run - q->from_run;
-    if (d == 0) d = figures_by_draw(&p->order, &q->order);
-    return d ? d : strcmp(p->scores, q->scores);
-}
-
-static void run_set(Report *r, const Run *run, ScoreSets *sets) {
-    char *path = path_join(run->folder, "scores.jsonl");
-    const Json *options = json_get(run->json, "options");
-    if (file_exists(path) && !run->pretrain && options) {
-        const char *seed = text_new(&r->arena, "%g", run->seed), *method = figures_text(&r->arena, options, "weights", run->arm);
-        sets->v[sets->n++] = (ScoreSet){
-            .method = str_copy(&r->arena, (Str){method, figures_method_length(method)}).s, .group = run->group,
-            .objective = run->objective, .order = seed, .when = text_new(&r->arena, "seed %s", seed),
-            .scores = str_copy(&r->arena, str(path)).s, .pool = figures_text(&r->arena, options, "pool", NULL),
-            .holdout = figures_text(&r->arena, options, "holdout", NULL), .from_run = true};
-    }
-    free(path);
-}
-
-static ScoreSets sets_find(Report *r) {
-    ScoreSets sets = {arena_new(&r->arena, (size_t)(r->n_scores + r->n_runs) + 1, sizeof(ScoreSet)), 0};
-    for (int i = 0; i < r->n_scores; i++) {
-        const ScoreFile *f = &r->scores[i];
-        sets.v[sets.n++] = (ScoreSet){
-            .method = f->method, .group = f->group, .objective = f->objective, .order = f->draw,
-            .when = text_new(&r->arena, "draw %s", f->draw), .scores = figures_text(&r->arena, f->json, "scores", ""),
-            .pool = figures_text(&r->arena, f->json, "pool", NULL), .holdout = figures_text(&r->arena, f->json, "holdout", NULL)};
-    }
-    for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i], &sets);
-    int kept = 0;
-    if (sets.n) qsort(sets.v, (size_t)sets.n, sizeof *sets.v, by_set);
-    for (int i = 0; i < sets.n; i++)
-        if (kept == 0 || by_name(&sets.v[kept - 1], &sets.v[i]) != 0) sets.v[kept++] = sets.v[i];
-    sets.n = kept;
-    return sets;
-}
-
-static bool id_is(const Json *row, Str id) {
-    const Json *v = json_get(row, "id");
-    return v && (v->type == JSON_STRING || v->type == JSON_NUMBER) && str_equal(v->string, id);
-}
-
-/* Does record i of the scores belong to record i of the pool, for all i? */
-static bool rows_match(const Rows *rows, const Dataset *pool) {
-    if (rows->n != pool->count) return false;
-    for (int i = 0; i < rows->n; i++)
-        if (!id_is(rows->v[i], pool->records[i].id)) return false;
-    return true;
-}
-
-/* Opens the files of a score set. A missing or changed data file gives a note and false with no error; scores that cannot be
- * parsed are an error. On true the caller frees the pool. */
-static bool set_open(Report *r, const ScoreSet *s, Arena *arena, Rows *rows, Dataset *pool, Error *err) {
-    const char *what = text_new(&r->arena, "%s scores on %s (%s)", s->method, s->group, s->when);
-    if (!file_exists(s->scores)) {
-        NOTE(r, "The charts of %s are left out: the scores are gone (%s).", what, *s->scores ? s->scores : "no path");
-        return false;
-    }
-    if (!rows_load(arena, s->scores, rows, err)) return false;
-    Error gone = {0};
-    if (!s->pool || !dataset_load(pool, s->pool, &gone)) {
-        NOTE(r, "The charts of %s are left out: no pool (%s).", what, s->pool ? gone.text : "its path is not known");
-        return false;
-    }
-    if (rows_match(rows, pool)) return true;
-    NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what, s->pool);
-    dataset_free(pool);
-    return false;
-}
-
-static bool set_read(Report *r, ScoreSet *s, Error *err) {
-    Arena scratch = {0};
-    Rows rows;
-    Dataset pool;
-    if (set_open(r, s, &scratch, &rows, &pool, err)) {
-        int known[2] = {0};
-        s->n = rows.n;
-        s->score = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->score);
-        s->clean = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->clean);
-        for (int i = 0; i < s->n; i++) {
-            s->score[i] = figures_number(rows.v[i], "score");
-            s->clean[i] = pool.records[i].clean == 1;
-            if (pool.records[i].clean >= 0) known[s->clean[i]]++;
-        }
-        s->truth = known[0] > 0 && known[1] > 0 && known[0] + known[1] == s->n;
-        s->ready = true;
-        dataset_free(&pool);
-    }
-    arena_free(&scratch);
-    return err->status == 0;
-}
-
-static const char *const KIND_NAMES[2][2] = {{"corrupted", "clean"}, {"flipped", "unflipped"}}; /* [pairs][clean] */
-
-static bool set_pairs(const ScoreSet *s) { return strcmp(s->objective, "sft") != 0; }
+static bool set_pairs(const ScoreSet *s) { return objective_pairs(s->objective); }
 
 static void put_score_histogram(Page *p, Report *r, const ScoreSet *s) {
     double *split[2];
@@ -151,12 +33,15 @@ static void put_score_histogram(Page *p, Report *r, const ScoreSet *s) {
     }
     const char *const *names = KIND_NAMES[set_pairs(s)];
     Sample samples[2] = {{names[1], 1, n[0], split[0]}, {names[0], 2, n[1], split[1]}};
-    Chart c = {.title = text_new(&r->arena, "%s, %s", s->method, s->when), .x_label = "score", .y_label = "records",
-               .small = true, .about = "Histogram of the scores, by kind where the truth is known."};
+    Chart c = {.title = text_new(&r->arena, "%s, %s", s->method, s->when),
+               .x_label = "score",
+               .y_label = "records",
+               .small = true,
+               .about = "Histogram of the scores, by kind where the truth is known."};
     chart_histogram(&p->body, &c, samples, s->truth ? 2 : 1, 30);
 }
 
-/* The ROC curves of n sets of one group. */
+/* The ROC curves of n score sets of one group. */
 static void put_roc(Page *p, Report *r, const ScoreSet *s, int n) {
     Series *curves = arena_new(&r->arena, (size_t)n + 1, sizeof *curves);
     static const double corner[2] = {0, 1};
@@ -164,18 +49,22 @@ static void put_roc(Page *p, Report *r, const ScoreSet *s, int n) {
     for (int i = 0; i < n; i++) {
         if (!s[i].ready || !s[i].truth) continue;
         size_t most = (size_t)s[i].n + 1;
-        double area, *x = arena_new(&r->arena, most, sizeof *x), *y = arena_new(&r->arena, most, sizeof *y);
+        double area, *x = arena_new(&r->arena, most, sizeof *x),
+                     *y = arena_new(&r->arena, most, sizeof *y);
         int points = roc_curve(s[i].score, s[i].clean, s[i].n, x, y, &area);
         const char *name = text_new(&r->arena, "%s %.3f", s[i].method, area);
-        curves[count] = (Series){name, count % (TONE_COUNT - 1) + 1, count >= TONE_COUNT - 1, points, x, y};
+        curves[count] =
+            (Series){name, count % (TONE_COUNT - 1) + 1, count >= TONE_COUNT - 1, points, x, y};
         count++;
     }
     if (count) {
         curves[count] = (Series){"chance 0.500", TONE_GREY, true, 2, corner, corner};
-        Chart c = {.title = text_new(&r->arena, "ROC on %s, %s: area beside the name", s->group, s->when),
-                   .x_label = set_pairs(s) ? "flipped pairs let through" : "corrupted records let through",
-                   .y_label = set_pairs(s) ? "unflipped pairs kept" : "clean records kept",
-                   .about = "Share of good records above a threshold of the score against the share of bad ones."};
+        Chart c = {
+            .title = text_new(&r->arena, "ROC on %s, %s: area beside the name", s->group, s->when),
+            .x_label = set_pairs(s) ? "flipped pairs let through" : "corrupted records let through",
+            .y_label = set_pairs(s) ? "unflipped pairs kept" : "clean records kept",
+            .about = "Share of good records above a threshold of the score against the share of "
+                     "bad ones."};
         chart_lines(&p->body, &c, curves, count + 1);
     }
 }
@@ -191,10 +80,12 @@ static bool put_scores(Page *p, Report *r, ScoreSets *sets, Error *err) {
     for (int i = 0, j; i < sets->n; i = j) {
         const ScoreSet *first = &sets->v[i];
         int ready = 0;
-        for (j = i; j < sets->n && strcmp(sets->v[j].group, first->group) == 0 && set_rank(&sets->v[j]) == set_rank(first); j++)
+        for (j = i; j < sets->n && strcmp(sets->v[j].group, first->group) == 0 &&
+                    objective_rank(sets->v[j].objective) == objective_rank(first->objective);
+             j++)
             ready += sets->v[j].ready;
         if (ready == 0) continue;
-        page_heading(p, "%s on %s", figures_objective(first->objective), first->group);
+        page_heading(p, "%s on %s", objective_title(first->objective), first->group);
         page_grid(p);
         for (int k = i; k < j; k++)
             if (sets->v[k].ready) put_score_histogram(p, r, &sets->v[k]);
@@ -208,7 +99,7 @@ static bool put_scores(Page *p, Report *r, ScoreSets *sets, Error *err) {
 
 enum { EXAMPLES = 10, CLIP = 600 };
 
-/* The answers side of a record: one cell, or two for pairs. */
+/* The cells of a record: its prompt, then its answer or its two answers. */
 static void put_record_cells(Buf *b, const Record *rec) {
     buf_puts(b, "<td>");
     for (int i = 0; rec->kind == RECORD_TURNS && i < rec->n_turns; i++) {
@@ -231,7 +122,7 @@ static void put_record_cells(Buf *b, const Record *rec) {
     buf_puts(b, "</td>");
 }
 
-/* One demonstration: prompt and answer when the holdout is still there, else its id. */
+/* One demonstration: prompt and answer if the holdout is still there, else its id. */
 static void put_demo(Buf *b, const Dataset *holdout, Str id) {
     const Record *rec = NULL;
     for (int i = 0; holdout && !rec && i < holdout->count; i++)
@@ -254,11 +145,12 @@ static const char *const LOGP_NAMES[2][4] = {
     {"log p", "in context", NULL, NULL},
     {"log p chosen", "in context", "log p rejected", "in context"}};
 
-static void put_example(Buf *b, const Json *row, const Record *rec, const Dataset *holdout, bool pairs) {
+static void put_example(Buf *b, const Json *row, const Record *rec, const Dataset *holdout,
+                        bool pairs) {
     const char *truth = rec->clean < 0 ? "" : KIND_NAMES[pairs][rec->clean];
-    buf_printf(b, "<tr><th scope=\"row\">%.3f</th>", figures_number(row, "score"));
+    buf_printf(b, "<tr><th scope=\"row\">%.3f</th>", report_number(row, "score"));
     for (int i = 0; i < 4 && LOGP_KEYS[pairs][i]; i++) {
-        double v = figures_number(row, LOGP_KEYS[pairs][i]);
+        double v = report_number(row, LOGP_KEYS[pairs][i]);
         if (isfinite(v)) buf_printf(b, "<td class=\"number\">%.3f</td>", v);
         else buf_puts(b, "<td class=\"number\">-</td>");
     }
@@ -274,14 +166,18 @@ static void put_example(Buf *b, const Json *row, const Record *rec, const Datase
     buf_puts(b, "</ul></td></tr>\n");
 }
 
-static void put_examples_table(Buf *b, const Rows *rows, const int *order, int n, const Dataset *pool, const Dataset *holdout,
-                               bool pairs) {
-    buf_puts(b, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr><th scope=\"col\">score</th>");
-    for (int i = 0; i < 4 && LOGP_NAMES[pairs][i]; i++) buf_printf(b, "<th scope=\"col\">%s</th>", LOGP_NAMES[pairs][i]);
+static void put_examples_table(Buf *b, const JsonLines *rows, const int *order, int n,
+                               const Dataset *pool, const Dataset *holdout, bool pairs) {
+    buf_puts(b, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr><th "
+                "scope=\"col\">score</th>");
+    for (int i = 0; i < 4 && LOGP_NAMES[pairs][i]; i++)
+        buf_printf(b, "<th scope=\"col\">%s</th>", LOGP_NAMES[pairs][i]);
     buf_puts(b, "<th scope=\"col\">truth</th><th scope=\"col\">prompt</th>");
-    buf_puts(b, pairs ? "<th scope=\"col\">chosen</th><th scope=\"col\">rejected</th>" : "<th scope=\"col\">completion</th>");
+    buf_puts(b, pairs ? "<th scope=\"col\">chosen</th><th scope=\"col\">rejected</th>"
+                      : "<th scope=\"col\">completion</th>");
     buf_puts(b, "<th scope=\"col\">demonstrations</th></tr></thead><tbody>\n");
-    for (int i = 0; i < n; i++) put_example(b, rows->v[order[i]], &pool->records[order[i]], holdout, pairs);
+    for (int i = 0; i < n; i++)
+        put_example(b, rows->v[order[i]], &pool->records[order[i]], holdout, pairs);
     buf_puts(b, "</tbody></table></div>\n");
 }
 
@@ -293,7 +189,8 @@ static int by_place(const void *a, const void *b) {
     return p->index - q->index;
 }
 
-/* The records of the best scores, then of the worst, each at most EXAMPLES and at most half of all. */
+/* The records of the best scores, then of the worst, each at most EXAMPLES and at most half of all.
+ */
 typedef struct { int best, worst, index[2 * EXAMPLES]; } Extremes;
 
 static Extremes set_extremes(const ScoreSet *s) {
@@ -302,34 +199,38 @@ static Extremes set_extremes(const ScoreSet *s) {
     for (int i = 0; i < s->n; i++)
         if (isfinite(s->score[i])) place[n++] = (Place){s->score[i], i};
     qsort(place, (size_t)n, sizeof *place, by_place);
-    Extremes e = {.best = (n + 1) / 2 < EXAMPLES ? (n + 1) / 2 : EXAMPLES, .worst = n / 2 < EXAMPLES ? n / 2 : EXAMPLES};
+    Extremes e = {.best = (n + 1) / 2 < EXAMPLES ? (n + 1) / 2 : EXAMPLES,
+                  .worst = n / 2 < EXAMPLES ? n / 2 : EXAMPLES};
     for (int i = 0; i < e.best; i++) e.index[i] = place[i].index;
     for (int i = 0; i < e.worst; i++) e.index[e.best + i] = place[n - 1 - i].index;
     free(place);
     return e;
 }
 
-/* Of the first ICA scores. */
+/* The best and worst examples of the first ICA scores. */
 static bool put_examples(Page *p, Report *r, const ScoreSets *sets, Error *err) {
     const ScoreSet *s = NULL;
     for (int i = 0; i < sets->n && !s; i++)
-        if (sets->v[i].ready && sets->v[i].n > 0 && strcmp(sets->v[i].method, "ica") == 0) s = &sets->v[i];
+        if (sets->v[i].ready && sets->v[i].n > 0 && strcmp(sets->v[i].method, "ica") == 0)
+            s = &sets->v[i];
     if (!s) return true;
     Arena scratch = {0};
-    Rows rows;
+    JsonLines rows;
     Dataset pool, holdout;
     Error gone = {0};
     if (set_open(r, s, &scratch, &rows, &pool, err)) {
         bool demos = s->holdout && dataset_load(&holdout, s->holdout, &gone), pairs = set_pairs(s);
         if (!demos)
-            NOTE(r, "The demonstrations of the examples are shown by id (%s).", s->holdout ? gone.text : "no holdout path");
+            NOTE(r, "The demonstrations of the examples are shown by id (%s).",
+                 s->holdout ? gone.text : "no holdout path");
         Extremes e = set_extremes(s);
         page_section(p, "Best and worst examples");
         page_paragraph(p, "ICA scores on %s, %s; log p is that of the answer.", s->group, s->when);
         page_heading(p, "The %d highest scores", e.best);
         put_examples_table(&p->body, &rows, e.index, e.best, &pool, demos ? &holdout : NULL, pairs);
         page_heading(p, "The %d lowest scores", e.worst);
-        put_examples_table(&p->body, &rows, e.index + e.best, e.worst, &pool, demos ? &holdout : NULL, pairs);
+        put_examples_table(&p->body, &rows, e.index + e.best, e.worst, &pool,
+                           demos ? &holdout : NULL, pairs);
         if (demos) dataset_free(&holdout);
         dataset_free(&pool);
     }
@@ -342,7 +243,7 @@ static bool put_examples(Page *p, Report *r, const ScoreSets *sets, Error *err) 
 enum { CURVE_POINTS = 200 };
 
 /* The mean over runs of a column of their logs at each step. */
-static Series log_curve(Arena *arena, const Run *const *runs, int n_runs, int column) {
+static Series log_curve(Arena *arena, const FinishedRun *const *runs, int n_runs, int column) {
     int n = 0, most = 0;
     for (int i = 0; i < n_runs; i++)
         if (runs[i]) most += runs[i]->n_log;
@@ -367,10 +268,13 @@ static int block_curves(Report *r, const Block *b, int column, int least, Series
     return count;
 }
 
-static void put_block_chart(Page *p, Report *r, const Block *b, int column, const char *title, const char *y_label) {
+static void put_block_chart(Page *p, Report *r, const Block *b, int column, const char *title,
+                            const char *y_label) {
     Series *curves = arena_new(&r->arena, (size_t)b->n_arms, sizeof *curves);
     int n = block_curves(r, b, column, 2, curves);
-    Chart c = {.title = text_new(&r->arena, "%s: %s", block_title(&r->arena, b), title), .x_label = "step", .y_label = y_label,
+    Chart c = {.title = text_new(&r->arena, "%s: %s", block_title(&r->arena, b), title),
+               .x_label = "step",
+               .y_label = y_label,
                .about = "One line for each arm, the mean over its seeds."};
     if (n) chart_lines(&p->body, &c, curves, n);
 }
@@ -385,7 +289,8 @@ static bool logs_have(const Report *r, int column) {
 static void put_curves(Page *p, Report *r, const Blocks *blocks) {
     if (!logs_have(r, LOG_LOSS) && !logs_have(r, LOG_EVAL)) return;
     page_section(p, "Loss curves");
-    page_paragraph(p, "An arm's training loss is weighted by its own weights: it shows progress, not who is better. The loss "
+    page_paragraph(p, "An arm's training loss is weighted by its own weights: it shows progress, "
+                      "not who is better. The loss "
                       "on the evaluation file is the same measure for all.");
     for (int i = 0; i < blocks->n; i++) {
         put_block_chart(p, r, &blocks->v[i], LOG_LOSS, "training loss", "loss");
@@ -393,14 +298,15 @@ static void put_curves(Page *p, Report *r, const Blocks *blocks) {
     }
 }
 
-/* For each arm whose weights differ: their mean for good and bad records along the training. */
+/* For each arm whose weights differ: mean weight of good and of bad records over the steps. */
 static void put_weights(Page *p, Report *r, const Blocks *blocks) {
     if (!logs_have(r, LOG_CLEAN)) return;
     page_section(p, "Weights over training");
-    page_paragraph(p, "Mean weight of records whose truth is known; no method but the oracle sees it.");
+    page_paragraph(
+        p, "Mean weight of records whose truth is known; no method but the oracle sees it.");
     for (int i = 0; i < blocks->n; i++) {
         const Block *b = &blocks->v[i];
-        bool pairs = strcmp(b->objective, "sft") != 0, open = false;
+        bool pairs = objective_pairs(b->objective), open = false;
         for (int a = 0; a < b->n_arms; a++) {
             Series lines[2] = {log_curve(&r->arena, b->arms[a].runs, b->n_seeds, LOG_CLEAN),
                                log_curve(&r->arena, b->arms[a].runs, b->n_seeds, LOG_CORRUPTED)};
@@ -412,7 +318,11 @@ static void put_weights(Page *p, Report *r, const Blocks *blocks) {
                 page_grid(p);
                 open = true;
             }
-            Chart c = {.title = b->arms[a].name, .x_label = "step", .y_label = "mean weight", .y_max = 1, .small = true,
+            Chart c = {.title = b->arms[a].name,
+                       .x_label = "step",
+                       .y_label = "mean weight",
+                       .y_max = 1,
+                       .small = true,
                        .about = "Mean weight of good and of bad records at each step."};
             chart_lines(&p->body, &c, lines, 2);
         }
@@ -423,23 +333,32 @@ static void put_weights(Page *p, Report *r, const Blocks *blocks) {
 static void put_pretraining(Page *p, Report *r) {
     bool open = false;
     for (int i = 0; i < r->n_runs; i++) {
-        const Run *run = &r->runs[i];
+        const FinishedRun *run = &r->runs[i];
         if (!run->pretrain) continue;
         if (!open) page_section(p, "Pretraining");
         open = true;
-        page_paragraph(p, "%s: %.0f steps, loss %.4f, %.1f seconds.", run->folder, run_metric(run, "steps"),
-                       run_metric(run, "loss"), run_total(run));
-        Series lines[2] = {log_curve(&r->arena, &run, 1, LOG_LOSS), log_curve(&r->arena, &run, 1, LOG_EVAL)};
+        page_paragraph(p, "%s: %.0f steps, loss %.4f, %.1f seconds.", run->folder,
+                       run_metric(run, "steps"), run_metric(run, "loss"), run_total(run));
+        Series lines[2] = {log_curve(&r->arena, &run, 1, LOG_LOSS),
+                           log_curve(&r->arena, &run, 1, LOG_EVAL)};
         lines[0].name = "training", lines[0].tone = 1;
         lines[1].name = "evaluation", lines[1].tone = 2;
-        Chart c = {.title = "Loss", .x_label = "step", .y_label = "loss", .about = "Mean loss of a token along pretraining."};
+        Chart c = {.title = "Loss",
+                   .x_label = "step",
+                   .y_label = "loss",
+                   .about = "Mean loss of a token along pretraining."};
         if (lines[0].n) chart_lines(&p->body, &c, lines, lines[1].n ? 2 : 1);
-        Series meter = log_curve(&r->arena, &run, 1, LOG_ICL_P), nll = log_curve(&r->arena, &run, 1, LOG_ICL_NLL);
+        Series meter = log_curve(&r->arena, &run, 1, LOG_ICL_P),
+               nll = log_curve(&r->arena, &run, 1, LOG_ICL_NLL);
         if (meter.n + nll.n == 0) continue;
         meter.name = nll.name = "with 3 demonstrations", meter.tone = nll.tone = 3;
         page_grid(p);
-        Chart m = {.title = "Learning to learn in context", .x_label = "step", .y_label = "P(seq), 3 demonstrations",
-                   .y_max = 1, .small = true, .about = "Probability of the right answer after three demonstrations."};
+        Chart m = {.title = "Learning to learn in context",
+                   .x_label = "step",
+                   .y_label = "P(seq), 3 demonstrations",
+                   .y_max = 1,
+                   .small = true,
+                   .about = "Probability of the right answer after three demonstrations."};
         if (meter.n) chart_lines(&p->body, &m, &meter, 1);
         m.title = "The same as loss", m.y_max = 0, m.y_label = "NLL, 3 demonstrations";
         m.about = "Loss of the right answer after three demonstrations.";
@@ -458,10 +377,13 @@ static void put_in_context(Page *p, const Numbers *n) {
     for (int metric = 0; metric < 2; metric++) {
         for (int i = 0; i < n->n_shots; i++) {
             snprintf(names[i], sizeof names[i], "%g", n->shots[i].k);
-            bars[i] = (Bar){names[i], metric ? 3 : 1, metric ? n->shots[i].p : n->shots[i].nll, NAN};
+            bars[i] =
+                (Bar){names[i], metric ? 3 : 1, metric ? n->shots[i].p : n->shots[i].nll, NAN};
         }
-        Chart c = {.title = metric ? "Probability of the right answer" : "Loss of the right answer", .small = true,
-                   .x_label = "demonstrations", .y_label = metric ? "P(seq)" : "NLL",
+        Chart c = {.title = metric ? "Probability of the right answer" : "Loss of the right answer",
+                   .small = true,
+                   .x_label = "demonstrations",
+                   .y_label = metric ? "P(seq)" : "NLL",
                    .about = "One bar for each number of demonstrations before the question."};
         chart_bars(&p->body, &c, bars, n->n_shots);
     }
@@ -478,10 +400,13 @@ static void put_metric_dots(Page *p, Report *r, const Block *b, int metric) {
     int n = 0;
     for (int a = 0; a < b->n_arms; a++)
         if (isfinite(b->arms[a].mean[metric]))
-            samples[n++] = (Sample){b->arms[a].name, b->arms[a].tone, b->n_seeds, b->arms[a].values[metric]};
-    Chart c = {.title = text_new(&r->arena, "%s: %s", block_title(&r->arena, b), b->metrics[metric].name),
-               .x_label = b->metrics[metric].name, .about = "Small dots are seeds, the large one is their mean, the line one "
-               "standard deviation to each side."};
+            samples[n++] =
+                (Sample){b->arms[a].name, b->arms[a].tone, b->n_seeds, b->arms[a].values[metric]};
+    Chart c = {
+        .title = text_new(&r->arena, "%s: %s", block_title(&r->arena, b), b->metrics[metric].name),
+        .x_label = b->metrics[metric].name,
+        .about = "Small dots are seeds, the large one is their mean, the line one "
+                 "standard deviation to each side."};
     if (n > 1) chart_dots(&p->body, &c, samples, n);
 }
 
@@ -499,7 +424,7 @@ static void put_margins(Page *p, Report *r, const Blocks *blocks) {
     bool open = false;
     for (int i = 0; i < blocks->n; i++) {
         const Block *b = &blocks->v[i];
-        if (strcmp(b->objective, "sft") == 0) continue;
+        if (!objective_pairs(b->objective)) continue;
         if (!open) page_section(p, "Reward margins");
         open = true;
         put_metric_dots(p, r, b, 2);
@@ -507,21 +432,23 @@ static void put_margins(Page *p, Report *r, const Blocks *blocks) {
     }
 }
 
-/* The token (and operation) counts that any run of the block noted, in the order of their first appearance. */
+/* The token (and operation) counts that any run of the block noted, in the order of their first
+ * appearance. */
 static void cost_keys(Arena *arena, const Block *b, const char *part, Names *keys) {
     for (int a = 0; a < b->n_arms; a++)
         for (int s = 0; s < b->n_seeds; s++) {
-            const Run *run = b->arms[a].runs[s];
+            const FinishedRun *run = b->arms[a].runs[s];
             const Json *counts = run ? json_get(run->json, part) : NULL;
             for (int i = 0; counts && counts->type == JSON_OBJECT && i < counts->count; i++)
                 names_add(arena, keys, str_copy(arena, counts->keys[i]).s);
         }
 }
 
-static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *part, const char *key) {
+static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *part,
+                          const char *key) {
     double *v = mem_new((size_t)b->n_seeds, sizeof *v), mean, sd;
     for (int s = 0; s < b->n_seeds; s++) {
-        v[s] = figures_number(arm->runs[s] ? json_get(arm->runs[s]->json, part) : NULL, key);
+        v[s] = report_number(arm->runs[s] ? json_get(arm->runs[s]->json, part) : NULL, key);
     }
     mean_sd(v, b->n_seeds, &mean, &sd);
     free(v);
@@ -532,12 +459,14 @@ static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *
 }
 
 static void put_cost(Page *p, Report *r, const Blocks *blocks) {
-    static const char *const parts[] = {"score", "reference", "train"}, *const counts[] = {"tokens", "flops"};
+    static const char *const parts[] = {"score", "reference", "train"}, *const counts[] = {"tokens",
+                                                                                           "flops"};
     if (blocks->n) page_section(p, "Cost");
     for (int i = 0; i < blocks->n; i++) {
         const Block *b = &blocks->v[i];
         const Arm *uniform = block_arm(b, "uniform");
-        Table t = {.title = block_title(&r->arena, b), .caption = "Seconds and counts, means over seeds, without evaluation."};
+        Table t = {.title = block_title(&r->arena, b),
+                   .caption = "Seconds and counts, means over seeds, without evaluation."};
         Names keys[2] = {{0}, {0}};
         table_head(&t, "arm");
         for (int k = 0; k < 3; k++) table_head(&t, parts[k]);
@@ -545,7 +474,8 @@ static void put_cost(Page *p, Report *r, const Blocks *blocks) {
         if (uniform) table_head(&t, "\xc3\x97 uniform");
         for (int c = 0; c < 2; c++) {
             cost_keys(&r->arena, b, counts[c], &keys[c]);
-            for (int k = 0; k < keys[c].n; k++) table_head(&t, text_new(&r->arena, "%s: %s", counts[c], keys[c].v[k]));
+            for (int k = 0; k < keys[c].n; k++)
+                table_head(&t, text_new(&r->arena, "%s: %s", counts[c], keys[c].v[k]));
         }
         for (int a = 0; a < b->n_arms; a++) {
             const Arm *arm = &b->arms[a];
@@ -554,13 +484,14 @@ static void put_cost(Page *p, Report *r, const Blocks *blocks) {
             table_mean(&t, arm->mean[SECONDS], NAN, 2, 1);
             if (uniform) table_mean(&t, arm->mean[SECONDS] / uniform->mean[SECONDS], NAN, 2, 1);
             for (int c = 0; c < 2; c++)
-                for (int k = 0; k < keys[c].n; k++) put_cost_cell(&t, b, arm, counts[c], keys[c].v[k]);
+                for (int k = 0; k < keys[c].n; k++)
+                    put_cost_cell(&t, b, arm, counts[c], keys[c].v[k]);
         }
         page_table(p, t);
     }
 }
 
-static void put_options(Page *p, const Run *run) {
+static void put_options(Page *p, const FinishedRun *run) {
     const Json *options = json_get(run->json, "options");
     if (!options || options->type != JSON_OBJECT || options->count == 0) return;
     Table t = {0};
@@ -569,7 +500,8 @@ static void put_options(Page *p, const Run *run) {
     table_head(&t, "value");
     for (int i = 0; i < options->count; i++) {
         value.n = 0;
-        if (options->items[i].type == JSON_STRING) buf_put(&value, options->items[i].string.s, options->items[i].string.n);
+        if (options->items[i].type == JSON_STRING)
+            buf_put(&value, options->items[i].string.s, options->items[i].string.n);
         else json_put_value(&value, &options->items[i]);
         table_put(&t, "%.*s", STR_ARG(options->keys[i]));
         table_put(&t, "%.*s", value.n ? (int)value.n : 0, value.n ? value.s : "");
@@ -582,11 +514,12 @@ static void put_options(Page *p, const Run *run) {
     buf_free(&value);
 }
 
-/* The options of the first run of each kind: the others differ in arm, group and seed, which their tables name. */
+/* The options of the first run of each kind: the others differ in arm, group and seed, which their
+ * tables name. */
 static void put_settings(Page *p, Report *r) {
     Names kinds = {0};
     for (int i = 0; i < r->n_runs; i++) {
-        const Run *run = &r->runs[i];
+        const FinishedRun *run = &r->runs[i];
         int before = kinds.n;
         names_add(&r->arena, &kinds, run->pretrain ? "pretrain" : run->objective);
         if (kinds.n == before) continue;
@@ -598,9 +531,11 @@ static void put_settings(Page *p, Report *r) {
 static const char *machine_line(Report *r) {
     const Json *machine = report_value(r, "machine"), *threads = report_value(r, "threads");
     const Json *first = r->n_runs ? r->runs[0].json : NULL;
-    const char *compiler = figures_text(&r->arena, first, "compiler", ""), *flags = figures_text(&r->arena, first, "flags", "");
-    const char *version = figures_text(&r->arena, first, "version", ""), *cpu = figures_text(&r->arena, machine, "cpu", "");
-    double cores = figures_number(machine, "cores"), peak = figures_number(machine, "peak_gflops");
+    const char *compiler = report_text(&r->arena, first, "compiler", ""),
+               *flags = report_text(&r->arena, first, "flags", "");
+    const char *version = report_text(&r->arena, first, "version", ""),
+               *cpu = report_text(&r->arena, machine, "cpu", "");
+    double cores = report_number(machine, "cores"), peak = report_number(machine, "peak_gflops");
     Buf line = {0};
     if (*version) buf_printf(&line, "ica %s. ", version);
     if (*cpu) buf_printf(&line, "%s, ", cpu);
@@ -609,8 +544,8 @@ static const char *machine_line(Report *r) {
         buf_printf(&line, "%g thread%s, ", threads->number, threads->number == 1 ? "" : "s");
     if (isfinite(peak)) buf_printf(&line, "peak %.1f GFLOP/s, ", peak);
     if (*compiler) buf_printf(&line, "%s %s, ", compiler, flags);
-    buf_printf(&line, "%d run%s, %d score file%s, %d evaluation%s.", r->n_runs, figures_plural(r->n_runs), r->n_scores,
-               figures_plural(r->n_scores), r->n_evals, figures_plural(r->n_evals));
+    buf_printf(&line, "%d run%s, %d score file%s, %d evaluation%s.", r->n_runs, plural(r->n_runs),
+               r->n_scores, plural(r->n_scores), r->n_evals, plural(r->n_evals));
     const char *kept = str_copy(&r->arena, (Str){line.s, line.n}).s;
     buf_free(&line);
     return kept;
@@ -637,27 +572,31 @@ static bool put_page(Report *r, const Numbers *n, Buf *html, Error *err) {
 
 /* ---- the command ---- */
 
-bool report_build(int n_inputs, const char *const *inputs, Buf *text, Buf *results, Buf *html, Error *err) {
+bool report_build(int n_inputs, const char *const *inputs, Buf *text, Buf *results, Buf *html,
+                  Error *err) {
     Report r = {0};
     bool ok = report_read(&r, n_inputs, inputs, err);
     if (ok) {
-        Numbers n = figures_make(&r);
-        ok = put_page(&r, &n, html, err); /* before the text, which repeats its notes */
-        figures_put_results(&r, &n, results);
-        figures_put_text(&r, &n, text);
+        Numbers n = numbers_make(&r);
+        ok = put_page(&r, &n, html, err); /* first: the text repeats the notes that this adds */
+        numbers_put_results(&r, &n, results);
+        numbers_put_text(&r, &n, text);
     }
     report_free(&r);
     return ok;
 }
 
-int report_main(int n_inputs, const char *const *inputs, const char *out_html, const char *out_results, bool json, Error *err) {
+int report_main(int n_inputs, const char *const *inputs, const char *out_html,
+                const char *out_results, bool json, Error *err) {
     Buf text = {0}, results = {0}, html = {0};
     bool ok = report_build(n_inputs, inputs, &text, &results, &html, err);
     if (ok && out_html) ok = file_write(out_html, html.s, html.n, err);
     if (ok && out_results) ok = file_write(out_results, results.s, results.n, err);
     const Buf *shown = json ? &results : &text;
-    if (ok && shown->n && (fwrite(shown->s, 1, shown->n, stdout) != shown->n || fflush(stdout) != 0))
-        ok = error_set(err, STATUS_IO, "cannot write to the standard output; is the disk full or the pipe closed?");
+    if (ok && shown->n &&
+        (fwrite(shown->s, 1, shown->n, stdout) != shown->n || fflush(stdout) != 0))
+        ok = error_set(err, STATUS_IO,
+                       "cannot write to the standard output; is the disk full or the pipe closed?");
     buf_free(&text);
     buf_free(&results);
     buf_free(&html);

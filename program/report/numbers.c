@@ -1,0 +1,537 @@
+#include "program/report/numbers.h"
+
+#include "ica.h"
+#include "lib/charts.h"
+#include "lib/stats.h"
+#include "program/report/order.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_number(const void *a, const void *b) {
+    double p = *(const double *)a, q = *(const double *)b;
+    return p < q ? -1 : p > q;
+}
+
+/* ---- blocks: the arms of one objective on one group, over seeds ---- */
+
+static const Metric SFT_METRICS[METRICS] = {
+    {"nll", "test NLL", 4, 1}, {"p_sequence", "P(seq)", 3, 1},  {"exact_match", "EM", 3, 1},
+    {"ess", "ESS", 1, 1},      {"gap", "gap closed %", 1, 100}, {"seconds", "seconds", 2, 1}};
+static const Metric PAIR_METRICS[METRICS] = {
+    {"loss", "loss", 4, 1}, {"reward_accuracy", "reward acc.", 3, 1}, {"margin", "margin", 3, 1},
+    {"ess", "ESS", 1, 1},   {"gap", "gap closed %", 1, 100},          {"seconds", "seconds", 2, 1}};
+
+const Arm *block_arm(const Block *b, const char *name) {
+    for (int i = 0; i < b->n_arms; i++)
+        if (strcmp(b->arms[i].name, name) == 0) return &b->arms[i];
+    return NULL;
+}
+
+/* The share of the way from uniform to oracle, per seed; undefined for these two and when one of
+ * them is missing. */
+static void block_gaps(Block *b) {
+    const Arm *uniform = block_arm(b, "uniform"), *oracle = block_arm(b, "oracle");
+    for (int a = 0; a < b->n_arms; a++) {
+        Arm *arm = &b->arms[a];
+        for (int s = 0; s < b->n_seeds; s++) {
+            double gap = NAN;
+            if (uniform && oracle && arm != uniform && arm != oracle) {
+                double from = uniform->values[b->headline][s];
+                gap =
+                    (from - arm->values[b->headline][s]) / (from - oracle->values[b->headline][s]);
+            }
+            arm->values[GAP][s] = isfinite(gap) ? gap : NAN;
+        }
+    }
+}
+
+static bool run_belongs(const FinishedRun *run, const char *objective, const char *group) {
+    return !run->pretrain && strcmp(run->objective, objective) == 0 &&
+           strcmp(run->group, group) == 0;
+}
+
+static void block_fill(Report *r, Block *b) {
+    for (int i = 0; i < r->n_runs; i++) {
+        const FinishedRun *run = &r->runs[i];
+        if (!run_belongs(run, b->objective, b->group)) continue;
+        Arm *arm = b->arms;
+        while (strcmp(arm->name, run->arm) != 0) arm++;
+        int s = 0;
+        while (b->seeds[s] != run->seed) s++;
+        if (arm->runs[s])
+            NOTE(r, "%s and %s are the same arm, group and seed: the second one counts.",
+                                             arm->runs[s]->folder, run->folder);
+        else arm->seeds++;
+        arm->runs[s] = run;
+        for (int m = 0; m < METRICS; m++)
+            if (m != GAP) arm->values[m][s] = run_metric(run, b->metrics[m].key);
+    }
+    block_gaps(b);
+    for (int a = 0; a < b->n_arms; a++)
+        for (int m = 0; m < METRICS; m++)
+            mean_sd(b->arms[a].values[m], b->n_seeds, &b->arms[a].mean[m], &b->arms[a].sd[m]);
+}
+
+static Block block_make(Report *r, const char *objective, const char *group) {
+    bool sft = strcmp(objective, "sft") == 0, simpo = strcmp(objective, "simpo") == 0;
+    Block b = {.objective = objective, .group = group, .metrics = sft ? SFT_METRICS : PAIR_METRICS,
+               .headline = simpo ? 1 : 0, .higher = simpo};
+    Names arms = {0};
+    b.seeds = arena_new(&r->arena, (size_t)r->n_runs, sizeof *b.seeds);
+    for (int i = 0; i < r->n_runs; i++) {
+        if (!run_belongs(&r->runs[i], objective, group)) continue;
+        names_add(&r->arena, &arms, r->runs[i].arm);
+        int s = 0;
+        while (s < b.n_seeds && b.seeds[s] != r->runs[i].seed) s++;
+        if (s == b.n_seeds) b.seeds[b.n_seeds++] = r->runs[i].seed;
+    }
+    qsort(b.seeds, (size_t)b.n_seeds, sizeof *b.seeds, by_number);
+    names_sort(&arms, order_arms);
+    b.n_arms = arms.n;
+    b.arms = arena_new(&r->arena, (size_t)arms.n, sizeof *b.arms);
+    for (int a = 0; a < arms.n; a++) {
+        b.arms[a].name = arms.v[a];
+        b.arms[a].runs = arena_new(&r->arena, (size_t)b.n_seeds, sizeof *b.arms[a].runs);
+        for (int m = 0; m < METRICS; m++) {
+            b.arms[a].values[m] = arena_new(&r->arena, (size_t)b.n_seeds, sizeof(double));
+            for (int s = 0; s < b.n_seeds; s++) b.arms[a].values[m][s] = NAN;
+        }
+    }
+    block_fill(r, &b);
+    return b;
+}
+
+static bool no_truth(const Arm *arm) { return strcmp(arm->name, "oracle") != 0; }
+
+static bool arm_is(const Arm *arm, const char *method) {
+    size_t n = arm_method_length(arm->name);
+    return n == strlen(method) && memcmp(arm->name, method, n) == 0;
+}
+
+/* The best mean of the headline metric among the arms of one method (NULL: among all but the
+ * oracle). */
+static const Arm *block_best(const Block *b, const char *method) {
+    const Arm *best = NULL;
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *arm = &b->arms[a];
+        double v = arm->mean[b->headline];
+        if (isnan(v) || !(method ? arm_is(arm, method) : no_truth(arm))) continue;
+        if (!best || (b->higher ? v > best->mean[b->headline] : v < best->mean[b->headline]))
+            best = arm;
+    }
+    return best;
+}
+
+/* Gives colors to the arms that matter most; the others stay grey. */
+static void block_tones(Block *b) {
+    static const char *const shown[] = {"ica", "uniform", "oracle", "rho", "holdout-only"};
+    for (int i = 0; i < 5; i++) {
+        const Arm *best = block_best(b, shown[i]);
+        for (int a = 0; a < b->n_arms; a++)
+            if (&b->arms[a] == best) b->arms[a].tone = i + 1;
+    }
+    if (b->n_arms <= 4)
+        for (int a = 0; a < b->n_arms; a++)
+            if (b->arms[a].tone == TONE_GREY) b->arms[a].tone = 6;
+}
+
+static Blocks blocks_make(Report *r) {
+    Blocks blocks = {arena_new(&r->arena, (size_t)r->n_runs + 1, sizeof(Block)), 0};
+    for (int o = 0; o < OBJECTIVE_COUNT; o++) {
+        Names groups = {0};
+        for (int i = 0; i < r->n_runs; i++)
+            if (run_belongs(&r->runs[i], OBJECTIVES[o].name, r->runs[i].group))
+                names_add(&r->arena, &groups, r->runs[i].group);
+        names_sort(&groups, order_groups);
+        for (int g = 0; g < groups.n; g++) {
+            blocks.v[blocks.n] = block_make(r, OBJECTIVES[o].name, groups.v[g]);
+            block_tones(&blocks.v[blocks.n++]);
+        }
+    }
+    return blocks;
+}
+
+/* ---- comparisons: what the numbers say, for or against ICA ---- */
+
+/* ICA against one rival, under every map that both have. */
+static void put_rival(const Block *b, const char *rival, Buf *out) {
+    int m = b->headline, count = 0;
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *mine = &b->arms[a], *theirs = NULL;
+        if (!arm_is(mine, "ica")) continue;
+        const char *map = mine->name + strcspn(mine->name, ":");
+        for (int i = 0; i < b->n_arms; i++)
+            if (arm_is(&b->arms[i], rival) && strcmp(b->arms[i].name + strlen(rival), map) == 0)
+                theirs = &b->arms[i];
+        if (!theirs) continue;
+        Duel d = duel_of(mine->values[m], theirs->values[m], b->n_seeds, b->higher);
+        if (d.n == 0) continue;
+        if (count++ == 0) buf_printf(out, "ICA against %s under the same map, ", rival);
+        else buf_puts(out, "; ");
+        buf_printf(out, "%s: ", *map ? map + 1 : "no map");
+        duel_text(out, &d, b->metrics[m].decimals, "seed");
+    }
+    if (count) buf_puts(out, ".\n");
+}
+
+/* The best ICA map against an arm that has no map. */
+static void put_against(const Block *b, const Arm *ica, const char *name, Buf *out) {
+    const Arm *other = block_arm(b, name);
+    if (!other || !ica) return;
+    Duel d = duel_of(ica->values[b->headline], other->values[b->headline], b->n_seeds, b->higher);
+    if (d.n == 0) return;
+    buf_printf(out, "%s against %s: ", ica->name, name);
+    duel_text(out, &d, b->metrics[b->headline].decimals, "seed");
+    buf_puts(out, ".\n");
+}
+
+/* What the block says, one sentence a line. */
+static void block_remarks(const Block *b, Buf *out) {
+    const Metric *metric = &b->metrics[b->headline];
+    const Arm *best = block_best(b, NULL), *ica = block_best(b, "ica");
+    if (!best || b->n_arms < 2) return;
+    buf_printf(out, "Best arm without known truth, by %s (%s is better): %s, %.*f", metric->name,
+               b->higher ? "more" : "less", best->name, metric->decimals, best->mean[b->headline]);
+    if (ica && ica != best)
+        buf_printf(out, "; best ICA map: %s, %.*f", ica->name, metric->decimals,
+                   ica->mean[b->headline]);
+    buf_puts(out, ".\n");
+    put_against(b, ica, "uniform", out);
+    put_against(b, ica, "holdout-only", out);
+    for (int m = 0; m < METHOD_COUNT; m++)
+        if (m != METHOD_ICA) put_rival(b, METHODS[m].name, out);
+}
+
+/* ---- AUROC: methods by kinds of corruption, over draws ---- */
+
+/* The last score file with this method and draw, or NULL. */
+static const ScoreFile *score_file(const Report *r, const Auroc *a, const char *method,
+                                   const char *draw) {
+    for (int i = r->n_scores - 1; i >= 0; i--) {
+        const ScoreFile *s = &r->scores[i];
+        if (strcmp(s->objective, a->objective) == 0 && strcmp(s->group, a->group) == 0 &&
+            strcmp(s->method, method) == 0 && strcmp(s->draw, draw) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+static void auroc_values(const Report *r, const Auroc *a, const char *method, const char *kind,
+                         double *out) {
+    for (int d = 0; d < a->draws.n; d++) {
+        const ScoreFile *s = score_file(r, a, method, a->draws.v[d]);
+        out[d] = report_number(s ? json_get(s->json, "auroc") : NULL, kind);
+    }
+}
+
+static Auroc auroc_make(Report *r, const char *objective, const char *group) {
+    Auroc a = {.objective = objective, .group = group};
+    for (int i = 0; i < r->n_scores; i++) {
+        const ScoreFile *s = &r->scores[i];
+        const Json *table = json_get(s->json, "auroc");
+        if (strcmp(s->objective, objective) != 0 || strcmp(s->group, group) != 0) continue;
+        if (!table || table->type != JSON_OBJECT || table->count == 0)
+            continue; /* no known truth */
+        if (score_file(r, &a, s->method, s->draw) != s)
+            NOTE(r, "%s: another score file has the same method, group and draw: the last "
+                                             "one counts.", s->path);
+        names_add(&r->arena, &a.methods, s->method);
+        names_add(&r->arena, &a.draws, s->draw);
+        for (int k = 0; k < table->count; k++)
+            names_add(&r->arena, &a.kinds, str_copy(&r->arena, table->keys[k]).s);
+    }
+    names_sort(&a.methods, order_methods);
+    names_sort(&a.draws, order_draws);
+    names_sort(&a.kinds, order_kinds);
+    return a;
+}
+
+static void auroc_remarks(const Report *r, const Auroc *a, Buf *out) {
+    double *mine = mem_new((size_t)a->draws.n, sizeof *mine),
+           *theirs = mem_new((size_t)a->draws.n, sizeof *theirs);
+    double best = -1, mean, sd;
+    const char *best_name = NULL;
+    for (int m = 0; m < a->methods.n; m++) {
+        auroc_values(r, a, a->methods.v[m], "all", theirs);
+        mean_sd(theirs, a->draws.n, &mean, &sd);
+        if (mean > best) best = mean, best_name = a->methods.v[m];
+    }
+    if (best_name && a->methods.n > 1)
+        buf_printf(out, "Best method by AUROC over all kinds: %s, %.3f.\n", best_name, best);
+    auroc_values(r, a, "ica", "all", mine);
+    int count = 0;
+    for (int m = 0; m < a->methods.n; m++) {
+        if (strcmp(a->methods.v[m], "ica") == 0) continue;
+        auroc_values(r, a, a->methods.v[m], "all", theirs);
+        Duel d = duel_of(mine, theirs, a->draws.n, true);
+        if (d.n == 0) continue;
+        buf_printf(out, "%s %s: ", count++ ? ";" : "ICA against", a->methods.v[m]);
+        duel_text(out, &d, 3, "draw");
+    }
+    if (count) buf_puts(out, ".\n");
+    free(mine);
+    free(theirs);
+}
+
+static Aurocs aurocs_make(Report *r) {
+    Aurocs all = {arena_new(&r->arena, (size_t)r->n_scores + 1, sizeof(Auroc)), 0};
+    for (int o = 0; o < OBJECTIVE_COUNT; o++) {
+        Names groups = {0};
+        for (int i = 0; i < r->n_scores; i++)
+            if (strcmp(r->scores[i].objective, OBJECTIVES[o].name) == 0)
+                names_add(&r->arena, &groups, r->scores[i].group);
+        names_sort(&groups, order_groups);
+        for (int g = 0; g < groups.n; g++) {
+            Auroc a = auroc_make(r, OBJECTIVES[o].name, groups.v[g]);
+            if (a.methods.n) all.v[all.n++] = a;
+        }
+    }
+    return all;
+}
+
+/* ---- in-context evaluations and seconds ---- */
+
+static int by_shots(const void *a, const void *b) {
+    return by_number(&((const Shots *)a)->k, &((const Shots *)b)->k);
+}
+
+/* The evaluations of answers, by the number of demonstrations. Returns how many. */
+static int shots_make(Report *r, Shots **out) {
+    int n = 0;
+    *out = arena_new(&r->arena, (size_t)r->n_evals + 1, sizeof **out);
+    for (int i = 0; i < r->n_evals; i++) {
+        const Json *e = r->evals[i];
+        double k = report_number(e, "k");
+        Shots s = {isfinite(k) ? k : 0, report_number(e, "nll"), report_number(e, "p_sequence"),
+                   report_number(e, "exact_match")};
+        bool twice = false;
+        for (int j = 0; j < n; j++) twice = twice || (*out)[j].k == s.k;
+        if (twice)
+            NOTE(r, "Two evaluations with %g demonstrations: the first one counts.", s.k);
+        else if (isfinite(s.nll)) (*out)[n++] = s;
+    }
+    if (n) qsort(*out, (size_t)n, sizeof **out, by_shots);
+    return n;
+}
+
+Numbers numbers_make(Report *r) {
+    Numbers n = {.blocks = blocks_make(r), .aurocs = aurocs_make(r)};
+    n.n_shots = shots_make(r, &n.shots);
+    return n;
+}
+
+/* ---- results.json ---- */
+
+static void put_numbers(Buf *b, const double *v, int n) {
+    buf_putc(b, '[');
+    for (int i = 0; i < n; i++) {
+        if (i) buf_putc(b, ',');
+        json_put_number(b, v[i]);
+    }
+    buf_putc(b, ']');
+}
+
+static void put_key(Buf *b, const char *key, bool first) {
+    if (!first) buf_putc(b, ',');
+    json_put_string(b, str(key));
+    buf_putc(b, ':');
+}
+
+/* The members of results.json's "seconds": sums over the runs, in total and by kind of run. A key
+ * of seconds.json takes the place of the sum with its name; the others follow. */
+static void put_seconds(const Report *r, Buf *b) {
+    enum { TOTAL, PRETRAIN, FIRST_OBJECTIVE, PARTS = FIRST_OBJECTIVE + OBJECTIVE_COUNT };
+    const char *keys[PARTS] = {[TOTAL] = "total", [PRETRAIN] = "pretrain"};
+    double sums[PARTS] = {0};
+    bool seen[PARTS] = {[TOTAL] = true};
+    for (int o = 0; o < OBJECTIVE_COUNT; o++) keys[FIRST_OBJECTIVE + o] = OBJECTIVES[o].name;
+    for (int i = 0; i < r->n_runs; i++) {
+        const FinishedRun *run = &r->runs[i];
+        int part = run->pretrain ? PRETRAIN : FIRST_OBJECTIVE + objective_rank(run->objective);
+        double spent = run_total(run);
+        sums[TOTAL] += spent;
+        if (part < PARTS) sums[part] += spent, seen[part] = true;
+    }
+    bool first = true;
+    for (int i = 0; i < PARTS; i++) {
+        if (!seen[i] || (r->seconds && json_get(r->seconds, keys[i]))) continue;
+        put_key(b, keys[i], first);
+        json_put_number(b, sums[i]);
+        first = false;
+    }
+    for (int i = 0; r->seconds && i < r->seconds->count; i++) {
+        if (!first) buf_putc(b, ',');
+        json_put_string(b, r->seconds->keys[i]);
+        buf_putc(b, ':');
+        json_put_value(b, &r->seconds->items[i]);
+        first = false;
+    }
+}
+
+static void put_block(Buf *b, const Block *block) {
+    buf_putc(b, '{');
+    for (int a = 0; a < block->n_arms; a++) {
+        put_key(b, block->arms[a].name, a == 0);
+        buf_putc(b, '{');
+        for (int m = 0; m < METRICS; m++) {
+            put_key(b, block->metrics[m].key, m == 0);
+            put_numbers(b, block->arms[a].values[m], block->n_seeds);
+        }
+        buf_putc(b, '}');
+    }
+    buf_putc(b, '}');
+}
+
+/* results.json has one AUROC table, and one table each for dpo and simpo: the first group of each.
+ */
+static void put_auroc(Buf *b, const Report *r, const Aurocs *aurocs) {
+    buf_putc(b, '{');
+    const Auroc *a = aurocs->n && strcmp(aurocs->v[0].objective, "sft") == 0 ? &aurocs->v[0] : NULL;
+    double *values = mem_new(a ? (size_t)a->draws.n : 1, sizeof *values);
+    for (int m = 0; a && m < a->methods.n; m++) {
+        put_key(b, a->methods.v[m], m == 0);
+        buf_putc(b, '{');
+        for (int k = 0; k < a->kinds.n; k++) {
+            put_key(b, a->kinds.v[k], k == 0);
+            auroc_values(r, a, a->methods.v[m], a->kinds.v[k], values);
+            put_numbers(b, values, a->draws.n);
+        }
+        buf_putc(b, '}');
+    }
+    free(values);
+    buf_putc(b, '}');
+}
+
+static void put_shots(Buf *b, const Shots *shots, int n) {
+    enum { KEYS = 4 };
+    static const char *const keys[KEYS] = {"k", "nll", "p_sequence", "exact_match"};
+    for (int i = 0; i < n; i++) {
+        const double values[KEYS] = {shots[i].k, shots[i].nll, shots[i].p, shots[i].em};
+        buf_puts(b, i ? ",{" : "{");
+        for (int m = 0; m < KEYS; m++) {
+            put_key(b, keys[m], m == 0);
+            json_put_number(b, values[m]);
+        }
+        buf_putc(b, '}');
+    }
+}
+
+void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
+    const Json *version = report_value(r, "version"), *machine = report_value(r, "machine");
+    buf_puts(b, "{\"version\":");
+    if (version) json_put_value(b, version);
+    else buf_puts(b, "null");
+    buf_puts(b, ",\n\"machine\":");
+    if (machine) json_put_value(b, machine);
+    else buf_puts(b, "{}");
+    buf_puts(b, ",\n\"seconds\":{");
+    put_seconds(r, b);
+    buf_puts(b, "},\n\"in_context\":[");
+    put_shots(b, n->shots, n->n_shots);
+    buf_puts(b, "],\n\"auroc\":");
+    put_auroc(b, r, &n->aurocs);
+    buf_puts(b, ",\n\"sft\":{");
+    bool first = true;
+    for (int i = 0; i < n->blocks.n; i++) {
+        if (strcmp(n->blocks.v[i].objective, "sft") != 0) continue;
+        put_key(b, n->blocks.v[i].group, first);
+        put_block(b, &n->blocks.v[i]);
+        first = false;
+    }
+    buf_putc(b, '}');
+    for (int o = 1; o < OBJECTIVE_COUNT; o++) {
+        const Block *block = NULL;
+        for (int i = n->blocks.n - 1; i >= 0; i--)
+            if (strcmp(n->blocks.v[i].objective, OBJECTIVES[o].name) == 0) block = &n->blocks.v[i];
+        buf_printf(b, ",\n\"%s\":", OBJECTIVES[o].name);
+        if (block) put_block(b, block);
+        else buf_puts(b, "{}");
+    }
+    buf_puts(b, "}\n");
+}
+
+/* ---- tables with remarks, for text and page alike ---- */
+
+const char *block_title(Arena *arena, const Block *b) {
+    return text_new(arena, "%s on %s, %d seed%s", objective_title(b->objective), b->group,
+                    b->n_seeds, plural(b->n_seeds));
+}
+
+Table block_table(Report *r, const Block *b) {
+    Table t = {.title = block_title(&r->arena, b)};
+    if (b->n_seeds > 1)
+        t.caption =
+            "Mean and standard deviation over seeds; the gap is that from uniform to oracle.";
+    table_head(&t, "arm");
+    for (int m = 0; m < METRICS; m++) table_head(&t, b->metrics[m].name);
+    for (int a = 0; a < b->n_arms; a++) {
+        const Arm *arm = &b->arms[a];
+        if (arm->seeds < b->n_seeds)
+            table_put(&t, "%s (%d seed%s)", arm->name, arm->seeds, plural(arm->seeds));
+        else table_put(&t, "%s", arm->name);
+        for (int m = 0; m < METRICS; m++)
+            table_mean(&t, arm->mean[m], arm->sd[m], b->metrics[m].decimals, b->metrics[m].scale);
+    }
+    block_remarks(b, &t.remarks);
+    return t;
+}
+
+Table auroc_table(Report *r, const Auroc *a) {
+    bool sft = !objective_pairs(a->objective);
+    const char *kinds = sft ? "clean against corrupted" : "unflipped against flipped pairs";
+    Table t = {
+        .caption =
+            "How well the score tells good from bad records, by kind of fault; 0.5 is chance."};
+    t.title =
+        text_new(&r->arena, "AUROC of %s on %s%s%s, %d draw%s", kinds, a->group, sft ? "" : " for ",
+                 sft ? "" : objective_title(a->objective), a->draws.n, plural(a->draws.n));
+    double *values = arena_new(&r->arena, (size_t)a->draws.n, sizeof *values), mean, sd;
+    table_head(&t, "method");
+    for (int k = 0; k < a->kinds.n; k++) table_head(&t, a->kinds.v[k]);
+    for (int m = 0; m < a->methods.n; m++) {
+        table_put(&t, "%s", a->methods.v[m]);
+        for (int k = 0; k < a->kinds.n; k++) {
+            auroc_values(r, a, a->methods.v[m], a->kinds.v[k], values);
+            mean_sd(values, a->draws.n, &mean, &sd);
+            table_mean(&t, mean, sd, 3, 1);
+        }
+    }
+    auroc_remarks(r, a, &t.remarks);
+    return t;
+}
+
+Table shots_table(const Shots *shots, int n) {
+    static const char *const heads[] = {"demonstrations", "NLL", "P(seq)", "EM"};
+    Table t = {.title = "Answers with demonstrations in context"};
+    for (int i = 0; i < 4; i++) table_head(&t, heads[i]);
+    for (int i = 0; i < n; i++) {
+        table_put(&t, "%g", shots[i].k);
+        table_mean(&t, shots[i].nll, NAN, 4, 1);
+        table_mean(&t, shots[i].p, NAN, 3, 1);
+        table_mean(&t, shots[i].em, NAN, 3, 1);
+    }
+    return t;
+}
+
+enum { TEXT_WIDTH = 108 };
+
+static void text_table(Buf *out, Table t) {
+    if (out->n) buf_putc(out, '\n');
+    table_text(&t, TEXT_WIDTH, out);
+    table_free(&t);
+}
+
+void numbers_put_text(Report *r, const Numbers *n, Buf *out) {
+    for (int i = 0; i < r->n_runs; i++)
+        if (r->runs[i].pretrain)
+            buf_printf(out, "Pretraining %s: %.0f steps, loss %.4f, %.1f seconds\n",
+                       r->runs[i].folder, run_metric(&r->runs[i], "steps"),
+                       run_metric(&r->runs[i], "loss"), run_total(&r->runs[i]));
+    if (n->n_shots) text_table(out, shots_table(n->shots, n->n_shots));
+    for (int i = 0; i < n->aurocs.n; i++) text_table(out, auroc_table(r, &n->aurocs.v[i]));
+    for (int i = 0; i < n->blocks.n; i++) text_table(out, block_table(r, &n->blocks.v[i]));
+    for (int i = 0; i < r->notes.n; i++)
+        buf_printf(out, "%sNote: %s\n", i == 0 && out->n ? "\n" : "", r->notes.v[i]);
+}

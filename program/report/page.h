@@ -1,0 +1,26 @@
+/* page: the command `ica report`: one HTML page with charts, results.json, and tables as text.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   const char *inputs[] = {"out/base", "out/runs/ica-1", "out/eval-k3.json"};
+ *   int status = report_main(3, inputs, "out/report.html", "out/results.json", false, &err);
+ *   if (status != 0) error_print(&err);
+ */
+#ifndef REPORT_PAGE_H
+#define REPORT_PAGE_H
+
+#include "lib/util.h"
+
+/* Appends the text for people, results.json and the page. The same inputs give the same bytes. On
+ * false (status 3 for bad input, 4 if a file cannot be read) err names the file, and the buffers
+ * may hold a part that must not be used. */
+bool report_build(int n_inputs, const char *const *inputs, Buf *text, Buf *results, Buf *html,
+                  Error *err);
+
+/* Builds the report, writes out_html and out_results (NULL: not wanted) and prints the tables, or
+ * with json the content of results.json, on stdout. Returns 0, or the status in err, which the
+ * caller prints. After a bad input nothing is written. */
+int report_main(int n_inputs, const char *const *inputs, const char *out_html,
+                const char *out_results, bool json, Error *err);
+
+#endif

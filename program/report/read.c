@@ -1,0 +1,351 @@
+#define _POSIX_C_SOURCE 200809L
+#include "program/report/read.h"
+
+#include "program/report/order.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- JSON values and files ---- */
+
+/* The key of each LogColumn. */
+static const char *const LOG_KEYS[LOG_COLUMNS] = {
+    "step",           "loss",    "eval_nll",       "weight_clean", "weight_corrupted",
+    "icl_p_sequence", "icl_nll", "rewards/margins"};
+
+double report_number(const Json *object, const char *key) {
+    const Json *v = json_get(object, key);
+    return v && v->type == JSON_NUMBER ? v->number : NAN;
+}
+
+const char *report_text(Arena *arena, const Json *object, const char *key, const char *otherwise) {
+    const Json *v = json_get(object, key);
+    if (!v || (v->type != JSON_STRING && v->type != JSON_NUMBER) || v->string.n == 0)
+        return otherwise;
+    char *copy = arena_new(arena, v->string.n + 1, 1);
+    for (size_t i = 0; i < v->string.n; i++) {
+        unsigned char c = (unsigned char)v->string.s[i];
+        copy[i] = c < 32 || c == 127 ? '?' : v->string.s[i];
+    }
+    return copy;
+}
+
+/* Parses one object. The error names the file and the line, the text's first line being number
+ * first_line of the file. */
+static const Json *parse_at(Arena *arena, Str text, const char *path, long first_line, Error *err) {
+    JsonError where;
+    const Json *root = json_parse(arena, text.s, text.n, &where);
+    if (root && root->type == JSON_OBJECT) return root;
+    if (root) error_set(err, STATUS_DATA, "%s:%ld: expected a JSON object", path, first_line);
+    else
+        error_set(err, STATUS_DATA, "%s:%ld: broken JSON at column %ld: %s; write this file again",
+                  path, first_line + where.line - 1, where.column, where.what);
+    return NULL;
+}
+
+static bool blank(Str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!strchr(" \t\r\n", s.s[i]) || s.s[i] == 0) return false;
+    return true;
+}
+
+/* Reads a JSONL file of objects. Blank lines are skipped. */
+static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *err) {
+    Buf text = {0};
+    *rows = (JsonLines){0};
+    if (!file_read(path, &text, err)) return false;
+    size_t lines = 1, at = 0;
+    for (size_t i = 0; i < text.n; i++) lines += text.s[i] == '\n';
+    rows->v = arena_new(arena, lines, sizeof *rows->v);
+    Str line;
+    bool ok = true;
+    for (long number = 1; ok && text_line((Str){text.s, text.n}, &at, &line); number++) {
+        if (blank(line)) continue;
+        const Json *row = parse_at(arena, line, path, number, err);
+        if (row) rows->v[rows->n++] = row;
+        else ok = false;
+    }
+    buf_free(&text);
+    return ok;
+}
+
+/* Reads a file that is one object. */
+static const Json *file_load(Arena *arena, const char *path, Error *err) {
+    Buf text = {0};
+    if (!file_read(path, &text, err)) return NULL;
+    const Json *root = parse_at(arena, (Str){text.s, text.n}, path, 1, err);
+    buf_free(&text);
+    return root;
+}
+
+/* ---- runs, scores and evaluations ---- */
+
+/* Reads the columns of the run's log.jsonl. A run without a log has none. */
+static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
+    char *path = path_join(run->folder, "log.jsonl");
+    Arena scratch = {0};
+    JsonLines rows = {0};
+    bool ok = !file_exists(path) || lines_load(&scratch, path, &rows, err);
+    run->n_log = ok ? rows.n : 0;
+    for (int c = 0; c < LOG_COLUMNS; c++) {
+        run->log[c] = arena_new(arena, (size_t)run->n_log + 1, sizeof(double));
+        for (int i = 0; i < run->n_log; i++) run->log[c][i] = report_number(rows.v[i], LOG_KEYS[c]);
+    }
+    for (int i = 0; i < run->n_log; i++) /* runs on pairs log a loss instead of an NLL */
+        if (isnan(run->log[LOG_EVAL][i]))
+            run->log[LOG_EVAL][i] = report_number(rows.v[i], "eval_loss");
+    arena_free(&scratch);
+    free(path);
+    return ok;
+}
+
+/* Returns the list with room for one more than n elements of `size` bytes. */
+static void *list_grow(void *list, int *capacity, int n, size_t size) {
+    if (n < *capacity) return list;
+    *capacity = *capacity ? 2 * *capacity : 16;
+    return mem_grow(list, (size_t)*capacity, size);
+}
+
+static bool run_add(Report *r, const char *folder, Error *err) {
+    FinishedRun run = {.folder = str_copy(&r->arena, str(folder)).s};
+    char *path = path_join(folder, "run.json");
+    bool there = file_exists(path);
+    if (!there)
+        error_set(err, STATUS_DATA,
+                  "%s: no run.json in this folder; name folders that pretrain or train finished",
+                  folder);
+    run.json = there ? file_load(&r->arena, path, err) : NULL;
+    free(path);
+    if (!run.json) return false;
+    run.group = report_text(&r->arena, run.json, "group", "data");
+    run.arm = report_text(&r->arena, run.json, "arm", "uniform");
+    run.objective = report_text(&r->arena, run.json, "objective", "sft");
+    run.pretrain = strcmp(report_text(&r->arena, run.json, "command", "train"), "pretrain") == 0;
+    run.seed = report_number(run.json, "seed");
+    if (!isfinite(run.seed)) run.seed = 0;
+    if (!log_load(&run, &r->arena, err)) return false;
+    r->runs = list_grow(r->runs, &r->capacity[0], r->n_runs, sizeof *r->runs);
+    r->runs[r->n_runs++] = run;
+    return true;
+}
+
+/* Adds one saved result. */
+static bool object_add(Report *r, const char *path, const Json *json, Error *err) {
+    const char *command = report_text(&r->arena, json, "command", "");
+    if (strcmp(command, "score") == 0) {
+        r->scores = list_grow(r->scores, &r->capacity[1], r->n_scores, sizeof *r->scores);
+        r->scores[r->n_scores++] = (ScoreFile){str_copy(&r->arena, str(path)).s,
+                                               json,
+                                               report_text(&r->arena, json, "method", "ica"),
+                                               report_text(&r->arena, json, "group", "data"),
+                                               report_text(&r->arena, json, "objective", "sft"),
+                                               report_text(&r->arena, json, "draw", "1")};
+        return true;
+    }
+    if (strcmp(command, "eval") == 0) {
+        r->evals = list_grow(r->evals, &r->capacity[2], r->n_evals, sizeof *r->evals);
+        r->evals[r->n_evals++] = json;
+        return true;
+    }
+    return error_set(err, STATUS_DATA,
+                     "%s: neither a score nor an eval result; name run folders and what "
+                     "`ica score --json` or `ica eval --json` printed",
+                     path);
+}
+
+/* Adds a file: one object, or one object a line. If neither parses, the error is that of the entire
+ * file. */
+static bool file_add(Report *r, const char *path, Error *err) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (strcmp(name, "seconds.json") == 0)
+        return (r->seconds = file_load(&r->arena, path, err)) != NULL;
+    if (strcmp(name, "run.json") == 0) {
+        const char *folder =
+            slash ? str_copy(&r->arena, (Str){path, (size_t)(slash - path)}).s : ".";
+        return run_add(r, folder[0] ? folder : "/", err);
+    }
+    Error whole = {0}, lines = {0};
+    const Json *json = file_load(&r->arena, path, &whole);
+    if (json) return object_add(r, path, json, err);
+    JsonLines rows;
+    if (!lines_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
+        *err = whole;
+        return false;
+    }
+    for (int i = 0; i < rows.n; i++)
+        if (!object_add(r, path, rows.v[i], err)) return false;
+    return true;
+}
+
+bool report_read(Report *r, int n_inputs, const char *const *inputs, Error *err) {
+    for (int i = 0; i < n_inputs; i++) {
+        struct stat info;
+        bool folder = stat(inputs[i], &info) == 0 && S_ISDIR(info.st_mode);
+        if (!(folder ? run_add(r, inputs[i], err) : file_add(r, inputs[i], err))) return false;
+    }
+    if (r->n_runs + r->n_scores + r->n_evals > 0) return true;
+    return error_set(err, STATUS_DATA,
+                     "nothing to report; name run folders or the JSON that score or eval printed");
+}
+
+void report_free(Report *r) {
+    free(r->runs);
+    free(r->scores);
+    free(r->evals);
+    arena_free(&r->arena);
+}
+
+const Json *report_value(const Report *r, const char *key) {
+    for (int i = 0; i < r->n_runs; i++) {
+        const Json *v = json_get(r->runs[i].json, key);
+        if (v && v->type != JSON_NULL) return v;
+    }
+    return NULL;
+}
+
+/* Seconds that the run's arm cost: scores, references and training. NaN if none was noted. */
+static double run_cost(const FinishedRun *run) {
+    static const char *const parts[] = {"score", "reference", "train"};
+    const Json *seconds = json_get(run->json, "seconds");
+    double sum = NAN;
+    for (int i = 0; i < 3; i++) {
+        double part = report_number(seconds, parts[i]);
+        if (isfinite(part)) sum = (isnan(sum) ? 0 : sum) + part;
+    }
+    return sum;
+}
+
+double run_metric(const FinishedRun *run, const char *key) {
+    if (strcmp(key, "seconds") == 0) return run_cost(run);
+    return report_number(json_get(run->json, "result"), key);
+}
+
+double run_total(const FinishedRun *run) {
+    double total = report_number(json_get(run->json, "seconds"), "total");
+    if (!isfinite(total)) total = run_cost(run);
+    return isfinite(total) ? total : 0;
+}
+
+/* ---- scores with their truth ---- */
+
+/* By objective, group and method. */
+static int by_name(const ScoreSet *p, const ScoreSet *q) {
+    int d = objective_rank(p->objective) - objective_rank(q->objective);
+    if (d == 0) d = order_groups(&p->group, &q->group);
+    return d ? d : order_methods(&p->method, &q->method);
+}
+
+/* Score files come before the scores in run folders. A run that refreshes its scores keeps the last
+ * ones, and those are of a trained model. */
+static int by_set(const void *a, const void *b) {
+    const ScoreSet *p = a, *q = b;
+    int d = by_name(p, q);
+    if (d == 0) d = p->from_run - q->from_run;
+    if (d == 0) d = order_draws(&p->order, &q->order);
+    return d ? d : strcmp(p->scores, q->scores);
+}
+
+/* Adds the scores that a run left in its folder. */
+static void run_set(Report *r, const FinishedRun *run, ScoreSets *sets) {
+    char *path = path_join(run->folder, "scores.jsonl");
+    const Json *options = json_get(run->json, "options");
+    if (file_exists(path) && !run->pretrain && options) {
+        const char *seed = text_new(&r->arena, "%g", run->seed);
+        const char *method = report_text(&r->arena, options, "weights", run->arm);
+        sets->v[sets->n++] =
+            (ScoreSet){.method = str_copy(&r->arena, (Str){method, arm_method_length(method)}).s,
+                       .group = run->group,
+                       .objective = run->objective,
+                       .order = seed,
+                       .when = text_new(&r->arena, "seed %s", seed),
+                       .scores = str_copy(&r->arena, str(path)).s,
+                       .pool = report_text(&r->arena, options, "pool", NULL),
+                       .holdout = report_text(&r->arena, options, "holdout", NULL),
+                       .from_run = true};
+    }
+    free(path);
+}
+
+ScoreSets sets_find(Report *r) {
+    size_t most = (size_t)(r->n_scores + r->n_runs) + 1;
+    ScoreSets sets = {arena_new(&r->arena, most, sizeof *sets.v), 0};
+    for (int i = 0; i < r->n_scores; i++) {
+        const ScoreFile *f = &r->scores[i];
+        sets.v[sets.n++] = (ScoreSet){.method = f->method,
+                                      .group = f->group,
+                                      .objective = f->objective,
+                                      .order = f->draw,
+                                      .when = text_new(&r->arena, "draw %s", f->draw),
+                                      .scores = report_text(&r->arena, f->json, "scores", ""),
+                                      .pool = report_text(&r->arena, f->json, "pool", NULL),
+                                      .holdout = report_text(&r->arena, f->json, "holdout", NULL)};
+    }
+    for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i], &sets);
+    /* Keep the first of each method on each group. */
+    int kept = 0;
+    if (sets.n) qsort(sets.v, (size_t)sets.n, sizeof *sets.v, by_set);
+    for (int i = 0; i < sets.n; i++)
+        if (kept == 0 || by_name(&sets.v[kept - 1], &sets.v[i]) != 0) sets.v[kept++] = sets.v[i];
+    sets.n = kept;
+    return sets;
+}
+
+static bool id_is(const Json *row, Str id) {
+    const Json *v = json_get(row, "id");
+    return v && (v->type == JSON_STRING || v->type == JSON_NUMBER) && str_equal(v->string, id);
+}
+
+/* Does record i of the scores belong to record i of the pool, for all i? */
+static bool rows_match(const JsonLines *rows, const Dataset *pool) {
+    if (rows->n != pool->count) return false;
+    for (int i = 0; i < rows->n; i++)
+        if (!id_is(rows->v[i], pool->records[i].id)) return false;
+    return true;
+}
+
+bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Dataset *pool,
+              Error *err) {
+    const char *what = text_new(&r->arena, "%s scores on %s (%s)", s->method, s->group, s->when);
+    if (!file_exists(s->scores)) {
+        NOTE(r, "The charts of %s are left out: the scores are gone (%s).", what,
+             *s->scores ? s->scores : "no path");
+        return false;
+    }
+    if (!lines_load(arena, s->scores, rows, err)) return false;
+    Error gone = {0};
+    if (!s->pool || !dataset_load(pool, s->pool, &gone)) {
+        NOTE(r, "The charts of %s are left out: no pool (%s).", what,
+             s->pool ? gone.text : "its path is not known");
+        return false;
+    }
+    if (rows_match(rows, pool)) return true;
+    NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what,
+         s->pool);
+    dataset_free(pool);
+    return false;
+}
+
+bool set_read(Report *r, ScoreSet *s, Error *err) {
+    Arena scratch = {0};
+    JsonLines rows;
+    Dataset pool;
+    if (set_open(r, s, &scratch, &rows, &pool, err)) {
+        int known[2] = {0};
+        s->n = rows.n;
+        s->score = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->score);
+        s->clean = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->clean);
+        for (int i = 0; i < s->n; i++) {
+            s->score[i] = report_number(rows.v[i], "score");
+            s->clean[i] = pool.records[i].clean == 1;
+            if (pool.records[i].clean >= 0) known[s->clean[i]]++;
+        }
+        s->truth = known[0] > 0 && known[1] > 0 && known[0] + known[1] == s->n;
+        s->ready = true;
+        dataset_free(&pool);
+    }
+    arena_free(&scratch);
+    return err->status == 0;
+}
+

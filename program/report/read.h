@@ -1,0 +1,112 @@
+/* read: everything a report reads, from run folders, saved results, scores and data files.
+ *
+ * Inputs come in any mix and order: folders of runs (run.json; log.jsonl where there is one), files
+ * with what `ica score --json` or `ica eval --json` printed (one object, or one a line), and at
+ * most one seconds.json. The pool and the holdout that scores name are read again for the known
+ * truth and for texts. If one is gone, what needs it is left out and a note says so.
+ *
+ * Everything lives in the report's arena. Errors: status 3 for bad input, 4 if a file cannot be
+ * read; err names the file.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   Report r = {0};
+ *   const char *inputs[] = {"out/base", "out/runs/ica-1", "out/score/ica-1.json"};
+ *   if (!report_read(&r, 3, inputs, &err)) error_print(&err);
+ *   for (int i = 0; i < r.n_runs; i++) puts(r.runs[i].arm);
+ *   report_free(&r);                                     // also after a failure
+ */
+#ifndef REPORT_READ_H
+#define REPORT_READ_H
+
+#include "lib/dataset.h"
+#include "lib/json.h"
+#include "lib/text.h"
+
+/* ---- runs, scores and evaluations ---- */
+
+/* What is kept of each line of log.jsonl. */
+typedef enum {
+    LOG_STEP, LOG_LOSS, LOG_EVAL, LOG_CLEAN, LOG_CORRUPTED, LOG_ICL_P, LOG_ICL_NLL, LOG_MARGIN,
+    LOG_COLUMNS
+} LogColumn;
+
+/* One finished run of `ica pretrain` or `ica train`. */
+typedef struct {
+    const char *folder;
+    const Json *json; /* run.json */
+    const char *group, *arm, *objective;
+    double seed;
+    bool pretrain;
+    int n_log;
+    double *log[LOG_COLUMNS]; /* [n_log], NaN where a line has no such key */
+} FinishedRun;
+
+/* What `ica score --json` printed. The scores themselves are in another file; see ScoreSet. */
+typedef struct {
+    const char *path;
+    const Json *json;
+    const char *method, *group, *objective, *draw;
+} ScoreFile;
+
+typedef struct {
+    Arena arena;
+    FinishedRun *runs;
+    ScoreFile *scores;
+    const Json **evals; /* what `ica eval --json` printed */
+    int n_runs, n_scores, n_evals, capacity[3];
+    const Json *seconds; /* the contents of seconds.json, or NULL */
+    Names notes;         /* sentences for the reader of the report */
+} Report;                /* zero-initialize */
+
+/* Adds a note, formatted as by printf. */
+#define NOTE(r, ...) names_add(&(r)->arena, &(r)->notes, text_new(&(r)->arena, __VA_ARGS__))
+
+bool report_read(Report *r, int n_inputs, const char *const *inputs, Error *err);
+void report_free(Report *r);
+
+/* The value of a key in the first run.json that has it, or NULL. Runs of one report come from one
+ * program on one machine; where they do not, the page's notes say so. */
+const Json *report_value(const Report *r, const char *key);
+/* A number of an object. NaN if there is no such number or no such object. */
+double report_number(const Json *object, const char *key);
+/* A string, or a number as written. Control characters become '?', since the text may be printed on
+ * a terminal. `otherwise` if there is none. */
+const char *report_text(Arena *arena, const Json *object, const char *key, const char *otherwise);
+/* A number of a run's result; "seconds": what the arm cost (scores, references and training). NaN
+ * if it is not known. */
+double run_metric(const FinishedRun *run, const char *key);
+/* Seconds of the entire run; 0 if they were not noted. */
+double run_total(const FinishedRun *run);
+
+/* ---- scores with their truth ---- */
+
+typedef struct { const Json **v; int n; } JsonLines; /* the objects of a JSONL file */
+
+/* The scores of one method on one pool, those of the first draw or seed. */
+typedef struct {
+    const char *method, *group, *objective, *order; /* order: the draw or the seed */
+    const char *when;                               /* "draw 1" or "seed 1" */
+    const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
+    bool from_run;
+    int n;
+    double *score; /* [n] */
+    bool *clean;   /* [n] the record's truth */
+    bool truth;    /* clean is known for all records, and both kinds are there */
+    bool ready;    /* read and matched with its pool */
+} ScoreSet;
+
+typedef struct { ScoreSet *v; int n; } ScoreSets;
+
+/* Lists the score sets of all inputs, without reading them: one of each method, group, objective.
+ */
+ScoreSets sets_find(Report *r);
+/* Reads scores and truth. A missing or changed data file leaves ready false and adds a note.
+ * Returns false only for scores that cannot be parsed. */
+bool set_read(Report *r, ScoreSet *s, Error *err);
+/* Opens the files of a set for a closer look: the lines go to the arena, the caller frees the pool.
+ * False, as set_read says, with a note or with err. */
+bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *lines, Dataset *pool,
+              Error *err);
+
+#endif
