@@ -2,7 +2,7 @@
  *
  *   same_bits raw FILE               the file's bytes
  *   same_bits json FILE [WORD...]    its JSON values, one or more (JSONL), in a canonical form
- *   same_bits tensors FILE           name, type, shape and bytes of each tensor of a safetensors file
+ *   same_bits tensors FILE           each tensor of a safetensors file: name, type, shape, bytes
  *   same_bits libm                   results of the C library's functions that the program calls
  *
  * The canonical form has no white space and sorts each object's members by key. Numbers and

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The net under a rewrite: some 190 small runs over all commands and options, and a hash of every
+# The net under a rewrite: some 350 small runs over all commands and options, and a hash of every
 # result that they leave. A change that shall change no result leaves each hash as it is.
 #
 #   same_bits.sh                  compares ./ica with the recorded table that fits (`make test`)
@@ -46,7 +46,8 @@ stop() { # WHAT
 line() { # NAME FORM FILE [WORD...]
     name=$1
     shift
-    if [ -s "$2" ]; then echo "$name $("$work/tool" "$@" || echo unreadable)"; else echo "$name absent"; fi
+    if [ -s "$2" ]; then echo "$name $("$work/tool" "$@" || echo unreadable)"
+    else echo "$name absent"; fi
 }
 
 # ica RUN ARGUMENTS: a run; its status counts as a result
@@ -115,7 +116,8 @@ world() {
     ica world corpus --out corpus --seed 1
     ica world-2 corpus --out corpus-2 --no-pretrain --draw 2
     ica world-control corpus --out corpus-3 --no-pretrain --control --seed 3
-    for f in pretrain pool-even50 pool-verbose60 holdout test pairs-pool pairs-holdout pairs-test; do
+    for f in pretrain pool-even50 pool-verbose60 holdout test \
+        pairs-pool pairs-holdout pairs-test; do
         line "corpus-$f.out" raw corpus/$f.jsonl
         [ $f = pretrain ] || line "corpus-2-$f.out" raw corpus-2/$f.jsonl
     done
@@ -129,17 +131,23 @@ world() {
     head -n 8 corpus/pairs-holdout.jsonl >pairs-hold.jsonl
     head -n 10 corpus/pairs-test.jsonl >pairs-test.jsonl
     rm -r corpus corpus-2 corpus-3
-    awk '{ sub(/^{/, sprintf("{\"weight\":%.2f,", NR % 5 / 4)); print }' pool.jsonl >weighted.jsonl
-    awk '{ sub(/^{/, sprintf("{\"weight\":%.2f,", NR % 5 / 4)); print }' pairs.jsonl >pairs-weighted.jsonl
+    weigh='{ sub(/^{/, sprintf("{\"weight\":%.2f,", NR % 5 / 4)); print }'
+    awk "$weigh" pool.jsonl >weighted.jsonl
+    awk "$weigh" pairs.jsonl >pairs-weighted.jsonl
     # records in other forms, and some that do not fit the context
     turns='s/.*"prompt":\("[^"]*"\),"completion":\("[^"]*"\).*'
-    { echo '['; sed "$turns"'/{"instruction":\1,"input":"","output":\2},/;$s/,$//' pool.jsonl; echo ']'; } >alpaca.json
+    {
+        echo '['
+        sed "$turns"'/{"instruction":\1,"input":"","output":\2},/;$s/,$//' pool.jsonl
+        echo ']'
+    } >alpaca.json
     sed "$turns"'/{"messages":[{"role":"user","content":\1},{"role":"assistant","content":\2}]}/' \
         pool.jsonl >messages.jsonl
     sed "$turns"'/{"text":\1}/' pool.jsonl >text.jsonl
     awk 'NR % 8 == 0 { long = ""; for (i = 0; i < 60; i++) long = long " seven " (NR + i)
         sub(/"completion":"/, "&" long " ") } { print }' pool.jsonl >long.jsonl
-    printf '%s\n' 'what colour is grass ?' 'it is 23 , my friend .' '' 'äöü €  tabs	and "quotes"' >lines
+    printf '%s\n' 'what colour is grass ?' 'it is 23 , my friend .' '' >lines
+    printf 'äöü €  tabs\tand "quotes"\n' >>lines
 }
 
 # What holds for the three models: the small one of most runs, one whose sizes fill neither vectors
@@ -153,7 +161,9 @@ pretraining() {
     ica tok tokenizer --data sessions.jsonl --vocab-size 300 --out tok
     ica tok-odd tokenizer --data sessions.jsonl pool.jsonl --vocab-size 419 --out tok-odd
     for t in tok tok-odd; do
-        for f in vocab.json merges.txt template.json tokenizer_config.json; do line "$t-$f.out" raw $t/$f; done
+        for f in vocab.json merges.txt template.json tokenizer_config.json; do
+            line "$t-$f.out" raw $t/$f
+        done
         "$ICA" encode --tokenizer $t <lines >ids 2>err/encode
         line "encode-$t.out" raw ids
         "$ICA" decode --tokenizer $t <ids >text 2>err/decode
@@ -164,20 +174,31 @@ pretraining() {
     {
         trains base $data $SMALL --max-steps 40 --warmup-steps 5
         line base-config.out raw base/config.json
-        for t in 1 2 5; do trains "base-threads-$t=base" $data $SMALL --max-steps 40 --warmup-steps 5 --threads $t; done
+        for t in 1 2 5; do
+            trains "base-threads-$t=base" $data $SMALL --max-steps 40 \
+                --warmup-steps 5 --threads $t
+        done
         trains base-recompute=base $data $SMALL --max-steps 40 --warmup-steps 5 --recompute
-        trains odd pretrain --data sessions.jsonl --tokenizer tok-odd $OFTEN $ODD --max-steps 20 --warmup-steps 5
-        trains odd-threads=odd pretrain --data sessions.jsonl --tokenizer tok-odd $OFTEN $ODD --max-steps 20 --warmup-steps 5 --threads 2
+        trains odd pretrain --data sessions.jsonl --tokenizer tok-odd $OFTEN $ODD \
+            --max-steps 20 --warmup-steps 5
+        trains odd-threads=odd pretrain --data sessions.jsonl --tokenizer tok-odd $OFTEN $ODD \
+            --max-steps 20 --warmup-steps 5 --threads 2
         trains wide $data $WIDE --max-steps 4 --warmup-steps 1 --learning-rate 1e-3
-        trains wide-threads=wide $data $WIDE --max-steps 4 --warmup-steps 1 --learning-rate 1e-3 --threads 5
+        trains wide-threads=wide $data $WIDE --max-steps 4 --warmup-steps 1 \
+            --learning-rate 1e-3 --threads 5
         trains pretrain-shuffle $data $SMALL --max-steps 30 --shuffle --seed 5
-        trains pretrain-eval $data $SMALL --max-steps 12 --holdout hold.jsonl --eval test.jsonl --eval-steps 5 --k 2
+        trains pretrain-eval $data $SMALL --max-steps 12 --holdout hold.jsonl \
+            --eval test.jsonl --eval-steps 5 --k 2
         trains pretrain-prompts $data $SMALL --max-steps 6 --prompt-loss-weight 1
         trains pretrain-answers $data $SMALL --max-steps 6 --prompt-loss-weight 0
-        trains pretrain-epochs $data $SMALL --num-train-epochs 1.3 --warmup-steps -1 --lr-scheduler-type linear
-        trains pretrain-adam $data $SMALL --max-steps 6 --adam-beta1 0.8 --adam-beta2 0.95 --weight-decay 0.1 --max-grad-norm 0.1
-        trains pretrain-text pretrain --data text.jsonl --tokenizer tok $SMALL --max-steps 6 --logging-steps 2
-        trains pretrain-more pretrain --data text.jsonl sessions.jsonl --model base --max-steps 6 --batch-tokens 300 --logging-steps 2
+        trains pretrain-epochs $data $SMALL --num-train-epochs 1.3 --warmup-steps -1 \
+            --lr-scheduler-type linear
+        trains pretrain-adam $data $SMALL --max-steps 6 --adam-beta1 0.8 --adam-beta2 0.95 \
+            --weight-decay 0.1 --max-grad-norm 0.1
+        trains pretrain-text pretrain --data text.jsonl --tokenizer tok $SMALL --max-steps 6 \
+            --logging-steps 2
+        trains pretrain-more pretrain --data text.jsonl sessions.jsonl --model base \
+            --max-steps 6 --batch-tokens 300 --logging-steps 2
     }
 }
 
@@ -191,17 +212,22 @@ scoring() {
         rho="--reference-steps 10 --learning-rate 1e-3 --batch-size 8"
         [ $m = rho ] || rho=
         scores score-$m $POOL $HOLD --method $m $rho
-        for t in 1 2 5; do scores score-$m-threads-$t=score-$m $POOL $HOLD --method $m $rho --threads $t; done
+        for t in 1 2 5; do
+            scores score-$m-threads-$t=score-$m $POOL $HOLD --method $m $rho --threads $t
+        done
         scores score-$m-sum $POOL $HOLD --method $m $rho --reduce sum
         scores score-$m-odd --model odd --pool other.jsonl $HOLD --method $m $rho --seed 7
         scores score-$m-wide --model wide --pool other.jsonl $HOLD --method $m $rho
         for objective in dpo simpo; do
             scores score-$objective-$m $PAIRS --objective $objective --method $m $rho
-            scores score-$objective-$m-odd --model odd --pool pairs.jsonl --holdout pairs-hold.jsonl \
+            scores score-$objective-$m-odd --model odd --pool pairs.jsonl \
+                --holdout pairs-hold.jsonl \
                 --objective $objective --method $m $rho --reduce mean --threads 2
         done
     done
-    for map in minmax clip rank softmax top positive filter; do scores map-$map $POOL $HOLD --weight-map $map; done
+    for map in minmax clip rank softmax top positive filter; do
+        scores map-$map $POOL $HOLD --weight-map $map
+    done
     scores map-softmax-cold $POOL $HOLD --weight-map softmax --temperature 0.1
     scores map-top-few $POOL $HOLD --weight-map top --share 0.2
     scores map-clip-much $POOL $HOLD --weight-map clip --clip 0.3
@@ -213,8 +239,11 @@ scoring() {
     for k in 0 1 5 9; do scores k-$k $POOL $HOLD --k $k; done
     for contexts in 1 4 40; do scores contexts-$contexts $POOL $HOLD --contexts $contexts; done
     scores contexts-pairs $PAIRS --objective simpo --contexts 3
-    for m in oneshot nuggets; do scores anchors-$m $POOL $HOLD --method $m --anchors random --num-anchors 4; done
-    scores micro-rho $POOL $HOLD --method rho --reference-steps 5 --batch-size 8 --micro-batch-size 3
+    for m in oneshot nuggets; do
+        scores anchors-$m $POOL $HOLD --method $m --anchors random --num-anchors 4
+    done
+    scores micro-rho $POOL $HOLD --method rho --reference-steps 5 --batch-size 8 \
+        --micro-batch-size 3
     scores micro-ica $POOL $HOLD --micro-batch-size 1
     scores micro-ica-threads=micro-ica $POOL $HOLD --micro-batch-size 1 --threads 2
     scores overlap --model base --pool pool.jsonl --holdout pool.jsonl --allow-overlap
@@ -232,7 +261,8 @@ scoring() {
     for objective in dpo simpo; do
         for score in margin loss; do
             scores pair-$objective-$score $PAIRS --objective $objective --pair-score $score
-            scores pair-$objective-$score-smooth $PAIRS --objective $objective --pair-score $score \
+            scores pair-$objective-$score-smooth $PAIRS --objective $objective \
+                --pair-score $score \
                 --label-smoothing 0.2 --beta 0.7 --reduce mean
         done
     done
@@ -259,45 +289,73 @@ tuning() {
         trains train-map-$map train $POOL $HOLD $TUNE --weights ica --weight-map $map --refresh 3
     done
     for t in 1 2 5; do
-        trains train-ica-threads-$t=train-ica train $POOL $HOLD $EVAL $TUNE --weights ica --refresh 2 --threads $t
-        trains train-rho-threads-$t=train-rho train $POOL $HOLD $EVAL $TUNE --weights rho --reference-steps 5 --refresh 2 --threads $t
+        trains train-ica-threads-$t=train-ica train $POOL $HOLD $EVAL $TUNE --weights ica \
+            --refresh 2 --threads $t
+        trains train-rho-threads-$t=train-rho train $POOL $HOLD $EVAL $TUNE --weights rho \
+            --reference-steps 5 --refresh 2 --threads $t
     done
     trains train-ica-again=train-ica train $POOL $HOLD $EVAL $TUNE --weights ica --refresh 2
-    trains train-ica-recompute=train-ica train $POOL $HOLD $EVAL $TUNE --weights ica --refresh 2 --recompute
+    trains train-ica-recompute=train-ica train $POOL $HOLD $EVAL $TUNE --weights ica \
+        --refresh 2 --recompute
     for n in batch micro count none; do
         trains normalize-$n train $POOL $HOLD $TUNE --weights ica --normalize $n
-        trains normalize-$n-micro train $POOL $HOLD $TUNE --weights ica --normalize $n --micro-batch-size 3
-        trains normalize-$n-micro-top train $POOL $HOLD $TUNE --weights ica --weight-map top --normalize $n --micro-batch-size 2 --refresh 2
-        trains normalize-$n-pairs train $PAIRS $TUNE --objective dpo --weights ica --normalize $n --micro-batch-size 3
+        trains normalize-$n-micro train $POOL $HOLD $TUNE --weights ica --normalize $n \
+            --micro-batch-size 3
+        trains normalize-$n-micro-top train $POOL $HOLD $TUNE --weights ica --weight-map top \
+            --normalize $n --micro-batch-size 2 --refresh 2
+        trains normalize-$n-pairs train $PAIRS $TUNE --objective dpo --weights ica \
+            --normalize $n --micro-batch-size 3
     done
-    trains micro-recompute=normalize-batch-micro train $POOL $HOLD $TUNE --weights ica --micro-batch-size 3 --recompute --threads 2
-    for demos in random fixed shuffled; do trains train-demos-$demos train $POOL $HOLD $TUNE --weights ica --demos $demos --refresh 2; done
+    trains micro-recompute=normalize-batch-micro train $POOL $HOLD $TUNE --weights ica \
+        --micro-batch-size 3 --recompute --threads 2
+    for demos in random fixed shuffled; do
+        trains train-demos-$demos train $POOL $HOLD $TUNE \
+            --weights ica --demos $demos --refresh 2
+    done
     trains train-contexts train $POOL $HOLD $TUNE --weights ica --contexts 3 --k 2 --refresh 2
     trains train-sum train $POOL $HOLD $TUNE --weights ica --reduce sum --k 1
-    trains train-anchors train $POOL $HOLD $TUNE --weights oneshot --anchors random --num-anchors 3 --refresh 2
-    trains train-epochs train $POOL $HOLD --weights ica --batch-size 12 --num-train-epochs 2.5 --learning-rate 1e-3 --logging-steps 3 --refresh 4
-    trains train-linear train $POOL $TUNE --lr-scheduler-type linear --warmup-steps 3 --min-lr-ratio 0
+    trains train-anchors train $POOL $HOLD $TUNE --weights oneshot --anchors random \
+        --num-anchors 3 --refresh 2
+    trains train-epochs train $POOL $HOLD --weights ica --batch-size 12 --num-train-epochs 2.5 \
+        --learning-rate 1e-3 --logging-steps 3 --refresh 4
+    trains train-linear train $POOL $TUNE --lr-scheduler-type linear --warmup-steps 3 \
+        --min-lr-ratio 0
     trains train-constant train $POOL $TUNE --lr-scheduler-type constant --warmup-ratio 0.5
-    trains train-adam train $POOL $TUNE --weight-decay 0.1 --adam-beta1 0.7 --adam-beta2 0.9 --max-grad-norm 0
+    trains train-adam train $POOL $TUNE --weight-decay 0.1 --adam-beta1 0.7 --adam-beta2 0.9 \
+        --max-grad-norm 0
     trains train-seed train $POOL $HOLD $TUNE --weights random --seed 99
-    trains train-truncated train --model base --pool long.jsonl $HOLD $TUNE --weights ica --truncate
-    trains train-odd train --model odd --pool other.jsonl $HOLD $EVAL $TUNE --weights ica --refresh 2
-    trains train-odd-threads=train-odd train --model odd --pool other.jsonl $HOLD $EVAL $TUNE --weights ica --refresh 2 --threads 5
-    trains train-wide train --model wide --pool other.jsonl $HOLD $EVAL $TUNE --weights rho --reference-steps 3 --micro-batch-size 5
+    trains train-truncated train --model base --pool long.jsonl $HOLD $TUNE --weights ica \
+        --truncate
+    trains train-odd train --model odd --pool other.jsonl $HOLD $EVAL $TUNE --weights ica \
+        --refresh 2
+    trains train-odd-threads=train-odd train --model odd --pool other.jsonl $HOLD $EVAL $TUNE \
+        --weights ica --refresh 2 --threads 5
+    trains train-wide train --model wide --pool other.jsonl $HOLD $EVAL $TUNE --weights rho \
+        --reference-steps 3 --micro-batch-size 5
     trains train-alpaca train --model base --pool alpaca.json $HOLD $TUNE --weights ica
+}
+
+# shellcheck disable=SC2086
+tuning_pairs() {
     pairs_eval="--eval pairs-test.jsonl --eval-steps 3"
     for objective in dpo simpo; do
         for w in uniform ica rho oneshot nuggets gradient incontext loss; do
             rho="--reference-steps 4"
             [ $w = rho ] || rho=
-            trains $objective-$w train $PAIRS $TUNE $pairs_eval --objective $objective --weights $w $rho --refresh 2
+            trains $objective-$w train $PAIRS $TUNE $pairs_eval --objective $objective \
+                --weights $w $rho --refresh 2
         done
-        trains $objective-threads=$objective-ica train $PAIRS $TUNE $pairs_eval --objective $objective --weights ica --refresh 2 --threads 2
-        trains $objective-recompute=$objective-ica train $PAIRS $TUNE $pairs_eval --objective $objective --weights ica --refresh 2 --recompute
+        trains $objective-threads=$objective-ica train $PAIRS $TUNE $pairs_eval \
+            --objective $objective --weights ica --refresh 2 --threads 2
+        trains $objective-recompute=$objective-ica train $PAIRS $TUNE $pairs_eval \
+            --objective $objective --weights ica --refresh 2 --recompute
         trains $objective-oracle train $PAIRS $TUNE --objective $objective --weights oracle
-        trains $objective-records train --model base --pool pairs-weighted.jsonl $TUNE --objective $objective --weights records --micro-batch-size 3
-        trains $objective-loss-score train $PAIRS $TUNE --objective $objective --weights ica --pair-score loss --weight-map softmax --refresh 3
-        trains $objective-smooth train $PAIRS $TUNE --objective $objective --label-smoothing 0.3 --beta 0.6 --weights ica --reduce mean
+        trains $objective-records train --model base --pool pairs-weighted.jsonl $TUNE \
+            --objective $objective --weights records --micro-batch-size 3
+        trains $objective-loss-score train $PAIRS $TUNE --objective $objective --weights ica \
+            --pair-score loss --weight-map softmax --refresh 3
+        trains $objective-smooth train $PAIRS $TUNE --objective $objective \
+            --label-smoothing 0.3 --beta 0.6 --weights ica --reduce mean
     done
     trains simpo-gamma train $PAIRS $TUNE --objective simpo --gamma-beta-ratio 1.2
     trains sft-pairs train $PAIRS $TUNE --weights ica
@@ -310,15 +368,18 @@ resuming() {
     ica longer train $POOL $HOLD $TUNE --weights ica --refresh 2 --out longer
     ica longer train --resume longer --max-steps 11
     parts longer $UNPAID
-    ica pretrain-longer pretrain --data sessions.jsonl --tokenizer tok $SMALL $OFTEN --max-steps 7 --out pretrain-longer
+    ica pretrain-longer pretrain --data sessions.jsonl --tokenizer tok $SMALL $OFTEN \
+        --max-steps 7 --out pretrain-longer
     ica pretrain-longer pretrain --resume pretrain-longer --max-steps 15
     parts pretrain-longer $UNPAID
     for kind in ica rho dpo pretrain; do
         case $kind in
         ica) set -- train $POOL $HOLD $EVAL $long --weights ica --refresh 5 --eval-steps 7 ;;
-        rho) set -- train $POOL $HOLD $long --weights rho --reference-steps 8 --refresh 3 --micro-batch-size 3 ;;
+        rho) set -- train $POOL $HOLD $long --weights rho --reference-steps 8 --refresh 3 \
+            --micro-batch-size 3 ;;
         dpo) set -- train $PAIRS $long --objective dpo --weights ica --refresh 3 ;;
-        pretrain) set -- pretrain --data sessions.jsonl --tokenizer tok $SMALL --max-steps 60 --logging-steps 1 --shuffle ;;
+        pretrain) set -- pretrain --data sessions.jsonl --tokenizer tok $SMALL --max-steps 60 \
+            --logging-steps 1 --shuffle ;;
         esac
         ica whole-$kind "$@" --out whole-$kind
         parts whole-$kind $UNPAID
@@ -330,10 +391,14 @@ resuming() {
 # shellcheck disable=SC2086
 using() {
     for model in base odd wide train-ica; do
-        prints eval-$model json eval --model $model --data test.jsonl --json --per-example each.jsonl
+        prints eval-$model json eval --model $model --data test.jsonl --json \
+            --per-example each.jsonl
         line eval-$model.each raw each.jsonl
     done
-    for k in 1 3 10; do prints eval-k-$k json eval --model base --data test.jsonl $HOLD --k $k --json; done
+    for k in 1 3 10; do
+        prints eval-k-$k json eval --model base --data test.jsonl $HOLD --k $k \
+            --json
+    done
     prints eval-threads=eval-base json eval --model base --data test.jsonl --json --threads 5
     prints eval-truncated json eval --model base --data long.jsonl --truncate --json
     ica eval-people eval --model train-ica --data test.jsonl --seed 4
@@ -342,10 +407,12 @@ using() {
     for objective in dpo simpo; do
         reference="--reference base"
         [ $objective = dpo ] || reference=
-        prints eval-$objective json eval --model $objective-ica $reference --objective $objective --data pairs-test.jsonl --json \
+        prints eval-$objective json eval --model $objective-ica $reference \
+            --objective $objective --data pairs-test.jsonl --json \
             --per-example each.jsonl
         line eval-$objective.each raw each.jsonl
-        prints eval-$objective-smooth json eval --model $objective-rho $reference --objective $objective --data pairs-test.jsonl \
+        prints eval-$objective-smooth json eval --model $objective-rho $reference \
+            --objective $objective --data pairs-test.jsonl \
             --json --beta 0.4 --label-smoothing 0.1
     done
     say="generate --model base --max-new-tokens 24 --prompt"
@@ -353,9 +420,12 @@ using() {
     prints generate-threads=generate raw $say "what colour is grass ?" --threads 2
     prints generate-warm raw $say "what colour is grass ?" --temperature 1 --seed 3
     prints generate-top json $say "tell me" --temperature 0.8 --top-k 5 --seed 4 --json
-    prints generate-wide json generate --model wide --max-new-tokens 24 --prompt "name the" --temperature 2 --json
-    dump="--batch-size 6 --learning-rate 1e-3 --max-steps 2 --out dump-run --dump-state dump.safetensors"
-    for d in "uniform $POOL" "ica $POOL $HOLD --weights ica --micro-batch-size 4" "dpo $PAIRS --objective dpo --weights ica" \
+    prints generate-wide json generate --model wide --max-new-tokens 24 --prompt "name the" \
+        --temperature 2 --json
+    dump="--batch-size 6 --learning-rate 1e-3 --max-steps 2 --out dump-run \
+        --dump-state dump.safetensors"
+    for d in "uniform $POOL" "ica $POOL $HOLD --weights ica --micro-batch-size 4" "dpo $PAIRS \
+        --objective dpo --weights ica" \
         "simpo $PAIRS --objective simpo"; do
         name=dump-${d%% *}
         rm -rf dump-run dump.safetensors
@@ -367,7 +437,8 @@ using() {
     prints inspect-dump json inspect dump.safetensors --json
     "$ICA" diff base/model.safetensors train-ica/model.safetensors --json >out/diff 2>err/diff
     line diff.out json out/diff
-    prints report json report uniform train-ica train-rho dpo-ica dpo-uniform simpo-ica --json --results results.json --out page.html
+    prints report json report uniform train-ica train-rho dpo-ica dpo-uniform simpo-ica --json \
+        --results results.json --out page.html
     line report.results json results.json
 }
 
@@ -379,6 +450,7 @@ table() {
     pretraining
     scoring
     tuning
+    tuning_pairs
     resuming
     using
 }
@@ -398,8 +470,8 @@ said() { sed -n 's/.*"'"$2"'":"\([^"]*\)".*/\1/p' "$1"; } # FILE KEY: a string i
 key() {
     vectors=$(said "$1/base/run.json" vectors)
     case $(uname -m):$vectors in
-    x86_64:16* | x86_64:8*) sums=fma ;;
-    x86_64:4*) sums=plain ;;
+    "x86_64:16 x float" | "x86_64:8 x float") sums=fma ;;
+    "x86_64:4 x float") sums=plain ;;
     *) sums=$(uname -m)-$(echo "$vectors" | tr -d " ") ;;
     esac
     echo "$sums-libm-$("$work/tool" libm | cut -c 1-8)"
@@ -424,23 +496,35 @@ twins() {
         }' "$1" | sort
 }
 
-# versus TABLE OTHER: lines "NAME HASH OTHER-HASH" for all names of both
+# versus TABLE OTHER: lines "NAME HASH OTHER-HASH" for all names of both, in the order of the runs:
+# a later run uses what earlier ones left, so the first difference is the one to look at
 versus() {
-    awk '/^#/ { next } FNR == NR { a[$1] = $2; next } { b[$1] = $2 }
+    awk '/^#/ { next } !seen[$1]++ { order[++n] = $1 } FNR == NR { a[$1] = $2; next } { b[$1] = $2 }
         END {
-            for (name in a) print name, a[name], name in b ? b[name] : "absent"
-            for (name in b) if (!(name in a)) print name, "absent", b[name]
-        }' "$1" "$2" | sort
+            for (i = 1; i <= n; i++)
+                print order[i], order[i] in a ? a[order[i]] : "absent", \
+                    order[i] in b ? b[order[i]] : "absent"
+        }' "$1" "$2"
 }
 
-# judge WHAT: counts lines "NAME HASH HASH" on stdin and shows those that differ
+# broken TABLE: lines "NAME HASH ok" for all that a table holds, where the hash of a result is "ok",
+# so that a run that fails or leaves nothing is a failure wherever it is looked at
+broken() {
+    awk '/^#/ { next } { print $1, $1 !~ /\.status$/ && $2 ~ /^[0-9a-f]+$/ ? "ok" : $2, "ok" }' "$1"
+}
+
+# judge WHAT COMMAND...: counts the command's lines "NAME HASH HASH" and shows those that differ
 passed=0 failed=0
 judge() {
-    cat >"$work/judged"
+    what=$1
+    shift
+    "$@" >"$work/judged"
     awk '$2 != $3' "$work/judged" >"$work/bad"
     bad=$(wc -l <"$work/bad")
     failed=$((failed + bad)) passed=$((passed + $(wc -l <"$work/judged") - bad))
-    [ "$bad" -eq 0 ] || { echo "FAILED: $bad results differ, $1:"; sed 's/^/    /' "$work/bad" | head -n 30; }
+    [ "$bad" -gt 0 ] || return
+    echo "FAILED: $bad results, $what:"
+    sed 's/^/    /' "$work/bad" | head -n 30
 }
 
 finish() {
@@ -453,16 +537,20 @@ start=$PWD
 keep=${KEEP:-$work/runs}
 case $keep in /*) ;; *) keep=$start/$keep ;; esac
 [ ! -e "$keep" ] || stop "$keep is there already; KEEP names a new folder"
-"${CC:-cc}" -std=c11 -O1 "$here/same_bits.c" -o "$work/tool" -lm || stop "the helper does not compile"
+"${CC:-cc}" -std=c11 -O1 "$here/same_bits.c" -o "$work/tool" -lm ||
+    stop "the helper does not compile"
 case $#:${1-} in
 2:--record)
     a=$(whole_path "$2") || exit
     (table "$a" "$keep/a") >"$work/a"
     name=$(key "$keep/a")
     { origin "$keep/a"; cat "$work/a"; } >"$work/table"
-    twins "$work/table" | judge "of runs that have to agree"
-    [ "$failed" -gt 0 ] || cp "$work/table" "$recorded/$name" || exit
-    echo "$recorded/$name: $(grep -vc '^#' "$work/table") results"
+    judge "NAME, what is wrong" broken "$work/a"
+    judge "NAME=OTHER, its hash, hash of OTHER" twins "$work/table"
+    if [ "$failed" -eq 0 ]; then
+        cp "$work/table" "$recorded/$name" || exit
+        echo "$recorded/$name: $(grep -vc '^#' "$work/table") results"
+    fi
     finish ;;
 1:--*) stop "usage: same_bits.sh [BINARY [OTHER] | --record BINARY]" ;;
 1:*)
@@ -475,16 +563,22 @@ case $#:${1-} in
     (table "$a" "$keep/a") >"$work/a" &
     (table "$b" "$keep/b") >"$work/b"
     wait
-    versus "$work/a" "$work/b" | judge "NAME, hash with $1, hash with $2"
+    judge "with $1: NAME, what is wrong" broken "$work/a"
+    judge "with $2: NAME, what is wrong" broken "$work/b"
+    judge "NAME, hash with $1, hash with $2" versus "$work/a" "$work/b"
     finish ;;
 0:)
     a=$(cd "$here/../.." && whole_path "${ICA:-./ica}") || exit
     (table "$a" "$keep/a") >"$work/a"
-    twins "$work/a" | judge "of runs that have to agree: NAME=OTHER, its hash, hash of OTHER"
+    judge "NAME, what is wrong" broken "$work/a"
+    judge "NAME=OTHER, its hash, hash of OTHER" twins "$work/a"
     name=$(key "$keep/a")
     if [ -f "$recorded/$name" ]; then
-        versus "$recorded/$name" "$work/a" | judge "NAME, recorded hash, hash with ./ica"
-    else echo "no recorded table fits this build ($name): only threads and repeated runs are compared"; fi
+        judge "NAME, recorded hash, hash with ./ica" versus "$recorded/$name" "$work/a"
+    else
+        echo "no recorded table fits this build ($name)"
+        echo "only runs that have to agree are compared"
+    fi
     finish ;;
 *) stop "usage: same_bits.sh [BINARY [OTHER] | --record BINARY]" ;;
 esac
