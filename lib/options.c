@@ -398,6 +398,10 @@ bool options_given(const OptionResult *result, const char *name) {
     return row && result->given[row - result->table];
 }
 
+bool options_takes(const Option *table, const Command *command, const char *name) {
+    return row_find(table, command, str(name)) != NULL;
+}
+
 /* ---- help ---- */
 
 enum { HELP_WIDTH = 100, HELP_LEFT_MOST = 34 };

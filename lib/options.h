@@ -10,7 +10,8 @@
  *       {"learning-rate", OPTION_REAL,   AT(rate),   "train",          "1e-4",  OPTION_POSITIVE, 1, NULL, "peak step size"},
  *       {"json",          OPTION_FLAG,   AT(json),   "pretrain train", "false", 0, 0, NULL,   "print JSON"},
  *       {0}};
- *   static const Command commands[] = {{"pretrain", "trains from scratch", NULL}, {"train", "tunes a model", NULL}, {0}};
+ *   static const Command commands[] = {
+ *       {"pretrain", NULL, NULL, "trains from scratch"}, {"train", NULL, NULL, "tunes a model"}, {0}};
  *
  *   const Command *command = options_command(commands, argc > 1 ? argv[1] : NULL, &err);
  *   if (!command) return error_print(&err);
@@ -59,10 +60,13 @@ typedef struct {
     const char *help;
 } Option; /* a table ends with name NULL */
 
+struct Settings; /* the caller's struct of values; options knows only the table's offsets into it */
+
 typedef struct {
     const char *name;
-    const char *summary;
-    const char *positional; /* NULL: none. Else words: "A B": two; "RUN...": one or more; "[FILE]", "[FILE...]": or none */
+    bool (*run)(const struct Settings *s, Error *err); /* what the command does; for the caller */
+    const char *positional; /* NULL: none. Else words: "A B" two; "RUN..." one or more; "[FILE]" none or one */
+    const char *summary;    /* for --help */
 } Command;                  /* a list ends with name NULL */
 
 typedef struct {
@@ -83,6 +87,9 @@ bool options_parse(const Option *table, const Command *command, int argc, char *
 
 /* Did the user give this option (as opposed to its default)? False for options that the command does not take. */
 bool options_given(const OptionResult *result, const char *name);
+
+/* Is there an option of that name that the command takes? */
+bool options_takes(const Option *table, const Command *command, const char *name);
 
 /* Help for one command, or with command NULL the list of commands; lines of at most 100 columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, FILE *out);

@@ -470,3 +470,9 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     free(plan);
     return ok;
 }
+
+void tensors_put_shape(Buf *b, const TensorInfo *t) {
+    buf_putc(b, '[');
+    for (int i = 0; i < t->rank; i++) buf_printf(b, i ? ",%lld" : "%lld", (long long)t->shape[i]);
+    buf_putc(b, ']');
+}

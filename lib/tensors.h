@@ -69,4 +69,7 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
 #define TENSOR_REAL TENSOR_F32
 #endif
 
+/* Appends the shape as JSON, like [2,3]. */
+void tensors_put_shape(Buf *b, const TensorInfo *t);
+
 #endif

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/run.h"
 #include "lib/gemm.h"
 #include "lib/threads.h"
 #include "program/bench_score.h"
 #include "program/commands.h"
+#include "program/machine.h"
 
 typedef struct {
     const char *name;

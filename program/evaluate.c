@@ -1,13 +1,10 @@
-/* What a model makes of a file, and of a prompt: eval and generate. */
-#include <math.h>
+/* eval: how probable a model finds the right answers of a file. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/json.h"
 #include "train.h"
 #include "program/commands.h"
-
-/* ---- evaluation ---- */
 
 static bool write_per_example(const char *path, const ExampleFile *data, bool pairs, const double *logp, Error *err) {
     Buf b = {0};
@@ -111,101 +108,6 @@ bool command_eval(const Settings *s, Error *err) {
     buf_free(&members);
     free(logp);
     splits_free(&x);
-    model_folder_free(&f);
-    return err->status == 0;
-}
-
-/* ---- generation ---- */
-
-enum { SAMPLE_STREAM = 13 }; /* of the seed */
-
-typedef struct { real logit; int id; } Candidate;
-
-static int compare_candidates(const void *a, const void *b) {
-    const Candidate *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-/* The next token: the most probable one at temperature 0, else a draw from the top_k (0: all). */
-static int sample(const real *logits, int V, double temperature, int top_k, Rng *rng) {
-    Candidate *c = mem_new((size_t)V, sizeof *c);
-    for (int v = 0; v < V; v++) c[v] = (Candidate){logits[v], v};
-    qsort(c, (size_t)V, sizeof *c, compare_candidates);
-    int n = temperature <= 0 ? 1 : top_k > 0 && top_k < V ? top_k : V, chosen = c[0].id;
-    double total = 0, *p = mem_new((size_t)n, sizeof *p);
-    for (int i = 0; i < n && temperature > 0; i++) total += p[i] = exp((double)(c[i].logit - c[0].logit) / temperature);
-    double at = rng_uniform(rng) * total;
-    for (int i = 0; i < n && temperature > 0; i++) {
-        chosen = c[i].id;
-        if ((at -= p[i]) < 0) break;
-    }
-    free(p);
-    free(c);
-    return chosen;
-}
-
-bool command_generate(const Settings *s, Error *err) {
-    ModelFolder f;
-    if (!model_folder_load(&f, s->model, err)) return false;
-    if (!f.tokenizer) {
-        model_folder_free(&f);
-        return error_set(err, STATUS_DATA, "%s: generating needs a vocabulary (vocab.json, merges.txt)", s->model);
-    }
-    IntBuf row = {0}, answer = {0}, end = {0};
-    Str nothing = {"", 0};
-    int T = f.model->config.context, V = f.model->config.vocab;
-    template_bos(&f.template, f.tokenizer, &row);
-    template_prompt(&f.template, f.tokenizer, str(s->prompt), &row);
-    template_answer(&f.template, f.tokenizer, nothing, &end); /* its last token is where an answer stops */
-    if (row.n < 1 || row.n >= T)
-        error_set(err, STATUS_DATA,
-                  "--prompt: has %d tokens; the model's context of %d needs at least one and leaves room for an answer "
-                  "below %d",
-                  row.n, T, T);
-    else {
-        Rng rng = rng_new((uint64_t)s->seed, SAMPLE_STREAM);
-        Prefix *past = prefix_new(f.model, T);
-        Workspace *ws = workspace_new();
-        Batch b = {0};
-        real *logits = mem_new((size_t)V, sizeof *logits);
-        for (int left = s->max_new_tokens; left > 0 && past->length + row.n <= T; left--) {
-            batch_clear(&b);
-            batch_row_inputs(&b, row.v, row.n, past);
-            model_extend(f.model, ws, &b);
-            model_logits(f.model, ws, 0, logits);
-            int next = sample(logits, V, s->sampling_temperature, s->top_k, &rng);
-            if (next == end.v[end.n - 1]) break;
-            ints_put(&answer, next);
-            row.n = 0;
-            ints_put(&row, next);
-        }
-        Buf text = {0};
-        buf_puts(&text, "");
-        tokenizer_decode(f.tokenizer, answer.v, answer.n, &text);
-        if (s->json) {
-            Buf out = {0};
-            buf_puts(&out, "{");
-            buf_puts(&out, "\"prompt\":");
-            json_put_string(&out, str(s->prompt));
-            buf_puts(&out, ",\"completion\":");
-            json_put_string(&out, (Str){text.s, text.n});
-            buf_printf(&out, ",\"tokens\":%d}", answer.n);
-            puts(out.s);
-            buf_free(&out);
-        } else {
-            fwrite(text.s, 1, text.n, stdout);
-            putchar('\n');
-        }
-        buf_free(&text);
-        free(logits);
-        batch_free(&b);
-        workspace_free(ws);
-        prefix_free(past);
-    }
-    ints_free(&row);
-    ints_free(&answer);
-    ints_free(&end);
     model_folder_free(&f);
     return err->status == 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/run.h"
 #include "lib/json.h"
 
 #define AT(field) offsetof(Settings, field)
@@ -167,6 +168,10 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s, 
     s->argc = argc;
     s->argv = argv;
     s->inputs = result->positional;
+    if (s->resume && !run_state_exists(s->resume) && !run_has_result(s->resume)) {
+        fprintf(stderr, "%s: the run was stopped before its first save: it begins again\n", s->resume);
+        s->resume = NULL;
+    }
     return true;
 }
 

@@ -42,8 +42,9 @@ static const Option TABLE[] = {
     {0},
 };
 static const Command COMMANDS[] = {
-    {"learn", "learns from nothing", NULL}, {"tune", "learns more", NULL}, {"join", "joins runs", "RUN..."},
-    {"compare", "compares two", "A B"},     {"look", "looks", "[FILE]"},   {0},
+    {"learn", NULL, NULL, "learns from nothing"}, {"tune", NULL, NULL, "learns more"},
+    {"join", NULL, "RUN...", "joins runs"},       {"compare", NULL, "A B", "compares two"},
+    {"look", NULL, "[FILE]", "looks"},            {0},
 };
 
 typedef struct {

@@ -1,0 +1,152 @@
+/* diff: where two safetensors files differ, tensor by tensor. */
+#include <math.h>
+#include <string.h>
+
+#include "lib/json.h"
+#include "lib/tensors.h"
+#include "lib/text.h"
+#include "program/commands.h"
+
+/* Element i's place along each axis, the last one fastest. */
+static void put_place(Buf *b, const TensorInfo *t, size_t i) {
+    size_t place[TENSOR_MAX_RANK];
+    for (int axis = t->rank - 1; axis >= 0; axis--) {
+        place[axis] = i % (size_t)t->shape[axis];
+        i /= (size_t)t->shape[axis];
+    }
+    buf_putc(b, '[');
+    for (int axis = 0; axis < t->rank; axis++) buf_printf(b, axis ? ",%zu" : "%zu", place[axis]);
+    buf_putc(b, ']');
+}
+
+/* How two tensors of one name and shape differ. */
+typedef struct {
+    double most;   /* the largest distance; infinite where one value is no number, or bytes of another type differ */
+    size_t at;     /* where it is first found */
+    size_t beyond; /* elements that are farther apart than the tolerance */
+} Difference;
+
+static double distance(const TensorInfo *a, const TensorInfo *b, size_t i) {
+    if (a->type == TENSOR_OTHER || b->type == TENSOR_OTHER) {
+        size_t size = a->size / a->elements;
+        bool same = str_equal(a->type_name, b->type_name) && memcmp(a->bytes + i * size, b->bytes + i * size, size) == 0;
+        return same ? 0 : INFINITY;
+    }
+    double x = tensors_value(a, i), y = tensors_value(b, i);
+    if (x == y || (isnan(x) && isnan(y))) return 0;
+    double d = fabs(x - y);
+    return isnan(d) ? INFINITY : d;
+}
+
+static Difference difference_of(const TensorInfo *a, const TensorInfo *b, double tolerance) {
+    Difference d = {0};
+    if (str_equal(a->type_name, b->type_name) && memcmp(a->bytes, b->bytes, a->size) == 0) return d;
+    for (size_t i = 0; i < a->elements; i++) {
+        double apart = distance(a, b, i);
+        if (apart > tolerance) d.beyond++;
+        if (apart > d.most) {
+            d.most = apart;
+            d.at = i;
+        }
+    }
+    return d;
+}
+
+static bool same_shape(const TensorInfo *a, const TensorInfo *b) {
+    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
+static const TensorInfo *find(const TensorFile *file, Str name) {
+    for (int i = 0; i < file->count; i++)
+        if (str_equal(file->tensors[i].name, name)) return &file->tensors[i];
+    return NULL;
+}
+
+/* One tensor that differs, as a row of the table and as a JSON object. what: "only in A" and the like, NULL when values differ. */
+static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorInfo *b, const char *what, const Difference *d) {
+    const TensorInfo *one = a ? a : b;
+    Buf shape = {0}, place = {0};
+    if (a) tensors_put_shape(&shape, a);
+    if (b && (!a || !same_shape(a, b))) {
+        if (a) buf_puts(&shape, " / ");
+        tensors_put_shape(&shape, b);
+    }
+    buf_puts(json, json->n ? ",\n{\"name\":" : "\n{\"name\":");
+    json_put_string(json, one->name);
+    buf_puts(json, ",\"shape\":");
+    json_put_string(json, (Str){shape.s, shape.n});
+    table_put(table, "%.*s", STR_ARG(one->name));
+    table_put(table, "%s", shape.s);
+    if (what) {
+        json_key_string(json, "what", what);
+        table_put(table, "%s", what);
+        for (int i = 0; i < 4; i++) table_put(table, "%s", "");
+    } else {
+        put_place(&place, a, d->at);
+        json_key_number(json, "max_abs_difference", d->most);
+        buf_printf(json, ",\"at\":%s", place.s);
+        json_key_number(json, "a", tensors_value(a, d->at));
+        json_key_number(json, "b", tensors_value(b, d->at));
+        json_key_number(json, "different", (double)d->beyond);
+        table_put(table, "%.4g", d->most);
+        table_put(table, "%s", place.s);
+        table_put(table, "%.9g", tensors_value(a, d->at));
+        table_put(table, "%.9g", tensors_value(b, d->at));
+        table_put(table, "%zu of %zu", d->beyond, a->elements);
+    }
+    buf_putc(json, '}');
+    buf_free(&shape);
+    buf_free(&place);
+}
+
+/* Rows for every tensor that differs; returns how many. */
+static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance, Table *table, Buf *json) {
+    int rows = 0;
+    for (int i = 0; i < a->count; i++) {
+        const TensorInfo *x = &a->tensors[i], *y = find(b, x->name);
+        Difference d = {0};
+        const char *what = !y ? "only in A" : !same_shape(x, y) ? "another shape" : NULL;
+        if (!what) d = difference_of(x, y, tolerance);
+        if (!what && d.beyond == 0) continue;
+        put_row(table, json, x, y, what, &d);
+        rows++;
+    }
+    for (int i = 0; i < b->count; i++)
+        if (!find(a, b->tensors[i].name)) {
+            put_row(table, json, NULL, &b->tensors[i], "only in B", NULL);
+            rows++;
+        }
+    return rows;
+}
+
+bool command_diff(const Settings *s, Error *err) {
+    static const char *const heads[] = {"tensor", "shape", "max |A-B|", "at", "A", "B", "different"};
+    TensorFile a, b;
+    const char *const *path = s->inputs.values;
+    if (!tensors_open(&a, path[0], err)) return false;
+    if (!tensors_open(&b, path[1], err)) {
+        tensors_close(&a);
+        return false;
+    }
+    Table table = {0};
+    Buf json = {0};
+    for (int i = 0; i < 7; i++) table_head(&table, heads[i]);
+    int rows = diff_rows(&a, &b, s->tolerance, &table, &json);
+    if (s->json) {
+        Buf out = {0};
+        buf_puts(&out, "{");
+        json_key_string(&out, "a", path[0]);
+        json_key_string(&out, "b", path[1]);
+        json_key_number(&out, "tensors", a.count);
+        json_key_number(&out, "different", rows);
+        printf("%s,\"differences\":[%s]}\n", out.s, json.n ? json.s : "");
+        buf_free(&out);
+    } else if (rows == 0) printf("%d tensors, no difference\n", a.count);
+    else table_print(&table, 100, stdout);
+    table_free(&table);
+    if (rows) error_set(err, STATUS_FAILED, "%s and %s differ in %d of %d tensors", path[0], path[1], rows, a.count);
+    buf_free(&json);
+    tensors_close(&a);
+    tensors_close(&b);
+    return rows == 0;
+}

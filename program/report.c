@@ -1,0 +1,7 @@
+/* report: tables, results.json and an HTML page from run folders and saved results. */
+#include "program/commands.h"
+#include "program/report/page.h"
+
+bool command_report(const Settings *s, Error *err) {
+    return report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err) == STATUS_OK;
+}
