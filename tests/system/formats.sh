@@ -1,0 +1,143 @@
+#!/bin/sh
+# docs/formats.md names each key that the program writes, and no other. The program runs on a tiny
+# world, its files are read for their keys, and each is looked up in the table of its file.
+#
+# In docs/formats.md the table of a file stands below a heading that names the file, and its first
+# column is the key in backticks: | `seconds.train` | ... A key inside of an object has the object's
+# before it; elements of a list count as one. A part in capitals stands for any name:
+# `options.NAME`, `sft.POOL.ARM.nll`; PARAMETER for the tensors of a model.
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD DOC=$PWD/docs/formats.md KEYS=$PWD/build/float/tests/system/keys
+OMP_NUM_THREADS=1 LC_ALL=C
+export OMP_NUM_THREADS LC_ALL
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+[ -f "$DOC" ] || DOC=/dev/null
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+}
+ica() { # runs the program; its stdout goes to the file `printed`
+    "$root/ica" "$@" >printed 2>said || fail "ica $*: $(tail -n 1 said)"
+}
+
+# ---- one file of each kind, with all that it can hold ----
+
+ica corpus --out corpus
+while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.jsonl"; done <<END
+100 pretrain sessions
+40 pool-even50 pool
+10 holdout hold
+10 test test
+24 pairs-pool pairs
+8 pairs-holdout pairs-hold
+8 pairs-test pairs-test
+END
+ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok
+ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 --context 128 \
+    --batch-tokens 512 --max-steps 4 --holdout hold.jsonl --eval test.jsonl --eval-steps 2 \
+    --logging-steps 1 --out base
+TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2"
+# shellcheck disable=SC2086
+{
+    ica train $TUNE --pool pool.jsonl --eval test.jsonl --out uniform
+    ica train $TUNE --pool pool.jsonl --eval test.jsonl --weights oracle --out oracle
+    ica train $TUNE --pool pool.jsonl --holdout hold.jsonl --eval test.jsonl --weights ica \
+        --refresh 2 --out ica
+    ica train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
+    ica train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+        --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
+    ica train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
+}
+ica score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
+cp printed shard.json
+ica score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
+cp printed score.json
+ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+    --out pair-scores.jsonl --json
+cp printed pair-score.json
+ica eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
+cp printed eval.json
+ica eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
+    --per-example pair-each.jsonl
+cp printed pair-eval.json
+ica report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json eval.json \
+    --out report.html --results results.json
+
+# ---- the keys that stand in the document, and those in the files ----
+
+# documented FILE DOCUMENT: the first columns below the heading that names the file
+documented() {
+    awk -v file="$1" '
+        /^#/ { here = index($0, file) > 0 && (index($0, file) == 1 ||
+            substr($0, index($0, file) - 1, 1) !~ /[a-z_]/); next }
+        here && /^\|/ {
+            split($0, cell, "|")
+            while (match(cell[2], /`[^`]+`/)) {
+                print substr(cell[2], RSTART + 1, RLENGTH - 2)
+                cell[2] = substr(cell[2], RSTART + RLENGTH)
+            }
+        }' "$2"
+}
+
+# compare DOCUMENT NAME FILE...: says what one has and the other has not
+compare() {
+    document=$1 name=$2
+    shift 2
+    "$KEYS" "$@" | sort -u >written
+    documented "$name" "$document" >known
+    awk -v name="$name" '
+        function pattern(key,   n, part, i, text) {
+            n = split(key, part, ".")
+            for (i = 1; i <= n; i++) {
+                if (part[i] == "PARAMETER")
+                    part[i] = "(wte|wpe|ln_f|h[.][0-9]+[.].+)[.](weight|bias)"
+                else if (part[i] ~ /^[A-Z]+$/) part[i] = "[^.]+"
+                text = text (i > 1 ? "[.]" : "") part[i]
+            }
+            return "^" text "$"
+        }
+        FILENAME == "known" { key[++n] = $0; p[n] = pattern($0); next }
+        {
+            found = 0
+            for (i = 1; i <= n; i++) if ($0 ~ p[i]) { used[i] = 1; found = 1 }
+            if (!found) print name ": `" $0 "` is written, but not in docs/formats.md"
+        }
+        END {
+            for (i = 1; i <= n; i++)
+                if (!used[i]) print name ": `" key[i] "` is in docs/formats.md, but not written"
+        }' known written
+}
+
+all() { # DOCUMENT
+    compare "$1" run.json ./*/run.json
+    compare "$1" log.jsonl ./*/log.jsonl
+    compare "$1" metrics.json ./*/metrics.json
+    compare "$1" scores.jsonl ./*/scores.jsonl scores.jsonl pair-scores.jsonl
+    compare "$1" training_state.safetensors ./*/training_state.safetensors
+    compare "$1" results.json results.json
+    compare "$1" "score --json" score.json pair-score.json shard.json
+    compare "$1" "eval --json" eval.json pair-eval.json
+    compare "$1" "eval --per-example" each.jsonl pair-each.jsonl
+    compare "$1" "train --dump-state" step.safetensors
+}
+all "$DOC" >differ
+cat differ
+passed=$((passed + $("$KEYS" ./*/*.json ./*.json | sort -u | wc -l)))
+failed=$((failed + $(wc -l <differ)))
+
+# The script itself: a key taken away from the document, and one put in, are found.
+sed '/^| `seconds.train`/d' "$DOC" >less.md
+if compare less.md run.json ./*/run.json | grep -q '`seconds.train` is written'; then
+    passed=$((passed + 1))
+else fail "self-test: nobody misses seconds.train"; fi
+sed 's/^| `seconds.train`/| `seconds.nap` | x |\n&/' "$DOC" >more.md
+if compare more.md run.json ./*/run.json | grep -q '`seconds.nap` is in'; then
+    passed=$((passed + 1))
+else fail "self-test: nobody notices seconds.nap"; fi
+echo "formats: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
