@@ -114,7 +114,7 @@ quick-test: $(FLOAT_PROGRAMS)
 
 NOT_YET = %/house.sh %/examples.sh %/formats.sh
 # The longest first: several run at once.
-LONG = builds end_to_end kills naive
+LONG = builds same_bits end_to_end kills naive
 SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica
