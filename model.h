@@ -1,35 +1,67 @@
-/* model: GPT-2's architecture, exactly, with hand-written forward and backward passes, and AdamW.
+/* model: GPT-2's architecture, exactly, with forward and backward passes written by hand, and AdamW.
  *
- *   Model *m = model_load("out/base", &err);                 // data/model_folder.h, or model_new
- *   Workspace *ws = workspace_new();
+ * Usage:
+ *   Error err = {0};
+ *   ModelConfig shape = {.layers = 2, .heads = 2, .channels = 16, .context = 32, .vocab = 100};
+ *   Model *m = model_new(shape, &err);
+ *   model_initialize(m, 1);
+ *   const int sequence[] = {5, 17, 42, 7, 99};
  *   Batch batch = {0};
- *   batch_row(&batch, tokens, n, first, NULL);              // tokens[first..n-1] are the response: they are scored
- *   double logp, dlogp = -1.0 / (n - first);                // l = -logp / n_y, E10
+ *   batch_row(&batch, sequence, 5, 2, NULL);          // tokens 2, 3 and 4 are the response: they are scored
+ *   Workspace *ws = workspace_new();
  *   real *grad = mem_new(m->parameters, sizeof(real));
- *   model_forward_backward(m, ws, &batch, &dlogp, &logp, grad, false);  // grad = d l / d parameters
+ *   double logp, dlogp = -1.0 / 3;                    // of the loss l = -logp / n_y, E10
+ *   model_forward_backward(m, ws, &batch, &dlogp, &logp, grad, false);
+ *   Optimizer *o = optimizer_new(m, 0.9, 0.999, 0.01);
+ *   optimizer_step(o, m, grad, fmin(1, 1 / gradient_norm(m, grad)), 1e-3);
+ *   optimizer_free(o);
+ *   free(grad);
+ *   workspace_free(ws);
+ *   batch_free(&batch);
+ *   model_free(m);
  *
- * The seam. Every objective and every score of this project is a scalar function of log-likelihoods of rows, so this room
- * offers one pair: the log-likelihood of each row's response, and its backward pass given d loss / d logp for each row.
+ * The seam. Every objective and every score of this project is a scalar function of the log-likelihoods of rows. So this
+ * file offers one pair: the log-likelihood of each row's response, and its backward pass given d loss / d logp for each row.
  *
- * Rows are ragged: they lie end to end, without padding. The products see the total number of tokens N; attention sees where
- * rows begin. A row may attend to a Prefix: cached keys and values of tokens that come before it. The prefix is a constant: no
- * gradient flows into it. A row behind a prefix has the same bits as the whole row computed at once.
+ * Rows are ragged and may start after a cached prefix: lib/fast/rows.h has the types Batch and Prefix.
  *
- * Letters in this room: N tokens of the batch, C channels, H heads, D = C/H channels a head, T context, V vocabulary, L layers.
- * Matrices are row-major. Functions use the threads that lib/threads.h gives; results have the same bits for any number.
+ * Letters: N tokens of the batch, C channels, H heads, D = C / H channels of a head, F = 4 C channels inside the MLP,
+ * T context, V vocabulary, L layers. Matrices are row-major. Functions use the threads that lib/threads.h gives. Results have
+ * the same bits for any number of threads. What a function returns or fills with _new is the caller's; other pointers are
+ * borrowed.
  */
 #ifndef MODEL_H
 #define MODEL_H
 
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/fast/attention.h"
+#include "lib/fast/inner.h"
+#include "lib/fast/logits.h"
+#include "lib/fast/rows.h"
 #include "lib/util.h"
 
 /* ---- parameters ---- */
 
 typedef struct { int layers, heads, channels, context, vocab; } ModelConfig;
 
-/* One row of the tensor table: the single list from which files, initialization, weight decay, tests and dumps are made. */
+/* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat the roles from
+ * ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role. */
+typedef enum {
+    ROLE_WTE, ROLE_WPE,
+    ROLE_LN1_G, ROLE_LN1_B, ROLE_QKV_W, ROLE_QKV_B, ROLE_OUT_W, ROLE_OUT_B,
+    ROLE_LN2_G, ROLE_LN2_B, ROLE_FC_W, ROLE_FC_B, ROLE_PROJ_W, ROLE_PROJ_B,
+    ROLE_LNF_G, ROLE_LNF_B,
+    ROLE_COUNT,
+    ROLE_LAYER_FIRST = ROLE_LN1_G, ROLE_LAYER_LAST = ROLE_PROJ_B
+} TensorRole;
+
+/* One tensor. From this single list files, initialization, weight decay, tests and dumps are made. */
 typedef struct {
     char name[48];       /* Hugging Face's name without "transformer." */
+    TensorRole role;
+    int layer;           /* -1 outside of the layers */
     int rank;            /* 1 or 2 */
     int shape[2];        /* matrices of linear layers are [in, out], as Hugging Face's Conv1D has them */
     size_t offset, size; /* in elements, inside the flat parameter buffer */
@@ -37,12 +69,36 @@ typedef struct {
     bool decay;          /* weight decay applies: matrices only */
 } ModelTensor;
 
-/* Pointers into one flat buffer laid out by the table: the parameters, or their gradients. */
-typedef struct { real *ln1w, *ln1b, *qkvw, *qkvb, *outw, *outb, *ln2w, *ln2b, *fcw, *fcb, *projw, *projb; } LayerView;
-typedef struct { real *wte, *wpe, *lnfw, *lnfb; LayerView *layer; } ModelView;
+/* A layer is data: pointers and sizes. The pointers go into one flat buffer with the table's layout, which holds the
+ * parameters, their gradients, or a direction. */
+typedef struct { real *w, *b; int in, out; } Linear; /* y = x w + b; w [in][out], b [out] */
+typedef struct { real *g, *b; int channels; } Norm;  /* y = g * normalized x + b; g, b [channels] */
+
+/* Numbers that all layers share. */
+typedef struct {
+    int channels;  /* C, of the residual stream */
+    int heads;     /* H */
+    int head_size; /* D */
+    int qkv;       /* width of a token's queries, keys and values together: 3 C */
+    int inner;     /* F, width inside the MLP: 4 C */
+} LayerShape;
+
+typedef struct {
+    Norm ln1;
+    Linear qkv, out; /* attention's two products */
+    Norm ln2;
+    Linear fc, proj; /* the MLP's two products */
+} Layer;
+
+typedef struct {
+    real *wte, *wpe; /* [V][C] token and [T][C] position embeddings; wte is also the head's matrix */
+    Layer *layer;    /* [L] */
+    Norm lnf;
+} ModelView;
 
 typedef struct {
     ModelConfig config;
+    LayerShape shape;
     int tensor_count;
     ModelTensor *tensors; /* [tensor_count] */
     size_t parameters;    /* number of scalars, all tensors together */
@@ -50,12 +106,12 @@ typedef struct {
     ModelView view;       /* of w */
 } Model;
 
-/* A model with zero weights. On a bad shape (status 2 or 3) NULL with err set. */
+/* A model with zero weights. On a bad shape (status 3) NULL with err set. */
 Model *model_new(ModelConfig config, Error *err);
-/* The same in two steps, for who has to look at the table before memory is taken: its table of tensors, then its weights. */
+/* The same in two steps, for a caller that must check the table first: the table of tensors, then memory for the weights. */
 Model *model_shape(ModelConfig config, Error *err);
 void model_allocate(Model *m);
-/* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, layer-norm gains 1. */
+/* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains 1. */
 void model_initialize(Model *m, uint64_t seed);
 Model *model_copy(const Model *m);
 void model_free(Model *m); /* NULL is fine */
@@ -63,82 +119,60 @@ void model_free(Model *m); /* NULL is fine */
 ModelView model_view(const Model *m, real *flat);
 void model_view_free(ModelView *v);
 
-/* ---- prefixes ---- */
-
-/* Keys and values of the first `length` positions of a sequence, for every layer. Made for one model's current weights. Prefixes
- * are a tree: one may begin where another ends, and holds only what it adds. */
-typedef struct Prefix Prefix;
-struct Prefix {
-    const Prefix *parent; /* NULL, or what comes before: borrowed, and neither moved nor changed while this one lives */
-    int length, capacity; /* positions, the parent's included; own positions at most */
-    real *kv;             /* [L][capacity][2 C]: keys, then values */
-};
-Prefix *prefix_new(const Model *m, int capacity); /* capacity <= T */
-Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity); /* parent->length + capacity <= T; NULL: none */
-void prefix_truncate(Prefix *p, int length); /* forget everything from position `length` on, if it is an own one */
-void prefix_free(Prefix *p);                      /* NULL is fine */
-
-/* ---- batches ---- */
-
-typedef struct {
-    int rows, tokens;
-    IntBuf start;    /* [rows + 1] first token of each row */
-    IntBuf token;    /* [tokens] inputs */
-    IntBuf target;   /* [tokens] the token that follows, or -1 where nothing is scored */
-    real *weight;    /* [tokens] factor of this target's log-probability in the row's logp */
-    int weight_capacity;
-    Prefix **prefix; /* [rows] NULL, or what comes before the row; borrowed */
-    int prefix_capacity;
-} Batch;
-
-/* Appends a row: sequence[0..n-1], of which the tokens from `first` on are scored, each with weight 1. Behind a prefix, sequence
- * continues it. The last token is only a target, so n - 1 tokens are added: n >= 2, and first >= 1, because nothing predicts the
- * first token. Prefix and row together must fit the model's context. */
-void batch_row(Batch *b, const int *sequence, int n, int first, Prefix *prefix);
-/* The same with a weight for each token of the sequence; weight 0 is not scored. */
-void batch_row_weighted(Batch *b, const int *sequence, int n, const real *weight, Prefix *prefix);
-/* Appends a row of which nothing is scored: all n >= 1 tokens are inputs (to extend a prefix, or to generate). */
-void batch_row_inputs(Batch *b, const int *sequence, int n, Prefix *prefix);
-void batch_clear(Batch *b); /* empty again, memory kept */
-void batch_free(Batch *b);
+/* An empty prefix for this model's current weights, with room for `capacity` positions of its own; capacity <= T. */
+Prefix *prefix_new(const Model *m, int capacity);
+/* The same after a parent: parent->length + capacity <= T. NULL: no parent. */
+Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
 
 /* ---- forward and backward ---- */
 
-/* Activations and scratch, grown on demand, reused from call to call. One workspace serves one call at a time. */
+/* Activations and scratch, grown on demand and reused from call to call. One workspace serves one call at a time. */
 typedef struct Workspace Workspace;
 Workspace *workspace_new(void);
-void workspace_free(Workspace *ws);
-/* Room for forward passes of so many tokens, at once in place of growing batch by batch. */
+void workspace_free(Workspace *ws); /* NULL is fine */
+/* Allocates now for forward passes of up to `tokens` tokens, instead of growing step by step. */
 void workspace_reserve(Workspace *ws, const Model *m, int tokens);
 size_t workspace_bytes(const Workspace *ws);
-/* Keep only each layer's input for the backward pass, which then runs the layers forward once more: the same bits, some 28 % of
- * the activations (of GPT-2 124M), 1.1 to 1.2 times the time. Before the first pass, or between whole ones. */
+/* Keep only each layer's input for the backward pass, which then runs the layers forward once more. The bits are the same;
+ * it takes some 28 % of the activations (of GPT-2 124M) and 1.1 to 1.2 times the time. Call it before the first pass. */
 void workspace_recompute(Workspace *ws, bool recompute);
-/* Wall time that passes with this workspace have spent in a part since it was made: what `ica bench` shows. */
-typedef enum { PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS } ModelPart;
+/* Seconds that passes with this workspace have spent in a part since it was made: what `ica bench` shows. */
+typedef enum {
+    PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS
+} ModelPart;
 double workspace_seconds(const Workspace *ws, ModelPart part);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
- * them are the most probable token. With keep, one model_backward of the same batch may follow (threads_most() no larger). */
+ * them are the most probable token. With keep, a model_backward of the same batch may follow (threads_most() no larger). */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
-/* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters; with `add`, that is added to what stands there (the
- * second part of a batch). The logits are computed again. */
+/* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters. With `add`, it is added to what grad holds, as
+ * for the second part of a batch. The logits are computed again. */
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add);
 /* Both at once, for losses whose dlogp does not depend on logp (E10): the logits are computed once. */
 void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
                             bool add);
-/* The gradient of one row's term against a fixed direction, without that gradient: dot[row] = <dlogp[row] x
- * d logp[row] / d parameters, direction>, for every row in one backward pass. Follows a model_forward with keep, like
- * model_backward. direction [parameters] is only read. */
+/* dot[row] = <dlogp[row] x d logp[row] / d parameters, direction>, for every row in one backward pass, without a row's
+ * gradient in memory (lib/fast/inner.h). Follows a model_forward with keep, like model_backward. direction [parameters] is
+ * only read. */
 void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction, double *dot);
 /* Runs the rows, none scored, and appends their keys and values to their own prefixes (none NULL, all different). */
 void model_extend(const Model *m, Workspace *ws, const Batch *b);
 /* After model_extend: the logits[V] that follow the last token of a row. */
 void model_logits(const Model *m, Workspace *ws, int row, real *logits);
-/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` are scored: the others
- * end behind the last layer's keys and values. Forward and backward together are three times that. */
+/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` are scored. Forward
+ * and backward together take three times that. */
 double model_flops(const Model *m, double tokens, double length, double scored);
-double batch_flops(const Model *m, const Batch *b); /* of one forward pass of this batch, behind its prefixes */
+double batch_flops(const Model *m, const Batch *b); /* of one forward pass of this batch, after its prefixes */
+
+/* ---- the plain twins ---- */
+
+/* The chapter's own text of what lib/fast/ does sooner: same signatures, same meaning. `make naive` runs the entire program
+ * on them; every build has them, so that tests can hold the twins together. */
+void attention_forward_plain(const Attention *a, real *out, const real *qkv);
+void attention_backward_plain(const Attention *a, real *dqkv, const real *dout, const real *qkv);
+void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to);
+void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const real *direction,
+                               double *dot);
 
 /* ---- AdamW ---- */
 
@@ -148,7 +182,7 @@ typedef struct {
     double beta1, beta2, epsilon, weight_decay;
 } Optimizer;
 Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weight_decay);
-void optimizer_free(Optimizer *o);
+void optimizer_free(Optimizer *o); /* NULL is fine */
 /* The Euclidean norm of a flat gradient: fixed chunks in double, so the same bits for any number of threads. */
 double gradient_norm(const Model *m, const real *grad);
 /* One step with the gradient times `scale` (clipping: min(1, max_norm / norm)). */

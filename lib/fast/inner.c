@@ -1,0 +1,48 @@
+/* Inner products of gradients with a direction: each layer's forward pass on the direction, times dy. */
+#include "lib/fast/inner.h"
+
+#include "lib/fast/rows.h"
+#include "lib/gemm.h"
+
+GradientTarget target_of_tokens(const GradientTarget *to, const int *token) {
+    GradientTarget some = *to;
+    some.token = token;
+    return some;
+}
+
+void inner_add(const GradientTarget *to, const real *dy, const real *product, int N, int width) {
+    size_t W = (size_t)width;
+#pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) {
+        int token = to->token ? to->token[n] : n;
+        to->inner[token] += (double)real_dot(dy + (size_t)n * W, product + (size_t)n * W, width);
+    }
+}
+
+void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy, const real *x, int N, int in,
+                  int out) {
+    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, to->product, (size_t)out, b, false);
+    inner_add(to, dy, to->product, N, out);
+}
+
+void inner_norm(const GradientTarget *to, const real *g, const real *b, const real *dy, const real *x, const real *stat, int N,
+                int C) {
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int n = 0; n < N; n++) {
+        real mean = stat[2 * n], r = stat[2 * n + 1];
+        for (int c = 0; c < C; c++) {
+            size_t i = (size_t)n * (size_t)C + (size_t)c;
+            to->product[i] = (x[i] - mean) * r * g[c] + b[c];
+        }
+    }
+    inner_add(to, dy, to->product, N, C);
+}
+
+void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx, const int *token,
+                 const int *position, int N, int C) {
+    for (int n = 0; n < N; n++) {
+        const real *te = wte + (size_t)token[n] * (size_t)C, *pe = wpe + (size_t)position[n] * (size_t)C;
+        for (int c = 0; c < C; c++) to->product[(size_t)n * (size_t)C + (size_t)c] = te[c] + pe[c];
+    }
+    inner_add(to, dx, to->product, N, C);
+}
