@@ -91,8 +91,6 @@ $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
-build/naive/ica build/naive/tests/unit/test_model: build/naive/tests/reference/naive.o
-build/naive-double/ica build/naive-double/tests/unit/test_model: build/naive-double/tests/reference/naive.o
 build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
 build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit/audit_trained.o
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -500,16 +500,16 @@ static double embed(real *row, double *u) {
 
 /* Head h: queries are eps_h x, keys x, its value y - w0.x goes to ANSWER times factor_h. */
 static void wire_head(Model *m, const Task *t, int h, double epsilon, double factor) {
-    LayerView *w = &m->view.layer[0];
+    Layer *w = &m->view.layer[0];
     int D = CHANNELS / m->config.heads, C = CHANNELS;
     for (int c = 0; c < DIM; c++) {
-        w->qkvw[(QUERY + c) * 3 * C + h * D + c] = (real)(epsilon * sqrt(D)); /* attention divides by sqrt(D) */
-        w->qkvw[(KEY + c) * 3 * C + C + h * D + c] = 1;
-        w->qkvw[(KEY + c) * 3 * C + 2 * C + h * D] = (real)-t->w0[c];
+        w->qkv.w[(QUERY + c) * 3 * C + h * D + c] = (real)(epsilon * sqrt(D)); /* attention divides by sqrt(D) */
+        w->qkv.w[(KEY + c) * 3 * C + C + h * D + c] = 1;
+        w->qkv.w[(KEY + c) * 3 * C + 2 * C + h * D] = (real)-t->w0[c];
     }
-    w->qkvw[VALUE * 3 * C + 2 * C + h * D] = 1;
-    w->outw[h * D * C + ANSWER] = (real)factor;
-    w->outw[h * D * C + HALF + ANSWER] = (real)-factor;
+    w->qkv.w[VALUE * 3 * C + 2 * C + h * D] = 1;
+    w->out.w[h * D * C + ANSWER] = (real)factor;
+    w->out.w[h * D * C + HALF + ANSWER] = (real)-factor;
 }
 
 /* The tokens: demonstrations and their negatives in turn, the query, and two that only read the final channels. */
@@ -536,7 +536,7 @@ static double model_prediction(const Task *t, int heads, double epsilon) {
     Error err = {0};
     int n = 2 * t->n + 1;
     Model *m = model_new((ModelConfig){.layers = 1, .heads = heads, .channels = CHANNELS, .context = n, .vocab = n + 2}, &err);
-    for (int c = 0; c < CHANNELS; c++) m->view.lnfw[c] = m->view.layer[0].ln1w[c] = m->view.layer[0].ln2w[c] = 1;
+    for (int c = 0; c < CHANNELS; c++) m->view.lnf.g[c] = m->view.layer[0].ln1.g[c] = m->view.layer[0].ln2.g[c] = 1;
     double free_channel = wire_tokens(m, t);
     /* a head averages over 2n + 1 tokens: eps sum_i v_i s_i 2 / (2n + 1), of which eta / n is wanted */
     double factor = t->eta * n / (2 * t->n * epsilon);
