@@ -1,236 +1,108 @@
-/* In-Context Approximation. Read from top to bottom: which demonstrations; how log-likelihoods in contexts are computed; what a
- * score is; what weight it becomes; what loss it weighs; how to judge it. */
+/* In-Context Approximation, in the order of the method. A candidate z = (x, y) is shown with the k holdout examples that
+ * are nearest to its prompt: the context C(x). Its score is what the context does for the answer's log-likelihood. The
+ * score becomes a weight, and the weight multiplies the candidate's loss in the gradient.
+ *
+ *   pool ----> candidate x, y ---------------------------> logp(y|x) -----+
+ *                  |                                                      |
+ *                  v                                                      v
+ *   holdout -> C(x) (E6) -> demonstrations, x, y -> logp(y|C,x) ----> score (E5) -> weight (E8) -> gradient (E9)
+ *
+ * The chapter: rows, contexts, log-likelihoods, scores, scores of pairs, all methods, weights, objectives. How to judge
+ * scores and weights (E18) is in lib/stats.c, the index of prompts in lib/tfidf.c, and the computation of common
+ * beginnings once in lib/fast/share.c. */
 #include "ica.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- tables of choices ---- */
+#include "lib/stats.h"
+#include "lib/tfidf.h"
 
-const MethodInfo METHODS[] = {
-    [METHOD_ICA] = {.name = "ica", .help = "in-context approximation: the gain of the answer's log-likelihood by demonstrations",
-                    .needs_holdout = true, .needs_alone = true, .needs_k = true},
-    [METHOD_RHO] = {.name = "rho", .help = "RHO-Loss: its gain by training a reference model on the holdout",
-                    .needs_holdout = true, .needs_alone = true, .needs_reference = true},
-    [METHOD_ONESHOT] = {.name = "oneshot", .help = "the mean gain of holdout answers after the candidate", .needs_holdout = true,
-                        .needs_anchors = true},
-    [METHOD_NUGGETS] = {.name = "nuggets", .help = "the share of holdout answers that gain", .needs_holdout = true, .needs_anchors = true},
-    [METHOD_GRADIENT] = {.name = "gradient", .help = "the inner product of the candidate's gradient and the holdout's", .needs_holdout = true,
-                         .needs_gradients = true},
-    [METHOD_INCONTEXT] = {.name = "incontext", .help = "the log-likelihood in context, nothing subtracted", .needs_holdout = true,
-                          .needs_k = true},
-    [METHOD_LOSS] = {.name = "loss", .help = "the log-likelihood alone: a low loss is kept", .needs_alone = true},
-    [METHOD_RANDOM] = {.name = "random", .help = "a random number"},
-};
-_Static_assert(sizeof METHODS / sizeof *METHODS == METHOD_COUNT, "a row for each method");
+/* ---- rows: start token, demonstrations, prompt, answer ---- */
 
-const ObjectiveInfo OBJECTIVES[] = {
-    [OBJECTIVE_SFT] = {.name = "sft", .help = "supervised fine-tuning on prompts with answers", .reduce = REDUCE_MEAN, .beta = 0.1},
-    [OBJECTIVE_DPO] = {.name = "dpo", .help = "direct preference optimization on pairs, against the starting model", .pairs = true,
-                       .needs_reference = true, .reduce = REDUCE_SUM, .beta = 0.1},
-    [OBJECTIVE_SIMPO] = {.name = "simpo", .help = "simple preference optimization on pairs, without a reference", .pairs = true,
-                         .token_means = true, .reduce = REDUCE_SUM, .beta = 2},
-};
-_Static_assert(sizeof OBJECTIVES / sizeof *OBJECTIVES == OBJECTIVE_COUNT, "a row for each objective");
-
-const DemoInfo DEMO_CHOICES[] = {
-    [DEMOS_NEAREST] = {.name = "nearest", .help = "the k holdout examples of most similar prompts", .by_nearness = true},
-    [DEMOS_RANDOM] = {.name = "random", .help = "k drawn for each candidate", .drawn = true},
-    [DEMOS_FIXED] = {.name = "fixed", .help = "the same k drawn for all candidates"},
-    [DEMOS_SHUFFLED] = {.name = "shuffled", .help = "the nearest, with answers of others", .drawn = true},
-};
-_Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row for each choice of demonstrations");
-
-const Choice REDUCTIONS[] = {
-    [REDUCE_MEAN] = {.name = "mean", .help = "log-likelihoods are divided by the answer's tokens"},
-    [REDUCE_SUM] = {.name = "sum", .help = "log-likelihoods are sums over the answer's tokens"},
-};
-_Static_assert(sizeof REDUCTIONS / sizeof *REDUCTIONS == REDUCE_COUNT, "a row for each reduction");
-
-const Choice PAIR_SCORES[] = {
-    [PAIR_MARGIN] = {.name = "margin", .help = "the gain of the margin between both answers"},
-    [PAIR_LOSS] = {.name = "loss", .help = "the drop of the pair's loss"},
-};
-_Static_assert(sizeof PAIR_SCORES / sizeof *PAIR_SCORES == PAIR_SCORE_COUNT, "a row for each pair score");
-
-const Choice ANCHOR_CHOICES[] = {
-    [ANCHORS_NEAREST] = {.name = "nearest", .help = "the k holdout examples nearest to the candidate"},
-    [ANCHORS_RANDOM] = {.name = "random", .help = "the same random ones for all candidates"},
-};
-_Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, "a row for each choice of anchors");
-
-const MapInfo MAPS[] = {
-    [MAP_MINMAX] = {.name = "minmax", .help = "linear from the pool's smallest score to its largest"},
-    [MAP_MINMAX_BATCH] = {.name = "minmax-batch", .help = "linear from the batch's smallest score to its largest", .of_batch = true},
-    [MAP_CLIP] = {.name = "clip", .help = "linear between two percentiles"},
-    [MAP_RANK] = {.name = "rank", .help = "linear in the score's rank"},
-    [MAP_SOFTMAX] = {.name = "softmax", .help = "exponential in the standardized score"},
-    [MAP_TOP] = {.name = "top", .help = "1 for the best share, else 0"},
-    [MAP_POSITIVE] = {.name = "positive", .help = "the score itself where it is above 0, else 0"},
-    [MAP_FILTER] = {.name = "filter", .help = "1 where the score is above 0, else 0"},
-};
-_Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row for each map");
-
-const Choice NORMALIZATIONS[] = {
-    [NORMALIZE_BATCH] = {.name = "batch", .help = "the sum of the batch's weights"},
-    [NORMALIZE_MICRO] = {.name = "micro", .help = "the sum of each micro-batch's weights: at one example the weights cancel"},
-    [NORMALIZE_COUNT] = {.name = "count", .help = "the number of examples"},
-    [NORMALIZE_NONE] = {.name = "none", .help = "nothing"},
-};
-_Static_assert(sizeof NORMALIZATIONS / sizeof *NORMALIZATIONS == NORMALIZATION_COUNT, "a row for each normalization");
-
-bool method_needs_k(Method method, Anchors anchors) {
-    return METHODS[method].needs_k || (METHODS[method].needs_anchors && anchors == ANCHORS_NEAREST);
+int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
+    const Example *x = q->x;
+    int start = tokens->n;
+    ints_append(tokens, set->bos, set->bos_n);
+    for (int i = 0; i < q->n_demos; i++) {
+        const Example *prompt_of = q->demos[i].prompt_of, *answer_of = q->demos[i].answer_of;
+        ints_append(tokens, prompt_of->prompt, prompt_of->prompt_n);
+        ints_append(tokens, answer_of->answer, answer_of->answer_n);
+    }
+    ints_append(tokens, x->prompt, x->prompt_n);
+    int first = tokens->n - start;
+    if (q->rejected) ints_append(tokens, x->rejected, x->rejected_n);
+    else ints_append(tokens, x->answer, x->answer_n);
+    return first;
 }
 
-/* ---- retrieval ---- */
+int query_length(const Examples *set, const Query *q) {
+    int length = set->bos_n + q->x->prompt_n + (q->rejected ? q->x->rejected_n : q->x->answer_n);
+    for (int i = 0; i < q->n_demos; i++)
+        length += q->demos[i].prompt_of->prompt_n + q->demos[i].answer_of->answer_n;
+    return length;
+}
 
-/* One prompt as a sparse vector: token ids in increasing order with their tf-idf, scaled to length 1. */
-typedef struct { int n; int *id; double *value; } Sparse;
+void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs) {
+    IntBuf row = {0};
+    for (int i = 0; i < n; i++)
+        for (int a = 0; a < 1 + pairs; a++) {
+            Query q = {.x = &data->items[index ? index[i] : i], .rejected = a == 1};
+            row.n = 0;
+            int first = query_row(data, &q, &row);
+            batch_row(b, row.v, row.n, first, NULL);
+        }
+    ints_free(&row);
+}
 
-/* One entry of a token's list in the inverted index: a holdout prompt that has the token, with its tf-idf there. */
-typedef struct { int holdout; double value; } Posting;
+/* ---- contexts ---- */
 
 struct Retriever {
     const Examples *holdout;
-    int n_ids;         /* distinct token ids in the holdout */
-    int *id;           /* [n_ids], increasing */
-    double *idf;       /* [n_ids] */
-    double unseen_idf; /* of a token that no holdout prompt has */
-    int *start;        /* [n_ids + 1] where a token's postings begin */
-    Posting *posting;  /* a token's in increasing order of the holdout's index */
-    Arena arena;
+    Tfidf *index; /* of the holdout's bare prompts */
 };
 
-static int compare_ints(const void *a, const void *b) {
-    int x = *(const int *)a, y = *(const int *)b;
-    return (x > y) - (x < y);
-}
-
-/* Token ids and their counts, in increasing order of id. */
-static Sparse count_tokens(Arena *arena, const int *tokens, int n) {
-    Sparse s = {0, arena_new(arena, (size_t)n + 1, sizeof(int)), arena_new(arena, (size_t)n + 1, sizeof(double))};
-    int *sorted = mem_new((size_t)n, sizeof(int));
-    if (n) memcpy(sorted, tokens, (size_t)n * sizeof(int));
-    qsort(sorted, (size_t)n, sizeof(int), compare_ints);
-    for (int i = 0; i < n; i++) {
-        if (s.n == 0 || s.id[s.n - 1] != sorted[i]) s.id[s.n++] = sorted[i];
-        s.value[s.n - 1]++;
-    }
-    free(sorted);
-    return s;
-}
-
-static double inverse_document_frequency(int documents, int with_token) {
-    return log((1.0 + documents) / (1.0 + with_token)) + 1.0;
-}
-
-/* The index of a token among the holdout's, or -1. */
-static int find_id(const Retriever *r, int id) {
-    const int *found = bsearch(&id, r->id, (size_t)r->n_ids, sizeof(int), compare_ints);
-    return found ? (int)(found - r->id) : -1;
-}
-
-/* Counts become tf x idf, and the vector gets length 1, so that a dot product is the cosine. */
-static void weigh(const Retriever *r, Sparse *s) {
-    double square = 0;
-    for (int i = 0; i < s->n; i++) {
-        int found = find_id(r, s->id[i]);
-        s->value[i] *= found >= 0 ? r->idf[found] : r->unseen_idf;
-        square += s->value[i] * s->value[i];
-    }
-    for (int i = 0; i < s->n && square > 0; i++) s->value[i] /= sqrt(square);
-}
-
-static double cosine(const Sparse *a, const Sparse *b) {
-    double dot = 0;
-    for (int i = 0, j = 0; i < a->n && j < b->n;) {
-        if (a->id[i] == b->id[j]) dot += a->value[i++] * b->value[j++];
-        else if (a->id[i] < b->id[j]) i++;
-        else j++;
-    }
-    return dot;
-}
+static Document prompt_of(const Example *x) { return (Document){x->bare, x->bare_n}; }
 
 Retriever *retriever_new(const Examples *holdout) {
     Retriever *r = mem_new(1, sizeof *r);
-    r->holdout = holdout;
-    Sparse *vector = mem_new((size_t)holdout->count, sizeof *vector);
-    IntBuf ids = {0}; /* every holdout prompt's distinct ids: the number of times one occurs is its document frequency */
-    for (int h = 0; h < holdout->count; h++) {
-        vector[h] = count_tokens(&r->arena, holdout->items[h].bare, holdout->items[h].bare_n);
-        ints_append(&ids, vector[h].id, vector[h].n);
-    }
-    Sparse document_frequency = count_tokens(&r->arena, ids.v, ids.n);
-    r->n_ids = document_frequency.n;
-    r->id = document_frequency.id;
-    r->idf = document_frequency.value;
-    r->start = arena_new(&r->arena, (size_t)r->n_ids + 1, sizeof *r->start);
-    r->posting = arena_new(&r->arena, (size_t)ids.n, sizeof *r->posting);
-    for (int i = 0; i < r->n_ids; i++) r->start[i + 1] = r->start[i] + (int)r->idf[i];
-    for (int i = 0; i < r->n_ids; i++) r->idf[i] = inverse_document_frequency(holdout->count, (int)r->idf[i]);
-    r->unseen_idf = inverse_document_frequency(holdout->count, 0);
-    int *filled = mem_new((size_t)r->n_ids, sizeof *filled);
-    for (int h = 0; h < holdout->count; h++) {
-        weigh(r, &vector[h]);
-        for (int i = 0; i < vector[h].n; i++) {
-            int at = find_id(r, vector[h].id[i]);
-            r->posting[r->start[at] + filled[at]++] = (Posting){h, vector[h].value[i]};
-        }
-    }
-    ints_free(&ids);
-    free(filled);
-    free(vector);
+    Document *prompts = mem_new((size_t)holdout->count, sizeof *prompts);
+    for (int h = 0; h < holdout->count; h++) prompts[h] = prompt_of(&holdout->items[h]);
+    *r = (Retriever){holdout, tfidf_new(prompts, holdout->count)};
+    free(prompts);
     return r;
 }
 
 void retriever_free(Retriever *r) {
     if (!r) return;
-    arena_free(&r->arena);
+    tfidf_free(r->index);
     free(r);
 }
 
 static bool same_prompt(const Example *a, const Example *b) {
-    return a->bare_n == b->bare_n && (a->bare_n == 0 || memcmp(a->bare, b->bare, (size_t)a->bare_n * sizeof(int)) == 0);
+    return a->bare_n == b->bare_n &&
+           (a->bare_n == 0 || memcmp(a->bare, b->bare, (size_t)a->bare_n * sizeof(int)) == 0);
 }
 
-/* dot[holdout->count]: the cosine of every holdout prompt with x's, its terms in increasing order of token ids. */
-static void similarities(const Retriever *r, const Example *x, double *dot) {
-    Arena scratch = {0};
-    Sparse query = count_tokens(&scratch, x->bare, x->bare_n);
-    weigh(r, &query);
-#ifdef NAIVE
-    for (int h = 0; h < r->holdout->count; h++) {
-        Sparse shown = count_tokens(&scratch, r->holdout->items[h].bare, r->holdout->items[h].bare_n);
-        weigh(r, &shown);
-        dot[h] = cosine(&query, &shown);
-    }
-    query.n = 0; /* nothing is left for the index */
-#endif
-    for (int i = 0; i < query.n; i++) {
-        int at = find_id(r, query.id[i]);
-        for (int p = at < 0 ? 0 : r->start[at], end = at < 0 ? 0 : r->start[at + 1]; p < end; p++)
-            dot[r->posting[p].holdout] += query.value[i] * r->posting[p].value;
-    }
-    arena_free(&scratch);
-}
-
-/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with that of `like` (x itself, or its cluster's center),
- * the nearest last; ties go to the smaller index; an example with x's own prompt is never shown, because its answer would stand in
- * the context. */
-static int nearest_to(const Retriever *r, const Example *like, const Example *x, int k, bool leak, int *nearest) {
-    double *dot = mem_new((size_t)r->holdout->count, sizeof *dot);
-    float *best = mem_new((size_t)k + 1, sizeof *best);
+/* [E6] C(x): the k holdout examples whose prompts have the largest cosine with the prompt of `like`, the nearest last.
+ * `like` is x itself, or the center of its cluster. On a tie the smaller index is nearer. An example with x's own
+ * prompt is never shown, because its answer would be in the context. */
+static int nearest_to(const Retriever *r, const Example *like, const Example *x, int k, bool allow_overlap,
+                      int *nearest) {
+    double *cosine = mem_new((size_t)r->holdout->count, sizeof *cosine);
+    float *best = mem_new((size_t)k + 1, sizeof *best); /* [found], descending */
     int *index = mem_new((size_t)k + 1, sizeof *index), found = 0;
-    similarities(r, like, dot);
+    tfidf_cosines(r->index, prompt_of(like), cosine);
     for (int h = 0; h < r->holdout->count && k > 0; h++) {
-        /* as a float: cosines that are equal in exact arithmetic stay equal, whatever the order of their sums */
-        float similarity = (float)dot[h];
+        /* In float, cosines that are equal in exact arithmetic stay equal, whatever the order of their sums. */
+        float similarity = (float)cosine[h];
         const Example *shown = &r->holdout->items[h];
         if (found == k && best[k - 1] >= similarity) continue;
-        if (!leak && (same_prompt(x, shown) || same_prompt(like, shown))) continue;
-        int at = found; /* insertion into the k best so far, in falling order; an equal one stays behind its elder */
+        if (!allow_overlap && (same_prompt(x, shown) || same_prompt(like, shown))) continue;
+
+        /* Insert into the k best so far. On a tie the earlier example stays ahead. */
+        int at = found;
         while (at > 0 && best[at - 1] < similarity) at--;
         int last = found < k ? found++ : k - 1;
         for (int i = last; i > at; i--) {
@@ -241,44 +113,49 @@ static int nearest_to(const Retriever *r, const Example *like, const Example *x,
         index[at] = h;
     }
     for (int i = 0; i < found; i++) nearest[i] = index[found - 1 - i];
-    free(dot);
+    free(cosine);
     free(best);
     free(index);
     return found;
 }
 
-int retriever_nearest(const Retriever *r, const Example *x, int k, bool leak, int *nearest) {
-    return nearest_to(r, x, x, k, leak, nearest);
+int retriever_nearest(const Retriever *r, const Example *x, int k, bool allow_overlap, int *nearest) {
+    return nearest_to(r, x, x, k, allow_overlap, nearest);
 }
 
-/* --contexts: candidates in at most `contexts` clusters; center[i] is the candidate whose demonstrations candidate i is shown.
- * Centers are drawn one after another, each candidate with a probability proportional to its distance, 1 - cosine, from the nearest
- * center so far (as k-means++ begins); when no distance is left, every prompt is a center's. */
+/* The index of a candidate drawn with a probability proportional to its distance, or -1 if no distance is left. */
+static int draw_center(const double *distance, int n, Rng *rng) {
+    double total = 0;
+    for (int i = 0; i < n; i++) total += distance[i];
+    double at = rng_uniform(rng) * total;
+    int drawn = -1;
+    for (int i = 0; i < n && (drawn < 0 || at >= 0); i++) {
+        if (distance[i] > 0) drawn = i;
+        at -= distance[i];
+    }
+    return drawn;
+}
+
+/* --contexts: groups candidates into at most `contexts` clusters, whose candidates are shown the same demonstrations.
+ * center[i] is the candidate that stands for candidate i in retrieval. Centers are drawn one after another, far from
+ * those before (as k-means++ begins), where distance is 1 - cosine from the nearest center so far. */
 static void choose_centers(const Retriever *r, const Examples *data, int contexts, uint64_t seed, int *center) {
     int n = data->count;
     Arena arena = {0};
-    Rng rng = rng_new(seed, 4);
-    Sparse *vector = mem_new((size_t)n, sizeof *vector);
+    Rng rng = rng_new(seed, RNG_CENTERS);
+    TfidfVector *vector = mem_new((size_t)n, sizeof *vector);
     double *distance = mem_new((size_t)n, sizeof *distance);
     for (int i = 0; i < n; i++) {
-        vector[i] = count_tokens(&arena, data->items[i].bare, data->items[i].bare_n);
-        weigh(r, &vector[i]);
-        distance[i] = 2; /* farther than any: the first center is drawn uniformly, and becomes everyone's */
+        vector[i] = tfidf_vector(r->index, prompt_of(&data->items[i]), &arena);
+        distance[i] = 2; /* above any distance: the first center is drawn uniformly and becomes everyone's */
         center[i] = i;
     }
     for (int c = 0; c < contexts; c++) {
-        double total = 0;
-        for (int i = 0; i < n; i++) total += distance[i];
-        double at = rng_uniform(&rng) * total;
-        int drawn = -1;
-        for (int i = 0; i < n && (drawn < 0 || at >= 0); i++) {
-            if (distance[i] > 0) drawn = i;
-            at -= distance[i];
-        }
-        if (drawn < 0) break;
+        int drawn = draw_center(distance, n, &rng);
+        if (drawn < 0) break; /* every prompt is a center's */
         for (int i = 0; i < n; i++) {
-            /* the cosine as a float: equal prompts have distance 0, exactly */
-            double d = i == drawn ? 0 : 1 - (double)(float)cosine(&vector[i], &vector[drawn]);
+            /* In float, equal prompts have distance 0 exactly. */
+            double d = i == drawn ? 0 : 1 - (double)(float)tfidf_cosine(&vector[i], &vector[drawn]);
             if (d >= distance[i]) continue;
             distance[i] = d;
             center[i] = drawn;
@@ -289,574 +166,452 @@ static void choose_centers(const Retriever *r, const Examples *data, int context
     arena_free(&arena);
 }
 
-/* For shuffled demonstrations: the answer of another example than the one shown, and never x's own. */
-static const Example *other_answer(const Examples *holdout, const Example *shown, const Example *x, bool leak, Rng *rng) {
-    for (int tries = 0; tries < 100; tries++) {
-        const Example *other = &holdout->items[rng_below(rng, holdout->count)];
-        if (other != shown && (leak || !same_prompt(x, other))) return other;
-    }
-    return shown; /* there is no other */
+/* What one way to choose demonstrations may look at. */
+struct DemoChooser {
+    const Retriever *r;
+    const ScoreOptions *how;
+    const Example *like; /* stands for the candidate in retrieval */
+    const int *fixed;    /* [holdout count] one random order of the holdout, the same for all candidates */
+    Rng rng;
+};
+
+static bool eligible(const DemoChooser *c, const Example *x, const Example *shown) {
+    return c->how->allow_overlap || !same_prompt(x, shown);
 }
 
-/* Fills in one candidate's demonstrations as --demos says, `like` standing for it in retrieval; returns how many. */
-static int choose_demos(const Retriever *r, const Example *like, const Example *x, const ScoreOptions *how, Rng *rng,
-                        const int *fixed, Demo *demos) {
-    const Examples *holdout = r->holdout;
-    int *index = mem_new((size_t)how->k + 1, sizeof *index), n = 0;
-    if (how->demos == DEMOS_NEAREST || how->demos == DEMOS_SHUFFLED) n = nearest_to(r, like, x, how->k, how->leak, index);
-    else
-        for (int tries = 0; n < how->k && tries < 100 * (how->k + 1); tries++) {
-            bool listed = tries < how->k && tries < holdout->count;
-            int h = how->demos == DEMOS_FIXED ? (listed ? fixed[tries] : -1) : rng_below(rng, holdout->count);
-            if (h < 0) break;
-            bool used = !how->leak && same_prompt(x, &holdout->items[h]);
-            for (int i = 0; i < n; i++) used |= index[i] == h;
-            if (!used) index[n++] = h;
-        }
-    for (int i = 0; i < n; i++) {
-        demos[i].prompt_of = demos[i].answer_of = &holdout->items[index[i]];
-        if (how->demos == DEMOS_SHUFFLED) demos[i].answer_of = other_answer(holdout, demos[i].prompt_of, x, how->leak, rng);
-    }
+static int demos_nearest(DemoChooser *c, const Example *x, Demo *demos) {
+    int *index = mem_new((size_t)c->how->k + 1, sizeof *index);
+    int n = nearest_to(c->r, c->like, x, c->how->k, c->how->allow_overlap, index);
+    for (int i = 0; i < n; i++) demos[i].prompt_of = demos[i].answer_of = &c->r->holdout->items[index[i]];
     free(index);
     return n;
 }
 
-/* Tokens of n demonstrations. */
-static int demos_length(const Demo *demos, int n) {
-    int length = 0;
-    for (int i = 0; i < n; i++) length += demos[i].prompt_of->prompt_n + demos[i].answer_of->answer_n;
-    return length;
+static int demos_random(DemoChooser *c, const Example *x, Demo *demos) {
+    const Examples *holdout = c->r->holdout;
+    int n = 0, k = c->how->k;
+    for (int tries = 0; n < k && tries < 100 * (k + 1); tries++) { /* a small holdout may not have k */
+        const Example *drawn = &holdout->items[rng_below(&c->rng, holdout->count)];
+        bool used = !eligible(c, x, drawn);
+        for (int i = 0; i < n; i++) used |= demos[i].prompt_of == drawn;
+        if (!used) demos[n++] = (Demo){drawn, drawn};
+    }
+    return n;
 }
 
-/* Drops the farthest demonstrations (the first ones) until the row fits the context; returns how many were dropped. */
-static int drop_demos(const Model *m, const Examples *form, const Example *x, Demo *demos, int *n) {
-    int longest = x->answer_n > x->rejected_n ? x->answer_n : x->rejected_n, dropped = 0;
-    while (*n > 0 && form->bos_n + demos_length(demos, *n) + x->prompt_n + longest - 1 > m->config.context) {
-        memmove(demos, demos + 1, (size_t)(--*n) * sizeof *demos);
-        dropped++;
+static int demos_fixed(DemoChooser *c, const Example *x, Demo *demos) {
+    int n = 0;
+    for (int i = 0; i < c->how->k && i < c->r->holdout->count; i++) {
+        const Example *listed = &c->r->holdout->items[c->fixed[i]];
+        if (eligible(c, x, listed)) demos[n++] = (Demo){listed, listed};
     }
+    return n;
+}
+
+/* The control: the nearest prompts, each with the answer of another example, never of x's own prompt. */
+static int demos_shuffled(DemoChooser *c, const Example *x, Demo *demos) {
+    const Examples *holdout = c->r->holdout;
+    int n = demos_nearest(c, x, demos);
+    for (int i = 0; i < n; i++)
+        for (int tries = 0; tries < 100; tries++) { /* a holdout of one example has no other answer */
+            const Example *other = &holdout->items[rng_below(&c->rng, holdout->count)];
+            if (other == demos[i].prompt_of || !eligible(c, x, other)) continue;
+            demos[i].answer_of = other;
+            break;
+        }
+    return n;
+}
+
+const DemoInfo DEMO_CHOICES[] = {
+    [DEMOS_NEAREST] = {.name = "nearest", .help = "the k holdout examples with the most similar prompts",
+                       .by_nearness = true, .choose = demos_nearest},
+    [DEMOS_RANDOM] = {.name = "random", .help = "k drawn for each candidate", .drawn = true, .choose = demos_random},
+    [DEMOS_FIXED] = {.name = "fixed", .help = "the same k drawn for all candidates", .choose = demos_fixed},
+    [DEMOS_SHUFFLED] = {.name = "shuffled", .help = "the nearest, with answers of others", .drawn = true,
+                        .choose = demos_shuffled},
+};
+_Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row for each choice of demonstrations");
+
+/* Drops the farthest demonstrations, which are the first ones, until both of the query's possible rows fit the context.
+ * Changes q's list in place. Returns how many were dropped. */
+static int drop_demos(const Model *m, const Examples *set, Query *q, Demo *demos) {
+    int dropped = 0, longest = q->x->answer_n > q->x->rejected_n ? q->x->answer_n : q->x->rejected_n;
+    int more = longest - (q->rejected ? q->x->rejected_n : q->x->answer_n);
+    for (; q->n_demos > 0 && query_length(set, q) + more - 1 > m->config.context; dropped++)
+        memmove(demos, demos + 1, (size_t)--q->n_demos * sizeof *demos);
     return dropped;
 }
 
 /* ---- log-likelihoods of answers in contexts ---- */
 
-enum {
-    TOKENS_AT_ONCE = 2048, /* per batch: enough to keep the products busy, small enough for the caches */
-    CACHED_AT_ONCE = 2048, /* positions cached for a window of rows, besides what its last row needs: bounds memory */
-    WORTH_CACHING = 16     /* tokens that a cached prefix must save */
-};
-
-/* The tokens of one job: bos, demonstrations, prompt, answer. Rows can share what stands before the token that predicts the
- * answer's first one: that token must be run with the answer. */
-typedef struct {
-    Job *job;
-    const int *token; /* [n] */
-    int n, first;     /* the answer begins at `first` */
-    int node;         /* the cached prefix it is run behind, or -1 */
-} Row;
-
-static int shareable(const Row *r) { return r->first > 0 ? r->first - 1 : 0; }
-
-static void put_tokens(IntBuf *tokens, const Examples *form, const Job *job, int *first) {
-    const Example *x = job->x;
-    ints_append(tokens, form->bos, form->bos_n);
-    for (int i = 0; i < job->n_demos; i++) {
-        ints_append(tokens, job->demos[i].prompt_of->prompt, job->demos[i].prompt_of->prompt_n);
-        ints_append(tokens, job->demos[i].answer_of->answer, job->demos[i].answer_of->answer_n);
-    }
-    ints_append(tokens, x->prompt, x->prompt_n);
-    *first = tokens->n;
-    if (job->rejected) ints_append(tokens, x->rejected, x->rejected_n);
-    else ints_append(tokens, x->answer, x->answer_n);
-}
-
-/* How many tokens two rows can share. */
-static int common_length(const Row *a, const Row *b) {
-    int most = shareable(a) < shareable(b) ? shareable(a) : shareable(b), n = 0;
-    while (n < most && a->token[n] == b->token[n]) n++;
-    return n;
-}
-
-/* As words in a dictionary, by what can be shared: rows that share more stand closer together. */
-static int compare_rows(const void *a, const void *b) {
-    const Row *x = a, *y = b;
-    int n = common_length(x, y), c = (n < shareable(x)) - (n < shareable(y));
-    if (n < shareable(x) && n < shareable(y)) c = (x->token[n] > y->token[n]) - (x->token[n] < y->token[n]);
-    return c ? c : (x->job > y->job) - (x->job < y->job);
-}
-
-/* ---- shared prefixes ----
- * Sorted rows are a tree of prefixes. A node caches tokens begin..end-1 of the rows from..to-1, behind its parent's. */
-
-typedef struct {
-    int parent, level; /* index, or -1; how many nodes stand above */
-    int from, to, begin, end;
-    Prefix *prefix;    /* NULL: not cached (yet, or any more) */
-} Node;
-
-typedef struct {
-    Row *row;         /* sorted */
-    int *common;      /* [rows] what a row shares with the next one */
-    Node *node;       /* parents before children, and in the order of their rows */
-    int nodes, capacity;
-} Plan;
-
-/* Plans the rows from..to-1, at least two, which are to be run behind `parent` unless they find something longer. What all of them
- * share becomes a node if that saves enough; then each part that shares more is planned in turn. */
-static void plan_rows(Plan *p, int from, int to, int parent) {
-    int shared = p->common[from], begin = parent < 0 ? 0 : p->node[parent].end;
-    for (int i = from; i < to - 1; i++) shared = p->common[i] < shared ? p->common[i] : shared;
-    if ((to - from - 1) * (shared - begin) >= WORTH_CACHING) {
-        if (p->nodes == p->capacity) {
-            p->capacity = p->capacity ? 2 * p->capacity : 64;
-            p->node = mem_grow(p->node, (size_t)p->capacity, sizeof *p->node);
+void ica_rows_plain(const Model *m, Workspace *ws, TokenRow *rows, int n, Cost *cost) {
+    Batch b = {0};
+    double *logp = mem_new((size_t)n, sizeof *logp);
+    int *hits = mem_new((size_t)n, sizeof *hits);
+    rows_reserve(m, ws, rows, n);
+    for (int from = 0, to; from < n; from = to) {
+        /* Fill a batch, run it, and hand out its results. */
+        batch_clear(&b);
+        for (to = from; to < n && (to == from || b.tokens + rows[to].n - 1 <= ROW_TOKENS_AT_ONCE); to++)
+            batch_row(&b, rows[to].token, rows[to].n, rows[to].first, NULL);
+        model_forward(m, ws, &b, false, logp, hits);
+        cost_add(cost, m, &b, false);
+        for (int i = from; i < to; i++) {
+            rows[i].logp = logp[i - from];
+            rows[i].hits = hits[i - from];
         }
-        p->node[p->nodes] = (Node){parent, parent < 0 ? 0 : p->node[parent].level + 1, from, to, begin, shared, NULL};
-        parent = p->nodes++;
     }
-    for (int i = from, end; i < to; i = end) {
-        for (end = i + 1; end < to && p->common[end - 1] > shared; end++) continue;
-        if (end - i > 1) plan_rows(p, i, end, parent);
-        else p->row[i].node = parent;
-    }
-}
-
-/* Rows that wait to be run together. */
-typedef struct {
-    const Model *m;
-    Workspace *ws;
-    Batch batch;
-    Job **jobs; /* [batch.rows] */
-    int capacity;
-    Cost *cost;
-} Queue;
-
-/* Counts one pass of a batch; forward and backward together (passes = 3) cost three times the forward pass. */
-static void spend(Cost *cost, const Model *m, const Batch *b, int passes) {
-    cost->flops += passes * batch_flops(m, b);
-    cost->forward += b->tokens;
-    if (passes > 1) cost->backward += b->tokens;
-}
-
-static void queue_run(Queue *q) {
-    if (q->batch.rows == 0) return;
-    double *logp = mem_new((size_t)q->batch.rows, sizeof *logp);
-    int *hits = mem_new((size_t)q->batch.rows, sizeof *hits);
-    model_forward(q->m, q->ws, &q->batch, false, logp, hits);
-    for (int i = 0; i < q->batch.rows; i++) {
-        q->jobs[i]->logp = logp[i];
-        q->jobs[i]->hits = hits[i];
-    }
-    spend(q->cost, q->m, &q->batch, 1);
+    batch_free(&b);
     free(logp);
     free(hits);
-    batch_clear(&q->batch);
 }
 
-/* The same for rows that are pieces of prefixes. */
-static void queue_extend(Queue *q) {
-    if (q->batch.rows == 0) return;
-    spend(q->cost, q->m, &q->batch, 1); /* before: afterwards the prefixes are longer */
-    model_extend(q->m, q->ws, &q->batch);
-    batch_clear(&q->batch);
-}
-
-/* Queues the tokens of a row from `begin` on, behind the prefix that holds those before. */
-static void queue_add(Queue *q, const Row *row, int begin, Prefix *prefix) {
-    if (q->batch.tokens + row->n - 1 - begin > TOKENS_AT_ONCE) queue_run(q);
-    if (q->batch.rows == q->capacity) {
-        q->capacity = q->capacity ? 2 * q->capacity : 64;
-        q->jobs = mem_grow(q->jobs, (size_t)q->capacity, sizeof *q->jobs);
-    }
-    q->jobs[q->batch.rows] = row->job;
-    batch_row(&q->batch, row->token + begin, row->n - begin, row->first - begin, prefix);
-}
-
-static void queue_free(Queue *q) {
-    batch_free(&q->batch);
-    free(q->jobs);
-}
-
-/* Caches nodes from..to-1, whose ancestors are among them or cached: level by level, so that many short pieces make one batch. */
-static void cache_nodes(Queue *q, const Plan *p, int from, int to) {
-    Batch *b = &q->batch;
-    for (int level = 0, left = to - from; left > 0; level++) {
-        for (int i = from; i < to; i++) {
-            Node *n = &p->node[i];
-            if (n->level != level) continue;
-            if (b->tokens + n->end - n->begin > TOKENS_AT_ONCE) queue_extend(q);
-            n->prefix = prefix_after(q->m, n->parent < 0 ? NULL : p->node[n->parent].prefix, n->end - n->begin);
-            batch_row_inputs(b, p->row[n->from].token + n->begin, n->end - n->begin, n->prefix);
-            left--;
-        }
-        queue_extend(q);
-    }
-}
-
-/* Runs all rows, a window of neighbors at a time: their prefixes first, then they themselves; what the next window does not share
- * is forgotten. So the cached tree grows and shrinks, and what is above the first row of a window stays. */
-static void run_plan(Queue *q, Plan *p, int rows) {
-    for (int from = 0, to, node = 0, next = 0; from < rows; from = to, node = next) {
-        int cached = 0;
-        for (to = from; to < rows && cached < CACHED_AT_ONCE; to++)
-            for (; next < p->nodes && p->node[next].from == to; next++) cached += p->node[next].end - p->node[next].begin;
-        cache_nodes(q, p, node, next);
-        for (int i = from; i < to; i++) {
-            const Node *n = p->row[i].node < 0 ? NULL : &p->node[p->row[i].node];
-            queue_add(q, &p->row[i], n ? n->end : 0, n ? n->prefix : NULL);
-        }
-        queue_run(q);
-        for (int i = 0; i < next; i++)
-            if (p->node[i].to <= to) {
-                prefix_free(p->node[i].prefix);
-                p->node[i].prefix = NULL;
-            }
-    }
-}
-
-/* The jobs' rows, their tokens in one buffer, and room for their batches. */
-static Row *rows_new(const Queue *q, const Examples *form, Job *jobs, int n, IntBuf *tokens) {
-    Row *row = mem_new((size_t)n, sizeof *row);
-    int longest = 0;
-    for (int i = 0, start = 0; i < n; i++, start = tokens->n) {
-        put_tokens(tokens, form, &jobs[i], &row[i].first);
-        row[i].first -= start;
-        row[i].n = tokens->n - start;
-        row[i].job = &jobs[i];
-        row[i].node = -1;
-        longest = row[i].n > longest ? row[i].n : longest;
-    }
-    int batch = tokens->n < TOKENS_AT_ONCE ? tokens->n : TOKENS_AT_ONCE;
-    workspace_reserve(q->ws, q->m, batch > longest ? batch : longest);
-    for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens->v + start; /* now they stay where they are */
-    return row;
-}
-
-void ica_logps(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
-#ifdef NAIVE
-    ica_logps_naive(m, ws, form, jobs, n, cost);
-    return;
-#endif
+/* The queries' rows through `run`: plain, or with common beginnings computed once. */
+static void run_queries(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n, Cost *cost,
+                        void (*run)(const Model *, Workspace *, TokenRow *, int, Cost *)) {
     Cost ignored = {0};
-    Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
     IntBuf tokens = {0};
-    Plan p = {.row = rows_new(&q, form, jobs, n, &tokens), .common = mem_new((size_t)n, sizeof(int))};
-    qsort(p.row, (size_t)n, sizeof *p.row, compare_rows);
-    for (int i = 0; i + 1 < n; i++) p.common[i] = common_length(&p.row[i], &p.row[i + 1]);
-    if (n > 1) plan_rows(&p, 0, n, -1);
-    run_plan(&q, &p, n);
-    queue_free(&q);
-    ints_free(&tokens);
-    free(p.row);
-    free(p.common);
-    free(p.node);
-}
-
-void ica_logps_naive(const Model *m, Workspace *ws, const Examples *form, Job *jobs, int n, Cost *cost) {
-    Cost ignored = {0};
-    Queue q = {.m = m, .ws = ws, .cost = cost ? cost : &ignored};
-    IntBuf tokens = {0};
-    Row *row = rows_new(&q, form, jobs, n, &tokens);
-    for (int i = 0; i < n; i++) queue_add(&q, &row[i], 0, NULL);
-    queue_run(&q);
-    queue_free(&q);
+    TokenRow *row = mem_new((size_t)n, sizeof *row);
+    for (int i = 0, start = 0; i < n; start = tokens.n, i++) {
+        row[i].first = query_row(set, &queries[i], &tokens);
+        row[i].n = tokens.n - start;
+    }
+    /* All tokens are in the buffer now, so it no longer moves. */
+    for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens.v + start;
+    run(m, ws, row, n, cost ? cost : &ignored);
+    for (int i = 0; i < n; i++) {
+        queries[i].logp = row[i].logp;
+        queries[i].hits = row[i].hits;
+    }
     ints_free(&tokens);
     free(row);
 }
 
-void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs) {
-    IntBuf row = {0};
-    for (int i = 0; i < n; i++)
-        for (int a = 0; a < 1 + pairs; a++) {
-            const Example *e = &data->items[index ? index[i] : i];
-            row.n = 0;
-            ints_append(&row, data->bos, data->bos_n);
-            ints_append(&row, e->prompt, e->prompt_n);
-            int first = row.n;
-            ints_append(&row, a ? e->rejected : e->answer, a ? e->rejected_n : e->answer_n);
-            batch_row(b, row.v, row.n, first, NULL);
-        }
-    ints_free(&row);
+void ica_logps(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n, Cost *cost) {
+#ifdef NAIVE
+    ica_logps_naive(m, ws, set, queries, n, cost);
+    return;
+#endif
+    run_queries(m, ws, set, queries, n, cost, share_logps);
 }
 
-/* ---- scores: each a difference of log-likelihoods, larger is better ---- */
-
-/* [E5] s_ICA = l(y|x) - l(y|x,C) = logp(y|C,x) - logp(y|x): what showing the holdout does for the candidate's answer. */
-static double score_ica(double logp, double logp_in_context) { return logp_in_context - logp; }
-
-/* [E15] RHO-Loss: s = l(y|x; theta) - l(y|x; theta_ref): what training on the holdout does for it. */
-static double score_rho(double logp, double logp_reference) { return logp_reference - logp; }
-
-/* [E16] One-shot: s = mean over anchors h of logp(y_h|z,x_h) - logp(y_h|x_h): what showing the candidate does for the holdout. */
-static double score_oneshot(const double *gain, int anchors) {
-    double sum = 0;
-    for (int a = 0; a < anchors; a++) sum += gain[a];
-    return anchors ? sum / anchors : 0;
+void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n, Cost *cost) {
+    run_queries(m, ws, set, queries, n, cost, ica_rows_plain);
 }
 
-/* NUGGETS: the share of anchors that gain. */
-static double score_nuggets(const double *gain, int anchors) {
-    int better = 0;
-    for (int a = 0; a < anchors; a++) better += gain[a] > 0;
-    return anchors ? (double)better / anchors : 0;
-}
-
-/* [E7a] Pairs, margin: how much more the context favors the chosen answer over the rejected one. */
-static double score_margin(double chosen, double rejected, double chosen_in_context, double rejected_in_context) {
-    return (chosen_in_context - rejected_in_context) - (chosen - rejected);
-}
-
-/* [E7b] Pairs, loss: l_pair(theta) - l_pair(theta given C), both against the reference without C. */
-static double score_pair_loss(double loss, double loss_in_context) { return loss - loss_in_context; }
-
-/* A token sum, or the mean over the answer's tokens. */
-static double reduced(const ScoreOptions *how, double logp, int tokens) {
-    return how->reduce == REDUCE_MEAN ? logp / tokens : logp;
-}
-
-static void scores_resize(Scores *s, int count, int k) {
-    scores_free(s);
-    size_t n = (size_t)count;
-    s->count = count;
-    s->k = k;
-    s->score = mem_new(n, sizeof(double));
-    s->logp = mem_new(n, sizeof(double));
-    s->logp_in_context = mem_new(n, sizeof(double));
-    s->logp_rejected = mem_new(n, sizeof(double));
-    s->logp_rejected_in_context = mem_new(n, sizeof(double));
-    s->logp_by_reference = mem_new(n, sizeof(double));
-    s->rejected_by_reference = mem_new(n, sizeof(double));
-    s->demos = mem_new(mem_mul(n, (size_t)k), sizeof(Demo));
-    s->n_demos = mem_new(n, sizeof(int));
-    for (int i = 0; i < count; i++) {
-        s->logp[i] = s->logp_in_context[i] = s->logp_rejected[i] = s->logp_rejected_in_context[i] = NAN;
-        s->logp_by_reference[i] = s->rejected_by_reference[i] = NAN;
+/* Every item's answer after its own demonstrations, and for pairs (out.rejected not NULL) its rejected answer.
+ * demos[count][k] of which n_demos[i] count; NULL: no demonstrations. hits may be NULL. */
+static void answer_pass(const Model *m, Workspace *ws, const Examples *data, const Demo *demos, const int *n_demos,
+                        int k, Logps out, int *hits, Cost *cost) {
+    int n = data->count, answers = out.rejected ? 2 : 1;
+    Query *queries = mem_new((size_t)n * (size_t)answers, sizeof *queries);
+    for (int i = 0; i < n * answers; i++) {
+        int item = i / answers;
+        queries[i] = (Query){.x = &data->items[item], .rejected = i % answers == 1};
+        if (!demos) continue;
+        queries[i].demos = demos + (size_t)item * (size_t)k;
+        queries[i].n_demos = n_demos[item];
     }
-}
-
-void scores_free(Scores *s) {
-    free(s->score);
-    free(s->logp);
-    free(s->logp_in_context);
-    free(s->logp_rejected);
-    free(s->logp_rejected_in_context);
-    free(s->logp_by_reference);
-    free(s->rejected_by_reference);
-    free(s->demos);
-    free(s->n_demos);
-    *s = (Scores){0};
-}
-
-/* logp(y|x) of every candidate; for pairs (rejected != NULL) of both answers. */
-static void base_pass(const Model *m, Workspace *ws, const Examples *data, double *logp, double *rejected, int *hits, Cost *cost) {
-    int n = data->count, answers = rejected ? 2 : 1;
-    Job *jobs = mem_new((size_t)n * (size_t)answers, sizeof *jobs);
-    for (int i = 0; i < n * answers; i++) jobs[i] = (Job){.x = &data->items[i / answers], .rejected = i % answers == 1};
-    ica_logps(m, ws, data, jobs, n * answers, cost);
+    ica_logps(m, ws, data, queries, n * answers, cost);
     for (int i = 0; i < n; i++) {
-        logp[i] = jobs[i * answers].logp;
-        if (rejected) rejected[i] = jobs[i * answers + 1].logp;
-        if (hits) hits[i] = jobs[i * answers].hits;
+        out.chosen[i] = queries[i * answers].logp;
+        if (out.rejected) out.rejected[i] = queries[i * answers + 1].logp;
+        if (hits) hits[i] = queries[i * answers].hits;
     }
-    free(jobs);
+    free(queries);
 }
 
-/* What is known already is only copied: the same weights and the same rows give the same bits. */
-static void base_pass_unless_known(const Model *m, Workspace *ws, const Examples *data, const double *const known[2],
-                                   double *logp, double *rejected, Cost *cost) {
-    size_t bytes = (size_t)data->count * sizeof *logp;
-    if (!known[0] || (rejected && !known[1])) base_pass(m, ws, data, logp, rejected, NULL, cost);
-    else {
-        memcpy(logp, known[0], bytes);
-        if (rejected) memcpy(rejected, known[1], bytes);
-    }
+void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps out, Cost *cost) {
+    answer_pass(m, ws, data, NULL, NULL, 0, out, NULL, cost);
 }
 
-void ica_pair_logps(const Model *m, Workspace *ws, const Examples *data, double *chosen, double *rejected, Cost *cost) {
-    base_pass(m, ws, data, chosen, rejected, NULL, cost);
-}
-
-/* The contexts of every candidate, then logp(y|C,x). Returns how many demonstrations were dropped. */
-static int context_pass(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, const ScoreOptions *how,
-                        Demo *demos, int *n_demos, double *logp, double *rejected, int *hits, Cost *cost) {
+/* Chooses the demonstrations of every item into demos[count][k] and n_demos[count]. Returns how many were dropped. */
+static int choose_contexts(const Model *m, const Examples *data, const Examples *holdout, const ScoreOptions *how,
+                           Demo *demos, int *n_demos) {
+    const DemoInfo *choice = &DEMO_CHOICES[how->demos];
     Retriever *r = retriever_new(holdout);
-    Rng rng = rng_new(how->seed, 1);
-    int *fixed = mem_new((size_t)holdout->count, sizeof *fixed), dropped = 0, n = data->count, answers = rejected ? 2 : 1;
-    for (int h = 0; h < holdout->count; h++) fixed[h] = h;
-    rng_shuffle(&rng, fixed, holdout->count);
+    int *fixed = mem_new((size_t)holdout->count, sizeof *fixed), dropped = 0, n = data->count;
     int *center = mem_new((size_t)n, sizeof *center);
+    DemoChooser c = {.r = r, .how = how, .fixed = fixed, .rng = rng_new(how->seed, RNG_DEMOS)};
+    for (int h = 0; h < holdout->count; h++) fixed[h] = h;
+    rng_shuffle(&c.rng, fixed, holdout->count);
     for (int i = 0; i < n; i++) center[i] = i;
     if (how->contexts > 0) choose_centers(r, data, how->contexts, how->seed, center);
-    Job *jobs = mem_new((size_t)n * (size_t)answers, sizeof *jobs);
-    bool drawn = how->demos == DEMOS_RANDOM || how->demos == DEMOS_SHUFFLED;
-    for (int i = -how->first; i < 0 && drawn; i++) choose_demos(r, &data->items[i], &data->items[i], how, &rng, fixed, demos);
+
+    /* Let the candidates before this part of the pool draw their random numbers. */
+    for (int i = -how->first; i < 0 && choice->drawn; i++) {
+        c.like = &data->items[i];
+        choice->choose(&c, &data->items[i], demos);
+    }
     for (int i = 0; i < n; i++) {
         Demo *mine = demos + (size_t)i * (size_t)how->k;
-        n_demos[i] = choose_demos(r, &data->items[center[i]], &data->items[i], how, &rng, fixed, mine);
-        dropped += drop_demos(m, data, &data->items[i], mine, &n_demos[i]);
-        for (int a = 0; a < answers; a++)
-            jobs[i * answers + a] = (Job){.demos = mine, .n_demos = n_demos[i], .x = &data->items[i], .rejected = a == 1};
+        Query q = {.demos = mine, .x = &data->items[i]};
+        c.like = &data->items[center[i]];
+        q.n_demos = choice->choose(&c, q.x, mine);
+        dropped += drop_demos(m, data, &q, mine);
+        n_demos[i] = q.n_demos;
     }
-    ica_logps(m, ws, data, jobs, n * answers, cost);
-    for (int i = 0; i < n; i++) {
-        logp[i] = jobs[i * answers].logp;
-        if (rejected) rejected[i] = jobs[i * answers + 1].logp;
-        if (hits) hits[i] = jobs[i * answers].hits;
-    }
-    free(jobs);
     free(fixed);
     free(center);
     retriever_free(r);
     return dropped;
 }
 
-int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp, int *hits,
-                 Cost *cost) {
+int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp,
+                 int *hits, Cost *cost) {
+    Logps out = {logp, NULL};
     if (k == 0) {
-        base_pass(m, ws, data, logp, NULL, hits, cost);
+        answer_pass(m, ws, data, NULL, NULL, 0, out, hits, cost);
         return 0;
     }
     ScoreOptions how = {.k = k, .demos = DEMOS_NEAREST};
     Demo *demos = mem_new(mem_mul((size_t)data->count, (size_t)k), sizeof *demos);
     int *n_demos = mem_new((size_t)data->count, sizeof *n_demos);
-    int dropped = context_pass(m, ws, data, holdout, &how, demos, n_demos, logp, NULL, hits, cost);
+    int dropped = choose_contexts(m, data, holdout, &how, demos, n_demos);
+    answer_pass(m, ws, data, demos, n_demos, k, out, hits, cost);
     free(demos);
     free(n_demos);
     return dropped;
 }
 
-/* The anchors of every candidate: [count][per] indices into the holdout; -1 where a candidate has fewer. */
-static void choose_anchors(const Examples *pool, const Examples *holdout, const ScoreOptions *how, int per, int *anchor) {
-    Retriever *r = retriever_new(holdout);
-    Rng rng = rng_new(how->seed, 2);
-    int *random = mem_new((size_t)holdout->count, sizeof *random);
-    for (int h = 0; h < holdout->count; h++) random[h] = h;
-    rng_shuffle(&rng, random, holdout->count); /* one random list of anchors for all candidates */
-    for (int i = 0; i < pool->count; i++) {
-        int *mine = anchor + (size_t)i * (size_t)per, n = per;
-        if (how->anchors == ANCHORS_NEAREST) n = retriever_nearest(r, &pool->items[i], per, how->leak, mine);
-        else memcpy(mine, random, (size_t)per * sizeof *mine);
-        for (int a = n; a < per; a++) mine[a] = -1;
+/* ---- scores: each a scalar function of log-likelihoods, larger is better ---- */
+
+static double token_mean(double logp, int tokens) { return logp / tokens; }
+
+static double token_sum(double logp, int tokens) {
+    (void)tokens;
+    return logp;
+}
+
+const ReduceInfo REDUCTIONS[] = {
+    [REDUCE_MEAN] = {.name = "mean", .help = "log-likelihoods divided by the answer's tokens", .reduce = token_mean},
+    [REDUCE_SUM] = {.name = "sum", .help = "log-likelihoods summed over the answer's tokens", .reduce = token_sum},
+};
+_Static_assert(sizeof REDUCTIONS / sizeof *REDUCTIONS == REDUCE_COUNT, "a row for each reduction");
+
+/* The log-likelihoods of one answer, reduced as --reduce says. NaN where the method does not compute them. */
+typedef struct { double alone, in_context, by_reference; } Reduced;
+
+/* What is known of one candidate when its score is computed. */
+struct Evidence {
+    const ScoreOptions *how;
+    Reduced answer, rejected;    /* rejected: of a pair, whose chosen answer is `answer` */
+    PairLogps alone, in_context; /* of a pair: token sums, both against the reference without C */
+    const double *gain;          /* [anchors] gains of the anchors, reduced; NULL unless the method needs_anchors */
+    int anchors;
+    double inner_product;        /* of gradients; 0 unless the method needs_gradients */
+    Rng *rng;                    /* candidates are scored in the order of the pool, so each has its own number */
+};
+
+/* [E5] s_ICA = l(y|x) - l(y|x,C) = logp(y|C,x) - logp(y|x): what showing the holdout does for the answer. */
+static double score_ica(const Evidence *z) { return z->answer.in_context - z->answer.alone; }
+
+/* [E15] RHO-Loss: s = l(y|x; theta) - l(y|x; theta_ref): what training on the holdout does for an answer. */
+static double score_rho(const Reduced *y) { return y->by_reference - y->alone; }
+static double answer_rho(const Evidence *z) { return score_rho(&z->answer); }
+
+/* [E16] One-shot: s = mean over anchors h of logp(y_h|z,x_h) - logp(y_h|x_h): what showing the candidate does for the
+ * holdout. */
+static double score_oneshot(const Evidence *z) {
+    double sum = 0;
+    for (int a = 0; a < z->anchors; a++) sum += z->gain[a];
+    return z->anchors ? sum / z->anchors : 0;
+}
+
+/* NUGGETS: the share of anchors that gain. */
+static double score_nuggets(const Evidence *z) {
+    int better = 0;
+    for (int a = 0; a < z->anchors; a++) better += z->gain[a] > 0;
+    return z->anchors ? (double)better / z->anchors : 0;
+}
+
+static double score_gradient(const Evidence *z) { return z->inner_product; }
+static double score_incontext(const Evidence *z) { return z->answer.in_context; }
+static double score_loss(const Evidence *z) { return z->answer.alone; }
+static double score_random(const Evidence *z) { return rng_uniform(z->rng); }
+
+/* ---- scores of preference pairs: log-likelihoods become margins, chosen minus rejected ---- */
+
+/* [E7a] s_margin: how much more the context favors the chosen answer over the rejected one. */
+static double score_margin(const Evidence *z) {
+    return (z->answer.in_context - z->rejected.in_context) - (z->answer.alone - z->rejected.alone);
+}
+
+/* [E7b] s_loss = l_pair(theta) - l_pair(theta given C): the drop of the pair's loss by the context. */
+static double score_pair_loss(const Evidence *z) {
+    double loss = objective_pair(z->how->objective, &z->how->pair, &z->alone, NULL);
+    return loss - objective_pair(z->how->objective, &z->how->pair, &z->in_context, NULL);
+}
+
+const PairScoreInfo PAIR_SCORES[] = {
+    [PAIR_MARGIN] = {.name = "margin", .help = "the gain of the margin between both answers", .score = score_margin},
+    [PAIR_LOSS] = {.name = "loss", .help = "the drop of the pair's loss", .score = score_pair_loss},
+};
+_Static_assert(sizeof PAIR_SCORES / sizeof *PAIR_SCORES == PAIR_SCORE_COUNT, "a row for each pair score");
+
+static double pair_ica(const Evidence *z) { return PAIR_SCORES[z->how->pair_score].score(z); }
+
+/* The reference's margin minus the margin: E15 of the chosen answer minus E15 of the rejected one. */
+static double pair_rho(const Evidence *z) { return score_rho(&z->answer) - score_rho(&z->rejected); }
+
+static double pair_incontext(const Evidence *z) { return z->answer.in_context - z->rejected.in_context; }
+
+/* A low loss is kept. DPO's loss begins at log 2 for every pair, so there the margin stands for it. */
+static double pair_loss(const Evidence *z) {
+    if (z->how->objective == OBJECTIVE_DPO) return z->answer.alone - z->rejected.alone;
+    return -objective_pair(z->how->objective, &z->how->pair, &z->alone, NULL);
+}
+
+/* ---- what One-shot and NUGGETS need: anchors after the candidate ---- */
+
+const Choice ANCHOR_CHOICES[] = {
+    [ANCHORS_NEAREST] = {.name = "nearest", .help = "the k holdout examples nearest to the candidate"},
+    [ANCHORS_RANDOM] = {.name = "random", .help = "the same random ones for all candidates"},
+};
+_Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, "a row for each choice of anchors");
+
+/* One call of ica_score. */
+typedef struct {
+    const Model *m, *reference;
+    Workspace *ws;
+    const Examples *pool, *holdout;
+    const ScoreOptions *how;
+    bool pairs;
+    Scores *out;
+    double *gain;          /* [pool][anchors], or NULL */
+    int anchors;           /* for each candidate */
+    double *inner_product; /* [pool], or NULL */
+} Scoring;
+
+static int anchor_count(const ScoreOptions *how, const Examples *holdout) {
+    int count = how->anchors == ANCHORS_NEAREST ? how->k : how->num_anchors;
+    return count < holdout->count ? count : holdout->count;
+}
+
+/* The anchors of every candidate: anchor[pool][anchors], indices into the holdout. -1 where a candidate has fewer. */
+static void choose_anchors(const Scoring *s, int *anchor) {
+    Retriever *r = retriever_new(s->holdout);
+    Rng rng = rng_new(s->how->seed, RNG_ANCHORS);
+    int *random = mem_new((size_t)s->holdout->count, sizeof *random);
+    for (int h = 0; h < s->holdout->count; h++) random[h] = h;
+    rng_shuffle(&rng, random, s->holdout->count);
+    for (int i = 0; i < s->pool->count; i++) {
+        int *mine = anchor + (size_t)i * (size_t)s->anchors, n = s->anchors;
+        if (s->how->anchors == ANCHORS_NEAREST)
+            n = retriever_nearest(r, &s->pool->items[i], n, s->how->allow_overlap, mine);
+        else memcpy(mine, random, (size_t)n * sizeof *mine);
+        for (int a = n; a < s->anchors; a++) mine[a] = -1;
     }
     free(random);
     retriever_free(r);
 }
 
-/* logp(y_h | z, x_h) for every candidate and anchor, z being the candidate with its answer or (pairs) with its rejected one. An
- * anchor that does not fit behind z, or has z's prompt, is scored without z: no gain. */
-static void anchor_jobs(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how,
-                        int per, const int *anchor, bool rejected, Job *jobs, Scores *out) {
-    Example *shown =
-        mem_new((size_t)pool->count, sizeof *shown); /* the candidates as demonstrations: their answer is what is shown */
-    Demo *demos = mem_new((size_t)pool->count, sizeof *demos);
-    for (int i = 0; i < pool->count; i++) {
-        shown[i] = pool->items[i];
+/* logp(y_h | z, x_h) for every candidate z and anchor h. z is shown with its answer, or of a pair with the rejected one.
+ * An anchor that does not fit after z, or has z's prompt, is scored without z and so has no gain. */
+static void anchor_queries(const Scoring *s, const int *anchor, bool rejected, Query *queries) {
+    Example *shown = mem_new((size_t)s->pool->count, sizeof *shown);
+    Demo *demos = mem_new((size_t)s->pool->count, sizeof *demos);
+    for (int i = 0; i < s->pool->count; i++) {
+        /* Make a demonstration of the candidate. A demonstration shows its `answer`. */
+        shown[i] = s->pool->items[i];
         if (rejected) {
             shown[i].answer = shown[i].rejected;
             shown[i].answer_n = shown[i].rejected_n;
         }
         demos[i] = (Demo){&shown[i], &shown[i]};
-        for (int a = 0; a < per; a++) {
-            size_t j = (size_t)i * (size_t)per + (size_t)a;
-            const Example *h = &holdout->items[anchor[j] < 0 ? 0 : anchor[j]];
+        for (int a = 0; a < s->anchors; a++) {
+            size_t at = (size_t)i * (size_t)s->anchors + (size_t)a;
+            const Example *h = &s->holdout->items[anchor[at] < 0 ? 0 : anchor[at]];
+            bool shows = anchor[at] >= 0 && (s->how->allow_overlap || !same_prompt(h, &shown[i]));
             Demo copy = demos[i];
-            int fits = anchor[j] >= 0 && (how->leak || !same_prompt(h, &shown[i]));
-            if (fits) out->dropped += drop_demos(m, pool, h, &copy, &fits);
-            jobs[j] = (Job){.demos = &demos[i], .n_demos = fits, .x = h};
+            queries[at] = (Query){.demos = &demos[i], .n_demos = shows, .x = h};
+            s->out->dropped += drop_demos(s->m, s->pool, &queries[at], &copy);
         }
     }
-    ica_logps(m, ws, pool, jobs, pool->count * per, &out->cost);
+    ica_logps(s->m, s->ws, s->pool, queries, s->pool->count * s->anchors, &s->out->cost);
     free(shown);
     free(demos);
 }
 
-/* One-shot and NUGGETS: candidates are shown, anchors are scored behind them. */
-static void anchor_pass(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how,
-                        Scores *out) {
-    int per = how->anchors == ANCHORS_NEAREST ? how->k : how->num_anchors;
-    if (per > holdout->count) per = holdout->count;
-    bool pairs = how->objective != OBJECTIVE_SFT;
-    size_t total = mem_mul((size_t)pool->count, (size_t)per);
+/* The gain of every anchor by every candidate. Of a pair it is the gain by the chosen answer minus the gain by the
+ * rejected one, in which the anchor's log-likelihood without either cancels. */
+static void anchor_pass(Scoring *s) {
+    s->anchors = anchor_count(s->how, s->holdout);
+    size_t total = mem_mul((size_t)s->pool->count, (size_t)s->anchors);
     int *anchor = mem_new(total, sizeof *anchor);
-    double *alone = mem_new((size_t)holdout->count, sizeof *alone), *gain = mem_new((size_t)per, sizeof *gain);
-    Job *jobs = mem_new(total, sizeof *jobs), *other = mem_new(pairs ? total : 0, sizeof *other);
-    choose_anchors(pool, holdout, how, per, anchor);
-    anchor_jobs(m, ws, pool, holdout, how, per, anchor, false, jobs, out);
-    if (pairs) anchor_jobs(m, ws, pool, holdout, how, per, anchor, true, other, out);
-    else base_pass(m, ws, holdout, alone, NULL, NULL, &out->cost);
-    for (int i = 0; i < pool->count; i++) {
-        for (int a = 0; a < per; a++) {
-            size_t j = (size_t)i * (size_t)per + (size_t)a;
-            const Example *h = jobs[j].x;
-            /* of a pair: E16 with the chosen answer minus E16 with the rejected one; what h has without either cancels */
-            double without = pairs ? other[j].logp : jobs[j].n_demos ? alone[h - holdout->items] : jobs[j].logp;
-            gain[a] = reduced(how, jobs[j].logp, h->answer_n) - reduced(how, without, h->answer_n);
-        }
-        out->score[i] = how->method == METHOD_NUGGETS ? score_nuggets(gain, per) : score_oneshot(gain, per);
+    double *alone = mem_new((size_t)s->holdout->count, sizeof *alone);
+    Query *with = mem_new(total, sizeof *with), *other = mem_new(s->pairs ? total : 0, sizeof *other);
+    choose_anchors(s, anchor);
+    anchor_queries(s, anchor, false, with);
+    if (s->pairs) anchor_queries(s, anchor, true, other);
+    else ica_answer_logps(s->m, s->ws, s->holdout, (Logps){alone, NULL}, &s->out->cost);
+
+    s->gain = mem_new(total, sizeof *s->gain);
+    for (size_t at = 0; at < total; at++) {
+        const Example *h = with[at].x;
+        double without = s->pairs ? other[at].logp : with[at].n_demos ? alone[h - s->holdout->items] : with[at].logp;
+        double (*reduce)(double, int) = REDUCTIONS[s->how->reduce].reduce;
+        s->gain[at] = reduce(with[at].logp, h->answer_n) - reduce(without, h->answer_n);
     }
     free(anchor);
     free(alone);
-    free(gain);
-    free(jobs);
+    free(with);
     free(other);
 }
 
-/* ---- the gradient rival ---- */
+/* ---- what the gradient rival needs ---- */
 
-static PairLogps pair_logps(const Example *e, double chosen, double rejected, const double *const reference[2], int i) {
-    return (PairLogps){chosen,      rejected,     reference[0] ? reference[0][i] : 0, reference[1] ? reference[1][i] : 0,
-                       e->answer_n, e->rejected_n};
-}
-
-/* The rows of items from..to-1 (a pair is two rows), run forward; dlogp[row] = d l / d logp[row]. */
-static void loss_rows(const Model *m, Workspace *ws, const Examples *data, const ScoreOptions *how,
-                      const double *const reference[2], int from, int to, Batch *b, double *dlogp, Cost *cost) {
-    bool pairs = how->objective != OBJECTIVE_SFT;
+/* Runs the rows of items from..to-1 forward (a pair has two). dlogp[row] = d l / d logp[row]. */
+static void loss_rows(const Scoring *s, const Examples *data, Logps reference, int from, int to, Batch *b,
+                      double *dlogp) {
     Examples part = *data;
     part.items += from;
     batch_clear(b);
-    ica_batch(b, &part, NULL, to - from, pairs);
+    ica_batch(b, &part, NULL, to - from, s->pairs);
     double *logp = mem_new((size_t)b->rows, sizeof *logp);
-    model_forward(m, ws, b, true, logp, NULL);
-    for (int i = from, r = 0; i < to; i++, r += 1 + pairs) {
+    model_forward(s->m, s->ws, b, true, logp, NULL);
+    for (int i = from, r = 0; i < to; i++, r += 1 + s->pairs) {
         const Example *e = &data->items[i];
-        if (!pairs) {
+        if (!s->pairs) {
             objective_sft(logp[r], e->answer_n, &dlogp[r]);
             continue;
         }
         PairLogps p = pair_logps(e, logp[r], logp[r + 1], reference, i);
         PairGradient g;
-        objective_pair(how->objective, &how->pair, &p, &g);
+        objective_pair(s->how->objective, &s->how->pair, &p, &g);
         dlogp[r] = same_answers(e) ? 0 : g.d_chosen;
         dlogp[r + 1] = same_answers(e) ? 0 : g.d_rejected;
     }
-    spend(cost, m, b, 3);
+    cost_add(&s->out->cost, s->m, b, true);
     free(logp);
 }
 
-/* [E14] s = <grad l(z), grad L(D_ho)>, L the mean of l over the holdout: the first-order drop of the holdout's loss, for each unit
- * of learning rate, by one step on z. Exact, for each example; no example's gradient is ever held in memory. */
-static void gradient_pass(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, const ScoreOptions *how,
-                          Scores *out) {
+/* [E14] s = <grad l(z), grad L(D_ho)>, where L is the mean of l over the holdout. This is the first-order drop of the
+ * holdout's loss by one step on z, per unit of learning rate. It is exact for each example, and no example's gradient is
+ * ever held in memory. */
+static void gradient_pass(Scoring *s) {
     enum { AT_ONCE = 32 };
     Batch b = {0};
     double dlogp[2 * AT_ONCE], dot[2 * AT_ONCE];
-    int answers = how->objective == OBJECTIVE_SFT ? 1 : 2;
-    real *direction = mem_new(m->parameters, sizeof *direction);
-    for (int from = 0, to; from < holdout->count; from = to) {
-        to = from + AT_ONCE < holdout->count ? from + AT_ONCE : holdout->count;
-        loss_rows(m, ws, holdout, how, how->holdout_reference, from, to, &b, dlogp, &out->cost);
-        for (int r = 0; r < b.rows; r++) dlogp[r] /= holdout->count;
-        model_backward(m, ws, &b, dlogp, direction, true);
+    int answers = 1 + s->pairs, holdout = s->holdout->count, pool = s->pool->count;
+    real *direction = mem_new(s->m->parameters, sizeof *direction);
+
+    /* The holdout's mean gradient is the direction. */
+    for (int from = 0, to; from < holdout; from = to) {
+        to = from + AT_ONCE < holdout ? from + AT_ONCE : holdout;
+        loss_rows(s, s->holdout, s->how->holdout_reference, from, to, &b, dlogp);
+        for (int r = 0; r < b.rows; r++) dlogp[r] /= holdout;
+        model_backward(s->m, s->ws, &b, dlogp, direction, true);
     }
-    for (int from = 0, to; from < pool->count; from = to) {
-        to = from + AT_ONCE < pool->count ? from + AT_ONCE : pool->count;
-        loss_rows(m, ws, pool, how, how->pool_reference, from, to, &b, dlogp, &out->cost);
-        model_gradient_dots(m, ws, &b, dlogp, direction, dot);
-        for (int i = from; i < to; i++) {
-            out->score[i] = 0;
-            for (int a = 0; a < answers; a++) out->score[i] += dot[(i - from) * answers + a];
-        }
+
+    /* Each row's product with it; a pair's is the sum of both rows'. */
+    s->inner_product = mem_new((size_t)pool, sizeof *s->inner_product);
+    for (int from = 0, to; from < pool; from = to) {
+        to = from + AT_ONCE < pool ? from + AT_ONCE : pool;
+        loss_rows(s, s->pool, s->how->pool_reference, from, to, &b, dlogp);
+        model_gradient_dots(s->m, s->ws, &b, dlogp, direction, dot);
+        for (int i = from; i < to; i++)
+            for (int a = 0; a < answers; a++) s->inner_product[i] += dot[(i - from) * answers + a];
     }
     free(direction);
     batch_free(&b);
@@ -864,164 +619,249 @@ static void gradient_pass(const Model *m, Workspace *ws, const Examples *pool, c
 
 /* ---- all methods ---- */
 
-/* From log-likelihoods (without context, in context, by the reference) to the score of candidate i. */
-static double sft_score(const ScoreOptions *how, const Scores *s, const double *by_reference, const Example *e, int i) {
-    double logp = reduced(how, s->logp[i], e->answer_n), inside = reduced(how, s->logp_in_context[i], e->answer_n);
-    switch (how->method) {
-    case METHOD_ICA: return score_ica(logp, inside);
-    case METHOD_RHO: return score_rho(logp, reduced(how, by_reference[i], e->answer_n));
-    case METHOD_INCONTEXT: return inside;
-    default: return logp; /* METHOD_LOSS: a low loss is kept */
-    }
+const MethodInfo METHODS[] = {
+    [METHOD_ICA] = {.name = "ica", .help = "gain of the answer's log-likelihood by demonstrations",
+                    .needs_holdout = true, .needs_alone = true, .needs_k = true,
+                    .answer = score_ica, .pair = pair_ica},
+    [METHOD_RHO] = {.name = "rho", .help = "RHO-Loss: its gain by training a reference on the holdout",
+                    .needs_holdout = true, .needs_alone = true, .needs_reference = true,
+                    .answer = answer_rho, .pair = pair_rho},
+    [METHOD_ONESHOT] = {.name = "oneshot", .help = "mean gain of holdout answers after the candidate",
+                        .needs_holdout = true, .needs_anchors = true,
+                        .answer = score_oneshot, .pair = score_oneshot},
+    [METHOD_NUGGETS] = {.name = "nuggets", .help = "share of holdout answers that gain",
+                        .needs_holdout = true, .needs_anchors = true,
+                        .answer = score_nuggets, .pair = score_nuggets},
+    [METHOD_GRADIENT] = {.name = "gradient", .help = "inner product of its gradient and the holdout's",
+                         .needs_holdout = true, .needs_gradients = true,
+                         .answer = score_gradient, .pair = score_gradient},
+    [METHOD_INCONTEXT] = {.name = "incontext", .help = "log-likelihood in context, nothing subtracted",
+                          .needs_holdout = true, .needs_k = true,
+                          .answer = score_incontext, .pair = pair_incontext},
+    [METHOD_LOSS] = {.name = "loss", .help = "log-likelihood alone: a low loss is kept",
+                     .needs_alone = true, .answer = score_loss, .pair = pair_loss},
+    [METHOD_RANDOM] = {.name = "random", .help = "a random number", .answer = score_random, .pair = score_random},
+};
+_Static_assert(sizeof METHODS / sizeof *METHODS == METHOD_COUNT, "a row for each method");
+
+bool method_needs_k(Method method, Anchors anchors) {
+    return METHODS[method].needs_k || (METHODS[method].needs_anchors && anchors == ANCHORS_NEAREST);
 }
 
-/* The same of a pair: its log-likelihoods become margins, or (E7b) pair losses. */
-static double pair_score(const ScoreOptions *how, const Scores *s, const double *const by_reference[2], const Example *e, int i) {
-    double w = reduced(how, s->logp[i], e->answer_n), l = reduced(how, s->logp_rejected[i], e->rejected_n);
-    double w_in = reduced(how, s->logp_in_context[i], e->answer_n),
-           l_in = reduced(how, s->logp_rejected_in_context[i], e->rejected_n);
-    PairLogps p = pair_logps(e, s->logp[i], s->logp_rejected[i], how->pool_reference, i);
-    PairLogps in = pair_logps(e, s->logp_in_context[i], s->logp_rejected_in_context[i], how->pool_reference, i);
-    switch (how->method) {
-    case METHOD_ICA:
-        if (how->pair_score == PAIR_MARGIN) return score_margin(w, l, w_in, l_in);
-        return score_pair_loss(objective_pair(how->objective, &how->pair, &p, NULL),
-                               objective_pair(how->objective, &how->pair, &in, NULL));
-    case METHOD_RHO: /* margin by the reference minus margin: E15 of the chosen answer minus E15 of the rejected one */
-        return score_rho(w, reduced(how, by_reference[0][i], e->answer_n)) -
-               score_rho(l, reduced(how, by_reference[1][i], e->rejected_n));
-    case METHOD_INCONTEXT: return w_in - l_in;
-    default: return how->objective == OBJECTIVE_DPO ? w - l : -objective_pair(how->objective, &how->pair, &p, NULL);
+static Logps logps_new(int count) {
+    size_t n = (size_t)count;
+    Logps l = {mem_new(n, sizeof *l.chosen), mem_new(n, sizeof *l.rejected)};
+    for (int i = 0; i < count; i++) l.chosen[i] = l.rejected[i] = NAN;
+    return l;
+}
+
+static void scores_resize(Scores *s, int count, int k) {
+    scores_free(s);
+    size_t n = (size_t)count;
+    *s = (Scores){.count = count, .k = k, .score = mem_new(n, sizeof *s->score), .alone = logps_new(count),
+                  .in_context = logps_new(count), .by_reference = logps_new(count),
+                  .demos = mem_new(mem_mul(n, (size_t)k), sizeof *s->demos),
+                  .n_demos = mem_new(n, sizeof *s->n_demos)};
+}
+
+void scores_free(Scores *s) {
+    Logps *all[] = {&s->alone, &s->in_context, &s->by_reference};
+    for (int i = 0; i < 3; i++) {
+        free(all[i]->chosen);
+        free(all[i]->rejected);
     }
+    free(s->score);
+    free(s->demos);
+    free(s->n_demos);
+    *s = (Scores){0};
+}
+
+/* logp(y|x) by a model. What the caller computed earlier is only copied: the same weights give the same bits. */
+static void alone_pass(const Scoring *s, const Model *m, Logps earlier, Logps out) {
+    size_t bytes = (size_t)s->pool->count * sizeof *out.chosen;
+    if (!s->pairs) out.rejected = NULL;
+    if (!earlier.chosen || (s->pairs && !earlier.rejected)) {
+        ica_answer_logps(m, s->ws, s->pool, out, &s->out->cost);
+        return;
+    }
+    memcpy(out.chosen, earlier.chosen, bytes);
+    if (s->pairs) memcpy(out.rejected, earlier.rejected, bytes);
+}
+
+/* Collects what is known of candidate i. A pair's loss in context is against the reference without C. */
+static Evidence candidate_of(const ScoreOptions *how, const Examples *pool, const Scores *s, int i) {
+    const Example *e = &pool->items[i];
+    double (*reduce)(double, int) = REDUCTIONS[how->reduce].reduce;
+    Evidence z = {.how = how};
+    z.answer = (Reduced){reduce(s->alone.chosen[i], e->answer_n), reduce(s->in_context.chosen[i], e->answer_n),
+                         reduce(s->by_reference.chosen[i], e->answer_n)};
+    if (!OBJECTIVES[how->objective].pairs) return z;
+    z.rejected = (Reduced){reduce(s->alone.rejected[i], e->rejected_n), reduce(s->in_context.rejected[i], e->rejected_n),
+                           reduce(s->by_reference.rejected[i], e->rejected_n)};
+    z.alone = pair_logps(e, s->alone.chosen[i], s->alone.rejected[i], how->pool_reference, i);
+    z.in_context = pair_logps(e, s->in_context.chosen[i], s->in_context.rejected[i], how->pool_reference, i);
+    return z;
 }
 
 void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool, const Examples *holdout,
                const ScoreOptions *how, Scores *out) {
+    const MethodInfo *method = &METHODS[how->method];
+    Scoring s = {m, reference, ws, pool, holdout, how, OBJECTIVES[how->objective].pairs, out, NULL, 0, NULL};
     scores_resize(out, pool->count, how->k);
-    Method method = how->method;
-    bool pairs = how->objective != OBJECTIVE_SFT;
-    double *rejected = pairs ? out->logp_rejected : NULL, *rejected_in = pairs ? out->logp_rejected_in_context : NULL;
-    const double *const by_reference[2] = {out->logp_by_reference, out->rejected_by_reference};
-    if (method == METHOD_ONESHOT || method == METHOD_NUGGETS) anchor_pass(m, ws, pool, holdout, how, out);
-    if (method == METHOD_GRADIENT) gradient_pass(m, ws, pool, holdout, how, out);
-    if (method == METHOD_ICA || method == METHOD_RHO || method == METHOD_LOSS) {
-        base_pass_unless_known(m, ws, pool, how->known, out->logp, rejected, &out->cost);
-        out->base_flops = out->cost.flops;
+
+    /* Compute what the method needs. */
+    if (method->needs_anchors) anchor_pass(&s);
+    if (method->needs_gradients) gradient_pass(&s);
+    if (method->needs_alone) {
+        alone_pass(&s, m, how->earlier_alone, out->alone);
+        out->alone_flops = out->cost.flops;
     }
-    if (method == METHOD_ICA || method == METHOD_INCONTEXT)
-        out->dropped = context_pass(m, ws, pool, holdout, how, out->demos, out->n_demos, out->logp_in_context, rejected_in,
-                                    NULL, &out->cost);
-    if (method == METHOD_RHO)
-        base_pass_unless_known(reference, ws, pool, how->known_by_reference, out->logp_by_reference,
-                               pairs ? out->rejected_by_reference : NULL, &out->cost);
-    Rng rng = rng_new(how->seed, 3);
+    if (method->needs_k) {
+        Logps in_context = {out->in_context.chosen, s.pairs ? out->in_context.rejected : NULL};
+        out->dropped = choose_contexts(m, pool, holdout, how, out->demos, out->n_demos);
+        answer_pass(m, ws, pool, out->demos, out->n_demos, how->k, in_context, NULL, &out->cost);
+    }
+    if (method->needs_reference) alone_pass(&s, reference, how->earlier_by_reference, out->by_reference);
+
+    /* Ask it for every candidate's score. Candidates before this part of the pool have drawn their numbers. */
+    Rng rng = rng_new(how->seed, RNG_RANDOM_SCORE);
     for (int i = 0; i < how->first; i++) rng_uniform(&rng);
     for (int i = 0; i < pool->count; i++) {
-        if (method == METHOD_RANDOM) out->score[i] = rng_uniform(&rng);
-        else if (method != METHOD_ONESHOT && method != METHOD_NUGGETS && method != METHOD_GRADIENT)
-            out->score[i] = pairs ? pair_score(how, out, by_reference, &pool->items[i], i)
-                                  : sft_score(how, out, by_reference[0], &pool->items[i], i);
+        Evidence z = candidate_of(how, pool, out, i);
+        z.rng = &rng;
+        z.anchors = s.anchors;
+        if (s.gain) z.gain = s.gain + (size_t)i * (size_t)s.anchors;
+        if (s.inner_product) z.inner_product = s.inner_product[i];
+        out->score[i] = s.pairs ? method->pair(&z) : method->answer(&z);
     }
+    free(s.gain);
+    free(s.inner_product);
+}
+
+double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const Scores *s) {
+    if (!OBJECTIVES[how->objective].pairs || s->count == 0) return NAN;
+    if (!isfinite(s->alone.rejected[0]) || !isfinite(s->in_context.rejected[0])) return NAN;
+    int n = s->count;
+    ScoreOptions sums = *how;
+    sums.reduce = REDUCE_SUM;
+    double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
+    for (int i = 0; i < n; i++) {
+        Evidence z = candidate_of(&sums, pool, s, i);
+        margin[i] = score_margin(&z);
+        loss[i] = score_pair_loss(&z);
+    }
+    double r = rank_correlation(margin, loss, n);
+    free(margin);
+    free(loss);
+    return r;
 }
 
 /* ---- weights ---- */
 
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+/* What a map may look at: n scores, as they come and in increasing order. */
+struct MapInput {
+    const MapOptions *how;
+    const double *score, *sorted;
+    int n;
+};
 
-static double *sorted_copy(const double *x, int n) {
-    double *copy = mem_new((size_t)n, sizeof *copy);
-    memcpy(copy, x, (size_t)n * sizeof *copy);
-    qsort(copy, (size_t)n, sizeof *copy, compare_doubles);
-    return copy;
-}
-
-/* [E8] w_i = (s_i - min) / (max - min), clamped to [0, 1]; all scores equal: all weights 1. E8 itself has the scores' own minimum
- * and maximum, over the pool (the public code) or over the batch (the paper); `clip` passes percentiles instead: if these two are
- * equal, only what lies below them gets 0. */
-static void weights_minmax(const double *score, int n, double low, double high, double *weight) {
-    for (int i = 0; i < n; i++) {
-        double w = high > low ? (score[i] - low) / (high - low) : score[i] >= low;
+/* Linear from `low`, which weighs 0, to `high`, which weighs 1, and clamped beyond. If both are equal, scores below get
+ * 0 and all others 1. */
+static void weights_between(const MapInput *in, double low, double high, double *weight) {
+    for (int i = 0; i < in->n; i++) {
+        double s = in->score[i], w = high > low ? (s - low) / (high - low) : s >= low;
         weight[i] = w < 0 ? 0 : w > 1 ? 1 : w;
     }
 }
 
-/* The p-quantile of sorted values, linear between neighbors. */
-static double quantile(const double *sorted, int n, double p) {
-    double at = p * (n - 1);
-    int i = (int)at;
-    return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+/* [E8] w_i = (s_i - min) / (max - min). The public code takes the pool's minimum and maximum, the paper the batch's:
+ * that is who calls with which scores. All scores equal: all weights 1. */
+static void weights_minmax(const MapInput *in, double *weight) {
+    weights_between(in, in->sorted[0], in->sorted[in->n - 1], weight);
 }
 
-/* How many sorted values are below x, equal ones counting half (less a half for x itself): the average rank of ties, from 0. */
-static double average_rank(const double *sorted, int n, double x) {
-    int below = 0, upto = n;
-    for (int low = 0, high = n; low < high;) {
-        int mid = (low + high) / 2;
-        if (sorted[mid] < x) low = below = mid + 1;
-        else high = mid;
-    }
-    for (int low = below, high = n; low < high;) {
-        int mid = (low + high) / 2;
-        if (sorted[mid] <= x) low = mid + 1;
-        else high = upto = mid;
-    }
-    return (below + upto - 1) / 2.0;
+/* E8 between percentiles, so that single outliers do not squeeze the other weights together. */
+static void weights_clip(const MapInput *in, double *weight) {
+    double low = quantile(in->sorted, in->n, in->how->clip), high = quantile(in->sorted, in->n, 1 - in->how->clip);
+    weights_between(in, low, high, weight);
 }
 
-static void weights_rank(const double *score, const double *sorted, int n, double *weight) {
-    for (int i = 0; i < n; i++) weight[i] = n > 1 ? average_rank(sorted, n, score[i]) / (n - 1) : 1;
+/* r / (n - 1), where r is the rank from 0 and ties share their mean rank. A single score weighs 1. */
+static void weights_rank(const MapInput *in, double *weight) {
+    int n = in->n;
+    for (int i = 0; i < n; i++) weight[i] = n > 1 ? average_rank(in->sorted, n, in->score[i]) / (n - 1) : 1;
 }
 
-/* exp(z / temperature), z the standardized score, scaled so that the largest is 1: nothing overflows. The scale cancels in E9 where
- * W is the weights' own sum; divided by a count, or by nothing, it sets the gradient's length. */
-static void weights_softmax(const double *score, int n, double temperature, double *weight) {
+/* exp(z / temperature), where z is the standardized score, scaled so that the largest weight is 1 and nothing overflows.
+ * The scale cancels in E9 where W is a sum of weights. With NORMALIZE_COUNT and NORMALIZE_NONE it sets the gradient's
+ * length. */
+static void weights_softmax(const MapInput *in, double *weight) {
+    const double *score = in->score;
+    int n = in->n;
     double mean = 0, variance = 0, most = -INFINITY;
     for (int i = 0; i < n; i++) mean += score[i] / n;
     for (int i = 0; i < n; i++) variance += (score[i] - mean) * (score[i] - mean) / n;
     for (int i = 0; i < n; i++) most = score[i] > most ? score[i] : most;
-    for (int i = 0; i < n; i++) weight[i] = variance > 0 ? exp((score[i] - most) / (sqrt(variance) * temperature)) : 1;
+    for (int i = 0; i < n; i++)
+        weight[i] = variance > 0 ? exp((score[i] - most) / (sqrt(variance) * in->how->temperature)) : 1;
 }
 
-/* 1 for the best `share` of the scores, else 0; at the border the smaller index wins, so that the number is exact. */
-static void weights_top(const double *score, const double *sorted, int n, double share, double *weight) {
-    int keep = (int)(share * n + 0.5);
+/* 1 for the best `share` of the scores, else 0. At the border the smaller index wins, so that the number is exact. */
+static void weights_top(const MapInput *in, double *weight) {
+    int n = in->n, keep = (int)(in->how->share * n + 0.5);
     if (keep < 1) keep = 1;
     if (keep > n) keep = n;
-    double border = sorted[n - keep];
+    double border = in->sorted[n - keep];
     for (int i = 0; i < n; i++) {
-        weight[i] = score[i] > border;
-        keep -= score[i] > border;
+        weight[i] = in->score[i] > border;
+        keep -= in->score[i] > border;
     }
     for (int i = 0; i < n && keep > 0; i++)
-        if (score[i] == border) {
+        if (in->score[i] == border) {
             weight[i] = 1;
             keep--;
         }
 }
 
+static void weights_positive(const MapInput *in, double *weight) {
+    for (int i = 0; i < in->n; i++) weight[i] = in->score[i] > 0 ? in->score[i] : 0;
+}
+
+static void weights_filter(const MapInput *in, double *weight) {
+    for (int i = 0; i < in->n; i++) weight[i] = in->score[i] > 0;
+}
+
+const MapInfo MAPS[] = {
+    [MAP_MINMAX] = {.name = "minmax", .help = "linear from the pool's smallest score to its largest",
+                    .weights = weights_minmax},
+    [MAP_MINMAX_BATCH] = {.name = "minmax-batch", .help = "linear from the batch's smallest score to its largest",
+                          .of_batch = true, .weights = weights_minmax},
+    [MAP_CLIP] = {.name = "clip", .help = "linear between two percentiles", .weights = weights_clip},
+    [MAP_RANK] = {.name = "rank", .help = "linear in the score's rank", .weights = weights_rank},
+    [MAP_SOFTMAX] = {.name = "softmax", .help = "exponential in the standardized score", .weights = weights_softmax},
+    [MAP_TOP] = {.name = "top", .help = "1 for the best share, else 0", .weights = weights_top},
+    [MAP_POSITIVE] = {.name = "positive", .help = "the score where it is above 0, else 0",
+                      .weights = weights_positive},
+    [MAP_FILTER] = {.name = "filter", .help = "1 where the score is above 0, else 0", .weights = weights_filter},
+};
+_Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row for each map");
+
 void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight) {
     if (n == 0) return;
     double *sorted = sorted_copy(score, n);
-    switch (map) {
-    case MAP_MINMAX:
-    case MAP_MINMAX_BATCH: weights_minmax(score, n, sorted[0], sorted[n - 1], weight); break;
-    case MAP_CLIP: weights_minmax(score, n, quantile(sorted, n, how->clip), quantile(sorted, n, 1 - how->clip), weight); break;
-    case MAP_RANK: weights_rank(score, sorted, n, weight); break;
-    case MAP_SOFTMAX: weights_softmax(score, n, how->temperature, weight); break;
-    case MAP_TOP: weights_top(score, sorted, n, how->share, weight); break;
-    case MAP_POSITIVE:
-        for (int i = 0; i < n; i++) weight[i] = score[i] > 0 ? score[i] : 0;
-        break;
-    case MAP_FILTER:
-        for (int i = 0; i < n; i++) weight[i] = score[i] > 0;
-        break;
-    case MAP_COUNT: break;
-    }
+    MAPS[map].weights(&(MapInput){how, score, sorted, n}, weight);
     free(sorted);
 }
+
+/* ---- the weighted gradient ---- */
+
+const Choice NORMALIZATIONS[] = {
+    [NORMALIZE_BATCH] = {.name = "batch", .help = "the sum of the batch's weights"},
+    [NORMALIZE_MICRO] = {.name = "micro", .help = "each micro-batch's sum: at one example the weights cancel"},
+    [NORMALIZE_COUNT] = {.name = "count", .help = "the number of examples"},
+    [NORMALIZE_NONE] = {.name = "none", .help = "nothing"},
+};
+_Static_assert(sizeof NORMALIZATIONS / sizeof *NORMALIZATIONS == NORMALIZATION_COUNT, "a row for each normalization");
 
 /* [E9] g = (sum_i w_i grad l_i) / W: the factor w_i / W of each example. */
 bool ica_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient) {
@@ -1029,7 +869,8 @@ bool ica_coefficients(Normalize how, const double *weight, int n, int micro, dou
     for (int i = 0; i < n; i++) total += weight[i];
     for (int i = 0; i < n; i++) {
         double W = how == NORMALIZE_NONE ? 1 : how == NORMALIZE_COUNT ? n : total;
-        if (how == NORMALIZE_MICRO) { /* the public code: with one example a micro-batch w_i / W = 1, whatever the weight */
+        if (how == NORMALIZE_MICRO) {
+            /* The public code: with one example a micro-batch, w_i / W is 1, whatever the weight. */
             int from = i / micro * micro, to = from + micro < n ? from + micro : n;
             W = 0;
             for (int j = from; j < to; j++) W += weight[j];
@@ -1052,7 +893,7 @@ double objective_sft(double logp, int tokens, double *dlogp) {
 /* log sigmoid(z), stable for any z. */
 static double log_sigmoid(double z) { return z < 0 ? z - log1p(exp(z)) : -log1p(exp(-z)); }
 
-/* -(1 - e) log sigmoid(z) - e log sigmoid(-z), and its derivative sigmoid(z) - (1 - e); e: label smoothing. */
+/* -(1 - e) log sigmoid(z) - e log sigmoid(-z), where e is the label smoothing. Its derivative is sigmoid(z) - (1 - e). */
 static double smoothed(double z, double e, double *derivative) {
     *derivative = exp(log_sigmoid(z)) - (1 - e);
     return -(1 - e) * log_sigmoid(z) - e * log_sigmoid(-z);
@@ -1060,13 +901,15 @@ static double smoothed(double z, double e, double *derivative) {
 
 /* [E11] DPO: l = -log sigmoid(beta ([logp(y_w) - ref(y_w)] - [logp(y_l) - ref(y_l)])), token sums. */
 double objective_dpo(const PairOptions *o, const PairLogps *p, PairGradient *g) {
-    double chosen = o->beta * (p->chosen - p->chosen_reference), rejected = o->beta * (p->rejected - p->rejected_reference), dz;
+    double chosen = o->beta * (p->chosen - p->chosen_reference);
+    double rejected = o->beta * (p->rejected - p->rejected_reference), dz;
     double loss = smoothed(chosen - rejected, o->label_smoothing, &dz);
     if (g) *g = (PairGradient){o->beta * dz, -o->beta * dz, chosen, rejected};
     return loss;
 }
 
-/* [E12] SimPO: l = -log sigmoid((beta / n_w) logp(y_w) - (beta / n_l) logp(y_l) - gamma), gamma = beta x gamma-beta-ratio. */
+/* [E12] SimPO: l = -log sigmoid((beta / n_w) logp(y_w) - (beta / n_l) logp(y_l) - gamma), gamma = beta x
+ * gamma-beta-ratio. */
 double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g) {
     double by_w = o->beta / p->chosen_tokens, by_l = o->beta / p->rejected_tokens, dz;
     double chosen = by_w * p->chosen, rejected = by_l * p->rejected;
@@ -1075,75 +918,28 @@ double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g
     return loss;
 }
 
+const ObjectiveInfo OBJECTIVES[] = {
+    [OBJECTIVE_SFT] = {.name = "sft", .help = "supervised fine-tuning on prompts with answers", .reduce = REDUCE_MEAN,
+                       .beta = 0.1},
+    [OBJECTIVE_DPO] = {.name = "dpo", .help = "direct preference optimization of pairs, against the starting model",
+                       .pairs = true, .needs_reference = true, .reduce = REDUCE_SUM, .beta = 0.1,
+                       .pair = objective_dpo},
+    [OBJECTIVE_SIMPO] = {.name = "simpo", .help = "simple preference optimization of pairs, without a reference",
+                         .pairs = true, .token_means = true, .reduce = REDUCE_SUM, .beta = 2, .pair = objective_simpo},
+};
+_Static_assert(sizeof OBJECTIVES / sizeof *OBJECTIVES == OBJECTIVE_COUNT, "a row for each objective");
+
 double objective_pair(Objective objective, const PairOptions *o, const PairLogps *p, PairGradient *g) {
-    return objective == OBJECTIVE_DPO ? objective_dpo(o, p, g) : objective_simpo(o, p, g);
+    return OBJECTIVES[objective].pair(o, p, g);
+}
+
+PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i) {
+    return (PairLogps){.chosen = chosen, .rejected = rejected,
+                       .chosen_reference = reference.chosen ? reference.chosen[i] : 0,
+                       .rejected_reference = reference.rejected ? reference.rejected[i] : 0,
+                       .chosen_tokens = e->answer_n, .rejected_tokens = e->rejected_n};
 }
 
 bool same_answers(const Example *e) {
     return e->answer_n == e->rejected_n && memcmp(e->answer, e->rejected, (size_t)e->answer_n * sizeof(int)) == 0;
-}
-
-/* ---- diagnostics ---- */
-
-/* [E18] (sum w)^2 / sum w^2: how many equally weighted examples would have this spread. */
-double effective_sample_size(const double *weight, int n) {
-    double sum = 0, square = 0;
-    for (int i = 0; i < n; i++) {
-        sum += weight[i];
-        square += weight[i] * weight[i];
-    }
-    return square > 0 ? sum * sum / square : 0;
-}
-
-double auroc(const double *score, const int *label, int n) {
-    double *negative = mem_new((size_t)n, sizeof *negative), wins = 0;
-    int negatives = 0, positives = 0;
-    for (int i = 0; i < n; i++)
-        if (label[i] == 0) negative[negatives++] = score[i];
-    qsort(negative, (size_t)negatives, sizeof *negative, compare_doubles);
-    for (int i = 0; i < n && negatives; i++)
-        if (label[i] == 1) {
-            int below = 0, upto = 0;
-            for (int high = negatives; below < high;) {
-                int mid = (below + high) / 2;
-                if (negative[mid] < score[i]) below = mid + 1;
-                else high = mid;
-            }
-            upto = below;
-            while (upto < negatives && negative[upto] == score[i]) upto++;
-            wins += (below + upto) / 2.0;
-            positives++;
-        }
-    free(negative);
-    return positives && negatives ? wins / ((double)positives * negatives) : NAN;
-}
-
-double correlation(const double *x, const double *y, int n) {
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    for (int i = 0; i < n; i++) { /* from the first value on: so the deviations of a constant are exactly 0 */
-        mx += (x[i] - x[0]) / n;
-        my += (y[i] - y[0]) / n;
-    }
-    for (int i = 0; i < n; i++) {
-        double dx = x[i] - x[0] - mx, dy = y[i] - y[0] - my;
-        xx += dx * dx;
-        yy += dy * dy;
-        xy += dx * dy;
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
-}
-
-double rank_correlation(const double *x, const double *y, int n) {
-    double *sx = sorted_copy(x, n), *sy = sorted_copy(y, n), *rx = mem_new((size_t)n, sizeof *rx),
-           *ry = mem_new((size_t)n, sizeof *ry);
-    for (int i = 0; i < n; i++) {
-        rx[i] = average_rank(sx, n, x[i]);
-        ry[i] = average_rank(sy, n, y[i]);
-    }
-    double r = correlation(rx, ry, n);
-    free(sx);
-    free(sy);
-    free(rx);
-    free(ry);
-    return r;
 }

@@ -12,6 +12,7 @@
 #include "ica.h"
 #include "lib/dataset.h"
 #include "lib/json.h"
+#include "lib/stats.h"
 #include "lib/threads.h"
 #include "model.h"
 #include "tokenizer.h"
@@ -232,21 +233,15 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data, co
     return x;
 }
 
-static PairLogps pair_logps(const Example *e, double chosen, double rejected, double *const reference[2], int i) {
-    return (PairLogps){.chosen = chosen, .rejected = rejected, .chosen_reference = reference[0] ? reference[0][i] : 0,
-                       .rejected_reference = reference[1] ? reference[1][i] : 0, .chosen_tokens = e->answer_n,
-                       .rejected_tokens = e->rejected_n};
-}
-
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s,
                                   double *const reference[2], double *logp) {
     PairMetrics x = {0};
     PairOptions o = settings_pair(s);
     int n = data->count;
     double *chosen = mem_new((size_t)n, sizeof *chosen), *rejected = mem_new((size_t)n, sizeof *rejected);
-    ica_pair_logps(m, ws, data, chosen, rejected, NULL);
+    ica_answer_logps(m, ws, data, (Logps){chosen, rejected}, NULL);
     for (int i = 0; i < n; i++) {
-        PairLogps p = pair_logps(&data->items[i], chosen[i], rejected[i], reference, i);
+        PairLogps p = pair_logps(&data->items[i], chosen[i], rejected[i], (Logps){reference[0], reference[1]}, i);
         PairGradient g;
         x.loss += objective_pair(settings_objective(s), &o, &p, &g) / n;
         x.margin += (g.reward_chosen - g.reward_rejected) / n;
@@ -600,7 +595,7 @@ static ScoreOptions score_options(const Settings *s, const char *method, int ref
                           .reduce = (Reduce)choice(s->reduce, REDUCE_NAMES),
                           .anchors = (Anchors)choice(s->anchors, ANCHOR_NAMES),
                           .num_anchors = s->num_anchors,
-                          .leak = s->allow_overlap,
+                          .allow_overlap = s->allow_overlap,
                           .seed = (uint64_t)s->seed * 1000003u + (uint64_t)refresh}; /* another one for each refresh */
 }
 
@@ -616,47 +611,24 @@ static int refresh_at(const Settings *s, long step, long steps) {
     return -1;
 }
 
-/* Spearman's correlation of both pair scores, E7a and E7b: by how much the run's results would depend on the choice. NaN where the
- * method has no such scores. */
-static double pair_score_agreement(const Settings *s, const Examples *pool, const Scores *scores, double *const reference[2]) {
-    if (settings_objective(s) == OBJECTIVE_SFT || !scores->count || !isfinite(scores->logp_rejected[0]) ||
-        !isfinite(scores->logp_rejected_in_context[0]))
-        return NAN;
-    int n = scores->count;
-    PairOptions o = settings_pair(s);
-    double *margin = mem_new((size_t)n, sizeof *margin), *loss = mem_new((size_t)n, sizeof *loss);
-    for (int i = 0; i < n; i++) {
-        PairLogps p = pair_logps(&pool->items[i], scores->logp[i], scores->logp_rejected[i], reference, i);
-        PairLogps in = pair_logps(&pool->items[i], scores->logp_in_context[i], scores->logp_rejected_in_context[i], reference, i);
-        margin[i] = (in.chosen - in.rejected) - (p.chosen - p.rejected);
-        loss[i] = objective_pair(settings_objective(s), &o, &p, NULL) - objective_pair(settings_objective(s), &o, &in, NULL);
-    }
-    double r = rank_correlation(margin, loss, n);
-    free(margin);
-    free(loss);
-    return r;
-}
-
 static void rescore(Tuning *t, Loop *loop, int refresh) {
     double start = seconds_now();
     ScoreOptions how = score_options(loop->s, t->method, refresh, t);
-    for (int a = 0; a < 2; a++) {
-        how.known[a] = refresh == 0 ? t->pool_reference[a] : NULL; /* at the first step the model is DPO's reference */
-        how.known_by_reference[a] = t->by_reference[a];
-    }
+    if (refresh == 0) how.earlier_alone = how.pool_reference; /* at the first step the model is DPO's reference */
+    how.earlier_by_reference = (Logps){t->by_reference[0], t->by_reference[1]};
     Workspace *ws = workspace_new(); /* its own: in that of training a large batch would take room in every layer, for good */
     ica_score(loop->model, t->reference, ws, t->pool, t->holdout, &how, &t->scores);
     workspace_free(ws);
     size_t bytes = (size_t)t->pool->count * sizeof *t->score;
     for (int a = 0; a < 2 && how.method == METHOD_RHO; a++) {
         if (!t->by_reference[a]) t->by_reference[a] = mem_new(bytes, 1);
-        memcpy(t->by_reference[a], a ? t->scores.rejected_by_reference : t->scores.logp_by_reference, bytes);
+        memcpy(t->by_reference[a], a ? t->scores.by_reference.rejected : t->scores.by_reference.chosen, bytes);
     }
     memcpy(t->score, t->scores.score, bytes);
     weights_from_scores(loop->s, t->score, t->pool->count, t->weight);
     if (t->used) memcpy(t->used, t->weight, (size_t)t->pool->count * sizeof *t->used);
     t->told[0] = t->scores.dropped;
-    t->told[1] = pair_score_agreement(loop->s, t->pool, &t->scores, t->pool_reference);
+    t->told[1] = ica_pair_agreement(&how, t->pool, &t->scores);
     if (loop->run) {
         loop->run->spent.score_seconds += seconds_now() - start;
         loop->run->spent.score_tokens += t->scores.cost.forward;
@@ -667,7 +639,7 @@ static void rescore(Tuning *t, Loop *loop, int refresh) {
 /* One pair's loss and the derivatives by its two rows, times its coefficient. */
 static void tune_pair(const Tuning *t, int record, double coefficient, const double logp[2], double dlogp[2], StepReport *report) {
     const Example *e = &t->pool->items[record];
-    PairLogps p = pair_logps(e, logp[0], logp[1], t->pool_reference, record);
+    PairLogps p = pair_logps(e, logp[0], logp[1], (Logps){t->pool_reference[0], t->pool_reference[1]}, record);
     PairGradient g;
     report->loss += coefficient * objective_pair(t->objective, &t->pair, &p, &g);
     bool constant = same_answers(e); /* both losses are then constants: exactly no gradient, not a difference of roundings */
@@ -716,7 +688,8 @@ static int micro_end(const Tuning *t, const Settings *s, const int *record, int 
     int tokens = 0, to = from;
     for (; to < n; to++) {
         const Example *z = &t->pool->items[record[to]];
-        tokens += t->pool->bos_n + z->prompt_n + z->answer_n + (z->rejected ? t->pool->bos_n + z->prompt_n + z->rejected_n : 0);
+        tokens += query_length(t->pool, &(Query){.x = z});
+        if (z->rejected) tokens += query_length(t->pool, &(Query){.x = z, .rejected = true});
         if (tokens > TOKENS && to > from) break;
     }
     return to;
@@ -803,7 +776,7 @@ static void tuning_references(Tuning *t, const Model *m, Workspace *ws, Loop *lo
             slots[i][a] = mem_new((size_t)data[i]->count, sizeof(double));
             if (loop) run_state_keep(&loop->state, names[i][a], slots[i][a], data[i]->count);
         }
-        if (compute) ica_pair_logps(m, ws, data[i], slots[i][0], slots[i][1], &cost);
+        if (compute) ica_answer_logps(m, ws, data[i], (Logps){slots[i][0], slots[i][1]}, &cost);
     }
     run->spent.reference_seconds += seconds_now() - start;
     run->spent.reference_flops += cost.flops;
@@ -878,8 +851,8 @@ static bool shard_of(const Settings *s, const ExampleFile *pool, ExampleFile *pa
 }
 
 static void print_scores(const Settings *s, const Run *run, const ExampleFile *part, const Scores *scores, const double *weight,
-                         double *const reference[2]) {
-    double told[2] = {scores->dropped, pair_score_agreement(s, &part->examples, scores, reference)};
+                         double agreement) {
+    double told[2] = {scores->dropped, agreement};
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"score\"");
     json_key_string(&b, "method", s->method);
@@ -917,12 +890,12 @@ static bool score_part(const Settings *s, const ModelFolder *f, const ExampleFil
             tuning_references(&t, f->model, ws, NULL, &run, strcmp(s->method, "gradient") == 0, true);
         ScoreOptions how = score_options(s, s->method, 0, &t);
         how.first = first;
-        for (int a = 0; a < 2; a++) how.known[a] = t.pool_reference[a]; /* DPO's start: the model is its own reference */
+        how.earlier_alone = how.pool_reference; /* DPO's start: the model is its own reference */
         ica_score(f->model, t.reference, ws, t.pool, t.holdout, &how, &t.scores);
         t.weight = s->shard ? NULL : mem_new((size_t)t.scores.count, sizeof(double));
         if (t.weight) weights_from_scores(s, t.scores.score, t.scores.count, t.weight);
         if (scores_write(s->out, part, holdout, &t.scores, t.weight, err))
-            print_scores(s, &run, part, &t.scores, t.weight, t.pool_reference);
+            print_scores(s, &run, part, &t.scores, t.weight, ica_pair_agreement(&how, t.pool, &t.scores));
     }
     tuning_free(&t);
     workspace_free(ws);
@@ -1075,7 +1048,7 @@ static void put_overhead(Run *run, const Loop *loop, int pool, const Scores *las
     if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
     double r = spent->score_flops / scored / (spent->train_flops / trained), measured = spent->score_seconds / spent->train_seconds;
     double formula = pool * r / ((double)loop->steps / s->refresh * s->batch_size);
-    double base = last->cost.flops > 0 ? last->base_flops / last->cost.flops : 0; /* of the last scores, for all */
+    double base = last->cost.flops > 0 ? last->alone_flops / last->cost.flops : 0; /* of the last scores, for all */
     json_key_number(&run->result, "relative_cost", r);
     json_key_number(&run->result, "relative_cost_base", base * r);
     json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);

@@ -48,24 +48,21 @@ void dump_rows(Dump *d, int from, int n, const double *logp) {
         for (int a = 0; a < d->answers; a++) d->logp[a * d->records + from + i] = logp[i * d->answers + a];
 }
 
-static const Example *row_example(const Dump *d, int row) { return &d->pool->examples.items[d->record[row % d->records]]; }
+/* Rows 0 .. records - 1 are the answers, or the chosen ones; after them come the rejected ones. */
+static Query row_query(const Dump *d, int row) {
+    return (Query){.x = &d->pool->examples.items[d->record[row % d->records]], .rejected = row >= d->records};
+}
 
-/* Rows 0 .. records - 1 are the answers, or chosen ones; behind them are the rejected ones. */
 static int row_length(const Dump *d, int row) {
-    const Example *e = row_example(d, row);
-    return d->pool->examples.bos_n + e->prompt_n + (row < d->records ? e->answer_n : e->rejected_n);
+    Query q = row_query(d, row);
+    return query_length(&d->pool->examples, &q);
 }
 
 /* A row's whole sequence into ids [width], and into labels [width] what is scored of it. */
 static void put_sequence(const Dump *d, int row, int width, int64_t *ids, int64_t *labels) {
-    const Examples *x = &d->pool->examples;
-    const Example *e = row_example(d, row);
+    Query q = row_query(d, row);
     IntBuf sequence = {0};
-    ints_append(&sequence, x->bos, x->bos_n);
-    ints_append(&sequence, e->prompt, e->prompt_n);
-    int first = sequence.n;
-    if (row < d->records) ints_append(&sequence, e->answer, e->answer_n);
-    else ints_append(&sequence, e->rejected, e->rejected_n);
+    int first = query_row(&d->pool->examples, &q, &sequence);
     for (int t = 0; t < width; t++) {
         ids[t] = t < sequence.n ? sequence.v[t] : 0;
         labels[t] = t >= first && t < sequence.n ? sequence.v[t] : -100;

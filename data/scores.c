@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/json.h"
+#include "lib/stats.h"
 #include "lib/text.h"
 
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, int i) {
@@ -13,12 +14,12 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     json_key_number(b, "score", s->score[i]);
     if (weight) json_key_number(b, "weight", weight[i]);
     const Example *e = &pool->examples.items[i];
-    bool pairs = isfinite(s->logp_rejected[i]) || isfinite(s->logp_rejected_in_context[i]);
-    if (isfinite(s->logp[i])) json_key_number(b, pairs ? "logp_chosen" : "logp", s->logp[i]);
-    if (isfinite(s->logp_rejected[i])) json_key_number(b, "logp_rejected", s->logp_rejected[i]);
-    if (isfinite(s->logp_rejected_in_context[i])) json_key_number(b, "logp_rejected_in_context", s->logp_rejected_in_context[i]);
-    if (isfinite(s->logp_in_context[i])) {
-        json_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", s->logp_in_context[i]);
+    bool pairs = isfinite(s->alone.rejected[i]) || isfinite(s->in_context.rejected[i]);
+    if (isfinite(s->alone.chosen[i])) json_key_number(b, pairs ? "logp_chosen" : "logp", s->alone.chosen[i]);
+    if (isfinite(s->alone.rejected[i])) json_key_number(b, "logp_rejected", s->alone.rejected[i]);
+    if (isfinite(s->in_context.rejected[i])) json_key_number(b, "logp_rejected_in_context", s->in_context.rejected[i]);
+    if (isfinite(s->in_context.chosen[i])) {
+        json_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", s->in_context.chosen[i]);
         buf_puts(b, ",\"demos\":[");
         for (int d = 0; d < s->n_demos[i]; d++) {
             if (d) buf_putc(b, ',');

@@ -2,6 +2,111 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* ---- order ---- */
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double *sorted_copy(const double *x, int n) {
+    double *copy = mem_new((size_t)n, sizeof *copy);
+    if (n) memcpy(copy, x, (size_t)n * sizeof *copy);
+    qsort(copy, (size_t)n, sizeof *copy, compare_doubles);
+    return copy;
+}
+
+double quantile(const double *sorted, int n, double p) {
+    double at = p * (n - 1);
+    int i = (int)at;
+    return i + 1 < n ? sorted[i] + (at - i) * (sorted[i + 1] - sorted[i]) : sorted[n - 1];
+}
+
+/* Counts the sorted values below x, and those up to x, by two binary searches. */
+static void count_below(const double *sorted, int n, double x, int *below, int *upto) {
+    *below = 0;
+    for (int high = n; *below < high;) {
+        int mid = (*below + high) / 2;
+        if (sorted[mid] < x) *below = mid + 1;
+        else high = mid;
+    }
+    *upto = *below;
+    for (int high = n; *upto < high;) {
+        int mid = (*upto + high) / 2;
+        if (sorted[mid] <= x) *upto = mid + 1;
+        else high = mid;
+    }
+}
+
+double average_rank(const double *sorted, int n, double x) {
+    int below, upto;
+    count_below(sorted, n, x, &below, &upto);
+    return (below + upto - 1) / 2.0; /* the ranks of the equal values are below .. upto - 1 */
+}
+
+/* ---- how to judge ---- */
+
+/* [E18] (sum w)^2 / sum w^2: how many equally weighted examples would have this spread. */
+double effective_sample_size(const double *weight, int n) {
+    double sum = 0, square = 0;
+    for (int i = 0; i < n; i++) {
+        sum += weight[i];
+        square += weight[i] * weight[i];
+    }
+    return square > 0 ? sum * sum / square : 0;
+}
+
+double auroc(const double *score, const int *label, int n) {
+    double *negative = mem_new((size_t)n, sizeof *negative), wins = 0;
+    int negatives = 0, positives = 0;
+    for (int i = 0; i < n; i++)
+        if (label[i] == 0) negative[negatives++] = score[i];
+    qsort(negative, (size_t)negatives, sizeof *negative, compare_doubles);
+    for (int i = 0; i < n; i++)
+        if (label[i] == 1) {
+            int below, upto;
+            count_below(negative, negatives, score[i], &below, &upto);
+            wins += (below + upto) / 2.0; /* negatives below it, and half of the equal ones */
+            positives++;
+        }
+    free(negative);
+    return positives && negatives ? wins / ((double)positives * negatives) : NAN;
+}
+
+double correlation(const double *x, const double *y, int n) {
+    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+    /* Means are taken relative to the first value, so that the deviations of a constant are exactly 0. */
+    for (int i = 0; i < n; i++) {
+        mx += (x[i] - x[0]) / n;
+        my += (y[i] - y[0]) / n;
+    }
+    for (int i = 0; i < n; i++) {
+        double dx = x[i] - x[0] - mx, dy = y[i] - y[0] - my;
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
+}
+
+/* The rank of every value; free() it. */
+static double *ranks(const double *x, int n) {
+    double *sorted = sorted_copy(x, n), *rank = mem_new((size_t)n, sizeof *rank);
+    for (int i = 0; i < n; i++) rank[i] = average_rank(sorted, n, x[i]);
+    free(sorted);
+    return rank;
+}
+
+double rank_correlation(const double *x, const double *y, int n) {
+    double *rx = ranks(x, n), *ry = ranks(y, n), r = correlation(rx, ry, n);
+    free(rx);
+    free(ry);
+    return r;
+}
+
+/* ---- curves and repeated runs ---- */
 
 typedef struct { double score; bool positive; } Ranked;
 

@@ -1,10 +1,16 @@
-/* stats: small statistics over arrays of doubles. Values that are not finite are left out.
+/* stats: how to judge scores, weights and repeated runs. Plain arrays of doubles: effective sample size, AUROC,
+ * correlations, quantiles, ranks, means. Knows nothing of models or examples. Nothing fails; n may be 0 unless said
+ * otherwise.
  *
  * Usage:
- *   const double loss[3] = {0.5, 0.75, NAN};
- *   double mean, sd;
- *   int n = mean_sd(loss, 3, &mean, &sd);   // n = 2, mean = 0.625
- *   (void)n;
+ *   double weight[] = {1, 0.5, 0}, score[] = {0.2, -0.1, -0.4};
+ *   int clean[] = {1, 0, 0};
+ *   printf("%g of 3 examples count\n", effective_sample_size(weight, 3));   // 1.8
+ *   printf("AUROC %g\n", auroc(score, clean, 3));                           // 1
+ *   printf("correlation %g\n", rank_correlation(score, weight, 3));         // 1
+ *   double loss[] = {0.5, 0.75, NAN}, mean, sd;
+ *   int finite = mean_sd(loss, 3, &mean, &sd);
+ *   printf("mean %g of %d\n", mean, finite);                                // 0.625 of 2
  */
 #ifndef STATS_H
 #define STATS_H
@@ -12,6 +18,25 @@
 #include "lib/util.h"
 
 #include <math.h>
+
+/* ---- scores and weights ---- */
+
+/* A copy of x[n] in increasing order; free() it. */
+double *sorted_copy(const double *x, int n);
+/* The p-quantile, 0 <= p <= 1, of sorted values [n >= 1], linear between neighbors. */
+double quantile(const double *sorted, int n, double p);
+/* The rank of x among sorted values, from 0. Equal values share the mean of their ranks. x is one of the values. */
+double average_rank(const double *sorted, int n, double x);
+
+/* (sum of weights)^2 / (sum of their squares), between 1 and n. 0 if all weights are 0. */
+double effective_sample_size(const double *weight, int n);
+/* The probability that a random positive has a larger score than a random negative; a tie counts half. label[i] is 1
+ * for a positive, 0 for a negative, -1 for one that is left out. NaN if a class is empty. */
+double auroc(const double *score, const int *label, int n);
+double correlation(const double *x, const double *y, int n);      /* Pearson's; NaN if x or y is constant */
+double rank_correlation(const double *x, const double *y, int n); /* Spearman's, ties averaged; NaN likewise */
+
+/* ---- repeated runs: values that are not finite are left out ---- */
 
 /* Mean of the finite values and their sample standard deviation, which is NaN for fewer than two.
  * Returns how many were finite; with none the mean is NaN. */

@@ -63,13 +63,13 @@ static void bench_free(Bench *b) {
 /* Seconds and operations a candidate in groups of `group` behind one context. */
 static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     int n = group > LEAST ? group : LEAST;
-    Job jobs[MOST];
+    Query queries[MOST];
     Cost cost = {0};
     for (int i = 0; i < n; i++)
-        jobs[i] = (Job){.demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
+        queries[i] = (Query){.demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
     double start = seconds_now();
-    if (naive) ica_logps_naive(b->m, b->ws, &b->form, jobs, n, &cost);
-    else ica_logps(b->m, b->ws, &b->form, jobs, n, &cost);
+    if (naive) ica_logps_naive(b->m, b->ws, &b->form, queries, n, &cost);
+    else ica_logps(b->m, b->ws, &b->form, queries, n, &cost);
     *flops = cost.flops / n;
     return (seconds_now() - start) / n;
 }

@@ -30,7 +30,7 @@ static bool reference_logps(const char *folder, const Examples *data, double *co
     Model *m = model_load(folder, err);
     if (!m) return false;
     Workspace *ws = workspace_new();
-    ica_pair_logps(m, ws, data, reference[0], reference[1], NULL);
+    ica_answer_logps(m, ws, data, (Logps){reference[0], reference[1]}, NULL);
     workspace_free(ws);
     model_free(m);
     return true;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ica.h"
+#include "lib/stats.h"
 #include "tests/reference/oracle.h"
 
 static const Equation
@@ -96,8 +97,8 @@ static World world_new(uint64_t seed) {
     }
     w.pool.items[5] = random_example(&w.pool.arena, &rng, CONTEXT - 24, 4, 3);
     w.pool.items[6] = random_example(&w.pool.arena, &rng, CONTEXT - 8, 4, 3);
-    ica_pair_logps(w.other, w.ws, &w.pool, w.reference[0], w.reference[1], NULL);
-    ica_pair_logps(w.other, w.ws, &w.holdout, w.holdout_reference[0], w.holdout_reference[1], NULL);
+    ica_answer_logps(w.other, w.ws, &w.pool, (Logps){w.reference[0], w.reference[1]}, NULL);
+    ica_answer_logps(w.other, w.ws, &w.holdout, (Logps){w.holdout_reference[0], w.holdout_reference[1]}, NULL);
     return w;
 }
 
@@ -114,8 +115,8 @@ static void world_free(World *w) {
 static ScoreOptions options_of(const World *w, Method method, Objective objective) {
     return (ScoreOptions){.method = method, .objective = objective, .k = K, .reduce = REDUCE_SUM,
                           .pair = {.beta = objective == OBJECTIVE_SIMPO ? 2 : 0.1, .gamma_beta_ratio = 0.25},
-                          .pool_reference = {w->reference[0], w->reference[1]},
-                          .holdout_reference = {w->holdout_reference[0], w->holdout_reference[1]}};
+                          .pool_reference = {(double *)w->reference[0], (double *)w->reference[1]},
+                          .holdout_reference = {(double *)w->holdout_reference[0], (double *)w->holdout_reference[1]}};
 }
 
 static Examples first_of(const Examples *e, int n) {
@@ -275,11 +276,11 @@ static void pair_score_rows(Audit *a, const World *w) {
         worst_add(&none, loss.score[6], 0, 1);
     }
     double own[2][POOL]; /* at DPO's start the model is its own reference */
-    ica_pair_logps(w->m, w->ws, &w->pool, own[0], own[1], NULL);
+    ica_answer_logps(w->m, w->ws, &w->pool, (Logps){own[0], own[1]}, NULL);
     how = options_of(w, METHOD_ICA, OBJECTIVE_DPO);
     how.pair_score = PAIR_LOSS;
-    how.pool_reference[0] = own[0];
-    how.pool_reference[1] = own[1];
+    how.pool_reference.chosen = own[0];
+    how.pool_reference.rejected = own[1];
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &loss);
     for (int i = 0; i < POOL; i++) worst_add(&start, loss.score[i], log(2) + log_sigmoid(how.pair.beta * margin.score[i]), 1);
     audit_worst(a, &E7A, "12 pairs, k = 3: the program's scores, against the oracle's", &margins, PASSES, TWO_PASSES, AUDIT_EXACT);
@@ -445,7 +446,7 @@ static void objective_rows(Audit *a) {
 
 /* The program's loss of example i, and grad += factor x its gradient (grad may be NULL): as train.c puts it together. */
 static double program_loss(const Model *m, Workspace *ws, const Examples *data, int i, const ScoreOptions *how,
-                           const double *const reference[2], double factor, real *grad) {
+                           Logps reference, double factor, real *grad) {
     const Example *e = &data->items[i];
     bool pairs = how->objective != OBJECTIVE_SFT;
     double logp[2], dlogp[2], loss;
@@ -454,7 +455,7 @@ static double program_loss(const Model *m, Workspace *ws, const Examples *data, 
     model_forward(m, ws, &b, grad != NULL, logp, NULL);
     if (pairs) {
         PairGradient g;
-        PairLogps p = {logp[0], logp[1], reference[0][i], reference[1][i], e->answer_n, e->rejected_n};
+        PairLogps p = {logp[0], logp[1], reference.chosen[i], reference.rejected[i], e->answer_n, e->rejected_n};
         loss = objective_pair(how->objective, &how->pair, &p, &g);
         dlogp[0] = factor * g.d_chosen;
         dlogp[1] = factor * g.d_rejected;

@@ -1,5 +1,5 @@
 /* The empirical half of the audit: what the paper's claims are worth on a model that was really trained. Two bases of the main
- * job: `quick`, whose pretraining sessions have one annotator each, and `control`, whose sessions have none in common, so that
+ * query: `quick`, whose pretraining sessions have one annotator each, and `control`, whose sessions have none in common, so that
  * nothing can be learned in context. Five draws of pool and holdout; figures are means over draws with their standard deviation.
  *
  * A measurement is a function of a base and a draw that fills in numbers and touches nothing else, so all of them run side by
@@ -170,7 +170,7 @@ static void step_from(Model *m, const real *start, const real *grad, double rate
     for (size_t j = 0; j < m->parameters; j++) m->w[j] = start[j] - (real)rate * grad[j];
 }
 
-/* RHO's reference as the main job trains it: 150 steps of AdamW on 32 holdout examples, 20 of warm-up, then a cosine to a tenth. */
+/* RHO's reference as the main query trains it: 150 steps of AdamW on 32 holdout examples, 20 of warm-up, then a cosine to a tenth. */
 static Model *reference_new(const Model *base, Workspace *ws, const Examples *holdout, uint64_t seed) {
     enum { STEPS = 150, WARMUP = 20 };
     Model *m = model_copy(base);
@@ -555,20 +555,20 @@ static void both_figures(const double *ica, const double *other, const int *clea
     out[BOTH_AUROC_OTHER] = auroc(other, clean, n);
 }
 
-/* The jobs of one candidate z with demonstrations h_1..h_K: z in its whole context and behind h_K alone, then each h_i behind
+/* The queries of one candidate z with demonstrations h_1..h_K: z in its whole context and behind h_K alone, then each h_i behind
  * h_<i, with z before them and without; last h_K with z alone before it. Token sums. */
 enum { JOBS_Z = 2, JOBS_EACH = JOBS_Z + 2 * K + 1 };
 
-static void exchange_jobs(const Example *z, const Demo *h, Demo *with, Job *jobs) {
+static void exchange_queries(const Example *z, const Demo *h, Demo *with, Query *queries) {
     with[0] = (Demo){z, z};
     memcpy(with + 1, h, K * sizeof *h);
-    jobs[0] = (Job){.demos = h, .n_demos = K, .x = z};
-    jobs[1] = (Job){.demos = h + K - 1, .n_demos = 1, .x = z};
+    queries[0] = (Query){.demos = h, .n_demos = K, .x = z};
+    queries[1] = (Query){.demos = h + K - 1, .n_demos = 1, .x = z};
     for (int i = 0; i < K; i++) {
-        jobs[JOBS_Z + 2 * i] = (Job){.demos = with, .n_demos = i + 1, .x = h[i].prompt_of};
-        jobs[JOBS_Z + 2 * i + 1] = (Job){.demos = h, .n_demos = i, .x = h[i].prompt_of};
+        queries[JOBS_Z + 2 * i] = (Query){.demos = with, .n_demos = i + 1, .x = h[i].prompt_of};
+        queries[JOBS_Z + 2 * i + 1] = (Query){.demos = h, .n_demos = i, .x = h[i].prompt_of};
     }
-    jobs[JOBS_EACH - 1] = (Job){.demos = with, .n_demos = 1, .x = h[K - 1].prompt_of};
+    queries[JOBS_EACH - 1] = (Query){.demos = with, .n_demos = 1, .x = h[K - 1].prompt_of};
 }
 
 /* Do the candidate and all its demonstrations fit the context, in any order? */
@@ -584,7 +584,7 @@ static void measure_exchange(const Base *b, int d, double *out) {
     const Examples *pool = &b->draw[d].pool.examples, *holdout = &b->draw[d].holdout.examples;
     size_t most = (size_t)x->n / EVERY + 1;
     Workspace *ws = workspace_new();
-    Job *jobs = mem_new(most * JOBS_EACH, sizeof *jobs);
+    Query *queries = mem_new(most * JOBS_EACH, sizeof *queries);
     Demo *with = mem_new(most * (K + 1), sizeof *with);
     double *alone = mem_new((size_t)holdout->count, sizeof *alone), *v[4];
     int *clean = mem_new(most, sizeof *clean), *index = mem_new(most, sizeof *index), n = 0;
@@ -592,17 +592,17 @@ static void measure_exchange(const Base *b, int d, double *out) {
     for (int i = 0; i < x->n; i += EVERY) {
         const Demo *h = x->ica.demos + (size_t)i * K;
         if (!all_fit(b->folder.model, pool, &pool->items[i], h, x->ica.n_demos[i])) continue;
-        exchange_jobs(&pool->items[i], h, with + (size_t)n * (K + 1), jobs + (size_t)n * JOBS_EACH);
+        exchange_queries(&pool->items[i], h, with + (size_t)n * (K + 1), queries + (size_t)n * JOBS_EACH);
         index[n] = i;
         clean[n++] = x->clean[i];
     }
-    ica_logps(b->folder.model, ws, pool, jobs, n * JOBS_EACH, NULL);
+    ica_logps(b->folder.model, ws, pool, queries, n * JOBS_EACH, NULL);
     ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL, NULL);
     for (int c = 0; c < n; c++) {
-        const Job *j = jobs + (size_t)c * JOBS_EACH;
-        v[0][c] = j[1].logp - x->ica.logp[index[c]];
+        const Query *j = queries + (size_t)c * JOBS_EACH;
+        v[0][c] = j[1].logp - x->ica.alone.chosen[index[c]];
         v[1][c] = j[JOBS_EACH - 1].logp - alone[j[JOBS_EACH - 1].x - holdout->items];
-        v[2][c] = j[0].logp - x->ica.logp[index[c]];
+        v[2][c] = j[0].logp - x->ica.alone.chosen[index[c]];
         for (int i = 0; i < K; i++) v[3][c] += j[JOBS_Z + 2 * i].logp - j[JOBS_Z + 2 * i + 1].logp;
     }
     both_figures(v[0], v[1], clean, n, out);
@@ -613,7 +613,7 @@ static void measure_exchange(const Base *b, int d, double *out) {
     free(clean);
     free(index);
     free(with);
-    free(jobs);
+    free(queries);
     workspace_free(ws);
 }
 
@@ -633,16 +633,16 @@ static void order_scores(const Base *b, int d, Workspace *ws, int order, double 
     const Facts *x = &b->facts[d];
     const Examples *pool = &b->draw[d].pool.examples;
     Demo *demos = mem_new((size_t)x->n * K, sizeof *demos);
-    Job *jobs = mem_new((size_t)x->n, sizeof *jobs);
+    Query *queries = mem_new((size_t)x->n, sizeof *queries);
     for (int i = 0; i < x->n; i++) {
         Demo *mine = demos + (size_t)i * K;
         int k = x->ica.n_demos[i];
         for (int j = 0; j < k; j++) mine[j] = x->ica.demos[(size_t)i * K + (size_t)(k == K ? ORDER[order][j] : j)];
-        jobs[i] = (Job){.demos = mine, .n_demos = k, .x = &pool->items[i]};
+        queries[i] = (Query){.demos = mine, .n_demos = k, .x = &pool->items[i]};
     }
-    ica_logps(b->folder.model, ws, pool, jobs, x->n, NULL);
-    for (int i = 0; i < x->n; i++) score[i] = (jobs[i].logp - x->ica.logp[i]) / pool->items[i].answer_n;
-    free(jobs);
+    ica_logps(b->folder.model, ws, pool, queries, x->n, NULL);
+    for (int i = 0; i < x->n; i++) score[i] = (queries[i].logp - x->ica.alone.chosen[i]) / pool->items[i].answer_n;
+    free(queries);
     free(demos);
 }
 
@@ -762,8 +762,8 @@ static void measure_frame(const Base *b, int d, int frame, double *out) {
     double *empty = mem_new((size_t)x->n, sizeof *empty), *mixed = mem_new((size_t)x->n, sizeof *mixed);
     ica_score(b->folder.model, NULL, ws, &framed->pool.examples, &framed->holdout.examples, &how, &s);
     for (int i = 0; i < x->n; i++) {
-        empty[i] = s.logp[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
-        mixed[i] = s.logp_in_context[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
+        empty[i] = s.alone.chosen[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
+        mixed[i] = s.in_context.chosen[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
         out[FRAME_SIZE] += fabs(empty[i]) / x->n;
         out[FRAME_SIZE + 1] += fabs(mixed[i]) / x->n;
         out[FRAME_SIZE + 2] += fabs(s.score[i]) / x->n;
@@ -787,7 +787,7 @@ static void measure_traps(const Base *b, int d, double *out) {
     Scores s = {0};
     for (int leak = 0; leak < 2; leak++) {
         ScoreOptions how = ask(METHOD_ICA, d);
-        how.leak = leak;
+        how.allow_overlap = leak;
         ica_score(b->folder.model, NULL, ws, holdout, holdout, &how, &s);
         for (int i = 0; i < holdout->count; i++) out[LEAK_CLOSED + leak] += s.score[i] / holdout->count;
     }
@@ -896,7 +896,7 @@ static void report_scores(Audit *a, const Experiment *e) {
     static const char *const pairs[3] = {"ICA and gradient", "ICA and RHO-Loss", "RHO-Loss and gradient"};
     const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
     note(a, DETECTION,
-        "Two bases of the main job, pretrained on the same facts by the same annotators. In the sessions of one all answers "
+        "Two bases of the main query, pretrained on the same facts by the same annotators. In the sessions of one all answers "
         "are by one annotator; in the control each is by another, so that nothing can be inferred from the context. Pool "
         "even50, %d draws of pool and holdout (control: %d); mean and standard deviation over draws.",
         DRAWS, COSTLY);
@@ -1249,7 +1249,7 @@ void audit_trained(Audit *a, const char *out_folder) {
     Base base[2] = {{.name = "quick", .draws = DRAWS, .frames = FRAMES}, {.name = "control", .draws = COSTLY}};
     Error err = {0};
     if (base_read(&base[0], out_folder, &err) && base_read(&base[1], out_folder, &err)) measure_and_report(a, base);
-    else claim(a, &E4, "the base models of the main job and of its control", NAN, NAN, 0, err.text, AUDIT_EXACT); /* fails */
+    else claim(a, &E4, "the base models of the main query and of its control", NAN, NAN, 0, err.text, AUDIT_EXACT); /* fails */
     base_free(&base[0]);
     base_free(&base[1]);
 }

@@ -14,7 +14,7 @@
 # not count.
 cd "$(dirname "$0")/../.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
-FILES=${FILES:-model.c ica.c lib/gemm.c lib/gemm.h lib/threads.c}
+FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/fast/share.c lib/gemm.c lib/gemm.h lib/threads.c}
 omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null && echo -fopenmp)
 FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp} -w -Werror=int-conversion -Werror=incompatible-pointer-types"
 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 LC_ALL=C
@@ -25,7 +25,7 @@ equivalent=$PWD/tests/mutation/mutate.equivalent
 tab=$(printf '\t')
 
 objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null | sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
-programs="test_diagnostics test_pairs test_ica test_scoring test_model test_gemm test_threads"
+programs="test_stats test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm test_threads"
 
 stop() {
     echo "mutate: $1" >&2
@@ -99,7 +99,10 @@ build_base() {
 # Those that contain the file, the quickest first.
 programs_for() {
     case $1 in
-    ica.c) echo "test_diagnostics test_pairs test_ica test_scoring" ;;
+    ica.c) echo "test_pairs test_ica test_scoring" ;;
+    lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
+    lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
+    lib/fast/share.c) echo "test_scoring test_ica" ;;
     model.c) echo "test_pairs test_model test_ica test_scoring" ;;
     lib/threads.c) echo "test_threads" ;;
     *) echo "test_pairs test_ica test_scoring test_model test_gemm" ;;

@@ -2,6 +2,7 @@
  * one row at a time, nothing shared or cached, and must have the same bits. A tag in brackets names the equation that a test is
  * about. */
 #include "ica.h"
+#include "lib/stats.h"
 #include "tests/unit/check.h"
 #include "tests/reference/oracle.h"
 #include "tests/unit/world.h"
@@ -206,8 +207,8 @@ static void check_ica(const World *w, const Examples *pool, const ScoreOptions *
         double logp = alone(w->m, w->ws, z);
         double inside = by_hand(w->m, w->ws, s->demos + (size_t)i * (size_t)s->k, s->n_demos[i], z, false, NULL);
         double score = reduce(how->reduce, inside, z->answer_n) - reduce(how->reduce, logp, z->answer_n);
-        bad_logp += !same_bits(logp, s->logp[i]);
-        bad_inside += !same_bits(inside, s->logp_in_context[i]);
+        bad_logp += !same_bits(logp, s->alone.chosen[i]);
+        bad_inside += !same_bits(inside, s->in_context.chosen[i]);
         bad_score += !same_bits(score, s->score[i]);
     }
     CHECK(s->count == pool->count && s->k == how->k, "[E5] %s: count %d, k %d", what, s->count, s->k);
@@ -414,13 +415,13 @@ static void test_order_and_threads(const World *w) {
     free(permuted.items);
 }
 
-/* ---- jobs ---- */
+/* ---- queries ---- */
 
-/* Both answers of pairs, prompts of no token, contexts shared or not: every job has the bits of its row. */
-static void test_jobs(const World *w, bool contexts) {
+/* Both answers of pairs, prompts of no token, contexts shared or not: every query has the bits of its row. */
+static void test_queries(const World *w, bool contexts) {
     enum { N = 96, SET = N / 3 };
     Example x[N];
-    Job jobs[N];
+    Query queries[N];
     Demo demos[3];
     int bad = 0, hits_sum = 0, forward = 0;
     for (int d = 0; d < 3; d++) demos[d] = (Demo){&w->holdout.items[d], &w->holdout.items[d + 1]};
@@ -428,29 +429,29 @@ static void test_jobs(const World *w, bool contexts) {
         x[i] = w->pool.items[i];
         if (i >= 2 * SET && i % 2) x[i].prompt_n = 0;
         int set = contexts ? 1 + i / SET : 0; /* the first; the first two, the same and one more; the last two */
-        jobs[i] = (Job){.demos = demos + (set == 3), .n_demos = set - (set == 3), .x = &x[i], .rejected = i % 3 == 1};
+        queries[i] = (Query){.demos = demos + (set == 3), .n_demos = set - (set == 3), .x = &x[i], .rejected = i % 3 == 1};
     }
     Cost cost = {.forward = 5};
-    ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
+    ica_logps(w->m, w->ws, &w->pool, queries, N, &cost);
     for (int i = 0; i < N; i++) {
         int hits;
-        double logp = by_hand(w->m, w->ws, jobs[i].demos, jobs[i].n_demos, &x[i], jobs[i].rejected, &hits);
-        bad += !same_bits(logp, jobs[i].logp) || hits != jobs[i].hits;
+        double logp = by_hand(w->m, w->ws, queries[i].demos, queries[i].n_demos, &x[i], queries[i].rejected, &hits);
+        bad += !same_bits(logp, queries[i].logp) || hits != queries[i].hits;
         hits_sum += hits;
         forward += x[i].prompt_n;
     }
-    CHECK(bad == 0, "%d of %d jobs differ from their rows, contexts %d", bad, N, contexts);
+    CHECK(bad == 0, "%d of %d queries differ from their rows, contexts %d", bad, N, contexts);
     CHECK(hits_sum > 0, "no answer token was the most probable one: hits are not tested");
     CHECK(cost.forward > 5 + forward, "cost is added: %.0f", cost.forward);
-    ica_logps(w->m, w->ws, &w->pool, jobs, N, NULL);
-    ica_logps(w->m, w->ws, &w->pool, jobs, 0, NULL);
+    ica_logps(w->m, w->ws, &w->pool, queries, N, NULL);
+    ica_logps(w->m, w->ws, &w->pool, queries, 0, NULL);
 }
 
 /* More contexts than are cached at once, and more candidates behind one of them than are run at once (both in tokens). */
 static void test_many_contexts(const World *w) {
     enum { CONTEXTS = 60, EACH = 3, BEHIND_ONE = 300, N = CONTEXTS * EACH + BEHIND_ONE, K = 5 };
     Demo(*demos)[K] = mem_new(CONTEXTS, sizeof *demos);
-    Job *jobs = mem_new(N, sizeof *jobs);
+    Query *queries = mem_new(N, sizeof *queries);
     int *place = mem_new(N, sizeof *place), bad = 0, context_tokens = 0;
     Rng rng = rng_new(31, 0);
     for (int c = 0; c < CONTEXTS; c++)
@@ -463,23 +464,23 @@ static void test_many_contexts(const World *w) {
     rng_shuffle(&rng, place, N);
     for (int i = 0; i < N; i++) {
         int c = i < CONTEXTS * EACH ? i / EACH : CONTEXTS / 2;
-        jobs[place[i]] = (Job){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
+        queries[place[i]] = (Query){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
     }
     Cost cost = {0};
-    ica_logps(w->m, w->ws, &w->pool, jobs, N, &cost);
+    ica_logps(w->m, w->ws, &w->pool, queries, N, &cost);
     double own = 0;
     for (int i = 0; i < N; i++) {
-        const Example *x = jobs[i].x;
+        const Example *x = queries[i].x;
         int hits;
-        bad += !same_bits(jobs[i].logp, by_hand(w->m, w->ws, jobs[i].demos, K, x, false, &hits)) || jobs[i].hits != hits;
+        bad += !same_bits(queries[i].logp, by_hand(w->m, w->ws, queries[i].demos, K, x, false, &hits)) || queries[i].hits != hits;
         own += x->prompt_n + x->answer_n - 1;
     }
     CHECK(context_tokens > 2048 && own > 2048, "%d and %.0f tokens fit at once: nothing is tested", context_tokens, own);
-    CHECK(bad == 0, "many contexts: %d of %d jobs differ from their rows", bad, N);
+    CHECK(bad == 0, "many contexts: %d of %d queries differ from their rows", bad, N);
     CHECK(cost.forward >= own && cost.forward <= CONTEXTS + context_tokens + own, "many contexts: %.0f tokens, should be %.0f",
           cost.forward, CONTEXTS + context_tokens + own);
     free(demos);
-    free(jobs);
+    free(queries);
     free(place);
 }
 
@@ -620,7 +621,7 @@ static void test_never_itself(const World *w) {
     Scores s = {0};
     for (int demos = DEMOS_NEAREST; demos <= DEMOS_SHUFFLED; demos++)
         for (int leak = 0; leak < 2; leak++) {
-            ScoreOptions how = {.method = METHOD_ICA, .k = 5, .demos = (DemoChoice)demos, .leak = leak, .seed = 1};
+            ScoreOptions how = {.method = METHOD_ICA, .k = 5, .demos = (DemoChoice)demos, .allow_overlap = leak, .seed = 1};
             int itself = 0, last = 0;
             ica_score(w->m, NULL, w->ws, &few, &few, &how, &s);
             for (int i = 0; i < 6; i++) {
@@ -657,10 +658,10 @@ static void test_rivals(const World *w) {
             double theta_t = reduce(how.reduce, alone(w->m, w->ws, z), z->answer_n);
             double theta_ref = reduce(how.reduce, alone(w->other, w->ws, z), z->answer_n);
             double inside = reduce(how.reduce, by_hand(w->m, w->ws, demos, 3, z, false, NULL), z->answer_n);
-            bad[0] += !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.logp_in_context[i]);
-            bad[1] += !same_bits(loss.score[i], theta_t) || !isnan(loss.logp_in_context[i]);
-            bad[2] += !same_bits(in.score[i], inside) || !isnan(in.logp[i]);
-            bad[2] += !isnan(in.logp_rejected[i]) || !isnan(in.logp_rejected_in_context[i]); /* there are no pairs */
+            bad[0] += !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.in_context.chosen[i]);
+            bad[1] += !same_bits(loss.score[i], theta_t) || !isnan(loss.in_context.chosen[i]);
+            bad[2] += !same_bits(in.score[i], inside) || !isnan(in.alone.chosen[i]);
+            bad[2] += !isnan(in.alone.rejected[i]) || !isnan(in.in_context.rejected[i]); /* there are no pairs */
         }
         CHECK(bad[0] == 0, "[E15] %d of 40 RHO scores differ, reduce %d", bad[0], r);
         CHECK(bad[1] == 0, "%d of 40 loss scores differ, reduce %d", bad[1], r);
@@ -685,7 +686,7 @@ static void test_random_scores(const World *w) {
     }
     CHECK(outside == 0 && mean > 0.4 && mean < 0.6, "random scores: %d outside [0, 1), mean %g", outside, mean);
     CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0, "random: the same seed gives other scores");
-    CHECK(a.cost.forward == 0 && isnan(a.logp[0]), "random scores need no model");
+    CHECK(a.cost.forward == 0 && isnan(a.alone.chosen[0]), "random scores need no model");
     how.seed = 6;
     ica_score(w->m, NULL, w->ws, &w->pool, &none, &how, &b);
     CHECK(a.score[0] != b.score[0] && a.score[1] != b.score[1], "random: another seed gives the same scores");
@@ -800,7 +801,7 @@ static void test_oneshot_edges(const World *w) {
     for (int t = 0; t < 4; t++) {
         ScoreOptions how = {.method = METHOD_ONESHOT,
                             .k = 4,
-                            .leak = t % 2,
+                            .allow_overlap = t % 2,
                             .anchors = t / 2 ? ANCHORS_RANDOM : ANCHORS_NEAREST,
                             .num_anchors = 4};
         Scores s = {0};
@@ -827,7 +828,7 @@ static void test_oneshot_edges(const World *w) {
 /* ---- the gradient rival ---- */
 
 /* grad += d l(z) / d parameters times `factor`, rows one at a time, from the loss's definition. */
-static void add_gradient(const World *w, const ScoreOptions *how, const Example *z, const double *const reference[2], int i,
+static void add_gradient(const World *w, const ScoreOptions *how, const Example *z, Logps reference, int i,
                          double factor, real *grad) {
     double d[2] = {-1.0 / z->answer_n, 0}, logp;
     bool pairs = how->objective != OBJECTIVE_SFT;
@@ -835,7 +836,7 @@ static void add_gradient(const World *w, const ScoreOptions *how, const Example 
         double logp_w = alone(w->m, w->ws, z), logp_l = by_hand(w->m, w->ws, NULL, 0, z, true, NULL);
         double by_w = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->answer_n;
         double by_l = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->rejected_n;
-        double shift = how->objective == OBJECTIVE_DPO ? how->pair.beta * (reference[1][i] - reference[0][i])
+        double shift = how->objective == OBJECTIVE_DPO ? how->pair.beta * (reference.rejected[i] - reference.chosen[i])
                                                        : -how->pair.beta * how->pair.gamma_beta_ratio;
         double dz = -1 / (1 + exp(by_w * logp_w - by_l * logp_l + shift)); /* of -log sigmoid(z) */
         d[0] = dz * by_w;
@@ -861,8 +862,8 @@ static void test_gradient(const World *w, Objective objective) {
     Examples pool = first_of(&w->pool, 36);
     double *logp[4]; /* pool chosen, rejected, holdout chosen, rejected: by the other model */
     for (int i = 0; i < 4; i++) logp[i] = mem_new(64, sizeof(double));
-    ica_pair_logps(w->other, w->ws, &pool, logp[0], logp[1], NULL);
-    ica_pair_logps(w->other, w->ws, &w->holdout, logp[2], logp[3], NULL);
+    ica_answer_logps(w->other, w->ws, &pool, (Logps){logp[0], logp[1]}, NULL);
+    ica_answer_logps(w->other, w->ws, &w->holdout, (Logps){logp[2], logp[3]}, NULL);
     ScoreOptions how = {.method = METHOD_GRADIENT,
                         .k = 3,
                         .objective = objective,
@@ -952,9 +953,9 @@ static void test_pair_margins(const World *w) {
                    reference = p.reference[0] - p.reference[1];
             double want[4] = {inside - margin, reference - margin, inside, margin};
             bad += !close_to(s.score[i], want[t], 1e-12);
-            if (t != 2) bad += !same_bits(s.logp[i], p.base[0]) || !same_bits(s.logp_rejected[i], p.base[1]);
+            if (t != 2) bad += !same_bits(s.alone.chosen[i], p.base[0]) || !same_bits(s.alone.rejected[i], p.base[1]);
             if (t % 2 == 0)
-                bad += !same_bits(s.logp_in_context[i], p.inside[0]) || !same_bits(s.logp_rejected_in_context[i], p.inside[1]);
+                bad += !same_bits(s.in_context.chosen[i], p.inside[0]) || !same_bits(s.in_context.rejected[i], p.inside[1]);
         }
         CHECK(bad == 0, "%s: %d values differ", names[t], bad);
         scores_free(&s);
@@ -989,7 +990,7 @@ static double plain_loss(double z) { return log(1 + exp(-z)); }
 static void test_pair_loss_score(const World *w) {
     Examples pool = first_of(&w->pool, 30);
     double chosen[30], rejected[30], zero[30] = {0};
-    ica_pair_logps(w->m, w->ws, &pool, chosen, rejected, NULL);
+    ica_answer_logps(w->m, w->ws, &pool, (Logps){chosen, rejected}, NULL);
     for (int t = 0; t < 3; t++) { /* DPO at its start, DPO with another reference (0), SimPO */
         ScoreOptions how = {.method = METHOD_ICA,
                             .k = 3,
@@ -1251,8 +1252,8 @@ int main(void) {
     test_ica_random(&w);
     test_ica_shuffled(&w);
     test_order_and_threads(&w);
-    test_jobs(&w, true);
-    test_jobs(&w, false);
+    test_queries(&w, true);
+    test_queries(&w, false);
     test_many_contexts(&w);
     test_cost(&w);
     test_batch(&w);

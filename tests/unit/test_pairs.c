@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ica.h"
+#include "lib/stats.h"
 #include "tests/unit/check.h"
 
 #ifdef _OPENMP
@@ -188,11 +189,10 @@ static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, c
     double reference[4][PAIRS];
     for (int r = 0; r < 4; r++)
         for (int i = 0; i < PAIRS; i++) reference[r][i] = -10 - r - i;
-    if (objective == OBJECTIVE_DPO)
-        for (int r = 0; r < 2; r++) {
-            how.pool_reference[r] = reference[r];
-            how.holdout_reference[r] = reference[2 + r];
-        }
+    if (objective == OBJECTIVE_DPO) {
+        how.pool_reference = (Logps){reference[0], reference[1]};
+        how.holdout_reference = (Logps){reference[2], reference[3]};
+    }
     Scores s = {0};
     ica_score(m, NULL, ws, pool, holdout, &how, &s);
     real *target = mem_new(m->parameters, sizeof *target), *own = mem_new(m->parameters, sizeof *own);
@@ -226,9 +226,9 @@ static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, c
 static void test_pair_scores(Model *m, Workspace *ws, const Examples *pool, const Examples *holdout) {
     ScoreOptions how = {.method = METHOD_ICA, .objective = OBJECTIVE_DPO, .pair = {0.1, 0, 0}, .k = 1, .reduce = REDUCE_SUM};
     double chosen[PAIRS], rejected[PAIRS];
-    ica_pair_logps(m, ws, pool, chosen, rejected, NULL);
-    how.pool_reference[0] = chosen;
-    how.pool_reference[1] = rejected;
+    ica_answer_logps(m, ws, pool, (Logps){chosen, rejected}, NULL);
+    how.pool_reference.chosen = chosen;
+    how.pool_reference.rejected = rejected;
     Scores margin = {0}, loss = {0};
     ica_score(m, NULL, ws, pool, holdout, &how, &margin);
     how.pair_score = PAIR_LOSS;
@@ -236,8 +236,8 @@ static void test_pair_scores(Model *m, Workspace *ws, const Examples *pool, cons
     for (int i = 0; i < PAIRS; i++) {
         double z = 0.1 * margin.score[i], expected = log(2) - log1p(exp(-z));
         CHECK(fabs(loss.score[i] - expected) < 1e-12, "E7b %g, from E7a %g", loss.score[i], expected);
-        double in_context = margin.logp_in_context[i] - margin.logp_rejected_in_context[i];
-        CHECK(margin.score[i] == in_context - (margin.logp[i] - margin.logp_rejected[i]), "E7a is not the gain of the margin");
+        double in_context = margin.in_context.chosen[i] - margin.in_context.rejected[i];
+        CHECK(margin.score[i] == in_context - (margin.alone.chosen[i] - margin.alone.rejected[i]), "E7a is not the gain of the margin");
     }
     CHECK(rank_correlation(margin.score, loss.score, PAIRS) > 1 - 1e-12, "both pair scores rank differently at the reference");
     scores_free(&margin);
@@ -256,7 +256,7 @@ int main(void) {
             Loss l = {.objective = (Objective)objective,
                       .pair = {objective == OBJECTIVE_DPO ? 0.1 : 2, 0.25, variant >= 2 ? 0.1 : 0}};
             ica_coefficients(NORMALIZE_BATCH, weight[variant % 2], PAIRS, PAIRS, l.coefficient);
-            if (objective == OBJECTIVE_DPO) ica_pair_logps(start, ws, &pool, l.reference[0], l.reference[1], NULL);
+            if (objective == OBJECTIVE_DPO) ica_answer_logps(start, ws, &pool, (Logps){l.reference[0], l.reference[1]}, NULL);
             snprintf(name, sizeof name, "%s%s%s", names[objective], variant % 2 ? ", weighted" : "",
                      variant >= 2 ? ", smoothed" : "");
             test_differences(m, ws, &pool, &l, name);

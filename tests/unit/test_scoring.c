@@ -16,24 +16,24 @@ enum { CONTEXT = 120, K = 3 };
 
 /* ---- shared prefixes ---- */
 
-/* n jobs: up to K demonstrations, each drawn from the first `choices` of the holdout, so that lists branch early and late. */
-static Job *jobs_new(const World *w, int n, int choices, uint64_t seed, Demo *demos) {
-    Job *jobs = mem_new((size_t)n, sizeof *jobs);
+/* n queries: up to K demonstrations, each drawn from the first `choices` of the holdout, so that lists branch early and late. */
+static Query *queries_new(const World *w, int n, int choices, uint64_t seed, Demo *demos) {
+    Query *queries = mem_new((size_t)n, sizeof *queries);
     Rng rng = rng_new(seed, 1);
     for (int i = 0; i < n; i++) {
-        jobs[i] = (Job){.demos = demos + i * K, .x = &w->pool.items[rng_below(&rng, w->pool.count)]};
-        jobs[i].rejected = rng_below(&rng, 2);
-        jobs[i].n_demos = rng_below(&rng, 8) ? K : rng_below(&rng, K);
+        queries[i] = (Query){.demos = demos + i * K, .x = &w->pool.items[rng_below(&rng, w->pool.count)]};
+        queries[i].rejected = rng_below(&rng, 2);
+        queries[i].n_demos = rng_below(&rng, 8) ? K : rng_below(&rng, K);
         for (int d = 0; d < K; d++) {
             const Example *h = &w->holdout.items[rng_below(&rng, choices)];
             demos[i * K + d] = (Demo){h, h};
         }
     }
-    return jobs;
+    return queries;
 }
 
-/* The row of a job, and how much of it stands before the token that predicts the answer. */
-static int row_of(const Examples *form, const Job *j, int *row, int *before) {
+/* The row of a query, and how much of it stands before the token that predicts the answer. */
+static int row_of(const Examples *form, const Query *j, int *row, int *before) {
     int n = 0;
     row[n++] = form->bos[0];
     for (int d = 0; d <= j->n_demos; d++) {
@@ -48,10 +48,10 @@ static int row_of(const Examples *form, const Job *j, int *row, int *before) {
 }
 
 /* The tokens that no method can avoid: what stands before the answers once for each different beginning, and the rest. */
-static int least_tokens(const Examples *form, const Job *jobs, int n) {
+static int least_tokens(const Examples *form, const Query *queries, int n) {
     int(*row)[CONTEXT + 1] = mem_new((size_t)n, sizeof *row), *before = mem_new((size_t)n, sizeof *before), tokens = 0;
     for (int i = 0; i < n; i++) {
-        int length = row_of(form, &jobs[i], row[i], &before[i]), seen = 0;
+        int length = row_of(form, &queries[i], row[i], &before[i]), seen = 0;
         for (int j = 0; j < i; j++) {
             int common = 0;
             while (common < before[i] && common < before[j] && row[i][common] == row[j][common]) common++;
@@ -66,55 +66,55 @@ static int least_tokens(const Examples *form, const Job *jobs, int n) {
 
 /* Trees of every shape, from nothing shared to one list for all, more than a window of cached positions among them. */
 static void test_cached_is_naive(const World *w) {
-    static const struct { int jobs, choices; } cases[] = {{1, 1}, {2, 1}, {300, 1}, {200, 40}, {400, 3}, {1500, 9}};
+    static const struct { int queries, choices; } cases[] = {{1, 1}, {2, 1}, {300, 1}, {200, 40}, {400, 3}, {1500, 9}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        int n = cases[c].jobs, differ = 0;
+        int n = cases[c].queries, differ = 0;
         Demo *demos = mem_new((size_t)n * K, sizeof *demos);
-        Job *jobs = jobs_new(w, n, cases[c].choices, c, demos), *naive = mem_new((size_t)n, sizeof *naive);
+        Query *queries = queries_new(w, n, cases[c].choices, c, demos), *naive = mem_new((size_t)n, sizeof *naive);
         Cost cost = {0}, whole = {0};
-        memcpy(naive, jobs, (size_t)n * sizeof *jobs);
-        ica_logps(w->m, w->ws, &w->pool, jobs, n, &cost);
+        memcpy(naive, queries, (size_t)n * sizeof *queries);
+        ica_logps(w->m, w->ws, &w->pool, queries, n, &cost);
         ica_logps_naive(w->m, w->ws, &w->pool, naive, n, &whole);
         for (int i = 0; i < n; i++)
-            differ += memcmp(&jobs[i].logp, &naive[i].logp, sizeof(double)) != 0 || jobs[i].hits != naive[i].hits;
-        CHECK(differ == 0, "%d jobs, %d demonstrations: %d have other bits than their rows", n, cases[c].choices, differ);
-        int least = least_tokens(&w->pool, jobs, n);
-        CHECK(cost.forward >= least && cost.forward <= whole.forward, "%d jobs: %.0f tokens, at least %d, at most %.0f", n,
+            differ += memcmp(&queries[i].logp, &naive[i].logp, sizeof(double)) != 0 || queries[i].hits != naive[i].hits;
+        CHECK(differ == 0, "%d queries, %d demonstrations: %d have other bits than their rows", n, cases[c].choices, differ);
+        int least = least_tokens(&w->pool, queries, n);
+        CHECK(cost.forward >= least && cost.forward <= whole.forward, "%d queries: %.0f tokens, at least %d, at most %.0f", n,
               cost.forward, least, whole.forward);
         if (cases[c].choices < 10 && n > 100) /* a prefix is left uncached only where it saves less than 16 tokens */
-            CHECK(cost.forward <= least + (whole.forward - least) / 4, "%d jobs: %.0f tokens where %d would do, whole rows %.0f", n,
+            CHECK(cost.forward <= least + (whole.forward - least) / 4, "%d queries: %.0f tokens where %d would do, whole rows %.0f", n,
                   cost.forward, least, whole.forward);
         free(demos);
-        free(jobs);
+        free(queries);
         free(naive);
     }
 }
 
-/* A job's bits depend neither on where it stands, nor on who stands beside it, nor on the number of threads. */
+/* A query's bits depend neither on where it stands, nor on who stands beside it, nor on the number of threads. */
 static void test_any_order(const World *w) {
     enum { N = 700, PARTS = 3 };
     Demo demos[N * K];
     int place[N], differ = 0;
-    Job *jobs = jobs_new(w, N, 6, 77, demos), mixed[N];
+    Query *queries = queries_new(w, N, 6, 77, demos), mixed[N];
     Rng rng = rng_new(8, 0);
     for (int i = 0; i < N; i++) place[i] = i;
     rng_shuffle(&rng, place, N);
-    ica_logps(w->m, w->ws, &w->pool, jobs, N, NULL);
+    ica_logps(w->m, w->ws, &w->pool, queries, N, NULL);
     for (int threads = 1; threads <= 4; threads++) {
 #ifdef _OPENMP
         omp_set_num_threads(threads);
 #endif
-        for (int i = 0; i < N; i++) mixed[i] = jobs[place[i]];
+        for (int i = 0; i < N; i++) mixed[i] = queries[place[i]];
         for (int i = 0; i < N; i++) mixed[i].logp = NAN;
         for (int p = 0; p < PARTS; p++) /* a part is another grouping */
             ica_logps(w->m, w->ws, &w->pool, mixed + p * N / PARTS, (p + 1) * N / PARTS - p * N / PARTS, NULL);
-        for (int i = 0; i < N; i++) differ += memcmp(&mixed[i].logp, &jobs[place[i]].logp, sizeof(double)) != 0;
+        for (int i = 0; i < N; i++) differ += memcmp(&mixed[i].logp, &queries[place[i]].logp, sizeof(double)) != 0;
     }
 #ifdef _OPENMP
     omp_set_num_threads(1);
 #endif
     CHECK(differ == 0, "%d log-likelihoods depend on order, grouping or threads", differ);
-    free(jobs);
+    free(queries);
 }
 
 /* Both answers of a pair run their prompt once. */
@@ -122,15 +122,15 @@ static void test_pairs_share_prompts(const World *w) {
     Example x[2];
     int long_prompt[60];
     for (int i = 0; i < 60; i++) long_prompt[i] = WORD + i % 7;
-    Job jobs[4];
+    Query queries[4];
     for (int i = 0; i < 2; i++) {
         x[i] = w->pool.items[i];
         x[i].prompt = long_prompt + 20 * i;
         x[i].prompt_n = 40 - 3 * i; /* they begin with different words */
-        for (int a = 0; a < 2; a++) jobs[2 * i + a] = (Job){.x = &x[i], .rejected = a == 1};
+        for (int a = 0; a < 2; a++) queries[2 * i + a] = (Query){.x = &x[i], .rejected = a == 1};
     }
     Cost cost = {0};
-    ica_logps(w->m, w->ws, &w->pool, jobs, 4, &cost);
+    ica_logps(w->m, w->ws, &w->pool, queries, 4, &cost);
     int prompts = 0, answers = 0;
     for (int i = 0; i < 2; i++) {
         prompts += 1 + x[i].prompt_n - 1;
@@ -142,7 +142,7 @@ static void test_pairs_share_prompts(const World *w) {
 
 /* ---- what is known is not computed again ---- */
 
-static void test_known(const World *w) {
+static void test_computed_earlier(const World *w) {
     enum { N = 60 };
     Examples pool = w->pool;
     pool.count = N;
@@ -152,18 +152,18 @@ static void test_known(const World *w) {
             how.objective = pairs ? OBJECTIVE_SIMPO : OBJECTIVE_SFT;
             Scores first = {0}, second = {0};
             ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &first);
-            how.known[0] = first.logp;
-            how.known[1] = first.logp_rejected;
-            how.known_by_reference[0] = first.logp_by_reference;
-            how.known_by_reference[1] = first.rejected_by_reference;
+            how.earlier_alone.chosen = first.alone.chosen;
+            how.earlier_alone.rejected = first.alone.rejected;
+            how.earlier_by_reference.chosen = first.by_reference.chosen;
+            how.earlier_by_reference.rejected = first.by_reference.rejected;
             ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &second);
             CHECK(memcmp(first.score, second.score, N * sizeof(double)) == 0, "known values change scores (pairs %d, rho %d)",
                   pairs, rho);
-            CHECK(memcmp(first.logp, second.logp, N * sizeof(double)) == 0, "known log-likelihoods are not the ones reported");
-            CHECK(second.cost.flops == first.cost.flops - (rho ? first.cost.flops : first.base_flops) && second.base_flops == 0,
+            CHECK(memcmp(first.alone.chosen, second.alone.chosen, N * sizeof(double)) == 0, "known log-likelihoods are not the ones reported");
+            CHECK(second.cost.flops == first.cost.flops - (rho ? first.cost.flops : first.alone_flops) && second.alone_flops == 0,
                   "known, and computed: %.4g operations of %.4g", second.cost.flops, first.cost.flops);
             if (pairs) { /* half of it known is nothing known */
-                how.known[1] = how.known_by_reference[1] = NULL;
+                how.earlier_alone.rejected = how.earlier_by_reference.rejected = NULL;
                 ica_score(w->m, w->other, w->ws, &pool, &w->holdout, &how, &second);
                 CHECK(memcmp(first.score, second.score, N * sizeof(double)) == 0 && second.cost.flops == first.cost.flops,
                       "only the chosen answers known: other scores, or %.4g operations of %.4g", second.cost.flops,
@@ -175,11 +175,11 @@ static void test_known(const World *w) {
     double chosen[N], rejected[N]; /* DPO's reference pass is the base pass */
     ScoreOptions how = {.method = METHOD_ICA, .objective = OBJECTIVE_DPO, .k = 2};
     Scores s = {0};
-    ica_pair_logps(w->m, w->ws, &pool, chosen, rejected, NULL);
-    how.pool_reference[0] = chosen;
-    how.pool_reference[1] = rejected;
+    ica_answer_logps(w->m, w->ws, &pool, (Logps){chosen, rejected}, NULL);
+    how.pool_reference.chosen = chosen;
+    how.pool_reference.rejected = rejected;
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
-    CHECK(memcmp(s.logp, chosen, sizeof chosen) == 0 && memcmp(s.logp_rejected, rejected, sizeof rejected) == 0,
+    CHECK(memcmp(s.alone.chosen, chosen, sizeof chosen) == 0 && memcmp(s.alone.rejected, rejected, sizeof rejected) == 0,
           "DPO's reference log-likelihoods are not the base pass");
     scores_free(&s);
 }
@@ -297,7 +297,7 @@ static void test_contexts_never_itself(const World *w) {
     few.count = 12;
     Scores s = {0};
     for (int leak = 0; leak < 2; leak++) {
-        ScoreOptions how = {.method = METHOD_INCONTEXT, .k = K, .contexts = 2, .leak = leak, .seed = 3};
+        ScoreOptions how = {.method = METHOD_INCONTEXT, .k = K, .contexts = 2, .allow_overlap = leak, .seed = 3};
         int itself = 0;
         ica_score(w->m, NULL, w->ws, &few, &few, &how, &s);
         for (int i = 0; i < few.count; i++) {
@@ -343,7 +343,7 @@ int main(void) {
     test_cached_is_naive(&w);
     test_any_order(&w);
     test_pairs_share_prompts(&w);
-    test_known(&w);
+    test_computed_earlier(&w);
     test_shards(&w);
     test_fixed_list(&w);
     test_contexts(&w);

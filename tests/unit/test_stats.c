@@ -1,8 +1,9 @@
-/* ica's diagnostics against plain loops: effective sample size [E18], AUROC, correlations. */
-#include "ica.h"
+/* stats: effective sample size [E18], AUROC, correlations, quantiles and ranks, against plain loops. */
+#include "lib/stats.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static bool close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)); }
 
@@ -86,9 +87,22 @@ static void test_correlations(void) {
     }
 }
 
+/* Quantiles between neighbors, and ranks of ties, worked out by eye. */
+static void test_order(void) {
+    static const double x[5] = {4, 1, 2, 2, 8};
+    double *sorted = sorted_copy(x, 5);
+    CHECK(sorted[0] == 1 && sorted[1] == 2 && sorted[2] == 2 && sorted[3] == 4 && sorted[4] == 8, "sorted_copy");
+    CHECK(quantile(sorted, 5, 0) == 1 && quantile(sorted, 5, 1) == 8 && quantile(sorted, 5, 0.5) == 2, "quantiles");
+    CHECK(quantile(sorted, 5, 0.875) == 6 && quantile(sorted, 1, 0.3) == 1, "quantile %g", quantile(sorted, 5, 0.875));
+    CHECK(average_rank(sorted, 5, 1) == 0 && average_rank(sorted, 5, 2) == 1.5 && average_rank(sorted, 5, 8) == 4,
+          "ranks %g %g", average_rank(sorted, 5, 2), average_rank(sorted, 5, 8));
+    free(sorted);
+}
+
 int main(void) {
+    test_order();
     test_sample_size();
     test_auroc();
     test_correlations();
-    return check_report("test_diagnostics");
+    return check_report("test_stats");
 }
