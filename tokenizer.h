@@ -1,22 +1,23 @@
-/* tokenizer: byte-level byte-pair encoding as GPT-2 has it: trains, saves, loads, encodes and decodes any bytes exactly;
- * and the template that turns a prompt and a completion into tokens.
+/* tokenizer: byte-level byte-pair encoding as GPT-2 has it, and the template around a prompt.
  *
- *   Tokenizer *t = tokenizer_load("out/base", &err);              // vocab.json, merges.txt, tokenizer_config.json
+ * Trains a vocabulary, encodes any bytes and decodes them exactly. tokenizer.c explains how. Files
+ * are read and written by data/tokenizer_folder.h and data/template.h. An id is a number from 0 to
+ * 16,000,000. Vocabularies that tokenizer_train makes have the special tokens first, then the 256
+ * bytes in GPT-2's order, then one id for each merge. Others may have gaps.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   Str texts[] = {str("low lower lowest"), str("new newer newest")};
+ *   Tokenizer *t = tokenizer_train(texts, 2, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
  *   IntBuf ids = {0};
- *   tokenizer_encode(t, "hello world", 11, &ids);                 // appends
  *   Buf text = {0};
- *   tokenizer_decode(t, ids.v, ids.n, &text);                     // appends the same 11 bytes
- *   Template form;
- *   template_load(&form, t, "out/base", &err);                    // template.json, or GPT-2's plain text
- *   template_prompt(&form, t, str("what colour is grass ?"), &ids);   // <q> ... <a>
- *   template_answer(&form, t, str("green"), &ids);                    // " green" <e>
- *   template_free(&form); tokenizer_free(t);
- *
- * Ids are those of vocab.json. In the files that tokenizer_train makes: special tokens first, then the 256 bytes in GPT-2's
- * order, then one id for each merge.
- *
- * Text is first split into pieces by GPT-2's rule, with the letters, numbers and white space of Unicode 15.0; no token
- * crosses from one piece into the next. A byte that is no UTF-8 counts as punctuation.
+ *   tokenizer_encode(t, "the newest", 10, &ids);
+ *   tokenizer_decode(t, ids.v, ids.n, &text);                       // "the newest"
+ *   template_prompt(&TEMPLATE_RECIPE, t, str("low ?"), &ids);       // <q>low ?<a>
+ *   template_answer(&TEMPLATE_RECIPE, t, str("lower"), &ids);       // " lower" <e>
+ *   buf_free(&text);
+ *   ints_free(&ids);
+ *   tokenizer_free(t);
  */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
@@ -25,56 +26,91 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* Reads vocab.json and merges.txt (vocab.bpe is accepted in its place; without vocab.json the ids are bytes, merges, then
- * <|endoftext|>) and, if there, tokenizer_config.json for the special tokens. NULL with err set (status 3 or 4).
- * encoder.json is accepted in place of vocab.json. Special is what no merge makes, and what tokenizer_config.json declares:
- * added_tokens_decoder (also ids that vocab.json lacks), bos_token and its like, additional_special_tokens. A merge into a
- * declared special token is never applied. Ids go up to 16,000,000 and may have gaps. */
-Tokenizer *tokenizer_load(const char *folder, Error *err);
-/* Trains on texts until vocab_size tokens exist (specials + 256 + merges) or no pair occurs twice. Ties: the pair with the
- * smaller ids, as Hugging Face's trainer has it. NULL with err set when vocab_size < n_specials + 256. The order of the texts
- * does not matter. Specials are different UTF-8 names, none spelled as a single byte is; in the texts they are ordinary, and
- * a merge that would spell one is passed over. <bos> and <e> among them are saved as bos_token and eos_token. */
-Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size, const char *const *specials, int n_specials,
-                           Error *err);
-/* Writes vocab.json, merges.txt and tokenizer_config.json into an existing folder, each atomically, in the form that Hugging
- * Face's GPT2Tokenizer reads. */
-bool tokenizer_save(const Tokenizer *t, const char *folder, Error *err);
+/* ---- training, encoding, decoding ---- */
+
+/* Trains on texts until there are vocab_size tokens (specials + 256 bytes + merges), or until no
+ * pair of tokens occurs twice. The order of the texts does not matter. Of equally frequent pairs
+ * the one with the smaller ids is merged first, as in Hugging Face's trainer.
+ *
+ * `specials` are distinct UTF-8 names, none of them the spelling of a single byte. Inside the texts
+ * they are ordinary text, and a merge that would spell one is passed over. If <bos> and <e> are
+ * among them, they become the tokenizer's bos and eos.
+ *
+ * NULL with err set: status 2 for an impossible size or name, 3 for too much text (2 GB of distinct
+ * pieces). */
+Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
+                           const char *const *specials, int n_specials, Error *err);
 void tokenizer_free(Tokenizer *t);
 
-/* The number of ids, 1 + the largest: what a model's vocabulary must reach. */
+/* The largest id + 1, which is the least vocabulary that a model needs. */
 int tokenizer_size(const Tokenizer *t);
-/* Appends the ids of any bytes. Text that spells a special token is ordinary text. Not thread-safe: it keeps a cache. */
+/* Appends the ids of n bytes. Any bytes can be encoded. Text that spells a special token is
+ * ordinary text. Not thread-safe: the tokenizer keeps a cache of pieces. */
 void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids);
-/* Appends the bytes of the ids; a special token gives its name; an id that does not exist gives nothing and returns false. */
+/* Appends the bytes of n ids. A special token gives its name. An id that does not exist gives
+ * nothing and makes the result false. */
 bool tokenizer_decode(const Tokenizer *t, const int *ids, int n, Buf *text);
 /* The id of a special token by its name, or -1. */
 int tokenizer_special(const Tokenizer *t, const char *name);
 
 /* ---- the template ---- */
 
-/* Four strings, in which the names of special tokens stand for the tokens:
- *   row     = bos example example ... prompt_prefix x answer_prefix | y example_end
- *   example = prompt_prefix prompt answer_prefix completion example_end
- * A blank at the end of answer_prefix is encoded together with the completion, because a BPE token carries its leading blank;
- * everything before it belongs to the prompt. Other text of the template is encoded together with the field it touches. */
+/* Four strings around the fields of an example. Names of special tokens in them stand for the
+ * tokens: row     = bos example example ... prompt_prefix prompt answer_prefix | answer example_end
+ *   example = prompt_prefix prompt answer_prefix answer example_end
+ * A BPE token carries its leading blank. So a blank at the end of answer_prefix is encoded together
+ * with the answer, and everything before it belongs to the prompt. Other text of the template is
+ * encoded together with the field it touches. */
 typedef struct { char *bos, *prompt_prefix, *answer_prefix, *example_end; } Template;
 
-/* The recipe's form: "<bos>", "<q>", "<a> ", "<e>". */
+/* The recipe's template: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
 extern const Template TEMPLATE_RECIPE;
 extern const char *const TEMPLATE_RECIPE_SPECIALS[4];
-/* Reads template.json: the four strings, example_end not empty; other keys are ignored. Without the file, GPT-2's form: "", "",
- * "\n", "<|endoftext|>", if t has that token. On failure there is nothing to free. */
-bool template_load(Template *form, const Tokenizer *t, const char *folder, Error *err);
-bool template_save(const Template *form, const char *folder, Error *err);
-void template_free(Template *form); /* never call it on TEMPLATE_RECIPE */
 
-/* Each appends to ids: `bos`; prompt_prefix, prompt and answer_prefix without a blank at its end; that blank, completion and
- * example_end. Prompt and completion are ordinary text, whatever they spell. */
-void template_bos(const Template *form, Tokenizer *t, IntBuf *ids);
-void template_prompt(const Template *form, Tokenizer *t, Str prompt, IntBuf *ids);
-void template_answer(const Template *form, Tokenizer *t, Str completion, IntBuf *ids);
-/* The prompt by itself, encoded without the template: what retrieval reads. */
+/* Each appends ids: of `bos`; of prompt_prefix, prompt and answer_prefix without a blank at its
+ * end; of that blank, the answer and example_end. A prompt or an answer is ordinary text, whatever
+ * it spells. */
+void template_bos(const Template *template, Tokenizer *t, IntBuf *ids);
+void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids);
+void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids);
+/* Appends the prompt's ids without any template. Retrieval compares these. */
 void template_bare_prompt(Tokenizer *t, Str prompt, IntBuf *ids);
+
+/* ---- for readers and writers of tokenizer files ---- */
+
+enum { TOKENIZER_MAX_ID = 16000000 }; /* above every known vocabulary, far below int overflow */
+
+typedef struct {
+    int id;
+    bool special;
+    Str bytes; /* what it decodes to; the name of a special token */
+} Token;
+
+typedef struct { int left, right, result; } Merge; /* ids */
+
+/* Everything that makes a tokenizer. */
+typedef struct {
+    const Token *tokens; /* [n_tokens] distinct ids; a token for each single byte is among them */
+    const Merge *merges; /* [n_merges] by rank, the first is applied first; distinct pairs */
+    int n_tokens, n_merges;
+    int bos, eos; /* ids of the special tokens that files call so, or -1 */
+} TokenizerParts;
+
+/* Builds a tokenizer from copies of its parts. A merge whose result is special is kept, so that it
+ * is written again, but never applied: text must not become a special token. */
+Tokenizer *tokenizer_new(const TokenizerParts *parts);
+/* The parts, tokens by increasing id. Borrowed from t. */
+TokenizerParts tokenizer_parts(const Tokenizer *t);
+
+/* GPT-2's files spell each byte as one visible character, a symbol. Appends the symbols of bytes.
+ */
+void symbols_from_bytes(Buf *symbols, Str bytes);
+/* Appends the bytes of symbols, unless `bytes` is NULL. False if a character is not a symbol. */
+bool symbols_to_bytes(Str symbols, Buf *bytes);
+/* The byte with rank 0 to 255 in GPT-2's vocabulary, which is in the order of the symbols. */
+int symbols_byte_of_rank(int rank);
+
+/* A name as messages show it: at most 60 bytes, cut between characters. */
+Str token_shown(Str name);
 
 #endif

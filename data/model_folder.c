@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/template.h"
+#include "data/tokenizer_folder.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
 

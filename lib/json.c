@@ -299,6 +299,20 @@ const Json *json_parse_at(Arena *arena, const char *text, size_t n, size_t *at, 
     return parse(arena, text, n, at, false, where);
 }
 
+const Json *json_read_object(const char *path, Arena *arena, Buf *text, Error *err) {
+    JsonError where;
+    if (!file_read(path, text, err)) return NULL;
+    const Json *root = json_parse(arena, text->s, text->n, &where);
+    if (root && root->type == JSON_OBJECT) return root;
+    if (root)
+        error_set(err, STATUS_DATA, "%s:1: the file must hold one JSON object, {...}", path);
+    else
+        error_set(err, STATUS_DATA,
+                  "%s:%ld: not valid JSON: %s (column %ld); mend or replace the file", path,
+                  where.line, where.what, where.column);
+    return NULL;
+}
+
 /* ---- reading values ---- */
 
 const Json *json_get(const Json *object, const char *key) {

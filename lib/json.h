@@ -43,6 +43,9 @@ const Json *json_parse(Arena *arena, const char *text, size_t n, JsonError *wher
 /* The same for the one value that starts at text[*at], behind white space; *at moves to the byte behind it. For long arrays
  * whose elements are wanted one by one. Errors count lines from the start of the text. On error *at stays. */
 const Json *json_parse_at(Arena *arena, const char *text, size_t n, size_t *at, JsonError *where);
+/* Reads a file that holds one JSON object. *text gets the file's contents. NULL with err set: status 4
+ * if the file cannot be read, 3 with its line if it is something else. */
+const Json *json_read_object(const char *path, Arena *arena, Buf *text, Error *err);
 
 /* The value of a key, the last one if it is repeated; NULL if absent or if this is no object. */
 const Json *json_get(const Json *object, const char *key);

@@ -3,6 +3,7 @@
 
 #include "lib/json.h"
 #include "program/commands.h"
+#include "data/tokenizer_folder.h"
 #include "tokenizer.h"
 
 /* Appends to `out` what becomes of one line. `number` counts from 1. */

@@ -1,6 +1,8 @@
 /* The tokenizer and its Unicode tables: golden ids, splits and merges; round trips of any bytes; training against a naive
  * twin; files written, read back, and damaged; templates. */
 #define _POSIX_C_SOURCE 200809L
+#include "data/template.h"
+#include "data/tokenizer_folder.h"
 #include "tokenizer.h"
 
 #include "lib/json.h"

@@ -1,0 +1,37 @@
+/* tokenizer_folder: a tokenizer on disk, as the files of Hugging Face's GPT2Tokenizer.
+ *
+ * | file                  | holds |
+ * |---|---|
+ * | vocab.json            | {"token": id, ...}; each token is spelled in symbols (tokenizer.h) |
+ * | merges.txt            | a merge a line, "left right", the lowest rank first |
+ * | tokenizer_config.json | which tokens are special |
+ *
+ * Usage:
+ *   Error err = {0};
+ *   Str text = str("low lower lowest");
+ *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+ *   if (folder_make("example-tokenizer", &err) && tokenizer_save(t, "example-tokenizer", &err)) {
+ *       Tokenizer *again = tokenizer_load("example-tokenizer", &err);   // encodes as t does
+ *       tokenizer_free(again);
+ *   }
+ *   tokenizer_free(t);
+ */
+#ifndef TOKENIZER_FOLDER_H
+#define TOKENIZER_FOLDER_H
+
+#include "tokenizer.h"
+
+/* Reads the files of a folder. encoder.json and vocab.bpe are accepted as names of the first two.
+ * Without a vocabulary the ids are bytes, merges, then <|endoftext|>.
+ *
+ * A token is special if no merge makes it, or if tokenizer_config.json (which may be missing)
+ * declares it: under added_tokens_decoder (there also with an id that vocab.json lacks), under
+ * bos_token and its like, or under additional_special_tokens.
+ *
+ * NULL with err set: status 3 for what a file says, 4 if it cannot be read. */
+Tokenizer *tokenizer_load(const char *folder, Error *err);
+
+/* Writes the three files into an existing folder, each atomically. */
+bool tokenizer_save(const Tokenizer *t, const char *folder, Error *err);
+
+#endif
