@@ -1,9 +1,9 @@
 /* encode and decode: text to token ids and back, line by line from stdin to stdout. */
 #include <string.h>
 
+#include "data/tokenizer_folder.h"
 #include "lib/json.h"
 #include "program/commands.h"
-#include "data/tokenizer_folder.h"
 #include "tokenizer.h"
 
 /* Appends to `out` what becomes of one line. `number` counts from 1. */

@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "data/model_folder.h"
-#include "lib/dataset.h"
-#include "program/commands.h"
 #include "data/template.h"
 #include "data/tokenizer_folder.h"
+#include "lib/dataset.h"
+#include "program/commands.h"
 #include "tokenizer.h"
 
 /* The texts to train on. They point into the records, or into the arena. */
