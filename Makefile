@@ -8,6 +8,8 @@ OPT = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
 STD = -std=c11
 WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas
 EXTRA =
+# A build names what it makes; `make V=1` shows the whole commands.
+Q = $(if $(V),,@echo "  $@" &&)
 
 # A flag counts as usable when a program compiles AND links with it.
 try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && $(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; \
@@ -70,18 +72,18 @@ help:
 	@echo "make scale      how time and memory grow with pool, length, k, channels, layers, vocabulary; hours for 124M (minutes)"
 	@echo "make clean      removes what was built; out/ stays"
 	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
-	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror"
+	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror  V=1"
 
 # One folder of objects for each flavor of the build. Beside each object stands what headers it depends on, as the compiler says it.
 define FLAVOR
 build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(dir $$@)
-	$$(CC) $$(FLAGS) $(2) -I. -MMD -MP -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
+	$$(Q) $$(CC) $$(FLAGS) $(2) -I. -MMD -MP -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/reference/oracle.o build/$(1)/tests/unit/world.o \
 		$$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
-	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
+	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
-	$$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
+	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 endef
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 # What clang's OpenMP library never frees is no leak of ours.
@@ -96,11 +98,11 @@ build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) build/doubl
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 ica: build/float/ica
-	cp $< $@
+	@cp $< $@
 double: build/double/ica
-	cp $< ica-double
+	@cp $< ica-double
 naive: build/naive/ica
-	cp $< ica-naive
+	@cp $< ica-naive
 
 FLOAT_PROGRAMS = $(TESTS:%.c=build/float/%)
 DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/unit/%)
@@ -153,7 +155,7 @@ bench: ica
 # dlopen stands in libdl on older systems.
 build/float/tests/bench/anchors: build/float/tests/bench/anchors.o \
 		$(patsubst %.c,build/float/%.o,$(filter-out program/main.c,$(SOURCES)))
-	$(CC) $(FLAGS) $^ -o $@ -lm -ldl
+	$(Q) $(CC) $(FLAGS) $^ -o $@ -lm -ldl
 bench-anchors: build/float/tests/bench/anchors
 	@LLMC="$(LLMC)" sh tests/bench/anchors.sh
 bench-neighbor: ica

@@ -125,6 +125,7 @@ static Examples first_of(const Examples *e, int n) {
 
 /* ---- E5, E6, E15, E16: scores of answers ---- */
 
+/* [E5] */
 static void ica_rows(Audit *a, const World *w) {
     static const char *const compared[2] = {"12 candidates, k = 3, token means: the program's scores, against the oracle's",
                                             "the same with token sums"};
@@ -153,6 +154,7 @@ static void ica_rows(Audit *a, const World *w) {
     scores_free(&s);
 }
 
+/* [E6] */
 static void retrieval_rows(Audit *a) {
     Rng rng = rng_new(6, 0);
     double differ = 0, same = 0, own = 0, queries = 0;
@@ -181,6 +183,7 @@ static void retrieval_rows(Audit *a) {
                              own, 0, "a count", AUDIT_EXACT});
 }
 
+/* [E15] */
 static void rho_rows(Audit *a, const World *w) {
     Scores s = {0};
     Worst mean = {0}, sum = {0}, pairs = {0}, itself = {0};
@@ -218,7 +221,7 @@ static double oneshot_of_pair(const World *w, const Example *z, const int *ancho
     return oracle_oneshot(w->o, &w->holdout, z, anchor, m, false) - oracle_oneshot(w->o, &w->holdout, &swapped, anchor, m, false);
 }
 
-/* Candidates 4 to 6, whose anchors are theirs or do not fit, are tested in test_ica. */
+/* [E16] Candidates 4 to 6, whose anchors are theirs or do not fit, are tested in test_ica. */
 static void oneshot_rows(Audit *a, const World *w) {
     Scores s = {0};
     Worst nearest = {0}, all = {0}, pairs = {0};
@@ -258,6 +261,7 @@ static void oneshot_rows(Audit *a, const World *w) {
 
 static double log_sigmoid(double z) { return -log1p(exp(-z)); }
 
+/* [E7a] [E7b] */
 static void pair_score_rows(Audit *a, const World *w) {
     Scores margin = {0}, loss = {0};
     Worst margins = {0}, losses[2] = {{0}}, start = {0}, none = {0};
@@ -297,6 +301,7 @@ static void pair_score_rows(Audit *a, const World *w) {
 
 /* ---- E8, E18: weights ---- */
 
+/* [E8] */
 static void weight_rows(Audit *a) {
     enum { N = 41 };
     Rng rng = rng_new(8, 0);
@@ -336,6 +341,7 @@ static void weight_rows(Audit *a) {
                 AUDIT_EXACT);
 }
 
+/* [E18] */
 static void sample_size_rows(Audit *a) {
     enum { N = 50 };
     Rng rng = rng_new(18, 0);
@@ -361,6 +367,7 @@ static void sample_size_rows(Audit *a) {
 
 /* ---- E9: what a weight does in the gradient ---- */
 
+/* [E9] */
 static void coefficient_rows(Audit *a) {
     enum { N = 24 };
     Rng rng = rng_new(9, 0);
@@ -402,6 +409,7 @@ static void coefficient_rows(Audit *a) {
 
 /* ---- E10-E12: objectives, alone and through the model ---- */
 
+/* [E10] [E11] [E12] */
 static void objective_rows(Audit *a) {
     Rng rng = rng_new(11, 0);
     Worst sft = {0}, pair[2] = {{0}}, start = {0}, far = {0}, bare = {0};
@@ -470,7 +478,7 @@ static double program_loss(const Model *m, Workspace *ws, const Examples *data, 
 
 static const Equation *const OBJECTIVE_EQUATION[] = {&E10, &E11, &E12};
 
-/* The pool's losses, and the gradient of their weighted sum, with weights from E8 through E9. */
+/* [E8] [E9] [E10] [E11] [E12] The pool's losses, and the gradient of their weighted sum, with weights from E8 through E9. */
 static void model_rows(Audit *a, const World *w, Objective objective) {
     ScoreOptions how = options_of(w, METHOD_GRADIENT, objective);
     size_t n = w->m->parameters;
@@ -500,6 +508,7 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
 
 /* ---- E13 ---- */
 
+/* [E13] */
 static void adamw_rows(Audit *a, const World *w) {
     enum { STEPS = 20 };
     const double max_norm = 1;
@@ -633,7 +642,7 @@ static void order_rows(Audit *a, Steps *s, bool holdout_steps, Table *table) {
     arena_free(&arena);
 }
 
-/* METHOD_GRADIENT against the oracle's gradients, relative to the product of their lengths. */
+/* [E14] METHOD_GRADIENT against the oracle's gradients, relative to the product of their lengths. */
 static void product_row(Audit *a, const Steps *s) {
     const World *w = s->w;
     size_t n = w->m->parameters;

@@ -64,7 +64,7 @@ void oracle_free(Oracle *o) {
     free(o);
 }
 
-/* ---- linear: y_j = b_j + sum_i x_i W_ij ---- */
+/* ---- [linear] y_j = b_j + sum_i x_i W_ij ---- */
 
 static void linear(double *y, const double *x, const double *W, const double *b, int in, int out) {
     for (int j = 0; j < out; j++) {
@@ -84,7 +84,7 @@ static void linear_back(double *dx, double *dW, double *db, const double *dy, co
     for (int j = 0; j < out; j++) db[j] += dy[j];
 }
 
-/* ---- layer norm: y_i = g_i h_i + b_i, h_i = (x_i - mean) / s, s = sqrt(variance + 1e-5) ---- */
+/* ---- [norm] y_i = g_i h_i + b_i, h_i = (x_i - mean) / s, s = sqrt(variance + 1e-5) ---- */
 
 static double normalize(double *h, const double *x, int C) { /* h, and returns s */
     double mean = 0, variance = 0;
@@ -115,7 +115,7 @@ static void norm_back(double *dx, double *dg, double *db, const double *dy, cons
     free(h);
 }
 
-/* ---- gelu, the tanh form: y = x (1 + tanh u) / 2, u = sqrt(2/pi) (x + 0.044715 x^3) ---- */
+/* ---- [gelu] the tanh form: y = x (1 + tanh u) / 2, u = sqrt(2/pi) (x + 0.044715 x^3) ---- */
 
 static double gelu(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * pow(x, 3)))); }
 
@@ -134,7 +134,7 @@ static void softmax(double *p, const double *s, int n) {
     for (int j = 0; j < n; j++) p[j] = exp(s[j] - largest) / sum;
 }
 
-/* ---- attention of one query t of head h: it sees the keys 0..t ----
+/* ---- [attention] of one query t of head h: it sees the keys 0..t ----
  * s_j = sum_i q_ti k_ji / sqrt(D), p = softmax(s), o_i = sum_j p_j v_ji */
 
 static void attend(const Oracle *o, OracleActivations *a, int n, int h, int t) {
@@ -245,6 +245,53 @@ static void layer_backward(const Oracle *o, const OracleLayer *w, OracleLayer *g
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
+/* ---- [embedding] x_t = wte_token + wpe_t ---- */
+
+static void embed(const Oracle *o, OracleRun *run, int t) {
+    int C = o->C;
+    for (int i = 0; i < C; i++)
+        run->layer[0].x[t * C + i] = o->w.wte[run->token[t] * C + i] + o->w.wpe[t * C + i];
+}
+
+/* dx_i / dwte_i = dx_i / dwpe_i = 1 */
+static void embed_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, const double *dx) {
+    int C = o->C;
+    for (int i = 0; i < C; i++) {
+        g->wte[run->token[t] * C + i] += dx[t * C + i];
+        g->wpe[t * C + i] += dx[t * C + i];
+    }
+}
+
+/* ---- [head] logit_v = sum_i normed_i wte_vi; log p_v = logit_v - log sum_u exp(logit_u) ---- */
+
+static void head(const Oracle *o, OracleRun *run, int t) {
+    int C = o->C, V = o->V;
+    double *logit = run->logits + (size_t)t * (size_t)V, *logp = run->logp + (size_t)t * (size_t)V, sum = 0;
+    for (int v = 0; v < V; v++)
+        for (int i = 0; i < C; i++) logit[v] += run->normed[t * C + i] * o->w.wte[v * C + i];
+    int best = 0;
+    for (int v = 1; v < V; v++)
+        if (logit[v] > logit[best]) best = v;
+    run->best[t] = best;
+    for (int v = 0; v < V; v++) sum += exp(logit[v] - logit[best]);
+    for (int v = 0; v < V; v++) logp[v] = logit[v] - logit[best] - log(sum);
+}
+
+/* d logp_target / d logit_v = (v = target) - p_v */
+static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, int target, double factor, double *dx) {
+    int C = o->C;
+    double *dnormed = mem_new((size_t)C, sizeof *dnormed);
+    for (int v = 0; v < o->V; v++) {
+        double dlogit = factor * ((v == target) - exp(run->logp[t * o->V + v]));
+        for (int i = 0; i < C; i++) {
+            dnormed[i] += dlogit * o->w.wte[v * C + i];
+            g->wte[v * C + i] += dlogit * run->normed[t * C + i];
+        }
+    }
+    norm_back(dx + t * C, g->ln_f_weight, g->ln_f_bias, dnormed, run->x + t * C, o->w.ln_f_weight, C);
+    free(dnormed);
+}
+
 /* ---- the whole ---- */
 
 static OracleRun *run_new(const Oracle *o, int n) {
@@ -281,26 +328,11 @@ void oracle_run_free(OracleRun *run) {
     free(run);
 }
 
-/* logit_v = sum_i normed_i wte_vi; log p_v = logit_v - log sum_u exp(logit_u) */
-static void head(const Oracle *o, OracleRun *run, int t) {
-    int C = o->C, V = o->V;
-    double *logit = run->logits + (size_t)t * (size_t)V, *logp = run->logp + (size_t)t * (size_t)V, sum = 0;
-    for (int v = 0; v < V; v++)
-        for (int i = 0; i < C; i++) logit[v] += run->normed[t * C + i] * o->w.wte[v * C + i];
-    int best = 0;
-    for (int v = 1; v < V; v++)
-        if (logit[v] > logit[best]) best = v;
-    run->best[t] = best;
-    for (int v = 0; v < V; v++) sum += exp(logit[v] - logit[best]);
-    for (int v = 0; v < V; v++) logp[v] = logit[v] - logit[best] - log(sum);
-}
-
 OracleRun *oracle_run(const Oracle *o, const int *tokens, int n) {
     int C = o->C;
     OracleRun *run = run_new(o, n);
     memcpy(run->token, tokens, (size_t)n * sizeof *tokens);
-    for (int t = 0; t < n; t++)
-        for (int i = 0; i < C; i++) run->layer[0].x[t * C + i] = o->w.wte[tokens[t] * C + i] + o->w.wpe[t * C + i];
+    for (int t = 0; t < n; t++) embed(o, run, t);
     for (int l = 0; l < o->L; l++) {
         double *y = l + 1 < o->L ? run->layer[l + 1].x : run->x;
         layer_forward(o, &o->w.layer[l], &run->layer[l], y, n);
@@ -310,21 +342,6 @@ OracleRun *oracle_run(const Oracle *o, const int *tokens, int n) {
         head(o, run, t);
     }
     return run;
-}
-
-/* d logp_target / d logit_v = (v = target) - p_v */
-static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, int target, double factor, double *dx) {
-    int C = o->C;
-    double *dnormed = mem_new((size_t)C, sizeof *dnormed);
-    for (int v = 0; v < o->V; v++) {
-        double dlogit = factor * ((v == target) - exp(run->logp[t * o->V + v]));
-        for (int i = 0; i < C; i++) {
-            dnormed[i] += dlogit * o->w.wte[v * C + i];
-            g->wte[v * C + i] += dlogit * run->normed[t * C + i];
-        }
-    }
-    norm_back(dx + t * C, g->ln_f_weight, g->ln_f_bias, dnormed, run->x + t * C, o->w.ln_f_weight, C);
-    free(dnormed);
 }
 
 void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *target, const double *factor, double *grad) {
@@ -339,11 +356,7 @@ void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *ta
         free(dy);
         dy = dx;
     }
-    for (int t = 0; t < n; t++)
-        for (int i = 0; i < C; i++) {
-            g.wte[run->token[t] * C + i] += dy[t * C + i];
-            g.wpe[t * C + i] += dy[t * C + i];
-        }
+    for (int t = 0; t < n; t++) embed_back(o, run, &g, t, dy);
     free(dy);
     free(g.layer);
 }

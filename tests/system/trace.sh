@@ -1,18 +1,98 @@
 #!/bin/sh
-# Where each equation stands: on one function of the program, in README's table, in tests. Prints the three places for every tag and
-# one line for each that is missing, double or at odds with the others. `make trace`.
+# Where each equation and each layer stands: in the program, in README's table, in the tests, and
+# which tests hold it against the oracle. Prints the places for every tag, and one line for each
+# that is missing, double or at odds with the others. `make trace`.
 #
-# A tag stands on a function when the comment right above its definition holds it in brackets: [E5]. The equations that the program
-# computes stand on exactly one function of model.c, ica.c or lib/stats.c, and nowhere else in these files; the exact claims (E2, E3, E4, E17)
-# on exactly one function in tests/; E1 cannot be computed and is in the README alone. README's row must name the function. At
-# the end the script is tested itself, on copies with one defect each.
+# A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
+# The equations that the program computes stand on exactly one function of model.c, ica.c or
+# lib/stats.c, and nowhere else in these files; the exact claims (E2, E3, E4, E17) on exactly one function in tests/;
+# E1 cannot be computed and is in the README alone. README's row must name the function.
+#
+# A layer's tag, as [linear], stands in the heading of one section of model.c and of one of the
+# oracle: "/* ---- [linear] ...". A file of lib/fast that computes it sooner may have the tag too.
+# AdamW is E13.
+#
+# A test holds a tag against the oracle when one of its functions has the tag, in the comment above
+# it or inside, and uses the oracle. At the end the script is tested itself, on copies with one
+# defect each.
 cd "$(dirname "$0")/../.." || exit 1
 COMPUTED="E5 E6 E7a E7b E8 E9 E10 E11 E12 E13 E14 E15 E16 E18"
 CLAIMED="E2 E3 E4 E17"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+LAYERS="embedding linear norm attention gelu head"
+
+# held FOLDER: one line "TAG FILE FUNCTION" for each tag in a test's function that uses the oracle
+held() {
+    (cd "$1" && awk '
+        function over(   tag) {
+            if (name != "" && oracle) for (tag in has) print tag, FILENAME, name
+            name = ""; oracle = 0; split("", has)
+        }
+        FNR == 1 { name = ""; oracle = 0; split("", has) }
+        {
+            line = $0
+            while (match(line, /\[(E[0-9]+[a-z]?|[a-z]+)\]/)) {
+                has[substr(line, RSTART + 1, RLENGTH - 2)]
+                line = substr(line, RSTART + RLENGTH)
+            }
+            if (/oracle_[a-z_]+\(/ || /Oracle/) oracle = 1
+        }
+        /^[A-Za-z].*[({,]$/ && name == "" && /\(/ {
+            name = $0
+            sub(/\(.*/, "", name)
+            sub(/.*[ *]/, "", name)
+        }
+        /^}/ { over() }
+        /^$/ && name == "" { oracle = 0; split("", has) }' tests/unit/*.c tests/audit/*.c)
+}
+
+# layers FOLDER: the table of the layers, then the defects
+layers() {
+    held "$1" >"$work/held"
+    (cd "$1" && awk -v layers="$LAYERS" -v held="$work/held" '
+        BEGIN {
+            n = split(layers, layer, " ")
+            while ((getline line <held) > 0) {
+                split(line, part, " ")
+                sub(/.*\//, "", part[2])
+                tests[part[1]] = tests[part[1]] " " part[2] ":" part[3]
+            }
+        }
+        FNR == 1 { fast = FILENAME ~ /^lib\// }
+        {
+            for (i = 1; i <= n; i++) {
+                if (!index($0, "[" layer[i] "]")) continue
+                if (fast) { if (/\*/) twin[layer[i]] = FILENAME }
+                else if (/^\/\* ---- \[/) {
+                    where = FILENAME ":" FNR
+                    file = FILENAME == "model.c" ? "model.c" : "the oracle"
+                    if ((layer[i], file) in at)
+                        wrong[++bad] = layer[i] ": two sections of " file ": " at[layer[i], file] ", " where
+                    at[layer[i], file] = where
+                }
+            }
+        }
+        END {
+            printf "\n%-10s %-14s %-20s %-30s %s\n", "layer", "section", "sooner", "oracle",
+                "tests against the oracle"
+            for (i = 1; i <= n; i++) {
+                x = layer[i]
+                printf "%-10s %-14s %-20s %-30s%s\n", x, at[x, "model.c"], twin[x] ? twin[x] : "-",
+                    at[x, "the oracle"], tests[x]
+                if (!((x, "model.c") in at)) wrong[++bad] = x ": no section of model.c"
+                if (!((x, "the oracle") in at)) wrong[++bad] = x ": no section of the oracle"
+                if (tests[x] == "") wrong[++bad] = x ": no test holds it against the oracle"
+            }
+            for (i = 1; i <= bad; i++) print "trace: " wrong[i]
+        }' model.c tests/reference/oracle.c $(ls lib/fast/*.[ch] 2>/dev/null))
+}
 
 # trace FOLDER: the table, then the defects, each behind "trace: "
 trace() {
-    (cd "$1" && awk -v computed="$COMPUTED" -v claimed="$CLAIMED" '
+    held "$1" >"$work/held"
+    (cd "$1" && awk -v computed="$COMPUTED" -v claimed="$CLAIMED" -v held="$work/held" '
         # the tags of a text, into found[1..n]
         function tags(text,   n) {
             for (n = 0; match(text, /\[E[0-9]+[a-z]?\]/); text = substr(text, RSTART + RLENGTH))
@@ -28,14 +108,14 @@ trace() {
             else { where_of[tag] = where; function_of[tag] = name }
         }
         # a comment has ended at this line: its tags wait for the function below
-        function comment_over() { waiting = held; waiting_line = comment_line; held = "" }
+        function comment_over() { waiting = open; waiting_line = comment_line; open = "" }
         BEGIN {
             n_all = split("E1 " computed " " claimed, all, " ")
             for (i = 1; i <= n_all; i++) known[all[i]]
             split(computed, list, " "); for (i in list) is_computed[list[i]]
             split(claimed, list, " "); for (i in list) is_claimed[list[i]]
         }
-        FNR == 1 { waiting = held = ""; inside = 0; is_test = FILENAME ~ /^tests\//; is_code = FILENAME ~ /\.c$/ }
+        FNR == 1 { waiting = open = ""; inside = 0; is_test = FILENAME ~ /^tests\//; is_code = FILENAME ~ /\.c$/ }
         FILENAME == "README.md" {
             if (!/^\| E[0-9]/) next
             n_cells = split($0, cell, /[ ]*\|[ ]*/)
@@ -74,13 +154,17 @@ trace() {
             }
             if (!inside && line ~ /^\/\*/) { inside = 1; comment_line = FNR }
             if (inside) {
-                for (i = 1; i <= n; i++) if (index(" " held " ", " " found[i] " ") == 0) held = held " " found[i]
+                for (i = 1; i <= n; i++) if (index(" " open " ", " " found[i] " ") == 0) open = open " " found[i]
                 if (line ~ /\*\//) { inside = 0; comment_over() }
             } else if (!is_test)
                 for (i = 1; i <= n; i++) wrong(found[i] ": " FILENAME ":" FNR ": the tag stands inside a function")
         }
         END {
-            printf "%-5s %-46s %-11s %s\n", "tag", "function", "README.md", "tests"
+            while ((getline line <held) > 0) {
+                split(line, part, " ")
+                oracle_of[part[1]] = oracle_of[part[1]] " " part[3]
+            }
+            printf "%-5s %-46s %-11s %s\n", "tag", "function", "README.md", "tests; against the oracle"
             for (number = 1; number <= 18; number++)
                 for (letter = 0; letter <= 2; letter++) {
                     tag = "E" number substr(" ab", letter + 1, 1)
@@ -88,12 +172,15 @@ trace() {
                     if (!(tag in known)) continue
                     printf "%-5s %-46s %-11s%s\n", tag, tag == "E1" ? "(cannot be computed)" : where_of[tag] " " function_of[tag],
                         row[tag] ? "line " row[tag] : "-", tests_of[tag]
+                    if (oracle_of[tag] != "") printf "%-65s%s\n", "", oracle_of[tag]
                     if (!row[tag]) wrong(tag ": not in the table of README.md")
                     if (tag == "E1") continue
                     if (!places[tag]) wrong(tag ": on no function of " (tag in is_computed ? "model.c, ica.c or lib/stats.c" : "tests/*/*.c"))
                     else if (row[tag] && index(said[tag], "`" function_of[tag] "`") == 0)
                         wrong(tag ": README.md:" row[tag] " does not name " function_of[tag])
                     if (tests_of[tag] == "") wrong(tag ": in no test")
+                    else if (tag in is_computed && oracle_of[tag] == "")
+                        wrong(tag ": no test holds it against the oracle")
                 }
             for (i = 1; i <= n_defects; i++) print "trace: " defects[i]
             exit n_defects > 0
@@ -102,19 +189,18 @@ trace() {
 
 # ---- the script itself: a copy with one defect must give that line more ----
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
 
 copy() {
     rm -rf "$work/copy"
     mkdir -p "$work/copy"
-    mkdir -p "$work/copy/lib" && cp README.md model.c ica.c "$work/copy" && cp lib/stats.c "$work/copy/lib" &&
-        cp -r tests "$work/copy"
+    mkdir -p "$work/copy/lib" && cp README.md model.c ica.c "$work/copy" &&
+        cp -r tests "$work/copy" && cp -r lib/fast lib/stats.c "$work/copy/lib"
 }
 
 expect() { # LINE: the copy gives it
     trace "$work/copy" >"$work/after"
+    layers "$work/copy" >>"$work/after"
     if grep -q "^trace: $1" "$work/after"; then passed=$((passed + 1)); else
         failed=$((failed + 1))
         echo "trace: self-test: a defect does not give the line '$1'"
@@ -131,8 +217,10 @@ defect() {
     else expect "$3"; fi
 }
 
-trace . | tee "$work/before"
-for tag in $COMPUTED $CLAIMED; do
+trace . >"$work/before"
+layers . >>"$work/before"
+cat "$work/before"
+for tag in $COMPUTED $CLAIMED $LAYERS; do
     if grep -q "^trace: $tag: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
 done
 if grep -q "^trace: E1: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
@@ -166,5 +254,14 @@ for tag in $CLAIMED; do # on one function in tests/: doubled, and taken away
     without "$tag"
     expect "$tag: on no function of tests"
 done
+
+defect model.c 's/^\/\* ---- \[norm\]/\/* ---- [gelu]/' 'norm: no section of model.c'
+defect model.c 's/^\/\* ---- \[norm\]/\/* ---- [gelu]/' 'gelu: two sections of model.c'
+defect tests/reference/oracle.c 's/\[head\]//' 'head: no section of the oracle'
+without linear
+expect 'linear: no test holds it against the oracle'
+copy
+for file in tests/*/*.c; do sed 's/[oO]racle/else/g' "$file" >"$work/copy/$file"; done
+expect 'E13: no test holds it against the oracle'
 echo "trace: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -230,6 +230,8 @@ static double oracle_row(const Oracle *o, const Row *row, double *grad, double *
     return logp;
 }
 
+/* [embedding] [linear] [norm] [attention] [gelu] [head] Log-likelihoods, hits, and the derivative by
+ * every parameter. */
 static void check_oracle(const Model *m, const Row *rows, int count, const char *what) {
     Oracle *o = oracle_new(m);
     Workspace *ws = workspace_new();
@@ -934,7 +936,7 @@ static void test_chunks(void) {
 
 /* ---- AdamW ---- */
 
-/* Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
+/* [E13] Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
  * half of that; every other operation by a few u. */
 static void test_optimizer(void) {
     enum { STEPS = 6 };
