@@ -236,7 +236,7 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
     return prefix_make(m->config.layers, 2 * m->shape.channels, parent, capacity);
 }
 
-/* ---- linear layer: y = x w + b ----
+/* ---- [linear] y = x w + b ----
  * x [N][in], w [in][out], b [out], y [N][out]
  * backward: dx = dy w^T, dw += x^T dy, db += sum over n of dy_n
  * gemm's strides say which matrix is transposed. */
@@ -285,7 +285,7 @@ static void linear_weight_gradient(const GradientTarget *to, const Linear *df, c
     sum_columns(df->b, dy, N, df->out, to->add);
 }
 
-/* ---- layer norm: y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
+/* ---- [norm] y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
  * x, y [N][C], g, b [C], stat [N][2] = mean, r
  * backward: dh = dy * g, dx += r (dh - avg(dh) - h avg(dh * h)), dg += sum over n of dy * h, db += sum over n of dy
  * The two averages are there because mean and variance depend on every x of the token. */
@@ -372,7 +372,7 @@ static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, co
     norm_weight_gradient(to, df, dy, x, stat, N);
 }
 
-/* ---- gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3), s = sqrt(2/pi), a = 0.044715 ----
+/* ---- [gelu] gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3), s = sqrt(2/pi), a = 0.044715 ----
  * backward: dx = dy ((1 + t)/2 + x/2 (1 - t^2) s (1 + 3 a x^2)) */
 
 #define GELU_S ((real)0.7978845608028654)
@@ -394,7 +394,7 @@ static void gelu_backward(real *y, real *dy, const real *x, size_t count) {
     }
 }
 
-/* ---- embeddings: x_n = wte[token_n] + wpe[position_n] ----
+/* ---- [embedding] x_n = wte[token_n] + wpe[position_n] ----
  * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n */
 
 static void embed_forward(real *x, const ModelView *f, const Batch *b, const RowMap *map, int C) {
@@ -428,7 +428,7 @@ static void embed_backward(const GradientTarget *to, const ModelView *df, const 
     }
 }
 
-/* ---- attention: o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of s_ij, s_ij = q_i . k_j / sqrt(D) ----
+/* ---- [attention] o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of s_ij, s_ij = q_i . k_j / sqrt(D) ----
  * Each head does this with its own D channels of a row's queries, keys and values. Positions j count from the start of the
  * sequence: the first `past` of them are cached in the row's prefix, the others are the row's own tokens.
  * backward: dv_j += p_ij do_i, dp_ij = do_i . v_j, ds_ij = p_ij (dp_ij - sum over j of p_ij dp_ij),
@@ -549,7 +549,7 @@ static void attention_backward(const Attention *a, real *dqkv, const real *dout,
     else attention_backward_fast(a, dqkv, dout, qkv);
 }
 
-/* ---- the head: logit_v = h . wte_v, log p(target) = logit_target - log sum over v of exp(logit_v) ----
+/* ---- [head] logit_v = h . wte_v, log p(target) = logit_target - log sum over v of exp(logit_v) ----
  * backward, with f = dlogp[row] x weight: dlogit_v = f ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
  *                                         dwte_v += dlogit_v h
  * Twin: lib/fast/logits.c. */

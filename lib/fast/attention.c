@@ -1,4 +1,4 @@
-/* Attention by blocks of queries. One task handles one head of some consecutive rows. */
+/* [attention] Attention by blocks of queries. One task handles one head of some consecutive rows. */
 #include "lib/fast/attention.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* The head by chunks of tokens and blocks of the vocabulary. */
+/* [head] The head by chunks of tokens and blocks of the vocabulary. */
 #include "lib/fast/logits.h"
 
 #include <math.h>

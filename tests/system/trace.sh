@@ -81,8 +81,8 @@ layers() {
                 x = layer[i]
                 printf "%-10s %-14s %-20s %-30s%s\n", x, at[x, "model.c"], twin[x] ? twin[x] : "-",
                     at[x, "the oracle"], tests[x]
-                if (!((x, "model.c") in at)) wrong[++bad] = x ": no section of model.c"
-                if (!((x, "the oracle") in at)) wrong[++bad] = x ": no section of the oracle"
+                if (at[x, "model.c"] == "") wrong[++bad] = x ": no section of model.c"
+                if (at[x, "the oracle"] == "") wrong[++bad] = x ": no section of the oracle"
                 if (tests[x] == "") wrong[++bad] = x ": no test holds it against the oracle"
             }
             for (i = 1; i <= bad; i++) print "trace: " wrong[i]
