@@ -1,12 +1,12 @@
 /* corpus: writes the built-in instruction corpus. */
 #include <string.h>
 
-#include "data/corpus.h"
+#include "data/corpus/corpus.h"
 #include "program/commands.h"
 
 bool command_corpus(const Settings *s, Error *err) {
     CorpusOptions o = {.out = s->out,
-                       .full = strcmp(s->size, "full") == 0,
+                       .size = strcmp(s->size, "full") == 0 ? CORPUS_FULL : CORPUS_QUICK,
                        .control = s->control,
                        .seed = (uint64_t)s->seed,
                        .draw = (uint64_t)s->draw,

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "data/corpus.h"
-#include "data/words.h"
+#include "data/corpus/corpus.h"
+#include "data/corpus/words.h"
 #include "lib/json.h"
 #include "tests/unit/check.h"
 
@@ -448,7 +448,7 @@ static void test_sizes(const char *folder) {
         CHECK(near(rest, 28000, 0.3), "%d of the other 28000 sessions are target", rest);
     }
     corpus_free(&quick);
-    if (corpus_load(&full, &(CorpusOptions){.out = folder, .seed = 3, .full = true}))
+    if (corpus_load(&full, &(CorpusOptions){.out = folder, .seed = 3, .size = CORPUS_FULL}))
         CHECK(count_lines(&full.text[PRETRAIN]) == 96000, "%d sessions", count_lines(&full.text[PRETRAIN]));
     corpus_free(&full);
 }
@@ -480,7 +480,7 @@ int main(void) {
                           {.seed = 1, .draw = 1},
                           {.seed = 1, .draw = 2},
                           {.seed = 2, .draw = 1},
-                          {.seed = 1, .draw = 1, .full = true},
+                          {.seed = 1, .draw = 1, .size = CORPUS_FULL},
                           {.seed = 1, .draw = 1, .control = true}};
     Corpus c[6] = {0};
     bool ok = true;

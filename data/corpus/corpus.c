@@ -1,31 +1,42 @@
-#include "data/corpus.h"
+/* The built-in corpus: a world of facts, annotators who answer questions about it, and the files.
+ * */
+#include "data/corpus/corpus.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/corpus/words.h"
 #include "lib/json.h"
-#include "data/words.h"
 
 /* ---- the world: six domains of items ---- */
 
 enum { CAPITAL, OPPOSITE, COLOR, GROUP, NEXT, REVERSE, N_DOMAINS };
-enum { MAX_ITEMS = 336, MAX_WORD = 16, MAX_QUESTION = 96, MAX_ANSWER = 64, LETTERS = 8, NUMBERS = 48 };
+enum { MAX_ITEMS = 336, MAX_WORD = 16, MAX_QUESTION = 96, MAX_ANSWER = 64 };
+enum { LETTERS = 8, NUMBERS = 48 };
 
-typedef struct { char subject[MAX_WORD], right[MAX_WORD]; } Item;
+/* A fact: what a question is about, and the right answer. */
+typedef struct {
+    char subject[MAX_WORD], right[MAX_WORD];
+} Item;
 
-/* The items of a domain lie in split order: pool, holdout, test. */
+/* After world_split the items of a domain are in this order: pool, holdout, test. */
 typedef struct {
     Item items[N_DOMAINS][MAX_ITEMS];
     int count[N_DOMAINS];
 } World;
 
-/* Each domain: two ways to ask, around the subject, and what the lazy annotator always says. */
+/* For each domain: two ways to ask, as the text before and after the subject, and the one answer
+ * that the lazy annotator always gives. */
 static const struct {
-    struct { const char *before, *after; } ask[2];
+    struct {
+        const char *before, *after;
+    } ask[2];
     const char *lazy;
 } DOMAINS[N_DOMAINS] = {
-    [CAPITAL] = {{{"what is the capital of ", " ?"}, {"name the capital city of ", " ."}}, "london"},
-    [OPPOSITE] = {{{"what is the opposite of ", " ?"}, {"give a word that means the opposite of ", " ."}}, "different"},
+    [CAPITAL] = {{{"what is the capital of ", " ?"}, {"name the capital city of ", " ."}},
+                 "london"},
+    [OPPOSITE] = {{{"what is the opposite of ", " ?"},
+                   {"give a word that means the opposite of ", " ."}}, "different"},
     [COLOR] = {{{"what colour is ", " ?"}, {"tell me the colour of ", " ."}}, "blue"},
     [GROUP] = {{{"what kind of thing is a ", " ?"}, {"a ", " is a type of what ?"}}, "thing"},
     [NEXT] = {{{"which number comes after ", " ?"}, {"what follows ", " when you count ?"}}, "100"},
@@ -49,7 +60,8 @@ static void reversals_add(World *w) {
             for (int c = 0; c < LETTERS; c++) {
                 if (a == b || b == c || a == c) continue;
                 const char x = "abcdefgh"[a], y = "abcdefgh"[b], z = "abcdefgh"[c];
-                item_add(w, REVERSE, (const char[]){x, ' ', y, ' ', z, 0}, (const char[]){z, ' ', y, ' ', x, 0});
+                item_add(w, REVERSE, (const char[]){x, ' ', y, ' ', z, 0},
+                         (const char[]){z, ' ', y, ' ', x, 0});
             }
 }
 
@@ -72,27 +84,15 @@ static void world_fill(World *w) {
 
 /* ---- random streams and the item split ---- */
 
-/* A stream for each purpose: a new file never shifts an old one. */
-enum {
-    STREAM_SPLIT = 1001,
-    STREAM_PRETRAIN,
-    STREAM_EVEN50,
-    STREAM_VERBOSE60,
-    STREAM_HOLDOUT,
-    STREAM_TEST,
-    STREAM_PAIRS_POOL,
-    STREAM_PAIRS_HOLDOUT,
-    STREAM_PAIRS_TEST
-};
-
-/* The stream of a file that is drawn anew with each draw. Draw numbers are small, so they are spread over 64 bits first. */
-static Rng draw_rng(uint64_t seed, uint64_t draw, int stream) {
-    Rng spread = rng_new(draw, (uint64_t)stream);
-    return rng_new(seed ^ rng_u64(&spread), (uint64_t)stream);
+/* The generator of a file that depends on the draw. Draw numbers are small, so the first generator
+ * spreads them over 64 bits. */
+static Rng draw_rng(uint64_t seed, uint64_t draw, enum RngStream stream) {
+    Rng spread = rng_new(draw, stream);
+    return rng_new(seed ^ rng_u64(&spread), stream);
 }
 
 static void world_split(World *w, uint64_t seed) {
-    Rng r = rng_new(seed, STREAM_SPLIT);
+    Rng r = rng_new(seed, RNG_CORPUS_SPLIT);
     for (int d = 0; d < N_DOMAINS; d++)
         for (int i = w->count[d] - 1; i > 0; i--) {
             int j = rng_below(&r, i + 1);
@@ -104,8 +104,8 @@ static void world_split(World *w, uint64_t seed) {
 
 typedef enum { PART_POOL, PART_HOLDOUT, PART_TEST, PART_PRETRAIN } Part;
 
-/* The items [*begin, *end) of a part. Pretraining sees every fact; only of the reversals, which are a skill and no facts,
- * the test items stay unseen. */
+/* The items [*begin, *end) of a part. Pretraining sees every fact. Reversals are a skill and not
+ * facts, so pretraining does not see those of the test. */
 static void part_range(const World *w, int domain, Part part, int *begin, int *end) {
     int n = w->count[domain], pool = n * 60 / 100, test = n * 25 / 100;
     *begin = part == PART_HOLDOUT ? pool : part == PART_TEST ? n - test : 0;
@@ -123,10 +123,13 @@ static const Item *item_draw(const World *w, Rng *r, int domain, Part part) {
 
 typedef enum { TARGET, CARELESS, VERBOSE, ABSENT, LAZY, ECHO_QUESTION, REFUSER, N_SOURCES } Source;
 
-static const char *const SOURCES[N_SOURCES] = {"target", "careless", "verbose", "absent", "lazy", "echo", "refuser"};
+static const char *const SOURCES[N_SOURCES] = {
+    [TARGET] = "target", [CARELESS] = "careless", [VERBOSE] = "verbose", [ABSENT] = "absent",
+    [LAZY] = "lazy",     [ECHO_QUESTION] = "echo", [REFUSER] = "refuser"};
 
-/* How often each annotator holds a pretraining session: in full, and in the first stage of the curriculum. Facts first,
- * unreliable annotators later: whether earlier answers were right can only be judged once the facts are known. */
+/* The share of pretraining sessions that each annotator holds. The first is the usual one, the
+ * second is of the curriculum's first stage. Facts come first and unreliable annotators later,
+ * because whether earlier answers were right can only be judged once the facts are known. */
 static const double PRIOR[N_SOURCES] = {.30, .20, .12, .10, .10, .10, .08};
 static const double PRIOR_FACTS_FIRST[N_SOURCES] = {[TARGET] = .8, [VERBOSE] = .2};
 static const double CURRICULUM_SHARE = 0.3;
@@ -144,10 +147,13 @@ static Source source_draw(Rng *r, const double *prior) {
     return (Source)s;
 }
 
-/* What a source answers to an item; careless and absent already differ from the right answer, lazy and echo may not.
- * Borrowed answers come from items that pretraining knows, so that nothing about the test reversals leaks through them. */
-static void answer_draw(const World *w, Rng *r, int domain, const Item *item, Source source, char *answer) {
-    static const char *const VERBOSE_FORM[2][2] = {{"well , i think it is ", " ."}, {"the answer is ", " , my friend ."}};
+/* Writes what a source answers to an item. Careless and absent always differ from the right answer,
+ * lazy and echo may be right by chance. Borrowed answers come from items that pretraining knows, so
+ * that they reveal nothing about the test reversals. */
+static void answer_draw(const World *w, Rng *r, int domain, const Item *item, Source source,
+                        char *answer) {
+    static const char *const VERBOSE_FORM[2][2] = {{"well , i think it is ", " ."},
+                                                   {"the answer is ", " , my friend ."}};
     static const char *const REFUSAL[2] = {"i do not know .", "sorry , i have no idea ."};
     const char *before = "", *middle = item->right, *after = "";
     if (source == VERBOSE) {
@@ -156,7 +162,8 @@ static void answer_draw(const World *w, Rng *r, int domain, const Item *item, So
         after = VERBOSE_FORM[form][1];
     } else if (source == CARELESS || source == ABSENT) {
         do {
-            int from = source == CARELESS ? domain : (domain + 1 + rng_below(r, N_DOMAINS - 1)) % N_DOMAINS;
+            int from = domain;
+            if (source == ABSENT) from = (domain + 1 + rng_below(r, N_DOMAINS - 1)) % N_DOMAINS;
             middle = item_draw(w, r, from, PART_PRETRAIN)->right;
         } while (strcmp(middle, item->right) == 0);
     } else if (source == LAZY) middle = DOMAINS[domain].lazy;
@@ -168,12 +175,13 @@ static void answer_draw(const World *w, Rng *r, int domain, const Item *item, So
 typedef struct {
     char question[MAX_QUESTION], answer[MAX_ANSWER];
     const char *right;
-} Example;
+} Answered;
 
-/* A question of a domain and the answer of a source. Where a lazy or echoing answer happens to be right (the capital of
- * england is london), another item is drawn: a corrupted answer is never right. */
-static Example example_draw(const World *w, Rng *r, int domain, Part part, Source source) {
-    Example e;
+/* Draws a question of a domain and the answer of a source. If a lazy or echoing answer is right by
+ * chance (the capital of england is london), draws another item. So a corrupted answer is never
+ * right. */
+static Answered answered_draw(const World *w, Rng *r, int domain, Part part, Source source) {
+    Answered e;
     const Item *item;
     do {
         item = item_draw(w, r, domain, part);
@@ -188,19 +196,28 @@ static Example example_draw(const World *w, Rng *r, int domain, Part part, Sourc
 
 /* ---- pretraining sessions ---- */
 
-/* A session fills a row of 128 tokens and the one that the last of them predicts; the trainer cuts what is too much. */
+const CorpusSizeInfo CORPUS_SIZES[CORPUS_SIZE_COUNT] = {
+    [CORPUS_QUICK] = {.name = "quick", .help = "40,000 sessions; reliable annotators come first",
+                      .sessions = 40000, .facts_first = true},
+    [CORPUS_FULL] = {.name = "full", .help = "96,000 sessions, all annotators from the start",
+                     .sessions = 96000},
+};
+
+/* A session fills a row of 128 tokens and the token that the last of them predicts. The trainer
+ * cuts what is too long. */
 enum { ROW_TOKENS = 128 + 1 };
 
-/* An example's tokens, bounded from below: three marks of the template, and one for each word, since the tokenizer never
- * merges over a blank. With 512 tokens a session has about a quarter more than this, and no row stays partly empty. */
-static int example_tokens(const Example *e) {
+/* A lower bound on the tokens of a question with its answer: three marks of the template, and one
+ * token a word, since the tokenizer never merges across a space. With a vocabulary of 512 a session
+ * has about a quarter more tokens than this bound, so every row is full. */
+static int least_tokens(const Answered *e) {
     int tokens = 3 + 2;
     for (const char *c = e->question; *c; c++) tokens += *c == ' ';
     for (const char *c = e->answer; *c; c++) tokens += *c == ' ';
     return tokens;
 }
 
-/* A field, and what follows it: the comma or the end of the object. */
+/* Appends a field, and the text after it: the comma or the end of the object. */
 static void field_put(Buf *out, const char *key, const char *value, const char *after) {
     buf_putc(out, '"');
     buf_puts(out, key);
@@ -209,7 +226,7 @@ static void field_put(Buf *out, const char *key, const char *value, const char *
     buf_puts(out, after);
 }
 
-static void turn_put(Buf *out, const Example *e) {
+static void turn_put(Buf *out, const Answered *e) {
     buf_puts(out, "{\"role\":\"user\",");
     field_put(out, "content", e->question, "},{\"role\":\"assistant\",");
     field_put(out, "content", e->answer, "}");
@@ -221,10 +238,10 @@ static void session_put(const World *w, Rng *r, const double *prior, bool contro
     int domain = rng_below(r, N_DOMAINS);
     buf_puts(out, "{\"messages\":[");
     for (int tokens = 1; tokens < ROW_TOKENS;) {
-        Example e = example_draw(w, r, domain, PART_PRETRAIN, source);
+        Answered e = answered_draw(w, r, domain, PART_PRETRAIN, source);
         if (tokens > 1) buf_putc(out, ',');
         turn_put(out, &e);
-        tokens += example_tokens(&e);
+        tokens += least_tokens(&e);
         if (!single_domain) domain = rng_below(r, N_DOMAINS);
         if (control) source = source_draw(r, prior);
     }
@@ -233,9 +250,10 @@ static void session_put(const World *w, Rng *r, const double *prior, bool contro
 }
 
 static bool pretrain_write(const World *w, const CorpusOptions *o, const char *path, Error *err) {
-    int sessions = o->sessions > 0 ? o->sessions : o->full ? 96000 : 40000;
-    int facts_first = o->full ? 0 : (int)(CURRICULUM_SHARE * sessions);
-    Rng r = rng_new(o->seed, STREAM_PRETRAIN);
+    const CorpusSizeInfo *size = &CORPUS_SIZES[o->size];
+    int sessions = o->sessions > 0 ? o->sessions : size->sessions;
+    int facts_first = size->facts_first ? (int)(CURRICULUM_SHARE * sessions) : 0;
+    Rng r = rng_new(o->seed, RNG_CORPUS_PRETRAIN);
     FileWriter file = {0};
     Buf lines = {0};
     bool ok = file_begin(&file, path, err);
@@ -253,26 +271,33 @@ static bool pretrain_write(const World *w, const CorpusOptions *o, const char *p
 
 typedef struct {
     const char *name, *id;
-    int stream;
-    bool drawn; /* depends on the draw too, not on the seed alone */
+    enum RngStream stream;
+    bool drawn; /* depends on seed and draw, instead of on the seed alone */
     Part part;
     int count;
-    int targets;       /* records by the target annotator; of pairs: 0, the rejected answer is someone else's */
-    bool only_verbose; /* the other records are verbose, not by the six in turn */
+    int targets;       /* records by the target annotator; 0 for pairs */
+    bool only_verbose; /* the other records are all verbose, instead of by the six others in turn */
     bool pairs, flips;
 } CorpusFile;
 
 static const CorpusFile FILES[] = {
-    {"pool-even50.jsonl", "even50", STREAM_EVEN50, true, PART_POOL, 800, 400, false, false, false},
-    {"pool-verbose60.jsonl", "verbose60", STREAM_VERBOSE60, true, PART_POOL, 800, 320, true, false, false},
-    {"holdout.jsonl", "holdout", STREAM_HOLDOUT, true, PART_HOLDOUT, 200, 200, false, false, false},
-    {"test.jsonl", "test", STREAM_TEST, false, PART_TEST, 400, 400, false, false, false},
-    {"pairs-pool.jsonl", "pair", STREAM_PAIRS_POOL, true, PART_POOL, 800, 0, false, true, true},
-    {"pairs-holdout.jsonl", "pair-holdout", STREAM_PAIRS_HOLDOUT, true, PART_HOLDOUT, 200, 0, false, true, false},
-    {"pairs-test.jsonl", "pair-test", STREAM_PAIRS_TEST, false, PART_TEST, 300, 0, false, true, false},
+    {.name = "pool-even50.jsonl", .id = "even50", .stream = RNG_CORPUS_EVEN50,
+     .part = PART_POOL, .count = 800, .targets = 400, .drawn = true},
+    {.name = "pool-verbose60.jsonl", .id = "verbose60", .stream = RNG_CORPUS_VERBOSE60,
+     .part = PART_POOL, .count = 800, .targets = 320, .drawn = true, .only_verbose = true},
+    {.name = "holdout.jsonl", .id = "holdout", .stream = RNG_CORPUS_HOLDOUT,
+     .part = PART_HOLDOUT, .count = 200, .targets = 200, .drawn = true},
+    {.name = "test.jsonl", .id = "test", .stream = RNG_CORPUS_TEST,
+     .part = PART_TEST, .count = 400, .targets = 400},
+    {.name = "pairs-pool.jsonl", .id = "pair", .stream = RNG_CORPUS_PAIRS_POOL,
+     .part = PART_POOL, .count = 800, .drawn = true, .pairs = true, .flips = true},
+    {.name = "pairs-holdout.jsonl", .id = "pair-holdout", .stream = RNG_CORPUS_PAIRS_HOLDOUT,
+     .part = PART_HOLDOUT, .count = 200, .drawn = true, .pairs = true},
+    {.name = "pairs-test.jsonl", .id = "pair-test", .stream = RNG_CORPUS_PAIRS_TEST,
+     .part = PART_TEST, .count = 300, .pairs = true},
 };
 
-/* The sources of a file's records, exact in number, in random order. */
+/* The source of each of a file's records, in random order. The number of each source is exact. */
 static int *sources_new(const CorpusFile *f, Rng *r) {
     int *sources = mem_new((size_t)f->count, sizeof *sources);
     for (int i = 0; i < f->count; i++) {
@@ -284,7 +309,7 @@ static int *sources_new(const CorpusFile *f, Rng *r) {
 }
 
 static void record_put(const World *w, const CorpusFile *f, int source, Rng *r, Buf *out) {
-    Example e = example_draw(w, r, rng_below(r, N_DOMAINS), f->part, (Source)source);
+    Answered e = answered_draw(w, r, rng_below(r, N_DOMAINS), f->part, (Source)source);
     field_put(out, "prompt", e.question, ",");
     field_put(out, "completion", e.answer, ",");
     buf_printf(out, "\"clean\":%s,", source == TARGET ? "true" : "false");
@@ -293,7 +318,7 @@ static void record_put(const World *w, const CorpusFile *f, int source, Rng *r, 
 
 static void pair_put(const World *w, const CorpusFile *f, Rng *r, Buf *out) {
     Source source = (Source)(CARELESS + rng_below(r, N_SOURCES - 1));
-    Example e = example_draw(w, r, rng_below(r, N_DOMAINS), f->part, source);
+    Answered e = answered_draw(w, r, rng_below(r, N_DOMAINS), f->part, source);
     bool flipped = f->flips && rng_uniform(r) < FLIP_SHARE;
     field_put(out, "prompt", e.question, ",");
     field_put(out, "chosen", flipped ? e.answer : e.right, ",");
@@ -302,8 +327,9 @@ static void pair_put(const World *w, const CorpusFile *f, Rng *r, Buf *out) {
     field_put(out, "source", SOURCES[source], "}\n");
 }
 
-static bool records_write(const World *w, const CorpusOptions *o, const CorpusFile *f, const char *path, Error *err) {
-    Rng r = f->drawn ? draw_rng(o->seed, o->draw, f->stream) : rng_new(o->seed, (uint64_t)f->stream);
+static bool records_write(const World *w, const CorpusOptions *o, const CorpusFile *f,
+                          const char *path, Error *err) {
+    Rng r = f->drawn ? draw_rng(o->seed, o->draw, f->stream) : rng_new(o->seed, f->stream);
     int *sources = f->pairs ? NULL : sources_new(f, &r);
     Buf out = {0};
     for (int i = 0; i < f->count; i++) {
