@@ -228,9 +228,12 @@ scoring() {
     for map in minmax clip rank softmax top positive filter; do
         scores map-$map $POOL $HOLD --weight-map $map
     done
-    scores map-softmax-cold $POOL $HOLD --weight-map softmax --temperature 0.1
-    scores map-top-few $POOL $HOLD --weight-map top --share 0.2
-    scores map-clip-much $POOL $HOLD --weight-map clip --clip 0.3
+    # several values each: one value may round to the same bits in another order of the same formula
+    for x in 0.1 0.3 1.7; do
+        scores map-softmax-$x $POOL $HOLD --weight-map softmax --temperature $x
+    done
+    for x in 0.2 0.33 0.9; do scores map-top-$x $POOL $HOLD --weight-map top --share $x; done
+    for x in 0 0.13 0.2 0.4; do scores map-clip-$x $POOL $HOLD --weight-map clip --clip $x; done
     for demos in nearest random fixed shuffled; do
         scores demos-$demos $POOL $HOLD --demos $demos
         scores demos-$demos-incontext $POOL $HOLD --demos $demos --method incontext --k 2 --seed 3
@@ -354,6 +357,10 @@ tuning_pairs() {
             --objective $objective --weights records --micro-batch-size 3
         trains $objective-loss-score train $PAIRS $TUNE --objective $objective --weights ica \
             --pair-score loss --weight-map softmax --refresh 3
+        for x in 0.07 0.1 0.45; do
+            trains $objective-smooth-$x train $PAIRS --batch-size 8 --learning-rate 1e-3 \
+                --max-steps 30 --logging-steps 5 --objective $objective --label-smoothing $x
+        done
         trains $objective-smooth train $PAIRS $TUNE --objective $objective \
             --label-smoothing 0.3 --beta 0.6 --weights ica --reduce mean
     done
