@@ -1,6 +1,17 @@
-/* The fast product: loops around one micro-kernel (the BLIS idea). A strip of B, NR columns wide, is packed so that the kernel
- * reads it in order; a block of A is read where it lies, or packed if it stands across or is the lower edge; a tile of MR x NR
- * sums stays in registers for the whole k-block. Threads own disjoint parts of C and pack for themselves. */
+/* The fast product is loops around one micro-kernel (the idea of BLIS: Van Zee and van de Geijn
+ * 2015).
+ *
+ *           NC columns of B,         A           C
+ *           in strips of NR
+ *          +----+----+----+      +------+   +---------+
+ *      KC  | /\ |    |    |   MR |=====>|   | tile    |    the kernel adds KC products to each of
+ *          | || |    |    |      |      |   |         |    MR x NR sums, which stay in registers
+ *          +----+----+----+      +------+   +---------+
+ *
+ * gemm_part takes NC columns and KC rows of B at a time and packs them in strips, so that the
+ * kernel reads them in order. A is read in place when its rows are contiguous and fill a tile.
+ * Otherwise the block is packed first. Threads own disjoint parts of C, and each packs for itself.
+ */
 #include "lib/gemm.h"
 
 #include "lib/threads.h"
@@ -9,30 +20,37 @@
 enum {
     MR = VEC_TILE_ROWS,
     NR = 2 * VEC,
-    KC = 384,    /* k-block: a packed strip (KC x NR) is about the first-level cache */
-    NC = 256,    /* columns of B packed at a time: KC x NC stays in the second-level cache */
-    MC = 8 * MR  /* rows of A packed at a time where they must be: whole cache lines of a transposed matrix */
+    KC = 384,   /* k-block: a packed strip of KC x NR is about the first-level cache */
+    NC = 256,   /* columns of B packed at once: KC x NC stays in the second-level cache */
+    MC = 8 * MR /* rows of A packed at once: full cache lines of a transposed matrix */
 };
 
-_Static_assert(GEMM_ALIGN % NR == 0 && NC % NR == 0, "a column that is a multiple of these begins a strip");
+_Static_assert(GEMM_ALIGN % NR == 0 && NC % NR == 0,
+               "a column that is a multiple of these begins a strip");
 
-/* c[rows][vectors of VEC] = start + a[MR][k] b[k][NR]: b packed; start and c have rows of stride start_row (0: one row for all)
- * and c_row. The sums stay in registers: everything is unrolled, because `vectors`, and `rows` where it is MR, are constants where
- * this is called; with fewer rows the others are computed too, from the zeros that pad the copy of A, and dropped. */
-static inline __attribute__((always_inline)) void tile(int rows, int vectors, int k, const real *a, size_t a_row, size_t a_column,
-                                                       const real *b, const real *start, size_t start_row, real *c, size_t c_row) {
+/* The micro-kernel: c[rows][vectors * VEC] = start + a[MR][k] b[k][NR], where b is packed. start
+ * and c have rows of stride start_row (0: one row for all) and c_row.
+ *
+ * The sums stay in registers because everything is unrolled: `vectors`, and `rows` where it is MR,
+ * are constants at each call. With fewer rows the kernel computes all MR, from the zeros that pad
+ * the packed block of A, and drops the rest. */
+static inline __attribute__((always_inline)) void tile(int rows, int vectors, int k, const real *a,
+                                                       size_t a_row, size_t a_column, const real *b,
+                                                       const real *start, size_t start_row, real *c,
+                                                       size_t c_row) {
     Vec sum[MR][2];
 #pragma GCC unroll 8
     for (int i = 0; i < MR; i++) {
         const real *from = start + (i < rows ? (size_t)i * start_row : 0);
         sum[i][0] = vec_load(from);
-        sum[i][1] = vec_load(from + (vectors - 1) * VEC); /* of one vector: never used */
+        sum[i][1] = vec_load(from + (vectors - 1) * VEC); /* unused if there is one vector */
     }
     for (int p = 0; p < k; p++, a += a_column, b += NR) {
         Vec b0 = vec_load(b), b1 = vec_load(b + (vectors - 1) * VEC);
 #pragma GCC unroll 8
         for (int i = 0; i < MR; i++) {
-            Vec ai = a[(size_t)i * a_row] - (Vec){0}; /* a broadcast: x - 0 is x, also for -0 (x + 0 is not) */
+            /* Broadcast: x - 0 is x, also for -0, where x + 0 is not. */
+            Vec ai = a[(size_t)i * a_row] - (Vec){0};
             sum[i][0] = vec_fma(ai, b0, sum[i][0]);
             if (vectors == 2) sum[i][1] = vec_fma(ai, b1, sum[i][1]);
         }
@@ -46,113 +64,140 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, in
 }
 
 /* A tile at the right edge: the same kernel on zero-padded copies. */
-static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column, const real *b, const real *start,
-                      size_t start_row, real *c, size_t c_row) {
+static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column,
+                      const real *b, const real *start, size_t start_row, real *c, size_t c_row) {
     real padded[MR * NR] = {0};
-    for (int i = 0; i < rows; i++) memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
+    for (int i = 0; i < rows; i++)
+        memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
     tile(MR, 2, k, a, a_row, a_column, b, padded, NR, padded, NR);
-    for (int i = 0; i < rows; i++) memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
+    for (int i = 0; i < rows; i++)
+        memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
 }
 
-/* Copies b[k][n] into strips of `width` columns, each [k][width], `strip` elements apart. Zeros pad the
- * last strip. Always inline, so that `width` is a constant at each call: a row of a strip is then one
- * or two vector moves instead of a copy of variable length. */
-static inline __attribute__((always_inline)) void pack(int width, int k, int n, const real *b, size_t b_row,
-                                                       size_t b_column, real *packed, size_t strip) {
+/* Copies b[k][n] into strips of `width` columns, each [k][width], `strip` elements apart. Zeros pad
+ * the last strip. Always inline, so that `width` is a constant at each call: a row of a strip is
+ * then one or two vector moves instead of a copy of variable length. */
+static inline __attribute__((always_inline)) void pack(int width, int k, int n, const real *b,
+                                                       size_t b_row, size_t b_column, real *packed,
+                                                       size_t strip) {
     for (int j = 0; j < n; j += width, packed += strip) {
-        int columns = n - j < width ? n - j : width, l = 0, whole = b_row == 1 ? k / VEC * VEC : 0;
+        int columns = n - j < width ? n - j : width, l = 0, full = b_row == 1 ? k / VEC * VEC : 0;
         const real *from = b + (size_t)j * b_column;
+        /* Copy the rows of a full strip. */
         if (b_column == 1 && columns == width) {
-            for (int p = 0; p < k; p++) memcpy(packed + p * width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
+            for (int p = 0; p < k; p++)
+                memcpy(packed + p * width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
             continue;
         }
-        for (; whole && l + VEC <= columns; l += VEC) { /* a transposed matrix is read along its rows */
-            for (int p = 0; p < whole; p += VEC)
-                vec_transpose(packed + p * width + l, (size_t)width, from + (size_t)l * b_column + p, b_column);
-            for (int p = whole; p < k; p++)
-                for (int i = l; i < l + VEC; i++) packed[p * width + i] = from[(size_t)i * b_column + (size_t)p];
+        /* Read a transposed matrix along its rows, VEC x VEC elements at a time. */
+        for (; full && l + VEC <= columns; l += VEC) {
+            for (int p = 0; p < full; p += VEC)
+                vec_transpose(packed + p * width + l, (size_t)width,
+                              from + (size_t)l * b_column + p, b_column);
+            for (int p = full; p < k; p++)
+                for (int i = l; i < l + VEC; i++)
+                    packed[p * width + i] = from[(size_t)i * b_column + (size_t)p];
         }
+        /* Take the remaining columns one by one, and zeros after them. */
         for (int p = 0; p < k; p++)
             for (int i = l; i < width; i++)
-                packed[p * width + i] = i < columns ? from[(size_t)i * b_column + (size_t)p * b_row] : 0;
+                packed[p * width + i] =
+                    i < columns ? from[(size_t)i * b_column + (size_t)p * b_row] : 0;
     }
 }
 
-/* C = start + A B for one k-block, k <= KC, of packed B: strips of NR columns, `strip` elements from one to the next. */
-static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t strip,
-                     const real *start, size_t start_row, real *c, size_t c_row) {
+/* C = start + A B for one k-block, k <= KC. B is packed: strips of NR columns, `strip` elements
+ * apart. */
+static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
+                     const real *b, size_t strip, const real *start, size_t start_row, real *c,
+                     size_t c_row) {
     static _Thread_local real panel[KC * MC] __attribute__((aligned(64)));
     for (int ic = 0; ic < m; ic += MC, a += MC * a_row) {
         int mc = m - ic < MC ? m - ic : MC;
-        int lying = a_column == 1 ? mc / MR * MR : 0; /* rows read where they lie; columns and the lower edge from a copy */
-        if (lying < mc) pack(MR, k, mc - lying, a + (size_t)lying * a_row, a_column, a_row, panel, (size_t)k * MR);
+        /* Read contiguous rows in place. Pack a transposed block and rows of the lower edge. */
+        int in_place = a_column == 1 ? mc / MR * MR : 0;
+        if (in_place < mc)
+            pack(MR, k, mc - in_place, a + (size_t)in_place * a_row, a_column, a_row, panel,
+                 (size_t)k * MR);
         for (int i = 0; i < mc; i += MR) {
-            bool copied = i >= lying;
-            const real *ai = copied ? panel + (size_t)(i - lying) * (size_t)k : a + (size_t)i * a_row;
-            size_t ai_row = copied ? 1 : a_row, ai_column = copied ? MR : 1;
+            bool packed = i >= in_place;
+            const real *ai =
+                packed ? panel + (size_t)(i - in_place) * (size_t)k : a + (size_t)i * a_row;
+            size_t ai_row = packed ? 1 : a_row, ai_column = packed ? MR : 1;
             const real *from = start + (size_t)(ic + i) * start_row, *bj = b;
             real *to = c + (size_t)(ic + i) * c_row;
             int rows = mc - i < MR ? mc - i : MR;
             for (int j = 0; j < n; j += NR, bj += strip) {
                 int columns = n - j < NR ? n - j : NR;
-                if (columns == NR && rows == MR) tile(MR, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
-                else if (columns == NR) tile(rows, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
-                else if (columns == VEC) tile(rows, 1, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
-                else tile_edge(rows, columns, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                if (columns == NR && rows == MR)
+                    tile(MR, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                else if (columns == NR)
+                    tile(rows, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                else if (columns == VEC)
+                    tile(rows, 1, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                else
+                    tile_edge(rows, columns, k, ai, ai_row, ai_column, bj, from + j, start_row,
+                              to + j, c_row);
             }
         }
     }
 }
 
-static const real ZEROS[NC] = {0}; /* a row that sums start from */
+static const real ZEROS[NC] = {0}; /* a row where sums start */
 
-/* One thread's part of the product. */
-static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row,
-                      size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate) {
+/* One thread's part of the product, like gemm. */
+static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
+                      const real *b, size_t b_row, size_t b_column, real *c, size_t c_row,
+                      const real *bias, bool accumulate) {
     static _Thread_local real strips[KC * NC] __attribute__((aligned(64)));
     for (int jc = 0; jc < n; jc += NC) {
         int nc = n - jc < NC ? n - jc : NC;
-        for (int pc = 0; pc == 0 || pc < k; pc += KC) { /* once even when k = 0: C is the start */
+        for (int pc = 0; pc == 0 || pc < k; pc += KC) { /* once even for k = 0 */
             int kc = k - pc < KC ? k - pc : KC;
-            /* what the sums start from: C itself, or in the first k-block the bias, or zeros */
+            /* The sums start from C, or in the first k-block from the bias or zeros. */
             bool fresh = pc == 0 && !accumulate;
             const real *start = !fresh ? c + jc : bias ? bias + jc : ZEROS;
-            pack(NR, kc, nc, b + (size_t)pc * b_row + (size_t)jc * b_column, b_row, b_column, strips, (size_t)kc * NR);
-            multiply(m, nc, kc, a + (size_t)pc * a_column, a_row, a_column, strips, (size_t)kc * NR, start, fresh ? 0 : c_row,
-                     c + jc, c_row);
+            pack(NR, kc, nc, b + (size_t)pc * b_row + (size_t)jc * b_column, b_row, b_column,
+                 strips, (size_t)kc * NR);
+            multiply(m, nc, kc, a + (size_t)pc * a_column, a_row, a_column, strips, (size_t)kc * NR,
+                     start, fresh ? 0 : c_row, c + jc, c_row);
         }
     }
 }
 
-void gemm_pack(real *packed, int rows, int row, int column, int k, int n, const real *b, size_t b_row, size_t b_column) {
+void gemm_pack(real *packed, int rows, int row, int column, int k, int n, const real *b,
+               size_t b_row, size_t b_column) {
     size_t strip = (size_t)rows * NR;
-    pack(NR, k, n, b, b_row, b_column, packed + (size_t)column * (size_t)rows + (size_t)row * NR, strip);
+    pack(NR, k, n, b, b_row, b_column, packed + (size_t)column * (size_t)rows + (size_t)row * NR,
+         strip);
 }
 
-void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *packed, int rows, real *c,
-                 size_t c_row, bool accumulate) {
+void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
+                 const real *packed, int rows, real *c, size_t c_row, bool accumulate) {
     for (int jc = 0; jc < n; jc += NC)
         for (int pc = 0; pc == 0 || pc < k; pc += KC) {
             bool fresh = pc == 0 && !accumulate;
-            multiply(m, n - jc < NC ? n - jc : NC, k - pc < KC ? k - pc : KC, a + (size_t)pc * a_column, a_row, a_column,
-                     packed + (size_t)jc * (size_t)rows + (size_t)pc * NR, (size_t)rows * NR, fresh ? ZEROS : c + jc,
-                     fresh ? 0 : c_row, c + jc, c_row);
+            multiply(m, n - jc < NC ? n - jc : NC, k - pc < KC ? k - pc : KC,
+                     a + (size_t)pc * a_column, a_row, a_column,
+                     packed + (size_t)jc * (size_t)rows + (size_t)pc * NR, (size_t)rows * NR,
+                     fresh ? ZEROS : c + jc, fresh ? 0 : c_row, c + jc, c_row);
         }
 }
 
-void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
-          size_t c_row, const real *bias, bool accumulate) {
+void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+          size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate) {
 #ifdef NAIVE
     gemm_naive(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
     return;
 #endif
     int threads = (double)m * n * k < 1e5 ? 1 : threads_now();
-    if (threads == 1) { /* no parallel loop, not even of one: attention comes here for every block */
+    if (threads == 1) { /* attention comes here for every block: spare it the parallel loop */
         gemm_part(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
         return;
     }
-    /* Split rows in tiles, as the element functions do, so that a thread finds its rows in its own cache; columns in strips where
-     * there are too few rows, and where A stands across, if that leaves the longest part shorter. */
+    /* Split the rows, in tiles: the element functions do the same, so a thread finds its rows in
+     * its cache. Split the columns, in strips, if there are few rows or A is transposed, provided
+     * that the longest part becomes shorter. */
     int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
     double by_columns = (double)((strips + threads - 1) / threads) * NR * (m + MR);
     double by_rows = ((double)((tiles + threads - 1) / threads) * MR + MR) * n;
@@ -160,24 +205,27 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
     int units = columns ? strips : tiles, unit = columns ? NR : MR, all = columns ? n : m;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
-        int from = (int)((long)units * t / threads) * unit, to = (int)((long)units * (t + 1) / threads) * unit;
+        int from = (int)((long)units * t / threads) * unit,
+            to = (int)((long)units * (t + 1) / threads) * unit;
         if (to > all) to = all;
         if (to > from && columns)
-            gemm_part(m, to - from, k, a, a_row, a_column, b + (size_t)from * b_column, b_row, b_column, c + from, c_row,
-                      bias ? bias + from : NULL, accumulate);
+            gemm_part(m, to - from, k, a, a_row, a_column, b + (size_t)from * b_column, b_row,
+                      b_column, c + from, c_row, bias ? bias + from : NULL, accumulate);
         else if (to > from)
-            gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, b_row, b_column, c + (size_t)from * c_row,
-                      c_row, bias, accumulate);
+            gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, b_row,
+                      b_column, c + (size_t)from * c_row, c_row, bias, accumulate);
     }
 }
 
-void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,
-                real *c, size_t c_row, const real *bias, bool accumulate) {
+void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+                size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias,
+                bool accumulate) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
             real sum = accumulate ? c[(size_t)i * c_row + j] : bias ? bias[j] : 0;
             for (int p = 0; p < k; p++)
-                sum += a[(size_t)i * a_row + (size_t)p * a_column] * b[(size_t)p * b_row + (size_t)j * b_column];
+                sum += a[(size_t)i * a_row + (size_t)p * a_column] *
+                       b[(size_t)p * b_row + (size_t)j * b_column];
             c[(size_t)i * c_row + j] = sum;
         }
 }
@@ -194,7 +242,7 @@ double gemm_peak_flops(void) {
             for (int i = 0; i < CHAINS; i++) sum[i] = vec_fma(sum[i], x, y);
         }
         double seconds = seconds_now() - start;
-        volatile real keep; /* the loop must not be optimized away */
+        volatile real keep; /* so that the loop is not optimized away */
         for (int i = 0; i < CHAINS; i++) keep = sum[i][0];
         (void)keep;
         double rate = 2.0 * CHAINS * VEC * TURNS / seconds;

@@ -1,16 +1,24 @@
-/* gemm: matrix products at the machine's speed, and the element functions that the hot loops need.
+/* gemm: matrix products at the machine's speed, and the element functions of the hot loops.
  *
- *   gemm(m, n, k, x, k, 1, w, n, 1, y, n, bias, 0);        // y[m][n] = x[m][k] w[k][n] + bias[n]
- *   gemm(m, k, n, dy, n, 1, w, 1, n, dx, k, NULL, 0);      // dx[m][k] = dy[m][n] w^T          (swapped strides)
- *   gemm(k, n, m, x, 1, k, dy, n, 1, dw, n, NULL, 1);      // dw[k][n] += x^T dy
+ * One function serves every product. Element (i, j) of A is a[i * a_row + j * a_column], likewise
+ * of B; C has rows of stride c_row and columns of stride 1, all in elements. A transposed matrix
+ * has its strides swapped:
  *
- * One function serves every product: element (i, j) of A is a[i * a_row + j * a_column], likewise B; C has rows of stride
- * c_row and columns of stride 1. "Transposed" is swapped strides, not another routine.
+ *   y[m][n]  = x[m][k] w[k][n] + bias[n]    gemm(m, n, k, x, k, 1, w, n, 1, y, n, bias, false)
+ *   dx[m][k] = dy[m][n] w^T                 gemm(m, k, n, dy, n, 1, w, 1, n, dx, k, NULL, false)
+ *   dw[k][n] += x^T dy                      gemm(k, n, m, x, 1, k, dy, n, 1, dw, n, NULL, true)
  *
- * Bits: an element of C is ((start + a_0 b_0) + a_1 b_1) + ... in the order of k, each step one fused multiply-add where the
- * machine has one. It depends neither on m and n, nor on where the row stands, nor on the number of threads; terms in which
- * a or b is zero change nothing (the other being finite). So a row computed alone and in a batch, behind a cache and in one
- * piece, is the same.
+ * Bits: an element of C is ((start + a_0 b_0) + a_1 b_1) + ... in the order of k. Each step is one
+ * fused multiply-add where the machine has it. The bits do not depend on m or n, on the place of
+ * the row, or on the number of threads. Terms in which a or b is zero change nothing if the other
+ * is finite. So a row has the same bits alone and in a batch, after a cached prefix and in one
+ * piece.
+ *
+ * Usage:
+ *   real x[2 * 3] = {1, 2, 3, 4, 5, 6}, w[3 * 2] = {1, 0, 0, 1, 1, 1}, bias[2] = {10, 20};
+ *   real y[2 * 2];
+ *   gemm(2, 2, 3, x, 3, 1, w, 2, 1, y, 2, bias, false);
+ *   printf("%g %g\n", (double)y[0], (double)y[3]);          // 14 31
  */
 #ifndef GEMM_H
 #define GEMM_H
@@ -20,29 +28,39 @@
 #include <math.h>
 #include <string.h>
 
-/* C = A B, + C if accumulate, else + bias[n] in every row if that is not NULL. C must not overlap A or B. Uses threads_now()
- * threads: inside of a parallel region the calling one. */
-void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column, real *c,
-          size_t c_row, const real *bias, bool accumulate);
-/* The twin in three plain loops: same signature and meaning; the two differ by at most 2 k eps sum |a||b| an element. */
-void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b, size_t b_row, size_t b_column,
-                real *c, size_t c_row, const real *bias, bool accumulate);
-/* The same for one B of many products, packed once: into strips of columns, of which only gemm.c knows the width; it divides
- * GEMM_ALIGN. `rows` is the number of rows there is room for, so the memory is rows x (columns rounded up to GEMM_ALIGN).
- * gemm_pack puts b[k][n] at a row and a column (a multiple of GEMM_ALIGN) and zeros at its right up to a whole strip; gemm_packed
- * multiplies by the first k rows and n columns, on the calling thread. The bits are gemm's. */
-enum { GEMM_ALIGN = 32 };
-void gemm_pack(real *packed, int rows, int row, int column, int k, int n, const real *b, size_t b_row, size_t b_column);
-void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *packed, int rows, real *c,
-                 size_t c_row, bool accumulate);
-/* Floating-point operations a second that one thread reaches in a loop of independent multiply-adds in registers. */
+/* C[m][n] = A[m][k] B[k][n], plus C if accumulate, else plus bias[n] in every row unless bias is
+ * NULL. C must not overlap A or B. Runs on threads_now() threads: inside a parallel region that is
+ * the calling one. */
+void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+          size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate);
+/* The plain twin: three loops, the same signature and meaning. With eps the rounding unit, an
+ * element of the two differs by at most 2 k eps sum |a||b|. */
+void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+                size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias,
+                bool accumulate);
+
+/* For one B of many products. gemm_pack stores b[k][n] in `packed` at the given row and column (a
+ * multiple of GEMM_ALIGN) and pads the last strip of columns with zeros. `packed` has room for
+ * `rows` rows: rows * (columns rounded up to GEMM_ALIGN) elements. gemm_packed multiplies by its
+ * first k rows and n columns, on the calling thread. The bits are gemm's. */
+enum { GEMM_ALIGN = 32 }; /* a multiple of the strip's width, which only gemm.c knows */
+void gemm_pack(real *packed, int rows, int row, int column, int k, int n, const real *b,
+               size_t b_row, size_t b_column);
+void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
+                 const real *packed, int rows, real *c, size_t c_row, bool accumulate);
+
+/* Operations a second that one thread reaches in a loop of independent multiply-adds in registers.
+ * One multiply-add is two operations. Takes some milliseconds. */
 double gemm_peak_flops(void);
-/* The vector width that this build uses, for people: "16 x float". */
+/* The vectors of this build, for people: "16 x float". */
 const char *gemm_description(void);
 
-/* ---- element functions: plain C that compilers turn into vectors; libm's in double and naive builds ---- */
+/* ---- element functions ---- */
 
-/* a b + c: one rounding where the machine has the instruction (a call of libm's fmaf would keep loops from becoming vectors). */
+/* Plain C that compilers turn into vectors. Double and naive builds take those of libm. */
+
+/* a b + c with one rounding where the machine has the instruction. Elsewhere with two: a call of
+ * libm's fmaf would keep loops from becoming vectors. */
 static inline real real_fma(real a, real b, real c) {
 #if defined(REAL_DOUBLE) && (defined(__FMA__) || defined(__ARM_FEATURE_FMA))
     return __builtin_fma(a, b, c);
@@ -53,39 +71,48 @@ static inline real real_fma(real a, real b, real c) {
 #endif
 }
 
-/* exp(x): relative error below 2e-7 for -87 < x < 88; below that 0, above it infinity; NaN stays NaN. */
+/* exp(x). The relative error is below 2e-7 for -87 < x < 88. Below that the result is 0, above it
+ * infinity. NaN stays NaN. */
 static inline real real_exp(real x) {
 #if defined(REAL_DOUBLE) || defined(NAIVE)
     return (real)exp((double)x);
 #else
-    /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2; ln 2 in two parts keeps r exact; the polynomial is Taylor's. */
-    float shifted = real_fma(x, 1.44269504f, 12582912.0f); /* adding 1.5 * 2^23 rounds to an integer, in the last bits */
+    /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to an
+     * integer, which is then in the last bits of `shifted`. */
+    float shifted = real_fma(x, 1.44269504f, 12582912.0f);
     float n = shifted - 12582912.0f;
+    /* ln 2 in two parts keeps r exact. The polynomial is Taylor's. */
     float r = real_fma(n, 2.12194440e-4f, real_fma(n, -0.693359375f, x));
-    float high = real_fma(r, real_fma(r, real_fma(r, 1.98412698e-4f, 1.38888889e-3f), 8.33333333e-3f), 4.16666667e-2f);
-    float p = real_fma(r, real_fma(r, real_fma(r, real_fma(r, high, 1.66666667e-1f), 0.5f), 1.0f), 1.0f);
-    uint32_t bits; /* of 2^n; n from the low bits of `shifted` (the others fall out), because NaN has no integer value */
+    float high =
+        real_fma(r, real_fma(r, real_fma(r, 1.98412698e-4f, 1.38888889e-3f), 8.33333333e-3f),
+                 4.16666667e-2f);
+    float p =
+        real_fma(r, real_fma(r, real_fma(r, real_fma(r, high, 1.66666667e-1f), 0.5f), 1.0f), 1.0f);
+    /* Make 2^n from the low bits of `shifted`; the high ones are shifted out. Converting n would be
+     * undefined for NaN. */
+    uint32_t bits;
     memcpy(&bits, &shifted, 4);
     bits = (bits + 127) << 23;
     float scale;
     memcpy(&scale, &bits, 4);
-    float y = p * scale; /* meaningless outside of these bounds */
+    float y = p * scale; /* meaningless outside of the next two bounds */
     y = x > 88.0f ? INFINITY : y;
-    return x < -87.3f ? 0.0f : y; /* below, the results would be denormal */
+    return x < -87.3f ? 0.0f : y;                     /* below, results would be denormal */
 #endif
 }
 
-/* tanh(x): absolute error below 3e-7. */
+/* tanh(x). The absolute error is below 3e-7. */
 static inline real real_tanh(real x) {
 #if defined(REAL_DOUBLE) || defined(NAIVE)
     return (real)tanh((double)x);
 #else
-    return 1.0f - 2.0f / (real_exp(2.0f * x) + 1.0f); /* exp is 0 or infinity far out: -1 and 1 */
+    return 1.0f - 2.0f / (real_exp(2.0f * x) + 1.0f); /* far out exp is 0 or infinity: -1, 1 */
 #endif
 }
 
-/* Sums in a fixed order: LANES partial sums, element i into lane i % LANES, then the lanes in order. Vectors without
- * reassociation by the compiler, so the bits are those of this source. */
+/* Sums have a fixed order: LANES partial sums, element i in lane i % LANES, then the lanes in
+ * order. The compiler makes vectors of this without reordering anything, so the bits are those of
+ * this source on every machine. */
 #ifdef NAIVE
 enum { LANES = 1 }; /* a plain loop */
 #else
@@ -98,6 +125,7 @@ static inline real lanes_total(const real lane[LANES]) {
     return total;
 }
 
+/* The sum of n elements. */
 static inline real real_sum(const real *x, int n) {
     real lane[LANES] = {0};
     int i = 0;
@@ -107,7 +135,7 @@ static inline real real_sum(const real *x, int n) {
     return lanes_total(lane);
 }
 
-/* sum of exp(x_i - shift) */
+/* The sum of exp(x_i - shift). */
 static inline real real_sum_exp(const real *x, real shift, int n) {
     real lane[LANES] = {0};
     int i = 0;
@@ -117,7 +145,7 @@ static inline real real_sum_exp(const real *x, real shift, int n) {
     return lanes_total(lane);
 }
 
-/* x_i = exp(x_i scale - shift); returns their sum */
+/* x_i = exp(x_i scale - shift). Returns their sum. */
 static inline real real_exp_in_place(real *x, real scale, real shift, int n) {
     real lane[LANES] = {0};
     int i = 0;
@@ -127,6 +155,7 @@ static inline real real_exp_in_place(real *x, real scale, real shift, int n) {
     return lanes_total(lane);
 }
 
+/* The sum of x_i y_i. */
 static inline real real_dot(const real *x, const real *y, int n) {
     real lane[LANES] = {0};
     int i = 0;
@@ -136,12 +165,13 @@ static inline real real_dot(const real *x, const real *y, int n) {
     return lanes_total(lane);
 }
 
-static inline real real_max(const real *x, int n) { /* n >= 1; exact, so any order gives the same */
+/* The largest of n >= 1 elements. Exact, so any order gives the same. */
+static inline real real_max(const real *x, int n) {
     real lane[LANES];
     for (int l = 0; l < LANES; l++) lane[l] = x[0];
     int i = 0;
     for (; i + LANES <= n; i += LANES) {
-#pragma GCC unroll 1 /* gcc makes vectors of this loop, but not of its 16 lines */
+#pragma GCC unroll 1 /* gcc makes vectors of the loop, but not of its 16 unrolled lines */
         for (int l = 0; l < LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
     }
     for (; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];

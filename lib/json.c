@@ -10,8 +10,9 @@
 
 /* ---- the parser ---- */
 
-/* Values whose container is still open lie on a stack; a closing bracket moves its own, the topmost, into the arena as one
- * block. Depth is capped, so recursion is. */
+/* Values of containers that are still open are on a stack. A closing bracket moves those of its
+ * container, the topmost, into the arena as one block. The depth of recursion is that of nesting,
+ * at most JSON_MAX_DEPTH. */
 typedef struct {
     Arena *arena;
     const char *s;
@@ -21,7 +22,7 @@ typedef struct {
     size_t n_values, value_room;
     Str *keys;
     size_t n_keys, key_room;
-    size_t bad; /* where the error is */
+    size_t bad; /* offset of the error */
     char what[sizeof((JsonError *)0)->what];
 } Parser;
 
@@ -36,24 +37,28 @@ static bool fail(Parser *p, size_t at, const char *what) {
 static int peek(const Parser *p) { return p->at < p->n ? (unsigned char)p->s[p->at] : -1; }
 
 static void skip_space(Parser *p) {
-    while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\n' || p->s[p->at] == '\r' || p->s[p->at] == '\t')) p->at++;
+    while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\n' || p->s[p->at] == '\r' ||
+                            p->s[p->at] == '\t'))
+        p->at++;
 }
 
-/* Fails at the present byte, naming it. */
+/* Fails at the present byte and names it. */
 static bool expected(Parser *p, const char *wanted) {
     int c = peek(p);
     p->bad = p->at;
     if (c < 0) snprintf(p->what, sizeof p->what, "expected %s, but the text ends here", wanted);
-    else if (c > 32 && c < 127) snprintf(p->what, sizeof p->what, "expected %s, found '%c'", wanted, c);
+    else if (c > 32 && c < 127)
+        snprintf(p->what, sizeof p->what, "expected %s, found '%c'", wanted, c);
     else if (p->at == 0 && p->n >= 3 && memcmp(p->s, "\xef\xbb\xbf", 3) == 0)
-        snprintf(p->what, sizeof p->what, "the text starts with a byte-order mark; save it without one");
+        snprintf(p->what, sizeof p->what,
+                 "the text starts with a byte-order mark; save it without one");
     else snprintf(p->what, sizeof p->what, "expected %s, found byte 0x%02x", wanted, (unsigned)c);
     return false;
 }
 
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
 
-/* At least one digit. */
+/* Skips digits, at least one. */
 static bool skip_digits(Parser *p) {
     if (!is_digit(peek(p))) return expected(p, "a digit");
     while (is_digit(peek(p))) p->at++;
@@ -61,20 +66,20 @@ static bool skip_digits(Parser *p) {
 }
 
 /* -?(0|[1-9][0-9]*) with an optional fraction and exponent. */
-static bool scan_number(Parser *p, bool *whole) {
+static bool scan_number(Parser *p, bool *integer) {
     if (peek(p) == '-') p->at++;
     if (peek(p) == '0') {
         p->at++;
         if (is_digit(peek(p))) return fail(p, p->at - 1, "a number must not start with 0");
     } else if (!skip_digits(p)) return false;
-    *whole = true;
+    *integer = true;
     if (peek(p) == '.') {
-        *whole = false;
+        *integer = false;
         p->at++;
         if (!skip_digits(p)) return false;
     }
     if (peek(p) == 'e' || peek(p) == 'E') {
-        *whole = false;
+        *integer = false;
         p->at++;
         if (peek(p) == '+' || peek(p) == '-') p->at++;
         if (!skip_digits(p)) return false;
@@ -84,13 +89,13 @@ static bool scan_number(Parser *p, bool *whole) {
 
 static bool parse_number(Parser *p, Json *out) {
     size_t start = p->at;
-    bool whole;
-    if (!scan_number(p, &whole)) return false;
+    bool integer;
+    if (!scan_number(p, &integer)) return false;
     out->type = JSON_NUMBER;
     out->string = str_copy(p->arena, (Str){p->s + start, p->at - start});
     bool negative = out->string.s[0] == '-';
     size_t digits = out->string.n - (negative ? 1 : 0);
-    if (whole && digits <= 16) { /* exact in 64 bits: quicker than strtod, and tells 2^53 from 2^53 + 1 */
+    if (integer && digits <= 16) { /* exact in 64 bits; strtod cannot tell 2^53 from 2^53 + 1 */
         uint64_t x = 0;
         for (const char *c = out->string.s + negative; *c; c++) x = x * 10 + (uint64_t)(*c - '0');
         out->is_integer = x <= (uint64_t)1 << 53;
@@ -98,7 +103,8 @@ static bool parse_number(Parser *p, Json *out) {
         return true;
     }
     out->number = strtod(out->string.s, NULL);
-    if (isinf(out->number)) return fail(p, start, "the number is too large for a double (at most about 1.8e308)");
+    if (isinf(out->number))
+        return fail(p, start, "the number is too large for a double (at most about 1.8e308)");
     return true;
 }
 
@@ -116,7 +122,8 @@ static bool hex4(const char *s, size_t at, size_t end, unsigned *code) {
     return true;
 }
 
-/* \uXXXX, or two of them for a code point past U+FFFF; *at stands behind the 'u' and moves on. */
+/* \uXXXX, or two of them for a code above U+FFFF. *at is after the 'u' and moves past the digits.
+ */
 static bool decode_unicode(Parser *p, size_t *at, size_t end, unsigned *code) {
     size_t start = *at - 2;
     unsigned low;
@@ -125,13 +132,16 @@ static bool decode_unicode(Parser *p, size_t *at, size_t end, unsigned *code) {
     if (*code < 0xd800 || *code > 0xdfff) return true;
     bool paired = *code < 0xdc00 && end - *at >= 6 && p->s[*at] == '\\' && p->s[*at + 1] == 'u' &&
                   hex4(p->s, *at + 2, end, &low) && low >= 0xdc00 && low <= 0xdfff;
-    if (!paired) return fail(p, start, "a \\u escape is half a surrogate pair; both halves must follow each other");
+    if (!paired)
+        return fail(p, start,
+                    "a \\u escape is half a surrogate pair; both halves must follow each other");
     *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
     *at += 6;
     return true;
 }
 
-/* Decodes s[start..end), which holds escapes. What an escape stands for is never longer: the raw length is room enough. */
+/* Decodes s[start..end), which has escapes. No escape is shorter than what it stands for, so the
+ * raw length is enough room. */
 static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
     static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
     char *to = arena_new(p->arena, end - start + 1, 1);
@@ -142,13 +152,14 @@ static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
             to[n++] = c;
             continue;
         }
-        c = p->s[at++]; /* there is one: a backslash before the closing quote would have escaped it */
+        c = p->s[at++]; /* exists: a backslash before the closing quote would have escaped that */
         const char *name = memchr(names, c, sizeof names - 1);
         unsigned code;
         if (name) to[n++] = bytes[name - names];
-        else if (c != 'u') return fail(p, at - 2, "unknown escape; a plain backslash is written \\\\");
+        else if (c != 'u')
+            return fail(p, at - 2, "unknown escape; a plain backslash is written \\\\");
         else if (!decode_unicode(p, &at, end, &code)) return false;
-        else n += unicode_encode(to + n, code);
+        else n += (size_t)unicode_encode(to + n, code);
     }
     *out = (Str){to, n};
     return true;
@@ -159,15 +170,19 @@ static bool parse_string(Parser *p, Str *out) {
     bool escapes = false, ascii = true;
     for (; end < p->n && p->s[end] != '"'; end++) {
         unsigned char c = (unsigned char)p->s[end];
-        if (c < 32) return fail(p, end, "a control character or line break in a string must be escaped (\\n, \\t, \\u00XX)");
+        if (c < 32)
+            return fail(p, end,
+                        "a control character or line break in a string must be escaped (\\n, \\t, "
+                        "\\u00XX)");
         if (c >= 0x80) ascii = false;
         if (c == '\\') {
             escapes = true;
-            end++; /* whatever is escaped, it does not close the string */
+            end++; /* an escaped byte does not close the string */
         }
     }
     if (end >= p->n) return fail(p, p->n, "a string is not closed when the text ends");
-    if (!ascii && !unicode_valid(p->s + start, end - start, &bad)) return fail(p, start + bad, "the text is not valid UTF-8");
+    if (!ascii && !unicode_valid(p->s + start, end - start, &bad))
+        return fail(p, start + bad, "the text is not valid UTF-8");
     p->at = end + 1;
     if (escapes) return decode_string(p, start, end, out);
     *out = str_copy(p->arena, (Str){p->s + start, end - start});
@@ -179,7 +194,7 @@ static bool parse_key(Parser *p) {
     if (peek(p) != '"') return expected(p, "a key in double quotes");
     if (!parse_string(p, &key)) return false;
     skip_space(p);
-    if (peek(p) != ':') return expected(p, "':' behind the key");
+    if (peek(p) != ':') return expected(p, "':' after the key");
     p->at++;
     if (p->n_keys == p->key_room) {
         p->key_room = p->key_room ? mem_mul(p->key_room, 2) : 32;
@@ -197,7 +212,8 @@ static void push_value(Parser *p, const Json *value) {
     p->values[p->n_values++] = *value;
 }
 
-/* Moves the values (and keys) from the given ones on into the arena, as the members of `out`. */
+/* Moves the values from `first` on, and the keys from `first_key` on, into the arena as members of
+ * `out`. */
 static void close_container(Parser *p, Json *out, size_t first, size_t first_key) {
     out->count = (int)(p->n_values - first);
     if (out->count == 0) return;
@@ -214,24 +230,28 @@ static void close_container(Parser *p, Json *out, size_t first, size_t first_key
 
 static bool parse_container(Parser *p, Json *out, JsonType type, char close) {
     size_t first = p->n_values, first_key = p->n_keys;
-    if (p->depth == JSON_MAX_DEPTH) return fail(p, p->at, "arrays and objects are nested too deeply (more than 128 levels)");
+    if (p->depth == JSON_MAX_DEPTH)
+        return fail(p, p->at, "arrays and objects are nested too deeply (more than 128 levels)");
     p->depth++;
     p->at++;
     out->type = type;
     skip_space(p);
-    if (peek(p) != close) for (;;) {
-        Json value = {0};
-        if (type == JSON_OBJECT && !parse_key(p)) return false;
-        skip_space(p);
-        if (!parse_value(p, &value)) return false;
-        if (p->n_values - first == INT_MAX) return fail(p, p->at, "an array or object has too many members");
-        push_value(p, &value);
-        skip_space(p);
-        if (peek(p) == close) break;
-        if (peek(p) != ',') return expected(p, type == JSON_OBJECT ? "',' or '}'" : "',' or ']'");
-        p->at++;
-        skip_space(p);
-    }
+    if (peek(p) != close)
+        for (;;) {
+            Json value = {0};
+            if (type == JSON_OBJECT && !parse_key(p)) return false;
+            skip_space(p);
+            if (!parse_value(p, &value)) return false;
+            if (p->n_values - first == INT_MAX)
+                return fail(p, p->at, "an array or object has too many members");
+            push_value(p, &value);
+            skip_space(p);
+            if (peek(p) == close) break;
+            if (peek(p) != ',')
+                return expected(p, type == JSON_OBJECT ? "',' or '}'" : "',' or ']'");
+            p->at++;
+            skip_space(p);
+        }
     p->at++;
     p->depth--;
     close_container(p, out, first, first_key);
@@ -251,7 +271,10 @@ static bool parse_value(Parser *p, Json *out) {
     case '{': return parse_container(p, out, JSON_OBJECT, '}');
     case '[': return parse_container(p, out, JSON_ARRAY, ']');
     case '"': out->type = JSON_STRING; return parse_string(p, &out->string);
-    case 't': out->type = JSON_BOOL; out->boolean = true; return parse_word(p, "true");
+    case 't':
+        out->type = JSON_BOOL;
+        out->boolean = true;
+        return parse_word(p, "true");
     case 'f': out->type = JSON_BOOL; return parse_word(p, "false");
     case 'n': return parse_word(p, "null");
     default: return c == '-' || is_digit(c) ? parse_number(p, out) : expected(p, "a value");
@@ -265,13 +288,15 @@ static void locate(const Parser *p, JsonError *where) {
         if (p->s[i] == '\n') {
             where->line++;
             where->column = 1;
-        } else if (((unsigned char)p->s[i] & 0xc0) != 0x80) where->column++; /* a continuation byte starts no character */
+        } else if (((unsigned char)p->s[i] & 0xc0) != 0x80)
+            where->column++; /* a continuation byte starts no character */
     }
     memcpy(where->what, p->what, sizeof where->what);
 }
 
-/* One value from *at on; `all`: and nothing but white space behind it. */
-static const Json *parse(Arena *arena, const char *text, size_t n, size_t *at, bool all, JsonError *where) {
+/* One value from *at on. With `all` only white space may follow it. */
+static const Json *parse(Arena *arena, const char *text, size_t n, size_t *at, bool all,
+                         JsonError *where) {
     Parser p = {.arena = arena, .s = text, .n = n, .at = *at};
     Json value = {0}, *root = NULL;
     skip_space(&p);
@@ -304,8 +329,7 @@ const Json *json_read_object(const char *path, Arena *arena, Buf *text, Error *e
     if (!file_read(path, text, err)) return NULL;
     const Json *root = json_parse(arena, text->s, text->n, &where);
     if (root && root->type == JSON_OBJECT) return root;
-    if (root)
-        error_set(err, STATUS_DATA, "%s:1: the file must hold one JSON object, {...}", path);
+    if (root) error_set(err, STATUS_DATA, "%s:1: the file must hold one JSON object, {...}", path);
     else
         error_set(err, STATUS_DATA,
                   "%s:%ld: not valid JSON: %s (column %ld); mend or replace the file", path,
@@ -319,11 +343,12 @@ const Json *json_get(const Json *object, const char *key) {
     if (!object || object->type != JSON_OBJECT) return NULL;
     size_t n = strlen(key);
     for (int i = object->count - 1; i >= 0; i--)
-        if (object->keys[i].n == n && memcmp(object->keys[i].s, key, n) == 0) return &object->items[i];
+        if (object->keys[i].n == n && memcmp(object->keys[i].s, key, n) == 0)
+            return &object->items[i];
     return NULL;
 }
 
-/* By content, then by place in the file, so that of equal keys the earlier comes first. */
+/* By content, then by place in the file: of equal keys the earlier comes first. */
 static int compare_keys(const void *a, const void *b) {
     const Str *x = *(const Str *const *)a, *y = *(const Str *const *)b;
     int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
@@ -339,7 +364,8 @@ const Str *json_duplicate_key(Arena *scratch, const Json *object) {
     for (size_t i = 0; i < n; i++) sorted[i] = &object->keys[i];
     qsort(sorted, n, sizeof *sorted, compare_keys);
     for (size_t i = 1; i < n; i++)
-        if (str_equal(*sorted[i - 1], *sorted[i]) && (!first || sorted[i] < first)) first = sorted[i];
+        if (str_equal(*sorted[i - 1], *sorted[i]) && (!first || sorted[i] < first))
+            first = sorted[i];
     return first;
 }
 
@@ -354,7 +380,7 @@ static void put_escaped(Buf *b, unsigned char c) {
 
 void json_put_string(Buf *b, Str s) {
     const unsigned char *p = (const unsigned char *)s.s;
-    size_t done = 0, at = 0; /* what stands between them is copied as it is */
+    size_t done = 0, at = 0; /* the bytes between them are copied unchanged */
     buf_putc(b, '"');
     while (at < s.n) {
         uint32_t code;
@@ -382,7 +408,7 @@ void json_put_number(Buf *b, double x) {
         buf_printf(b, "%.0f", x);
         return;
     }
-    /* Fifteen digits survive a double and %g drops their trailing zeros; subnormal numbers hold fewer. */
+    /* A double keeps any 15 digits, and %g drops trailing zeros. Subnormal numbers keep fewer. */
     int digits = fabs(x) < DBL_MIN ? 1 : DBL_DIG;
     do snprintf(text, sizeof text, "%.*g", digits, x);
     while (digits++ < DBL_DECIMAL_DIG && strtod(text, NULL) != x);

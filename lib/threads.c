@@ -9,9 +9,9 @@
 #endif
 
 enum { SOON = 8, LATE = 128, RARELY = 256 }; /* stretches */
-static const double STRETCH = 0.05;         /* seconds: several turns of a scheduler that shares a core between two programs */
-static const double BETTER = 1.1;           /* less than that is noise */
-static const double RUNNING = 0.8;          /* of the time: threads that wait for one another run less */
+static const double STRETCH = 0.05; /* seconds; some turns of a scheduler that shares a core */
+static const double BETTER = 1.1;   /* a smaller ratio of speeds is noise */
+static const double RUNNING = 0.8;  /* share of the time; waiting threads run less */
 
 /* ---- the rule ---- */
 
@@ -19,8 +19,10 @@ Pace pace_new(int most) {
     const int all[PACE_CHOICES] = {most, most - 1, most / 2, 1};
     Pace p = {0};
     for (int i = 0; i < PACE_CHOICES; i++)
-        if (all[i] > 0 && (i == 0 || all[i] < p.threads[p.choices - 1])) p.threads[p.choices++] = all[i];
-    for (int i = 0; i < p.choices; i++) p.pause[i] = p.stretches[i] = SOON; /* fewer may be tried at once */
+        if (all[i] > 0 && (i == 0 || all[i] < p.threads[p.choices - 1]))
+            p.threads[p.choices++] = all[i];
+    for (int i = 0; i < p.choices; i++)
+        p.pause[i] = p.stretches[i] = SOON; /* no pause before the first */
     return p;
 }
 
@@ -31,7 +33,7 @@ static void pace_choose(Pace *p, int choice) {
     p->now = choice;
 }
 
-/* After a trial: is what was tried the new home? If not, home is what comes next. */
+/* Ends a trial. Returns true if the number tried is the new home; else home comes next. */
 static bool pace_judge(Pace *p, double speed) {
     int tried = p->now;
     p->stretches[tried] = 0;
@@ -45,14 +47,14 @@ static bool pace_judge(Pace *p, double speed) {
     return true;
 }
 
-/* Home itself never is: it was home just now. */
+/* Is it time to try a choice? Never home itself: its count of stretches is 0. */
 static bool worth_a_trial(const Pace *p, int choice, bool waiting) {
     bool more = p->threads[choice] > p->threads[p->home];
     return p->stretches[choice] >= (more || waiting ? p->pause[choice] : RARELY);
 }
 
 void pace_add(Pace *p, double work, double seconds, double cpu) {
-    if (p->settle) { /* threads were still being woken */
+    if (p->settle) {
         p->settle = false;
         return;
     }
@@ -115,5 +117,7 @@ void threads_begin(WorkKind kind) {
 }
 
 void threads_end(WorkKind kind, double work) {
-    if (threads.adapt) pace_add(&threads.pace[kind], work, seconds_now() - threads.seconds, cpu_now() - threads.cpu);
+    if (threads.adapt)
+        pace_add(&threads.pace[kind], work, seconds_now() - threads.seconds,
+                 cpu_now() - threads.cpu);
 }

@@ -21,7 +21,7 @@ bool error_set(Error *err, int status, const char *format, ...) {
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    /* A user's text may hold anything; the message stays one line. */
+    /* Keep the message one line: a text from outside may hold anything. */
     for (char *c = err->text; *c; c++)
         if ((unsigned char)*c < 32 || *c == 127) *c = ' ';
     return false;
@@ -35,7 +35,9 @@ int error_print(const Error *err) {
 /* ---- memory ---- */
 
 static void out_of_memory(size_t count, size_t size) {
-    fprintf(stderr, "ica: out of memory (wanted %zu x %zu bytes); use a smaller model, context or batch\n", count, size);
+    fprintf(stderr,
+            "ica: out of memory (wanted %zu x %zu bytes); use a smaller model, context or batch\n",
+            count, size);
     exit(STATUS_IO);
 }
 
@@ -46,7 +48,9 @@ size_t mem_mul(size_t a, size_t b) {
 
 void *mem_new(size_t count, size_t size) {
     size_t bytes = mem_mul(count, size);
-    bytes = bytes ? (bytes + 63) / 64 * 64 : 64; /* aligned_alloc wants a multiple; no more than that, for sanitizers' sake */
+    /* aligned_alloc wants a multiple of 64. Never more, so that sanitizers see reads past the end.
+     */
+    bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
     void *p = aligned_alloc(64, bytes);
     if (!p) out_of_memory(count, size);
     return memset(p, 0, bytes);
@@ -187,7 +191,7 @@ Rng rng_new(uint64_t seed, uint64_t stream) {
 
 static uint64_t rotate_left(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
-uint64_t rng_u64(Rng *r) { /* xoshiro256**, Blackman and Vigna 2018 */
+uint64_t rng_u64(Rng *r) {
     uint64_t *s = r->s, result = rotate_left(s[1] * 5, 7) * 9, t = s[1] << 17;
     s[2] ^= s[0];
     s[3] ^= s[1];
@@ -199,7 +203,8 @@ uint64_t rng_u64(Rng *r) { /* xoshiro256**, Blackman and Vigna 2018 */
 }
 
 int rng_below(Rng *r, int n) {
-    uint64_t range = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % range; /* reject the uneven tail */
+    /* Reject the tail, where the remainders are not equally frequent. */
+    uint64_t range = (uint64_t)n, limit = UINT64_MAX - UINT64_MAX % range;
     uint64_t x;
     do x = rng_u64(r);
     while (x >= limit);
@@ -209,7 +214,7 @@ int rng_below(Rng *r, int n) {
 double rng_uniform(Rng *r) { return (double)(rng_u64(r) >> 11) * 0x1p-53; }
 
 double rng_normal(Rng *r) {
-    double u = 1.0 - rng_uniform(r), v = rng_uniform(r); /* u in (0,1]: its log is finite */
+    double u = 1.0 - rng_uniform(r), v = rng_uniform(r); /* u is in (0,1], so its log is finite */
     return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
 
@@ -242,7 +247,7 @@ bool file_read(const char *path, Buf *b, Error *err) {
     return true;
 }
 
-/* The folder of a path, for the fsync that makes a rename durable. */
+/* Makes a rename durable: fsync of the folder of a path. */
 static void sync_folder(const char *path) {
     char *folder = mem_new(strlen(path) + 3, 1);
     strcpy(folder, path);
@@ -252,7 +257,7 @@ static void sync_folder(const char *path) {
     else strcpy(folder, ".");
     int fd = open(folder, O_RDONLY);
     if (fd >= 0) {
-        fsync(fd); /* some file systems refuse; the rename itself is already atomic */
+        fsync(fd); /* some file systems refuse; the rename is atomic anyway */
         close(fd);
     }
     free(folder);
@@ -260,13 +265,13 @@ static void sync_folder(const char *path) {
 
 bool file_begin(FileWriter *w, const char *path, Error *err) {
     struct stat s;
-    char *target = realpath(path, NULL); /* a link's target is replaced, not the link */
+    char *target = realpath(path, NULL); /* replace a link's target, not the link */
     const char *to = target ? target : path;
     bool special = stat(to, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
     size_t n = strlen(to) + 32;
     w->path = mem_new(n, 1);
     strcpy(w->path, to);
-    if (!special) { /* a device or a pipe is written to directly: a rename would replace it */
+    if (!special) { /* a rename would replace a device or a pipe */
         w->temporary = mem_new(n, 1);
         snprintf(w->temporary, n, "%s.%ld.part", to, (long)getpid());
     }
@@ -324,7 +329,8 @@ bool file_write(const char *path, const void *bytes, size_t n, Error *err) {
 
 bool file_same(const char *a, const char *b) {
     struct stat x, y;
-    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
 }
 
 bool file_exists(const char *path) {
@@ -335,7 +341,7 @@ bool file_exists(const char *path) {
 bool folder_make(const char *path, Error *err) {
     char *p = mem_new(strlen(path) + 1, 1);
     strcpy(p, path);
-    for (char *c = p + 1; ; c++) {
+    for (char *c = p + 1;; c++) {
         if (*c != '/' && *c != 0) continue;
         char kept = *c;
         *c = 0;
@@ -353,7 +359,7 @@ bool folder_make(const char *path, Error *err) {
     return err->status == 0;
 }
 
-/* Is this NAME.PID.part, as file_begin names a temporary of NAME? */
+/* Is the entry NAME.PID.part, a temporary of NAME as file_begin calls it? */
 static bool is_temporary(const char *entry, const char *name) {
     size_t n = strlen(name);
     if (strncmp(entry, name, n) != 0 || entry[n] != '.') return false;
@@ -389,20 +395,23 @@ uint64_t hash64(const void *bytes, size_t n, uint64_t start) {
 }
 
 uint32_t crc32c(const void *bytes, size_t n, uint32_t start) {
-    uint32_t table[8][256]; /* eight bytes a turn ("slicing by 8"); filled at each call, which large files do not feel */
+    /* table[t][i]: the sum of byte i followed by t zero bytes, so that eight bytes need one step
+     * ("slicing by 8"). Filling it at each call costs little next to a large file. */
+    uint32_t table[8][256];
     for (uint32_t i = 0; i < 256; i++) {
         uint32_t c = i;
         for (int bit = 0; bit < 8; bit++) c = (c >> 1) ^ (0x82f63b78u & (0u - (c & 1)));
         table[0][i] = c;
     }
     for (int t = 1; t < 8; t++)
-        for (int i = 0; i < 256; i++) table[t][i] = (table[t - 1][i] >> 8) ^ table[0][table[t - 1][i] & 255];
+        for (int i = 0; i < 256; i++)
+            table[t][i] = (table[t - 1][i] >> 8) ^ table[0][table[t - 1][i] & 255];
     const unsigned char *p = bytes;
     uint32_t c = ~start;
     for (; n >= 8; n -= 8, p += 8) {
         c ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-        c = table[7][c & 255] ^ table[6][c >> 8 & 255] ^ table[5][c >> 16 & 255] ^ table[4][c >> 24] ^ table[3][p[4]] ^
-            table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
+        c = table[7][c & 255] ^ table[6][c >> 8 & 255] ^ table[5][c >> 16 & 255] ^
+            table[4][c >> 24] ^ table[3][p[4]] ^ table[2][p[5]] ^ table[1][p[6]] ^ table[0][p[7]];
     }
     for (; n > 0; n--, p++) c = (c >> 8) ^ table[0][(c ^ *p) & 255];
     return ~c;

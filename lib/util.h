@@ -1,15 +1,20 @@
 /* util: memory, errors, strings, random numbers, files, time. Knows nothing of models or data.
  *
+ * Conventions of the entire project: a function that can fail because of the outside world takes an
+ * `Error *` last, returns false or NULL, and sets one line for the user. Running out of memory ends
+ * the program with one line and status 4, since no caller could do better. Nothing here has global
+ * state.
+ *
+ * Usage:
  *   Error err = {0};
  *   Buf text = {0};
- *   if (!file_read("pool.jsonl", &text, &err)) return error_print(&err);   // prints one line, gives the exit status
- *   buf_printf(&text, "%d records\n", n);
- *   if (!file_write("copy.jsonl", text.s, text.n, &err)) return error_print(&err);
+ *   buf_printf(&text, "{\"prompt\": \"%s\"}\n", "low ?");
+ *   if (!file_write("pool.jsonl", text.s, text.n, &err)) return error_print(&err);
+ *   if (!file_read("pool.jsonl", &text, &err)) return error_print(&err);   // the exit status
+ *   Rng rng = rng_new(1, RNG_ORDER);
+ *   int order[3] = {0, 1, 2};
+ *   rng_shuffle(&rng, order, 3);
  *   buf_free(&text);
- *
- * Conventions of the whole house: a function that can fail because of the outside world takes an `Error *` last, returns
- * false or NULL, and fills in one line for the user. Running out of memory ends the program with one line and status 4:
- * no caller could do better. Nothing here keeps global mutable state.
  */
 #ifndef UTIL_H
 #define UTIL_H
@@ -21,7 +26,7 @@
 #include <stdio.h>
 
 #if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
-#error "do not compile with -ffast-math or -Ofast: NaN checks would vanish and results would depend on the compiler"
+#error "do not compile with -ffast-math or -Ofast: they remove NaN checks and change results"
 #endif
 
 /* The working precision: float, or double in the audit build (make double). */
@@ -39,60 +44,84 @@ typedef float real;
 
 /* ---- errors and exit statuses ---- */
 
-enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_DATA = 3, STATUS_IO = 4, STATUS_DIVERGED = 5 };
+enum {
+    STATUS_OK = 0,
+    STATUS_FAILED = 1,
+    STATUS_USAGE = 2,   /* the command line */
+    STATUS_DATA = 3,    /* what a file says */
+    STATUS_IO = 4,      /* a file that cannot be read or written, or no memory */
+    STATUS_DIVERGED = 5 /* a loss that is not finite */
+};
 
 typedef struct {
-    int status;      /* 0 = no error, else one of the statuses above */
+    int status;      /* 0: no error; else one of the above */
     char text[1024]; /* one line without a newline: where, what is wrong, what to do */
 } Error;
 
-/* Sets the error and returns false, so that `return error_set(...)` leaves a failing function. The first error stays. */
+/* Sets the error and returns false, so that `return error_set(...)` leaves a failing function. An
+ * error that is set already stays. */
 bool error_set(Error *err, int status, const char *format, ...) PRINTF_LIKE(3, 4);
 /* Prints "ica: <text>" on stderr and returns the status. */
 int error_print(const Error *err);
 
 /* ---- memory ---- */
 
-/* Zeroed memory for count objects of the given size, aligned to 64 bytes; the product is checked. Never NULL. Free with free(). */
+/* Zeroed memory for `count` objects of `size` bytes, aligned to 64 bytes. Never NULL. The caller
+ * frees it with free(). */
 void *mem_new(size_t count, size_t size);
-/* As realloc (plain alignment); the new part is not zeroed. Never NULL. */
+/* Like realloc: default alignment, the new part is not zeroed. Never NULL. */
 void *mem_grow(void *old, size_t count, size_t size);
-/* a * b, or the end of the program if it overflows: for sizes made of several factors. */
+/* a * b, for sizes made of several factors. Ends the program if it overflows. */
 size_t mem_mul(size_t a, size_t b);
 
-/* An arena: many small allocations freed at once. Zero-initialize it; arena_free makes it empty again. */
+/* Many small allocations that are freed at once. Zero-initialize; empty again after arena_free. */
 typedef struct ArenaBlock ArenaBlock;
-typedef struct { ArenaBlock *last; } Arena;
+typedef struct {
+    ArenaBlock *last;
+} Arena;
 void *arena_new(Arena *arena, size_t count, size_t size); /* zeroed, aligned to 16 bytes */
 void arena_free(Arena *arena);
 
 /* ---- strings ---- */
 
-/* Bytes with a length, owned by someone else; may hold any byte, also NUL. */
-typedef struct { const char *s; size_t n; } Str;
+/* Borrowed bytes with a length. They may be any bytes, also NUL. */
+typedef struct {
+    const char *s;
+    size_t n;
+} Str;
 Str str(const char *c_string);
 bool str_equal(Str a, Str b);
 bool str_is(Str a, const char *c_string);
-Str str_copy(Arena *arena, Str s); /* with a NUL behind it */
+Str str_copy(Arena *arena, Str s);   /* with a NUL after it */
 #define STR_ARG(x) (int)(x).n, (x).s /* for "%.*s" */
 
-/* A growing byte buffer; zero-initialize, free with buf_free. Always has a NUL behind its n bytes once it was written to. */
-typedef struct { char *s; size_t n, capacity; } Buf;
+/* A growing buffer of bytes. Zero-initialize, free with buf_free. Once written to, it has a NUL
+ * after its n bytes. */
+typedef struct {
+    char *s;
+    size_t n, capacity;
+} Buf;
 void buf_put(Buf *b, const void *bytes, size_t n);
 void buf_puts(Buf *b, const char *c_string);
 void buf_putc(Buf *b, char c);
 void buf_printf(Buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 void buf_free(Buf *b);
 
-/* A growing list of ints (token ids). */
-typedef struct { int *v; int n, capacity; } IntBuf;
+/* A growing list of ints, such as token ids. */
+typedef struct {
+    int *v;
+    int n, capacity;
+} IntBuf;
 void ints_put(IntBuf *b, int value);
 void ints_append(IntBuf *b, const int *values, int n);
 void ints_free(IntBuf *b);
 
-/* ---- random numbers: splitmix64 seeds xoshiro256**; the same on every machine ---- */
+/* ---- random numbers: the same on every machine ---- */
 
-typedef struct { uint64_t s[4]; } Rng;
+/* The generator is xoshiro256**, seeded by splitmix64 (Blackman and Vigna 2018). */
+typedef struct {
+    uint64_t s[4];
+} Rng;
 
 /* Every use of random numbers in the project has its own stream of the seed, so a new use never
  * shifts an old one. The values are part of what a seed means: never change or reuse one.
@@ -122,36 +151,46 @@ enum RngStream {
 /* The generator at the start of one stream of a seed. `stream` is one of enum RngStream. */
 Rng rng_new(uint64_t seed, uint64_t stream);
 uint64_t rng_u64(Rng *r);
-int rng_below(Rng *r, int n);  /* uniform in 0..n-1, without bias; n >= 1 */
-double rng_uniform(Rng *r);    /* uniform in [0,1), 53 bits */
-double rng_normal(Rng *r);     /* standard normal (Box-Muller, one value a call) */
-void rng_shuffle(Rng *r, int *v, int n);
+int rng_below(Rng *r, int n);            /* uniform in 0..n-1 without bias; n >= 1 */
+double rng_uniform(Rng *r);              /* uniform in [0,1), 53 bits */
+double rng_normal(Rng *r);               /* standard normal, by Box and Muller */
+void rng_shuffle(Rng *r, int *v, int n); /* Fisher-Yates */
 
 /* ---- files ---- */
 
-/* Reads a whole file ("-" is stdin) into b, which is emptied first. */
+/* Reads a file ("-" is stdin) into b, which is emptied first. */
 bool file_read(const char *path, Buf *b, Error *err);
-/* Replaces a file atomically: temporary beside it, fsync, rename, fsync of the folder. Devices and pipes are just written to. */
+/* Replaces a file atomically: a temporary in the same folder, fsync, rename, fsync of the folder. A
+ * link's target is replaced. A device or a pipe is written to directly. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
-/* The same in pieces. After a failure, or file_abort, nothing is left behind and the old file stands. */
-typedef struct { FILE *f; char *path, *temporary; } FileWriter;
+/* The same in pieces. After a failure or file_abort the old file is unchanged and no temporary is
+ * left. */
+typedef struct {
+    FILE *f;
+    char *path, *temporary;
+} FileWriter;
 bool file_begin(FileWriter *w, const char *path, Error *err);
 bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
 bool file_commit(FileWriter *w, Error *err);
 void file_abort(FileWriter *w);
 bool file_exists(const char *path);
-bool file_same(const char *a, const char *b); /* do both paths lead to one existing file or folder? */
-bool folder_make(const char *path, Error *err); /* with its parents; fine if it exists */
-/* Removes the temporaries of these files [n] that a program left in the folder when it was killed in the middle of file_write. */
+bool file_same(const char *a, const char *b);   /* do both lead to one existing file or folder? */
+bool folder_make(const char *path, Error *err); /* with its parents; it may exist */
+/* Removes temporaries of the n named files, which a program left in the folder when it was killed
+ * inside file_write. */
 void folder_sweep(const char *path, const char *const *names, int n);
 char *path_join(const char *folder, const char *name); /* free() it */
 
 /* ---- checksums, time, medians ---- */
 
-uint64_t hash64(const void *bytes, size_t n, uint64_t start); /* FNV-1a; start with HASH_START, chain by passing the last value */
+/* FNV-1a. Start with HASH_START; to continue, pass the previous result. */
+uint64_t hash64(const void *bytes, size_t n, uint64_t start);
 #define HASH_START 0xcbf29ce484222325u
-uint32_t crc32c(const void *bytes, size_t n, uint32_t start); /* Castagnoli; start with 0, chain likewise */
-double seconds_now(void);                                     /* monotonic */
-double median(double *x, int n);                              /* of x [n >= 1], which it puts in order */
+/* CRC-32C (Castagnoli). Start with 0; to continue, pass the previous result. */
+uint32_t crc32c(const void *bytes, size_t n, uint32_t start);
+/* Seconds of a clock that never goes back. */
+double seconds_now(void);
+/* The median of x[n], n >= 1. Sorts x. */
+double median(double *x, int n);
 
 #endif

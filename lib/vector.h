@@ -1,5 +1,13 @@
-/* Vectors of the widest kind that the compiler was allowed to use: AVX-512, AVX2, NEON, or any 16 bytes. All that differs between
- * machines stands here; the product in gemm.c is one source for all of them. */
+/* vector: vectors of the widest kind that the compiler may use: AVX-512, AVX2, NEON, or any 16
+ * bytes.
+ *
+ * Everything that differs between machines is in this file. The product in gemm.c is one source for
+ * all of them.
+ *
+ *   Vec sum = vec_load(c);                    // VEC elements from any address
+ *   sum = vec_fma(vec_load(a), vec_load(b), sum);
+ *   vec_store(c, sum);
+ */
 #ifndef VECTOR_H
 #define VECTOR_H
 
@@ -7,7 +15,8 @@
 
 #include <string.h>
 
-/* VEC_TILE_ROWS: so many rows of two vectors of sums, and what is multiplied into them, fill the registers. */
+/* VEC_TILE_ROWS rows of two vectors of sums, with the factors that go into them, fill the
+ * registers. */
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define VEC_BYTES 64
@@ -28,9 +37,10 @@
 typedef real Vec __attribute__((vector_size(VEC_BYTES)));
 typedef real VecUnaligned __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));
 
-enum { VEC = VEC_BYTES / (int)sizeof(real) }; /* numbers in a vector */
+enum { VEC = VEC_BYTES / (int)sizeof(real) }; /* elements of a vector */
 
-/* a b + c with one rounding where the machine has the instruction; with -ffp-contract=off the compiler never fuses by itself. */
+/* a b + c with one rounding where the machine has the instruction. With -ffp-contract=off the
+ * compiler never fuses by itself. */
 static inline Vec vec_fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__) && defined(REAL_DOUBLE)
     return (Vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
@@ -52,7 +62,7 @@ static inline Vec vec_fma(Vec a, Vec b, Vec c) {
 static inline Vec vec_load(const real *p) { return (Vec)(*(const VecUnaligned *)p); }
 static inline void vec_store(real *p, Vec v) { *(VecUnaligned *)p = (VecUnaligned)v; }
 
-/* zip_low: a0 b0 a1 b1 ... of the first halves of two vectors; zip_high: of the second halves. */
+/* zip_low is a0 b0 a1 b1 ... of the first halves of two vectors, zip_high of the second halves. */
 #if VEC_BYTES == 64 && !defined(REAL_DOUBLE)
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
@@ -82,8 +92,8 @@ static inline Vec zip_high(Vec a, Vec b) { return __builtin_shuffle(a, b, (VecIn
 #undef LOW
 #undef HIGH
 
-/* to[VEC][VEC] = the transpose of from[VEC][VEC], in registers: log2(VEC) times, the first half of the rows is zipped with the
- * second. */
+/* to[VEC][VEC] = the transpose of from[VEC][VEC], in registers. It zips the first half of the rows
+ * with the second, log2(VEC) times. */
 static inline void vec_transpose(real *to, size_t to_row, const real *from, size_t from_row) {
     Vec x[VEC], y[VEC];
 #pragma GCC unroll 16

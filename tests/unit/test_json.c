@@ -82,7 +82,7 @@ static void test_places(void) {
         {"[1,\n 2,\n x]", 9, 3, 2, "expected a value, found 'x'"},
         {"{\"\xc3\xa9\xe2\x82\xac\": 01}", 10, 1, 8, "a number must not start with 0"}, /* columns are characters */
         {"{\"a\":1,}", 7, 1, 8, "expected a key in double quotes, found '}'"},
-        {"{\"a\" 1}", 5, 1, 6, "expected ':' behind the key, found '1'"},
+        {"{\"a\" 1}", 5, 1, 6, "expected ':' after the key, found '1'"},
         {"[1 2]", 3, 1, 4, "expected ',' or ']', found '2'"},
         {"{\"a\":1 2}", 7, 1, 8, "expected ',' or '}', found '2'"},
         {"[1] x", 4, 1, 5, "expected the end of the text, found 'x'"},
