@@ -1,9 +1,11 @@
 #!/bin/sh
-# Speed beside others, in pairs: products against OpenBLAS, training steps against PyTorch and against llm.c's train_gpt2, each where
-# it is present. `make bench-anchors LLMC=DIR`; THREADS=1 and ROUNDS=3 from the environment. Ratios above 1: this program is faster.
+# Speed beside others, in pairs: products against OpenBLAS, training steps against PyTorch and
+# against llm.c's train_gpt2, each where it is present. `make bench-anchors LLMC=DIR`; THREADS=1 and
+# ROUNDS=3 from the environment. Ratios above 1: this program is faster.
 #
-# LLMC is a folder with llm.c's train_gpt2 as you built it. Its batch is a constant of its source, 4 x 64; for the batches of A and C
-# put builds with other constants beside it, as train_gpt2_4x256 and train_gpt2_8x128. Without them all are compared at 4 x 64.
+# LLMC is a folder with llm.c's train_gpt2 as you built it. Its batch is a constant of its source, 4
+# x 64; for the batches of A and C put builds with other constants beside it, as train_gpt2_4x256
+# and train_gpt2_8x128. Without them all are compared at 4 x 64.
 set -eu
 cd "$(dirname "$0")/../.."
 anchors=build/float/tests/bench/anchors
@@ -12,15 +14,23 @@ ROUNDS=${ROUNDS:-3}
 LLMC=${LLMC:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMP_NUM_THREADS="$THREADS" OPENBLAS_NUM_THREADS="$THREADS" OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
+export OMP_NUM_THREADS="$THREADS" OPENBLAS_NUM_THREADS="$THREADS" \
+    OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE # where they are set they choose slower kernels
 
-middle() { sort -n | awk '{ v[NR] = $1 } END { if (NR) printf "%.1f\n", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-torch_step() { # malloc keeps what it has: else PyTorch loses a quarter to page faults at a large vocabulary
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=99999999999 MALLOC_TOP_PAD_=500000000 "$PYTHON" tests/bench/anchors_torch.py "$@"
+middle() { sort -n | awk \
+    '{ v[NR] = $1 } END { if (NR)
+        printf "%.1f\n", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+# malloc keeps what it has: else PyTorch loses a quarter to page faults at a large vocabulary
+torch_step() {
+    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=99999999999 MALLOC_TOP_PAD_=500000000 "$PYTHON" \
+        tests/bench/anchors_torch.py "$@"
 }
-llmc_step() { # PROGRAM: the milliseconds of its first steps (it goes on to 40 of them: it is stopped by its closed output)
-    (cd "$work/llmc" && $line_by_line "$1" 2>/dev/null || true) | sed -un 's/.*took \([0-9.]*\) ms.*/\1/p' | head -n 4 | tail -n 3
+# PROGRAM: the milliseconds of its first steps (it goes on to 40 of them: it is stopped by its
+# closed output)
+llmc_step() {
+    (cd "$work/llmc" && $line_by_line "$1" 2>/dev/null || true) |
+        sed -un 's/.*took \([0-9.]*\) ms.*/\1/p' | head -n 4 | tail -n 3
 }
 
 echo "== products, one thread"
@@ -32,7 +42,8 @@ for python in python3 /usr/bin/python3; do
 done
 [ -n "$PYTHON" ] || echo "PyTorch is not installed: left out"
 if [ -z "$LLMC" ]; then echo "LLMC=DIR names no build of llm.c: left out"
-elif [ ! -x "$LLMC/train_gpt2" ]; then echo "$LLMC has no train_gpt2: build it there first; left out" && LLMC=
+elif [ ! -x "$LLMC/train_gpt2" ]; then echo \
+    "$LLMC has no train_gpt2: build it there first; left out" && LLMC=
 else LLMC=$(cd "$LLMC" && pwd); fi
 line_by_line=
 command -v stdbuf >/dev/null 2>&1 && line_by_line="stdbuf -oL"
@@ -66,11 +77,14 @@ for config in A B C; do
             esac
             echo "$a" >>"$work/ours"
             [ -z "$b" ] || echo "$b" >>"$work/theirs"
-            [ -z "$b" ] || awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f\n", b / a }' >>"$work/ratios"
+            [ -z "$b" ] || awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f\n", b / a }' \
+                >>"$work/ratios"
         done
         printf '%s  %s x %s tokens  ica.c %s' $config "$rows" "$length" "$(middle <"$work/ours")"
         [ "$name" = none ] || printf '  %s %s  ratio %s (%s)' "$name" "$(middle <"$work/theirs")" \
-            "$(sort -n "$work/ratios" | awk '{ v[NR] = $1 } END { printf "%.2f", v[int((NR + 1) / 2)] }')" "$(sort -n "$work/ratios" | tr '\n' ' ')"
+            "$(sort -n "$work/ratios" |
+                awk '{ v[NR] = $1 } END { printf "%.2f", v[int((NR + 1) / 2)] }')" \
+            "$(sort -n "$work/ratios" | tr '\n' ' ')"
         echo
     done
 done

@@ -1,22 +1,27 @@
 #!/bin/sh
-# The mutation test: small defects, one at a time, in the code that computes; the fast tests must find them. A defect that they do
-# not find ("survives") is tried under sanitizers too, as `make test` does; if it survives that, it shows where tests are weak: it
-# needs a test, or, when it changes no result, a line in tests/mutation/mutate.equivalent that says why. Status 1 if fewer than 95 % of
-# those that count are found. `make mutate`; some 30 minutes of one processor.
+# The mutation test: small defects, one at a time, in the code that computes; the fast tests must
+# find them. A defect that they do not find ("survives") is tried under sanitizers too, as `make
+# test` does; if it survives that, it shows where tests are weak: it needs a test, or, when it
+# changes no result, a line in tests/mutation/mutate.equivalent that says why. Status 1 if fewer
+# than 95 % of those that count are found. `make mutate`; some 30 minutes of one processor.
 #
-# From the environment: MUTANTS (200) how many, SEED (1) which ones, JOBS (1) how many at once, FILES which files, LIMIT (20)
-# seconds of processor time after which a test counts as endless, VERIFY=1 tries those listed as equivalent too, FRESH=1 forgets
-# what is known, CC, FLAGS.
+# From the environment: MUTANTS (200) how many, SEED (1) which ones, JOBS (1) how many at once,
+# FILES which files, LIMIT (20) seconds of processor time after which a test counts as endless,
+# VERIFY=1 tries those listed as equivalent too, FRESH=1 forgets what is known, CC, FLAGS.
 #
-# What is known stands in build/mutate/results, one file a mutant, by the text of its function: a run that was stopped goes on where
-# it was, and another SEED shares it. What was found stays found as long as its function stays as it is; what survived is tried
-# again when a test or any source changes. A mutant that does not compile, or that compiles to the very code of the original, does
+# What is known stands in build/mutate/results, one file a mutant, by the text of its function: a
+# run that was stopped goes on where it was, and another SEED shares it. What was found stays found
+# as long as its function stays as it is; what survived is tried again when a test or any source
+# changes. A mutant that does not compile, or that compiles to the very code of the original, does
 # not count.
 cd "$(dirname "$0")/../.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
-FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/fast/share.c lib/gemm.c lib/gemm.h lib/threads.c}
-omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null && echo -fopenmp)
-FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp} -w -Werror=int-conversion -Werror=incompatible-pointer-types"
+FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/fast/share.c lib/gemm.c lib/gemm.h \
+    lib/threads.c}
+omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null &&
+    echo -fopenmp)
+FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp}
+    -w -Werror=int-conversion -Werror=incompatible-pointer-types"
 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_WAIT_POLICY OMP_NUM_THREADS LC_ALL
 work=$PWD/build/mutate
@@ -24,8 +29,10 @@ tool=$work/mutate
 equivalent=$PWD/tests/mutation/mutate.equivalent
 tab=$(printf '\t')
 
-objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null | sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
-programs="test_stats test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm test_threads"
+objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null |
+    sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
+programs="test_stats test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm
+    test_threads"
 
 stop() {
     echo "mutate: $1" >&2
@@ -45,7 +52,8 @@ flavor_flags() {
 # compile TREE FLAVOR SOURCE OBJECT
 compile() {
     # shellcheck disable=SC2086,SC2046
-    (cd "$1" && nice -n 10 $CC $FLAGS $(flavor_flags "$2") -DCHECK_STOP -I. -c "$3" -o "$4") >>"$work/compiler.log" 2>&1
+    (cd "$1" && nice -n 10 $CC $FLAGS $(flavor_flags "$2") -DCHECK_STOP -I. -c "$3" -o "$4") \
+        >>"$work/compiler.log" 2>&1
 }
 
 # link FLAVOR PROGRAM FOLDER OUT: objects of FOLDER where there are some, else the original's
@@ -80,15 +88,17 @@ build_base() {
             o=$work/base/$flavor/$(object_name "$source").o
             inputs="$(cat "$source" ./*.h */*.h */*/*.h | cksum) $CC $FLAGS"
             [ "$(cat "$o.inputs" 2>/dev/null)" != "$inputs" ] || continue
-            compile "$work/base/tree" "$flavor" "$source" "$o" || stop "$source does not compile: $work/compiler.log"
+            compile "$work/base/tree" "$flavor" "$source" "$o" ||
+                stop "$source does not compile: $work/compiler.log"
             printf '%s\n' "$inputs" >"$o.inputs"
         done
         for program in $programs; do
-            link "$flavor" "$program" "$work/base" "$work/base/test" || stop "$program does not link: $work/compiler.log"
+            link "$flavor" "$program" "$work/base" "$work/base/test" ||
+                stop "$program does not link: $work/compiler.log"
             sum=$(cksum <"$work/base/test")
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$work/base/test" "$work/base/tmp" >"$work/base/output" 2>&1 ||
-                stop "the unchanged code fails $program ($flavor) within $LIMIT s: $work/base/output"
+                stop "the unchanged code fails $program ($flavor) in $LIMIT s: $work/base/output"
             printf '%s\n' "$sum" >"$work/base/$flavor/$program.passed"
         done
     done
@@ -112,7 +122,8 @@ programs_for() {
 sources_of() { # the sources that a mutated file is part of
     case $1 in
     *.h)
-        for program in $programs; do echo "tests/unit/$program.c"; done | cat - "$work/base/objects" | while read -r source; do
+        for program in $programs; do echo "tests/unit/$program.c"; done |
+            cat - "$work/base/objects" | while read -r source; do
             grep -q "include \".*$(basename "$1")\"" "$work/base/tree/$source" && echo "$source"
         done
         ;;
@@ -182,8 +193,10 @@ job() {
         [ "$reason" = - ] || [ -n "$VERIFY" ] || continue
         result=$(result_of "$file" "$key" "$length" "$text")
         known "$result" && continue
-        mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" float double </dev/null 2>/dev/null
-        printf '%s %s:%s %s %s: %s\n' "$(date +%T)" "$file" "$line" "$function" "$operation" "$(cat "$result")" >>"$work/log"
+        mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" float double </dev/null \
+            2>/dev/null
+        printf '%s %s:%s %s %s: %s\n' "$(date +%T)" "$file" "$line" "$function" "$operation" \
+            "$(cat "$result")" >>"$work/log"
     done
     rm -rf "$work/job$1"
 }
@@ -196,8 +209,11 @@ sanitize_survivors() {
     head -n "$taken" "$work/plan" | while IFS=$tab read -r reason file start length text key _; do
         result=$(result_of "$file" "$key" "$length" "$text")
         if [ "$reason" = - ] && grep -q ^survived "$result" && ! grep -q sanitized "$result"; then
-            mutant "$work/job" "$file" "$start" "$length" "$text" "$result" sanitize </dev/null 2>/dev/null
-            if grep -q ^survived "$result"; then printf 'survived\t%s\tsanitized\n' "$everything" >"$result"; fi
+            mutant "$work/job" "$file" "$start" "$length" "$text" "$result" sanitize </dev/null \
+                2>/dev/null
+            if grep -q ^survived "$result"; then
+                printf 'survived\t%s\tsanitized\n' "$everything" >"$result"
+            fi
         fi
     done
     rm -rf "$work/job"
@@ -205,10 +221,12 @@ sanitize_survivors() {
 
 # ---- all ----
 
-# The plan: what tests/mutation/mutate.equivalent says of a mutant, or -, before each. A line of that list: file | function | part of the
-# old line | part of the new line | reason; the parts may be *.
+# The plan: what tests/mutation/mutate.equivalent says of a mutant, or -, before each. A line of
+# that list: file | function | part of the old line | part of the new line | reason; the parts may
+# be *.
 make_plan() {
-    skipped=$(awk -F ' \\| ' '!/^#/ && NF >= 5 && $3 == "*" && $4 == "*" { printf "%s ", $2 }' "$equivalent")
+    skipped=$(awk -F ' \\| ' '!/^#/ && NF >= 5 && $3 == "*" && $4 == "*" { printf "%s ", $2 }' \
+        "$equivalent")
     # shellcheck disable=SC2086
     "$tool" plan "$SEED" "$skipped" $FILES | awk -F "$tab" -v list="$equivalent" '
         function fits(part, text) { return part == "*" || index(text, part) > 0 }
@@ -222,15 +240,16 @@ make_plan() {
         {
             reason = "-"
             for (i = 1; i <= n && reason == "-"; i++)
-                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $6) && fits(entry[i, 3], $9) &&
+                if (fits(entry[i, 1], $1) && (entry[i, 2] == "*" || entry[i, 2] == $6) &&
+                    fits(entry[i, 3], $9) &&
                     fits(entry[i, 4], $10))
                     reason = entry[i, 5]
             print reason "\t" $0
         }' >"$work/plan"
 }
 
-# lines COUNT: of the plan's first lines those about which something is known: verdict, reason, file, function, line, operator,
-# texts
+# lines COUNT: of the plan's first lines those about which something is known: verdict, reason,
+# file, function, line, operator, texts
 lines() {
     head -n "$1" "$work/plan" | while IFS=$tab read -r reason file start length text key rest; do
         result=$(result_of "$file" "$key" "$length" "$text")
@@ -259,7 +278,8 @@ run_all() {
         wait
         lines $taken >"$work/verdicts"
         count=$(grep -c -e ^killed -e ^survived "$work/verdicts")
-        echo "$(date +%T) $count of $MUTANTS mutants: $(grep -c ^killed "$work/verdicts") killed" >&2
+        echo "$(date +%T) $count of $MUTANTS mutants: $(grep -c ^killed "$work/verdicts") killed" \
+            >&2
     done
     sanitize_survivors
     lines "$taken" >"$work/verdicts"
@@ -282,7 +302,8 @@ report() {
         END {
             counted = all["killed"] + all["survived"]
             rate = counted ? 100 * all["killed"] / counted : 0
-            if (equivalents) printf "Equivalent, by tests/mutation/mutate.equivalent:\n%s\n", equivalents
+            if (equivalents) printf "Equivalent, by tests/mutation/mutate.equivalent:\n%s\n",
+                equivalents
             if (mislisted) printf "Listed there, but found by a test:\n%s\n", mislisted
             if (survivors) printf "Survived:\n%s\n", survivors
             printf "%-12s", "killed of"
@@ -296,9 +317,10 @@ report() {
             printf "%-12s", "all"
             for (c in columns) printf " %9s", killed["", c] + 0 "/" of["", c] + 0
             printf " %9s\n\n", all["killed"] + 0 "/" counted
-            printf "mutate: seed %d: %d killed of %d, %.1f %%; %d survived, %d equivalent (listed); ", seed, all["killed"], counted,
-                rate, all["survived"], all["equivalent"]
-            printf "not counted: %d do not compile, %d compile to the same code\n", all["uncompiled"], all["same"]
+            printf "mutate: seed %d: %d killed of %d, %.1f %%; ", seed, all["killed"], counted, rate
+            printf "%d survived, %d equivalent (listed); ", all["survived"], all["equivalent"]
+            printf "not counted: %d do not compile, %d compile to the same code\n",
+                all["uncompiled"], all["same"]
             exit rate < 95 || mislisted != ""
         }'
 }
@@ -306,7 +328,8 @@ report() {
 mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 tests/mutation/mutate.c lib/util.c -o "$tool" -lm || exit 1
-everything=$(cat ./*.[ch] lib/*.[ch] data/*.[ch] tests/unit/*.[ch] tests/reference/*.[ch] | cksum | tr ' ' -)
+everything=$(cat ./*.[ch] lib/*.[ch] data/*.[ch] tests/unit/*.[ch] tests/reference/*.[ch] | cksum |
+    tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"
 : >"$work/compiler.log"

@@ -1,27 +1,33 @@
 #!/bin/sh
-# The program builds, without a warning, with every compiler that is here, with and without OpenMP, for the plain machine of its
-# kind too, and in one plain command; and each build trains a small model to the same loss as the first (to rounding).
+# The program builds, without a warning, with every compiler that is here, with and without OpenMP,
+# for the plain machine of its kind too, and in one plain command; and each build trains a small
+# model to the same loss as the first (to rounding).
 cd "$(dirname "$0")/../.." || exit 1
 passed=0 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-sources=$(ls ./*.c ./lib/*.c ./data/*.c ./program/*.c ./*/*/*.c | grep -v "^./tests/\|^./build/\|^./out")
+sources=$(ls ./*.c ./lib/*.c ./data/*.c ./program/*.c ./*/*/*.c |
+    grep -v "^./tests/\|^./build/\|^./out")
 
 ./ica corpus --out "$work/corpus" --no-pretrain >/dev/null 2>&1
-./ica tokenizer --data "$work/corpus/pool-even50.jsonl" --vocab-size 400 --out "$work/tokenizer" 2>/dev/null
+./ica tokenizer --data "$work/corpus/pool-even50.jsonl" --vocab-size 400 --out "$work/tokenizer" \
+    2>/dev/null
 
 # build NAME COMMAND...
 build() {
     name=$1
     shift
     if "$@" -o "$work/ica-$name" -lm >"$work/$name.log" 2>&1; then
-        loss=$("$work/ica-$name" pretrain --data "$work/corpus/pool-even50.jsonl" --tokenizer "$work/tokenizer" \
-            --out "$work/run-$name" --layers 2 --channels 32 --max-steps 20 --logging-steps 20 --learning-rate 1e-3 2>/dev/null &&
+        loss=$("$work/ica-$name" pretrain --data "$work/corpus/pool-even50.jsonl" \
+            --tokenizer "$work/tokenizer" \
+            --out "$work/run-$name" --layers 2 --channels 32 --max-steps 20 --logging-steps 20 \
+                --learning-rate 1e-3 2>/dev/null &&
             sed -n 's/.*"loss":\([0-9.]*\).*/\1/p' "$work/run-$name/log.jsonl")
         first=${first:-$loss}
         # 20 small steps: another order of rounding moves the loss by some 1e-6
-        if [ -n "$loss" ] && awk -v a="$loss" -v b="$first" 'BEGIN { d = a - b; exit !(d < 1e-4 && d > -1e-4) }'; then
+        if [ -n "$loss" ] && awk -v a="$loss" -v b="$first" \
+            'BEGIN { d = a - b; exit !(d < 1e-4 && d > -1e-4) }'; then
             passed=$((passed + 1))
             return
         fi
@@ -33,13 +39,16 @@ build() {
     failed=$((failed + 1))
 }
 
-# Each compiler once with all that it has, once with nothing: the optimizer's warnings and this machine's vectors in one, narrow
-# vectors and the code for one thread in the other. -O1 is enough for that, and half the time.
-strict="-I. -std=c11 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -fno-math-errno -ffp-contract=off"
+# Each compiler once with all that it has, once with nothing: the optimizer's warnings and this
+# machine's vectors in one, narrow vectors and the code for one thread in the other. -O1 is enough
+# for that, and half the time.
+strict="-I. -std=c11 -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Werror -fno-math-errno
+    -ffp-contract=off"
 for cc in gcc clang; do
     command -v $cc >/dev/null 2>&1 || continue
     openmp=
-    if echo 'int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }' >"$work/t.c" &&
+    if echo 'int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }' \
+        >"$work/t.c" &&
         $cc -fopenmp "$work/t.c" -o "$work/t" 2>/dev/null; then openmp=-fopenmp; fi
     # shellcheck disable=SC2086
     {
@@ -48,14 +57,16 @@ for cc in gcc clang; do
     }
 done
 
-# width NAME RUNNER COMPILER FLAGS...: lib/gemm.c in the vectors of another machine, tested in float and double. SHORT: fewer cases.
+# width NAME RUNNER COMPILER FLAGS...: lib/gemm.c in the vectors of another machine, tested in float
+# and double. SHORT: fewer cases.
 SHORT=
 width() {
     name=$1 runner=$2
     shift 2
     for precision in "" -DREAL_DOUBLE; do
         # shellcheck disable=SC2086
-        if "$@" $strict -O2 $precision tests/unit/test_gemm.c lib/gemm.c lib/threads.c lib/util.c -o "$work/gemm" -lm \
+        if "$@" $strict -O2 $precision tests/unit/test_gemm.c lib/gemm.c lib/threads.c lib/util.c \
+            -o "$work/gemm" -lm \
             >"$work/log" 2>&1 &&
             $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then passed=$((passed + 1))
         else
@@ -68,12 +79,15 @@ width() {
 
 # The compiler takes the flag, and this machine runs what comes out.
 for level in x86-64-v3 x86-64; do
-    echo 'int main(void) { return !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"); }' >"$work/t.c"
-    if { [ $level = x86-64 ] || { "${CC:-cc}" "$work/t.c" -o "$work/t" && "$work/t"; }; } 2>/dev/null &&
+    printf 'int main(void) { return !%s || !%s; }\n' '__builtin_cpu_supports("avx2")' \
+        '__builtin_cpu_supports("fma")' >"$work/t.c"
+    if { [ $level = x86-64 ] || { "${CC:-cc}" "$work/t.c" -o "$work/t" && "$work/t"; }; } \
+        2>/dev/null &&
         "${CC:-cc}" -march=$level -c "$work/t.c" -o "$work/t.o" 2>/dev/null; then
         width $level "" "${CC:-cc}" -march=$level
         # shellcheck disable=SC2086
-        [ $level = x86-64 ] || build $level "${CC:-cc}" $strict -O1 -march=$level $sources # x86-64: the plain machine, built above
+        # x86-64: the plain machine, built above
+        [ $level = x86-64 ] || build $level "${CC:-cc}" $strict -O1 -march=$level $sources
     else echo "skipped: $level (not this compiler or machine)"; fi
 done
 if command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 && command -v qemu-aarch64 >/dev/null 2>&1; then

@@ -72,8 +72,8 @@ for header in ${1:-$(folders .h)}; do
     fi
 done
 
-# The script itself: an example that runs; one that does not compile, one that fails, one that leaks,
-# none at all.
+# The script itself: an example that runs; one that does not compile, one that fails, one that
+# leaks, none at all.
 self_test() { # BODY PASSES
     printf '/* util\n *\n * Usage:\n *   %s\n */\n#include <stdlib.h>\n' "$1" >"$work/util.h"
     if try "$work/util.h"; then found=true; else found=false; fi

@@ -38,7 +38,8 @@ while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.json
 8 pairs-test pairs-test
 END
 ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok
-ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 --context 128 \
+ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 \
+    --context 128 \
     --batch-tokens 512 --max-steps 4 --holdout hold.jsonl --eval test.jsonl --eval-steps 2 \
     --logging-steps 1 --out base
 TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2"

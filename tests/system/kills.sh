@@ -1,7 +1,8 @@
 #!/bin/sh
-# A run that is killed at any instant (SIGKILL: nothing can be finished or tidied up) and resumed, again and again, ends with the
-# same bits as one that was left alone: model, optimizer, scores, log, evaluation and result. From the environment: KILLS, how many
-# (30; `make kills`: 1000); SEED of the instants (1).
+# A run that is killed at any instant (SIGKILL: nothing can be finished or tidied up) and resumed,
+# again and again, ends with the same bits as one that was left alone: model, optimizer, scores,
+# log, evaluation and result. From the environment: KILLS, how many (30; `make kills`: 1000); SEED
+# of the instants (1).
 cd "$(dirname "$0")/../.." || exit 1
 ICA=$PWD/ica
 KILLS=${KILLS:-30}
@@ -37,20 +38,22 @@ rm -r corpus
 SHAPE="--layers 2 --heads 4 --channels 32 --context 128 --batch-tokens 512"
 "$ICA" tokenizer --data sessions.jsonl --vocab-size 300 --out tok 2>err || fail "tokenizer"
 # shellcheck disable=SC2086
-"$ICA" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 20 --out base 2>err || fail "pretrain"
+"$ICA" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 20 --out base 2>err ||
+    fail "pretrain"
 
 # Saves after every step, so that many instants lie inside one; log lines that no save falls on.
 OFTEN="--max-steps 14 --save-steps 1 --logging-steps 5"
 TUNE="--model base --batch-size 8 --learning-rate 1e-3 --eval-steps 10 $OFTEN"
 TRUST="--holdout hold.jsonl --eval test.jsonl"
-# A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their steps
-# are skipped and counted.
+# A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their
+# steps are skipped and counted.
 SMALL="--batch-size 2"
 KINDS="0 1 2 3 4"
 of_kind() {
     case $1 in
     0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
-    1) echo "train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl --eval pairs-test.jsonl --weights ica --refresh 2" ;;
+    1) echo "train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl" \
+        "--eval pairs-test.jsonl --weights ica --refresh 2" ;;
     2) echo "pretrain --data sessions.jsonl --tokenizer tok $SHAPE $TRUST --eval-steps 10 $OFTEN" ;;
     3) echo "train $TUNE --pool pool.jsonl $TRUST --weights ica --refresh 2 $SMALL" \
         "--weight-map top --share 0.3" ;;
@@ -59,18 +62,20 @@ of_kind() {
     esac
 }
 
-# What a run leaves, without what depends on the clock or on the memory of a process, and without what it cost: a resumed run pays
-# for RHO's reference log-likelihoods once more.
+# What a run leaves, without what depends on the clock or on the memory of a process, and without
+# what it cost: a resumed run pays for RHO's reference log-likelihoods once more.
 essence() {
     sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1/log.jsonl"
-    sed -n 's/^"result"://p' "$1/run.json" | sed 's/"activation_bytes":[0-9]*//;s/"\(overhead\|relative_cost\)[a-z_]*":[^,}]*//g'
+    sed -n 's/^"result"://p' "$1/run.json" | sed \
+        's/"activation_bytes":[0-9]*//;s/"\(overhead\|relative_cost\)[a-z_]*":[^,}]*//g'
     [ ! -f "$1/metrics.json" ] || cat "$1/metrics.json"
     [ ! -f "$1/scores.jsonl" ] || cat "$1/scores.jsonl"
 }
 
 now() { date +%s%N 2>/dev/null; }
-# took KIND FROM: a whole run of that kind began then and ends now; the least that one took is kept, as a moment of load would
-# move most instants behind its end. Where the clock is too coarse: a second.
+# took KIND FROM: a whole run of that kind began then and ends now; the least that one took is kept,
+# as a moment of load would move most instants behind its end. Where the clock is too coarse: a
+# second.
 took() {
     awk -v a="$2" -v b="$(now)" -v least="$(cat "took-$1" 2>/dev/null)" 'BEGIN { t = (b - a) / 1e9
         if (!(t > 0.05 && t < 60)) t = 1
@@ -81,7 +86,8 @@ took() {
 for kind in $KINDS; do
     from=$(now)
     # shellcheck disable=SC2046
-    "$ICA" $(of_kind $kind) --out whole-$kind >out 2>err || fail "the run of kind $kind without a break"
+    "$ICA" $(of_kind $kind) --out whole-$kind >out 2>err ||
+        fail "the run of kind $kind without a break"
     took $kind "$from"
     essence whole-$kind >whole-$kind.essence
     [ "$(wc -l <whole-$kind.essence)" -ge 4 ] || fail "kind $kind: nothing to compare"
@@ -92,10 +98,13 @@ done
 # compare KIND: the run that was killed with the one that was not
 compare() {
     essence run >mine.essence
-    if ! cmp -s "whole-$1/model.safetensors" run/model.safetensors; then fail "kind $1: another model (kills so far: $kills)"
-    elif ! "$ICA" diff "whole-$1/training_state.safetensors" run/training_state.safetensors >out 2>err; then
+    if ! cmp -s "whole-$1/model.safetensors" run/model.safetensors
+    then fail "kind $1: another model (kills so far: $kills)"
+    elif ! "$ICA" diff "whole-$1/training_state.safetensors" run/training_state.safetensors >out \
+        2>err; then
         fail "kind $1: another training state (kills so far: $kills)"
-    elif ! cmp -s "whole-$1.essence" mine.essence; then fail "kind $1: $(diff "whole-$1.essence" mine.essence | head -n 4)"
+    elif ! cmp -s "whole-$1.essence" mine.essence; then fail \
+        "kind $1: $(diff "whole-$1.essence" mine.essence | head -n 4)"
     elif [ -n "$(find run -name '*.part')" ]; then fail "kind $1: a temporary file was left behind"
     else passed=$((passed + 1)); fi
 }
@@ -112,7 +121,8 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
         # shellcheck disable=SC2086
         "$ICA" $command >out 2>err </dev/null &
         pid=$! killer=
-        if [ "$kills" -lt "$KILLS" ]; then # beside the run: one that is over sooner than thought does not wait for its instant
+        # beside the run: one that is over sooner than thought does not wait for its instant
+        if [ "$kills" -lt "$KILLS" ]; then
             seed=$((SEED * 100003 + round * 1009 + attempts))
             instant=$(awk -v seed=$seed '{ srand(seed); rand(); print rand() * $1 }' took-$kind)
             { sleep "$instant" && kill -KILL $pid; } >kill.log 2>&1 &

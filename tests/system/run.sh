@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs test programs and scripts, each of which ends with a line "NAME: N passed, N failed"; adds them up. One that does not end
-# so has crashed and counts as a failure. The last line is the sum; the status is 1 if anything failed. From the environment: JOBS,
-# how many at once (as many as there are cores, at most 4).
+# Runs test programs and scripts, each of which ends with a line "NAME: N passed, N failed"; adds
+# them up. One that does not end so has crashed and counts as a failure. The last line is the sum;
+# the status is 1 if anything failed. From the environment: JOBS, how many at once (as many as there
+# are cores, at most 4).
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 cores=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 JOBS=${JOBS:-$((cores < 4 ? cores : 4))}
@@ -33,7 +34,8 @@ run() {
     echo "$p $f" >"$work/$1/sum"
 }
 
-# Each worker goes through the whole list; what another one has begun (its folder is there) it leaves to that one.
+# Each worker goes through the whole list; what another one has begun (its folder is there) it
+# leaves to that one.
 worker() {
     number=0
     for program in "$@"; do
@@ -51,7 +53,8 @@ wait
 passed=0 failed=0 number=0
 for program in "$@"; do
     number=$((number + 1)) p=0 f=1
-    if [ -s "$work/$number/sum" ]; then read -r p f <"$work/$number/sum"; else echo "$program: did not run"; fi
+    if [ -s "$work/$number/sum" ]; then read -r p f <"$work/$number/sum"
+    else echo "$program: did not run"; fi
     passed=$((passed + p)) failed=$((failed + f))
 done
 echo "$passed passed, $failed failed"

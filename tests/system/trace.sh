@@ -5,8 +5,9 @@
 #
 # A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
 # The equations that the program computes stand on exactly one function of model.c, ica.c or
-# lib/stats.c, and nowhere else in these files; the exact claims (E2, E3, E4, E17) on exactly one function in tests/;
-# E1 cannot be computed and is in the README alone. README's row must name the function.
+# lib/stats.c, and nowhere else in these files; the exact claims (E2, E3, E4, E17) on exactly one
+# function in tests/; E1 cannot be computed and is in the README alone. README's row must name the
+# function.
 #
 # A layer's tag, as [linear], stands in the heading of one section of model.c and of one of the
 # oracle: "/* ---- [linear] ...". A file of lib/fast that computes it sooner may have the tag too.
@@ -69,7 +70,8 @@ layers() {
                     where = FILENAME ":" FNR
                     file = FILENAME == "model.c" ? "model.c" : "the oracle"
                     if ((layer[i], file) in at)
-                        wrong[++bad] = layer[i] ": two sections of " file ": " at[layer[i], file] ", " where
+                        wrong[++bad] = layer[i] ": two sections of " file ": " \
+                            at[layer[i], file] ", " where
                     at[layer[i], file] = where
                 }
             }
@@ -104,7 +106,9 @@ trace() {
         function place(tag, where, name) {
             if ((tag, name) in seen_here) return
             seen_here[tag, name]
-            if (places[tag]++) wrong(tag ": on two functions: " where_of[tag] " " function_of[tag] ", " where " " name)
+            if (places[tag]++)
+                wrong(tag ": on two functions: " where_of[tag] " " function_of[tag] \
+                    ", " where " " name)
             else { where_of[tag] = where; function_of[tag] = name }
         }
         # a comment has ended at this line: its tags wait for the function below
@@ -115,14 +119,18 @@ trace() {
             split(computed, list, " "); for (i in list) is_computed[list[i]]
             split(claimed, list, " "); for (i in list) is_claimed[list[i]]
         }
-        FNR == 1 { waiting = open = ""; inside = 0; is_test = FILENAME ~ /^tests\//; is_code = FILENAME ~ /\.c$/ }
+        FNR == 1 { waiting = open = ""; inside = 0; is_test = FILENAME ~ /^tests\//;
+            is_code = FILENAME ~ /\.c$/ }
         FILENAME == "README.md" {
             if (!/^\| E[0-9]/) next
             n_cells = split($0, cell, /[ ]*\|[ ]*/)
             n = split(cell[2], list, /, */)
             for (i = 1; i <= n; i++) {
-                if (!(list[i] in known)) wrong(list[i] ": README.md:" FNR ": there is no such equation")
-                else if (list[i] in row) wrong(list[i] ": twice in the table of README.md: lines " row[list[i]] " and " FNR)
+                if (!(list[i] in known))
+                    wrong(list[i] ": README.md:" FNR ": there is no such equation")
+                else if (list[i] in row)
+                    wrong(list[i] ": twice in the table of README.md: lines " row[list[i]] \
+                        " and " FNR)
                 else { row[list[i]] = FNR; said[list[i]] = cell[n_cells - 1] }
             }
             next
@@ -131,8 +139,10 @@ trace() {
         {
             n = tags($0)
             for (i = 1; i <= n; i++) {
-                if (!(found[i] in known)) wrong(found[i] ": " FILENAME ":" FNR ": there is no such equation")
-                else if (found[i] == "E1") wrong("E1: " FILENAME ":" FNR ": it cannot be computed; its place is the README")
+                if (!(found[i] in known))
+                    wrong(found[i] ": " FILENAME ":" FNR ": there is no such equation")
+                else if (found[i] == "E1")
+                    wrong("E1: " FILENAME ":" FNR ": it cannot be computed; it is in the README")
                 else if (is_test && !((found[i], FILENAME) in tested)) {
                     tested[found[i], FILENAME]
                     tests_of[found[i]] = tests_of[found[i]] " " base(FILENAME)
@@ -148,34 +158,41 @@ trace() {
                     mine = is_test ? list[i] in is_claimed : list[i] in is_computed
                     if (is_function && mine) place(list[i], FILENAME ":" FNR, name)
                     else if (!is_test)
-                        wrong(list[i] ": " FILENAME ":" waiting_line ": the tag stands on no function that computes it")
+                        wrong(list[i] ": " FILENAME ":" waiting_line \
+                            ": the tag stands on no function that computes it")
                 }
                 waiting = ""
             }
             if (!inside && line ~ /^\/\*/) { inside = 1; comment_line = FNR }
             if (inside) {
-                for (i = 1; i <= n; i++) if (index(" " open " ", " " found[i] " ") == 0) open = open " " found[i]
+                for (i = 1; i <= n; i++)
+                    if (index(" " open " ", " " found[i] " ") == 0) open = open " " found[i]
                 if (line ~ /\*\//) { inside = 0; comment_over() }
             } else if (!is_test)
-                for (i = 1; i <= n; i++) wrong(found[i] ": " FILENAME ":" FNR ": the tag stands inside a function")
+                for (i = 1; i <= n; i++)
+                    wrong(found[i] ": " FILENAME ":" FNR ": the tag stands inside a function")
         }
         END {
             while ((getline line <held) > 0) {
                 split(line, part, " ")
                 oracle_of[part[1]] = oracle_of[part[1]] " " part[3]
             }
-            printf "%-5s %-46s %-11s %s\n", "tag", "function", "README.md", "tests; against the oracle"
+            printf "%-5s %-46s %-11s %s\n", "tag", "function", "README.md",
+                "tests; against the oracle"
             for (number = 1; number <= 18; number++)
                 for (letter = 0; letter <= 2; letter++) {
                     tag = "E" number substr(" ab", letter + 1, 1)
                     sub(/ /, "", tag)
                     if (!(tag in known)) continue
-                    printf "%-5s %-46s %-11s%s\n", tag, tag == "E1" ? "(cannot be computed)" : where_of[tag] " " function_of[tag],
+                    printf "%-5s %-46s %-11s%s\n", tag,
+                        tag == "E1" ? "(cannot be computed)" : where_of[tag] " " function_of[tag],
                         row[tag] ? "line " row[tag] : "-", tests_of[tag]
                     if (oracle_of[tag] != "") printf "%-65s%s\n", "", oracle_of[tag]
                     if (!row[tag]) wrong(tag ": not in the table of README.md")
                     if (tag == "E1") continue
-                    if (!places[tag]) wrong(tag ": on no function of " (tag in is_computed ? "model.c, ica.c or lib/stats.c" : "tests/*/*.c"))
+                    if (!places[tag])
+                        wrong(tag ": on no function of " (tag in is_computed ? \
+                            "model.c, ica.c or lib/stats.c" : "tests/*/*.c"))
                     else if (row[tag] && index(said[tag], "`" function_of[tag] "`") == 0)
                         wrong(tag ": README.md:" row[tag] " does not name " function_of[tag])
                     if (tests_of[tag] == "") wrong(tag ": in no test")
@@ -221,25 +238,33 @@ trace . >"$work/before"
 layers . >>"$work/before"
 cat "$work/before"
 for tag in $COMPUTED $CLAIMED $LAYERS; do
-    if grep -q "^trace: $tag: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
+    if grep -q "^trace: $tag: " "$work/before"; then failed=$((failed + 1))
+    else passed=$((passed + 1)); fi
 done
-if grep -q "^trace: E1: " "$work/before"; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
+if grep -q "^trace: E1: " "$work/before"; then failed=$((failed + 1))
+else passed=$((passed + 1)); fi
 
 defect ica.c 's/\[E5\]/E5/' 'E5: on no function of model.c, ica.c or lib/stats.c'
 defect model.c 's/\[E13\]//' 'E13: on no function of model.c, ica.c or lib/stats.c'
-defect ica.c 's/^\/\* \[E15\]/\/* [E15] [E16]/' 'E16: on two functions: ica.c:.* score_rho, ica.c:.* score_oneshot'
-defect model.c 's/^\/\* \[E13\]/\/* [E13] [E18]/' 'E18: on two functions: model.c:.* adamw, lib/stats.c:.* effective_sample_size'
+defect ica.c 's/^\/\* \[E15\]/\/* [E15] [E16]/' \
+    'E16: on two functions: ica.c:.* score_rho, ica.c:.* score_oneshot'
+defect model.c 's/^\/\* \[E13\]/\/* [E13] [E18]/' \
+    'E18: on two functions: model.c:.* adamw, lib/stats.c:.* effective_sample_size'
 defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E99]/' 'E99: ica.c:[0-9]*: there is no such equation'
 defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' 'E1: ica.c:[0-9]*: it cannot be computed'
-defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' 'E4: ica.c:[0-9]*: the tag stands on no function that computes it'
-defect ica.c 's/^\/\* ---- contexts/\/* ---- [E6] contexts/' 'E6: ica.c:[0-9]*: the tag stands on no function'
-defect lib/stats.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' 'E18: lib/stats.c:[0-9]*: the tag stands inside a function'
+defect ica.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' \
+    'E4: ica.c:[0-9]*: the tag stands on no function that computes it'
+defect ica.c 's/^\/\* ---- contexts/\/* ---- [E6] contexts/' \
+    'E6: ica.c:[0-9]*: the tag stands on no function'
+defect lib/stats.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' \
+    'E18: lib/stats.c:[0-9]*: the tag stands inside a function'
 defect README.md 's/^| E6 |/| (E6) |/' 'E6: not in the table of README.md'
 defect README.md 's/^| E6 |/| E6, E18 |/' 'E18: twice in the table of README.md'
 defect README.md 's/^| E10, E11/| E10, E21, E11/' 'E21: README.md:[0-9]*: there is no such equation'
 defect README.md 's/.score_margin./margin/' 'E7a: README.md:[0-9]* does not name score_margin'
 defect ica.c 's/score_margin/margin_score/' 'E7a: README.md:[0-9]* does not name margin_score'
-defect tests/unit/test_ica.c 's/\[E6\]/[E20]/' 'E20: tests/unit/test_ica.c:[0-9]*: there is no such equation'
+defect tests/unit/test_ica.c 's/\[E6\]/[E20]/' \
+    'E20: tests/unit/test_ica.c:[0-9]*: there is no such equation'
 without() { # TAG: gone from all tests
     copy
     for file in tests/*/*.c; do sed "s/\\[$1\\]//g" "$file" >"$work/copy/$file"; done
@@ -249,7 +274,9 @@ without E18
 expect "E18: in no test"
 for tag in $CLAIMED; do # on one function in tests/: doubled, and taken away
     copy
-    for name in one two; do printf '/* [%s] */\nstatic void claim_%s(void) {\n}\n' "$tag" $name; done >"$work/copy/tests/unit/zz.c"
+    for name in one two; do
+        printf '/* [%s] */\nstatic void claim_%s(void) {\n}\n' "$tag" $name
+    done >"$work/copy/tests/unit/zz.c"
     expect "$tag: on two functions: .*claim_two"
     without "$tag"
     expect "$tag: on no function of tests"
