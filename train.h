@@ -1,37 +1,137 @@
-/* train: what the program does: the training loop, pretraining, scoring, weighted fine-tuning, and the evaluation that they share.
- * The command line (program/main.c) parses into Settings and calls one of these.
+/* train: chapter three. One loop runs every kind of training. What differs is the gradient of a
+ * step: pretraining learns whole rows of text, fine-tuning learns weighted answers (E9). Scores
+ * are computed when training asks for them, with the parameters that it then has.
  *
- *   Settings s = {.command = "score", .model = "out/base", .pool = "pool.jsonl", .holdout = "trusted.jsonl", ...};
+ * Usage:
+ *   // Two steps on two examples in memory. The second one counts half.
+ *   static const int prompt[2][2] = {{1, 2}, {1, 3}}, answer[2][2] = {{4, 0}, {5, 0}};
+ *   Example item[2];
+ *   for (int i = 0; i < 2; i++)
+ *       item[i] = (Example){.bare = prompt[i], .bare_n = 2, .prompt = prompt[i], .prompt_n = 2,
+ *                           .answer = answer[i], .answer_n = 2};
+ *   Splits data = {.pool.examples = {.count = 2, .items = item}};
  *   Error err = {0};
- *   return command_score(&s, &err) ? STATUS_OK : error_print(&err);
+ *   Model *m = model_new((ModelConfig){.layers = 1, .heads = 2, .channels = 8, .context = 8,
+ *                                      .vocab = 6}, &err);
+ *   model_initialize(m, 1);
+ *   PoolWeights weights = pool_weights_new(2);      // every weight is 1
+ *   weights.weight[1] = 0.5;
+ *   TrainOptions o = {.loop = loop_options_new(2), .batch_size = 2};
+ *   TrainResult result;
+ *   if (!train(m, &data, &o, &weights, NULL, &result, &err)) error_print(&err);
+ *   pool_weights_free(&weights);
+ *   model_free(m);
  *
- * Each command checks all its input before it writes anything; on false, err holds one line for the user and its status.
+ * Errors: 3 if a resumed run has other data than before, 4 for files, 5 if training diverged,
+ * 128 + N if signal N stopped it (after saving). err holds one line for the user.
  */
 #ifndef TRAIN_H
 #define TRAIN_H
 
+#include "data/dump.h"
+#include "data/metrics.h"
 #include "data/run.h"
+#include "data/scores.h"
+#include "data/sessions.h"
 
-bool command_pretrain(const Settings *s, Error *err);
-bool command_score(const Settings *s, Error *err);
-bool command_train(const Settings *s, Error *err);
+/* ---- the loop ---- */
 
-/* ---- evaluation ---- */
+/* How the learning rate falls after the warm-up. */
+typedef enum { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_COUNT } Schedule;
+typedef struct {
+    const char *name, *help;
+    /* The share of the peak at `part` of the way from the warm-up's end (0) to the last step (1).
+     * `low` is the share at the end. */
+    double (*factor)(double part, double low);
+} ScheduleInfo;
+extern const ScheduleInfo SCHEDULES[SCHEDULE_COUNT];
+
+/* What pretraining and fine-tuning have in common. */
+typedef struct {
+    long steps;
+    /* the learning rate */
+    Schedule schedule;
+    double learning_rate; /* the peak */
+    double min_lr_ratio;  /* the share of the peak at the last step */
+    double warmup_ratio;  /* the share of the steps that warm up... */
+    long warmup_steps;    /* ... or their number, if that is not below 0 */
+    /* AdamW [E13] */
+    double beta1, beta2, weight_decay;
+    double max_grad_norm; /* a longer gradient is scaled down to this norm; 0: none is */
+    /* when things happen, in steps */
+    int logging_steps; /* between log lines */
+    int eval_steps;    /* between evaluations in the log; 0: none */
+    int save_steps;    /* between saves; 0: only at the end and when stopped */
+    bool recompute;    /* less memory and more time, see workspace_recompute */
+    uint64_t seed;     /* of the order of the data and of random scores */
+    int (*stop)(
+        void); /* the signal that asks to stop, or 0; asked after every step. May be NULL. */
+} LoopOptions;
+
+/* AdamW's usual constants, a constant learning rate of 1e-3, no warm-up. */
+LoopOptions loop_options_new(long steps);
+
+/* What a loop ends with. */
+typedef struct {
+    bool complete; /* The resumed run had ended before: nothing was done. */
+    long steps;
+    double loss;             /* mean over the last log line's steps */
+    int skipped;             /* steps whose weights were all 0 */
+    double flops;            /* of the steps done here, forward and backward */
+    size_t activation_bytes; /* of the workspace */
+} LoopResult;
+
+/* ---- pretraining ---- */
 
 typedef struct {
-    double nll, perplexity, p_sequence, exact_match;
-    int dropped; /* demonstrations that did not fit the context */
-} Metrics;
-typedef struct { double loss, reward_accuracy, margin; } PairMetrics;
+    LoopOptions loop;
+    int k; /* demonstrations in the evaluations of the log */
+} PretrainOptions;
 
-/* With k nearest holdout demonstrations in context; k = 0: none. logp (or NULL) receives [count]. */
-Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp);
-/* Loss, margin and accuracy (ties count as wrong) of pairs. reference: DPO's log-likelihoods. logp (or NULL) receives chosen and
- * rejected of each pair: [2 count]. */
-PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, const Settings *s, double *const reference[2],
-                           double *logp);
-/* Appends members of a JSON object. */
-void evaluate_put(Buf *b, const Metrics *x);
-void evaluate_put_pairs(Buf *b, const PairMetrics *x);
+/* Trains the run's model on the sessions. x holds the holdout and the test of the evaluations in
+ * the log; both may be empty. Afterwards the caller ends the run with run_end, also after a
+ * failure. */
+bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *o, Run *run,
+              LoopResult *result, Error *err);
+
+/* ---- fine-tuning ---- */
+
+typedef struct {
+    LoopOptions loop;
+    Objective objective;
+    PairOptions pair;
+    int batch_size;       /* records of an optimizer step */
+    int micro_batch_size; /* records computed at once; 0: as many as keep the activations small */
+    Normalize normalize;  /* [E9] */
+    WeightMap map;        /* of scores to weights */
+    MapOptions map_options;
+    int refresh;         /* R: how often scores are computed in the run */
+    int reference_steps; /* METHOD_RHO: training steps of its reference */
+    /* How candidates are scored. The functions below set its objective, pair, seed, and what was
+     * computed before. */
+    ScoreOptions scoring;
+    Dump *dump; /* NULL, or gets the last step */
+} TrainOptions;
+
+typedef struct {
+    LoopResult loop;
+    ScoreNotes notes;   /* of the last scores */
+    double alone_share; /* the part of the last scores' operations that ran without context; or 0 */
+    bool evaluated;     /* metrics, or of pairs pair_metrics, are known */
+    Metrics metrics;
+    PairMetrics pair_metrics;
+} TrainResult;
+
+/* Fine-tunes m on the pool of x by weighted gradients. With a run, m is the run's model, its folder
+ * gets everything that data/run.h and data/scores.h describe, and the run may be resumed. Without
+ * one (NULL) only m changes. *weights then holds the weights that were used. Afterwards the caller
+ * ends the run with run_end, also after a failure. */
+bool train(Model *m, const Splits *x, const TrainOptions *o, PoolWeights *weights, Run *run,
+           TrainResult *result, Error *err);
+
+/* Scores the pool of x with a model that is not being trained: `ica score`. Trains RHO's reference
+ * and computes DPO's first, and adds what they cost to *spent. */
+bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
+                 ScoreNotes *notes, Spent *spent, Error *err);
 
 #endif

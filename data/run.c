@@ -1,7 +1,8 @@
-/* The run folder and the training state. */
+/* The run folder: run.json, log.jsonl, metrics.json and the training state. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,7 +17,9 @@
 
 #define STATE_NAME "training_state.safetensors"
 
-Run run_new(const Settings *s) { return (Run){.s = s, .start = seconds_now()}; }
+Run run_new(const RunHeader *header, const ModelFolder *model) {
+    return (Run){.header = *header, .model = model, .start = seconds_now()};
+}
 
 void run_free(Run *run) {
     buf_free(&run->inputs);
@@ -30,6 +33,12 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
     buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
 }
 
+void run_inputs(Run *run, const Splits *x) {
+    run_input(run, x->pool.data.path, x->pool.data.fingerprint);
+    run_input(run, x->holdout.data.path, x->holdout.data.fingerprint);
+    run_input(run, x->eval.data.path, x->eval.data.fingerprint);
+}
+
 #ifndef BUILD_FLAGS
 #define BUILD_FLAGS "unknown"
 #endif
@@ -39,78 +48,95 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
 #define COMPILER "gcc " __VERSION__
 #endif
 
-/* Written when the run begins, so that a killed one can be resumed, and again with its result when it ends. */
+/* What was asked for, and of what: the same in each run.json of a run. */
+static void put_header(Buf *b, const Run *run) {
+    const RunHeader *h = &run->header;
+    json_key_string(b, "version", ICA_VERSION);
+    json_key_string(b, "command", h->command);
+    json_key_string(b, "group", h->group);
+    json_key_string(b, "arm", h->arm);
+    json_key_string(b, "objective", h->objective);
+    json_key_number(b, "seed", (double)h->seed);
+    buf_printf(b, ",\n\"options\":%s", h->options);
+    buf_puts(b, ",\n\"arguments\":[");
+    for (int i = 0; i < h->argc; i++) {
+        if (i) buf_putc(b, ',');
+        json_put_string(b, str(h->argv[i]));
+    }
+    buf_printf(b, "],\n\"threads\":%d", threads_most());
+    json_key_string(b, "compiler", COMPILER);
+    json_key_string(b, "flags", BUILD_FLAGS);
+    buf_printf(b, ",\"machine\":%s", h->machine);
+    buf_printf(b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
+}
+
+/* Written when the run begins, so that a killed one can be resumed, and again with its result at
+ * the end. */
 static bool run_write(const Run *run, Error *err) {
-    const Settings *s = run->s;
+    const Spent *spent = &run->spent;
     Buf b = {0};
     buf_puts(&b, "{");
-    json_key_string(&b, "version", ICA_VERSION);
-    json_key_string(&b, "command", s->command);
-    buf_puts(&b, ",\"group\":");
-    settings_put_group(&b, s);
-    buf_puts(&b, ",\"arm\":");
-    settings_put_arm(&b, s);
-    json_key_string(&b, "objective", s->objective);
-    json_key_number(&b, "seed", (double)s->seed);
-    buf_printf(&b, ",\n\"options\":%s", s->options_json);
-    buf_puts(&b, ",\n\"arguments\":[");
-    for (int i = 0; i < s->argc; i++) {
-        if (i) buf_putc(&b, ',');
-        json_put_string(&b, str(s->argv[i]));
-    }
-    buf_printf(&b, "],\n\"threads\":%d", threads_most());
-    json_key_string(&b, "compiler", COMPILER);
-    json_key_string(&b, "flags", BUILD_FLAGS);
-    buf_puts(&b, ",\"machine\":");
-    machine_json(&b);
-    buf_printf(&b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
-    const Spent *spent = &run->spent;
-    buf_printf(&b, ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,\"total\":%.3f}",
-               spent->score_seconds, spent->reference_seconds, spent->train_seconds, spent->eval_seconds,
-               seconds_now() - run->start);
-    buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", spent->score_tokens, spent->train_tokens);
-    buf_printf(&b, ",\"flops\":{\"score\":%.4g,\"reference\":%.4g,\"train\":%.4g}", spent->score_flops,
-               spent->reference_flops, spent->train_flops);
-    buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n, run->result.s ? run->result.s : "");
-    char *path = path_join(s->out, "run.json");
+    put_header(&b, run);
+    buf_printf(&b,
+               ",\n\"seconds\":{\"score\":%.3f,\"reference\":%.3f,\"train\":%.3f,\"eval\":%.3f,"
+               "\"total\":%.3f}",
+               spent->score_seconds, spent->reference_seconds, spent->train_seconds,
+               spent->eval_seconds, seconds_now() - run->start);
+    buf_printf(&b, ",\"tokens\":{\"score_forward\":%.0f,\"train\":%.0f}", spent->score_tokens,
+               spent->train_tokens);
+    buf_printf(&b, ",\"flops\":{\"score\":%.4g,\"reference\":%.4g,\"train\":%.4g}",
+               spent->score_flops, spent->reference_flops, spent->train_flops);
+    buf_printf(&b, ",\n\"result\":{%.*s}}\n", (int)run->result.n,
+               run->result.s ? run->result.s : "");
+    char *path = path_join(run->header.folder, "run.json");
     bool ok = file_write(path, b.s, b.n, err);
     free(path);
     buf_free(&b);
     return ok;
 }
 
-/* The temporaries that a killed run left here and in its reference's folder. */
-static void sweep(const char *out) {
-    static const char *const names[] = {STATE_NAME, "model.safetensors", "config.json", "vocab.json", "merges.txt", "template.json",
-                                        "tokenizer_config.json", "run.json", "scores.jsonl", "metrics.json"};
-    char *reference = path_join(out, "reference");
-    folder_sweep(out, names, sizeof names / sizeof *names);
+/* Removes the temporaries that a killed run left here and in its reference's folder. */
+static void sweep(const char *folder) {
+    static const char *const names[] = {
+        STATE_NAME,      "model.safetensors",     "config.json", "vocab.json",   "merges.txt",
+        "template.json", "tokenizer_config.json", "run.json",    "scores.jsonl", "metrics.json"};
+    char *reference = path_join(folder, "reference");
+    folder_sweep(folder, names, sizeof names / sizeof *names);
     folder_sweep(reference, names, sizeof names / sizeof *names);
     free(reference);
 }
 
+/* Opens the log. A resumed run's is cut back to what the state knows of it. */
+static bool open_log(Run *run, Error *err) {
+    char *path = path_join(run->header.folder, "log.jsonl");
+    const char *mode = run->header.resume ? "ab" : "wb";
+    struct stat now;
+    bool longer = run->header.resume && stat(path, &now) == 0 && now.st_size > run->log_bytes;
+    if (!longer || truncate(path, (off_t)run->log_bytes) == 0) run->log = fopen(path, mode);
+    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
+    free(path);
+    return run->log != NULL;
+}
+
 bool run_begin(Run *run, Error *err) {
-    const Settings *s = run->s;
-    run->peak_flops = gemm_peak_flops() * threads_most();
-    if (!folder_make(s->out, err)) return false;
-    sweep(s->out);
     static const char *const stale[] = {STATE_NAME, "scores.jsonl", "metrics.json"};
-    for (int i = 0; i < 3 && !s->resume; i++) { /* of an earlier run in this folder: they would pass for this run's */
-        char *old = path_join(s->out, stale[i]);
+    const RunHeader *h = &run->header;
+    run->peak_flops = gemm_peak_flops() * threads_most();
+    if (!folder_make(h->folder, err)) return false;
+    sweep(h->folder);
+    /* Files of an earlier run in this folder would pass for this run's. */
+    for (int i = 0; i < 3 && !h->resume; i++) {
+        char *old = path_join(h->folder, stale[i]);
         remove(old);
         free(old);
     }
-    char *path = path_join(s->out, "log.jsonl");
-    struct stat now;
-    bool longer = s->resume && stat(path, &now) == 0 && now.st_size > run->log_bytes;
-    if (!longer || truncate(path, (off_t)run->log_bytes) == 0) run->log = fopen(path, s->resume ? "ab" : "wb");
-    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
-    free(path);
-    return run->log && run_write(run, err);
+    return open_log(run, err) && run_write(run, err);
 }
 
 bool run_end(Run *run, Error *err) {
-    if (run->log) fclose(run->log);
+    if (!run->log) return true;
+    fclose(run->log);
+    run->log = NULL;
     return run_write(run, err);
 }
 
@@ -119,7 +145,9 @@ bool run_has_result(const char *folder) {
     Buf text = {0};
     Error ignored = {0};
     char *path = path_join(folder, "run.json");
-    const Json *root = file_exists(path) && file_read(path, &text, &ignored) ? json_parse(&arena, text.s, text.n, NULL) : NULL;
+    const Json *root = file_exists(path) && file_read(path, &text, &ignored)
+                           ? json_parse(&arena, text.s, text.n, NULL)
+                           : NULL;
     const Json *result = root ? json_get(root, "result") : NULL;
     bool has = result && result->type == JSON_OBJECT && result->count > 0;
     free(path);
@@ -130,6 +158,93 @@ bool run_has_result(const char *folder) {
 
 double run_fingerprint(uint64_t fingerprint) { return (double)(fingerprint >> 11); }
 
+/* ---- the log ---- */
+
+void step_report_add(StepReport *sum, const StepReport *r) {
+    for (size_t i = 0; i < sizeof r->all / sizeof *r->all; i++) sum->all[i] += r->all[i];
+}
+
+/* Every member of LogLine with its key, in the order of the file. */
+static const struct {
+    const char *key;
+    size_t at;
+} LOG[] = {{"step", offsetof(LogLine, step)},
+           {"loss", offsetof(LogLine, loss)},
+           {"learning_rate", offsetof(LogLine, learning_rate)},
+           {"grad_norm", offsetof(LogLine, grad_norm)},
+           {"tokens_per_second", offsetof(LogLine, tokens_per_second)},
+           {"seconds", offsetof(LogLine, seconds)},
+           {"ess", offsetof(LogLine, ess)},
+           {"weight_clean", offsetof(LogLine, weight_clean)},
+           {"weight_corrupted", offsetof(LogLine, weight_corrupted)},
+           {"rewards/chosen", offsetof(LogLine, reward_chosen)},
+           {"rewards/rejected", offsetof(LogLine, reward_rejected)},
+           {"rewards/accuracies", offsetof(LogLine, reward_accuracy)},
+           {"rewards/margins", offsetof(LogLine, reward_margin)},
+           {"logps/chosen", offsetof(LogLine, logp_chosen)},
+           {"logps/rejected", offsetof(LogLine, logp_rejected)},
+           {"icl_p_sequence", offsetof(LogLine, icl_p_sequence)},
+           {"icl_nll", offsetof(LogLine, icl_nll)},
+           {"eval_nll", offsetof(LogLine, eval_nll)},
+           {"eval_loss", offsetof(LogLine, eval_loss)}};
+enum { LOG_MEMBERS = sizeof LOG / sizeof *LOG };
+_Static_assert(LOG_MEMBERS == sizeof(LogLine) / sizeof(double), "a key for each member of LogLine");
+
+static double log_member(const LogLine *line, int i) {
+    return *(const double *)(const void *)((const char *)line + LOG[i].at);
+}
+
+LogLine log_line(const LogWindow *w, long step) {
+    const StepReport *r = &w->sum;
+    double speed = w->seconds > 0 ? 1 / w->seconds : 0;
+    LogLine x = {.step = (double)step,
+                 .loss = r->steps > 0 ? r->loss / r->steps : 0,
+                 .learning_rate = NAN,
+                 .grad_norm = NAN,
+                 .tokens_per_second = r->tokens * speed,
+                 .seconds = NAN,
+                 .ess = r->weighted > 0 ? r->ess / r->weighted : NAN,
+                 .weight_clean = r->records[1] > 0 ? r->weight[1] / r->records[1] : NAN,
+                 .weight_corrupted = r->records[0] > 0 ? r->weight[0] / r->records[0] : NAN,
+                 .icl_p_sequence = NAN,
+                 .icl_nll = NAN,
+                 .eval_nll = NAN,
+                 .eval_loss = NAN};
+    /* Without pairs each of these is 0 / 0, which is NaN. */
+    x.reward_chosen = r->reward_chosen / r->pairs;
+    x.reward_rejected = r->reward_rejected / r->pairs;
+    x.reward_accuracy = r->accuracy / r->pairs;
+    x.reward_margin = (r->reward_chosen - r->reward_rejected) / r->pairs;
+    x.logp_chosen = r->logp_chosen / r->pairs;
+    x.logp_rejected = r->logp_rejected / r->pairs;
+    return x;
+}
+
+void run_log(Run *run, const LogLine *line) {
+    Buf b = {0};
+    buf_puts(&b, "{");
+    for (int i = 0; i < LOG_MEMBERS; i++)
+        if (!isnan(log_member(line, i))) json_key_number(&b, LOG[i].key, log_member(line, i));
+    buf_puts(&b, "}\n");
+    fwrite(b.s, 1, b.n, run->log);
+    fflush(run->log);
+    buf_free(&b);
+}
+
+void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps,
+                  double left) {
+    double speed = w->seconds > 0 ? 1 / w->seconds : 0;
+    fprintf(stderr, "step %.0f/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left",
+            line->step, steps, line->loss, line->tokens_per_second,
+            100 * w->sum.flops * speed / run->peak_flops, left);
+    if (threads_now() < threads_most())
+        fprintf(stderr, "  %d of %d threads", threads_now(), threads_most());
+    for (int i = 0; i < LOG_MEMBERS; i++)
+        if (LOG[i].at >= offsetof(LogLine, icl_p_sequence) && !isnan(log_member(line, i)))
+            fprintf(stderr, "  %s %.4f", LOG[i].key, log_member(line, i));
+    fputc('\n', stderr);
+}
+
 /* ---- the training state ---- */
 
 void run_state_keep(RunState *state, const char *name, double *values, int count) {
@@ -139,30 +254,34 @@ void run_state_keep(RunState *state, const char *name, double *values, int count
     state->kept[state->kept_count++].count = count;
 }
 
-static const struct { const char *name; size_t at; } SPENT[] = {
-    {"seconds", offsetof(Spent, seconds)},
-    {"score_seconds", offsetof(Spent, score_seconds)},
-    {"reference_seconds", offsetof(Spent, reference_seconds)},
-    {"train_seconds", offsetof(Spent, train_seconds)},
-    {"eval_seconds", offsetof(Spent, eval_seconds)},
-    {"score_tokens", offsetof(Spent, score_tokens)},
-    {"train_tokens", offsetof(Spent, train_tokens)},
-    {"score_flops", offsetof(Spent, score_flops)},
-    {"reference_flops", offsetof(Spent, reference_flops)},
-    {"train_flops", offsetof(Spent, train_flops)}};
+static const struct {
+    const char *name;
+    size_t at;
+} SPENT[] = {{"seconds", offsetof(Spent, seconds)},
+             {"score_seconds", offsetof(Spent, score_seconds)},
+             {"reference_seconds", offsetof(Spent, reference_seconds)},
+             {"train_seconds", offsetof(Spent, train_seconds)},
+             {"eval_seconds", offsetof(Spent, eval_seconds)},
+             {"score_tokens", offsetof(Spent, score_tokens)},
+             {"train_tokens", offsetof(Spent, train_tokens)},
+             {"score_flops", offsetof(Spent, score_flops)},
+             {"reference_flops", offsetof(Spent, reference_flops)},
+             {"train_flops", offsetof(Spent, train_flops)}};
 
-/* What differs between two runs of the same bits stands in the header, beside the tensors: what was spent, the log's length. */
+/* What two runs of the same bits may differ in: what was spent, and the log's length. */
 static void put_run(Buf *b, const Run *run) {
     buf_puts(b, "{");
     json_key_number(b, "log_bytes", (double)run->log_bytes);
     for (size_t i = 0; i < sizeof SPENT / sizeof *SPENT; i++)
-        json_key_number(b, SPENT[i].name, *(const double *)(const void *)((const char *)&run->spent + SPENT[i].at));
+        json_key_number(b, SPENT[i].name,
+                        *(const double *)(const void *)((const char *)&run->spent + SPENT[i].at));
     buf_puts(b, "}");
 }
 
 static bool read_run(Run *run, Str text) {
     Arena arena = {0};
-    const Json *root = text.s ? json_parse(&arena, text.s, text.n, NULL) : NULL, *bytes = json_get(root, "log_bytes");
+    const Json *root = text.s ? json_parse(&arena, text.s, text.n, NULL) : NULL,
+               *bytes = json_get(root, "log_bytes");
     bool ok = bytes && bytes->type == JSON_NUMBER && bytes->is_integer && bytes->number >= 0;
     if (ok) run->log_bytes = (int64_t)bytes->number;
     for (size_t i = 0; i < sizeof SPENT / sizeof *SPENT && ok; i++) {
@@ -175,12 +294,13 @@ static bool read_run(Run *run, Str text) {
     return ok;
 }
 
-/* The lines logged so far are on the disk before the state that counts them. */
+/* Brings the lines logged so far to the disk, before the state that counts them. */
 static bool log_settle(Run *run, Error *err) {
     struct stat now;
     if (!run->log) return true;
     if (fflush(run->log) != 0 || fsync(fileno(run->log)) != 0 || fstat(fileno(run->log), &now) != 0)
-        return error_set(err, STATUS_IO, "%s/log.jsonl: cannot write; is the disk full?", run->s->out);
+        return error_set(err, STATUS_IO, "%s/log.jsonl: cannot write; is the disk full?",
+                         run->header.folder);
     run->log_bytes = now.st_size;
     return true;
 }
@@ -188,7 +308,7 @@ static bool log_settle(Run *run, Error *err) {
 bool run_state_save(RunState *state, Error *err) {
     enum { OWN = 5 };
     Run *run = state->run;
-    const Model *m = state->folder->model;
+    const Model *m = state->run->model->model;
     const Optimizer *o = state->optimizer;
     int64_t step = o->step, skipped = state->skipped, n = (int64_t)m->parameters;
     TensorOut tensors[OWN + sizeof state->kept / sizeof *state->kept] = {
@@ -198,53 +318,66 @@ bool run_state_save(RunState *state, Error *err) {
         {.name = "step", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &step},
         {.name = "skipped", .type = TENSOR_I64, .rank = 1, .shape = {1}, .data = &skipped}};
     for (int i = 0; i < state->kept_count; i++)
-        tensors[OWN + i] = (TensorOut){.name = state->kept[i].name, .type = TENSOR_F64, .rank = 1,
-                                       .shape = {state->kept[i].count}, .data = state->kept[i].values};
-    if (!log_settle(run, err) || !model_folder_save(state->folder, run->s->out, err)) return false;
+        tensors[OWN + i] = (TensorOut){.name = state->kept[i].name,
+                                       .type = TENSOR_F64,
+                                       .rank = 1,
+                                       .shape = {state->kept[i].count},
+                                       .data = state->kept[i].values};
+    if (!log_settle(run, err) || !model_folder_save(run->model, run->header.folder, err))
+        return false;
     run->spent.seconds = seconds_now() - run->start;
     Buf text = {0};
     put_run(&text, run);
     const char *pair[2] = {"run", text.s};
-    char *path = path_join(run->s->out, STATE_NAME);
+    char *path = path_join(run->header.folder, STATE_NAME);
     bool ok = tensors_write(path, tensors, OWN + state->kept_count, pair, 1, err);
     free(path);
     buf_free(&text);
     return ok;
 }
 
+/* Fills the state from an open file; false if a tensor is missing or has another size. */
+static bool state_read(RunState *state, const TensorFile *file) {
+    Model *model = state->run->model->model;
+    Optimizer *o = state->optimizer;
+    int64_t value[2];
+    /* Read how many steps were learned and how many skipped. */
+    const TensorInfo *step = tensors_find(file, "step"), *skipped = tensors_find(file, "skipped");
+    if (!step || !skipped || step->size != sizeof *value || skipped->size != sizeof *value)
+        return false;
+    memcpy(&value[0], step->bytes, sizeof *value);
+    memcpy(&value[1], skipped->bytes, sizeof *value);
+    o->step = (long)value[0];
+    state->skipped = (int)value[1];
+    /* Read the parameters and the optimizer's moments. */
+    const struct {
+        const char *name;
+        real *to;
+    } big[3] = {{"parameters", model->w}, {"optimizer.m", o->m}, {"optimizer.v", o->v}};
+    for (int i = 0; i < 3; i++) {
+        const TensorInfo *t = tensors_find(file, big[i].name);
+        if (!t || !tensors_is_float(t) || t->elements != model->parameters) return false;
+        tensors_read(t, big[i].to);
+    }
+    /* Read what the command keeps. */
+    for (int i = 0; i < state->kept_count; i++) {
+        const TensorInfo *t = tensors_find(file, state->kept[i].name);
+        if (!t || t->size != sizeof(double) * (size_t)state->kept[i].count) return false;
+        memcpy(state->kept[i].values, t->bytes, t->size);
+    }
+    return read_run(state->run, tensors_metadata(file, "run"));
+}
+
 bool run_state_load(RunState *state, const char *folder, Error *err) {
     char *path = path_join(folder, STATE_NAME);
     TensorFile file;
-    Model *model = state->folder->model;
-    bool ok = tensors_open(&file, path, err);
-    if (ok) {
-        const struct { const char *name; real *to; } big[3] = {
-            {"parameters", model->w}, {"optimizer.m", state->optimizer->m}, {"optimizer.v", state->optimizer->v}};
-        const TensorInfo *step = tensors_find(&file, "step"), *skipped = tensors_find(&file, "skipped");
-        ok = step && skipped && step->size == 8 && skipped->size == 8;
-        for (int i = 0; i < 3 && ok; i++) {
-            const TensorInfo *t = tensors_find(&file, big[i].name);
-            ok = t && tensors_is_float(t) && t->elements == model->parameters;
-            if (ok) tensors_read(t, big[i].to);
-        }
-        for (int i = 0; i < state->kept_count && ok; i++) {
-            const TensorInfo *kept = tensors_find(&file, state->kept[i].name);
-            ok = kept && kept->size == 8 * (size_t)state->kept[i].count;
-            if (ok) memcpy(state->kept[i].values, kept->bytes, kept->size);
-        }
-        int64_t value[2];
-        if (ok) {
-            memcpy(&value[0], step->bytes, 8);
-            memcpy(&value[1], skipped->bytes, 8);
-            state->optimizer->step = (long)value[0];
-            state->skipped = (int)value[1];
-        }
-        ok = ok && read_run(state->run, tensors_metadata(&file, "run"));
-        if (!ok) error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
+    if (tensors_open(&file, path, err)) {
+        if (!state_read(state, &file))
+            error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
         tensors_close(&file);
     }
     free(path);
-    return ok;
+    return err->status == 0;
 }
 
 bool run_state_exists(const char *folder) {

@@ -1,73 +1,174 @@
-/* run: the run folder that a command writes: run.json, log.jsonl, the training state.
+/* run: the folder of one training run. It is a model folder with more files, and this room has the
+ * one writer of each:
+ *   run.json                     what was asked for, of which program and machine, and the result
+ *   log.jsonl                    one line for each logging step
+ *   training_state.safetensors   everything that a resumed run needs
+ * (data/scores.h and data/metrics.h have scores.jsonl and metrics.json.)
  *
- *   Run run = run_new(s);
- *   RunState state = {.folder = &folder, .optimizer = optimizer, .run = &run};
- *   if (s->resume && !run_state_load(&state, s->resume, &err)) return false;
- *   if (!run_begin(&run, &err)) return false;
- *   ... train; write lines to run.log; run_state_save(&state, &err) now and then; json_key_number(&run.result, ...)
- *   run_end(&run, &err);
+ * Usage:
+ *   RunHeader header = {.folder = "out/run", .command = "train", .group = "pool", .arm = "uniform",
+ *                       .objective = "sft", .seed = 1, .options = "{}", .machine = "{}"};
+ *   Error err = {0};
+ *   Run run = run_new(&header, NULL);            // the clock starts; saves no model
+ *   run_input(&run, "pool.jsonl", 0x1234);       // a file that was read, and its hash
+ *   if (run_begin(&run, &err)) {                 // makes the folder, opens the log
+ *       LogWindow window = {.sum = {.steps = 1, .loss = 2.5}, .seconds = 0.1};
+ *       LogLine line = log_line(&window, 1);     // after step 1
+ *       run_log(&run, &line);
+ *       buf_puts(&run.result, "\"loss\":2.5");
+ *       run_end(&run, &err);                     // writes run.json with its result
+ *   }
  *   run_free(&run);
  *
- * Errors: 3 for a state that does not belong to the run, 4 for files.
+ * Errors: status 3 for a state that does not belong to the run, 4 for files.
  */
 #ifndef RUN_H
 #define RUN_H
 
-#include "program/machine.h"
-#include "program/settings.h"
 #include "data/examples.h"
+#include "data/model_folder.h"
 
 #define ICA_VERSION "0.1.0"
 
-/* What a run has spent so far, over all its parts when it was interrupted. */
+/* ---- run.json ---- */
+
+/* What run.json says about a run before its first step. Strings are borrowed. */
 typedef struct {
-    double seconds; /* in all, loading and saving included; what was computed behind the last save and lost is not counted */
+    const char *folder; /* where the run is written */
+    const char *resume; /* the folder of the run that is continued; NULL: the run begins */
+    const char *command, *group, *arm, *objective; /* group and arm name the run in reports */
+    int64_t seed;
+    const char *options; /* every option, resolved: a JSON object */
+    int argc;            /* the arguments of the command line, for the next --resume */
+    char **argv;
+    const char *machine; /* a JSON object */
+} RunHeader;
+
+/* Totals of the whole run, interruptions included. */
+typedef struct {
+    double seconds; /* in all, loading and saving too; without steps that an interruption lost */
     double score_seconds, reference_seconds, train_seconds, eval_seconds;
     double score_tokens, train_tokens, score_flops, reference_flops, train_flops;
 } Spent;
 
-/* What a command spends and finds; written to run.json at its end. */
 typedef struct {
-    const Settings *s;
-    FILE *log;         /* log.jsonl, or NULL */
-    int64_t log_bytes; /* its length when the state was saved: what stands behind belongs to steps that will be done again */
-    double start;      /* when this run began, had it never been interrupted */
-    double peak_flops;
+    RunHeader header;
+    const ModelFolder *model; /* what is trained and saved; borrowed */
+    FILE *log;                /* log.jsonl; NULL before run_begin */
+    /* The log's length when the state was last saved. Lines after it belong to steps that will be
+     * repeated. */
+    int64_t log_bytes;
+    double start;      /* when the run would have begun if nothing had interrupted it */
+    double peak_flops; /* of this machine, a second */
     Spent spent;
     Buf inputs; /* the elements of "inputs" */
     Buf result; /* the members of "result", without braces */
 } Run;
 
-Run run_new(const Settings *s); /* the clock starts */
+Run run_new(const RunHeader *header, const ModelFolder *model); /* the clock starts */
 void run_free(Run *run);
-/* Notes a file that was read, and hash64 of its bytes; path NULL: nothing. */
+/* Notes a file that was read, and hash64 of its bytes. Does nothing if path is NULL. */
 void run_input(Run *run, const char *path, uint64_t fingerprint);
-/* Makes the folder, writes run.json, opens the log. Goes on with the run that run_state_load read, else what an earlier one left
- * is removed. */
+void run_inputs(Run *run, const Splits *x); /* the same for each file of the splits */
+/* Makes the folder, writes run.json, opens the log. Continues the run loaded by run_state_load;
+ * otherwise removes what an earlier run left in the folder. */
 bool run_begin(Run *run, Error *err);
-/* Closes the log, writes run.json with the result. Also after a failure. */
+/* Closes the log and writes run.json with the result, also after a failure: err's first error
+ * stays. Does nothing if the run never began, so that a run that could not be resumed keeps its
+ * files. */
 bool run_end(Run *run, Error *err);
-/* Did the run that lies there end with a result? */
+/* Did the run in that folder end with a result? */
 bool run_has_result(const char *folder);
 
-/* What a run must keep so that it can be resumed to the same bits: the parameters, the optimizer, and arrays of the command's own.
- * All of it stands in one file that is replaced at once. The model folder beside it is written first and is for others: a run
- * that is killed between the two files has the new model and the old state, and goes on from the old state, parameters included. */
+/* ---- log.jsonl ---- */
+
+/* Sums over steps. All members are doubles, because the training state keeps them as an array. */
+typedef union {
+    struct {
+        double steps, loss, tokens, flops; /* of steps that learned something */
+        double weighted, ess;              /* steps with weights; their effective sample sizes */
+        double weight[2], records[2];      /* of records known to be corrupted [0], clean [1] */
+        double pairs, reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;
+    };
+    double all[16];
+} StepReport;
+_Static_assert(sizeof(StepReport) == 16 * sizeof(double), "StepReport.all has every member");
+void step_report_add(StepReport *sum, const StepReport *r);
+
+/* The steps since the last log line. */
+typedef union {
+    struct {
+        StepReport sum;
+        double seconds;
+        double last_loss; /* of the last line */
+    };
+    double all[18];
+} LogWindow;
+_Static_assert(sizeof(LogWindow) == 18 * sizeof(double), "LogWindow.all has every member");
+
+/* One line: means over a window. docs/formats.md explains each number. One that is NaN is not
+ * known, and the line has no such key. */
 typedef struct {
-    const ModelFolder *folder; /* what is saved; NULL: nothing is (RHO's reference) */
+    double step, loss, learning_rate, grad_norm, tokens_per_second, seconds;
+    double ess, weight_clean, weight_corrupted;
+    double reward_chosen, reward_rejected, reward_accuracy, reward_margin;
+    double logp_chosen, logp_rejected;
+    double icl_p_sequence, icl_nll, eval_nll, eval_loss; /* at evaluation steps */
+} LogLine;
+
+/* The line of a window that ends after `step` steps. */
+LogLine log_line(const LogWindow *w, long step);
+void run_log(Run *run, const LogLine *line);
+/* The same for people, on stderr. steps: of the whole run; left: the seconds that remain. */
+void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps, double left);
+
+/* ---- the training state ---- */
+
+/* What a run must keep so that it can be resumed to the same bits.
+ *
+ * What it is. The state of a run after some step is: the parameters, the optimizer's moments and
+ * step, the number of skipped steps, the sums since the last log line, and what the command itself
+ * adds with run_state_keep (scores, weights, a reference's log-likelihoods). The order of the data
+ * is not in it: that is a function of seed and step. Random generators are not in it either: each
+ * use draws from its own stream, begun anew.
+ *
+ * Its states. A state is EMPTY when it is made: kept arrays are registered, nothing is on the
+ * disk. It is LOADED when run_state_load has filled the parameters, the optimizer and all
+ * registered arrays from a file. It is RUNNING when steps have changed it, and SAVED when the file
+ * holds exactly what memory holds.
+ *
+ * The usual calls:  run_state_keep (once for each array), then run_state_load if the run is
+ * resumed, then run_begin, then steps and run_state_save in turn, and at the end run_state_save
+ * and run_end.
+ *
+ * The rule that keeps it right. One file, replaced at once, holds the entire state: the disk never
+ * has half of one step and half of another. The files beside it may be newer, and nothing may
+ * depend on them. The model folder is written first and is for other programs: a run that is
+ * killed between the two files has the new model and the old state, and continues from the old
+ * state, parameters included. The log is flushed to the disk before the state that counts its
+ * bytes; a resumed run cuts the log back to that length. So a killed run loses work but never
+ * consistency, and a resumed run ends with the bits of one that was never interrupted.
+ *
+ * What two runs of the same bits may differ in (seconds, the log's length) is in the file's
+ * header, not in tensors. */
+typedef struct {
+    Run *run;             /* whose model is saved, with spent and log_bytes; NULL: nothing is */
     Optimizer *optimizer; /* its step is the number of steps learned */
-    Run *run;             /* spent and log_bytes are saved with it */
     int skipped;          /* steps whose weights were all 0 */
-    /* so that a resumed run has the same weights and the same reference; each may be empty */
-    struct { const char *name; double *values; int count; } kept[12]; /* values [count] borrowed */
+    struct {
+        const char *name;
+        double *values;
+        int count;
+    } kept[12]; /* values [count] are borrowed */
     int kept_count;
 } RunState;
 
-/* Also keep these values [count], borrowed; NULL: nothing. */
+/* Also keeps these values [count], borrowed. Does nothing if they are NULL. */
 void run_state_keep(RunState *state, const char *name, double *values, int count);
-/* Into the run's folder: the model folder, then training_state.safetensors beside it. */
+/* Writes into the run's folder: the model folder, then training_state.safetensors. */
 bool run_state_save(RunState *state, Error *err);
-/* Reads what run_state_save wrote, into the folder's model, the optimizer, the run and the arrays that are kept. */
+/* Reads what run_state_save wrote into the run's model, the optimizer, the run and the kept
+ * arrays. */
 bool run_state_load(RunState *state, const char *folder, Error *err);
 bool run_state_exists(const char *folder);
 

@@ -1,3 +1,4 @@
+/* scores.jsonl, and diagnostics where the truth is known. */
 #include "data/scores.h"
 
 #include <math.h>
@@ -8,33 +9,45 @@
 #include "lib/stats.h"
 #include "lib/text.h"
 
-static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, int i) {
+/* ---- the file ---- */
+
+/* The ids of a candidate's demonstrations, as a JSON array. */
+static void put_demos(Buf *b, const ExampleFile *holdout, const Scores *s, int i) {
+    const Demo *demos = s->demos + (size_t)i * (size_t)s->k;
+    buf_puts(b, ",\"demos\":[");
+    for (int d = 0; d < s->n_demos[i]; d++) {
+        if (d) buf_putc(b, ',');
+        json_put_string(b, holdout->data.records[demos[d].prompt_of - holdout->examples.items].id);
+    }
+    buf_putc(b, ']');
+}
+
+static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
+                             const Scores *s, const double *weight, int i) {
+    const Example *e = &pool->examples.items[i];
+    double alone = s->alone.chosen[i], in_context = s->in_context.chosen[i];
+    double rejected = s->alone.rejected[i], rejected_in_context = s->in_context.rejected[i];
+    bool pairs = isfinite(rejected) || isfinite(rejected_in_context);
     buf_puts(b, "{\"id\":");
     json_put_string(b, pool->data.records[i].id);
     json_key_number(b, "score", s->score[i]);
     if (weight) json_key_number(b, "weight", weight[i]);
-    const Example *e = &pool->examples.items[i];
-    bool pairs = isfinite(s->alone.rejected[i]) || isfinite(s->in_context.rejected[i]);
-    if (isfinite(s->alone.chosen[i])) json_key_number(b, pairs ? "logp_chosen" : "logp", s->alone.chosen[i]);
-    if (isfinite(s->alone.rejected[i])) json_key_number(b, "logp_rejected", s->alone.rejected[i]);
-    if (isfinite(s->in_context.rejected[i])) json_key_number(b, "logp_rejected_in_context", s->in_context.rejected[i]);
-    if (isfinite(s->in_context.chosen[i])) {
-        json_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", s->in_context.chosen[i]);
-        buf_puts(b, ",\"demos\":[");
-        for (int d = 0; d < s->n_demos[i]; d++) {
-            if (d) buf_putc(b, ',');
-            json_put_string(
-                b,
-                holdout->data.records[s->demos[(size_t)i * (size_t)s->k + (size_t)d].prompt_of - holdout->examples.items].id);
-        }
-        buf_putc(b, ']');
+    /* Write the log-likelihoods that the method computed. */
+    if (isfinite(alone)) json_key_number(b, pairs ? "logp_chosen" : "logp", alone);
+    if (isfinite(rejected)) json_key_number(b, "logp_rejected", rejected);
+    if (isfinite(rejected_in_context))
+        json_key_number(b, "logp_rejected_in_context", rejected_in_context);
+    if (isfinite(in_context)) {
+        json_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", in_context);
+        put_demos(b, holdout, s, i);
     }
     json_key_number(b, "tokens", e->answer_n);
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
     buf_puts(b, "}\n");
 }
 
-bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, Error *err) {
+bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
+                  const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
     for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
     bool ok = file_write(path, b.s, b.n, err);
@@ -42,55 +55,81 @@ bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *
     return ok;
 }
 
-/* One line of the file: sets weight[i], or, if `bare`, score[i]. */
-static bool read_line(const char *path, int i, Str line, const Dataset *pool, bool bare, double *score, double *weight,
+/* Reads line i of the file: its weight, or, if the file is bare, its score. */
+static bool read_line(const char *path, int i, Str line, const Dataset *pool, ScoreColumns *out,
                       Arena *arena, Error *err) {
     JsonError where;
     if (i >= pool->count)
-        return error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path, i + 1, pool->count);
+        return error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path,
+                         i + 1, pool->count);
     const Json *r = json_parse(arena, line.s, line.n, &where), *id = json_get(r, "id");
-    const Json *v = json_get(r, bare ? "score" : "weight");
+    const Json *v = json_get(r, out->bare ? "score" : "weight");
     if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, i + 1, where.what);
+    /* Check that the line is of the pool's record. */
     if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
-        return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path, i + 1);
+        return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path,
+                         i + 1);
     if (!str_equal(id->string, pool->records[i].id))
         return error_set(err, STATUS_DATA,
-                         "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file belongs to another pool", path,
-                         i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
-    if (bare && (!v || v->type != JSON_NUMBER || json_get(r, "weight")))
+                         "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
+                         "belongs to another pool",
+                         path, i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
+    /* Check the number. */
+    if (out->bare && (!v || v->type != JSON_NUMBER || json_get(r, "weight")))
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
+            "too (concatenated shards of one pool)",
+            path, i + 1);
+    if (!out->bare && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,
+            i + 1);
+    if (!out->bare && v->number > WEIGHT_MOST)
         return error_set(err, STATUS_DATA,
-                         "%s:%d: the lines before have a \"score\" and no \"weight\", and this one must be of their kind: shards "
-                         "of one pool, one behind the other",
-                         path, i + 1);
-    if (!bare && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
-        return error_set(err, STATUS_DATA, "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,
-                         i + 1);
-    if (!bare && v->number > 1e15)
-        return error_set(err, STATUS_DATA, "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
+                         "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
                          v->number);
-    (bare ? score : weight)[i] = v->number;
+    (out->bare ? out->score : out->weight)[i] = v->number;
     return true;
 }
 
-bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, uint64_t *fingerprint,
-                 Error *err) {
+bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err) {
     Buf text = {0};
     Arena arena = {0};
     Str line;
     int i = 0;
     bool ok = file_read(path, &text, err);
-    *fingerprint = hash64(text.s, text.n, HASH_START);
+    out->fingerprint = hash64(text.s, text.n, HASH_START);
     for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
-        if (i == 0) *bare = json_get(first, "score") && !json_get(first, "weight");
-        ok = read_line(path, i, line, pool, *bare, score, weight, &arena, err);
+        if (i == 0) out->bare = json_get(first, "score") && !json_get(first, "weight");
+        ok = read_line(path, i, line, pool, out, &arena, err);
     }
     if (ok && i < pool->count)
-        ok = error_set(err, STATUS_DATA, "%s: has %d lines and the pool %d records: the file belongs to another pool", path, i,
-                       pool->count);
+        ok = error_set(err, STATUS_DATA,
+                       "%s: has %d lines and the pool %d records: the file belongs to another pool",
+                       path, i, pool->count);
     buf_free(&text);
     arena_free(&arena);
     return ok;
+}
+
+/* ---- the weights of a pool ---- */
+
+PoolWeights pool_weights_new(int count) {
+    size_t n = (size_t)count;
+    PoolWeights w = {.score = mem_new(n, sizeof(double)),
+                     .weight = mem_new(n, sizeof(double)),
+                     .used = mem_new(n, sizeof(double))};
+    for (int i = 0; i < count; i++) w.weight[i] = 1;
+    return w;
+}
+
+void pool_weights_free(PoolWeights *w) {
+    free(w->score);
+    free(w->weight);
+    free(w->used);
 }
 
 /* ---- known truth ---- */
@@ -101,31 +140,39 @@ int scores_known_clean(const Dataset *d) {
     return clean;
 }
 
-/* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted records, ...}; {} without truth. */
+/* The label of a record for the AUROC of clean records against the corrupted ones of a source
+ * (source.s NULL: of all sources): 1 clean, 0 corrupted, -1 left out. */
+static int truth_label(const Record *r, Str source) {
+    if (r->clean != 0 || !source.s) return r->clean;
+    return str_equal(r->source, source) ? 0 : -1;
+}
+
+/* Appends the AUROC as a member named `key` if it is defined. */
+static void put_auroc_member(Buf *b, const Dataset *d, const double *score, Str source, Str key) {
+    int *label = mem_new((size_t)d->count, sizeof *label);
+    for (int i = 0; i < d->count; i++) label[i] = truth_label(&d->records[i], source);
+    double a = auroc(score, label, d->count);
+    free(label);
+    if (!isfinite(a)) return;
+    if (b->s[b->n - 1] != '{') buf_putc(b, ',');
+    json_put_string(b, key);
+    buf_putc(b, ':');
+    json_put_number(b, a);
+}
+
+/* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted
+ * records, ...}; {} without known truth. */
 static void put_auroc(Buf *b, const Dataset *d, const double *score) {
-    int *label = mem_new((size_t)d->count, sizeof *label), n = d->count;
     buf_puts(b, ",\"auroc\":{");
-    for (int i = 0; i < n; i++) label[i] = d->records[i].clean;
-    double all = auroc(score, label, n);
-    if (isfinite(all)) json_key_number(b, "all", all);
-    for (int i = 0; i < n; i++) {
+    put_auroc_member(b, d, score, (Str){0}, str("all"));
+    for (int i = 0; i < d->count; i++) {
         const Record *r = &d->records[i];
         bool first = r->clean == 0 && r->source.n > 0;
-        for (int j = 0; j < i && first; j++) first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
-        if (!first) continue;
-        for (int j = 0; j < n; j++)
-            label[j] = d->records[j].clean == 1                                                 ? 1
-                       : d->records[j].clean == 0 && str_equal(d->records[j].source, r->source) ? 0
-                                                                                                : -1;
-        double a = auroc(score, label, n);
-        if (!isfinite(a)) continue;
-        if (b->s[b->n - 1] != '{') buf_putc(b, ',');
-        json_put_string(b, r->source);
-        buf_putc(b, ':');
-        json_put_number(b, a);
+        for (int j = 0; j < i && first; j++)
+            first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
+        if (first) put_auroc_member(b, d, score, r->source, r->source);
     }
     buf_putc(b, '}');
-    free(label);
 }
 
 static double weight_length_correlation(const Examples *pool, const double *weight) {
@@ -136,12 +183,15 @@ static double weight_length_correlation(const Examples *pool, const double *weig
     return r;
 }
 
-void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight, const double told[2]) {
-    if (isfinite(told[1])) json_key_number(b, "margin_loss_rank_correlation", told[1]);
+void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight,
+                       const ScoreNotes *notes) {
+    if (isfinite(notes->rank_agreement))
+        json_key_number(b, "margin_loss_rank_correlation", notes->rank_agreement);
     put_auroc(b, &pool->data, score);
     if (weight) {
         json_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
-        json_key_number(b, "weight_length_correlation", weight_length_correlation(&pool->examples, weight));
+        json_key_number(b, "weight_length_correlation",
+                        weight_length_correlation(&pool->examples, weight));
     }
-    json_key_number(b, "dropped_demos", told[0]);
+    json_key_number(b, "dropped_demos", notes->dropped_demos);
 }

@@ -1,27 +1,80 @@
-/* scores: the file of scores and weights, one JSON object a line for each record of a pool, written and read back; and what the
- * scores are worth, where the truth is known.
+/* scores: scores.jsonl, one JSON object a line for each record of a pool; its writer and its
+ * reader. And what the scores are worth where the truth about the records is known.
  *
- *   scores_write("scores.jsonl", &x.pool, &x.holdout, &scores, weight, &err);
- *   scores_read("scores.jsonl", &x.pool.data, score, weight, &bare, &print, &err);    // also from another program
+ *   {"id", "score", "weight", log-likelihoods that the method computed, "demos", "tokens"}
+ *
+ * "weight" is missing in the file of a part of a pool: most maps look at the whole pool. "demos"
+ * are the ids of the holdout records in the context. Of pairs there are two log-likelihoods each.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   const char line[] = "{\"id\":\"1\",\"score\":0.5,\"weight\":0.25}\n";
+ *   Record record = {.id = str("1"), .line = 1};
+ *   Dataset pool = {.path = "pool.jsonl", .count = 1, .records = &record};
+ *   ScoreColumns read = {.score = &(double){0}, .weight = &(double){0}};
+ *   if (!file_write("example-scores.jsonl", line, sizeof line - 1, &err) ||
+ *       !scores_read("example-scores.jsonl", &pool, &read, &err))
+ *       error_print(&err);                      // also a file that another program wrote
+ *   // read.weight[0] is 0.25. read.bare is false: the lines have weights.
+ *
+ * Errors: status 3 with the file's line, 4 if a file cannot be read or written.
  */
 #ifndef SCORES_H
 #define SCORES_H
 
 #include "data/examples.h"
 
-/* {"id", "score", "weight", log-probabilities that the method computed, "demos": ids of holdout records, "tokens"} a line.
- * weight [count]; NULL: a part of a pool, whose weights depend on the rest: without the key. */
-bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s, const double *weight, Error *err);
-/* One record a line, matched to the pool by position and id (else status 3). Lines with a weight fill weight [pool->count]; if no
- * line has one, *bare is set and score [pool->count] is filled: parts of one pool, one behind the other. *fingerprint: hash64 of
- * the file's bytes. */
-bool scores_read(const char *path, const Dataset *pool, double *score, double *weight, bool *bare, uint64_t *fingerprint,
-                 Error *err);
+/* weight [count], or NULL for a part of a pool. */
+bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
+                  const Scores *s, const double *weight, Error *err);
+
+/* Sums of weights must stay finite, and mean something. */
+#define WEIGHT_MOST 1e15
+
+/* What scores_read fills in. */
+typedef struct {
+    double *score,
+        *weight;          /* [pool->count], the caller's: weight, or, if the file is bare, score */
+    bool bare;            /* The lines have scores and no weights: parts of one pool, joined. */
+    uint64_t fingerprint; /* hash64 of the file's bytes */
+} ScoreColumns;
+
+/* Reads one record a line. Position and id must match the pool, else status 3. */
+bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);
+
+/* What is told beside scores. The training state keeps it as an array. */
+typedef union {
+    struct {
+        double dropped_demos;  /* demonstrations that did not fit the context */
+        double rank_agreement; /* Spearman's correlation of both pair scores, E7a and E7b; or NaN */
+    };
+    double all[2];
+} ScoreNotes;
+
+/* Where the weights of a pool come from. */
+typedef enum {
+    WEIGHTS_FIXED,  /* `weight` is given and stays. */
+    WEIGHTS_MAPPED, /* `score` is given and stays. A map makes weights of it. */
+    WEIGHTS_SCORED  /* A method computes `score` at each refresh. A map makes weights of it. */
+} WeightSource;
+
+/* The scores and weights of a pool in training. */
+typedef struct {
+    WeightSource source;
+    uint64_t fingerprint; /* hash64 of the file that they were read from, or 0 */
+    double *score;        /* [count] */
+    double *weight;       /* [count] given, or by the map over the pool */
+    double *used;         /* [count] the weight that each record had last, in its batch */
+} PoolWeights;
+
+PoolWeights pool_weights_new(int count); /* fixed weights of 1 */
+void pool_weights_free(PoolWeights *w);
 
 /* How many records are known to be good. */
 int scores_known_clean(const Dataset *d);
-/* Appends the scores' part of a result: "auroc" by kind of corruption ({} without known truth), "ess" and
- * "weight_length_correlation" (weight NULL: without), "dropped_demos" told[0], "margin_loss_rank_correlation" told[1] if finite. */
-void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight, const double told[2]);
+/* Appends the scores' part of a result: "auroc" by kind of corruption ({} without known truth),
+ * "ess" and "weight_length_correlation" (without, if weight is NULL), and the notes. */
+void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight,
+                       const ScoreNotes *notes);
 
 #endif

@@ -1,21 +1,20 @@
 /* eval: how probable a model finds the right answers of a file. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "lib/json.h"
-#include "train.h"
 #include "program/commands.h"
+#include "program/requests.h"
 
-static bool write_per_example(const char *path, const ExampleFile *data, bool pairs, const double *logp, Error *err) {
+/* Writes each record's log-likelihoods. */
+static bool write_per_example(const char *path, const ExampleFile *data, bool pairs, Logps logp,
+                              Error *err) {
     Buf b = {0};
     for (int i = 0; i < data->data.count; i++) {
         const Example *e = &data->examples.items[i];
         buf_puts(&b, "{\"id\":");
         json_put_string(&b, data->data.records[i].id);
-        json_key_number(&b, pairs ? "logp_chosen" : "logp", logp[pairs ? 2 * i : i]);
+        json_key_number(&b, pairs ? "logp_chosen" : "logp", logp.chosen[i]);
         json_key_number(&b, pairs ? "tokens_chosen" : "tokens", e->answer_n);
         if (pairs) {
-            json_key_number(&b, "logp_rejected", logp[2 * i + 1]);
+            json_key_number(&b, "logp_rejected", logp.rejected[i]);
             json_key_number(&b, "tokens_rejected", e->rejected_n);
         }
         buf_puts(&b, "}\n");
@@ -25,89 +24,122 @@ static bool write_per_example(const char *path, const ExampleFile *data, bool pa
     return ok;
 }
 
-/* DPO's reference log-likelihoods of `data` by the model of another folder. */
-static bool reference_logps(const char *folder, const Examples *data, double *const reference[2], Error *err) {
+/* DPO's reference log-likelihoods of `data`, by the model of another folder. */
+static bool reference_logps(const char *folder, const Examples *data, Logps out, Error *err) {
     Model *m = model_load(folder, err);
     if (!m) return false;
     Workspace *ws = workspace_new();
-    ica_answer_logps(m, ws, data, (Logps){reference[0], reference[1]}, NULL);
+    ica_answer_logps(m, ws, data, out, NULL);
     workspace_free(ws);
     model_free(m);
     return true;
 }
 
-/* The result of eval as JSON members, and each record's log-likelihoods. */
-static bool evaluate_file(const ModelFolder *f, const Settings *s, const Splits *x, Buf *members, double *logp, Error *err) {
+static bool evaluate_pair_file(const Model *m, Workspace *ws, const Settings *s,
+                               const Examples *data, Buf *members, Logps logp, Error *err) {
+    PairOptions pair = settings_pair(s);
+    Objective objective = settings_objective(s);
+    bool compares = OBJECTIVES[objective].needs_reference;
+    Logps reference = compares ? logps_new(data->count) : (Logps){0};
+    bool ok = !compares || reference_logps(s->reference, data, reference, err);
+    if (ok) {
+        PairMetrics x = evaluate_pairs(m, ws, data, objective, &pair, reference, &logp);
+        pair_metrics_put(members, &x);
+    }
+    logps_free(&reference);
+    return ok;
+}
+
+/* The result as JSON members, and each record's log-likelihoods. */
+static bool evaluate_file(const Model *m, const Settings *s, const Splits *x, Buf *members,
+                          Logps logp, Error *err) {
     const Examples *data = &x->eval.examples;
     Workspace *ws = workspace_new();
     bool ok = true;
-    if (settings_objective(s) == OBJECTIVE_SFT) {
-        Metrics metrics = evaluate_answers(f->model, ws, data, &x->holdout.examples, s->k, logp);
-        evaluate_put(members, &metrics);
+    if (OBJECTIVES[settings_objective(s)].pairs)
+        ok = evaluate_pair_file(m, ws, s, data, members, logp, err);
+    else {
+        Metrics metrics = evaluate_answers(m, ws, data, &x->holdout.examples, s->k, logp.chosen);
+        metrics_put(members, &metrics);
         json_key_number(members, "dropped_demos", metrics.dropped);
-        if (metrics.dropped)
-            fprintf(stderr, "%d demonstrations did not fit the context and were dropped, farthest first\n", metrics.dropped);
-    } else {
-        bool dpo = settings_objective(s) == OBJECTIVE_DPO;
-        double *reference[2] = {0};
-        for (int a = 0; a < 2 && dpo; a++) reference[a] = mem_new((size_t)data->count, sizeof(double));
-        ok = !dpo || reference_logps(s->reference, data, reference, err);
-        if (ok) {
-            PairMetrics metrics = evaluate_pairs(f->model, ws, data, s, reference, logp);
-            evaluate_put_pairs(members, &metrics);
-        }
-        free(reference[0]);
-        free(reference[1]);
+        tell_dropped(metrics.dropped);
     }
     workspace_free(ws);
     return ok;
 }
 
+static bool check_options(const Settings *s, const ObjectiveInfo *objective, Error *err) {
+    const char *data = s->data.values[0];
+    if (s->data.count != 1) return error_set(err, STATUS_USAGE, "eval: --data takes one file");
+    if (objective->pairs && s->k > 0)
+        return error_set(err, STATUS_USAGE,
+                         "eval: --k is for --objective sft: pairs are evaluated "
+                         "without demonstrations");
+    if (file_same(s->per_example, data) || file_same(s->per_example, s->holdout))
+        return error_set(err, STATUS_USAGE,
+                         "eval: --per-example %s would overwrite its own input: "
+                         "choose another place",
+                         s->per_example);
+    if (s->k > 0 && !s->holdout)
+        return error_set(err, STATUS_USAGE,
+                         "eval: --k %d needs --holdout FILE to take the "
+                         "demonstrations from",
+                         s->k);
+    if (objective->needs_reference && !s->reference)
+        return error_set(err, STATUS_USAGE,
+                         "eval: --objective %s needs --reference DIR, the model "
+                         "that training started from",
+                         objective->name);
+    return true;
+}
+
+static void print_evaluation(const Settings *s, int records, const Buf *members, double seconds) {
+    Buf b = {0};
+    buf_puts(&b, "{\"command\":\"eval\"");
+    json_key_string(&b, "model", s->model);
+    json_key_string(&b, "data", s->data.values[0]);
+    json_key_string(&b, "objective", s->objective);
+    json_key_number(&b, "k", s->k);
+    json_key_number(&b, "records", records);
+    buf_printf(&b, ",%s", members->s);
+    json_key_number(&b, "seconds", seconds);
+    buf_puts(&b, "}\n");
+    settings_print(s, &b);
+    buf_free(&b);
+}
+
+/* Evaluates the test of x and prints the result. */
+static bool evaluate_splits(const Settings *s, const Model *m, const Splits *x, Error *err) {
+    int n = x->eval.examples.count;
+    bool pairs = OBJECTIVES[settings_objective(s)].pairs;
+    double start = seconds_now();
+    if (s->k > 0 && s->k > x->holdout.examples.count)
+        return error_set(err, STATUS_DATA,
+                         "%s: has %d records and --k asks for %d demonstrations: "
+                         "lower --k",
+                         s->holdout, x->holdout.examples.count, s->k);
+    Logps logp = logps_new(n);
+    Buf members = {0};
+    if (evaluate_file(m, s, x, &members, logp, err) &&
+        (!s->per_example || write_per_example(s->per_example, &x->eval, pairs, logp, err)))
+        print_evaluation(s, n, &members, seconds_now() - start);
+    buf_free(&members);
+    logps_free(&logp);
+    return err->status == 0;
+}
+
 bool command_eval(const Settings *s, Error *err) {
     ModelFolder f;
     Splits x;
-    bool pairs = settings_objective(s) != OBJECTIVE_SFT;
+    const ObjectiveInfo *objective = &OBJECTIVES[settings_objective(s)];
     SplitFiles files = settings_files(s);
     files.eval = s->data.values[0];
-    files.pairs = pairs;
-    if (s->data.count != 1) error_set(err, STATUS_USAGE, "eval: --data takes one file");
-    if (pairs && s->k > 0)
-        error_set(err, STATUS_USAGE, "eval: --k is for --objective sft: pairs are evaluated without demonstrations");
-    if (file_same(s->per_example, files.eval) || file_same(s->per_example, s->holdout))
-        error_set(err, STATUS_USAGE, "eval: --per-example %s would overwrite its own input: choose another place", s->per_example);
-    if (s->k > 0 && !s->holdout)
-        error_set(err, STATUS_USAGE, "eval: --k %d needs --holdout FILE to take the demonstrations from", s->k);
-    if (strcmp(s->objective, "dpo") == 0 && !s->reference)
-        error_set(err, STATUS_USAGE, "eval: --objective dpo needs --reference DIR, the model that training started from");
-    if (err->status || !model_folder_load(&f, s->model, err)) return false;
-    if (!splits_read(&x, &f, &files, err)) {
-        model_folder_free(&f);
-        return false;
+    files.pairs = objective->pairs;
+    if (!check_options(s, objective, err) || !model_folder_load(&f, s->model, err)) return false;
+    if (splits_read(&x, &f, &files, err)) {
+        evaluate_splits(s, f.model, &x, err);
+        splits_free(&x);
     }
-    int n = x.eval.examples.count;
-    double *logp = mem_new(2 * (size_t)n, sizeof *logp), start = seconds_now();
-    Buf members = {0};
-    if (s->k > x.holdout.examples.count && s->k > 0)
-        error_set(err, STATUS_DATA, "%s: has %d records and --k asks for %d demonstrations: lower --k", s->holdout,
-                  x.holdout.examples.count, s->k);
-    else if (evaluate_file(&f, s, &x, &members, logp, err) &&
-             (!s->per_example || write_per_example(s->per_example, &x.eval, pairs, logp, err))) {
-        Buf b = {0};
-        buf_puts(&b, "{\"command\":\"eval\"");
-        json_key_string(&b, "model", s->model);
-        json_key_string(&b, "data", files.eval);
-        json_key_string(&b, "objective", s->objective);
-        json_key_number(&b, "k", s->k);
-        json_key_number(&b, "records", n);
-        buf_printf(&b, ",%s", members.s);
-        json_key_number(&b, "seconds", seconds_now() - start);
-        buf_puts(&b, "}\n");
-        settings_print(s, &b);
-        buf_free(&b);
-    }
-    buf_free(&members);
-    free(logp);
-    splits_free(&x);
     model_folder_free(&f);
     return err->status == 0;
 }

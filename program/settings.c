@@ -224,20 +224,23 @@ void settings_print(const Settings *s, const Buf *object) {
     arena_free(&arena);
 }
 
-void settings_put_group(Buf *b, const Settings *s) {
-    const char *name = s->group ? s->group : s->pool ? s->pool : "";
-    const char *slash = strrchr(name, '/'), *from = s->group ? name : slash ? slash + 1 : name;
-    if (!s->group && strncmp(from, "pool-", 5) == 0) from += 5;
-    const char *dot = s->group ? NULL : strrchr(from, '.');
-    json_put_string(b, (Str){from, dot ? (size_t)(dot - from) : strlen(from)});
+Str settings_group(const Settings *s) {
+    if (s->group) return str(s->group);
+    const char *path = s->pool ? s->pool : "", *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    if (strncmp(name, "pool-", 5) == 0) name += 5;
+    const char *dot = strrchr(name, '.');
+    return (Str){name, dot ? (size_t)(dot - name) : strlen(name)};
 }
 
-void settings_put_arm(Buf *b, const Settings *s) {
-    char text[256];
-    bool plain = !s->weights || strcmp(s->weights, "uniform") == 0 || strcmp(s->weights, "oracle") == 0 ||
+const char *settings_arm(const Settings *s, Arena *arena) {
+    if (s->arm) return s->arm;
+    if (!s->weights) return "uniform";
+    bool plain = strcmp(s->weights, "uniform") == 0 || strcmp(s->weights, "oracle") == 0 ||
                  strcmp(s->weights, "records") == 0 || strncmp(s->weights, "file:", 5) == 0;
-    if (s->arm) snprintf(text, sizeof text, "%s", s->arm);
-    else if (plain) snprintf(text, sizeof text, "%s", s->weights ? s->weights : "uniform");
-    else snprintf(text, sizeof text, "%s:%s", s->weights, s->weight_map);
-    json_put_string(b, str(text));
+    if (plain) return s->weights;
+    size_t n = strlen(s->weights) + strlen(s->weight_map) + 2;
+    char *text = arena_new(arena, n, 1);
+    snprintf(text, n, "%s:%s", s->weights, s->weight_map);
+    return text;
 }

@@ -65,10 +65,11 @@ bool settings_check_out(const Settings *s, Error *err);
 Objective settings_objective(const Settings *s);
 PairOptions settings_pair(const Settings *s);
 SplitFiles settings_files(const Settings *s);
-/* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and ending; as a JSON string. */
-void settings_put_group(Buf *b, const Settings *s);
-/* The name of the run for reports: --arm, or its weights and map; as a JSON string. */
-void settings_put_arm(Buf *b, const Settings *s);
+/* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and
+ * ending. Borrowed from the settings. */
+Str settings_group(const Settings *s);
+/* The name of the run for reports: --arm, or its weights and map. */
+const char *settings_arm(const Settings *s, Arena *arena);
 /* One JSON object on stdout: as it is with --json, else a line for each of its numbers. */
 void settings_print(const Settings *s, const Buf *object);
 

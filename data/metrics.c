@@ -1,0 +1,84 @@
+#include "data/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/json.h"
+
+Logps logps_new(int count) {
+    size_t n = (size_t)count;
+    return (Logps){mem_new(n, sizeof(double)), mem_new(n, sizeof(double))};
+}
+
+void logps_free(Logps *x) {
+    free(x->chosen);
+    free(x->rejected);
+    *x = (Logps){0};
+}
+
+/* ---- evaluation ---- */
+
+Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
+                         const Examples *holdout, int k, double *logp) {
+    Metrics x = {0};
+    double total = 0, tokens = 0, unused, *own = NULL;
+    int *hits = mem_new((size_t)data->count, sizeof *hits);
+    if (!logp) logp = own = mem_new((size_t)data->count, sizeof *own);
+    x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits, NULL);
+    for (int i = 0; i < data->count; i++) {
+        int n = data->items[i].answer_n;
+        x.nll += objective_sft(logp[i], n, &unused) / data->count;
+        x.p_sequence += exp(logp[i]) / data->count;
+        x.exact_match += hits[i] == n;
+        total -= logp[i];
+        tokens += n;
+    }
+    x.exact_match /= data->count; /* A sum of counts is exact, a sum of shares is not. */
+    x.perplexity = exp(total / tokens);
+    free(own);
+    free(hits);
+    return x;
+}
+
+PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
+                           const PairOptions *pair, Logps reference, const Logps *logp) {
+    PairMetrics x = {0};
+    int n = data->count;
+    Logps own = logp ? *logp : logps_new(n);
+    ica_answer_logps(m, ws, data, own, NULL);
+    for (int i = 0; i < n; i++) {
+        PairLogps p = pair_logps(&data->items[i], own.chosen[i], own.rejected[i], reference, i);
+        PairGradient g;
+        x.loss += objective_pair(objective, pair, &p, &g) / n;
+        x.margin += (g.reward_chosen - g.reward_rejected) / n;
+        x.reward_accuracy += g.reward_chosen > g.reward_rejected;
+    }
+    x.reward_accuracy /= n;
+    if (!logp) logps_free(&own);
+    return x;
+}
+
+/* ---- the file ---- */
+
+void metrics_put(Buf *b, const Metrics *x) {
+    json_key_number(b, "nll", x->nll);
+    json_key_number(b, "perplexity", x->perplexity);
+    json_key_number(b, "p_sequence", x->p_sequence);
+    json_key_number(b, "exact_match", x->exact_match);
+}
+
+void pair_metrics_put(Buf *b, const PairMetrics *x) {
+    json_key_number(b, "loss", x->loss);
+    json_key_number(b, "reward_accuracy", x->reward_accuracy);
+    json_key_number(b, "margin", x->margin);
+}
+
+bool metrics_write(const char *folder, const Buf *members, int records, Error *err) {
+    Buf b = {0};
+    buf_printf(&b, "{%.*s,\"records\":%d}\n", (int)members->n, members->s, records);
+    char *path = path_join(folder, "metrics.json");
+    bool ok = file_write(path, b.s, b.n, err);
+    free(path);
+    buf_free(&b);
+    return ok;
+}

@@ -1,0 +1,59 @@
+/* metrics: what a model makes of examples, measured, and metrics.json, where a run keeps it.
+ *
+ * Usage:
+ *   static const int prompt[] = {1, 2}, answer[] = {3, 0};
+ *   Example item = {.bare = prompt, .bare_n = 2, .prompt = prompt, .prompt_n = 2,
+ *                   .answer = answer, .answer_n = 2};
+ *   Examples data = {.count = 1, .items = &item};
+ *   Error err = {0};
+ *   Model *m = model_new((ModelConfig){.layers = 1, .heads = 1, .channels = 8, .context = 8,
+ *                                      .vocab = 5}, &err);
+ *   Workspace *ws = workspace_new();
+ *   Buf members = {0};
+ *   Metrics x = evaluate_answers(m, ws, &data, NULL, 0, NULL);  // weights 0: each token 1/5
+ *   metrics_put(&members, &x);                                  // "nll":1.609...
+ *   buf_free(&members);
+ *   workspace_free(ws);
+ *   model_free(m);
+ *
+ * Errors: status 4 if the file cannot be written.
+ */
+#ifndef METRICS_H
+#define METRICS_H
+
+#include "ica.h"
+
+/* An evaluation on examples with one right answer. */
+typedef struct {
+    double nll;         /* mean over records of the token mean of -log p */
+    double perplexity;  /* exp(total loss / total tokens) */
+    double p_sequence;  /* mean over records of the whole answer's probability */
+    double exact_match; /* share of records whose greedy tokens are the answer's */
+    int dropped;        /* demonstrations that did not fit the context */
+} Metrics;
+
+/* An evaluation on preference pairs: means over the pairs. */
+typedef struct {
+    double loss;
+    double reward_accuracy; /* share of pairs whose chosen reward is larger than the rejected one */
+    double margin;          /* chosen reward minus rejected reward */
+} PairMetrics;
+
+/* With the k nearest holdout demonstrations in context; k = 0: none. logp (or NULL): [count]. */
+Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
+                         const Examples *holdout, int k, double *logp);
+/* reference: DPO's log-likelihoods, else empty. logp (or NULL): the pairs' own, [count] each. */
+PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
+                           const PairOptions *pair, Logps reference, const Logps *logp);
+
+/* Log-likelihoods of count answers, zeroed. */
+Logps logps_new(int count);
+void logps_free(Logps *x);
+
+/* Append members of a JSON object. */
+void metrics_put(Buf *b, const Metrics *x);
+void pair_metrics_put(Buf *b, const PairMetrics *x);
+/* Writes metrics.json into the folder: these members, and how many records they are of. */
+bool metrics_write(const char *folder, const Buf *members, int records, Error *err);
+
+#endif

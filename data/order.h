@@ -1,0 +1,30 @@
+/* order: in which order training takes its data. Every function here depends on the seed and the
+ * position alone, so that a resumed run continues where it was without a state of its own.
+ *
+ * Usage:
+ *   ShuffledOrder order = {0};
+ *   int seen[3] = {0};
+ *   for (long i = 0; i < 6; i++) seen[shuffled_at(&order, 1, 3, i)]++;   // two epochs
+ *   if (seen[0] != 2 || seen[1] != 2 || seen[2] != 2) return;
+ *   ints_free(&order.item);
+ */
+#ifndef ORDER_H
+#define ORDER_H
+
+#include "lib/util.h"
+
+/* One shuffled epoch after another, without end. */
+typedef struct {
+    IntBuf item; /* the permutation of the epoch that was asked for last */
+    long epoch;
+} ShuffledOrder;
+
+/* The item at a position, one of 0..n-1. n must be the same in every call. */
+int shuffled_at(ShuffledOrder *order, uint64_t seed, int n, long position);
+
+/* The item of a step when n items keep their order. Several epochs must keep it too, so the items
+ * are cut into parts, and each part is repeated once per epoch before the next part starts. (Good
+ * for one or two epochs. With many, a model would learn part after part by heart.) */
+int ordered_at(int n, long step, long steps);
+
+#endif

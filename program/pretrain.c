@@ -1,0 +1,81 @@
+/* pretrain: next-token training of a new model, or of one that exists. */
+#include <math.h>
+
+#include "lib/json.h"
+#include "program/commands.h"
+#include "program/requests.h"
+
+/* A new model for --tokenizer, the one of --model, or that of the run to resume. */
+static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
+    const char *from = s->resume ? s->resume : s->model;
+    *f = (ModelFolder){0};
+    if (from && !model_folder_load(f, from, err)) return false;
+    if (from && !f->tokenizer) {
+        model_folder_free(f);
+        return error_set(err, STATUS_DATA,
+                         "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", from);
+    }
+    if (from) return true;
+    if (!s->tokenizer)
+        return error_set(err, STATUS_USAGE,
+                         "pretrain: give --tokenizer DIR for a new model, or "
+                         "--model DIR to continue from one");
+    if (!model_folder_load_tokenizer(f, s->tokenizer, err)) return false;
+    ModelConfig shape = {s->layers, s->heads, s->channels, s->context,
+                         tokenizer_size(f->tokenizer)};
+    f->model = model_new(shape, err);
+    if (f->model) model_initialize(f->model, (uint64_t)s->seed);
+    else model_folder_free(f);
+    return f->model != NULL;
+}
+
+static void put_result(Buf *b, const LoopResult *x) {
+    json_key_number(b, "steps", (double)x->steps);
+    json_key_number(b, "loss", x->loss);
+    json_key_number(b, "ess", NAN);
+    json_key_number(b, "skipped_steps", x->skipped);
+    json_key_number(b, "activation_bytes", (double)x->activation_bytes);
+}
+
+/* Trains on the sessions and ends the run. */
+static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions *sessions,
+                        const Splits *x, double start, Error *err) {
+    Arena arena = {0};
+    RunHeader header = request_run(s, &arena);
+    Run run = run_new(&header, f);
+    run.start = start;
+    for (int i = 0; i < s->data.count; i++)
+        run_input(&run, s->data.values[i], sessions->fingerprint[i]);
+    run_inputs(&run, x);
+    long epoch = sessions_batches(sessions);
+    long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * (double)epoch);
+    PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};
+    LoopResult result;
+    bool ok = pretrain(sessions, x, &o, &run, &result, err);
+    if (ok && !result.complete) put_result(&run.result, &result);
+    if (ok && result.complete) tell_complete(s);
+    run_end(&run, err);
+    run_free(&run);
+    arena_free(&arena);
+    return err->status == 0;
+}
+
+bool command_pretrain(const Settings *s, Error *err) {
+    double start = seconds_now();
+    ModelFolder f;
+    Splits x;
+    Sessions sessions = {0};
+    SplitFiles files = settings_files(s);
+    SessionOptions o = {.prompt_loss_weight = s->prompt_loss_weight,
+                        .batch_tokens = s->batch_tokens,
+                        .shuffle = s->shuffle};
+    if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
+    if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
+        splits_read(&x, &f, &files, err)) {
+        pretrain_on(s, &f, &sessions, &x, start, err);
+        splits_free(&x);
+    }
+    sessions_free(&sessions);
+    model_folder_free(&f);
+    return err->status == 0;
+}

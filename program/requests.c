@@ -1,0 +1,128 @@
+#include "program/requests.h"
+
+#include <string.h>
+
+#include "program/machine.h"
+
+/* ---- names ---- */
+
+/* The row whose name this is, or -1. Each row of a table begins with its name. */
+static int find_row(const void *table, size_t row, int rows, const char *name) {
+    for (int i = 0; i < rows; i++) {
+        const char *const *at =
+            (const char *const *)(const void *)((const char *)table + row * (size_t)i);
+        if (strcmp(*at, name) == 0) return i;
+    }
+    return -1;
+}
+
+/* Options have checked the name. An option that the command does not have is NULL: the first
+ * row. */
+#define ROW(table, name)                                                                           \
+    ((name) ? find_row(table, sizeof *(table), (int)(sizeof(table) / sizeof *(table)), name) : 0)
+
+int find_method(const char *name) { return ROW(METHODS, name); }
+
+/* ---- structs ---- */
+
+RunHeader request_run(const Settings *s, Arena *arena) {
+    Buf machine = {0};
+    machine_json(&machine);
+    RunHeader h = {.folder = s->out,
+                   .resume = s->resume,
+                   .command = s->command,
+                   .group = str_copy(arena, settings_group(s)).s,
+                   .arm = settings_arm(s, arena),
+                   .objective = s->objective,
+                   .seed = s->seed,
+                   .options = s->options_json,
+                   .argc = s->argc,
+                   .argv = s->argv,
+                   .machine = str_copy(arena, (Str){machine.s, machine.n}).s};
+    buf_free(&machine);
+    return h;
+}
+
+LoopOptions request_loop(const Settings *s, long steps) {
+    return (LoopOptions){.steps = steps,
+                         .schedule = (Schedule)ROW(SCHEDULES, s->lr_scheduler_type),
+                         .learning_rate = s->learning_rate,
+                         .min_lr_ratio = s->min_lr_ratio,
+                         .warmup_ratio = s->warmup_ratio,
+                         .warmup_steps = s->warmup_steps,
+                         .beta1 = s->adam_beta1,
+                         .beta2 = s->adam_beta2,
+                         .weight_decay = s->weight_decay,
+                         .max_grad_norm = s->max_grad_norm,
+                         .logging_steps = s->logging_steps,
+                         .eval_steps = s->eval_steps,
+                         .save_steps = s->save_steps,
+                         .recompute = s->recompute,
+                         .seed = (uint64_t)s->seed,
+                         .stop = machine_stop_signal};
+}
+
+TrainOptions request_train(const Settings *s, Method method, long steps) {
+    ScoreOptions scoring = {.method = method,
+                            .pair_score = (PairScore)ROW(PAIR_SCORES, s->pair_score),
+                            .k = s->k,
+                            .demos = (DemoChoice)ROW(DEMO_CHOICES, s->demos),
+                            .contexts = s->contexts,
+                            .reduce = (Reduce)ROW(REDUCTIONS, s->reduce),
+                            .anchors = (Anchors)ROW(ANCHOR_CHOICES, s->anchors),
+                            .num_anchors = s->num_anchors,
+                            .allow_overlap = s->allow_overlap};
+    return (TrainOptions){
+        .loop = request_loop(s, steps),
+        .objective = settings_objective(s),
+        .pair = settings_pair(s),
+        .batch_size = s->batch_size,
+        .micro_batch_size = s->micro_batch_size,
+        .normalize = (Normalize)ROW(NORMALIZATIONS, s->normalize),
+        .map = (WeightMap)ROW(MAPS, s->weight_map),
+        .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
+        .refresh = s->refresh,
+        .reference_steps = s->reference_steps,
+        .scoring = scoring};
+}
+
+/* ---- checks ---- */
+
+bool check_holdout(const Settings *s, Method method, const ExampleFile *holdout, Error *err) {
+    const MethodInfo *info = &METHODS[method];
+    DemoChoice demos = (DemoChoice)ROW(DEMO_CHOICES, s->demos);
+    if (!info->needs_holdout) return true;
+    if (s->contexts > 0 && s->shard)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --contexts cannot go with --shard: its clusters are "
+                         "of the entire pool",
+                         s->command);
+    if (s->contexts > 0 && demos != DEMOS_NEAREST)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --contexts goes with --demos nearest: other lists "
+                         "are not chosen by nearness",
+                         s->command);
+    if (!s->holdout)
+        return error_set(err, STATUS_USAGE,
+                         "%s: the method %s needs --holdout FILE, a few trusted "
+                         "examples",
+                         s->command, info->name);
+    if (method_needs_k(method, (Anchors)ROW(ANCHOR_CHOICES, s->anchors)) &&
+        s->k > holdout->data.count)
+        return error_set(err, STATUS_DATA,
+                         "%s: has %d records and --k asks for %d demonstrations: "
+                         "lower --k",
+                         s->holdout, holdout->data.count, s->k);
+    return true;
+}
+
+void tell_dropped(int demos) {
+    if (demos)
+        fprintf(stderr,
+                "%d demonstrations did not fit the context and were dropped, farthest first\n",
+                demos);
+}
+
+void tell_complete(const Settings *s) {
+    fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
+}

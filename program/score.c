@@ -1,0 +1,102 @@
+/* score: a score and a weight for each record of a pool. */
+#include <stdlib.h>
+
+#include "lib/json.h"
+#include "program/commands.h"
+#include "program/requests.h"
+
+/* --shard I/N: the part of the pool that is scored, records floor((I-1) n / N) .. floor(I n / N) -
+ * 1 of its n. The files of all shards, concatenated, are the pool's. The part borrows from the
+ * pool. *first is its first record. Without --shard the part is the entire pool. */
+static bool shard_of(const Settings *s, const ExampleFile *pool, ExampleFile *part, int *first,
+                     Error *err) {
+    int index = 1, of = 1, n = pool->data.count;
+    char rest;
+    if (s->shard &&
+        (sscanf(s->shard, "%d/%d%c", &index, &of, &rest) != 2 || index < 1 || index > of))
+        return error_set(err, STATUS_USAGE,
+                         "score: --shard %s: write I/N, the I-th of N parts, from "
+                         "1/N to N/N",
+                         s->shard);
+    if (of > n)
+        return error_set(err, STATUS_USAGE, "score: --shard %s: the pool has only %d records",
+                         s->shard, n);
+    *first = (int)((int64_t)(index - 1) * n / of);
+    *part = *pool;
+    part->data.records += *first;
+    part->examples.items += *first;
+    part->data.count = part->examples.count = (int)((int64_t)index * n / of) - *first;
+    return true;
+}
+
+static void print_scores(const Settings *s, const ExampleFile *part, const Scores *scores,
+                         const double *weight, const ScoreNotes *notes, const Spent *spent) {
+    Buf b = {0};
+    buf_puts(&b, "{\"command\":\"score\"");
+    json_key_string(&b, "method", s->method);
+    buf_puts(&b, ",\"group\":");
+    json_put_string(&b, settings_group(s));
+    buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
+    json_key_string(&b, "objective", s->objective);
+    json_key_string(&b, "pool", s->pool);
+    if (s->shard) json_key_string(&b, "shard", s->shard);
+    json_key_string(&b, "holdout", s->holdout);
+    json_key_string(&b, "scores", s->out);
+    scores_put_result(&b, part, scores->score, weight, notes);
+    json_key_number(&b, "seconds", spent->seconds);
+    json_key_number(&b, "reference_seconds", spent->reference_seconds);
+    json_key_number(&b, "flops", scores->cost.flops + spent->reference_flops);
+    json_key_number(&b, "forward_tokens", scores->cost.forward);
+    json_key_number(&b, "records", scores->count);
+    json_key_number(&b, "clean", scores_known_clean(&part->data));
+    buf_puts(&b, "}\n");
+    settings_print(s, &b);
+    buf_free(&b);
+    tell_dropped(scores->dropped);
+}
+
+/* Scores the pool of x and writes the file. The file of a shard has no weights: most maps look at
+ * the entire pool. */
+static bool score_splits(const Settings *s, const Model *m, const Splits *x, Method method,
+                         int first, Error *err) {
+    double start = seconds_now();
+    TrainOptions o = request_train(s, method, 0);
+    Scores scores = {0};
+    ScoreNotes notes;
+    Spent spent = {0};
+    double *weight = NULL;
+    o.scoring.first = first;
+    if (train_score(m, x, &o, &scores, &notes, &spent, err)) {
+        if (!s->shard) {
+            weight = mem_new((size_t)scores.count, sizeof *weight);
+            ica_weights(o.map, &o.map_options, scores.score, scores.count, weight);
+        }
+        if (scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
+            spent.seconds = seconds_now() - start;
+            print_scores(s, &x->pool, &scores, weight, &notes, &spent);
+        }
+    }
+    free(weight);
+    scores_free(&scores);
+    return err->status == 0;
+}
+
+bool command_score(const Settings *s, Error *err) {
+    ModelFolder f;
+    Splits x, part;
+    int first = 0;
+    Method method = (Method)find_method(s->method);
+    SplitFiles files = settings_files(s);
+    files.pairs = OBJECTIVES[settings_objective(s)].pairs;
+    files.holdout_pairs = files.pairs && METHODS[method].needs_gradients;
+    if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
+    if (splits_read(&x, &f, &files, err)) {
+        part = x;
+        if (check_holdout(s, method, &x.holdout, err) &&
+            shard_of(s, &x.pool, &part.pool, &first, err))
+            score_splits(s, f.model, &part, method, first, err);
+        splits_free(&x);
+    }
+    model_folder_free(&f);
+    return err->status == 0;
+}

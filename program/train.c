@@ -1,0 +1,207 @@
+/* train: weighted fine-tuning. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/json.h"
+#include "lib/stats.h"
+#include "program/commands.h"
+#include "program/requests.h"
+
+/* ---- weights ---- */
+
+/* The values of --weights that are neither a method nor a file. */
+typedef enum { BY_UNIFORM, BY_ORACLE, BY_RECORDS, BY_FILE, BY_METHOD } WeightsBy;
+static const char *const WEIGHTS_BY[] = {"uniform", "oracle", "records"};
+static const char FILE_PREFIX[] = "file:";
+
+static bool weights_by(const Settings *s, WeightsBy *by, Method *method, Error *err) {
+    int found = find_method(s->weights);
+    *method = found >= 0 ? (Method)found : METHOD_ICA;
+    for (*by = BY_UNIFORM; *by < BY_FILE; (*by)++)
+        if (strcmp(s->weights, WEIGHTS_BY[*by]) == 0) return true;
+    if (strncmp(s->weights, FILE_PREFIX, strlen(FILE_PREFIX)) == 0) return true;
+    *by = BY_METHOD;
+    if (found >= 0) return true;
+    Buf names = {0};
+    for (int i = 0; i < METHOD_COUNT; i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", METHODS[i].name);
+    error_set(err, STATUS_USAGE,
+              "train: --weights %s: choose uniform, oracle, records, file:PATH, or "
+              "a method: %s",
+              s->weights, names.s);
+    buf_free(&names);
+    return false;
+}
+
+/* The weight of one record by what the pool's file says about it. */
+static bool record_weight(const Dataset *d, const Record *r, WeightsBy by, double *weight,
+                          Error *err) {
+    if (by == BY_ORACLE) {
+        if (r->clean < 0)
+            return error_set(err, STATUS_DATA,
+                             "%s:%ld: --weights oracle needs the key \"%s\" in "
+                             "every record",
+                             d->path, r->line, r->kind == RECORD_PAIR ? "flipped" : "clean");
+        *weight = r->clean;
+    }
+    if (by == BY_RECORDS) {
+        if (isnan(r->weight))
+            return error_set(err, STATUS_DATA,
+                             "%s:%ld: --weights records needs the key \"weight\" "
+                             "in every record",
+                             d->path, r->line);
+        if (r->weight > WEIGHT_MOST)
+            return error_set(err, STATUS_DATA,
+                             "%s:%ld: a weight of %g is too large: scale the "
+                             "weights down",
+                             d->path, r->line, r->weight);
+        *weight = r->weight;
+    }
+    return true;
+}
+
+/* Fills in the pool's weights, or says what makes them. Notes the file that they come from. */
+static bool read_weights(const Settings *s, WeightsBy by, Method method, const Splits *x,
+                         PoolWeights *w, Run *run, Error *err) {
+    const Dataset *d = &x->pool.data;
+    for (int i = 0; i < d->count; i++)
+        if (!record_weight(d, &d->records[i], by, &w->weight[i], err)) return false;
+    if (by == BY_METHOD) {
+        w->source = WEIGHTS_SCORED;
+        return check_holdout(s, method, &x->holdout, err);
+    }
+    if (by != BY_FILE) return true;
+    const char *path = s->weights + strlen(FILE_PREFIX);
+    ScoreColumns columns = {.score = w->score, .weight = w->weight};
+    bool ok = scores_read(path, d, &columns, err);
+    w->fingerprint = columns.fingerprint;
+    w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
+    run_input(run, path, w->fingerprint);
+    return ok;
+}
+
+/* ---- results ---- */
+
+/* What scoring cost beside training: in seconds, and in operations n r / (P B), where r is the cost
+ * of one score over the training cost of one record, and P = steps / R. */
+static void put_overhead(Run *run, const TrainOptions *o, int pool, double alone_share) {
+    const Spent *spent = &run->spent;
+    if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
+    double scored = (double)pool * o->refresh, trained = (double)o->loop.steps * o->batch_size;
+    double r = spent->score_flops / scored / (spent->train_flops / trained);
+    double measured = spent->score_seconds / spent->train_seconds;
+    double formula = pool * r / ((double)o->loop.steps / o->refresh * o->batch_size);
+    json_key_number(&run->result, "relative_cost", r);
+    json_key_number(&run->result, "relative_cost_base", alone_share * r);
+    json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
+    json_key_number(&run->result, "overhead_formula", formula);
+    json_key_number(&run->result, "overhead_measured", measured);
+    fprintf(stderr,
+            "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = "
+            "%.1f%%, r = %.2f (%.2f of it without context)\n",
+            100 * measured, measured * trained / scored, 100 * formula, r, alone_share * r);
+}
+
+static void put_result(Run *run, const TrainOptions *o, const Splits *x, const PoolWeights *w,
+                       const TrainResult *result) {
+    int n = x->pool.examples.count;
+    Buf *b = &run->result;
+    if (w->source == WEIGHTS_SCORED) put_overhead(run, o, n, result->alone_share);
+    json_key_number(b, "steps", (double)result->loop.steps);
+    json_key_number(b, "train_loss", result->loop.loss);
+    if (w->source == WEIGHTS_SCORED)
+        scores_put_result(b, &x->pool, w->score, w->used, &result->notes);
+    else json_key_number(b, "ess", effective_sample_size(w->used, n));
+    json_key_number(b, "skipped_steps", result->loop.skipped);
+    json_key_number(b, "activation_bytes", (double)result->loop.activation_bytes);
+    if (result->loop.skipped)
+        fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n",
+                result->loop.skipped);
+}
+
+/* Writes metrics.json, and adds the metrics to the result. */
+static bool put_metrics(Run *run, const TrainOptions *o, const Splits *x, const TrainResult *result,
+                        Error *err) {
+    Buf members = {0};
+    if (OBJECTIVES[o->objective].pairs) pair_metrics_put(&members, &result->pair_metrics);
+    else metrics_put(&members, &result->metrics);
+    buf_printf(&run->result, ",%s", members.s);
+    bool ok = metrics_write(run->header.folder, &members, x->eval.examples.count, err);
+    buf_free(&members);
+    return ok;
+}
+
+static void print_result(const Settings *s, const Run *run) {
+    Buf b = {0};
+    buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
+    settings_print(s, &b);
+    buf_free(&b);
+}
+
+/* ---- the command ---- */
+
+/* Tells how many pairs have the same tokens as both answers: they carry no gradient. */
+static void tell_equal_answers(const Examples *pool) {
+    int equal = 0;
+    for (int i = 0; i < pool->count; i++)
+        equal += pool->items[i].rejected && same_answers(&pool->items[i]);
+    if (equal)
+        fprintf(stderr, "%d pairs have equal answers: they have a loss and no gradient\n", equal);
+}
+
+static long count_steps(const Settings *s, int records) {
+    if (s->max_steps > 0) return s->max_steps;
+    long steps = (long)ceil(s->num_train_epochs * records / s->batch_size);
+    return steps > 0 ? steps : 1;
+}
+
+/* Trains with the pool's weights and ends the run. */
+static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *run, WeightsBy by,
+                     Method method, Error *err) {
+    int n = x->pool.examples.count;
+    TrainOptions o = request_train(s, method, count_steps(s, n));
+    PoolWeights w = pool_weights_new(n);
+    TrainResult result;
+    bool pairs = OBJECTIVES[o.objective].pairs;
+    if (read_weights(s, by, method, x, &w, run, err)) {
+        if (s->dump_state) o.dump = dump_new(s->dump_state, &x->pool, pairs, o.batch_size);
+        if (pairs) tell_equal_answers(&x->pool.examples);
+        bool ok = train(f->model, x, &o, &w, run, &result, err);
+        if (ok && result.loop.complete) tell_complete(s);
+        else if (ok) {
+            put_result(run, &o, x, &w, &result);
+            if (!result.evaluated || put_metrics(run, &o, x, &result, err)) print_result(s, run);
+        }
+        run_end(run, err);
+        dump_free(o.dump);
+    }
+    pool_weights_free(&w);
+    return err->status == 0;
+}
+
+bool command_train(const Settings *s, Error *err) {
+    double start = seconds_now();
+    ModelFolder f;
+    Splits x;
+    WeightsBy by;
+    Method method;
+    SplitFiles files = settings_files(s);
+    if (!settings_check_out(s, err) || !weights_by(s, &by, &method, err)) return false;
+    files.pairs = OBJECTIVES[settings_objective(s)].pairs;
+    files.holdout_pairs = files.pairs && by == BY_METHOD && METHODS[method].needs_gradients;
+    if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
+    if (splits_read(&x, &f, &files, err)) {
+        Arena arena = {0};
+        RunHeader header = request_run(s, &arena);
+        Run run = run_new(&header, &f);
+        run.start = start;
+        run_inputs(&run, &x);
+        train_on(s, &f, &x, &run, by, method, err);
+        run_free(&run);
+        arena_free(&arena);
+        splits_free(&x);
+    }
+    model_folder_free(&f);
+    return err->status == 0;
+}
