@@ -262,7 +262,9 @@ static size_t piece_length(const char *s, size_t n) {
  *     before     [ _ ] <-> [ l ] <-> [ o ] <-> [ w ]          spot indices 0 1 2 3
  *     merge l o  [ _ ] <-> [ lo ] <----------> [ w ]          spot 2 has id -1 now
  */
-typedef struct { int id, previous, next; } Spot; /* indices of neighbors, -1 at the piece's ends */
+typedef struct {
+    int id, previous, next;
+} Spot; /* indices of neighbors, -1 at the piece's ends */
 
 typedef struct {
     Spot *spots;
@@ -298,8 +300,7 @@ static void encode_piece(const Tokenizer *t, Scratch *w, const char *s, size_t n
         w->spots = mem_grow(w->spots, w->capacity, sizeof *w->spots);
     }
     for (int i = 0; i < (int)n; i++)
-        w->spots[i] =
-            (Spot){t->byte_id[(unsigned char)s[i]], i - 1, i + 1 < (int)n ? i + 1 : -1};
+        w->spots[i] = (Spot){t->byte_id[(unsigned char)s[i]], i - 1, i + 1 < (int)n ? i + 1 : -1};
     /* Take the best proposal until there is none. Each merge makes at most two new pairs. */
     for (int i = 0; i < (int)n; i++) propose(t, w, i);
     while (w->heap.n > 0) {
@@ -499,7 +500,8 @@ static bool trainer_init(Trainer *tr, const Tokenizer *t, const Str *texts, int 
     } else
         error_set(err, STATUS_DATA,
                   "the distinct words of the text take %zu bytes, and at most %d are possible: "
-                  "train the vocabulary on a part of the text", total, INT_MAX - 1);
+                  "train the vocabulary on a part of the text",
+                  total, INT_MAX - 1);
     free(counts);
     strset_free(&pieces);
     return ok;
@@ -556,9 +558,8 @@ static bool add_special_names(Tokenizer *t, const char *const *specials, int n_s
             return error_set(err, STATUS_USAGE,
                              "special token %d is empty or not UTF-8: give it another name", i + 1);
         if (is_byte || find_special(t, name) >= 0)
-            return error_set(err, STATUS_USAGE,
-                             "special token \"%.*s\" %s: give it another name", STR_ARG(s),
-                             is_byte ? "is how a byte is spelled" : "is named twice");
+            return error_set(err, STATUS_USAGE, "special token \"%.*s\" %s: give it another name",
+                             STR_ARG(s), is_byte ? "is how a byte is spelled" : "is named twice");
         add_token(t, t->n_tokens, name, true);
     }
     return true;

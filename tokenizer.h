@@ -61,7 +61,9 @@ int tokenizer_special(const Tokenizer *t, const char *name);
  * A BPE token carries its leading blank. So a blank at the end of answer_prefix is encoded together
  * with the answer, and everything before it belongs to the prompt. Other text of the template is
  * encoded together with the field it touches. */
-typedef struct { char *bos, *prompt_prefix, *answer_prefix, *example_end; } Template;
+typedef struct {
+    char *bos, *prompt_prefix, *answer_prefix, *example_end;
+} Template;
 
 /* The recipe's template: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
 extern const Template TEMPLATE_RECIPE;
@@ -86,7 +88,9 @@ typedef struct {
     Str bytes; /* what it decodes to; the name of a special token */
 } Token;
 
-typedef struct { int left, right, result; } Merge; /* ids */
+typedef struct {
+    int left, right, result;
+} Merge; /* ids */
 
 /* Everything that makes a tokenizer. */
 typedef struct {

@@ -22,14 +22,15 @@ static bool read_string(char **to, const Json *root, const char *key, const char
     if (!valid || (value->string.n && memchr(value->string.s, 0, value->string.n)))
         return error_set(err, STATUS_DATA,
                          "%s: %s must be a string (without U+0000): a template has bos, "
-                         "prompt_prefix, answer_prefix, example_end", path, key);
+                         "prompt_prefix, answer_prefix, example_end",
+                         path, key);
     *to = new_string(value->string);
     return true;
 }
 
 static bool read_file(Template *template, const char *path, Error *err) {
-    char **const to[STRINGS] = {&template->bos, &template->prompt_prefix,
-                                &template->answer_prefix, &template->example_end};
+    char **const to[STRINGS] = {&template->bos, &template->prompt_prefix, &template->answer_prefix,
+                                &template->example_end};
     Arena arena = {0};
     Buf text = {0};
     const Json *root = json_read_object(path, &arena, &text, err);

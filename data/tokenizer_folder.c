@@ -73,10 +73,9 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
     Str s = token_shown(name);
     if (value->type != JSON_NUMBER || !value->is_integer || value->number < 0 ||
         value->number > TOKENIZER_MAX_ID)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: the id of token \"%.*s\" must be an integer from 0 to %d",
-                         l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(s),
-                         TOKENIZER_MAX_ID);
+        return error_set(
+            err, STATUS_DATA, "%s:%ld: the id of token \"%.*s\" must be an integer from 0 to %d",
+            l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(s), TOKENIZER_MAX_ID);
     if (strset_find(&l->names, name) >= 0)
         return error_set(err, STATUS_DATA, "%s:%ld: token \"%.*s\" is there twice: remove one",
                          l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(s));
@@ -85,8 +84,9 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
         Str other = token_shown(l->names.v[taken]);
         return error_set(err, STATUS_DATA,
                          "%s:%ld: tokens \"%.*s\" and \"%.*s\" have the same id %.0f: "
-                         "make it unique", l->vocab_path, member_line(&l->vocab_text, member),
-                         STR_ARG(other), STR_ARG(s), value->number);
+                         "make it unique",
+                         l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(other),
+                         STR_ARG(s), value->number);
     }
     add_entry(l, name, (Entry){.id = (int)value->number});
     return true;
@@ -106,13 +106,13 @@ static bool load_bytes(Loader *l, Error *err) {
         l->scratch.n = 0;
         symbols_from_bytes(&l->scratch, (Str){&byte, 1});
         Str symbol = {l->scratch.s, l->scratch.n};
-        if (!l->vocab_path)
-            add_entry(l, str_copy(&l->arena, symbol), (Entry){.id = l->next_id++});
+        if (!l->vocab_path) add_entry(l, str_copy(&l->arena, symbol), (Entry){.id = l->next_id++});
         int i = strset_find(&l->names, symbol);
         if (i < 0)
             return error_set(err, STATUS_DATA,
                              "%s: there is no token \"%.*s\" for byte %d: byte-level files have "
-                             "all 256", l->vocab_path, STR_ARG(symbol), (unsigned char)byte);
+                             "all 256",
+                             l->vocab_path, STR_ARG(symbol), (unsigned char)byte);
         l->entries[i].made = true;
     }
     return true;
@@ -134,7 +134,8 @@ static bool declare_special(Loader *l, Str name, int id, Error *err) {
         if (id >= 0 && l->entries[i].id != id)
             return error_set(err, STATUS_DATA,
                              "%s: token \"%.*s\" has id %d here and %d in the vocabulary: "
-                             "make them equal", l->config_path, STR_ARG(s), id, l->entries[i].id);
+                             "make them equal",
+                             l->config_path, STR_ARG(s), id, l->entries[i].id);
         if (!l->entries[i].made) l->entries[i].special = true; /* a byte stays a byte */
         return true;
     }
@@ -165,8 +166,8 @@ static bool load_added_tokens(Loader *l, const Json *added, Error *err) {
         if (id < 0 || content.n == 0)
             return error_set(err, STATUS_DATA,
                              "%s: added_tokens_decoder: \"%.*s\" must be an id from 0 to %d with "
-                             "an object {\"content\": name}", l->config_path, STR_ARG(s),
-                             TOKENIZER_MAX_ID);
+                             "an object {\"content\": name}",
+                             l->config_path, STR_ARG(s), TOKENIZER_MAX_ID);
         const Json *special = json_get(&added->items[k], "special");
         bool is_plain = special && special->type == JSON_BOOL && !special->boolean;
         if (is_plain && strset_find(&l->names, content) >= 0) continue;
@@ -219,7 +220,8 @@ static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *e
     return symbols_to_bytes(names[2], NULL) ||
            error_set(err, STATUS_DATA,
                      "%s:%ld: a merge must be spelled in GPT-2's byte alphabet: this is another "
-                     "kind of file, or damaged", l->merges_path, number);
+                     "kind of file, or damaged",
+                     l->merges_path, number);
 }
 
 /* Without a vocabulary file, a merge's result gets the next id. */
@@ -227,7 +229,8 @@ static bool add_result(Loader *l, Str name, long number, Error *err) {
     if (map_get(&l->by_id, (uint64_t)l->next_id) >= 0 || l->next_id >= TOKENIZER_MAX_ID)
         return error_set(err, STATUS_DATA,
                          "%s:%ld: id %d of this merge is taken in tokenizer_config.json: "
-                         "add the vocab.json", l->merges_path, number, l->next_id);
+                         "add the vocab.json",
+                         l->merges_path, number, l->next_id);
     add_entry(l, str_copy(&l->arena, name), (Entry){.id = l->next_id++});
     return true;
 }
@@ -311,8 +314,8 @@ static Tokenizer *make_tokenizer(Loader *l, Error *err) {
             symbols_to_bytes(name, NULL)) {
             error_set(err, STATUS_DATA,
                       "%s:%ld: no line of %s makes token \"%.*s\": the two files do not belong "
-                      "together, or one is cut short", l->vocab_path,
-                      member_line(&l->vocab_text, i), l->merges_path, STR_ARG(s));
+                      "together, or one is cut short",
+                      l->vocab_path, member_line(&l->vocab_text, i), l->merges_path, STR_ARG(s));
             return NULL;
         }
         l->scratch.n = 0;
@@ -330,7 +333,8 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
     if (!l->merges_path) {
         error_set(err, STATUS_IO,
                   "%s: has neither merges.txt nor vocab.bpe: name a folder with GPT-2's "
-                  "tokenizer files", folder);
+                  "tokenizer files",
+                  folder);
         return NULL;
     }
     if ((l->vocab_path && !load_vocab(l, err)) || !load_bytes(l, err)) return NULL;
@@ -339,7 +343,8 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
         if (map_get(&l->by_id, (uint64_t)l->next_id) >= 0) {
             error_set(err, STATUS_DATA,
                       "%s: without a vocab.json id %d is that of <|endoftext|>: add the "
-                      "vocab.json", l->config_path, l->next_id);
+                      "vocab.json",
+                      l->config_path, l->next_id);
             return NULL;
         }
         add_entry(l, str(END_OF_TEXT), (Entry){.id = l->next_id});

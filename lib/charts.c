@@ -7,9 +7,15 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* A chart is drawn in this order: the figure with its caption, the frame with the axes' ticks, then
+ * the data. Places in the picture are in SVG units, from the upper left corner. */
+
 /* ---- axes ---- */
 
-typedef struct { double lo, hi, step, from, to; bool log; } Axis; /* from, to: where lo and hi stand in the picture */
+typedef struct {
+    double lo, hi, step, from, to;
+    bool log;
+} Axis; /* from, to: places of lo and hi */
 
 /* 1, 2 or 5 times a power of ten, so that about `want` steps fill the span. */
 static double nice_step(double span, int want) {
@@ -17,9 +23,10 @@ static double nice_step(double span, int want) {
     return (times <= 1.0001 ? 1 : times <= 2.0001 ? 2 : times <= 5.0001 ? 5 : 10) * power;
 }
 
-/* Can this be drawn? Differences of larger numbers would overflow. */
+/* Can this be drawn? The difference of two larger numbers would overflow. */
 static bool usable(double v) { return fabs(v) < 1e300; }
 
+/* An axis that covers lo to hi with about `want` steps, drawn between the places from and to. */
 static Axis axis_new(double lo, double hi, double from, double to, bool logarithmic, int want) {
     if (logarithmic) {
         if (lo == hi) lo /= 2, hi *= 2;
@@ -35,6 +42,7 @@ static Axis axis_new(double lo, double hi, double from, double to, bool logarith
     return a;
 }
 
+/* The place of a value. */
 static double axis_at(const Axis *a, double v) {
     double t = ((a->log ? log10(v) : v) - a->lo) / (a->hi - a->lo);
     return a->from + t * (a->to - a->from);
@@ -54,7 +62,8 @@ static void put_line(Buf *b, const char *class_name, double x1, double y1, doubl
     buf_puts(b, "\"/>");
 }
 
-static void put_text(Buf *b, const char *class_name, const char *anchor, double x, double y, const char *text) {
+static void put_text(Buf *b, const char *class_name, const char *anchor, double x, double y,
+                     const char *text) {
     buf_printf(b, "<text class=\"%s\" text-anchor=\"%s\" x=\"", class_name, anchor);
     put_at(b, x);
     buf_puts(b, "\" y=\"");
@@ -64,6 +73,7 @@ static void put_text(Buf *b, const char *class_name, const char *anchor, double 
     buf_puts(b, "</text>");
 }
 
+/* A number with as many decimals as tell the ticks apart. */
 static void tick_label(char *out, size_t size, double v, double step) {
     double top = fmax(fabs(v), step);
     if (fabs(v) < step * 1e-6) snprintf(out, size, "0");
@@ -72,7 +82,8 @@ static void tick_label(char *out, size_t size, double v, double step) {
 }
 
 /* One tick: a line through the plot and its label. */
-static void put_tick(Buf *b, const Axis *a, const Axis *other, double v, double step, bool horizontal) {
+static void put_tick(Buf *b, const Axis *a, const Axis *other, double v, double step,
+                     bool horizontal) {
     char label[32];
     double at = axis_at(a, v);
     tick_label(label, sizeof label, v, step);
@@ -100,7 +111,9 @@ static void put_ticks(Buf *b, const Axis *a, const Axis *other, bool horizontal)
         }
 }
 
-typedef struct { int width, height, left, right, top, bottom; } Frame;
+typedef struct {
+    int width, height, left, right, top, bottom;
+} Frame;
 
 static Frame frame_of(const Chart *c, int right) {
     Frame wide = {760, 330, 62, right, 12, 46}, small = {300, 200, 50, 14, 10, 40};
@@ -113,7 +126,7 @@ static void put_keys(Buf *b, const char *name, int tone, bool dashed) {
     buf_puts(b, "</span>");
 }
 
-/* Opens figure and caption; what the caller appends before chart_svg stands on a line of its own. */
+/* Opens figure and caption. What the caller appends before chart_svg gets its own line. */
 static void chart_caption(Buf *b, const Chart *c) {
     buf_puts(b, "<figure><figcaption>");
     html_text(b, str(c->title));
@@ -121,7 +134,8 @@ static void chart_caption(Buf *b, const Chart *c) {
 }
 
 static void chart_svg(Buf *b, const Chart *c, const Frame *f) {
-    buf_printf(b, "</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\"><title>", f->width, f->height);
+    buf_printf(b, "</span></figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\"><title>", f->width,
+               f->height);
     html_text(b, str(c->title));
     buf_puts(b, "</title>");
     if (c->about) {
@@ -143,7 +157,8 @@ static void chart_empty(Buf *b, const Chart *c) {
 }
 
 static void put_labels(Buf *b, const Chart *c, const Frame *f) {
-    double middle_x = (f->left + f->width - f->right) / 2.0, middle_y = (f->top + f->height - f->bottom) / 2.0;
+    double middle_x = (f->left + f->width - f->right) / 2.0,
+           middle_y = (f->top + f->height - f->bottom) / 2.0;
     if (c->x_label) put_text(b, "", "middle", middle_x, f->height - 8, c->x_label);
     if (!c->y_label) return;
     buf_puts(b, "<text text-anchor=\"middle\" transform=\"translate(13 ");
@@ -185,7 +200,8 @@ static int by_x(const void *a, const void *b) {
 }
 
 Series series_mean(Arena *arena, Point *points, int n, int most) {
-    double *x = arena_new(arena, (size_t)n + 1, sizeof *x), *y = arena_new(arena, (size_t)n + 1, sizeof *y);
+    double *x = arena_new(arena, (size_t)n + 1, sizeof *x),
+           *y = arena_new(arena, (size_t)n + 1, sizeof *y);
     int steps = 0, out = 0;
     if (n) qsort(points, (size_t)n, sizeof *points, by_x);
     for (int i = 0, j; i < n; i = j, steps++) {
@@ -202,12 +218,15 @@ Series series_mean(Arena *arena, Point *points, int n, int most) {
     return (Series){.n = out, .x = x, .y = y};
 }
 
+static bool shown(const Chart *c, double x, double y) {
+    return usable(x) && usable(y) && (!c->log_y || y > 1e-290);
+}
 
-static bool shown(const Chart *c, double x, double y) { return usable(x) && usable(y) && (!c->log_y || y > 1e-290); }
-
+/* One line. A gap begins wherever a value cannot be shown. */
 static void put_curve(Buf *b, const Chart *c, const Series *s, const Axis *x, const Axis *y) {
     bool pen = false;
-    buf_printf(b, "<path class=\"curve t%d%s%s\" d=\"", s->tone, s->tone == TONE_GREY ? " thin" : "", s->dashed ? " dash" : "");
+    buf_printf(b, "<path class=\"curve t%d%s%s\" d=\"", s->tone,
+               s->tone == TONE_GREY ? " thin" : "", s->dashed ? " dash" : "");
     for (int i = 0; i < s->n; i++) {
         if (!shown(c, s->x[i], s->y[i])) {
             pen = false;
@@ -226,7 +245,10 @@ static void put_curve(Buf *b, const Chart *c, const Series *s, const Axis *x, co
     buf_puts(b, "</title></path>\n");
 }
 
-typedef struct { int series; double x, y, at; } EndLabel; /* the line's end, and where its label stands */
+typedef struct {
+    int series;
+    double x, y, at;
+} EndLabel; /* end of the line; at: height of its label */
 
 static int by_height(const void *a, const void *b) {
     const EndLabel *p = a, *q = b;
@@ -234,8 +256,9 @@ static int by_height(const void *a, const void *b) {
     return p->series < q->series ? -1 : 1;
 }
 
-/* Names beside the line ends: pushed down until they don't overlap, then up again from the bottom. */
-static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const Axis *x, const Axis *y) {
+/* Names at the line ends, pushed down until they do not overlap, then up from the bottom. */
+static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const Axis *x,
+                           const Axis *y) {
     EndLabel *labels = mem_new((size_t)n, sizeof *labels);
     int count = 0;
     const double apart = 13;
@@ -247,7 +270,8 @@ static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const
     }
     qsort(labels, (size_t)count, sizeof *labels, by_height);
     for (int i = 0; i < count; i++)
-        labels[i].at = i && labels[i].y < labels[i - 1].at + apart ? labels[i - 1].at + apart : labels[i].y;
+        labels[i].at =
+            i && labels[i].y < labels[i - 1].at + apart ? labels[i - 1].at + apart : labels[i].y;
     double bottom = y->from + 4;
     for (int i = count - 1; i >= 0; i--, bottom -= apart)
         if (labels[i].at > bottom) labels[i].at = bottom;
@@ -283,7 +307,8 @@ void chart_lines(Buf *b, const Chart *c, const Series *series, int n) {
     chart_svg(b, c, &f);
     if (x_lo > 0 && x_lo < 0.25 * x_hi) x_lo = 0;
     Axis x = axis_new(x_lo, x_hi, f.left, f.width - f.right, false, c->small ? 4 : 6);
-    if (x_lo < x_hi && x.hi - x_hi > 0.04 * (x_hi - x_lo)) x.hi = x_hi; /* no empty space behind the line ends */
+    /* Leave no empty space after the line ends. */
+    if (x_lo < x_hi && x.hi - x_hi > 0.04 * (x_hi - x_lo)) x.hi = x_hi;
     Axis y = axis_new(y_lo, y_hi, f.height - f.bottom, f.top, c->log_y, c->small ? 4 : 6);
     put_frame(b, c, &f, &x, &y);
     /* Grey lines first, so that they never hide a colored one. */
@@ -296,8 +321,9 @@ void chart_lines(Buf *b, const Chart *c, const Series *series, int n) {
 
 /* ---- histogram ---- */
 
-static void put_steps(Buf *b, const Sample *s, const int *count, int bins, double lo, double width, const Axis *x,
-                      const Axis *y) {
+/* The outline of one sample's histogram. */
+static void put_steps(Buf *b, const Sample *s, const int *count, int bins, double lo, double width,
+                      const Axis *x, const Axis *y) {
     buf_printf(b, "<path class=\"area t%d\" d=\"M", s->tone);
     put_at(b, axis_at(x, lo));
     buf_putc(b, ' ');
@@ -332,7 +358,8 @@ void chart_histogram(Buf *b, const Chart *c, const Sample *samples, int n, int b
         for (int i = 0; i < samples[s].n; i++) {
             if (!usable(samples[s].v[i])) continue;
             int bin = (int)((samples[s].v[i] - lo) / width);
-            int *place = &count[s * bins + (bin >= bins ? bins - 1 : bin)]; /* the largest value belongs to the last bin */
+            if (bin >= bins) bin = bins - 1; /* the largest value belongs to the last bin */
+            int *place = &count[s * bins + bin];
             if (++*place > most) most = *place;
         }
     Frame f = frame_of(c, 20);
@@ -343,8 +370,10 @@ void chart_histogram(Buf *b, const Chart *c, const Sample *samples, int n, int b
     Axis x = axis_new(lo, hi, f.left, f.width - f.right, false, c->small ? 5 : 8);
     Axis y = axis_new(0, most, f.height - f.bottom, f.top, false, 4);
     put_frame(b, c, &f, &x, &y);
-    for (int s = 0; s < n; s++) put_steps(b, &samples[s], count + s * bins, bins, lo, width, &x, &y);
-    if (x.lo < 0 && x.hi > 0) put_line(b, "axis dash", axis_at(&x, 0), y.from, axis_at(&x, 0), y.to);
+    for (int s = 0; s < n; s++)
+        put_steps(b, &samples[s], count + s * bins, bins, lo, width, &x, &y);
+    if (x.lo < 0 && x.hi > 0)
+        put_line(b, "axis dash", axis_at(&x, 0), y.from, axis_at(&x, 0), y.to);
     chart_close(b);
     free(count);
 }
@@ -361,6 +390,8 @@ static void put_circle(Buf *b, const char *kind, int tone, double x, double y, d
     buf_puts(b, "\"/>");
 }
 
+/* One sample: its values as small dots, the mean as a large one, one standard deviation as a line.
+ */
 static void put_dots(Buf *b, const Sample *s, const Axis *x, double at) {
     double mean, sd;
     int count = mean_sd(s->v, s->n, &mean, &sd);
@@ -406,7 +437,8 @@ void chart_dots(Buf *b, const Chart *c, const Sample *samples, int n) {
 
 static void put_bar(Buf *b, const Bar *bar, const Axis *y, double center, double half) {
     char text[32];
-    double zero = axis_at(y, 0), top = axis_at(y, bar->value), err = usable(bar->error) ? bar->error : 0;
+    double zero = axis_at(y, 0), top = axis_at(y, bar->value),
+           err = usable(bar->error) ? bar->error : 0;
     bool up = bar->value >= 0;
     put_text(b, "", "middle", center, y->from + 16, bar->name);
     if (!usable(bar->value)) return;
@@ -419,9 +451,12 @@ static void put_bar(Buf *b, const Bar *bar, const Axis *y, double center, double
     buf_puts(b, "\" height=\"");
     put_at(b, fabs(zero - top));
     buf_puts(b, "\"/>");
-    if (err > 0) put_line(b, "axis", center, axis_at(y, bar->value - err), center, axis_at(y, bar->value + err));
+    if (err > 0)
+        put_line(b, "axis", center, axis_at(y, bar->value - err), center,
+                 axis_at(y, bar->value + err));
     snprintf(text, sizeof text, "%.3g", bar->value);
-    put_text(b, "", "middle", center, axis_at(y, bar->value + (up ? err : -err)) + (up ? -5 : 13), text);
+    put_text(b, "", "middle", center, axis_at(y, bar->value + (up ? err : -err)) + (up ? -5 : 13),
+             text);
     buf_putc(b, '\n');
 }
 
@@ -429,7 +464,8 @@ void chart_bars(Buf *b, const Chart *c, const Bar *bars, int n) {
     double lo = 0, hi = 0;
     bool any = false;
     for (int i = 0; i < n; i++) {
-        double err = usable(bars[i].error) ? bars[i].error : 0, ends[2] = {bars[i].value - err, bars[i].value + err};
+        double err = usable(bars[i].error) ? bars[i].error : 0,
+               ends[2] = {bars[i].value - err, bars[i].value + err};
         range_add(&lo, &hi, ends, 2);
         any = any || usable(bars[i].value);
     }
@@ -442,12 +478,14 @@ void chart_bars(Buf *b, const Chart *c, const Bar *bars, int n) {
     f.top += 12; /* room for the number above a full bar */
     chart_caption(b, c);
     chart_svg(b, c, &f);
-    Axis x = {0, n, 1, f.left, f.width - f.right, false}, y = axis_new(lo, hi, f.height - f.bottom, f.top, false, 4);
+    Axis x = {0, n, 1, f.left, f.width - f.right, false},
+         y = axis_new(lo, hi, f.height - f.bottom, f.top, false, 4);
     put_ticks(b, &y, &x, false);
     put_labels(b, c, &f);
     buf_putc(b, '\n');
     double slot = (x.to - x.from) / n;
-    for (int i = 0; i < n; i++) put_bar(b, &bars[i], &y, x.from + (i + 0.5) * slot, fmin(0.32 * slot, 40));
+    for (int i = 0; i < n; i++)
+        put_bar(b, &bars[i], &y, x.from + (i + 0.5) * slot, fmin(0.32 * slot, 40));
     put_line(b, "axis", x.from, axis_at(&y, 0), x.to, axis_at(&y, 0));
     chart_close(b);
 }

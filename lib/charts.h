@@ -21,20 +21,36 @@
 enum { TONE_GREY = 0, TONE_COUNT = 7 };
 
 typedef struct {
-    const char *title, *about;    /* about: the long description; may be NULL */
+    const char *title, *about; /* about: the long description; may be NULL */
     const char *x_label, *y_label;
     double x_min, x_max, y_min, y_max; /* an axis covers at least this; min == max: only the data */
-    bool log_y;                   /* lines only; values <= 0 become gaps */
-    bool small;                   /* half the width; a legend above replaces names at line ends */
+    bool log_y;                        /* lines only; values <= 0 become gaps */
+    bool small; /* half the width; a legend above replaces names at line ends */
 } Chart;
 
-typedef struct { const char *name; int tone; bool dashed; int n; const double *x, *y; } Series;
-typedef struct { const char *name; int tone, n; const double *v; } Sample;
-typedef struct { const char *name; int tone; double value, error; } Bar; /* error NaN: none */
+typedef struct {
+    const char *name;
+    int tone;
+    bool dashed;
+    int n;
+    const double *x, *y;
+} Series;
+typedef struct {
+    const char *name;
+    int tone, n;
+    const double *v;
+} Sample;
+typedef struct {
+    const char *name;
+    int tone;
+    double value, error;
+} Bar; /* error NaN: none */
 
 /* The mean of the points with the same x, as a line of at most `most` points, neighbors being
  * averaged. Sorts the points; the line is in the arena. */
-typedef struct { double x, y; } Point;
+typedef struct {
+    double x, y;
+} Point;
 Series series_mean(Arena *arena, Point *points, int n, int most);
 
 /* One curve for each of n series. */

@@ -16,7 +16,8 @@ void html_text(Buf *b, Str s) {
         else if (c == '&') buf_puts(b, "&amp;");
         else if (c == '"') buf_puts(b, "&quot;");
         else if (c == '\'') buf_puts(b, "&#39;");
-        else if (length == 0 || (c < 32 && c != '\n' && c != '\t') || c == 127) buf_puts(b, "\xef\xbf\xbd");
+        else if (length == 0 || (c < 32 && c != '\n' && c != '\t') || c == 127)
+            buf_puts(b, "\xef\xbf\xbd");
         else buf_put(b, s.s + i, (size_t)length);
         i += length ? (size_t)length : 1;
     }
@@ -47,46 +48,69 @@ void html_printf(Buf *b, const char *format, ...) {
 
 /* ---- page ---- */
 
-/* Tones after Okabe and Ito, darkened on white and lightened on black until they can carry text. */
+/* The tones are those of Okabe and Ito, darkened on white and lightened on black until text in them
+ * can be read. */
 static const char STYLE[] =
-    ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#5b6570;--line:#d5dae0;--paper:#fff;--box:#f5f7f9;"
+    ":root{color-scheme:light "
+    "dark;--ink:#1b1f24;--soft:#5b6570;--line:#d5dae0;--paper:#fff;--box:#f5f7f9;"
     "--t0:#9aa3ad;--t1:#0067b0;--t2:#c44900;--t3:#00795a;--t4:#a03d80;--t5:#8a6500;--t6:#2484ad}\n"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#a0aab4;--line:#3a424b;--paper:#14181c;--box:#1d2228;"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e4e8ec;--soft:#a0aab4;--line:#3a424b;--paper:#"
+    "14181c;--box:#1d2228;"
     "--t0:#78828c;--t1:#5bb0f5;--t2:#ff8f56;--t3:#35c99c;--t4:#e596c8;--t5:#e3b73c;--t6:#9fdcf7}}\n"
     "@media print{:root{--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--box:#fff;"
     "--t0:#888;--t1:#0067b0;--t2:#c44900;--t3:#00795a;--t4:#a03d80;--t5:#8a6500;--t6:#2484ad}"
-    "nav{display:none}figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:visible!important}}\n"
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
-    "main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem 4rem}h1{font-size:1.7rem;line-height:1.2;margin:0 0 .3rem}\n"
-    "h2{font-size:1.25rem;margin:2.6rem 0 .6rem;padding-top:.6rem;border-top:1px solid var(--line)}\n"
+    "nav{display:none}figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll{overflow:"
+    "visible!important}}\n"
+    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 "
+    "system-ui,sans-serif}\n"
+    "main{max-width:60rem;margin:0 auto;padding:1.5rem 1rem "
+    "4rem}h1{font-size:1.7rem;line-height:1.2;margin:0 0 .3rem}\n"
+    "h2{font-size:1.25rem;margin:2.6rem 0 .6rem;padding-top:.6rem;border-top:1px solid "
+    "var(--line)}\n"
     "h3{font-size:1.02rem;margin:1.6rem 0 .4rem}\n"
     "p{margin:.4rem 0;max-width:52rem}.soft,figcaption small{color:var(--soft)}a{color:var(--t1)}\n"
     "nav{font-size:.9rem;margin:1rem 0}nav a{margin-right:1rem;display:inline-block}\n"
     ".scroll{overflow-x:auto;margin:.6rem 0 1rem}"
     "table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}\n"
     "caption{text-align:left;color:var(--soft);padding-bottom:.3rem}\n"
-    "th,td{padding:.22rem .55rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap;vertical-align:top}\n"
+    "th,td{padding:.22rem .55rem;text-align:right;border-bottom:1px solid "
+    "var(--line);white-space:nowrap;vertical-align:top}\n"
     "thead th{border-bottom:2px solid var(--soft);font-weight:600}th:first-child{text-align:left}\n"
-    "tbody th{font-weight:500;position:sticky;left:0;background:var(--paper)}tbody tr:hover>*{background:var(--box)}\n"
-    ".words td,.words th{text-align:left}.words td{white-space:pre-wrap;overflow-wrap:anywhere;min-width:9rem}"
-    ".words td:last-child{min-width:19rem}.words td.number{text-align:right;white-space:nowrap;min-width:0}\n"
-    "ul.plain{margin:0;padding-left:1.1rem}figure{margin:1rem 0}figcaption{font-weight:600;font-size:.92rem}\n"
-    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17.5rem,1fr));gap:.2rem 1.2rem}"
+    "tbody th{font-weight:500;position:sticky;left:0;background:var(--paper)}tbody "
+    "tr:hover>*{background:var(--box)}\n"
+    ".words td,.words th{text-align:left}.words "
+    "td{white-space:pre-wrap;overflow-wrap:anywhere;min-width:9rem}"
+    ".words td:last-child{min-width:19rem}.words "
+    "td.number{text-align:right;white-space:nowrap;min-width:0}\n"
+    "ul.plain{margin:0;padding-left:1.1rem}figure{margin:1rem "
+    "0}figcaption{font-weight:600;font-size:.92rem}\n"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(17.5rem,1fr));gap:.2rem "
+    "1.2rem}"
     ".grid figure{margin:.5rem 0}\n"
-    ".keys{display:block}.key{font-weight:400;font-size:.82rem;margin-right:.9rem;white-space:nowrap}"
-    ".key i{display:inline-block;width:1.1rem;border-top:3px solid;margin-right:.3rem;vertical-align:middle}"
+    ".keys{display:block}.key{font-weight:400;font-size:.82rem;margin-right:.9rem;white-space:"
+    "nowrap}"
+    ".key i{display:inline-block;width:1.1rem;border-top:3px "
+    "solid;margin-right:.3rem;vertical-align:middle}"
     ".key i.dash{border-top-style:dashed}\n"
     "svg{display:block;width:100%;height:auto;font:11px system-ui,sans-serif}"
     "svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}\n"
-    ".axis{stroke:var(--soft);stroke-width:1}.mesh{stroke:var(--line);stroke-width:1}.dash{stroke-dasharray:5 4}\n"
-    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}.thin{stroke-width:1}.lead{stroke-width:1;opacity:.6}\n"
-    ".area{fill-opacity:.28;stroke-width:1.5}rect.bar{fill-opacity:.75;stroke:none}.dot{fill-opacity:.35}\n"
-    ".t0{stroke:var(--t0);fill:var(--t0);color:var(--t0)}.t1{stroke:var(--t1);fill:var(--t1);color:var(--t1)}"
-    ".t2{stroke:var(--t2);fill:var(--t2);color:var(--t2)}.t3{stroke:var(--t3);fill:var(--t3);color:var(--t3)}"
-    ".t4{stroke:var(--t4);fill:var(--t4);color:var(--t4)}.t5{stroke:var(--t5);fill:var(--t5);color:var(--t5)}"
+    ".axis{stroke:var(--soft);stroke-width:1}.mesh{stroke:var(--line);stroke-width:1}.dash{stroke-"
+    "dasharray:5 4}\n"
+    ".curve{fill:none;stroke-width:2;stroke-linejoin:round}.thin{stroke-width:1}.lead{stroke-width:"
+    "1;opacity:.6}\n"
+    ".area{fill-opacity:.28;stroke-width:1.5}rect.bar{fill-opacity:.75;stroke:none}.dot{fill-"
+    "opacity:.35}\n"
+    ".t0{stroke:var(--t0);fill:var(--t0);color:var(--t0)}.t1{stroke:var(--t1);fill:var(--t1);color:"
+    "var(--t1)}"
+    ".t2{stroke:var(--t2);fill:var(--t2);color:var(--t2)}.t3{stroke:var(--t3);fill:var(--t3);color:"
+    "var(--t3)}"
+    ".t4{stroke:var(--t4);fill:var(--t4);color:var(--t4)}.t5{stroke:var(--t5);fill:var(--t5);color:"
+    "var(--t5)}"
     ".t6{stroke:var(--t6);fill:var(--t6);color:var(--t6)}path.curve{fill:none}\n"
-    "svg text.t1{fill:var(--t1)}svg text.t2{fill:var(--t2)}svg text.t3{fill:var(--t3)}svg text.t4{fill:var(--t4)}"
-    "svg text.t5{fill:var(--t5)}svg text.t6{fill:var(--t6)}svg text.t0{fill:var(--soft)}svg text[class]{stroke:none}\n";
+    "svg text.t1{fill:var(--t1)}svg text.t2{fill:var(--t2)}svg text.t3{fill:var(--t3)}svg "
+    "text.t4{fill:var(--t4)}"
+    "svg text.t5{fill:var(--t5)}svg text.t6{fill:var(--t6)}svg text.t0{fill:var(--soft)}svg "
+    "text[class]{stroke:none}\n";
 
 void page_section(Page *p, const char *heading) {
     if (p->sections++) buf_puts(&p->body, "</section>\n");
@@ -121,8 +145,9 @@ void page_grid(Page *p) { buf_puts(&p->body, "<div class=\"grid\">\n"); }
 void page_grid_end(Page *p) { buf_puts(&p->body, "</div>\n"); }
 
 void page_finish(Page *p, const char *title, const char *subtitle, Buf *html) {
-    buf_puts(html, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
+    buf_puts(html,
+             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+             "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
     html_text(html, str(title));
     buf_printf(html, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n<h1>", STYLE);
     html_text(html, str(title));
@@ -153,11 +178,16 @@ void table_html(const Table *t, Buf *b) {
     for (int i = 0; i < t->cells; i++) {
         int column = i % t->columns;
         if (column == 0) buf_puts(b, i == 0 ? "\n<thead><tr>" : "<tr>");
-        put_element(b, i < t->columns ? "th scope=\"col\"" : column == 0 ? "th scope=\"row\"" : "td", t->cell[i]);
+        put_element(b,
+                    i < t->columns ? "th scope=\"col\""
+                    : column == 0  ? "th scope=\"row\""
+                                   : "td",
+                    t->cell[i]);
         if (column == t->columns - 1 || i == t->cells - 1)
             buf_puts(b, i == t->columns - 1 ? "</tr></thead><tbody>\n" : "</tr>\n");
     }
     buf_puts(b, t->cells ? "</tbody></table></div>\n" : "</table></div>\n");
     size_t at = 0;
-    for (Str line; text_line((Str){t->remarks.s, t->remarks.n}, &at, &line);) put_element(b, "p", line);
+    for (Str line; text_line((Str){t->remarks.s, t->remarks.n}, &at, &line);)
+        put_element(b, "p", line);
 }

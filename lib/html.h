@@ -30,7 +30,10 @@ void html_printf(Buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 /* ---- page ---- */
 
 /* Zero-initialize. Between the calls below the caller may append HTML to `body`. */
-typedef struct { Buf body, contents; int sections; } Page;
+typedef struct {
+    Buf body, contents;
+    int sections;
+} Page;
 
 /* Ends the previous section and begins one, which also gets a line in the list of contents. */
 void page_section(Page *p, const char *heading);

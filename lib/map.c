@@ -53,8 +53,7 @@ int strset_add(StrSet *set, Str s) {
     if (set->n == set->capacity) {
         set->capacity = set->capacity ? set->capacity * 2 : 256;
         set->v = mem_grow(set->v, (size_t)set->capacity, sizeof *set->v);
-        set->same_hash =
-            mem_grow(set->same_hash, (size_t)set->capacity, sizeof *set->same_hash);
+        set->same_hash = mem_grow(set->same_hash, (size_t)set->capacity, sizeof *set->same_hash);
     }
     uint64_t hash = hash64(s.s, s.n, HASH_START);
     set->v[set->n] = s;

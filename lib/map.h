@@ -1,7 +1,7 @@
 /* map: containers without pointers into them: a hash map of numbers, a set of strings, a heap.
  *
- * All three are zero-initialized, grow by doubling and are freed by the functions below. Running out
- * of memory ends the program (lib/util.h).
+ * All three are zero-initialized, grow by doubling and are freed by the functions below. Running
+ * out of memory ends the program (lib/util.h).
  *
  * Usage:
  *   Map ages = {0};
@@ -24,8 +24,15 @@
 /* ---- from 64-bit keys to ints >= 0 ---- */
 
 /* Open addressing with linear probing, at most half full. */
-typedef struct { uint64_t key; int value_plus_1; } MapSlot; /* value_plus_1 0: empty */
-typedef struct { MapSlot *slots; size_t used; int bits; } Map; /* [2^bits] slots */
+typedef struct {
+    uint64_t key;
+    int value_plus_1;
+} MapSlot; /* value_plus_1 0: empty */
+typedef struct {
+    MapSlot *slots;
+    size_t used;
+    int bits;
+} Map; /* [2^bits] slots */
 
 int map_get(const Map *m, uint64_t key); /* -1 if the key is absent */
 void map_set(Map *m, uint64_t key, int value);
@@ -47,8 +54,13 @@ void strset_free(StrSet *set);
 
 /* ---- a binary heap: the smallest pair (first, second) comes out first ---- */
 
-typedef struct { uint64_t first, second; } HeapItem;
-typedef struct { HeapItem *v; size_t n, capacity; } Heap;
+typedef struct {
+    uint64_t first, second;
+} HeapItem;
+typedef struct {
+    HeapItem *v;
+    size_t n, capacity;
+} Heap;
 
 void heap_push(Heap *h, HeapItem item); /* O(log n) */
 HeapItem heap_pop(Heap *h);             /* O(log n); h->n >= 1 */

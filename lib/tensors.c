@@ -5,20 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char METADATA[] = "__metadata__", DATA_SUM[] = "crc32c", HEADER_SUM[] = "header_crc32c";
+static const char METADATA[] = "__metadata__", DATA_SUM[] = "crc32c",
+                  HEADER_SUM[] = "header_crc32c";
 
 enum { LENGTH_BYTES = 8, HEADER_MOST = 100000000, SUM_DIGITS = 8 };
 
-/* Every type of the format that is stored in whole bytes, in the order in which writers sort: descending alignment. */
+/* Every type of the format, in the order in which writers sort: descending alignment. */
 static const struct {
     char name[8];
     size_t size;
     TensorType type;
 } TYPES[] = {
-    {"U64", 8, TENSOR_OTHER}, {"I64", 8, TENSOR_I64},   {"F64", 8, TENSOR_F64},       {"F32", 4, TENSOR_F32},
-    {"U32", 4, TENSOR_OTHER}, {"I32", 4, TENSOR_I32},   {"BF16", 2, TENSOR_BF16},     {"F16", 2, TENSOR_F16},
-    {"U16", 2, TENSOR_OTHER}, {"I16", 2, TENSOR_OTHER}, {"F8_E4M3", 1, TENSOR_OTHER}, {"F8_E5M2", 1, TENSOR_OTHER},
-    {"I8", 1, TENSOR_OTHER},  {"U8", 1, TENSOR_OTHER},  {"BOOL", 1, TENSOR_OTHER},
+    {"U64", 8, TENSOR_OTHER}, {"I64", 8, TENSOR_I64},       {"F64", 8, TENSOR_F64},
+    {"F32", 4, TENSOR_F32},   {"U32", 4, TENSOR_OTHER},     {"I32", 4, TENSOR_I32},
+    {"BF16", 2, TENSOR_BF16}, {"F16", 2, TENSOR_F16},       {"U16", 2, TENSOR_OTHER},
+    {"I16", 2, TENSOR_OTHER}, {"F8_E4M3", 1, TENSOR_OTHER}, {"F8_E5M2", 1, TENSOR_OTHER},
+    {"I8", 1, TENSOR_OTHER},  {"U8", 1, TENSOR_OTHER},      {"BOOL", 1, TENSOR_OTHER},
 };
 enum { TYPE_COUNT = sizeof TYPES / sizeof TYPES[0] };
 
@@ -38,14 +40,15 @@ static bool damaged(const Reader *r, const char *format, ...) {
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return error_set(r->err, STATUS_DATA, "%s: damaged, or no safetensors file: %s; get or write it again", r->file->path,
-                     what);
+    return error_set(r->err, STATUS_DATA,
+                     "%s: damaged, or not a safetensors file: %s; get or write it again",
+                     r->file->path, what);
 }
 
-/* A tensor's name in a message: names come from the file and may be long. */
+/* A name as messages show it. Names come from the file and may be long. */
 static Str shown(Str name) { return (Str){name.s, name.n < 80 ? name.n : 80}; }
 
-/* An unsigned integer as the format wants it: digits alone. Past 2^53 nothing could be stored, so such numbers are refused. */
+/* An unsigned integer, written as digits alone and at most 2^53. No file is larger. */
 static bool unsigned_integer(const Json *v, int64_t *out) {
     if (v->type != JSON_NUMBER || !v->is_integer || v->string.s[0] == '-') return false;
     *out = (int64_t)v->number;
@@ -59,56 +62,68 @@ static bool checked_multiply(size_t a, size_t b, size_t *product) {
 }
 
 static bool parse_shape(const Reader *r, TensorInfo *t, const Json *shape) {
-    if (!shape || shape->type != JSON_ARRAY) return damaged(r, "tensor '%.*s' has no shape", STR_ARG(shown(t->name)));
+    if (!shape || shape->type != JSON_ARRAY)
+        return damaged(r, "tensor '%.*s' has no shape", STR_ARG(shown(t->name)));
     if (shape->count > TENSOR_MAX_RANK)
-        return damaged(r, "tensor '%.*s' has %d dimensions, at most %d can be read", STR_ARG(shown(t->name)), shape->count,
-                       (int)TENSOR_MAX_RANK);
+        return damaged(r, "tensor '%.*s' has %d dimensions, at most %d can be read",
+                       STR_ARG(shown(t->name)), shape->count, (int)TENSOR_MAX_RANK);
     t->rank = shape->count;
     t->elements = 1;
     for (int i = 0; i < shape->count; i++) {
         if (!unsigned_integer(&shape->items[i], &t->shape[i]))
-            return damaged(r, "tensor '%.*s': dimension %d is no unsigned integer", STR_ARG(shown(t->name)), i + 1);
+            return damaged(r, "tensor '%.*s': dimension %d is not an unsigned integer",
+                           STR_ARG(shown(t->name)), i + 1);
         if (!checked_multiply(t->elements, (size_t)t->shape[i], &t->elements))
             return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(shown(t->name)));
     }
     return true;
 }
 
-/* Fills everything but `bytes`; *begin and *end are the offsets as written, not yet checked against their neighbors. */
-static bool parse_tensor(const Reader *r, TensorInfo *t, const Json *v, size_t *begin, size_t *end) {
-    if (v->type != JSON_OBJECT) return damaged(r, "tensor '%.*s' is no object", STR_ARG(shown(t->name)));
+/* Fills everything but `bytes`. *begin and *end are the offsets as written. They are compared with
+ * those of the neighbors later. */
+static bool parse_tensor(const Reader *r, TensorInfo *t, const Json *v, size_t *begin,
+                         size_t *end) {
+    if (v->type != JSON_OBJECT)
+        return damaged(r, "tensor '%.*s' is not an object", STR_ARG(shown(t->name)));
     const Str *twice = json_duplicate_key(&r->file->arena, v);
-    if (twice) return damaged(r, "tensor '%.*s' has '%.*s' twice", STR_ARG(shown(t->name)), STR_ARG(shown(*twice)));
+    if (twice)
+        return damaged(r, "tensor '%.*s' has '%.*s' twice", STR_ARG(shown(t->name)),
+                       STR_ARG(shown(*twice)));
     const Json *type = json_get(v, "dtype"), *offsets = json_get(v, "data_offsets");
-    if (!type || type->type != JSON_STRING) return damaged(r, "tensor '%.*s' has no dtype", STR_ARG(shown(t->name)));
+    if (!type || type->type != JSON_STRING)
+        return damaged(r, "tensor '%.*s' has no dtype", STR_ARG(shown(t->name)));
     int k = 0;
     while (k < TYPE_COUNT && !str_is(type->string, TYPES[k].name)) k++;
     if (k == TYPE_COUNT)
-        return damaged(r, "tensor '%.*s': unknown dtype '%.*s'", STR_ARG(shown(t->name)), STR_ARG(shown(type->string)));
+        return damaged(r, "tensor '%.*s': unknown dtype '%.*s'", STR_ARG(shown(t->name)),
+                       STR_ARG(shown(type->string)));
     t->type = TYPES[k].type;
     t->type_name = type->string;
     if (!parse_shape(r, t, json_get(v, "shape"))) return false;
     int64_t from, to;
-    if (!offsets || offsets->type != JSON_ARRAY || offsets->count != 2 || !unsigned_integer(&offsets->items[0], &from) ||
+    if (!offsets || offsets->type != JSON_ARRAY || offsets->count != 2 ||
+        !unsigned_integer(&offsets->items[0], &from) ||
         !unsigned_integer(&offsets->items[1], &to) || from > to)
-        return damaged(r, "tensor '%.*s': data_offsets is no pair [begin,end]", STR_ARG(shown(t->name)));
+        return damaged(r, "tensor '%.*s': data_offsets is not a pair [begin,end]",
+                       STR_ARG(shown(t->name)));
     *begin = (size_t)from;
     *end = (size_t)to;
     if (!checked_multiply(t->elements, TYPES[k].size, &t->size))
         return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(shown(t->name)));
     if (t->size != *end - *begin)
-        return damaged(r, "tensor '%.*s' takes %zu bytes by its shape, %zu by its offsets", STR_ARG(shown(t->name)), t->size,
-                       *end - *begin);
+        return damaged(r, "tensor '%.*s' takes %zu bytes by its shape, %zu by its offsets",
+                       STR_ARG(shown(t->name)), t->size, *end - *begin);
     return true;
 }
 
 static bool parse_metadata(const Reader *r, const Json *v) {
-    if (v->type != JSON_OBJECT) return damaged(r, "%s is no object", METADATA);
+    if (v->type != JSON_OBJECT) return damaged(r, "%s is not an object", METADATA);
     const Str *twice = json_duplicate_key(&r->file->arena, v);
     if (twice) return damaged(r, "%s has '%.*s' twice", METADATA, STR_ARG(shown(*twice)));
     Str *values = arena_new(&r->file->arena, (size_t)v->count, sizeof *values);
     for (int i = 0; i < v->count; i++) {
-        if (v->items[i].type != JSON_STRING) return damaged(r, "%s: '%.*s' is no string", METADATA, STR_ARG(shown(v->keys[i])));
+        if (v->items[i].type != JSON_STRING)
+            return damaged(r, "%s: '%.*s' is not a string", METADATA, STR_ARG(shown(v->keys[i])));
         values[i] = v->items[i].string;
     }
     r->file->metadata_count = v->count;
@@ -117,7 +132,7 @@ static bool parse_metadata(const Reader *r, const Json *v) {
     return true;
 }
 
-/* A tensor on its way into the order of offsets. */
+/* A tensor before the list is sorted by offsets. */
 typedef struct {
     size_t begin, end;
     int place; /* in the header */
@@ -127,24 +142,26 @@ typedef struct {
 static int compare_entries(const void *a, const void *b) {
     const Entry *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
-    if (x->end != y->end) return x->end < y->end ? -1 : 1; /* an empty tensor comes before what starts at the same byte */
+    /* An empty tensor comes before the one that starts at the same byte. */
+    if (x->end != y->end) return x->end < y->end ? -1 : 1;
     return x->place - y->place;
 }
 
-/* The tensors must cover the bytes behind the header exactly, in some order, without holes or overlaps: then there is no
- * room in the file for anything that another program would read as something else. */
+/* The tensors must cover the data exactly, without holes or overlaps. So the file has no room for
+ * anything that another program would read differently. */
 static bool check_cover(const Reader *r, const Entry *entries, int count) {
     size_t data = r->file->contents.n - r->header, at = 0;
     for (int i = 0; i < count; i++) {
         Str name = shown(entries[i].info.name);
         if (entries[i].begin != at)
-            return damaged(r, "tensor '%.*s' starts at byte %zu, but the one before ends at %zu", STR_ARG(name),
-                           entries[i].begin, at);
+            return damaged(r, "tensor '%.*s' starts at byte %zu, but the one before ends at %zu",
+                           STR_ARG(name), entries[i].begin, at);
         at = entries[i].end;
         if (at > data)
-            return damaged(r, "tensor '%.*s' ends at byte %zu of the data, the file at %zu", STR_ARG(name), at, data);
+            return damaged(r, "tensor '%.*s' ends at byte %zu of the data, the file at %zu",
+                           STR_ARG(name), at, data);
     }
-    if (at != data) return damaged(r, "%zu bytes behind the last tensor belong to none", data - at);
+    if (at != data) return damaged(r, "%zu bytes after the last tensor belong to none", data - at);
     return true;
 }
 
@@ -155,9 +172,12 @@ static bool parse_header(const Reader *r) {
     size_t n = r->header - LENGTH_BYTES;
     if (n == 0 || text[0] != '{') return damaged(r, "its header does not start with {");
     const Json *root = json_parse(&file->arena, text, n, &where);
-    if (!root) return damaged(r, "its header, character %ld of line %ld: %s", where.column, where.line, where.what);
+    if (!root)
+        return damaged(r, "its header, character %ld of line %ld: %s", where.column, where.line,
+                       where.what);
     const Str *twice = json_duplicate_key(&file->arena, root);
-    if (twice) return damaged(r, "the name '%.*s' stands twice in its header", STR_ARG(shown(*twice)));
+    if (twice)
+        return damaged(r, "the name '%.*s' is there twice in its header", STR_ARG(shown(*twice)));
     Entry *entries = arena_new(&file->arena, (size_t)root->count, sizeof *entries);
     int count = 0;
     for (int i = 0; i < root->count; i++) {
@@ -181,8 +201,8 @@ static bool parse_header(const Reader *r) {
     return true;
 }
 
-/* Where the digits of the header's own checksum stand among the first n bytes; n if nowhere. The text searched for cannot
- * occur inside a string, since its quotes would be escaped there. */
+/* The offset of the digits of the header's own checksum among the first n bytes, or n. The text
+ * that it looks for cannot occur inside a string, where its quotes would be escaped. */
 static size_t find_header_sum(const char *s, size_t n) {
     char key[32];
     size_t length = (size_t)snprintf(key, sizeof key, "\"%s\":\"", HEADER_SUM);
@@ -191,7 +211,7 @@ static size_t find_header_sum(const char *s, size_t n) {
     return n;
 }
 
-/* The checksum of a header whose digits stand at `digits`, as if they were zeros. */
+/* The checksum of a header whose own digits, at offset `digits`, count as zeros. */
 static uint32_t header_sum(const char *s, size_t n, size_t digits) {
     uint32_t sum = crc32c(s, digits, 0);
     sum = crc32c("00000000", SUM_DIGITS, sum);
@@ -206,25 +226,33 @@ static bool sum_is(Str digits, uint32_t sum) {
 
 static bool check_sums(const Reader *r) {
     Str data = tensors_metadata(r->file, DATA_SUM), header = tensors_metadata(r->file, HEADER_SUM);
-    if (!data.s && !header.s) return true; /* of only one, the other is an empty text: no checksum equals that */
+    if (!data.s && !header.s)
+        return true; /* with only one, the other is empty, which no checksum equals */
     const char *text = (const char *)r->start;
     size_t digits = find_header_sum(text, r->header);
     bool header_ok = digits < r->header && sum_is(header, header_sum(text, r->header, digits));
-    if (header_ok && sum_is(data, crc32c(r->start + r->header, r->file->contents.n - r->header, 0))) return true;
-    return damaged(r, "the checksum of its %s differs (a program that changes it on purpose should drop %s and %s)",
+    if (header_ok && sum_is(data, crc32c(r->start + r->header, r->file->contents.n - r->header, 0)))
+        return true;
+    return damaged(r,
+                   "the checksum of its %s differs (a program that changes it on purpose should "
+                   "drop %s and %s)",
                    header_ok ? "tensors" : "header", DATA_SUM, HEADER_SUM);
 }
 
 static bool parse_file(TensorFile *file, Error *err) {
     size_t n = file->contents.n;
     Reader r = {file, (const unsigned char *)file->contents.s, 0, err};
-    if (n < LENGTH_BYTES) return damaged(&r, "it has %zu bytes, the header's length alone takes %d", n, (int)LENGTH_BYTES);
+    if (n < LENGTH_BYTES)
+        return damaged(&r, "it has %zu bytes, the header's length alone takes %d", n,
+                       (int)LENGTH_BYTES);
     uint64_t length = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | r.start[i];
     if (length > HEADER_MOST)
-        return damaged(&r, "its header claims %llu bytes, more than %d", (unsigned long long)length, (int)HEADER_MOST);
+        return damaged(&r, "its header claims %llu bytes, more than %d", (unsigned long long)length,
+                       (int)HEADER_MOST);
     if (length > n - LENGTH_BYTES)
-        return damaged(&r, "its header claims %llu bytes, but only %zu follow", (unsigned long long)length, n - LENGTH_BYTES);
+        return damaged(&r, "its header claims %llu bytes, but only %zu follow",
+                       (unsigned long long)length, n - LENGTH_BYTES);
     r.header = LENGTH_BYTES + (size_t)length;
     return parse_header(&r) && check_sums(&r);
 }
@@ -260,7 +288,8 @@ Str tensors_metadata(const TensorFile *file, const char *key) {
 /* ---- values ---- */
 
 bool tensors_is_float(const TensorInfo *t) {
-    return t->type == TENSOR_F32 || t->type == TENSOR_F64 || t->type == TENSOR_F16 || t->type == TENSOR_BF16;
+    return t->type == TENSOR_F32 || t->type == TENSOR_F64 || t->type == TENSOR_F16 ||
+           t->type == TENSOR_BF16;
 }
 
 static uint32_t get16(const unsigned char *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
@@ -281,14 +310,16 @@ static double double_of(uint64_t bits) {
     return x;
 }
 
-/* Half precision: 1 sign, 5 exponent, 10 mantissa bits. All its values are floats, its subnormals normal ones. */
+/* Half precision: 1 bit of sign, 5 of exponent, 10 of mantissa. Every value is a float, and its
+ * subnormal numbers are normal floats. */
 static float half_of(uint32_t bits) {
     uint32_t sign = (bits & 0x8000) << 16, exponent = bits >> 10 & 31, mantissa = bits & 0x3ff;
     if (exponent == 0) {
         float x = (float)mantissa * 0x1p-24f;
         return sign ? -x : x;
     }
-    uint32_t wide = exponent == 31 ? 255 : exponent + (127 - 15); /* infinities and NaN keep their mantissa */
+    uint32_t wide =
+        exponent == 31 ? 255 : exponent + (127 - 15); /* infinity and NaN keep the mantissa */
     return float_of(sign | wide << 23 | mantissa << 13);
 }
 
@@ -322,7 +353,7 @@ double tensors_value(const TensorInfo *t, size_t i) {
 
 typedef struct {
     const TensorOut *tensor;
-    int type; /* place in TYPES, which is the order of the file */
+    int type; /* index in TYPES, which is the order in the file */
     size_t elements;
 } Planned;
 
@@ -335,26 +366,31 @@ static int compare_planned(const void *a, const void *b) {
     return x->type != y->type ? x->type - y->type : compare_names(a, b);
 }
 
-/* Puts the tensors into the order of the file. What fails here is a caller's mistake; better no file than one that nobody can
- * open. */
-static bool plan_file(const char *path, const TensorOut *tensors, int count, Planned *plan, Error *err) {
+/* Puts the tensors into the order of the file. A failure here is a caller's mistake. It is better
+ * to write no file than one that nothing can open. */
+static bool plan_file(const char *path, const TensorOut *tensors, int count, Planned *plan,
+                      Error *err) {
     for (int i = 0; i < count; i++) {
         const TensorOut *t = &tensors[i];
         Planned *p = &plan[i];
         *p = (Planned){t, 0, 1};
         while (p->type < TYPE_COUNT && TYPES[p->type].type != t->type) p->type++;
-        bool ok = t->type != TENSOR_OTHER && p->type < TYPE_COUNT && t->rank >= 0 && t->rank <= TENSOR_MAX_RANK &&
-                  strcmp(t->name, METADATA) != 0;
+        bool ok = t->type != TENSOR_OTHER && p->type < TYPE_COUNT && t->rank >= 0 &&
+                  t->rank <= TENSOR_MAX_RANK && strcmp(t->name, METADATA) != 0;
         for (int d = 0; ok && d < t->rank; d++) {
             ok = t->shape[d] >= 0;
             if (ok) p->elements = mem_mul(p->elements, (size_t)t->shape[d]);
         }
-        if (!ok) return error_set(err, STATUS_FAILED, "%s: tensor '%.80s' cannot be stored: bad type or shape", path, t->name);
+        if (!ok)
+            return error_set(err, STATUS_FAILED,
+                             "%s: tensor '%.80s' cannot be stored: bad type or shape", path,
+                             t->name);
     }
     if (count > 1) qsort(plan, (size_t)count, sizeof *plan, compare_names);
     for (int i = 1; i < count; i++)
         if (strcmp(plan[i - 1].tensor->name, plan[i].tensor->name) == 0)
-            return error_set(err, STATUS_FAILED, "%s: two tensors are named '%.80s'", path, plan[i].tensor->name);
+            return error_set(err, STATUS_FAILED, "%s: two tensors are named '%.80s'", path,
+                             plan[i].tensor->name);
     if (count > 1) qsort(plan, (size_t)count, sizeof *plan, compare_planned);
     return true;
 }
@@ -362,17 +398,20 @@ static bool plan_file(const char *path, const TensorOut *tensors, int count, Pla
 static bool check_pairs(const char *path, const char *const *pairs, int n_pairs, Error *err) {
     for (int i = 0; i < n_pairs; i++) {
         const char *key = pairs[2 * i];
-        bool taken = strcmp(key, "format") == 0 || strcmp(key, DATA_SUM) == 0 || strcmp(key, HEADER_SUM) == 0;
+        bool taken = strcmp(key, "format") == 0 || strcmp(key, DATA_SUM) == 0 ||
+                     strcmp(key, HEADER_SUM) == 0;
         for (int j = 0; j < i; j++) taken |= strcmp(key, pairs[2 * j]) == 0;
-        if (taken) return error_set(err, STATUS_FAILED, "%s: the metadata key '%.80s' is taken", path, key);
+        if (taken)
+            return error_set(err, STATUS_FAILED, "%s: the metadata key '%.80s' is taken", path,
+                             key);
     }
     return true;
 }
 
 enum { CHUNK_BYTES = 1 << 18 };
 
-/* The file's bytes of the next elements of a tensor, from `done` on; returns how many elements. Goes through the value of each
- * element, so that it does not matter in which order this machine stores the bytes of a number. */
+/* Writes the next elements of a tensor, from `done` on, as the file's bytes to the chunk. Returns
+ * how many elements. It shifts values, so the byte order of this machine does not matter. */
 static size_t encode(const Planned *p, size_t done, unsigned char *chunk) {
     size_t size = TYPES[p->type].size, n = p->elements - done;
     if (n > CHUNK_BYTES / size) n = CHUNK_BYTES / size;
@@ -406,7 +445,8 @@ static uint32_t data_sum(const Planned *plan, int count, unsigned char *chunk) {
     return sum;
 }
 
-static bool put_data(FileWriter *w, const Planned *plan, int count, unsigned char *chunk, Error *err) {
+static bool put_data(FileWriter *w, const Planned *plan, int count, unsigned char *chunk,
+                     Error *err) {
     for (int i = 0; i < count; i++)
         for (size_t done = 0, n; done < plan[i].elements; done += n) {
             n = encode(&plan[i], done, chunk);
@@ -423,11 +463,13 @@ static void put_metadata(Buf *b, const char *const *pairs, int n_pairs, uint32_t
         json_put_string(b, str(pairs[2 * i + 1]));
         buf_putc(b, ',');
     }
-    buf_printf(b, "\"%s\":\"%08lx\",\"%s\":\"00000000\"}", DATA_SUM, (unsigned long)sum, HEADER_SUM);
+    buf_printf(b, "\"%s\":\"%08lx\",\"%s\":\"00000000\"}", DATA_SUM, (unsigned long)sum,
+               HEADER_SUM);
 }
 
-/* Length field, JSON and padding to a multiple of 8, so that the tensors stand aligned in the file. */
-static void put_header(Buf *b, const Planned *plan, int count, const char *const *pairs, int n_pairs, uint32_t sum) {
+/* Length, JSON, and padding to a multiple of 8, so that tensors are aligned in the file. */
+static void put_header(Buf *b, const Planned *plan, int count, const char *const *pairs,
+                       int n_pairs, uint32_t sum) {
     buf_put(b, "\0\0\0\0\0\0\0\0", LENGTH_BYTES);
     buf_putc(b, '{');
     put_metadata(b, pairs, n_pairs, sum);
@@ -437,21 +479,24 @@ static void put_header(Buf *b, const Planned *plan, int count, const char *const
         buf_putc(b, ',');
         json_put_string(b, str(t->name));
         buf_printf(b, ":{\"dtype\":\"%s\",\"shape\":[", TYPES[plan[i].type].name);
-        for (int d = 0; d < t->rank; d++) buf_printf(b, "%s%lld", d ? "," : "", (long long)t->shape[d]);
+        for (int d = 0; d < t->rank; d++)
+            buf_printf(b, "%s%lld", d ? "," : "", (long long)t->shape[d]);
         size_t size = mem_mul(plan[i].elements, TYPES[plan[i].type].size);
         buf_printf(b, "],\"data_offsets\":[%zu,%zu]}", at, at + size);
         at += size;
     }
     buf_putc(b, '}');
     while (b->n % 8) buf_putc(b, ' ');
-    for (int i = 0; i < LENGTH_BYTES; i++) b->s[i] = (char)((uint64_t)(b->n - LENGTH_BYTES) >> (8 * i) & 255);
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        b->s[i] = (char)((uint64_t)(b->n - LENGTH_BYTES) >> (8 * i) & 255);
     size_t digits = find_header_sum(b->s, b->n);
     char text[16];
     snprintf(text, sizeof text, "%08lx", (unsigned long)header_sum(b->s, b->n, digits));
     memcpy(b->s + digits, text, SUM_DIGITS);
 }
 
-bool tensors_write(const char *path, const TensorOut *tensors, int count, const char *const *pairs, int n_pairs, Error *err) {
+bool tensors_write(const char *path, const TensorOut *tensors, int count, const char *const *pairs,
+                   int n_pairs, Error *err) {
     Planned *plan = mem_new((size_t)count, sizeof *plan);
     unsigned char *chunk = mem_new(CHUNK_BYTES, 1);
     Buf header = {0};
@@ -459,12 +504,13 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     if (ok) {
         put_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk));
         if (header.n - LENGTH_BYTES > HEADER_MOST)
-            ok = error_set(err, STATUS_FAILED, "%s: too many tensors for one file: the header would take %zu bytes", path,
-                           header.n);
+            ok = error_set(err, STATUS_FAILED,
+                           "%s: too many tensors for one file: the header would take %zu bytes",
+                           path, header.n);
     }
     FileWriter w = {0};
-    ok = ok && file_begin(&w, path, err) && file_put(&w, header.s, header.n, err) && put_data(&w, plan, count, chunk, err) &&
-         file_commit(&w, err);
+    ok = ok && file_begin(&w, path, err) && file_put(&w, header.s, header.n, err) &&
+         put_data(&w, plan, count, chunk, err) && file_commit(&w, err);
     buf_free(&header);
     free(chunk);
     free(plan);

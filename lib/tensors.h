@@ -1,15 +1,28 @@
 /* tensors: safetensors files, read and written, with every check of the reference implementation.
  *
- *   TensorFile file;
- *   if (!tensors_open(&file, "model.safetensors", &err)) return error_print(&err);
- *   const TensorInfo *t = tensors_find(&file, "wte.weight");
- *   tensors_read(&file, t, out);                     // converts F32, F64, F16, BF16 to real
- *   tensors_close(&file);
+ *   8 bytes       the length of the header, little-endian
+ *   header        JSON: {"__metadata__": {...}, "wte.weight": {"dtype": "F32", "shape": [50257,
+ * 768], "data_offsets": [0, 154389504]}, ...}, padded with blanks data          the tensors,
+ * without holes; offsets count from here
  *
- * Writing is atomic and the same input gives the same bytes. Two checksums stand in __metadata__, each a CRC-32C as 8 lower
- * case hex digits: "crc32c" covers all bytes behind the header; "header_crc32c" covers everything before them, the length
- * field and the padding included, taken with its own digits as "00000000". tensors_open checks them when present; one without
- * the other counts as damage. So no single flipped bit of a file written here goes unnoticed.
+ * Writing is atomic, and the same input gives the same bytes. Files that are written here have two
+ * checksums in __metadata__, each a CRC-32C as 8 lower-case hex digits: "crc32c" covers all data;
+ * "header_crc32c" covers everything before it, length and padding included, with its own digits
+ * taken as "00000000". tensors_open checks them if they are present. One without the other is
+ * damage. So not a single flipped bit goes unnoticed.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   const real x[2] = {1.5, -2};
+ *   TensorOut out = {.name = "wte.weight", .type = TENSOR_REAL, .rank = 1, .shape = {2}};
+ *   out.data = x;
+ *   TensorFile file;
+ *   if (!tensors_write("example.safetensors", &out, 1, NULL, 0, &err)) return error_print(&err);
+ *   if (!tensors_open(&file, "example.safetensors", &err)) return error_print(&err);
+ *   const TensorInfo *t = tensors_find(&file, "wte.weight");
+ *   real again[2];
+ *   if (tensors_is_float(t) && t->elements == 2) tensors_read(t, again);    // 1.5, -2
+ *   tensors_close(&file);
  */
 #ifndef TENSORS_H
 #define TENSORS_H
@@ -18,7 +31,24 @@
 
 enum { TENSOR_MAX_RANK = 8 };
 
-typedef enum { TENSOR_F32, TENSOR_F64, TENSOR_F16, TENSOR_BF16, TENSOR_I64, TENSOR_I32, TENSOR_OTHER } TensorType;
+typedef enum {
+    TENSOR_F32,
+    TENSOR_F64,
+    TENSOR_F16,
+    TENSOR_BF16,
+    TENSOR_I64,
+    TENSOR_I32,
+    TENSOR_OTHER /* can be listed, not read */
+} TensorType;
+
+/* The type of `real` in this build. */
+#ifdef REAL_DOUBLE
+#define TENSOR_REAL TENSOR_F64
+#else
+#define TENSOR_REAL TENSOR_F32
+#endif
+
+/* ---- reading ---- */
 
 typedef struct {
     Str name;
@@ -27,7 +57,7 @@ typedef struct {
     int rank;
     int64_t shape[TENSOR_MAX_RANK];
     size_t elements;
-    const unsigned char *bytes; /* inside TensorFile.contents; not aligned */
+    const unsigned char *bytes; /* inside TensorFile.contents, not aligned */
     size_t size;                /* in bytes */
 } TensorInfo;
 
@@ -41,16 +71,24 @@ typedef struct {
     const Str *metadata_keys, *metadata_values;
 } TensorFile;
 
-bool tensors_open(TensorFile *file, const char *path, Error *err); /* on false nothing needs closing; status 3 or 4 */
+/* Reads the entire file. On false (status 3 for damage, 4 if it cannot be read) nothing needs
+ * closing. */
+bool tensors_open(TensorFile *file, const char *path, Error *err);
 void tensors_close(TensorFile *file);
 const TensorInfo *tensors_find(const TensorFile *file, const char *name); /* NULL if absent */
 Str tensors_metadata(const TensorFile *file, const char *key);            /* {NULL, 0} if absent */
-bool tensors_is_float(const TensorInfo *t);                               /* one of the four that tensors_read converts */
-void tensors_read(const TensorInfo *t, real *out);                        /* out [elements]; t must be a float type */
+bool tensors_is_float(const TensorInfo *t); /* one of the four types that tensors_read converts */
+/* Converts the elements to real, out[elements]. The type must be a float type. */
+void tensors_read(const TensorInfo *t, real *out);
 /* Element i of any type but TENSOR_OTHER. */
 double tensors_value(const TensorInfo *t, size_t i);
+/* Appends the shape as JSON, like [2,3]. */
+void tensors_put_shape(Buf *b, const TensorInfo *t);
 
-/* What to write. F32 from float, F64 from double, I64 from int64_t, I32 from int32_t; F16 and BF16 as bits in uint16_t. */
+/* ---- writing ---- */
+
+/* A tensor to write. `data` holds float for F32, double for F64, int64_t for I64, int32_t for I32,
+ * and bits in uint16_t for F16 and BF16. */
 typedef struct {
     const char *name;
     TensorType type;
@@ -59,17 +97,10 @@ typedef struct {
     const void *data; /* may be NULL if there are no elements */
 } TensorOut;
 
-/* Sorts by type (larger alignment first), then by name. Metadata: `pairs` holds 2 * n_pairs strings key, value, key, value, ...
- * ("format":"pt" and the checksums are added). Names and keys must not repeat. */
-bool tensors_write(const char *path, const TensorOut *tensors, int count, const char *const *pairs, int n_pairs, Error *err);
-/* The type that `real` has in this build. */
-#ifdef REAL_DOUBLE
-#define TENSOR_REAL TENSOR_F64
-#else
-#define TENSOR_REAL TENSOR_F32
-#endif
-
-/* Appends the shape as JSON, like [2,3]. */
-void tensors_put_shape(Buf *b, const TensorInfo *t);
+/* Writes the tensors sorted by type (larger alignment first), then by name. `pairs` is metadata: 2
+ * * n_pairs strings key, value, key, value, ... "format": "pt" and the checksums are added. Names
+ * and keys must be distinct. Status 4 if the file cannot be written. */
+bool tensors_write(const char *path, const TensorOut *tensors, int count, const char *const *pairs,
+                   int n_pairs, Error *err);
 
 #endif

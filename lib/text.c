@@ -35,7 +35,7 @@ bool text_line(Str text, size_t *at, Str *line) {
     return true;
 }
 
-/* How many columns a text takes on a terminal: its characters, each counted as one. */
+/* The columns of a text on a terminal, one for each character. */
 static int text_width(Str s) {
     int width = 0;
     for (size_t i = 0; i < s.n; i++) width += ((unsigned char)s.s[i] & 0xc0) != 0x80;
@@ -101,7 +101,8 @@ void table_put(Table *t, const char *format, ...) {
 
 void table_mean(Table *t, double mean, double sd, int decimals, double scale) {
     if (!isfinite(mean)) table_put(t, "-");
-    else if (isfinite(sd)) table_put(t, "%.*f\xc2\xb1%.*f", decimals, mean * scale, decimals, sd * scale);
+    else if (isfinite(sd))
+        table_put(t, "%.*f\xc2\xb1%.*f", decimals, mean * scale, decimals, sd * scale);
     else table_put(t, "%.*f", decimals, mean * scale);
 }
 

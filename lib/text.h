@@ -23,7 +23,7 @@
 
 /* ---- strings and lines ---- */
 
-/* A formatted string of any length, NUL-terminated, in the arena. text_format is the va_list form. */
+/* A formatted string of any length in the arena, with a NUL. text_format is the va_list form. */
 const char *text_new(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 Str text_format(Arena *arena, const char *format, va_list args);
 /* Steps through the lines of a text. *at is a byte offset, 0 for the first call. Sets *line to the
@@ -33,8 +33,11 @@ bool text_line(Str text, size_t *at, Str *line);
  * break is indented by two. A column is one UTF-8 character. */
 void text_wrap(Buf *b, Str text, int width);
 
-/* A list of distinct names in order of arrival. The list is in the arena; the names are borrowed. */
-typedef struct { const char **v; int n, capacity; } Names;
+/* Distinct names in order of arrival. The list is in the arena, the names are borrowed. */
+typedef struct {
+    const char **v;
+    int n, capacity;
+} Names;
 void names_add(Arena *arena, Names *names, const char *name);
 /* Sorts with a qsort comparison that gets pointers to const char *. */
 void names_sort(Names *names, int (*compare)(const void *, const void *));

@@ -62,7 +62,7 @@ static void block_fill(Report *r, Block *b) {
         while (b->seeds[s] != run->seed) s++;
         if (arm->runs[s])
             NOTE(r, "%s and %s are the same arm, group and seed: the second one counts.",
-                                             arm->runs[s]->folder, run->folder);
+                 arm->runs[s]->folder, run->folder);
         else arm->seeds++;
         arm->runs[s] = run;
         for (int m = 0; m < METRICS; m++)
@@ -76,8 +76,11 @@ static void block_fill(Report *r, Block *b) {
 
 static Block block_make(Report *r, const char *objective, const char *group) {
     bool sft = strcmp(objective, "sft") == 0, simpo = strcmp(objective, "simpo") == 0;
-    Block b = {.objective = objective, .group = group, .metrics = sft ? SFT_METRICS : PAIR_METRICS,
-               .headline = simpo ? 1 : 0, .higher = simpo};
+    Block b = {.objective = objective,
+               .group = group,
+               .metrics = sft ? SFT_METRICS : PAIR_METRICS,
+               .headline = simpo ? 1 : 0,
+               .higher = simpo};
     Names arms = {0};
     b.seeds = arena_new(&r->arena, (size_t)r->n_runs, sizeof *b.seeds);
     for (int i = 0; i < r->n_runs; i++) {
@@ -235,8 +238,10 @@ static Auroc auroc_make(Report *r, const char *objective, const char *group) {
         if (!table || table->type != JSON_OBJECT || table->count == 0)
             continue; /* no known truth */
         if (score_file(r, &a, s->method, s->draw) != s)
-            NOTE(r, "%s: another score file has the same method, group and draw: the last "
-                                             "one counts.", s->path);
+            NOTE(r,
+                 "%s: another score file has the same method, group and draw: the last "
+                 "one counts.",
+                 s->path);
         names_add(&r->arena, &a.methods, s->method);
         names_add(&r->arena, &a.draws, s->draw);
         for (int k = 0; k < table->count; k++)
@@ -308,8 +313,7 @@ static int shots_make(Report *r, Shots **out) {
                    report_number(e, "exact_match")};
         bool twice = false;
         for (int j = 0; j < n; j++) twice = twice || (*out)[j].k == s.k;
-        if (twice)
-            NOTE(r, "Two evaluations with %g demonstrations: the first one counts.", s.k);
+        if (twice) NOTE(r, "Two evaluations with %g demonstrations: the first one counts.", s.k);
         else if (isfinite(s.nll)) (*out)[n++] = s;
     }
     if (n) qsort(*out, (size_t)n, sizeof **out, by_shots);

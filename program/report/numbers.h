@@ -24,7 +24,11 @@
 
 /* A measured quantity: its key in run.json's result, its name in tables, decimals, and the factor
  * for tables. */
-typedef struct { const char *key, *name; int decimals; double scale; } Metric;
+typedef struct {
+    const char *key, *name;
+    int decimals;
+    double scale;
+} Metric;
 
 enum { METRICS = 6, GAP = 4, SECONDS = 5 }; /* how many, and the places of two that are computed */
 
@@ -47,7 +51,10 @@ typedef struct {
     Arm *arms; /* in the order of order_arms */
 } Block;
 
-typedef struct { Block *v; int n; } Blocks;
+typedef struct {
+    Block *v;
+    int n;
+} Blocks;
 
 const Arm *block_arm(const Block *b, const char *name); /* NULL if it is not there */
 const char *block_title(Arena *arena, const Block *b);
@@ -59,12 +66,22 @@ typedef struct {
     Names methods, draws, kinds;
 } Auroc;
 
-typedef struct { Auroc *v; int n; } Aurocs;
+typedef struct {
+    Auroc *v;
+    int n;
+} Aurocs;
 
 /* Answers after k demonstrations: NLL in nats a token, P(sequence), exact match. */
-typedef struct { double k, nll, p, em; } Shots;
+typedef struct {
+    double k, nll, p, em;
+} Shots;
 
-typedef struct { Blocks blocks; Aurocs aurocs; Shots *shots; int n_shots; } Numbers;
+typedef struct {
+    Blocks blocks;
+    Aurocs aurocs;
+    Shots *shots;
+    int n_shots;
+} Numbers;
 
 Numbers numbers_make(Report *r);
 /* Appends results.json. */

@@ -181,7 +181,10 @@ static void put_examples_table(Buf *b, const JsonLines *rows, const int *order, 
     buf_puts(b, "</tbody></table></div>\n");
 }
 
-typedef struct { double score; int index; } Place;
+typedef struct {
+    double score;
+    int index;
+} Place;
 
 static int by_place(const void *a, const void *b) {
     const Place *p = a, *q = b;
@@ -191,7 +194,9 @@ static int by_place(const void *a, const void *b) {
 
 /* The records of the best scores, then of the worst, each at most EXAMPLES and at most half of all.
  */
-typedef struct { int best, worst, index[2 * EXAMPLES]; } Extremes;
+typedef struct {
+    int best, worst, index[2 * EXAMPLES];
+} Extremes;
 
 static Extremes set_extremes(const ScoreSet *s) {
     Place *place = mem_new((size_t)s->n, sizeof *place);
@@ -373,7 +378,7 @@ static void put_in_context(Page *p, const Numbers *n) {
     page_table(p, shots_table(n->shots, n->n_shots));
     page_grid(p);
     Bar *bars = mem_new((size_t)n->n_shots, sizeof *bars);
-    char (*names)[16] = mem_new((size_t)n->n_shots, sizeof *names);
+    char(*names)[16] = mem_new((size_t)n->n_shots, sizeof *names);
     for (int metric = 0; metric < 2; metric++) {
         for (int i = 0; i < n->n_shots; i++) {
             snprintf(names[i], sizeof names[i], "%g", n->shots[i].k);

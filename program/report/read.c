@@ -348,4 +348,3 @@ bool set_read(Report *r, ScoreSet *s, Error *err) {
     arena_free(&scratch);
     return err->status == 0;
 }
-

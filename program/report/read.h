@@ -27,7 +27,14 @@
 
 /* What is kept of each line of log.jsonl. */
 typedef enum {
-    LOG_STEP, LOG_LOSS, LOG_EVAL, LOG_CLEAN, LOG_CORRUPTED, LOG_ICL_P, LOG_ICL_NLL, LOG_MARGIN,
+    LOG_STEP,
+    LOG_LOSS,
+    LOG_EVAL,
+    LOG_CLEAN,
+    LOG_CORRUPTED,
+    LOG_ICL_P,
+    LOG_ICL_NLL,
+    LOG_MARGIN,
     LOG_COLUMNS
 } LogColumn;
 
@@ -81,7 +88,10 @@ double run_total(const FinishedRun *run);
 
 /* ---- scores with their truth ---- */
 
-typedef struct { const Json **v; int n; } JsonLines; /* the objects of a JSONL file */
+typedef struct {
+    const Json **v;
+    int n;
+} JsonLines; /* the objects of a JSONL file */
 
 /* The scores of one method on one pool, those of the first draw or seed. */
 typedef struct {
@@ -96,7 +106,10 @@ typedef struct {
     bool ready;    /* read and matched with its pool */
 } ScoreSet;
 
-typedef struct { ScoreSet *v; int n; } ScoreSets;
+typedef struct {
+    ScoreSet *v;
+    int n;
+} ScoreSets;
 
 /* Lists the score sets of all inputs, without reading them: one of each method, group, objective.
  */
