@@ -1,4 +1,5 @@
-/* The frame of the audit: rows, where functions stand in the sources, the printed table, audit.json and audit.html. */
+/* The frame of the audit: rows, where functions stand in the sources, the printed table,
+ * audit.json and audit.html. */
 #include "tests/audit/audit.h"
 
 #include <ctype.h>
@@ -11,19 +12,28 @@
 
 enum { WIDTH = 132, SOURCES = 8 };
 
-static const char *const SOURCE[SOURCES] = {"model.c", "ica.c", "train.c", "lib/stats.c", "tests/reference/oracle.c", "tests/audit/audit_exact.c",
-                                            "tests/audit/audit_product.c", "tests/audit/audit_trained.c"};
+static const char *const SOURCE[SOURCES] = {"model.c",
+                                            "ica.c",
+                                            "train.c",
+                                            "lib/stats.c",
+                                            "tests/reference/oracle.c",
+                                            "tests/audit/audit_exact.c",
+                                            "tests/audit/audit_product.c",
+                                            "tests/audit/audit_trained.c"};
 
 typedef struct {
     AuditRow row;
     const char *where; /* "ica.c:345"; NULL: found nowhere */
 } Entry;
 
-typedef struct { const char *heading; Buf text, html; } Section;
+typedef struct {
+    const char *heading;
+    Buf text, html;
+} Section;
 
 struct Audit {
-    Arena arena;            /* owns the strings of rows */
-    Buf source[SOURCES];    /* empty if it could not be read */
+    Arena arena;         /* owns the strings of rows */
+    Buf source[SOURCES]; /* empty if it could not be read */
     Entry *entry;
     Section *section;
     int entries, sections;
@@ -43,8 +53,8 @@ static const char *behind_brackets(const char *s) {
     return NULL;
 }
 
-/* The line of a function's definition, counted from 1; 0 if it is not defined in this text. A definition begins at the left margin
- * with its return type; NAME(...) is followed by a brace. */
+/* The line of a function's definition, counted from 1; 0 if it is not defined in this text. A
+ * definition begins at the left margin with its return type; NAME(...) is followed by a brace. */
 static long definition_line(const char *text, const char *name) {
     long line = 1;
     size_t length = strlen(name);
@@ -103,7 +113,8 @@ static int compare_tags(const char *x, const char *y) {
 void audit_add(Audit *a, const AuditRow *row) {
     a->entry = mem_grow(a->entry, (size_t)a->entries + 1, sizeof *a->entry);
     int at = a->entries++;
-    for (; at > 0 && compare_tags(a->entry[at - 1].row.tag, row->tag) > 0; at--) a->entry[at] = a->entry[at - 1];
+    for (; at > 0 && compare_tags(a->entry[at - 1].row.tag, row->tag) > 0; at--)
+        a->entry[at] = a->entry[at - 1];
     Entry *e = &a->entry[at];
     *e = (Entry){.row = *row, .where = where_is(a, row->function)};
     e->row.tag = str_copy(&a->arena, str(row->tag)).s;
@@ -154,10 +165,18 @@ void worst_add(Worst *w, double left, double right, double scale) {
 
 double worst_error(const Worst *w) { return w->count ? w->error : NAN; }
 
-void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason,
-                 AuditKind kind) {
-    audit_add(a, &(AuditRow){.tag = e->tag, .equation = e->equation, .function = e->function, .compared = compared, .left = w->left,
-                             .right = w->right, .error = worst_error(w), .tolerance = tolerance, .reason = reason, .kind = kind});
+void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w,
+                 double tolerance, const char *reason, AuditKind kind) {
+    audit_add(a, &(AuditRow){.tag = e->tag,
+                             .equation = e->equation,
+                             .function = e->function,
+                             .compared = compared,
+                             .left = w->left,
+                             .right = w->right,
+                             .error = worst_error(w),
+                             .tolerance = tolerance,
+                             .reason = reason,
+                             .kind = kind});
 }
 
 double order_of(const double *x, const double *y, int n) {
@@ -179,7 +198,9 @@ static bool entry_ok(const Entry *e) {
     return e->where && (e->row.kind == AUDIT_REFUTED || e->row.error <= e->row.tolerance);
 }
 
-static bool entry_failed(const Entry *e) { return !entry_ok(e) && (e->row.kind == AUDIT_EXACT || !e->where); }
+static bool entry_failed(const Entry *e) {
+    return !entry_ok(e) && (e->row.kind == AUDIT_EXACT || !e->where);
+}
 
 int audit_rows(const Audit *a) { return a->entries; }
 
@@ -191,7 +212,8 @@ int audit_failed(const Audit *a) {
 
 int audit_missed(const Audit *a) {
     int missed = 0;
-    for (int i = 0; i < a->entries; i++) missed += !entry_ok(&a->entry[i]) && !entry_failed(&a->entry[i]);
+    for (int i = 0; i < a->entries; i++)
+        missed += !entry_ok(&a->entry[i]) && !entry_failed(&a->entry[i]);
     return missed;
 }
 
@@ -199,37 +221,49 @@ static const char *kind_name(AuditKind kind) {
     return kind == AUDIT_EXACT ? "exact" : kind == AUDIT_APPROXIMATE ? "approximate" : "refuted";
 }
 
-static const char *verdict(const Entry *e) { return entry_ok(e) ? "ok" : entry_failed(e) ? "FAILED" : "missed"; }
+static const char *verdict(const Entry *e) {
+    return entry_ok(e) ? "ok" : entry_failed(e) ? "FAILED" : "missed";
+}
 
 static const char *place(const Entry *e) { return e->where ? e->where : "not in the sources"; }
 
 /* ---- the printed table ---- */
 
-/* One table whose rows stand under a line for their equation: tag, equation, place. A row takes two lines: its kind, whether it is
- * ok, what is compared; then the numbers, and the reason of the tolerance. */
+/* One table whose rows stand under a line for their equation: tag, equation, place. A row takes
+ * two lines: its kind, whether it is ok, what is compared; then the numbers, and the reason of
+ * the tolerance. */
 static void print_row(const Entry *e, FILE *to) {
     const AuditRow *r = &e->row;
     fprintf(to, "      %-11s %-6s %s\n", kind_name(r->kind), verdict(e), r->compared);
-    fprintf(to, "%19s %15.8g %15.8g %8.2g %8.2g  %s\n", "", r->left, r->right, r->error, r->tolerance, r->reason);
+    fprintf(to, "%19s %15.8g %15.8g %8.2g %8.2g  %s\n", "", r->left, r->right, r->error,
+            r->tolerance, r->reason);
 }
 
 void audit_print(const Audit *a, FILE *to) {
     fprintf(to, "tag   equation; file:line and name of the function that is it\n");
     fprintf(to, "      %-11s %-6s %s\n", "kind", "ok", "compared");
-    fprintf(to, "%19s %15s %15s %8s %8s  %s\n\n", "", "left side", "right side", "error", "at most", "the tolerance's reason");
+    fprintf(to, "%19s %15s %15s %8s %8s  %s\n\n", "", "left side", "right side", "error", "at most",
+            "the tolerance's reason");
     for (int i = 0; i < a->entries; i++) {
         const Entry *e = &a->entry[i], *last = i ? e - 1 : NULL;
-        bool same_equation = last && strcmp(last->row.tag, e->row.tag) == 0 && strcmp(last->row.equation, e->row.equation) == 0 &&
+        bool same_equation = last && strcmp(last->row.tag, e->row.tag) == 0 &&
+                             strcmp(last->row.equation, e->row.equation) == 0 &&
                              strcmp(last->row.function, e->row.function) == 0;
-        if (!same_equation) fprintf(to, "%-5s %s\n      %s %s\n", e->row.tag, e->row.equation, place(e), e->row.function);
+        if (!same_equation)
+            fprintf(to, "%-5s %s\n      %s %s\n", e->row.tag, e->row.equation, place(e),
+                    e->row.function);
         print_row(e, to);
     }
     for (int i = 0; i < a->sections; i++)
-        fprintf(to, "\n== %s ==\n%s", a->section[i].heading, a->section[i].text.n ? a->section[i].text.s : "");
+        fprintf(to, "\n== %s ==\n%s", a->section[i].heading,
+                a->section[i].text.n ? a->section[i].text.s : "");
     int of_kind[3] = {0};
     for (int i = 0; i < a->entries; i++) of_kind[a->entry[i].row.kind]++;
-    fprintf(to, "\n%d rows: %d exact, %d approximate, %d refuted; %d failed, %d approximate ones missed their bound\n", a->entries,
-            of_kind[AUDIT_EXACT], of_kind[AUDIT_APPROXIMATE], of_kind[AUDIT_REFUTED], audit_failed(a), audit_missed(a));
+    fprintf(to,
+            "\n%d rows: %d exact, %d approximate, %d refuted; %d failed, %d approximate ones "
+            "missed their bound\n",
+            a->entries, of_kind[AUDIT_EXACT], of_kind[AUDIT_APPROXIMATE], of_kind[AUDIT_REFUTED],
+            audit_failed(a), audit_missed(a));
 }
 
 /* ---- files ---- */
@@ -265,7 +299,8 @@ void audit_json(const Audit *a, Buf *json) {
     buf_puts(json, "\n]\n");
 }
 
-/* Cells of words wrap, cells of numbers (and the last, which would be wide) do not: lib/html.c's style for a table of texts. */
+/* Cells of words wrap, cells of numbers (and the last, which would be wide) do not: lib/html.c's
+ * style for a table of texts. */
 static void put_cell(Buf *html, bool number, const char *format, ...) PRINTF_LIKE(3, 4);
 static void put_cell(Buf *html, bool number, const char *format, ...) {
     char text[1024];
@@ -279,10 +314,12 @@ static void put_cell(Buf *html, bool number, const char *format, ...) {
 }
 
 static void equations_table(const Audit *a, Buf *html) {
-    static const char *const heads[] = {"tag",   "equation",  "where",      "compared", "left side", "right side",
-                                        "error", "tolerance", "its reason", "kind",     "ok"};
+    static const char *const heads[] = {"tag",        "equation",   "where", "compared",
+                                        "left side",  "right side", "error", "tolerance",
+                                        "its reason", "kind",       "ok"};
     buf_puts(html, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr>");
-    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) buf_printf(html, "<th scope=\"col\">%s</th>", heads[i]);
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
+        buf_printf(html, "<th scope=\"col\">%s</th>", heads[i]);
     buf_puts(html, "</tr></thead><tbody>\n");
     for (int i = 0; i < a->entries; i++) {
         const Entry *e = &a->entry[i];
@@ -307,7 +344,8 @@ void audit_html(const Audit *a, Buf *html) {
     Arena arena = {0};
     page_section(&page, "Equations");
     page_paragraph(&page,
-                   "Exact: the two sides are equal but for rounding. Approximate: a claim that is measured; its tolerance is a "
+                   "Exact: the two sides are equal but for rounding. Approximate: a claim that is "
+                   "measured; its tolerance is a "
                    "bound of acceptance. Refuted: something that does not hold, and by how much.");
     equations_table(a, &page.body);
     for (int i = 0; i < a->sections; i++) {
@@ -315,8 +353,8 @@ void audit_html(const Audit *a, Buf *html) {
         buf_put(&page.body, a->section[i].html.s, a->section[i].html.n);
     }
     page_finish(&page, "The audit",
-                text_new(&arena, "%d rows, %d failed, %d approximate ones missed their bound", a->entries, audit_failed(a),
-                         audit_missed(a)),
+                text_new(&arena, "%d rows, %d failed, %d approximate ones missed their bound",
+                         a->entries, audit_failed(a), audit_missed(a)),
                 html);
     arena_free(&arena);
 }
@@ -326,7 +364,8 @@ bool audit_write(const Audit *a, const char *folder, Error *err) {
     char *json_path = path_join(folder, "audit.json"), *html_path = path_join(folder, "audit.html");
     audit_json(a, &json);
     audit_html(a, &html);
-    bool ok = folder_make(folder, err) && file_write(json_path, json.s, json.n, err) && file_write(html_path, html.s, html.n, err);
+    bool ok = folder_make(folder, err) && file_write(json_path, json.s, json.n, err) &&
+              file_write(html_path, html.s, html.n, err);
     buf_free(&json);
     buf_free(&html);
     free(json_path);

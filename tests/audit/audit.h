@@ -1,17 +1,26 @@
-/* audit: what an auditor of the paper reads: every equation, the function that is it, and how well its two sides agree.
+/* audit: what an auditor of the paper reads: every equation, the function that is it, and how
+ * well its two sides agree.
  *
- *   Audit *a = audit_new(".");                                   // the folder in which model.c, ica.c and tests/ are
- *   audit_add(a, &(AuditRow){.tag = "E18", .equation = "(sum w)^2 / sum w^2", .function = "effective_sample_size",
- *                            .compared = "40 random weights against the oracle", .left = l, .right = r,
- *                            .error = fabs(l - r), .tolerance = 1e-14, .reason = "rounding of 40 sums", .kind = AUDIT_EXACT});
- *   audit_print(a, stdout);                                      // the table; notes and small tables below it
- *   audit_write(a, "out", &err);                                 // out/audit.json and out/audit.html
+ *   Audit *a = audit_new(".");           // the folder in which model.c, ica.c and tests/ are
+ *   audit_add(a, &(AuditRow){.tag = "E18",
+ *                            .equation = "(sum w)^2 / sum w^2",
+ *                            .function = "effective_sample_size",
+ *                            .compared = "40 random weights against the oracle",
+ *                            .left = l,
+ *                            .right = r,
+ *                            .error = fabs(l - r),
+ *                            .tolerance = 1e-14,
+ *                            .reason = "rounding of 40 sums",
+ *                            .kind = AUDIT_EXACT});
+ *   audit_print(a, stdout);              // the table; notes and small tables below it
+ *   audit_write(a, "out", &err);         // out/audit.json and out/audit.html
  *   int status = audit_failed(a) > 0;
  *   audit_free(a);
  *
- * A row is ok when its function was found and error <= tolerance, so a NaN is never ok. An exact row that is not ok fails the
- * audit. An approximate row is a measured claim: its tolerance is a bound of acceptance, and a miss is shown, not fatal. A refuted
- * row shows something that does NOT hold, and by how much: a finding, always ok.
+ * A row is ok when its function was found and error <= tolerance, so a NaN is never ok. An exact
+ * row that is not ok fails the audit. An approximate row is a measured claim: its tolerance is a
+ * bound of acceptance, and a miss is shown, not fatal. A refuted row shows something that does
+ * NOT hold, and by how much: a finding, always ok.
  */
 #ifndef AUDIT_H
 #define AUDIT_H
@@ -23,11 +32,12 @@ typedef enum { AUDIT_EXACT, AUDIT_APPROXIMATE, AUDIT_REFUTED } AuditKind;
 typedef struct {
     const char *tag;      /* "E5", as in the README's table */
     const char *equation; /* in one line of text */
-    const char *function; /* the C function that is the equation; its file and line are looked up in the sources */
+    const char *function; /* the C function that is the equation; its file and line are looked up
+                           * in the sources */
     const char *compared; /* what the left and the right side are */
     double left, right;   /* at the place of the largest error, where many values are compared */
     double error, tolerance;
-    const char *reason;   /* why this tolerance */
+    const char *reason; /* why this tolerance */
     AuditKind kind;
 } AuditRow;
 
@@ -39,14 +49,16 @@ void audit_free(Audit *a);
 
 /* Adds a row, behind those of its tag; rows are ordered by tag. Strings are copied. */
 void audit_add(Audit *a, const AuditRow *row);
-/* A paragraph in the section of that heading (made when it is new; sections stand in the order of their first use). Text is escaped
- * on the page and printed; what begins with '<' is HTML that the page shows as it is and that is not printed: a chart, say. */
+/* A paragraph in the section of that heading (made when it is new; sections stand in the order
+ * of their first use). Text is escaped on the page and printed; what begins with '<' is HTML
+ * that the page shows as it is and that is not printed: a chart, say. */
 void audit_note(Audit *a, const char *section, const char *html_or_text_paragraph);
 /* A small table in a section, shown on the page and printed. The table stays the caller's. */
 void audit_table(Audit *a, const char *section, const Table *t);
 
 int audit_rows(const Audit *a);
-int audit_failed(const Audit *a); /* exact rows that are not ok, and rows whose function is nowhere */
+int audit_failed(const Audit *a); /* exact rows that are not ok, and rows whose function is
+                                   * nowhere */
 int audit_missed(const Audit *a); /* approximate rows that are not ok */
 
 void audit_print(const Audit *a, FILE *to);
@@ -57,22 +69,31 @@ bool audit_write(const Audit *a, const char *folder, Error *err);
 
 /* ---- for both halves ---- */
 
-/* The largest error among many comparisons, with the values there; a NaN is larger than any. Zero-initialize. */
-typedef struct { double left, right, error; int count; } Worst;
-void worst_add(Worst *w, double left, double right, double scale); /* error: |left - right| / scale */
-double worst_error(const Worst *w);                                /* NaN if nothing was compared */
+/* The largest error among many comparisons, with the values there; a NaN is larger than any.
+ * Zero-initialize. */
+typedef struct {
+    double left, right, error;
+    int count;
+} Worst;
+/* error: |left - right| / scale */
+void worst_add(Worst *w, double left, double right, double scale);
+double worst_error(const Worst *w); /* NaN if nothing was compared */
 /* A row from these. */
-typedef struct { const char *tag, *equation, *function; } Equation;
-void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w, double tolerance, const char *reason,
-                 AuditKind kind);
+typedef struct {
+    const char *tag, *equation, *function;
+} Equation;
+void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w,
+                 double tolerance, const char *reason, AuditKind kind);
 /* The slope of log y over log x by least squares: the order of y in x. */
 double order_of(const double *x, const double *y, int n);
 
 /* ---- the two halves ---- */
 
-/* On exact and on small seeded models: seconds, no files. Its tolerances are those of the double build. */
+/* On exact and on small seeded models: seconds, no files. Its tolerances are those of the double
+ * build. */
 void audit_exact(Audit *a);
-/* On the models that the main job trained: out_folder has quick/ and control/ (base/ and corpus/ in each). */
+/* On the models that the main job trained: out_folder has quick/ and control/ (base/ and corpus/
+ * in each). */
 void audit_trained(Audit *a, const char *out_folder);
 
 #endif

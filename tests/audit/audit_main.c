@@ -1,4 +1,5 @@
-/* `make audit`: both halves on one page. Usage: audit OUT, where OUT has the base models of the main job and of its control. */
+/* `make audit`: both halves on one page. Usage: audit OUT, where OUT has the base models of the
+ * main job and of its control. */
 #include "tests/audit/audit.h"
 
 int main(int argc, char **argv) {

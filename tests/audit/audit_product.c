@@ -1,5 +1,6 @@
-/* The exact half of the audit, the program: E5-E16 and E18 as model.c and ica.c compute them, against the oracle's plain loops and
- * against closed forms, edge cases among them; and E14 as the step goes to 0. */
+/* The exact half of the audit, the program: E5-E16 and E18 as model.c and ica.c compute them,
+ * against the oracle's plain loops and against closed forms, edge cases among them; and E14 as
+ * the step goes to 0. */
 #include "tests/audit/audit_product.h"
 
 #include <math.h>
@@ -12,30 +13,52 @@
 
 static const Equation
     E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
-    E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last", "retriever_nearest"},
-    E7A = {"E7a", "s_margin = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)]", "score_margin"},
+    E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last",
+          "retriever_nearest"},
+    E7A = {"E7a", "s_margin = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)]",
+           "score_margin"},
     E7B = {"E7b", "s_loss = l_pair(theta_t) - l_pair(theta_t given C)", "score_pair_loss"},
     E8 = {"E8", "w_i = (s_i - min s) / (max s - min s)", "weights_minmax"},
-    E8_OTHERS = {"E8", "the other weight maps: clip, rank, softmax, top, positive, filter", "ica_weights"},
+    E8_OTHERS = {"E8", "the other weight maps: clip, rank, softmax, top, positive, filter",
+                 "ica_weights"},
     E9 = {"E9", "g = sum_i w_i grad l_i / W", "ica_coefficients"},
     E10 = {"E10", "SFT: l = -(1/n_y) logp(y|x)", "objective_sft"},
-    E11 = {"E11", "DPO: l = -log sigmoid(beta ([logp - ref](y_w) - [logp - ref](y_l)))", "objective_dpo"},
-    E12 = {"E12", "SimPO: l = -log sigmoid(beta/n_w logp(y_w) - beta/n_l logp(y_l) - gamma)", "objective_simpo"},
-    E13 = {"E13", "AdamW: w -= lr (m_hat / (sqrt(v_hat) + eps) + decay w), clipped by the global norm", "optimizer_step"},
+    E11 = {"E11", "DPO: l = -log sigmoid(beta ([logp - ref](y_w) - [logp - ref](y_l)))",
+           "objective_dpo"},
+    E12 = {"E12", "SimPO: l = -log sigmoid(beta/n_w logp(y_w) - beta/n_l logp(y_l) - gamma)",
+           "objective_simpo"},
+    E13 = {"E13",
+           "AdamW: w -= lr (m_hat / (sqrt(v_hat) + eps) + decay w), clipped by the global norm",
+           "optimizer_step"},
     E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
     E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
-    E16 = {"E16", "One-shot: s = mean over h of [logp(y_h|z,x_h) - logp(y_h|x_h)]", "score_oneshot"},
+    E16 = {"E16", "One-shot: s = mean over h of [logp(y_h|z,x_h) - logp(y_h|x_h)]",
+           "score_oneshot"},
     E18 = {"E18", "effective sample size = (sum w)^2 / sum w^2", "effective_sample_size"};
 
 static const char *const EXACTLY = "equal to the bit: no rounding is between them";
-/* A row's log-likelihood is some 10 terms; each comes from some 1e3 roundings of 1e-16 of values that are 10 in size. */
-static const char *const TWO_PASSES = "rounding of two forward passes: 1e3 operations of 1e-16, values up to 100";
+/* A row's log-likelihood is some 10 terms; each comes from some 1e3 roundings of 1e-16 of values
+ * that are 10 in size. */
+static const char *const TWO_PASSES =
+    "rounding of two forward passes: 1e3 operations of 1e-16, values up to 100";
 static const double PASSES = 1e-11;
 static const char *const FEW_OPERATIONS = "a few roundings of 1e-16";
 
-/* ---- a small world: a model of large random weights (contexts matter), examples of random words ---- */
+/* ---- a small world: a model of large random weights (contexts matter), examples of random
+ * words ---- */
 
-enum { VOCAB = 41, BOS = 0, ASK = 1, REPLY = 2, END = 3, WORD = 4, CONTEXT = 64, POOL = 12, HOLDOUT = 7, K = 3 };
+enum {
+    VOCAB = 41,
+    BOS = 0,
+    ASK = 1,
+    REPLY = 2,
+    END = 3,
+    WORD = 4,
+    CONTEXT = 64,
+    POOL = 12,
+    HOLDOUT = 7,
+    K = 3
+};
 
 static const int BOS_ROW[] = {BOS};
 
@@ -44,26 +67,37 @@ typedef struct {
     Oracle *o, *other_o;
     Workspace *ws;
     Examples pool, holdout;
-    double reference[2][POOL], holdout_reference[2][HOLDOUT]; /* logp by the other model: chosen, rejected */
+    /* logp by the other model: chosen, rejected */
+    double reference[2][POOL], holdout_reference[2][HOLDOUT];
 } World;
 
 static Model *random_model(uint64_t seed) {
     Error err = {0};
-    Model *m = model_new((ModelConfig){.layers = 2, .heads = 2, .channels = 16, .context = CONTEXT, .vocab = VOCAB}, &err);
+    Model *m = model_new(
+        (ModelConfig){.layers = 2, .heads = 2, .channels = 16, .context = CONTEXT, .vocab = VOCAB},
+        &err);
     Rng rng = rng_new(seed, 1000);
     model_initialize(m, seed);
     for (int i = 0; i < m->tensor_count; i++)
         for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++)
-            m->w[j] = m->tensors[i].rank == 2 ? m->w[j] * 8 : m->w[j] + (real)(0.1 * rng_normal(&rng));
+            m->w[j] =
+                m->tensors[i].rank == 2 ? m->w[j] * 8 : m->w[j] + (real)(0.1 * rng_normal(&rng));
     return m;
 }
 
 /* ASK bare REPLY | answer END; few words, so that prompts have words in common. */
 static Example random_example(Arena *arena, Rng *rng, int bare_n, int answer_n, int rejected_n) {
     int *t = arena_new(arena, (size_t)(bare_n + 2 + answer_n + rejected_n), sizeof *t);
-    Example e = {.bare = t + 1, .prompt = t, .answer = t + bare_n + 2, .rejected = t + bare_n + 2 + answer_n,
-                 .bare_n = bare_n, .prompt_n = bare_n + 2, .answer_n = answer_n, .rejected_n = rejected_n};
-    for (int i = 0; i < bare_n + 2 + answer_n + rejected_n; i++) t[i] = WORD + rng_below(rng, i <= bare_n ? 12 : VOCAB - WORD);
+    Example e = {.bare = t + 1,
+                 .prompt = t,
+                 .answer = t + bare_n + 2,
+                 .rejected = t + bare_n + 2 + answer_n,
+                 .bare_n = bare_n,
+                 .prompt_n = bare_n + 2,
+                 .answer_n = answer_n,
+                 .rejected_n = rejected_n};
+    for (int i = 0; i < bare_n + 2 + answer_n + rejected_n; i++)
+        t[i] = WORD + rng_below(rng, i <= bare_n ? 12 : VOCAB - WORD);
     t[0] = ASK;
     t[bare_n + 1] = REPLY;
     t[bare_n + 1 + answer_n] = t[bare_n + 1 + answer_n + rejected_n] = END;
@@ -74,14 +108,15 @@ static Examples random_examples(Rng *rng, int count) {
     Examples e = {.count = count, .bos = BOS_ROW, .bos_n = 1};
     e.items = arena_new(&e.arena, (size_t)count, sizeof *e.items);
     for (int i = 0; i < count; i++) {
-        int bare_n = 2 + rng_below(rng, 5), answer_n = 2 + rng_below(rng, 4), rejected_n = 2 + rng_below(rng, 4);
+        int bare_n = 2 + rng_below(rng, 5), answer_n = 2 + rng_below(rng, 4),
+            rejected_n = 2 + rng_below(rng, 4);
         e.items[i] = random_example(&e.arena, rng, bare_n, answer_n, rejected_n);
     }
     return e;
 }
 
-/* The candidates: 0-3 have one prompt, hence one context, which the program caches; 4 has a holdout example's prompt; 5 leaves room
- * for one demonstration; 6 for none. */
+/* The candidates: 0-3 have one prompt, hence one context, which the program caches; 4 has a
+ * holdout example's prompt; 5 leaves room for one demonstration; 6 for none. */
 static World world_new(uint64_t seed) {
     Rng rng = rng_new(seed, 0);
     World w = {.m = random_model(seed), .other = random_model(seed + 1), .ws = workspace_new()};
@@ -98,7 +133,8 @@ static World world_new(uint64_t seed) {
     w.pool.items[5] = random_example(&w.pool.arena, &rng, CONTEXT - 24, 4, 3);
     w.pool.items[6] = random_example(&w.pool.arena, &rng, CONTEXT - 8, 4, 3);
     ica_answer_logps(w.other, w.ws, &w.pool, (Logps){w.reference[0], w.reference[1]}, NULL);
-    ica_answer_logps(w.other, w.ws, &w.holdout, (Logps){w.holdout_reference[0], w.holdout_reference[1]}, NULL);
+    ica_answer_logps(w.other, w.ws, &w.holdout,
+                     (Logps){w.holdout_reference[0], w.holdout_reference[1]}, NULL);
     return w;
 }
 
@@ -113,10 +149,15 @@ static void world_free(World *w) {
 }
 
 static ScoreOptions options_of(const World *w, Method method, Objective objective) {
-    return (ScoreOptions){.method = method, .objective = objective, .k = K, .reduce = REDUCE_SUM,
-                          .pair = {.beta = objective == OBJECTIVE_SIMPO ? 2 : 0.1, .gamma_beta_ratio = 0.25},
-                          .pool_reference = {(double *)w->reference[0], (double *)w->reference[1]},
-                          .holdout_reference = {(double *)w->holdout_reference[0], (double *)w->holdout_reference[1]}};
+    return (ScoreOptions){
+        .method = method,
+        .objective = objective,
+        .k = K,
+        .reduce = REDUCE_SUM,
+        .pair = {.beta = objective == OBJECTIVE_SIMPO ? 2 : 0.1, .gamma_beta_ratio = 0.25},
+        .pool_reference = {(double *)w->reference[0], (double *)w->reference[1]},
+        .holdout_reference = {(double *)w->holdout_reference[0],
+                              (double *)w->holdout_reference[1]}};
 }
 
 static Examples first_of(const Examples *e, int n) {
@@ -127,8 +168,9 @@ static Examples first_of(const Examples *e, int n) {
 
 /* [E5] */
 static void ica_rows(Audit *a, const World *w) {
-    static const char *const compared[2] = {"12 candidates, k = 3, token means: the program's scores, against the oracle's",
-                                            "the same with token sums"};
+    static const char *const compared[2] = {
+        "12 candidates, k = 3, token means: the program's scores, against the oracle's",
+        "the same with token sums"};
     Scores s = {0};
     Worst none = {0}, alone = {0};
     for (int mean = 1; mean >= 0; mean--) {
@@ -136,11 +178,14 @@ static void ica_rows(Audit *a, const World *w) {
         ScoreOptions how = options_of(w, METHOD_ICA, OBJECTIVE_SFT);
         how.reduce = mean ? REDUCE_MEAN : REDUCE_SUM;
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
-        for (int i = 0; i < POOL; i++) worst_add(&worst, s.score[i], oracle_ica(w->o, &w->holdout, &w->pool.items[i], K, mean), 1);
+        for (int i = 0; i < POOL; i++)
+            worst_add(&worst, s.score[i], oracle_ica(w->o, &w->holdout, &w->pool.items[i], K, mean),
+                      1);
         worst_add(&none, s.score[6], 0, 1); /* no demonstration fits before it */
         audit_worst(a, &E5, compared[!mean], &worst, PASSES, TWO_PASSES, AUDIT_EXACT);
         for (int i = 0; i < POOL; i++) { /* a pool of one candidate, a holdout of one example */
-            Examples one = {.count = 1, .items = &w->pool.items[i], .bos = BOS_ROW, .bos_n = 1}, ho = first_of(&w->holdout, 1);
+            Examples one = {.count = 1, .items = &w->pool.items[i], .bos = BOS_ROW, .bos_n = 1},
+                     ho = first_of(&w->holdout, 1);
             ica_score(w->m, NULL, w->ws, &one, &ho, &how, &s);
             worst_add(&alone, s.score[0], oracle_ica(w->o, &ho, one.items, K, mean), 1);
         }
@@ -148,9 +193,10 @@ static void ica_rows(Audit *a, const World *w) {
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
         for (int i = 0; i < POOL; i++) worst_add(&none, s.score[i], 0, 1);
     }
-    audit_worst(a, &E5, "a pool of one candidate, a holdout of one example: against the oracle", &alone, PASSES, TWO_PASSES,
-                AUDIT_EXACT);
-    audit_worst(a, &E5, "an empty context (k = 0, or none that fits): the score, against 0", &none, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E5, "a pool of one candidate, a holdout of one example: against the oracle",
+                &alone, PASSES, TWO_PASSES, AUDIT_EXACT);
+    audit_worst(a, &E5, "an empty context (k = 0, or none that fits): the score, against 0", &none,
+                0, EXACTLY, AUDIT_EXACT);
     scores_free(&s);
 }
 
@@ -159,27 +205,34 @@ static void retrieval_rows(Audit *a) {
     Rng rng = rng_new(6, 0);
     double differ = 0, same = 0, own = 0, queries = 0;
     for (int trial = 0; trial < 60; trial++) {
-        Examples holdout = random_examples(&rng, 1 + rng_below(&rng, 30)), candidates = random_examples(&rng, 4);
-        candidates.items[0] = holdout.items[rng_below(&rng, holdout.count)]; /* its own prompt must not be shown */
+        Examples holdout = random_examples(&rng, 1 + rng_below(&rng, 30)),
+                 candidates = random_examples(&rng, 4);
+        /* its own prompt must not be shown */
+        candidates.items[0] = holdout.items[rng_below(&rng, holdout.count)];
         Retriever *r = retriever_new(&holdout);
         for (int i = 0; i < candidates.count; i++)
             for (int k = 0; k <= 32; k += k < 4 ? 1 : 28) {
-                int found[32], want[32], n = retriever_nearest(r, &candidates.items[i], k, false, found);
+                int found[32], want[32],
+                    n = retriever_nearest(r, &candidates.items[i], k, false, found);
                 int wanted = oracle_nearest(&holdout, &candidates.items[i], k, false, want);
                 bool equal = n == wanted && memcmp(found, want, (size_t)n * sizeof(int)) == 0;
                 same += equal;
                 differ += !equal;
-                for (int d = 0; d < n && i == 0; d++) own += holdout.items[found[d]].prompt == candidates.items[0].prompt;
+                for (int d = 0; d < n && i == 0; d++)
+                    own += holdout.items[found[d]].prompt == candidates.items[0].prompt;
                 queries++;
             }
         retriever_free(r);
         arena_free(&holdout.arena);
         arena_free(&candidates.arena);
     }
+    audit_add(
+        a,
+        &(AuditRow){E6.tag, E6.equation, E6.function,
+                    "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)",
+                    same, queries, differ, 0, "lists of indices", AUDIT_EXACT});
     audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function,
-                             "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)", same, queries, differ,
-                             0, "lists of indices", AUDIT_EXACT});
-    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function, "demonstrations with the candidate's own prompt, against 0", own, 0,
+                             "demonstrations with the candidate's own prompt, against 0", own, 0,
                              own, 0, "a count", AUDIT_EXACT});
 }
 
@@ -192,8 +245,10 @@ static void rho_rows(Audit *a, const World *w) {
         how.reduce = (Reduce)reduce;
         ica_score(w->m, w->other, w->ws, &w->pool, &w->holdout, &how, &s);
         for (int i = 0; i < POOL; i++)
-            worst_add(reduce == REDUCE_MEAN ? &mean : &sum, s.score[i],
-                      oracle_rho(w->o, w->other_o, &w->pool, &w->pool.items[i], reduce == REDUCE_MEAN), 1);
+            worst_add(
+                reduce == REDUCE_MEAN ? &mean : &sum, s.score[i],
+                oracle_rho(w->o, w->other_o, &w->pool, &w->pool.items[i], reduce == REDUCE_MEAN),
+                1);
         ica_score(w->m, w->m, w->ws, &w->pool, &w->holdout, &how, &s);
         for (int i = 0; i < POOL; i++) worst_add(&itself, s.score[i], 0, 1);
     }
@@ -202,14 +257,18 @@ static void rho_rows(Audit *a, const World *w) {
     for (int i = 0; i < POOL; i++) {
         double margin[2]; /* theta_t, theta_ref */
         for (int by = 0; by < 2; by++)
-            margin[by] = oracle_logp(by ? w->other_o : w->o, &w->pool, NULL, 0, &w->pool.items[i], false) -
-                         oracle_logp(by ? w->other_o : w->o, &w->pool, NULL, 0, &w->pool.items[i], true);
+            margin[by] =
+                oracle_logp(by ? w->other_o : w->o, &w->pool, NULL, 0, &w->pool.items[i], false) -
+                oracle_logp(by ? w->other_o : w->o, &w->pool, NULL, 0, &w->pool.items[i], true);
         worst_add(&pairs, s.score[i], margin[1] - margin[0], 1);
     }
-    audit_worst(a, &E15, "token means: the program's scores, against the oracle's", &mean, PASSES, TWO_PASSES, AUDIT_EXACT);
+    audit_worst(a, &E15, "token means: the program's scores, against the oracle's", &mean, PASSES,
+                TWO_PASSES, AUDIT_EXACT);
     audit_worst(a, &E15, "token sums", &sum, PASSES, TWO_PASSES, AUDIT_EXACT);
-    audit_worst(a, &E15, "pairs: margin by the reference less margin", &pairs, PASSES, TWO_PASSES, AUDIT_EXACT);
-    audit_worst(a, &E15, "the model as its own reference: the score, against 0", &itself, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E15, "pairs: margin by the reference less margin", &pairs, PASSES, TWO_PASSES,
+                AUDIT_EXACT);
+    audit_worst(a, &E15, "the model as its own reference: the score, against 0", &itself, 0,
+                EXACTLY, AUDIT_EXACT);
     scores_free(&s);
 }
 
@@ -218,7 +277,8 @@ static double oneshot_of_pair(const World *w, const Example *z, const int *ancho
     Example swapped = *z;
     swapped.answer = z->rejected;
     swapped.answer_n = z->rejected_n;
-    return oracle_oneshot(w->o, &w->holdout, z, anchor, m, false) - oracle_oneshot(w->o, &w->holdout, &swapped, anchor, m, false);
+    return oracle_oneshot(w->o, &w->holdout, z, anchor, m, false) -
+           oracle_oneshot(w->o, &w->holdout, &swapped, anchor, m, false);
 }
 
 /* [E16] Candidates 4 to 6, whose anchors are theirs or do not fit, are tested in test_ica. */
@@ -234,13 +294,18 @@ static void oneshot_rows(Audit *a, const World *w) {
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
         for (int i = 0; i < pool.count; i++) {
             int m = oracle_nearest(&w->holdout, &pool.items[i], K, false, anchor);
-            worst_add(&nearest, s.score[i], oracle_oneshot(w->o, &w->holdout, &pool.items[i], anchor, m, reduce == REDUCE_MEAN), 1);
+            worst_add(
+                &nearest, s.score[i],
+                oracle_oneshot(w->o, &w->holdout, &pool.items[i], anchor, m, reduce == REDUCE_MEAN),
+                1);
         }
         how.anchors = ANCHORS_RANDOM;
         how.num_anchors = HOLDOUT;
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
         for (int i = 0; i < pool.count; i++)
-            worst_add(&all, s.score[i], oracle_oneshot(w->o, &w->holdout, &pool.items[i], everyone, HOLDOUT, reduce == REDUCE_MEAN),
+            worst_add(&all, s.score[i],
+                      oracle_oneshot(w->o, &w->holdout, &pool.items[i], everyone, HOLDOUT,
+                                     reduce == REDUCE_MEAN),
                       1);
     }
     ScoreOptions how = options_of(w, METHOD_ONESHOT, OBJECTIVE_DPO);
@@ -249,11 +314,12 @@ static void oneshot_rows(Audit *a, const World *w) {
         int m = oracle_nearest(&w->holdout, &pool.items[i], K, false, anchor);
         worst_add(&pairs, s.score[i], oneshot_of_pair(w, &pool.items[i], anchor, m), 1);
     }
-    audit_worst(a, &E16, "nearest anchors, means and sums: the program's scores, against the oracle's", &nearest, PASSES,
-                TWO_PASSES, AUDIT_EXACT);
+    audit_worst(a, &E16,
+                "nearest anchors, means and sums: the program's scores, against the oracle's",
+                &nearest, PASSES, TWO_PASSES, AUDIT_EXACT);
     audit_worst(a, &E16, "the whole holdout as anchors", &all, PASSES, TWO_PASSES, AUDIT_EXACT);
-    audit_worst(a, &E16, "pairs: E16 with the chosen answer less E16 with the rejected one", &pairs, PASSES, TWO_PASSES,
-                AUDIT_EXACT);
+    audit_worst(a, &E16, "pairs: E16 with the chosen answer less E16 with the rejected one", &pairs,
+                PASSES, TWO_PASSES, AUDIT_EXACT);
     scores_free(&s);
 }
 
@@ -267,7 +333,9 @@ static void pair_score_rows(Audit *a, const World *w) {
     Worst margins = {0}, losses[2] = {{0}}, start = {0}, none = {0};
     ScoreOptions how = options_of(w, METHOD_ICA, OBJECTIVE_DPO);
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &margin);
-    for (int i = 0; i < POOL; i++) worst_add(&margins, margin.score[i], oracle_margin(w->o, &w->holdout, &w->pool.items[i], K), 1);
+    for (int i = 0; i < POOL; i++)
+        worst_add(&margins, margin.score[i], oracle_margin(w->o, &w->holdout, &w->pool.items[i], K),
+                  1);
     for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
         how = options_of(w, METHOD_ICA, (Objective)objective);
         how.pair_score = PAIR_LOSS;
@@ -275,7 +343,9 @@ static void pair_score_rows(Audit *a, const World *w) {
         for (int i = 0; i < POOL; i++) {
             double reference[2] = {w->reference[0][i], w->reference[1][i]};
             worst_add(&losses[objective - OBJECTIVE_DPO], loss.score[i],
-                      oracle_pair_drop(w->o, &w->holdout, &w->pool.items[i], K, how.objective, &how.pair, reference), 1);
+                      oracle_pair_drop(w->o, &w->holdout, &w->pool.items[i], K, how.objective,
+                                       &how.pair, reference),
+                      1);
         }
         worst_add(&none, loss.score[6], 0, 1);
     }
@@ -286,15 +356,19 @@ static void pair_score_rows(Audit *a, const World *w) {
     how.pool_reference.chosen = own[0];
     how.pool_reference.rejected = own[1];
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &loss);
-    for (int i = 0; i < POOL; i++) worst_add(&start, loss.score[i], log(2) + log_sigmoid(how.pair.beta * margin.score[i]), 1);
-    audit_worst(a, &E7A, "12 pairs, k = 3: the program's scores, against the oracle's", &margins, PASSES, TWO_PASSES, AUDIT_EXACT);
+    for (int i = 0; i < POOL; i++)
+        worst_add(&start, loss.score[i], log(2) + log_sigmoid(how.pair.beta * margin.score[i]), 1);
+    audit_worst(a, &E7A, "12 pairs, k = 3: the program's scores, against the oracle's", &margins,
+                PASSES, TWO_PASSES, AUDIT_EXACT);
     worst_add(&none, margin.score[6], 0, 1);
-    audit_worst(a, &E7B, "DPO with another model as reference: the program's scores, against the oracle's", &losses[0], PASSES,
-                TWO_PASSES, AUDIT_EXACT);
+    audit_worst(a, &E7B,
+                "DPO with another model as reference: the program's scores, against the oracle's",
+                &losses[0], PASSES, TWO_PASSES, AUDIT_EXACT);
     audit_worst(a, &E7B, "SimPO", &losses[1], PASSES, TWO_PASSES, AUDIT_EXACT);
-    audit_worst(a, &E7B, "DPO at its start: the score, against log 2 + log sigmoid(beta s_margin)", &start, 1e-13,
-                "beta s_margin is rounded at 1e-16 of 10, in two ways", AUDIT_EXACT);
-    audit_worst(a, &E7B, "pairs before which no demonstration fits: both scores, against 0", &none, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E7B, "DPO at its start: the score, against log 2 + log sigmoid(beta s_margin)",
+                &start, 1e-13, "beta s_margin is rounded at 1e-16 of 10, in two ways", AUDIT_EXACT);
+    audit_worst(a, &E7B, "pairs before which no demonstration fits: both scores, against 0", &none,
+                0, EXACTLY, AUDIT_EXACT);
     scores_free(&margin);
     scores_free(&loss);
 }
@@ -309,13 +383,15 @@ static void weight_rows(Audit *a) {
     Worst spread = {0}, equal = {0}, one = {0}, outlier = {0}, others = {0};
     double score[N], w[N];
     for (int trial = 0; trial < 50; trial++) {
-        for (int i = 0; i < N; i++) score[i] = trial % 2 ? rng_below(&rng, 6) - 3 : rng_normal(&rng);
+        for (int i = 0; i < N; i++)
+            score[i] = trial % 2 ? rng_below(&rng, 6) - 3 : rng_normal(&rng);
         for (int map = MAP_MINMAX; map <= MAP_FILTER; map++) {
             int n = 1 + rng_below(&rng, N);
             ica_weights((WeightMap)map, &how, score, n, w);
             int best = 0; /* softmax is defined up to a factor: the largest weight is 1 */
             for (int i = 1; i < n; i++) best = score[i] > score[best] ? i : best;
-            double factor = map == MAP_SOFTMAX ? oracle_weight((WeightMap)map, &how, score, n, best) : 1;
+            double factor =
+                map == MAP_SOFTMAX ? oracle_weight((WeightMap)map, &how, score, n, best) : 1;
             for (int i = 0; i < n; i++)
                 worst_add(map <= MAP_MINMAX_BATCH ? &spread : &others, w[i],
                           oracle_weight((WeightMap)map, &how, score, n, i) / factor, 1);
@@ -327,18 +403,20 @@ static void weight_rows(Audit *a) {
         for (int i = 0; i < N; i++) worst_add(&equal, w[i], 1, 1);
         ica_weights((WeightMap)map, &how, score, 1, w);
         worst_add(&one, w[0], 1, 1);
-        for (int i = 0; i < N; i++) score[i] = i + 1 < N ? i : -1e6; /* others then are (1e6 + i) / (1e6 + 39) */
+        /* others then are (1e6 + i) / (1e6 + 39) */
+        for (int i = 0; i < N; i++) score[i] = i + 1 < N ? i : -1e6;
         ica_weights((WeightMap)map, &how, score, N, w);
-        for (int i = 0; i < N; i++) worst_add(&outlier, w[i], i + 1 < N ? (1e6 + i) / (1e6 + N - 2) : 0, 1);
+        for (int i = 0; i < N; i++)
+            worst_add(&outlier, w[i], i + 1 < N ? (1e6 + i) / (1e6 + N - 2) : 0, 1);
     }
-    audit_worst(a, &E8, "1 to 41 scores, spread or tied: weights, against the oracle's", &spread, 4e-16, FEW_OPERATIONS,
-                AUDIT_EXACT);
+    audit_worst(a, &E8, "1 to 41 scores, spread or tied: weights, against the oracle's", &spread,
+                4e-16, FEW_OPERATIONS, AUDIT_EXACT);
     audit_worst(a, &E8, "all scores equal: weights, against 1", &equal, 0, EXACTLY, AUDIT_EXACT);
     audit_worst(a, &E8, "a single score: its weight, against 1", &one, 0, EXACTLY, AUDIT_EXACT);
-    audit_worst(a, &E8, "one outlier at -1e6: weights, against (1e6 + i) / (1e6 + 39)", &outlier, 4e-16, FEW_OPERATIONS,
-                AUDIT_EXACT);
-    audit_worst(a, &E8_OTHERS, "the other six maps: weights, against the oracle's", &others, 1e-13, "rounding of sums of 41 terms",
-                AUDIT_EXACT);
+    audit_worst(a, &E8, "one outlier at -1e6: weights, against (1e6 + i) / (1e6 + 39)", &outlier,
+                4e-16, FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E8_OTHERS, "the other six maps: weights, against the oracle's", &others, 1e-13,
+                "rounding of sums of 41 terms", AUDIT_EXACT);
 }
 
 /* [E18] */
@@ -358,8 +436,8 @@ static void sample_size_rows(Audit *a) {
         worst_add(&one, effective_sample_size(single, n), 1, 1);
         worst_add(&none, effective_sample_size(zero, n), 0, 1);
     }
-    audit_worst(a, &E18, "1 to 50 random weights, against the oracle's (relative to their number)", &random, 1e-14,
-                "rounding of sums of 50 terms", AUDIT_EXACT);
+    audit_worst(a, &E18, "1 to 50 random weights, against the oracle's (relative to their number)",
+                &random, 1e-14, "rounding of sums of 50 terms", AUDIT_EXACT);
     audit_worst(a, &E18, "n weights of 1, against n", &equal, 0, EXACTLY, AUDIT_EXACT);
     audit_worst(a, &E18, "one weight above 0, against 1", &one, 4e-16, FEW_OPERATIONS, AUDIT_EXACT);
     audit_worst(a, &E18, "no weight above 0, against 0", &none, 0, EXACTLY, AUDIT_EXACT);
@@ -383,7 +461,8 @@ static void coefficient_rows(Audit *a) {
         for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
             int micro = 1 + rng_below(&rng, n);
             ica_coefficients((Normalize)how, w, n, micro, c);
-            for (int i = 0; i < n; i++) worst_add(&all, c[i], oracle_coefficient((Normalize)how, w, n, micro, i), 1);
+            for (int i = 0; i < n; i++)
+                worst_add(&all, c[i], oracle_coefficient((Normalize)how, w, n, micro, i), 1);
             bool step = ica_coefficients((Normalize)how, zero, n, micro, c);
             worst_add(&skipped, step, 0, 1);
             for (int i = 0; i < n; i++) worst_add(&skipped, c[i], 0, 1);
@@ -397,14 +476,18 @@ static void coefficient_rows(Audit *a) {
             if (n > 1) worst_add(&differ, c[i], full[i], 1);
         }
     }
-    audit_worst(a, &E9, "batch, micro, count, none over 1 to 24 weights: w_i / W, against the oracle's", &all, 4e-15,
-                "rounding of sums of 24 terms", AUDIT_EXACT);
+    audit_worst(a, &E9,
+                "batch, micro, count, none over 1 to 24 weights: w_i / W, against the oracle's",
+                &all, 4e-15, "rounding of sums of 24 terms", AUDIT_EXACT);
     audit_worst(a, &E9, "weights of 1: coefficients, against 1/n", &ones, 0, EXACTLY, AUDIT_EXACT);
-    audit_worst(a, &E9, "all weights 0: \"take this step\" and coefficients, against 0 (W = 0 is skipped)", &skipped, 0, EXACTLY,
-                AUDIT_EXACT);
-    audit_worst(a, &E9, "micro-batches of one: coefficients, against 1/n (the weights cancel)", &cancel, 0, EXACTLY, AUDIT_EXACT);
-    audit_worst(a, &E9, "micro-batches of one, as in the public code, against w_i / sum w over the batch", &differ, 4e-15,
-                "rounding of sums of 24 terms", AUDIT_REFUTED);
+    audit_worst(a, &E9,
+                "all weights 0: \"take this step\" and coefficients, against 0 (W = 0 is skipped)",
+                &skipped, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E9, "micro-batches of one: coefficients, against 1/n (the weights cancel)",
+                &cancel, 0, EXACTLY, AUDIT_EXACT);
+    audit_worst(a, &E9,
+                "micro-batches of one, as in the public code, against w_i / sum w over the batch",
+                &differ, 4e-15, "rounding of sums of 24 terms", AUDIT_REFUTED);
 }
 
 /* ---- E10-E12: objectives, alone and through the model ---- */
@@ -420,8 +503,9 @@ static void objective_rows(Audit *a) {
         OracleLoss want = oracle_sft(u[0], n_w);
         worst_add(&sft, objective_sft(u[0], n_w, &d), want.loss, 1);
         worst_add(&sft, d, want.by_chosen, 1);
-        PairOptions how = {
-            .beta = 0.1 + rng_uniform(&rng), .gamma_beta_ratio = rng_uniform(&rng), .label_smoothing = trial % 3 * 0.1};
+        PairOptions how = {.beta = 0.1 + rng_uniform(&rng),
+                           .gamma_beta_ratio = rng_uniform(&rng),
+                           .label_smoothing = trial % 3 * 0.1};
         for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
             PairLogps p = {u[0], u[1], u[2], u[3], n_w, n_l};
             PairGradient g;
@@ -433,28 +517,36 @@ static void objective_rows(Audit *a) {
         }
         PairOptions plain = {.beta = how.beta};
         PairGradient g;
-        worst_add(&start, objective_dpo(&plain, &(PairLogps){u[0], u[1], u[0], u[1], n_w, n_l}, &g), log(2), 1);
+        worst_add(&start, objective_dpo(&plain, &(PairLogps){u[0], u[1], u[0], u[1], n_w, n_l}, &g),
+                  log(2), 1);
         /* z = -beta 1e4: exp(-z) is no number, the loss is -z */
-        worst_add(&far, objective_dpo(&plain, &(PairLogps){-1e4, 0, 0, 0, n_w, n_l}, &g), plain.beta * 1e4, 1e4);
+        worst_add(&far, objective_dpo(&plain, &(PairLogps){-1e4, 0, 0, 0, n_w, n_l}, &g),
+                  plain.beta * 1e4, 1e4);
         /* one token each, gamma 0: SimPO is DPO without a reference */
         PairLogps single = {u[0], u[1], 0, 0, 1, 1};
-        worst_add(&bare, objective_simpo(&plain, &single, &g), objective_dpo(&plain, &single, &g), 1);
+        worst_add(&bare, objective_simpo(&plain, &single, &g), objective_dpo(&plain, &single, &g),
+                  1);
     }
-    audit_worst(a, &E10, "loss and derivative, against the oracle's", &sft, 0, EXACTLY, AUDIT_EXACT);
-    audit_worst(a, &E11, "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's", &pair[0], 1e-13,
-                "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
-    audit_worst(a, &E11, "the model as its own reference: the loss, against log 2", &start, 3e-16, FEW_OPERATIONS, AUDIT_EXACT);
-    audit_worst(a, &E11, "z = -beta 1e4, where exp overflows: the loss, against -z (relative)", &far, 4e-16, FEW_OPERATIONS,
+    audit_worst(a, &E10, "loss and derivative, against the oracle's", &sft, 0, EXACTLY,
                 AUDIT_EXACT);
-    audit_worst(a, &E12, "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's", &pair[1], 1e-13,
-                "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
-    audit_worst(a, &E12, "answers of one token and gamma 0: SimPO, against DPO without a reference", &bare, 0, EXACTLY,
-                AUDIT_EXACT);
+    audit_worst(a, &E11,
+                "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's",
+                &pair[0], 1e-13, "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
+    audit_worst(a, &E11, "the model as its own reference: the loss, against log 2", &start, 3e-16,
+                FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E11, "z = -beta 1e4, where exp overflows: the loss, against -z (relative)",
+                &far, 4e-16, FEW_OPERATIONS, AUDIT_EXACT);
+    audit_worst(a, &E12,
+                "200 pairs, label smoothing 0 to 0.2: loss and derivatives, against the oracle's",
+                &pair[1], 1e-13, "exp(-z) to 1e-16 of a z of 40", AUDIT_EXACT);
+    audit_worst(a, &E12, "answers of one token and gamma 0: SimPO, against DPO without a reference",
+                &bare, 0, EXACTLY, AUDIT_EXACT);
 }
 
-/* The program's loss of example i, and grad += factor x its gradient (grad may be NULL): as train.c puts it together. */
-static double program_loss(const Model *m, Workspace *ws, const Examples *data, int i, const ScoreOptions *how,
-                           Logps reference, double factor, real *grad) {
+/* The program's loss of example i, and grad += factor x its gradient (grad may be NULL): as
+ * train.c puts it together. */
+static double program_loss(const Model *m, Workspace *ws, const Examples *data, int i,
+                           const ScoreOptions *how, Logps reference, double factor, real *grad) {
     const Example *e = &data->items[i];
     bool pairs = how->objective != OBJECTIVE_SFT;
     double logp[2], dlogp[2], loss;
@@ -463,7 +555,8 @@ static double program_loss(const Model *m, Workspace *ws, const Examples *data, 
     model_forward(m, ws, &b, grad != NULL, logp, NULL);
     if (pairs) {
         PairGradient g;
-        PairLogps p = {logp[0], logp[1], reference.chosen[i], reference.rejected[i], e->answer_n, e->rejected_n};
+        PairLogps p = {logp[0],     logp[1],      reference.chosen[i], reference.rejected[i],
+                       e->answer_n, e->rejected_n};
         loss = objective_pair(how->objective, &how->pair, &p, &g);
         dlogp[0] = factor * g.d_chosen;
         dlogp[1] = factor * g.d_rejected;
@@ -478,7 +571,8 @@ static double program_loss(const Model *m, Workspace *ws, const Examples *data, 
 
 static const Equation *const OBJECTIVE_EQUATION[] = {&E10, &E11, &E12};
 
-/* [E8] [E9] [E10] [E11] [E12] The pool's losses, and the gradient of their weighted sum, with weights from E8 through E9. */
+/* [E8] [E9] [E10] [E11] [E12] The pool's losses, and the gradient of their weighted sum, with
+ * weights from E8 through E9. */
 static void model_rows(Audit *a, const World *w, Objective objective) {
     ScoreOptions how = options_of(w, METHOD_GRADIENT, objective);
     size_t n = w->m->parameters;
@@ -491,17 +585,23 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
     for (int i = 0; i < POOL; i++) {
         double reference[2] = {w->reference[0][i], w->reference[1][i]};
         double loss = program_loss(w->m, w->ws, &w->pool, i, &how, how.pool_reference, c[i], grad);
-        worst_add(&losses, loss, oracle_loss(w->o, &w->pool, &w->pool.items[i], objective, &how.pair, reference).loss, 1);
+        worst_add(
+            &losses, loss,
+            oracle_loss(w->o, &w->pool, &w->pool.items[i], objective, &how.pair, reference).loss,
+            1);
         oracle_loss_gradient(w->o, &w->pool, &w->pool.items[i], objective, &how.pair, reference,
                              oracle_coefficient(NORMALIZE_BATCH, weight, POOL, 4, i), want);
     }
     for (size_t j = 0; j < n; j++) largest = fmax(largest, fabs(want[j]));
     for (size_t j = 0; j < n; j++) worst_add(&gradients, (double)grad[j], want[j], largest);
-    audit_worst(a, OBJECTIVE_EQUATION[objective], "through the model: 12 losses, against the oracle's", &losses, PASSES, TWO_PASSES,
-                AUDIT_EXACT);
     audit_worst(a, OBJECTIVE_EQUATION[objective],
-                "the weighted gradient of 12, every parameter, against the oracle's (of the largest)", &gradients, 1e-12,
-                "rounding: 1e3 operations of 1e-16, some of them cancelling", AUDIT_EXACT);
+                "through the model: 12 losses, against the oracle's", &losses, PASSES, TWO_PASSES,
+                AUDIT_EXACT);
+    audit_worst(
+        a, OBJECTIVE_EQUATION[objective],
+        "the weighted gradient of 12, every parameter, against the oracle's (of the largest)",
+        &gradients, 1e-12, "rounding: 1e3 operations of 1e-16, some of them cancelling",
+        AUDIT_EXACT);
     free(grad);
     free(want);
 }
@@ -523,8 +623,12 @@ static void adamw_rows(Audit *a, const World *w) {
     for (int t = 1; t <= STEPS; t++) {
         OracleAdam how = {1e-2 / t, 0.9, 0.999, 1e-8, 0.1};
         double square = 0;
-        for (size_t j = 0; j < n; j++) { /* some without gradient, some near epsilon; clipped at odd steps */
-            grad[j] = (real)(j % 5 == 0 ? 0 : rng_normal(&rng) * (j % 5 == 1 ? 1e-8 : t % 2 ? 1 : 1e-3));
+        for (size_t j = 0; j < n; j++) { /* some without gradient, some near epsilon; clipped at
+                                          * odd steps */
+            grad[j] = (real)(j % 5 == 0 ? 0
+                                        : rng_normal(&rng) * (j % 5 == 1 ? 1e-8
+                                                              : t % 2    ? 1
+                                                                         : 1e-3));
             square += pow((double)grad[j], 2);
         }
         double norm = gradient_norm(m, grad), scale = fmin(1, max_norm / norm);
@@ -538,23 +642,27 @@ static void adamw_rows(Audit *a, const World *w) {
                 oracle_adamw(&how, &x[j], g, t);
                 worst_add(&weights, (double)m->w[j], x[j].w, 1);
                 /* at the first step m_hat = g and v_hat = g^2 */
-                if (t == 1) worst_add(&first, (double)m->w[j], before - 1e-2 * (g / (fabs(g) + 1e-8) + how.decay * before), 1);
+                if (t == 1)
+                    worst_add(&first, (double)m->w[j],
+                              before - 1e-2 * (g / (fabs(g) + 1e-8) + how.decay * before), 1);
             }
         }
     }
-    audit_worst(a, &E13, "20 steps, every weight, clipped or not, against the oracle's", &weights, 1e-12,
-                "rounding: 20 steps of some 10 operations; 1 - 0.999^t cancels three digits", AUDIT_EXACT);
+    audit_worst(a, &E13, "20 steps, every weight, clipped or not, against the oracle's", &weights,
+                1e-12, "rounding: 20 steps of some 10 operations; 1 - 0.999^t cancels three digits",
+                AUDIT_EXACT);
     audit_worst(a, &E13, "the first step, against -lr (g / (|g| + eps) + decay w)", &first, 1e-14,
                 "a few roundings; 1 - 0.999 cancels three digits", AUDIT_EXACT);
-    audit_worst(a, &E13, "the gradient's norm, against a plain sum (relative)", &norms, 1e-13, "rounding: sums of 9e3 squares",
-                AUDIT_EXACT);
+    audit_worst(a, &E13, "the gradient's norm, against a plain sum (relative)", &norms, 1e-13,
+                "rounding: sums of 9e3 squares", AUDIT_EXACT);
     free(grad);
     free(x);
     optimizer_free(o);
     model_free(m);
 }
 
-/* ---- E14: a step on the holdout and its effect on the candidate, a step on the candidate and its effect on the holdout ---- */
+/* ---- E14: a step on the holdout and its effect on the candidate, a step on the candidate and
+ * its effect on the holdout ---- */
 
 static const char *const OBJECTIVE_NAME[] = {"SFT", "DPO", "SimPO"};
 
@@ -570,7 +678,9 @@ typedef struct {
 static double mean_holdout_loss(const Steps *s, const Model *m) {
     double sum = 0;
     for (int h = 0; h < HOLDOUT; h++)
-        sum += program_loss(m, s->w->ws, &s->w->holdout, h, &s->how, s->how.holdout_reference, 1, NULL) / HOLDOUT;
+        sum += program_loss(m, s->w->ws, &s->w->holdout, h, &s->how, s->how.holdout_reference, 1,
+                            NULL) /
+               HOLDOUT;
     return sum;
 }
 
@@ -579,11 +689,12 @@ static double candidate_loss(const Steps *s, const Model *m, int i) {
 }
 
 static void move(const Steps *s, const real *direction, double eta) {
-    for (size_t j = 0; j < s->w->m->parameters; j++) s->moved->w[j] = s->w->m->w[j] - (real)eta * direction[j];
+    for (size_t j = 0; j < s->w->m->parameters; j++)
+        s->moved->w[j] = s->w->m->w[j] - (real)eta * direction[j];
 }
 
-/* What the step leaves of E14: the drop less eta x the inner product. On the holdout's step the candidate's loss is measured, and
- * the other way round. */
+/* What the step leaves of E14: the drop less eta x the inner product. On the holdout's step the
+ * candidate's loss is measured, and the other way round. */
 static double remainder_of(const Steps *s, int i, bool holdout_steps, double eta) {
     move(s, holdout_steps ? s->holdout_grad : s->own_grad, eta);
     double drop = holdout_steps ? candidate_loss(s, s->w->m, i) - candidate_loss(s, s->moved, i)
@@ -591,17 +702,19 @@ static double remainder_of(const Steps *s, int i, bool holdout_steps, double eta
     return drop - eta * s->dots[i];
 }
 
-/* The predicted remainder: -eta^2/2 times the second derivative of the measured loss along the step, by central differences of the
- * first one. */
+/* The predicted remainder: -eta^2/2 times the second derivative of the measured loss along the
+ * step, by central differences of the first one. */
 static double slope_at(const Steps *s, int i, bool holdout_steps, double eta) {
     size_t n = s->w->m->parameters;
     const real *direction = holdout_steps ? s->holdout_grad : s->own_grad;
     real *grad = mem_new(n, sizeof *grad);
     double slope = 0;
     move(s, direction, eta);
-    if (holdout_steps) program_loss(s->moved, s->w->ws, &s->w->pool, i, &s->how, s->how.pool_reference, 1, grad);
+    if (holdout_steps)
+        program_loss(s->moved, s->w->ws, &s->w->pool, i, &s->how, s->how.pool_reference, 1, grad);
     for (int h = 0; h < HOLDOUT && !holdout_steps; h++)
-        program_loss(s->moved, s->w->ws, &s->w->holdout, h, &s->how, s->how.holdout_reference, 1.0 / HOLDOUT, grad);
+        program_loss(s->moved, s->w->ws, &s->w->holdout, h, &s->how, s->how.holdout_reference,
+                     1.0 / HOLDOUT, grad);
     for (size_t j = 0; j < n; j++) slope += (double)grad[j] * (double)direction[j];
     free(grad);
     return slope;
@@ -609,21 +722,25 @@ static double slope_at(const Steps *s, int i, bool holdout_steps, double eta) {
 
 enum { ETAS = 5, STEPPED = 4 };
 
-/* Halves eta four times; the remainders' root mean square over candidates must fall at order 2, and at the last eta each must have
- * its predicted size. */
+/* Halves eta four times; the remainders' root mean square over candidates must fall at order 2,
+ * and at the last eta each must have its predicted size. */
 static void order_rows(Audit *a, Steps *s, bool holdout_steps, Table *table) {
     const char *name = OBJECTIVE_NAME[s->how.objective],
-               *what = holdout_steps ? "a step on D_ho, the loss of z" : "a step on z, the loss of D_ho";
+               *what = holdout_steps ? "a step on D_ho, the loss of z"
+                                     : "a step on z, the loss of D_ho";
     double eta[ETAS], rms[ETAS] = {0}, last[STEPPED], predicted[STEPPED];
     for (int i = 0; i < STEPPED; i++) {
         memset(s->own_grad, 0, s->w->m->parameters * sizeof(real));
-        program_loss(s->w->m, s->w->ws, &s->w->pool, i, &s->how, s->how.pool_reference, 1, s->own_grad);
+        program_loss(s->w->m, s->w->ws, &s->w->pool, i, &s->how, s->how.pool_reference, 1,
+                     s->own_grad);
         for (int e = 0; e < ETAS; e++) {
             eta[e] = 1e-4 * pow(0.5, e);
             last[i] = remainder_of(s, i, holdout_steps, eta[e]);
             rms[e] += last[i] * last[i] / STEPPED;
         }
-        double h = 1e-6, second = (slope_at(s, i, holdout_steps, -h) - slope_at(s, i, holdout_steps, h)) / (2 * h);
+        double h = 1e-6,
+               second =
+                   (slope_at(s, i, holdout_steps, -h) - slope_at(s, i, holdout_steps, h)) / (2 * h);
         predicted[i] = -eta[ETAS - 1] * eta[ETAS - 1] / 2 * second;
     }
     Worst size = {0}, order = {0};
@@ -635,14 +752,21 @@ static void order_rows(Audit *a, Steps *s, bool holdout_steps, Table *table) {
     }
     worst_add(&order, order_of(eta, rms, ETAS), 2, 1);
     for (int i = 0; i < STEPPED; i++) worst_add(&size, last[i], predicted[i], rms[ETAS - 1]);
-    audit_worst(a, &E14, text_new(&arena, "%s, %s: order in eta of what the inner product leaves", name, what), &order, 0.02,
-                "the next term is of order 3: eta <= 1e-4 times the curvature's change, some 100", AUDIT_EXACT);
-    audit_worst(a, &E14, text_new(&arena, "%s, %s: what it leaves, against -eta^2/2 g'Hg", name, what), &size, 0.01,
-                "relative to the candidates' root mean square; eta = 6e-6 times some 100", AUDIT_EXACT);
+    audit_worst(
+        a, &E14,
+        text_new(&arena, "%s, %s: order in eta of what the inner product leaves", name, what),
+        &order, 0.02,
+        "the next term is of order 3: eta <= 1e-4 times the curvature's change, some 100",
+        AUDIT_EXACT);
+    audit_worst(
+        a, &E14, text_new(&arena, "%s, %s: what it leaves, against -eta^2/2 g'Hg", name, what),
+        &size, 0.01, "relative to the candidates' root mean square; eta = 6e-6 times some 100",
+        AUDIT_EXACT);
     arena_free(&arena);
 }
 
-/* [E14] METHOD_GRADIENT against the oracle's gradients, relative to the product of their lengths. */
+/* [E14] METHOD_GRADIENT against the oracle's gradients, relative to the product of their
+ * lengths. */
 static void product_row(Audit *a, const Steps *s) {
     const World *w = s->w;
     size_t n = w->m->parameters;
@@ -651,13 +775,14 @@ static void product_row(Audit *a, const Steps *s) {
     Arena arena = {0};
     for (int h = 0; h < HOLDOUT; h++) {
         double reference[2] = {w->holdout_reference[0][h], w->holdout_reference[1][h]};
-        oracle_loss_gradient(w->o, &w->holdout, &w->holdout.items[h], s->how.objective, &s->how.pair, reference, 1.0 / HOLDOUT,
-                             mean);
+        oracle_loss_gradient(w->o, &w->holdout, &w->holdout.items[h], s->how.objective,
+                             &s->how.pair, reference, 1.0 / HOLDOUT, mean);
     }
     for (int i = 0; i < POOL; i++) {
         double reference[2] = {w->reference[0][i], w->reference[1][i]}, dot = 0, aa = 0, bb = 0;
         memset(own, 0, n * sizeof *own);
-        oracle_loss_gradient(w->o, &w->pool, &w->pool.items[i], s->how.objective, &s->how.pair, reference, 1, own);
+        oracle_loss_gradient(w->o, &w->pool, &w->pool.items[i], s->how.objective, &s->how.pair,
+                             reference, 1, own);
         for (size_t j = 0; j < n; j++) {
             dot += own[j] * mean[j];
             aa += own[j] * own[j];
@@ -666,29 +791,38 @@ static void product_row(Audit *a, const Steps *s) {
         worst_add(&worst, s->dots[i], dot, sqrt(aa * bb));
     }
     const char *name = OBJECTIVE_NAME[s->how.objective];
-    audit_worst(a, &E14, text_new(&arena, "%s: 12 inner products, against the oracle's (of the gradients' lengths)", name), &worst,
-                1e-13, "rounding: 1e3 operations of 1e-16", AUDIT_EXACT);
+    audit_worst(a, &E14,
+                text_new(&arena,
+                         "%s: 12 inner products, against the oracle's (of the gradients' lengths)",
+                         name),
+                &worst, 1e-13, "rounding: 1e3 operations of 1e-16", AUDIT_EXACT);
     arena_free(&arena);
     free(mean);
     free(own);
 }
 
 static void gradient_rows(Audit *a, const World *w) {
-    Table table = {.title = "E14: what eta x the inner product leaves of the true drop (root mean square over candidates)"};
+    Table table = {.title = "E14: what eta x the inner product leaves of the true drop (root mean "
+                            "square over candidates)"};
     Arena arena = {0};
     size_t n = w->m->parameters;
     table_head(&table, "eta");
     for (int e = 0; e < ETAS; e++) table_head(&table, text_new(&arena, "%.3g", 1e-4 * pow(0.5, e)));
     for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) {
         Scores scores = {0};
-        Steps s = {.w = w, .how = options_of(w, METHOD_GRADIENT, (Objective)objective), .moved = model_copy(w->m),
-                   .holdout_grad = mem_new(n, sizeof(real)), .own_grad = mem_new(n, sizeof(real))};
+        Steps s = {.w = w,
+                   .how = options_of(w, METHOD_GRADIENT, (Objective)objective),
+                   .moved = model_copy(w->m),
+                   .holdout_grad = mem_new(n, sizeof(real)),
+                   .own_grad = mem_new(n, sizeof(real))};
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &s.how, &scores);
         s.dots = scores.score;
         for (int h = 0; h < HOLDOUT; h++)
-            program_loss(w->m, w->ws, &w->holdout, h, &s.how, s.how.holdout_reference, 1.0 / HOLDOUT, s.holdout_grad);
+            program_loss(w->m, w->ws, &w->holdout, h, &s.how, s.how.holdout_reference,
+                         1.0 / HOLDOUT, s.holdout_grad);
         product_row(a, &s);
-        for (int holdout_steps = 1; holdout_steps >= 0; holdout_steps--) order_rows(a, &s, holdout_steps, &table);
+        for (int holdout_steps = 1; holdout_steps >= 0; holdout_steps--)
+            order_rows(a, &s, holdout_steps, &table);
         scores_free(&scores);
         model_free(s.moved);
         free(s.holdout_grad);
@@ -707,7 +841,8 @@ void audit_product(Audit *a) {
     weight_rows(a);
     coefficient_rows(a);
     objective_rows(a);
-    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) model_rows(a, &w, (Objective)objective);
+    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++)
+        model_rows(a, &w, (Objective)objective);
     adamw_rows(a, &w);
     gradient_rows(a, &w);
     rho_rows(a, &w);

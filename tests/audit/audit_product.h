@@ -1,4 +1,5 @@
-/* audit_product: the second part of the exact half: what the program computes (E5-E16, E18) against the oracle and closed forms. */
+/* audit_product: the second part of the exact half: what the program computes (E5-E16, E18)
+ * against the oracle and closed forms. */
 #ifndef AUDIT_PRODUCT_H
 #define AUDIT_PRODUCT_H
 

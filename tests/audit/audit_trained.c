@@ -1,9 +1,12 @@
-/* The empirical half of the audit: what the paper's claims are worth on a model that was really trained. Two bases of the main
- * query: `quick`, whose pretraining sessions have one annotator each, and `control`, whose sessions have none in common, so that
- * nothing can be learned in context. Five draws of pool and holdout; figures are means over draws with their standard deviation.
+/* The empirical half of the audit: what the paper's claims are worth on a model that was really
+ * trained. Two bases of the main query: `quick`, whose pretraining sessions have one annotator
+ * each, and `control`, whose sessions have none in common, so that nothing can be learned in
+ * context. Five draws of pool and holdout; figures are means over draws with their standard
+ * deviation.
  *
- * A measurement is a function of a base and a draw that fills in numbers and touches nothing else, so all of them run side by
- * side; what they mean stands in the second half, where rows and tables are made. Scores are token means, but in E17. */
+ * A measurement is a function of a base and a draw that fills in numbers and touches nothing
+ * else, so all of them run side by side; what they mean stands in the second half, where rows
+ * and tables are made. Scores are token means, but in E17. */
 #include "lib/stats.h"
 #include "tests/audit/audit.h"
 
@@ -19,7 +22,8 @@ enum {
     DRAWS = 5,   /* of pool and holdout; */
     COSTLY = 3,  /* ... what is dear, and the control, take the first of them */
     K = 3,       /* demonstrations */
-    EVERY = 5,   /* single steps on candidates, and both orders of E17: every fifth candidate, 160 a draw */
+    EVERY = 5,   /* single steps on candidates, and both orders of E17: every fifth candidate,
+                  * 160 a draw */
     AT_ONCE = 32 /* rows of one backward pass */
 };
 
@@ -28,29 +32,33 @@ enum {
 /* What several measurements need of one draw. */
 typedef struct {
     int n;
-    int *clean, *careless, *verbose; /* [n] 1 clean, 0 corrupted (by any, by this annotator), -1 corrupted by another */
+    int *clean, *careless, *verbose; /* [n] 1 clean, 0 corrupted (by any, by this annotator), -1
+                                      * corrupted by another */
     Scores ica;                      /* E5 with the K nearest */
     double *loss, *rho, *dot;        /* [n] mean logp, E15, E14's inner product */
 } Facts;
 
 /* Conditioned prompts in another form than unconditioned ones. */
 enum { FRAMES = 2 };
-static const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations", "a word before each question"};
+static const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations",
+                                                "a word before each question"};
 static const Template FRAME[FRAMES] = {{"<bos>here are some examples . ", "<q>", "<a> ", "<e>"},
                                        {"<bos>", "<q>question : ", "<a> ", "<e>"}};
 
 typedef struct {
-    const char *name;             /* of the folder in OUT */
+    const char *name;                  /* of the folder in OUT */
     ModelFolder folder, frame[FRAMES]; /* a frame borrows all of folder but template and bos */
     int draws, frames;
     Splits draw[DRAWS], framed[FRAMES][DRAWS];
     Facts facts[DRAWS];
 } Base;
 
-static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Splits *x, Error *err) {
+static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Splits *x,
+                      Error *err) {
     Arena arena = {0};
-    SplitFiles files = {.pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
-                           .holdout = text_new(&arena, "%s/%s/corpus/%d/holdout.jsonl", out, name, draw + 1)};
+    SplitFiles files = {
+        .pool = text_new(&arena, "%s/%s/corpus/%d/pool-even50.jsonl", out, name, draw + 1),
+        .holdout = text_new(&arena, "%s/%s/corpus/%d/holdout.jsonl", out, name, draw + 1)};
     bool ok = splits_read(x, f, &files, err);
     arena_free(&arena);
     return ok;
@@ -59,8 +67,10 @@ static bool read_draw(const ModelFolder *f, const char *out, const char *name, i
 static bool base_read(Base *b, const char *out, Error *err) {
     Arena arena = {0};
     bool ok = model_folder_load(&b->folder, text_new(&arena, "%s/%s/base", out, b->name), err);
-    if (ok && !b->folder.tokenizer) ok = error_set(err, STATUS_DATA, "%s/%s/base: has no vocabulary", out, b->name);
-    for (int d = 0; d < b->draws && ok; d++) ok = read_draw(&b->folder, out, b->name, d, &b->draw[d], err);
+    if (ok && !b->folder.tokenizer)
+        ok = error_set(err, STATUS_DATA, "%s/%s/base: has no vocabulary", out, b->name);
+    for (int d = 0; d < b->draws && ok; d++)
+        ok = read_draw(&b->folder, out, b->name, d, &b->draw[d], err);
     for (int f = 0; f < b->frames && ok; f++) {
         IntBuf ids = {0};
         b->frame[f] = b->folder;
@@ -68,7 +78,8 @@ static bool base_read(Base *b, const char *out, Error *err) {
         template_bos(&FRAME[f], b->folder.tokenizer, &ids);
         b->frame[f].bos = ids.v;
         b->frame[f].bos_n = ids.n;
-        for (int d = 0; d < b->draws && ok; d++) ok = read_draw(&b->frame[f], out, b->name, d, &b->framed[f][d], err);
+        for (int d = 0; d < b->draws && ok; d++)
+            ok = read_draw(&b->frame[f], out, b->name, d, &b->framed[f][d], err);
     }
     arena_free(&arena);
     return ok;
@@ -96,15 +107,21 @@ static int *labels_new(const Dataset *d, const char *source) {
     int *label = mem_new((size_t)d->count, sizeof *label);
     for (int i = 0; i < d->count; i++) {
         const Record *r = &d->records[i];
-        label[i] = r->clean == 1 ? 1 : r->clean == 0 && (!source || str_is(r->source, source)) ? 0 : -1;
+        label[i] = r->clean == 1                                             ? 1
+                   : r->clean == 0 && (!source || str_is(r->source, source)) ? 0
+                                                                             : -1;
     }
     return label;
 }
 
 /* ---- the holdout's loss, and training on it ---- */
 
-/* A holdout without repeats: the mean over all its examples is the weighted sum over the different ones. */
-typedef struct { Examples examples; double *share; } Holdout;
+/* A holdout without repeats: the mean over all its examples is the weighted sum over the
+ * different ones. */
+typedef struct {
+    Examples examples;
+    double *share;
+} Holdout;
 
 static bool same_tokens(const int *a, int a_n, const int *b, int b_n) {
     return a_n == b_n && memcmp(a, b, (size_t)a_n * sizeof *a) == 0;
@@ -149,7 +166,8 @@ static double holdout_loss(const Model *m, Workspace *ws, const Holdout *h) {
 }
 
 /* grad = the gradient of sum_i share_i E10_i over `data`. */
-static void loss_gradient(const Model *m, Workspace *ws, const Examples *data, const double *share, real *grad) {
+static void loss_gradient(const Model *m, Workspace *ws, const Examples *data, const double *share,
+                          real *grad) {
     Batch b = {0};
     double dlogp[AT_ONCE], logp[AT_ONCE];
     memset(grad, 0, m->parameters * sizeof *grad);
@@ -170,8 +188,10 @@ static void step_from(Model *m, const real *start, const real *grad, double rate
     for (size_t j = 0; j < m->parameters; j++) m->w[j] = start[j] - (real)rate * grad[j];
 }
 
-/* RHO's reference as the main query trains it: 150 steps of AdamW on 32 holdout examples, 20 of warm-up, then a cosine to a tenth. */
-static Model *reference_new(const Model *base, Workspace *ws, const Examples *holdout, uint64_t seed) {
+/* RHO's reference as the main query trains it: 150 steps of AdamW on 32 holdout examples, 20 of
+ * warm-up, then a cosine to a tenth. */
+static Model *reference_new(const Model *base, Workspace *ws, const Examples *holdout,
+                            uint64_t seed) {
     enum { STEPS = 150, WARMUP = 20 };
     Model *m = model_copy(base);
     Optimizer *o = optimizer_new(m, 0.9, 0.999, 0);
@@ -191,7 +211,8 @@ static Model *reference_new(const Model *base, Workspace *ws, const Examples *ho
             share[i] = 1.0 / AT_ONCE;
         }
         double part = (double)(step - WARMUP) / (STEPS - 1 - WARMUP), norm;
-        double rate = step < WARMUP ? (step + 1.0) / WARMUP : 0.1 + 0.45 * (1 + cos(3.14159265358979323846 * part));
+        double rate = step < WARMUP ? (step + 1.0) / WARMUP
+                                    : 0.1 + 0.45 * (1 + cos(3.14159265358979323846 * part));
         loss_gradient(m, ws, &rows, share, grad);
         norm = gradient_norm(m, grad);
         optimizer_step(o, m, grad, norm > 1 ? 1 / norm : 1, 5e-4 * rate);
@@ -203,15 +224,18 @@ static Model *reference_new(const Model *base, Workspace *ws, const Examples *ho
 }
 
 static ScoreOptions ask(Method method, int draw) {
-    return (ScoreOptions){.method = method, .k = K, .reduce = REDUCE_MEAN, .seed = (uint64_t)draw + 1};
+    return (ScoreOptions){
+        .method = method, .k = K, .reduce = REDUCE_MEAN, .seed = (uint64_t)draw + 1};
 }
 
-static double *score_new(const Base *b, int d, const Model *reference, Workspace *ws, Method method) {
+static double *score_new(const Base *b, int d, const Model *reference, Workspace *ws,
+                         Method method) {
     ScoreOptions how = ask(method, d);
     Scores s = {0};
     int n = b->draw[d].pool.examples.count;
     double *score = mem_new((size_t)n, sizeof *score);
-    ica_score(b->folder.model, reference, ws, &b->draw[d].pool.examples, &b->draw[d].holdout.examples, &how, &s);
+    ica_score(b->folder.model, reference, ws, &b->draw[d].pool.examples,
+              &b->draw[d].holdout.examples, &how, &s);
     memcpy(score, s.score, (size_t)n * sizeof *score);
     scores_free(&s);
     return score;
@@ -226,7 +250,8 @@ static void find_facts(Base *b, int d) {
     x->clean = labels_new(&data->pool.data, NULL);
     x->careless = labels_new(&data->pool.data, "careless");
     x->verbose = labels_new(&data->pool.data, "verbose");
-    ica_score(b->folder.model, NULL, ws, &data->pool.examples, &data->holdout.examples, &how, &x->ica);
+    ica_score(b->folder.model, NULL, ws, &data->pool.examples, &data->holdout.examples, &how,
+              &x->ica);
     x->loss = score_new(b, d, NULL, ws, METHOD_LOSS);
     x->dot = score_new(b, d, NULL, ws, METHOD_GRADIENT);
     Model *reference = reference_new(b->folder.model, ws, &data->holdout.examples, (uint64_t)d + 1);
@@ -267,9 +292,10 @@ static void aurocs_of(const Facts *x, const double *score, double *out) {
     out[2] = auroc(score, x->verbose, x->n);
 }
 
-/* The factor by which x is nearest to y (least squares, no constant), over those with the label (-1: all); and in *residual what is
- * left: the root of sum (y - factor x)^2 / sum y^2. */
-static double factor_of(const double *x, const double *y, const int *label, int wanted, int n, double *residual) {
+/* The factor by which x is nearest to y (least squares, no constant), over those with the label
+ * (-1: all); and in *residual what is left: the root of sum (y - factor x)^2 / sum y^2. */
+static double factor_of(const double *x, const double *y, const int *label, int wanted, int n,
+                        double *residual) {
     double xx = 0, xy = 0, yy = 0;
     for (int i = 0; i < n; i++) {
         if (wanted >= 0 && label[i] != wanted) continue;
@@ -316,14 +342,27 @@ static void measure_scores(const Base *b, int d, double *out) {
 /* ---- measurement: reading the holdout against training on it (E3, E4) ---- */
 
 /* Full-batch plain SGD on the holdout. A row with the rate of the one before goes on from there. */
-typedef struct { int steps; double rate; } Training;
+typedef struct {
+    int steps;
+    double rate;
+} Training;
 enum { TRAININGS = 8, ONE_STEP = 2 /* the row of one step of .1 */, TEN_STEPS = 5, LONGEST = 6 };
-static const Training TRAINING[TRAININGS] = {{1, .01}, {1, .03}, {1, .1}, {1, .3}, {3, .3}, {10, .3}, {30, .3}, {1, 1.0}};
+static const Training TRAINING[TRAININGS] = {{1, .01}, {1, .03}, {1, .1},  {1, .3},
+                                             {3, .3},  {10, .3}, {30, .3}, {1, 1.0}};
 enum {
-    GAIN_PEARSON, GAIN_RANK, GAIN_RANK_CLEAN, GAIN_RANK_CORRUPTED, GAIN_AUROC, GAIN_SLOPE, GAIN_LOSS, GAIN_CLEAN, GAIN_CORRUPTED,
+    GAIN_PEARSON,
+    GAIN_RANK,
+    GAIN_RANK_CLEAN,
+    GAIN_RANK_CORRUPTED,
+    GAIN_AUROC,
+    GAIN_SLOPE,
+    GAIN_LOSS,
+    GAIN_CLEAN,
+    GAIN_CORRUPTED,
     GAIN_FIGURES
 };
-/* How far a gain is a constant times E14's inner product: over all, over the clean, over the corrupted, and what is left. */
+/* How far a gain is a constant times E14's inner product: over all, over the clean, over the
+ * corrupted, and what is left. */
 enum { STEP_ALL, STEP_CLEAN, STEP_CORRUPTED, STEP_LEFT, STEP_FIGURES };
 enum {
     TRAINED_STEP_ICA = TRAININGS * GAIN_FIGURES,         /* of the gain in context */
@@ -347,7 +386,8 @@ static void gain_figures(const Facts *x, const double *gain, double *out) {
     out[GAIN_CORRUPTED] = mean_where(gain, x->clean, 0, x->n);
 }
 
-/* l(y|x; theta) - l(y|x; theta'), theta' trained on the holdout: what E4 says that conditioning stands for. */
+/* l(y|x; theta) - l(y|x; theta'), theta' trained on the holdout: what E4 says that conditioning
+ * stands for. */
 static void measure_training(const Base *b, int d, double *out) {
     const Facts *x = &b->facts[d];
     const Examples *pool = &b->draw[d].pool.examples;
@@ -383,7 +423,8 @@ static void measure_training(const Base *b, int d, double *out) {
     workspace_free(ws);
 }
 
-/* ---- measurement: one step on a candidate, and what that does to the holdout's loss (E3, E14) ---- */
+/* ---- measurement: one step on a candidate, and what that does to the holdout's loss (E3, E14)
+ * ---- */
 
 enum { ORACLE_DOT, ORACLE_COSINE, ORACLE_SGD, ORACLE_ADAM, ORACLES };
 enum {
@@ -391,12 +432,16 @@ enum {
     SINGLE_ICA = SINGLE_AUROC + ORACLES, /* [ORACLES][all, clean, corrupted] Spearman */
     SINGLE_RHO = SINGLE_ICA + 3 * ORACLES,
     SINGLE_LOSS = SINGLE_RHO + 3 * ORACLES,
-    SINGLE_FACTOR = SINGLE_LOSS + 3 * ORACLES, /* drop by the SGD step as a constant times the inner product, */
+    SINGLE_FACTOR = SINGLE_LOSS + 3 * ORACLES, /* drop by the SGD step as a constant times the
+                                                * inner product, */
     SINGLE_LEFT,                               /* ... and the relative remainder */
-    SINGLE_PRODUCT,                            /* the program's inner product against the two whole gradients: */
-    SINGLE_EXPLICIT,                           /* ... where they differ most in terms of the bound, */
+    SINGLE_PRODUCT,                            /* the program's inner product against the two
+                                                * whole gradients: */
+    SINGLE_EXPLICIT,                           /* ... where they differ most in terms of the
+                                                * bound, */
     SINGLE_BOUND,                              /* ... and that bound */
-    SINGLE_FIRST_DOT,                          /* the inner product of the first clean candidate, and */
+    SINGLE_FIRST_DOT,                          /* the inner product of the first clean candidate,
+                                                * and */
     SINGLE_SLOPE,                              /* ... [both directions][slope, its bound] */
     SINGLE_FIGURES = SINGLE_SLOPE + 4
 };
@@ -416,7 +461,8 @@ typedef struct {
 } Stepping;
 
 static Stepping stepping_new(const Base *b, int d) {
-    Stepping s = {.b = b, .x = &b->facts[d], .ws = workspace_new(), .m = model_copy(b->folder.model)};
+    Stepping s = {
+        .b = b, .x = &b->facts[d], .ws = workspace_new(), .m = model_copy(b->folder.model)};
     size_t P = s.m->parameters;
     s.h = holdout_new(&b->draw[d].holdout.examples);
     s.grad = mem_new(P, sizeof *s.grad);
@@ -465,7 +511,8 @@ static void step_on(Stepping *s, const Examples *pool, int c, double start, doub
     one.count = 1;
     loss_gradient(base, s->ws, &one, &whole, s->grad);
     s->oracle[ORACLE_DOT][c] = product(s->grad, s->toward, base->parameters, size);
-    s->oracle[ORACLE_COSINE][c] = s->oracle[ORACLE_DOT][c] / gradient_norm(base, s->grad) / gradient_norm(base, s->toward);
+    s->oracle[ORACLE_COSINE][c] =
+        s->oracle[ORACLE_DOT][c] / gradient_norm(base, s->grad) / gradient_norm(base, s->toward);
     step_from(s->m, base->w, s->grad, 0.01);
     s->oracle[ORACLE_SGD][c] = start - holdout_loss(s->m, s->ws, &s->h);
     memcpy(s->m->w, base->w, base->parameters * sizeof(real));
@@ -476,9 +523,11 @@ static void step_on(Stepping *s, const Examples *pool, int c, double start, doub
     s->oracle[ORACLE_ADAM][c] = start - holdout_loss(s->m, s->ws, &s->h);
 }
 
-/* The slope of a loss along `direction` at the base, by central differences of steps h and 2h, extrapolated to 0; *bound is the
- * difference to the extrapolation from 2h and 4h (15 times the next term), and the rounding of the loss divided by h. */
-static double slope_along(Stepping *s, const Holdout *loss_of, const real *direction, double *bound) {
+/* The slope of a loss along `direction` at the base, by central differences of steps h and 2h,
+ * extrapolated to 0; *bound is the difference to the extrapolation from 2h and 4h (15 times the
+ * next term), and the rounding of the loss divided by h. */
+static double slope_along(Stepping *s, const Holdout *loss_of, const real *direction,
+                          double *bound) {
     const Model *base = s->b->folder.model;
     double norm = gradient_norm(base, direction), difference[3], h = 2e-4;
     for (int i = 0; i < 3; i++) {
@@ -489,12 +538,14 @@ static double slope_along(Stepping *s, const Holdout *loss_of, const real *direc
         up = holdout_loss(s->m, s->ws, loss_of);
         difference[i] = (up - down) / (2 * step);
     }
-    double fine = (4 * difference[0] - difference[1]) / 3, coarse = (4 * difference[1] - difference[2]) / 3;
+    double fine = (4 * difference[0] - difference[1]) / 3,
+           coarse = (4 * difference[1] - difference[2]) / 3;
     *bound = fabs(fine - coarse) + 1e-13 * norm / h;
     return fine;
 }
 
-/* E14's two directions: the holdout's loss along the candidate's gradient, and the candidate's along the holdout's. */
+/* E14's two directions: the holdout's loss along the candidate's gradient, and the candidate's
+ * along the holdout's. */
 static void slope_figures(Stepping *s, const Examples *pool, int c, double *out) {
     double whole = 1;
     Holdout one = {.examples = *pool, .share = &whole};
@@ -518,7 +569,8 @@ static void measure_candidates(const Base *b, int d, double *out) {
     }
     for (int c = 0; c < s.n; c++) {
         step_on(&s, pool, c, start, &size);
-        double mine = s.x->dot[s.index[c]], theirs = s.oracle[ORACLE_DOT][c], error = fabs(mine - theirs) / size;
+        double mine = s.x->dot[s.index[c]], theirs = s.oracle[ORACLE_DOT][c],
+               error = fabs(mine - theirs) / size;
         if (error > worst) {
             worst = error;
             out[SINGLE_PRODUCT] = mine;
@@ -530,7 +582,8 @@ static void measure_candidates(const Base *b, int d, double *out) {
         out[SINGLE_AUROC + o] = auroc(s.oracle[o], s.clean, s.n);
         for (int i = 0; i < 3; i++) ranks_of(by[i], s.oracle[o], s.clean, s.n, out + at[i] + 3 * o);
     }
-    out[SINGLE_FACTOR] = factor_of(s.oracle[ORACLE_DOT], s.oracle[ORACLE_SGD], s.clean, -1, s.n, &out[SINGLE_LEFT]);
+    out[SINGLE_FACTOR] =
+        factor_of(s.oracle[ORACLE_DOT], s.oracle[ORACLE_SGD], s.clean, -1, s.n, &out[SINGLE_LEFT]);
     int first = 0;
     while (s.clean[first] != 1) first++;
     out[SINGLE_FIRST_DOT] = s.x->dot[s.index[first]];
@@ -541,10 +594,19 @@ static void measure_candidates(const Base *b, int d, double *out) {
 
 /* ---- measurement: both orders of conditioning (E17) ---- */
 
-enum { BOTH_PEARSON, BOTH_RANK, BOTH_GAP, BOTH_SIZE, BOTH_AUROC_ICA, BOTH_AUROC_OTHER, BOTH_FIGURES };
+enum {
+    BOTH_PEARSON,
+    BOTH_RANK,
+    BOTH_GAP,
+    BOTH_SIZE,
+    BOTH_AUROC_ICA,
+    BOTH_AUROC_OTHER,
+    BOTH_FIGURES
+};
 enum { CHAIN = BOTH_FIGURES, EXCHANGE_COUNT = 2 * BOTH_FIGURES, EXCHANGE_FIGURES };
 
-static void both_figures(const double *ica, const double *other, const int *clean, int n, double *out) {
+static void both_figures(const double *ica, const double *other, const int *clean, int n,
+                         double *out) {
     out[BOTH_PEARSON] = correlation(ica, other, n);
     out[BOTH_RANK] = rank_correlation(ica, other, n);
     for (int i = 0; i < n; i++) {
@@ -555,8 +617,9 @@ static void both_figures(const double *ica, const double *other, const int *clea
     out[BOTH_AUROC_OTHER] = auroc(other, clean, n);
 }
 
-/* The queries of one candidate z with demonstrations h_1..h_K: z in its whole context and behind h_K alone, then each h_i behind
- * h_<i, with z before them and without; last h_K with z alone before it. Token sums. */
+/* The queries of one candidate z with demonstrations h_1..h_K: z in its whole context and behind
+ * h_K alone, then each h_i behind h_<i, with z before them and without; last h_K with z alone
+ * before it. Token sums. */
 enum { JOBS_Z = 2, JOBS_EACH = JOBS_Z + 2 * K + 1 };
 
 static void exchange_queries(const Example *z, const Demo *h, Demo *with, Query *queries) {
@@ -578,7 +641,8 @@ static bool all_fit(const Model *m, const Examples *form, const Example *z, cons
     return n == K && length - 1 <= m->config.context;
 }
 
-/* (a) E5 with C = {h} against E16's term for h; (b) E5 with C = (h_1..h_K) against the chain of what z does for each h_i. */
+/* (a) E5 with C = {h} against E16's term for h; (b) E5 with C = (h_1..h_K) against the chain of
+ * what z does for each h_i. */
 static void measure_exchange(const Base *b, int d, double *out) {
     const Facts *x = &b->facts[d];
     const Examples *pool = &b->draw[d].pool.examples, *holdout = &b->draw[d].holdout.examples;
@@ -592,7 +656,8 @@ static void measure_exchange(const Base *b, int d, double *out) {
     for (int i = 0; i < x->n; i += EVERY) {
         const Demo *h = x->ica.demos + (size_t)i * K;
         if (!all_fit(b->folder.model, pool, &pool->items[i], h, x->ica.n_demos[i])) continue;
-        exchange_queries(&pool->items[i], h, with + (size_t)n * (K + 1), queries + (size_t)n * JOBS_EACH);
+        exchange_queries(&pool->items[i], h, with + (size_t)n * (K + 1),
+                         queries + (size_t)n * JOBS_EACH);
         index[n] = i;
         clean[n++] = x->clean[i];
     }
@@ -620,12 +685,16 @@ static void measure_exchange(const Base *b, int d, double *out) {
 /* ---- measurement: the order of the demonstrations ---- */
 
 enum { ORDERS = 6 };
-static const int ORDER[ORDERS][K] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+static const int ORDER[ORDERS][K] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                     {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
 enum {
     ORDER_AUROC = 0,                         /* [ORDERS][all, careless, verbose] */
-    ORDER_WITHIN = ORDER_AUROC + 3 * ORDERS, /* root mean square deviation of a candidate's score over the orders */
-    ORDER_ACROSS,                            /* standard deviation of the mean score over candidates */
-    ORDER_REVERSED,                          /* Spearman: nearest last (the default) against nearest first */
+    ORDER_WITHIN = ORDER_AUROC + 3 * ORDERS, /* root mean square deviation of a candidate's score
+                                              * over the orders */
+    ORDER_ACROSS,                            /* standard deviation of the mean score over
+                                              * candidates */
+    ORDER_REVERSED,                          /* Spearman: nearest last (the default) against
+                                              * nearest first */
     ORDER_FIGURES
 };
 
@@ -637,11 +706,13 @@ static void order_scores(const Base *b, int d, Workspace *ws, int order, double 
     for (int i = 0; i < x->n; i++) {
         Demo *mine = demos + (size_t)i * K;
         int k = x->ica.n_demos[i];
-        for (int j = 0; j < k; j++) mine[j] = x->ica.demos[(size_t)i * K + (size_t)(k == K ? ORDER[order][j] : j)];
+        for (int j = 0; j < k; j++)
+            mine[j] = x->ica.demos[(size_t)i * K + (size_t)(k == K ? ORDER[order][j] : j)];
         queries[i] = (Query){.demos = mine, .n_demos = k, .x = &pool->items[i]};
     }
     ica_logps(b->folder.model, ws, pool, queries, x->n, NULL);
-    for (int i = 0; i < x->n; i++) score[i] = (queries[i].logp - x->ica.alone.chosen[i]) / pool->items[i].answer_n;
+    for (int i = 0; i < x->n; i++)
+        score[i] = (queries[i].logp - x->ica.alone.chosen[i]) / pool->items[i].answer_n;
     free(queries);
     free(demos);
 }
@@ -673,11 +744,13 @@ static void measure_order(const Base *b, int d, double *out) {
 /* ---- measurement: other demonstrations, smaller and noisier holdouts ---- */
 
 enum { CHOICES = 4, SIZES = 4, NOISES = 4 };
-static const struct { const char *name; DemoChoice choice; } CHOICE[CHOICES] = {
-    {"nearest", DEMOS_NEAREST},
-    {"random", DEMOS_RANDOM},
-    {"one fixed list", DEMOS_FIXED},
-    {"nearest, answers shuffled", DEMOS_SHUFFLED}};
+static const struct {
+    const char *name;
+    DemoChoice choice;
+} CHOICE[CHOICES] = {{"nearest", DEMOS_NEAREST},
+                     {"random", DEMOS_RANDOM},
+                     {"one fixed list", DEMOS_FIXED},
+                     {"nearest, answers shuffled", DEMOS_SHUFFLED}};
 static const int SIZE[SIZES] = {20, 50, 100, 200 /* all */};
 static const int NOISE[NOISES] = {0, 10, 30, 50}; /* percent */
 enum {
@@ -687,7 +760,8 @@ enum {
     HOLDOUT_FIGURES = HOLDOUT_NOISE + 3 * NOISES
 };
 
-static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *holdout, DemoChoice choice, double *out) {
+static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *holdout,
+                           DemoChoice choice, double *out) {
     ScoreOptions how = ask(METHOD_ICA, d);
     Scores s = {0};
     how.demos = choice;
@@ -696,7 +770,8 @@ static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *
     scores_free(&s);
 }
 
-/* A share of the holdout gets the answer that the most similar question with another answer has: what `careless` would say. */
+/* A share of the holdout gets the answer that the most similar question with another answer has:
+ * what `careless` would say. */
 static void spoil(Examples *holdout, int percent, uint64_t seed) {
     enum { LOOK = 32 };
     Retriever *r = retriever_new(holdout);
@@ -727,10 +802,12 @@ static void measure_holdout(const Base *b, int d, double *out) {
     Workspace *ws = workspace_new();
     Examples other = *whole;
     other.items = mem_new((size_t)whole->count, sizeof *other.items);
-    aurocs_of(&b->facts[d], b->facts[d].ica.score, out + HOLDOUT_CHOICE); /* the default, in each of the three lists */
+    /* the default, in each of the three lists */
+    aurocs_of(&b->facts[d], b->facts[d].ica.score, out + HOLDOUT_CHOICE);
     memcpy(out + HOLDOUT_SIZE + 3 * (SIZES - 1), out + HOLDOUT_CHOICE, 3 * sizeof *out);
     memcpy(out + HOLDOUT_NOISE, out + HOLDOUT_CHOICE, 3 * sizeof *out);
-    for (int c = 1; c < CHOICES; c++) holdout_aurocs(b, d, ws, whole, CHOICE[c].choice, out + HOLDOUT_CHOICE + 3 * c);
+    for (int c = 1; c < CHOICES; c++)
+        holdout_aurocs(b, d, ws, whole, CHOICE[c].choice, out + HOLDOUT_CHOICE + 3 * c);
     for (int s = 0; s + 1 < SIZES; s++) {
         other.count = SIZE[s] < whole->count ? SIZE[s] : whole->count;
         memcpy(other.items, whole->items, (size_t)other.count * sizeof *other.items);
@@ -749,18 +826,27 @@ static void measure_holdout(const Base *b, int d, double *out) {
 /* ---- measurement: what goes wrong in the public code, at the level of scores ---- */
 
 /* AUROCs (all, careless, verbose) of three scores, then their mean sizes. */
-enum { FRAME_EMPTY, FRAME_MIXED = 3, FRAME_ALONE = 6, FRAME_SIZE = 9, FRAME_FIGURES = FRAME_SIZE + 3 };
+enum {
+    FRAME_EMPTY,
+    FRAME_MIXED = 3,
+    FRAME_ALONE = 6,
+    FRAME_SIZE = 9,
+    FRAME_FIGURES = FRAME_SIZE + 3
+};
 
-/* A frame for conditioned prompts alone: the score with no demonstration at all, which must be 0, with K
- * demonstrations; and the frame for both passes, which shows that the mixing is at fault and not the frame. */
+/* A frame for conditioned prompts alone: the score with no demonstration at all, which must be
+ * 0, with K demonstrations; and the frame for both passes, which shows that the mixing is at
+ * fault and not the frame. */
 static void measure_frame(const Base *b, int d, int frame, double *out) {
     const Facts *x = &b->facts[d];
     const Splits *framed = &b->framed[frame][d];
     Workspace *ws = workspace_new();
     ScoreOptions how = ask(METHOD_ICA, d);
     Scores s = {0};
-    double *empty = mem_new((size_t)x->n, sizeof *empty), *mixed = mem_new((size_t)x->n, sizeof *mixed);
-    ica_score(b->folder.model, NULL, ws, &framed->pool.examples, &framed->holdout.examples, &how, &s);
+    double *empty = mem_new((size_t)x->n, sizeof *empty),
+           *mixed = mem_new((size_t)x->n, sizeof *mixed);
+    ica_score(b->folder.model, NULL, ws, &framed->pool.examples, &framed->holdout.examples, &how,
+              &s);
     for (int i = 0; i < x->n; i++) {
         empty[i] = s.alone.chosen[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
         mixed[i] = s.in_context.chosen[i] / framed->pool.examples.items[i].answer_n - x->loss[i];
@@ -777,10 +863,16 @@ static void measure_frame(const Base *b, int d, int frame, double *out) {
     workspace_free(ws);
 }
 
-enum { LEAK_CLOSED, LEAK_OPEN, TRAPS_NONE, TRAPS_FRAME, TRAPS_FIGURES = TRAPS_FRAME + FRAMES * FRAME_FIGURES };
+enum {
+    LEAK_CLOSED,
+    LEAK_OPEN,
+    TRAPS_NONE,
+    TRAPS_FRAME,
+    TRAPS_FIGURES = TRAPS_FRAME + FRAMES * FRAME_FIGURES
+};
 
-/* Mean score of the holdout's own examples as candidates, their own answer kept out of their context and not; and the largest score
- * of a candidate without demonstrations. */
+/* Mean score of the holdout's own examples as candidates, their own answer kept out of their
+ * context and not; and the largest score of a candidate without demonstrations. */
 static void measure_traps(const Base *b, int d, double *out) {
     const Examples *holdout = &b->draw[d].holdout.examples;
     Workspace *ws = workspace_new();
@@ -789,7 +881,8 @@ static void measure_traps(const Base *b, int d, double *out) {
         ScoreOptions how = ask(METHOD_ICA, d);
         how.allow_overlap = leak;
         ica_score(b->folder.model, NULL, ws, holdout, holdout, &how, &s);
-        for (int i = 0; i < holdout->count; i++) out[LEAK_CLOSED + leak] += s.score[i] / holdout->count;
+        for (int i = 0; i < holdout->count; i++)
+            out[LEAK_CLOSED + leak] += s.score[i] / holdout->count;
     }
     ScoreOptions none = ask(METHOD_ICA, d);
     none.k = 0;
@@ -810,7 +903,17 @@ typedef struct {
 } Experiment;
 
 enum {
-    SCORES, SCORES_CONTROL, TRAINED, TRAINED_CONTROL, SINGLE, SINGLE_CONTROL, EXCHANGE, EXCHANGE_CONTROL, ORDERED, HOLDOUTS, TRAPS,
+    SCORES,
+    SCORES_CONTROL,
+    TRAINED,
+    TRAINED_CONTROL,
+    SINGLE,
+    SINGLE_CONTROL,
+    EXCHANGE,
+    EXCHANGE_CONTROL,
+    ORDERED,
+    HOLDOUTS,
+    TRAPS,
     EXPERIMENTS
 };
 
@@ -863,9 +966,10 @@ static void show(Audit *a, const char *section, Table *t) {
 }
 
 /* A row of the audit: left and right, how far apart they are, and what is accepted. */
-static void claim(Audit *a, const Equation *e, const char *compared, double left, double right, double tolerance,
-                  const char *reason, AuditKind kind) {
-    audit_add(a, &(AuditRow){e->tag, e->equation, e->function, compared, left, right, fabs(left - right), tolerance, reason, kind});
+static void claim(Audit *a, const Equation *e, const char *compared, double left, double right,
+                  double tolerance, const char *reason, AuditKind kind) {
+    audit_add(a, &(AuditRow){e->tag, e->equation, e->function, compared, left, right,
+                             fabs(left - right), tolerance, reason, kind});
 }
 
 static void note(Audit *a, const char *section, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -878,36 +982,45 @@ static void note(Audit *a, const char *section, const char *format, ...) {
     audit_note(a, section, text);
 }
 
-static const Equation E3 = {"E3", "s_ho(z) = l(y|x;D_t) - l(y|x;D_t,D_ho)", "measure_candidates"},
-                      E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "measure_training"},
-                      E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
-                      E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last", "retriever_nearest"},
-                      E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
-                      E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
-                      E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]",
-                             "measure_exchange"};
+static const Equation
+    E3 = {"E3", "s_ho(z) = l(y|x;D_t) - l(y|x;D_t,D_ho)", "measure_candidates"},
+    E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "measure_training"},
+    E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
+    E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last",
+          "retriever_nearest"},
+    E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
+    E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
+    E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]",
+           "measure_exchange"};
 
 /* ---- clean against corrupted, and the falsification ---- */
 
 static const char DETECTION[] = "Trained models: clean against corrupted, and the control";
 
 static void report_scores(Audit *a, const Experiment *e) {
-    static const char *const names[SCORERS] = {"ICA (E5)", "RHO-Loss (E15)", "gradient (E14)", "low loss"};
-    static const char *const pairs[3] = {"ICA and gradient", "ICA and RHO-Loss", "RHO-Loss and gradient"};
+    static const char *const names[SCORERS] = {"ICA (E5)", "RHO-Loss (E15)", "gradient (E14)",
+                                               "low loss"};
+    static const char *const pairs[3] = {"ICA and gradient", "ICA and RHO-Loss",
+                                         "RHO-Loss and gradient"};
     const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
     note(a, DETECTION,
-        "Two bases of the main query, pretrained on the same facts by the same annotators. In the sessions of one all answers "
-        "are by one annotator; in the control each is by another, so that nothing can be inferred from the context. Pool "
-        "even50, %d draws of pool and holdout (control: %d); mean and standard deviation over draws.",
-        DRAWS, COSTLY);
-    Table t = table_of("AUROC of clean against corrupted", "score|all|careless|verbose|control: all|careless|verbose");
+         "Two bases of the main query, pretrained on the same facts by the same annotators. In the "
+         "sessions of one all answers "
+         "are by one annotator; in the control each is by another, so that nothing can be inferred "
+         "from the context. Pool "
+         "even50, %d draws of pool and holdout (control: %d); mean and standard deviation over "
+         "draws.",
+         DRAWS, COSTLY);
+    Table t = table_of("AUROC of clean against corrupted",
+                       "score|all|careless|verbose|control: all|careless|verbose");
     for (int s = 0; s < SCORERS; s++) {
         table_put(&t, "%s", names[s]);
         put_many(&t, x, SCORES_AUROC + 3 * s, 3);
         put_many(&t, control, SCORES_AUROC + 3 * s, 3);
     }
     show(a, DETECTION, &t);
-    t = table_of("Rank agreement (Spearman)", "scores|all|clean|corrupted|control: all|clean|corrupted");
+    t = table_of("Rank agreement (Spearman)",
+                 "scores|all|clean|corrupted|control: all|clean|corrupted");
     for (int i = 0; i < 3; i++) {
         table_put(&t, "%s", pairs[i]);
         put_many(&t, x, SCORES_ICA_DOT + 3 * i, 3);
@@ -915,43 +1028,56 @@ static void report_scores(Audit *a, const Experiment *e) {
     }
     show(a, DETECTION, &t);
     note(a, DETECTION,
-         "The control takes learning in context away and nothing else: what trains on the holdout must still tell clean from "
-         "corrupted there, and ICA must not (ICA %.3f, RHO-Loss %.3f, the gradient %.3f, one step of Adam on the candidate "
-         "%.3f). So what ICA reads is what the model learned to infer from its context, not a property of gradients.",
+         "The control takes learning in context away and nothing else: what trains on the holdout "
+         "must still tell clean from "
+         "corrupted there, and ICA must not (ICA %.3f, RHO-Loss %.3f, the gradient %.3f, one step "
+         "of Adam on the candidate "
+         "%.3f). So what ICA reads is what the model learned to infer from its context, not a "
+         "property of gradients.",
          mean_of(control, SCORES_AUROC + 3 * BY_ICA), mean_of(control, SCORES_AUROC + 3 * BY_RHO),
-         mean_of(control, SCORES_AUROC + 3 * BY_DOT), mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM));
+         mean_of(control, SCORES_AUROC + 3 * BY_DOT),
+         mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM));
 }
 
 static void claim_scores(Audit *a, const Experiment *e) {
     const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
-    claim(a, &E5, "trained base: AUROC of clean against corrupted; 1: all found", mean_of(x, SCORES_AUROC), 1, 0.07,
+    claim(a, &E5, "trained base: AUROC of clean against corrupted; 1: all found",
+          mean_of(x, SCORES_AUROC), 1, 0.07,
           "expected .97, seeds and draws vary by .02: .93 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: the same against careless, a right-looking wrong answer", mean_of(x, SCORES_AUROC + 1), 1, 0.25,
-          "learned late and abruptly: .75 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E5, "control, nothing to infer from the context: AUROC; chance is 0.5", mean_of(control, SCORES_AUROC), 0.5, 0.15,
-          "at most .65 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E5, "control: the same against careless", mean_of(control, SCORES_AUROC + 1), 0.5, 0.15, "at most .65 is accepted",
+    claim(a, &E5, "trained base: the same against careless, a right-looking wrong answer",
+          mean_of(x, SCORES_AUROC + 1), 1, 0.25, "learned late and abruptly: .75 is accepted",
           AUDIT_APPROXIMATE);
-    claim(a, &E15, "control: AUROC of RHO-Loss, which trains on the holdout", mean_of(control, SCORES_AUROC + 3 * BY_RHO), 1, 0.03,
-          "expected .99: .97 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E5, "control, nothing to infer from the context: AUROC; chance is 0.5",
+          mean_of(control, SCORES_AUROC), 0.5, 0.15, "at most .65 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E5, "control: the same against careless", mean_of(control, SCORES_AUROC + 1), 0.5,
+          0.15, "at most .65 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E15, "control: AUROC of RHO-Loss, which trains on the holdout",
+          mean_of(control, SCORES_AUROC + 3 * BY_RHO), 1, 0.03, "expected .99: .97 is accepted",
+          AUDIT_APPROXIMATE);
     claim(a, &E15, "trained base: Spearman of ICA and RHO-Loss", mean_of(x, SCORES_ICA_RHO), 1, 0.2,
           "no bound is published: .8 is asked", AUDIT_APPROXIMATE);
-    claim(a, &E14, "control: AUROC of the inner product", mean_of(control, SCORES_AUROC + 3 * BY_DOT), 1, 0.2,
-          "far above chance: .8 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "control: AUROC of the inner product",
+          mean_of(control, SCORES_AUROC + 3 * BY_DOT), 1, 0.2, "far above chance: .8 is accepted",
+          AUDIT_APPROXIMATE);
     claim(a, &E14, "control: AUROC of the holdout's drop after one step of Adam",
-          mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM), 1, 0.05, "expected .99: .95 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14, "trained base: Spearman of ICA and the inner product", mean_of(x, SCORES_ICA_DOT), 1, 0.3,
-          "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14, "\"it follows from gradients\": the same on the control, where gradients are as telling",
-          mean_of(control, SCORES_ICA_DOT), 1, 0.3, "what the trained base is asked for", AUDIT_REFUTED);
+          mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM), 1, 0.05,
+          "expected .99: .95 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14, "trained base: Spearman of ICA and the inner product",
+          mean_of(x, SCORES_ICA_DOT), 1, 0.3, "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
+    claim(a, &E14,
+          "\"it follows from gradients\": the same on the control, where gradients are as telling",
+          mean_of(control, SCORES_ICA_DOT), 1, 0.3, "what the trained base is asked for",
+          AUDIT_REFUTED);
 }
 
 /* ---- reading against training ---- */
 
 static const char READING[] = "Trained models: reading the holdout against training on it (E3, E4)";
 
-static void table_of_training(Audit *a, const Experiment *e, const Experiment *scores, const char *title) {
-    Table t = table_of(title, "steps x rate|Pearson|Spearman|clean|corrupted|AUROC|slope|holdout loss|gain clean|gain corrupted");
+static void table_of_training(Audit *a, const Experiment *e, const Experiment *scores,
+                              const char *title) {
+    Table t = table_of(title, "steps x rate|Pearson|Spearman|clean|corrupted|AUROC|slope|holdout "
+                              "loss|gain clean|gain corrupted");
     table_put(&t, "in context");
     for (int i = 0; i < 4; i++) table_put(&t, "-");
     put(&t, scores, SCORES_AUROC, 3);
@@ -967,37 +1093,48 @@ static void table_of_training(Audit *a, const Experiment *e, const Experiment *s
 
 static void report_training(Audit *a, const Experiment *e) {
     const Experiment *x = &e[TRAINED];
-    note(a, READING,
-         "The gain in context (E5, three nearest demonstrations) against the gain by really training on the holdout: plain "
-         "SGD, the whole holdout in each step, the same trained model for all 800 candidates. Pearson and Spearman of the two "
-         "gains, Spearman among the clean and among the corrupted; the AUROC of the gain by training; the slope of the gain in "
-         "context over it; the holdout's loss after training; mean gains in nats a token. %d draws.",
-         COSTLY);
-    table_of_training(a, x, &e[SCORES], "Gain in context against the gain by training on the holdout");
+    note(
+        a, READING,
+        "The gain in context (E5, three nearest demonstrations) against the gain by really "
+        "training on the holdout: plain "
+        "SGD, the whole holdout in each step, the same trained model for all 800 candidates. "
+        "Pearson and Spearman of the two "
+        "gains, Spearman among the clean and among the corrupted; the AUROC of the gain by "
+        "training; the slope of the gain in "
+        "context over it; the holdout's loss after training; mean gains in nats a token. %d draws.",
+        COSTLY);
+    table_of_training(a, x, &e[SCORES],
+                      "Gain in context against the gain by training on the holdout");
     table_of_training(a, &e[TRAINED_CONTROL], &e[SCORES_CONTROL], "The same on the control");
     note(a, READING,
-         "The slope is %.0f after one step of .01 and %.2f after 30 steps of .3; where it is 1, both gains are of one size. So "
+         "The slope is %.0f after one step of .01 and %.2f after 30 steps of .3; where it is 1, "
+         "both gains are of one size. So "
          "three demonstrations stand for as much training as that, not for one small step.",
          mean_of(x, GAIN_SLOPE), mean_of(x, LONGEST * GAIN_FIGURES + GAIN_SLOPE));
 }
 
 static void claim_training(Audit *a, const Experiment *e) {
     const Experiment *x = &e[TRAINED], *control = &e[TRAINED_CONTROL];
-    int one = ONE_STEP * GAIN_FIGURES, ten = TEN_STEPS * GAIN_FIGURES, longest = LONGEST * GAIN_FIGURES;
+    int one = ONE_STEP * GAIN_FIGURES, ten = TEN_STEPS * GAIN_FIGURES,
+        longest = LONGEST * GAIN_FIGURES;
     static const char accepted[] = "expected .85: .75 is accepted";
-    claim(a, &E4, "trained base: Spearman of the gains in context and by 1 step of .1", mean_of(x, one + GAIN_RANK), 1, 0.25,
+    claim(a, &E4, "trained base: Spearman of the gains in context and by 1 step of .1",
+          mean_of(x, one + GAIN_RANK), 1, 0.25, accepted, AUDIT_APPROXIMATE);
+    claim(a, &E4, "trained base: the same, 10 steps of .3", mean_of(x, ten + GAIN_RANK), 1, 0.25,
           accepted, AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: the same, 10 steps of .3", mean_of(x, ten + GAIN_RANK), 1, 0.25, accepted, AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: Pearson, 30 steps of .3", mean_of(x, longest + GAIN_PEARSON), 1, 0.25, accepted,
+    claim(a, &E4, "trained base: Pearson, 30 steps of .3", mean_of(x, longest + GAIN_PEARSON), 1,
+          0.25, accepted, AUDIT_APPROXIMATE);
+    claim(a, &E4, "trained base: slope of the gain in context over that by 30 steps",
+          mean_of(x, longest + GAIN_SLOPE), 1, 0.5, "of one size: within a factor of 1.5",
           AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: slope of the gain in context over that by 30 steps", mean_of(x, longest + GAIN_SLOPE), 1, 0.5,
-          "of one size: within a factor of 1.5", AUDIT_APPROXIMATE);
-    claim(a, &E4, "\"as one small step\": slope over the gain by 1 step of .01", mean_of(x, GAIN_SLOPE), 1, 0.5, "of one size",
-          AUDIT_REFUTED);
-    claim(a, &E4, "control: Spearman with 1 step of .1; 0: no relation", mean_of(control, one + GAIN_RANK), 0, 0.15,
-          "chance leaves .02, the deviation of a mean of 3 draws of 800; .15 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E4, "\"for any network\": the same on the control", mean_of(control, one + GAIN_RANK), 1, 0.25,
-          "what the trained base is asked for", AUDIT_REFUTED);
+    claim(a, &E4, "\"as one small step\": slope over the gain by 1 step of .01",
+          mean_of(x, GAIN_SLOPE), 1, 0.5, "of one size", AUDIT_REFUTED);
+    claim(a, &E4, "control: Spearman with 1 step of .1; 0: no relation",
+          mean_of(control, one + GAIN_RANK), 0, 0.15,
+          "chance leaves .02, the deviation of a mean of 3 draws of 800; .15 is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E4, "\"for any network\": the same on the control", mean_of(control, one + GAIN_RANK),
+          1, 0.25, "what the trained base is asked for", AUDIT_REFUTED);
 }
 
 /* ---- one step on a candidate ---- */
@@ -1005,7 +1142,8 @@ static void claim_training(Audit *a, const Experiment *e) {
 static const char STEPPED[] = "Trained models: one step on a candidate (E3, E14)";
 
 static void table_of_steps(Audit *a, const Experiment *e, const char *title) {
-    static const char *const oracles[ORACLES] = {"inner product", "its cosine", "drop after a step of .01",
+    static const char *const oracles[ORACLES] = {"inner product", "its cosine",
+                                                 "drop after a step of .01",
                                                  "drop after Adam's step of 3e-4"};
     static const char *const scores[3] = {"ICA", "RHO-Loss", "low loss"};
     static const int at[3] = {SINGLE_ICA, SINGLE_RHO, SINGLE_LOSS};
@@ -1021,25 +1159,32 @@ static void table_of_steps(Audit *a, const Experiment *e, const char *title) {
 
 static void report_steps(Audit *a, const Experiment *e) {
     note(a, STEPPED,
-         "%d candidates a draw, %d draws. The model takes one step on the candidate alone, plain (.01) or Adam's first (3e-4), "
-         "and the drop of the holdout's mean loss is measured; beside it E14's inner product of the two gradients, and its "
+         "%d candidates a draw, %d draws. The model takes one step on the candidate alone, plain "
+         "(.01) or Adam's first (3e-4), "
+         "and the drop of the holdout's mean loss is measured; beside it E14's inner product of "
+         "the two gradients, and its "
          "cosine. Spearman's correlation with scores, among all, the clean and the corrupted.",
          e[SINGLE].base->facts[0].n / EVERY, COSTLY);
     table_of_steps(a, &e[SINGLE], "Spearman with what a step on the candidate does");
     table_of_steps(a, &e[SINGLE_CONTROL], "The same on the control");
-    Table t =
-        table_of("A gain as a constant times the inner product", "gain|constant|among the clean|among the corrupted|left over");
+    Table t = table_of("A gain as a constant times the inner product",
+                       "gain|constant|among the clean|among the corrupted|left over");
     for (int i = 0; i < 2; i++) {
         table_put(&t, i ? "by a real step of .01 on the holdout" : "in context (E5)");
-        for (int f = 0; f < STEP_FIGURES; f++) put(&t, &e[TRAINED], (i ? TRAINED_STEP_REAL : TRAINED_STEP_ICA) + f, 4);
+        for (int f = 0; f < STEP_FIGURES; f++)
+            put(&t, &e[TRAINED], (i ? TRAINED_STEP_REAL : TRAINED_STEP_ICA) + f, 4);
     }
     buf_puts(&t.remarks, "Left over: root of sum (gain - constant x product)^2 / sum gain^2.\n");
     show(a, STEPPED, &t);
     note(a, STEPPED,
-         "Exact is the identity: one small step on either side changes the other side's loss by eta times the inner product. "
-         "Refuted is that conditioning acts as such a step. It ranks as the product does, but no one eta fits: the gain of a "
-         "clean example cannot exceed its own loss, that of a corrupted one has no floor. By the cosine and by Adam's step, "
-         "which take the gradient's size away, the agreement is between the two classes and weak within them.");
+         "Exact is the identity: one small step on either side changes the other side's loss by "
+         "eta times the inner product. "
+         "Refuted is that conditioning acts as such a step. It ranks as the product does, but no "
+         "one eta fits: the gain of a "
+         "clean example cannot exceed its own loss, that of a corrupted one has no floor. By the "
+         "cosine and by Adam's step, "
+         "which take the gradient's size away, the agreement is between the two classes and weak "
+         "within them.");
 }
 
 static void claim_identity(Audit *a, const Experiment *x) {
@@ -1050,16 +1195,20 @@ static void claim_identity(Audit *a, const Experiment *x) {
         double error = fabs(v[SINGLE_PRODUCT] - v[SINGLE_EXPLICIT]) / v[SINGLE_BOUND];
         if (error > worst) worst = error, at = v;
     }
-    claim(a, &E14, "trained base: the program's product against the two whole gradients, multiplied out", at[SINGLE_PRODUCT],
-          at[SINGLE_EXPLICIT], at[SINGLE_BOUND], "1e-12 of the sum of the terms' sizes: thousands of roundings in each gradient",
+    claim(a, &E14,
+          "trained base: the program's product against the two whole gradients, multiplied out",
+          at[SINGLE_PRODUCT], at[SINGLE_EXPLICIT], at[SINGLE_BOUND],
+          "1e-12 of the sum of the terms' sizes: thousands of roundings in each gradient",
           AUDIT_EXACT);
-    claim(a, &E14, "trained base: slope of the holdout's loss along a candidate's gradient", x->out[SINGLE_SLOPE],
-          x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 1],
-          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); rounding of the loss / h",
+    claim(a, &E14, "trained base: slope of the holdout's loss along a candidate's gradient",
+          x->out[SINGLE_SLOPE], x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 1],
+          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); "
+          "rounding of the loss / h",
           AUDIT_EXACT);
-    claim(a, &E14, "trained base: slope of the candidate's loss along the holdout's gradient", x->out[SINGLE_SLOPE + 2],
-          x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 3],
-          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); rounding of the loss / h",
+    claim(a, &E14, "trained base: slope of the candidate's loss along the holdout's gradient",
+          x->out[SINGLE_SLOPE + 2], x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 3],
+          "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); "
+          "rounding of the loss / h",
           AUDIT_EXACT);
 }
 
@@ -1067,72 +1216,92 @@ static void claim_steps(Audit *a, const Experiment *e) {
     const Experiment *x = &e[SINGLE], *t = &e[TRAINED];
     double by_step = mean_of(t, TRAINED_STEP_REAL + STEP_LEFT);
     claim(a, &E3, "trained base: Spearman of ICA and the holdout's drop after a step of .01 on z",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_SGD), 1, 0.3, "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E3, "trained base: the same after Adam's step of 3e-4", mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM), 1, 0.4,
-          "expected .77: .60 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E3, "\"ranks within a class\": the same among the clean alone", mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM + 1), 1, 0.4,
-          "what is asked for all", AUDIT_REFUTED);
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_SGD), 1, 0.3, "expected .83: .70 is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E3, "trained base: the same after Adam's step of 3e-4",
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM), 1, 0.4, "expected .77: .60 is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E3, "\"ranks within a class\": the same among the clean alone",
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM + 1), 1, 0.4, "what is asked for all",
+          AUDIT_REFUTED);
     claim_identity(a, x);
-    claim(a, &E14, "trained base: what a constant times the product leaves of the gain by a step of .01 on the holdout", by_step, 0,
-          0.1, "second order: .01 times the curvature; a tenth is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14, "trained base: the same of the holdout's drop by a step of .01 on a candidate", mean_of(x, SINGLE_LEFT), 0, 0.5,
-          "the same along one example's gradient, larger than the mean's; half is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14, "\"conditioning acts as one step\": the same of the gain in context", mean_of(t, TRAINED_STEP_ICA + STEP_LEFT),
-          0, by_step, "what a real step leaves", AUDIT_REFUTED);
+    claim(a, &E14,
+          "trained base: what a constant times the product leaves of the gain by a step of .01 on "
+          "the holdout",
+          by_step, 0, 0.1, "second order: .01 times the curvature; a tenth is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E14, "trained base: the same of the holdout's drop by a step of .01 on a candidate",
+          mean_of(x, SINGLE_LEFT), 0, 0.5,
+          "the same along one example's gradient, larger than the mean's; half is accepted",
+          AUDIT_APPROXIMATE);
+    claim(a, &E14, "\"conditioning acts as one step\": the same of the gain in context",
+          mean_of(t, TRAINED_STEP_ICA + STEP_LEFT), 0, by_step, "what a real step leaves",
+          AUDIT_REFUTED);
     claim(a, &E14, "\"of one size eta\": the constant among the clean and among the corrupted",
           mean_of(t, TRAINED_STEP_ICA + STEP_CLEAN), mean_of(t, TRAINED_STEP_ICA + STEP_CORRUPTED),
-          fabs(mean_of(t, TRAINED_STEP_REAL + STEP_CLEAN) - mean_of(t, TRAINED_STEP_REAL + STEP_CORRUPTED)),
+          fabs(mean_of(t, TRAINED_STEP_REAL + STEP_CLEAN) -
+               mean_of(t, TRAINED_STEP_REAL + STEP_CORRUPTED)),
           "as far apart as a real step's", AUDIT_REFUTED);
     claim(a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_COSINE + 1), 1, 0.3, "what is asked for the product", AUDIT_REFUTED);
+          mean_of(x, SINGLE_ICA + 3 * ORACLE_COSINE + 1), 1, 0.3, "what is asked for the product",
+          AUDIT_REFUTED);
 }
 
 /* ---- both orders, and the order of demonstrations ---- */
 
-static const char EXCHANGED[] = "Trained models: both orders of conditioning, and the order of demonstrations (E17)";
+static const char EXCHANGED[] =
+    "Trained models: both orders of conditioning, and the order of demonstrations (E17)";
 
 static void report_exchange(Audit *a, const Experiment *e) {
     note(a, EXCHANGED,
-         "For an exchangeable model the gain of z in the context of the holdout's examples equals what z in their context does "
-         "for them. Left side: E5 with the nearest example, or with all %d; right side: E16's term for that example, or the "
-         "chain of E17 (b). Token sums; about %.0f candidates a draw, %d draws. The gap measures how far the model is from "
+         "For an exchangeable model the gain of z in the context of the holdout's examples equals "
+         "what z in their context does "
+         "for them. Left side: E5 with the nearest example, or with all %d; right side: E16's term "
+         "for that example, or the "
+         "chain of E17 (b). Token sums; about %.0f candidates a draw, %d draws. The gap measures "
+         "how far the model is from "
          "exchangeable.",
          K, mean_of(&e[EXCHANGE], EXCHANGE_COUNT), COSTLY);
     Table t = table_of("z behind the holdout's examples against these behind z",
-                       "base, demonstrations|Pearson|Spearman|mean gap|mean size of E5|AUROC of E5|AUROC of the other side");
+                       "base, demonstrations|Pearson|Spearman|mean gap|mean size of E5|AUROC of "
+                       "E5|AUROC of the other side");
     for (int i = 0; i < 4; i++) {
         table_put(&t, i % 2 ? "%s, %d in a chain" : "%s, 1", i < 2 ? "sessions" : "control", K);
         put_many(&t, &e[i < 2 ? EXCHANGE : EXCHANGE_CONTROL], i % 2 ? CHAIN : 0, BOTH_FIGURES);
     }
     show(a, EXCHANGED, &t);
-    t = table_of("Order of the three demonstrations (3: the nearest): AUROC of ICA", "order|all|careless|verbose");
+    t = table_of("Order of the three demonstrations (3: the nearest): AUROC of ICA",
+                 "order|all|careless|verbose");
     for (int o = 0; o < ORDERS; o++) {
         table_put(&t, "%d %d %d", ORDER[o][0] + 1, ORDER[o][1] + 1, ORDER[o][2] + 1);
         put_many(&t, &e[ORDERED], ORDER_AUROC + 3 * o, 3);
     }
     buf_printf(&t.remarks,
-               "A candidate's score deviates by %.3f over the six orders (root mean square), mean scores by %.3f over "
+               "A candidate's score deviates by %.3f over the six orders (root mean square), mean "
+               "scores by %.3f over "
                "candidates; Spearman of nearest last and nearest first %.3f.\n",
-               mean_of(&e[ORDERED], ORDER_WITHIN), mean_of(&e[ORDERED], ORDER_ACROSS), mean_of(&e[ORDERED], ORDER_REVERSED));
+               mean_of(&e[ORDERED], ORDER_WITHIN), mean_of(&e[ORDERED], ORDER_ACROSS),
+               mean_of(&e[ORDERED], ORDER_REVERSED));
     show(a, EXCHANGED, &t);
 }
 
 static void claim_exchange(Audit *a, const Experiment *e) {
     const Experiment *x = &e[EXCHANGE], *o = &e[ORDERED];
     static const char bound[] = "no bound is published: .5 is asked";
-    claim(a, &E17, "trained base: Pearson of both sides, one demonstration", mean_of(x, BOTH_PEARSON), 1, 0.5, bound,
+    claim(a, &E17, "trained base: Pearson of both sides, one demonstration",
+          mean_of(x, BOTH_PEARSON), 1, 0.5, bound, AUDIT_APPROXIMATE);
+    claim(a, &E17, "trained base: Pearson of both sides, a chain of three",
+          mean_of(x, CHAIN + BOTH_PEARSON), 1, 0.5, bound, AUDIT_APPROXIMATE);
+    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, one demonstration, nats",
+          mean_of(x, BOTH_GAP), 0, 1e-9, "rounding, as on the exact models", AUDIT_REFUTED);
+    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, a chain of three, nats",
+          mean_of(x, CHAIN + BOTH_GAP), 0, 1e-9, "rounding, as on the exact models", AUDIT_REFUTED);
+    claim(a, &E6, "trained base: Spearman of ICA with the nearest demonstration last and first",
+          mean_of(o, ORDER_REVERSED), 1, 0.1, "order should not matter: .9 is asked",
           AUDIT_APPROXIMATE);
-    claim(a, &E17, "trained base: Pearson of both sides, a chain of three", mean_of(x, CHAIN + BOTH_PEARSON), 1, 0.5, bound,
-          AUDIT_APPROXIMATE);
-    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, one demonstration, nats", mean_of(x, BOTH_GAP), 0, 1e-9,
-          "rounding, as on the exact models", AUDIT_REFUTED);
-    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, a chain of three, nats", mean_of(x, CHAIN + BOTH_GAP), 0, 1e-9,
-          "rounding, as on the exact models", AUDIT_REFUTED);
-    claim(a, &E6, "trained base: Spearman of ICA with the nearest demonstration last and first", mean_of(o, ORDER_REVERSED), 1, 0.1,
-          "order should not matter: .9 is asked", AUDIT_APPROXIMATE);
     claim(a, &E6, "trained base: deviation over the six orders / over candidates",
-          mean_of(o, ORDER_WITHIN) / mean_of(o, ORDER_ACROSS), 0, 0.2, "order should not matter: a fifth is accepted",
-          AUDIT_APPROXIMATE);
+          mean_of(o, ORDER_WITHIN) / mean_of(o, ORDER_ACROSS), 0, 0.2,
+          "order should not matter: a fifth is accepted", AUDIT_APPROXIMATE);
 }
 
 /* ---- other demonstrations and holdouts ---- */
@@ -1149,21 +1318,28 @@ static void report_holdouts(Audit *a, const Experiment *e) {
     }
     show(a, HELD, &t);
     note(a, HELD,
-        "Three demonstrations, %d draws; a smaller holdout is the first examples of the whole one. A wrong answer is that of "
-        "the most similar other question: right-looking, what careless gives. Shuffled answers are the control of the "
-        "demonstrations: the same questions, and the score turns round.",
-        DRAWS);
+         "Three demonstrations, %d draws; a smaller holdout is the first examples of the whole "
+         "one. A wrong answer is that of "
+         "the most similar other question: right-looking, what careless gives. Shuffled answers "
+         "are the control of the "
+         "demonstrations: the same questions, and the score turns round.",
+         DRAWS);
 }
 
 static void claim_holdouts(Audit *a, const Experiment *e) {
     const Experiment *x = &e[HOLDOUTS];
-    claim(a, &E5, "trained base: AUROC with random demonstrations", mean_of(x, HOLDOUT_CHOICE + 3), 1, 0.07, "as with the nearest",
+    claim(a, &E5, "trained base: AUROC with random demonstrations", mean_of(x, HOLDOUT_CHOICE + 3),
+          1, 0.07, "as with the nearest", AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: AUROC with a holdout of 20", mean_of(x, HOLDOUT_SIZE), 1, 0.07,
+          "as with 200", AUDIT_APPROXIMATE);
+    claim(a, &E5, "trained base: AUROC with 10 % of the holdout's answers wrong",
+          mean_of(x, HOLDOUT_NOISE + 3), 1, 0.15, "no bound is published: .85 is asked",
           AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: AUROC with a holdout of 20", mean_of(x, HOLDOUT_SIZE), 1, 0.07, "as with 200", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: AUROC with 10 % of the holdout's answers wrong", mean_of(x, HOLDOUT_NOISE + 3), 1, 0.15,
-          "no bound is published: .85 is asked", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: AUROC against careless, demonstrations with the answers of others; 0: turned round",
-          mean_of(x, HOLDOUT_CHOICE + 3 * 3 + 1), 0, 0.25, "as far from chance as .75, on the other side", AUDIT_APPROXIMATE);
+    claim(a, &E5,
+          "trained base: AUROC against careless, demonstrations with the answers of others; 0: "
+          "turned round",
+          mean_of(x, HOLDOUT_CHOICE + 3 * 3 + 1), 0, 0.25,
+          "as far from chance as .75, on the other side", AUDIT_APPROXIMATE);
 }
 
 /* ---- the public code's traps ---- */
@@ -1188,10 +1364,14 @@ static void report_traps(Audit *a, const Experiment *e) {
     }
     show(a, TRAPPED, &t);
     note(a, TRAPPED,
-         "With one template the score without demonstrations is exactly 0; with two it is a score of the template, to which "
-         "whatever the demonstrations say is added. A clean example's gain cannot exceed its own loss, so seeing its own answer "
-         "adds little to it (%.3f in place of %.3f): what a leak gives a run is mostly the holdout as training data. Whole runs, "
-         "one command each: tests/bench/traps.sh weights (weights that cancel, E9), tests/bench/traps.sh leak, tests/bench/traps.sh template; all "
+         "With one template the score without demonstrations is exactly 0; with two it is a score "
+         "of the template, to which "
+         "whatever the demonstrations say is added. A clean example's gain cannot exceed its own "
+         "loss, so seeing its own answer "
+         "adds little to it (%.3f in place of %.3f): what a leak gives a run is mostly the holdout "
+         "as training data. Whole runs, "
+         "one command each: tests/bench/traps.sh weights (weights that cancel, E9), "
+         "tests/bench/traps.sh leak, tests/bench/traps.sh template; all "
          "three: make traps.",
          mean_of(&e[TRAPS], LEAK_OPEN), mean_of(&e[TRAPS], LEAK_CLOSED));
 }
@@ -1200,12 +1380,17 @@ static void claim_traps(Audit *a, const Experiment *e) {
     const Experiment *x = &e[TRAPS];
     double none = 0;
     for (int d = 0; d < x->draws; d++) none = fmax(none, x->out[d * x->figures + TRAPS_NONE]);
-    claim(a, &E5, "trained base: largest score without demonstrations, one template", none, 0, 0, "the same bits", AUDIT_EXACT);
-    claim(a, &E5, "\"any template will do\": mean size of the score without demonstrations, a preamble in the conditioned prompt",
+    claim(a, &E5, "trained base: largest score without demonstrations, one template", none, 0, 0,
+          "the same bits", AUDIT_EXACT);
+    claim(a, &E5,
+          "\"any template will do\": mean size of the score without demonstrations, a preamble in "
+          "the conditioned prompt",
           mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, 0, "the same bits", AUDIT_REFUTED);
-    claim(a, &E5, "\"any template will do\": AUROC against careless with three demonstrations and that preamble",
-          mean_of(x, TRAPS_FRAME + FRAME_MIXED + 1), mean_of(x, TRAPS_FRAME + FRAME_ALONE + 1), 0.02,
-          "what both passes with the preamble have", AUDIT_REFUTED);
+    claim(a, &E5,
+          "\"any template will do\": AUROC against careless with three demonstrations and that "
+          "preamble",
+          mean_of(x, TRAPS_FRAME + FRAME_MIXED + 1), mean_of(x, TRAPS_FRAME + FRAME_ALONE + 1),
+          0.02, "what both passes with the preamble have", AUDIT_REFUTED);
 }
 
 /* ---- the whole half ---- */
@@ -1227,17 +1412,18 @@ static void report(Audit *a, const Experiment *e) {
 
 static void measure_and_report(Audit *a, Base *base) {
     const Base *main = &base[0], *control = &base[1];
-    Experiment e[EXPERIMENTS] = {[SCORES] = {measure_scores, main, DRAWS, SCORES_FIGURES, NULL},
-                                 [SCORES_CONTROL] = {measure_scores, control, COSTLY, SCORES_FIGURES, NULL},
-                                 [TRAINED] = {measure_training, main, COSTLY, TRAINED_FIGURES, NULL},
-                                 [TRAINED_CONTROL] = {measure_training, control, COSTLY, TRAINED_FIGURES, NULL},
-                                 [SINGLE] = {measure_candidates, main, COSTLY, SINGLE_FIGURES, NULL},
-                                 [SINGLE_CONTROL] = {measure_candidates, control, COSTLY, SINGLE_FIGURES, NULL},
-                                 [EXCHANGE] = {measure_exchange, main, COSTLY, EXCHANGE_FIGURES, NULL},
-                                 [EXCHANGE_CONTROL] = {measure_exchange, control, COSTLY, EXCHANGE_FIGURES, NULL},
-                                 [ORDERED] = {measure_order, main, DRAWS, ORDER_FIGURES, NULL},
-                                 [HOLDOUTS] = {measure_holdout, main, DRAWS, HOLDOUT_FIGURES, NULL},
-                                 [TRAPS] = {measure_traps, main, DRAWS, TRAPS_FIGURES, NULL}};
+    Experiment e[EXPERIMENTS] = {
+        [SCORES] = {measure_scores, main, DRAWS, SCORES_FIGURES, NULL},
+        [SCORES_CONTROL] = {measure_scores, control, COSTLY, SCORES_FIGURES, NULL},
+        [TRAINED] = {measure_training, main, COSTLY, TRAINED_FIGURES, NULL},
+        [TRAINED_CONTROL] = {measure_training, control, COSTLY, TRAINED_FIGURES, NULL},
+        [SINGLE] = {measure_candidates, main, COSTLY, SINGLE_FIGURES, NULL},
+        [SINGLE_CONTROL] = {measure_candidates, control, COSTLY, SINGLE_FIGURES, NULL},
+        [EXCHANGE] = {measure_exchange, main, COSTLY, EXCHANGE_FIGURES, NULL},
+        [EXCHANGE_CONTROL] = {measure_exchange, control, COSTLY, EXCHANGE_FIGURES, NULL},
+        [ORDERED] = {measure_order, main, DRAWS, ORDER_FIGURES, NULL},
+        [HOLDOUTS] = {measure_holdout, main, DRAWS, HOLDOUT_FIGURES, NULL},
+        [TRAPS] = {measure_traps, main, DRAWS, TRAPS_FIGURES, NULL}};
 #pragma omp parallel for schedule(dynamic, 1)
     for (int i = 0; i < DRAWS + COSTLY; i++) find_facts(&base[i >= DRAWS], i % DRAWS);
     measure_all(e);
@@ -1246,10 +1432,15 @@ static void measure_and_report(Audit *a, Base *base) {
 }
 
 void audit_trained(Audit *a, const char *out_folder) {
-    Base base[2] = {{.name = "quick", .draws = DRAWS, .frames = FRAMES}, {.name = "control", .draws = COSTLY}};
+    Base base[2] = {{.name = "quick", .draws = DRAWS, .frames = FRAMES},
+                    {.name = "control", .draws = COSTLY}};
     Error err = {0};
-    if (base_read(&base[0], out_folder, &err) && base_read(&base[1], out_folder, &err)) measure_and_report(a, base);
-    else claim(a, &E4, "the base models of the main query and of its control", NAN, NAN, 0, err.text, AUDIT_EXACT); /* fails */
+    if (base_read(&base[0], out_folder, &err) && base_read(&base[1], out_folder, &err))
+        measure_and_report(a, base);
+    /* fails */
+    else
+        claim(a, &E4, "the base models of the main query and of its control", NAN, NAN, 0, err.text,
+              AUDIT_EXACT);
     base_free(&base[0]);
     base_free(&base[1]);
 }

@@ -1,19 +1,21 @@
-/* mutate: small defects for the mutation test (tests/mutation/mutate.sh). It reads C as a list of tokens and finds the places where a sign,
- * a term, an operand, an index, a comparison, a condition, a constant, an assignment or a statement can be changed.
+/* mutate: small defects for the mutation test (tests/mutation/mutate.sh). It reads C as a list
+ * of tokens and finds the places where a sign, a term, an operand, an index, a comparison, a
+ * condition, a constant, an assignment or a statement can be changed.
  *
- *   mutate plan SEED SKIP FILE...              every mutant of the files, one a line, in a seeded order of which any beginning is
- *                                              spread evenly over the functions (a function's share grows as the root of its
- *                                              size) and, within a function, over the operators. Which ones of a function come
- *                                              first does not depend on the other functions. Fields, separated by tabs: file,
- *                                              start, length, replacement, key (the function's text and the place in it),
- *                                              function, line, operator, old line, new line. SKIP: names of functions to leave
- *                                              out, separated by spaces.
- *   mutate apply FILE START LENGTH TEXT        the file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1
- *   mutate run SECONDS GIGABYTES PROGRAM       runs it with a limit of processor time (load does not shorten it) and, if not 0, of
- *                                              memory
+ *   mutate plan SEED SKIP FILE...
+ *       Every mutant of the files, one a line, in a seeded order of which any beginning is spread
+ *       evenly over the functions (a function's share grows as the root of its size) and, within a
+ *       function, over the operators. Which ones of a function come first does not depend on the
+ *       other functions. Fields, separated by tabs: file, start, length, replacement, key (the
+ *       function's text and the place in it), function, line, operator, old line, new line. SKIP:
+ *       names of functions to leave out, separated by spaces.
+ *   mutate apply FILE START LENGTH TEXT
+ *       The file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1.
+ *   mutate run SECONDS GIGABYTES PROGRAM
+ *       Runs it with a limit of processor time (load does not shorten it) and, if not 0, of memory.
  *
- * Left alone: comments, strings, included and conditional lines, enums (tile and block sizes: speed only), OpenMP's lines,
- * declarations, the text of error messages, and what frees memory. */
+ * Left alone: comments, strings, included and conditional lines, enums (tile and block sizes:
+ * speed only), OpenMP's lines, declarations, the text of error messages, and what frees memory. */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
 #include <math.h>
@@ -45,14 +47,23 @@ typedef struct {
 } Source;
 
 /* One mutant: bytes start..start+length-1 become `to`. */
-typedef struct { const Source *s; int start, length, function, line; const char *operation; char *to; } Mutant;
-typedef struct { Mutant *v; int n, capacity; } Mutants;
+typedef struct {
+    const Source *s;
+    int start, length, function, line;
+    const char *operation;
+    char *to;
+} Mutant;
+typedef struct {
+    Mutant *v;
+    int n, capacity;
+} Mutants;
 
 /* ---- tokens ---- */
 
 static bool is(const Source *s, int i, const char *what) {
     size_t n = strlen(what);
-    return i >= 0 && i < s->n && (size_t)s->v[i].length == n && memcmp(s->text.s + s->v[i].start, what, n) == 0;
+    return i >= 0 && i < s->n && (size_t)s->v[i].length == n &&
+           memcmp(s->text.s + s->v[i].start, what, n) == 0;
 }
 
 static bool is_one_of(const Source *s, int i, const char *const *list) {
@@ -66,22 +77,30 @@ static void token_add(Source *s, Kind kind, int start, int end, int line) {
         s->capacity = s->capacity ? 2 * s->capacity : 1024;
         s->v = mem_grow(s->v, (size_t)s->capacity, sizeof *s->v);
     }
-    s->v[s->n++] = (Token){.kind = kind, .start = start, .length = end - start, .line = line, .match = -1, .inside = -1,
+    s->v[s->n++] = (Token){.kind = kind,
+                           .start = start,
+                           .length = end - start,
+                           .line = line,
+                           .match = -1,
+                           .inside = -1,
                            .function = -1};
 }
 
 static int sign_length(const char *p) {
-    static const char *const longer[] = {"<<=", ">>=", "...", "->", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=",
-                                         "&&", "||", "==", "!=", "<=", ">=", "<<", ">>", NULL};
+    static const char *const longer[] = {"<<=", ">>=", "...", "->", "++", "--", "+=", "-=",
+                                         "*=",  "/=",  "%=",  "&=", "|=", "^=", "&&", "||",
+                                         "==",  "!=",  "<=",  ">=", "<<", ">>", NULL};
     for (const char *const *l = longer; *l; l++)
         if (strncmp(p, *l, strlen(*l)) == 0) return (int)strlen(*l);
     return 1;
 }
 
-/* Where a line of the preprocessor ends; the value of a #define without arguments is kept: it is a constant. */
+/* Where a line of the preprocessor ends; the value of a #define without arguments is kept: it is
+ * a constant. */
 static int directive_end(const char *t, int at) {
     int name = -1;
-    if (sscanf(t + at, "#define %*[A-Za-z0-9_]%n", &name) == 0 && name > 0 && t[at + name] == ' ') return at + name;
+    if (sscanf(t + at, "#define %*[A-Za-z0-9_]%n", &name) == 0 && name > 0 && t[at + name] == ' ')
+        return at + name;
     while (t[at] && t[at] != '\n') at += t[at] == '\\' && t[at + 1] ? 2 : 1;
     return at;
 }
@@ -131,7 +150,8 @@ static void skip_range(Source *s, int from, int to) {
 
 /* Which tokens are whose, and which are no code to be changed. */
 static void find_functions(Source *s, const char *skipped) {
-    static const char *const messages[] = {"error_set", "sizeof", "__attribute__", "_Static_assert", NULL};
+    static const char *const messages[] = {"error_set", "sizeof", "__attribute__", "_Static_assert",
+                                           NULL};
     s->function = mem_new((size_t)s->n + 1, sizeof *s->function);
     s->from = mem_new((size_t)s->n + 1, sizeof *s->from);
     s->to = mem_new((size_t)s->n + 1, sizeof *s->to);
@@ -145,7 +165,8 @@ static void find_functions(Source *s, const char *skipped) {
             }
             Token name = s->v[open - 1];
             char padded[70], list[1024];
-            snprintf(s->function[s->functions], sizeof *s->function, "%.*s", name.length, s->text.s + name.start);
+            snprintf(s->function[s->functions], sizeof *s->function, "%.*s", name.length,
+                     s->text.s + name.start);
             snprintf(padded, sizeof padded, " %s ", s->function[s->functions]);
             snprintf(list, sizeof list, " %s ", skipped);
             for (int j = i; j <= s->v[i].match; j++) s->v[j].function = s->functions;
@@ -155,7 +176,8 @@ static void find_functions(Source *s, const char *skipped) {
             s->functions++;
         }
         if ((is(s, i, "enum") || is(s, i, "struct")) && (is(s, i + 1, "{") || is(s, i + 2, "{")))
-            for (int j = i; j < s->n && !is(s, j, ";"); j = is(s, j, "{") ? s->v[j].match + 1 : j + 1)
+            for (int j = i; j < s->n && !is(s, j, ";");
+                 j = is(s, j, "{") ? s->v[j].match + 1 : j + 1)
                 if (is(s, j, "{")) skip_range(s, j, s->v[j].match);
         if (is_one_of(s, i, messages) && is(s, i + 1, "(")) skip_range(s, i, s->v[i + 1].match);
     }
@@ -163,8 +185,9 @@ static void find_functions(Source *s, const char *skipped) {
 
 /* ---- expressions ---- */
 
-static const char *const TYPES[] = {"int", "real", "double", "float", "char", "void", "size_t", "long", "bool", "unsigned", "const",
-                                    "static", "volatile", "uint32_t", "uint64_t", "uintptr_t", NULL};
+static const char *const TYPES[] = {
+    "int",      "real",  "double", "float",    "char",     "void",     "size_t",    "long", "bool",
+    "unsigned", "const", "static", "volatile", "uint32_t", "uint64_t", "uintptr_t", NULL};
 static const char *const KEYWORDS[] = {"return", "else", "do", "case", "sizeof", "goto", NULL};
 static const char *const CONTROLS[] = {"if", "for", "while", "switch", NULL};
 
@@ -194,14 +217,18 @@ static bool ends_operand(const Source *s, int i) {
     if (i < 0) return false;
     if (s->v[i].kind == NAME) return !is_type(s, i) && !is_one_of(s, i, KEYWORDS);
     if (s->v[i].kind != SIGN) return true;
-    return is(s, i, "]") || (is(s, i, ")") && !is_cast_end(s, i) && !is_control_end(s, i)) || is(s, i, "++") || is(s, i, "--");
+    return is(s, i, "]") || (is(s, i, ")") && !is_cast_end(s, i) && !is_control_end(s, i)) ||
+           is(s, i, "++") || is(s, i, "--");
 }
 
 /* How strongly the operator with two operands at i binds; 0: it is none. */
 static int strength(const Source *s, int i) {
-    static const struct { const char *sign; int strength; } table[] = {
-        {"*", 10}, {"/", 10}, {"%", 10}, {"+", 9}, {"-", 9}, {"<<", 8}, {">>", 8}, {"<", 7}, {"<=", 7}, {">", 7}, {">=", 7},
-        {"==", 6}, {"!=", 6}, {"&", 5},  {"^", 4}, {"|", 3}, {"&&", 2}, {"||", 1}};
+    static const struct {
+        const char *sign;
+        int strength;
+    } table[] = {{"*", 10}, {"/", 10}, {"%", 10}, {"+", 9}, {"-", 9},  {"<<", 8},
+                 {">>", 8}, {"<", 7},  {"<=", 7}, {">", 7}, {">=", 7}, {"==", 6},
+                 {"!=", 6}, {"&", 5},  {"^", 4},  {"|", 3}, {"&&", 2}, {"||", 1}};
     if (i < 0 || i >= s->n || s->v[i].kind != SIGN || !ends_operand(s, i - 1)) return 0;
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (is(s, i, table[k].sign)) return table[k].strength;
@@ -209,13 +236,15 @@ static int strength(const Source *s, int i) {
 }
 
 static bool is_assignment(const Source *s, int i) {
-    static const char *const signs[] = {"=", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "<<=", ">>=", NULL};
+    static const char *const signs[] = {
+        "=", "+=", "-=", "*=", "/=", "%=", "|=", "&=", "<<=", ">>=", NULL};
     return is_one_of(s, i, signs);
 }
 
 static bool bounds(const Source *s, int i) {
     static const char *const signs[] = {",", ";", "?", ":", "(", ")", "[", "]", "{", "}", NULL};
-    return i < 0 || i >= s->n || is_one_of(s, i, signs) || is_assignment(s, i) || is_one_of(s, i, KEYWORDS);
+    return i < 0 || i >= s->n || is_one_of(s, i, signs) || is_assignment(s, i) ||
+           is_one_of(s, i, KEYWORDS);
 }
 
 /* The last token of the operand that begins at i, up to an operator of this strength or weaker. */
@@ -252,13 +281,17 @@ static int operand_start(const Source *s, int i, int limit) {
 
 static char *copy_text(const Source *s, int from, int to) {
     Buf b = {0};
-    buf_put(&b, s->text.s + s->v[from].start, (size_t)(s->v[to].start + s->v[to].length - s->v[from].start));
+    buf_put(&b, s->text.s + s->v[from].start,
+            (size_t)(s->v[to].start + s->v[to].length - s->v[from].start));
     return b.s;
 }
 
-/* Tokens from..to become what the format says. Line ends become spaces: a mutant is one line of the plan. */
-static void put(Mutants *m, const Source *s, const char *operation, int from, int to, const char *format, ...) PRINTF_LIKE(6, 7);
-static void put(Mutants *m, const Source *s, const char *operation, int from, int to, const char *format, ...) {
+/* Tokens from..to become what the format says. Line ends become spaces: a mutant is one line of
+ * the plan. */
+static void put(Mutants *m, const Source *s, const char *operation, int from, int to,
+                const char *format, ...) PRINTF_LIKE(6, 7);
+static void put(Mutants *m, const Source *s, const char *operation, int from, int to,
+                const char *format, ...) {
     char text[2048];
     va_list arguments;
     va_start(arguments, format);
@@ -277,12 +310,14 @@ static void put(Mutants *m, const Source *s, const char *operation, int from, in
     buf_puts(&to_text, text);
     if (n == 0) buf_put(&to_text, "", 0);
     int start = s->v[from].start, length = s->v[to].start + s->v[to].length - start;
-    m->v[m->n++] = (Mutant){s, start, length, s->v[from].function, s->v[from].line, operation, to_text.s};
+    m->v[m->n++] =
+        (Mutant){s, start, length, s->v[from].function, s->v[from].line, operation, to_text.s};
 }
 
 /* a op b: another operator, one operand alone, the operands changed over. */
 static void arithmetic(Mutants *m, const Source *s, int i) {
-    int own = strength(s, i), left = operand_start(s, i - 1, own), right = operand_end(s, i + 1, own);
+    int own = strength(s, i), left = operand_start(s, i - 1, own),
+        right = operand_end(s, i + 1, own);
     if (own < 9 || right <= i || left >= i) return;
     char *a = copy_text(s, left, i - 1), *b = copy_text(s, i + 1, right);
     if (is(s, i, "+")) put(m, s, "sign", i, i, "-");
@@ -291,14 +326,16 @@ static void arithmetic(Mutants *m, const Source *s, int i) {
     if (is(s, i, "/")) put(m, s, "factor", i, i, "*");
     put(m, s, "drop", i - 1, right, "%.*s", s->v[i - 1].length, s->text.s + s->v[i - 1].start);
     if (is(s, i, "+") || is(s, i, "*")) put(m, s, "drop", left, right, "%s", b);
-    else put(m, s, "swap", left, right, "(%s) %.*s (%s)", b, s->v[i].length, s->text.s + s->v[i].start, a);
+    else
+        put(m, s, "swap", left, right, "(%s) %.*s (%s)", b, s->v[i].length,
+            s->text.s + s->v[i].start, a);
     free(a);
     free(b);
 }
 
 static void comparison(Mutants *m, const Source *s, int i) {
-    static const char *const table[][3] = {{"<", "<=", ">="}, {"<=", "<", ">"}, {">", ">=", "<="}, {">=", ">", "<"},
-                                           {"==", "!=", ""},  {"!=", "==", ""}};
+    static const char *const table[][3] = {{"<", "<=", ">="}, {"<=", "<", ">"}, {">", ">=", "<="},
+                                           {">=", ">", "<"},  {"==", "!=", ""}, {"!=", "==", ""}};
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
         if (strength(s, i) > 0 && is(s, i, table[k][0])) {
             put(m, s, "compare", i, i, "%s", table[k][1]);
@@ -325,10 +362,13 @@ static void condition(Mutants *m, const Source *s, int i) {
     }
     if (is(s, i, "?")) {
         int colon = i + 1, open = 1;
-        for (; colon < s->n && open > 0; colon = s->v[colon].match > colon ? s->v[colon].match + 1 : colon + 1)
+        for (; colon < s->n && open > 0;
+             colon = s->v[colon].match > colon ? s->v[colon].match + 1 : colon + 1)
             open += is(s, colon, "?") - is(s, colon, ":");
         int middle = colon - 1, end = middle + 1; /* the other branch may hold another question */
-        for (end = operand_end(s, end, 0); is(s, end + 1, "?") || is(s, end + 1, ":"); end = operand_end(s, end + 2, 0)) continue;
+        for (end = operand_end(s, end, 0); is(s, end + 1, "?") || is(s, end + 1, ":");
+             end = operand_end(s, end + 2, 0))
+            continue;
         char *a = copy_text(s, i + 1, middle - 1), *b = copy_text(s, middle + 1, end);
         put(m, s, "choice", i + 1, end, "(%s) : (%s)", b, a);
         free(a);
@@ -343,7 +383,8 @@ static void constant(Mutants *m, const Source *s, int i) {
     char *text = copy_text(s, i, i);
     bool whole = text[1] == 'x' || !strpbrk(text, ".eE");
     double value = strtod(text, NULL);
-    if (!whole) put(m, s, "constant", i, i, value == 0.5 ? "1.0" : value == 1 ? "0.0" : "(2 * %s)", text);
+    if (!whole)
+        put(m, s, "constant", i, i, value == 0.5 ? "1.0" : value == 1 ? "0.0" : "(2 * %s)", text);
     else if (value == 0) put(m, s, "constant", i, i, "1");
     else {
         put(m, s, "constant", i, i, "(%s - 1)", text);
@@ -353,9 +394,12 @@ static void constant(Mutants *m, const Source *s, int i) {
 }
 
 static void assignment(Mutants *m, const Source *s, int i) {
-    static const char *const both[][2] = {{"+=", "-="}, {"-=", "+="}, {"*=", "/="}, {"/=", "*="}, {"|=", "="}, {"++", "--"}};
-    bool in_for = false; /* of a loop's head only sizes and starts are changed: a step backwards never ends */
-    for (int j = i; j >= 0; j = s->v[j].inside) in_for = in_for || (is(s, j, "(") && is(s, j - 1, "for"));
+    static const char *const both[][2] = {{"+=", "-="}, {"-=", "+="}, {"*=", "/="},
+                                          {"/=", "*="}, {"|=", "="},  {"++", "--"}};
+    bool in_for = false; /* of a loop's head only sizes and starts are changed: a step backwards
+                          * never ends */
+    for (int j = i; j >= 0; j = s->v[j].inside)
+        in_for = in_for || (is(s, j, "(") && is(s, j - 1, "for"));
     for (size_t k = 0; k < sizeof both / sizeof *both && !in_for; k++)
         if (is(s, i, both[k][0])) {
             put(m, s, "assign", i, i, "%s", both[k][1]);
@@ -374,17 +418,22 @@ static void bracket(Mutants *m, const Source *s, int i) {
         put(m, s, "index", i + 1, close - 1, "(%s) - 1", inner);
         free(inner);
     }
-    if (!is(s, i, "(") || s->v[i - 1].kind != NAME || is_one_of(s, i - 1, CONTROLS) || is_one_of(s, i - 1, symmetric)) return;
-    for (int from = i + 1, end; (end = operand_end(s, from, 0)) < close && is(s, end + 1, ","); from = end + 2) {
+    if (!is(s, i, "(") || s->v[i - 1].kind != NAME || is_one_of(s, i - 1, CONTROLS) ||
+        is_one_of(s, i - 1, symmetric))
+        return;
+    for (int from = i + 1, end; (end = operand_end(s, from, 0)) < close && is(s, end + 1, ",");
+         from = end + 2) {
         int next = operand_end(s, end + 2, 0);
         char *a = copy_text(s, from, end), *b = copy_text(s, end + 2, next);
-        if (!is(s, next + 1, "?") && strcmp(a, b) != 0) put(m, s, "arguments", from, next, "%s, %s", b, a);
+        if (!is(s, next + 1, "?") && strcmp(a, b) != 0)
+            put(m, s, "arguments", from, next, "%s, %s", b, a);
         free(a);
         free(b);
     }
 }
 
-/* A whole statement that is an assignment, a step or a call, not a declaration, and does not free memory. */
+/* A whole statement that is an assignment, a step or a call, not a declaration, and does not
+ * free memory. */
 static void statement(Mutants *m, const Source *s, int i) {
     static const char *const before[] = {";", "{", "}", "else", "do", NULL};
     bool starts = is_one_of(s, i - 1, before) || is_control_end(s, i - 1);
@@ -392,14 +441,17 @@ static void statement(Mutants *m, const Source *s, int i) {
     if (is(s, i, "continue") && is(s, i + 1, ";")) put(m, s, "delete", i, i, " ");
     int end = i;
     bool acts = false;
-    for (; end < s->n && !is(s, end, ";"); end = s->v[end].match > end ? s->v[end].match + 1 : end + 1) {
+    for (; end < s->n && !is(s, end, ";");
+         end = s->v[end].match > end ? s->v[end].match + 1 : end + 1) {
         bool call = is(s, end, "(") && s->v[end - 1].kind == NAME;
         acts = acts || call || is_assignment(s, end) || is(s, end, "++") || is(s, end, "--");
         if (is(s, end, "{")) return;
     }
     char *text = copy_text(s, i, i);
-    bool name = s->v[i].kind == NAME && !is_type(s, i) && !is_one_of(s, i, KEYWORDS) && !is_one_of(s, i, CONTROLS);
-    if (acts && (name || is(s, i, "*")) && !strstr(text, "free") && !is(s, i + 1, ":")) put(m, s, "delete", i, end - 1, " ");
+    bool name = s->v[i].kind == NAME && !is_type(s, i) && !is_one_of(s, i, KEYWORDS) &&
+                !is_one_of(s, i, CONTROLS);
+    if (acts && (name || is(s, i, "*")) && !strstr(text, "free") && !is(s, i + 1, ":"))
+        put(m, s, "delete", i, end - 1, " ");
     free(text);
 }
 
@@ -434,9 +486,12 @@ static void print_line(const Buf *text, int at, int length, const char *to) {
 
 static void print_mutant(const Mutant *m) {
     const char *function = m->function < 0 ? "-" : m->s->function[m->function];
-    int from = m->function < 0 ? 0 : m->s->from[m->function], to = m->function < 0 ? (int)m->s->text.n : m->s->to[m->function];
+    int from = m->function < 0 ? 0 : m->s->from[m->function],
+        to = m->function < 0 ? (int)m->s->text.n : m->s->to[m->function];
     printf("%s\t%d\t%d\t%s\t", m->s->path, m->start, m->length, m->to);
-    printf("%016llx-%d\t", (unsigned long long)hash64(m->s->text.s + from, (size_t)(to - from), HASH_START), m->start - from);
+    printf("%016llx-%d\t",
+           (unsigned long long)hash64(m->s->text.s + from, (size_t)(to - from), HASH_START),
+           m->start - from);
     printf("%s\t%d\t%s", function, m->line, m->operation);
     print_line(&m->s->text, m->start, m->length, NULL);
     print_line(&m->s->text, m->start, m->length, m->to);
@@ -445,10 +500,12 @@ static void print_mutant(const Mutant *m) {
 
 /* One function's mutants, shuffled so that operators take turns. */
 static void take_turns(Rng *rng, const Mutants *all, int *own, int n) {
-    int *shuffled = mem_new((size_t)n, sizeof *shuffled), *turn = mem_new((size_t)n, sizeof *turn), placed = 0;
+    int *shuffled = mem_new((size_t)n, sizeof *shuffled), *turn = mem_new((size_t)n, sizeof *turn),
+        placed = 0;
     rng_shuffle(rng, own, n);
     for (int i = 0; i < n; i++) /* turn: how many of the same operator come before */
-        for (int j = 0; j < i; j++) turn[i] += strcmp(all->v[own[i]].operation, all->v[own[j]].operation) == 0;
+        for (int j = 0; j < i; j++)
+            turn[i] += strcmp(all->v[own[i]].operation, all->v[own[j]].operation) == 0;
     for (int t = 0; placed < n; t++)
         for (int i = 0; i < n; i++)
             if (turn[i] == t) shuffled[placed++] = own[i];
@@ -457,8 +514,14 @@ static void take_turns(Rng *rng, const Mutants *all, int *own, int n) {
     free(turn);
 }
 
-/* One function's mutants (or a file's between functions), in their order; `number` is this function's own. */
-typedef struct { uint64_t number; double share; int given; IntBuf own; } Group;
+/* One function's mutants (or a file's between functions), in their order; `number` is this
+ * function's own. */
+typedef struct {
+    uint64_t number;
+    double share;
+    int given;
+    IntBuf own;
+} Group;
 
 static int compare_groups(const void *a, const void *b) {
     uint64_t x = ((const Group *)a)->number, y = ((const Group *)b)->number;
@@ -507,7 +570,8 @@ static int plan(uint64_t seed, const char *skipped, char **paths, int files) {
         for (int k = -1; k < sources[f].functions; k++) {
             Group *g = &group[first[f] + k];
             const char *name = k < 0 ? "-" : sources[f].function[k];
-            Rng rng = rng_new(seed, hash64(name, strlen(name), hash64(paths[f], strlen(paths[f]), HASH_START)));
+            Rng rng = rng_new(
+                seed, hash64(name, strlen(name), hash64(paths[f], strlen(paths[f]), HASH_START)));
             g->number = rng_u64(&rng);
             g->share = rng_uniform(&rng);
             if (g->own.n) take_turns(&rng, &all, g->own.v, g->own.n);
@@ -529,7 +593,8 @@ static int apply(const char *path, size_t start, size_t length, const char *to) 
 }
 
 static int run(rlim_t seconds, rlim_t gigabytes, char **program) {
-    struct rlimit time = {seconds, seconds}, space = {gigabytes << 30, gigabytes << 30}, core = {0, 0};
+    struct rlimit time = {seconds, seconds}, space = {gigabytes << 30, gigabytes << 30},
+                  core = {0, 0};
     setrlimit(RLIMIT_CPU, &time);
     if (gigabytes > 0) setrlimit(RLIMIT_AS, &space);
     setrlimit(RLIMIT_CORE, &core);
@@ -539,11 +604,15 @@ static int run(rlim_t seconds, rlim_t gigabytes, char **program) {
 }
 
 int main(int argc, char **argv) {
-    if (argc >= 5 && strcmp(argv[1], "plan") == 0) return plan(strtoull(argv[2], NULL, 10), argv[3], argv + 4, argc - 4);
+    if (argc >= 5 && strcmp(argv[1], "plan") == 0)
+        return plan(strtoull(argv[2], NULL, 10), argv[3], argv + 4, argc - 4);
     if (argc == 6 && strcmp(argv[1], "apply") == 0)
-        return apply(argv[2], (size_t)strtoull(argv[3], NULL, 10), (size_t)strtoull(argv[4], NULL, 10), argv[5]);
+        return apply(argv[2], (size_t)strtoull(argv[3], NULL, 10),
+                     (size_t)strtoull(argv[4], NULL, 10), argv[5]);
     if (argc >= 5 && strcmp(argv[1], "run") == 0)
-        return run((rlim_t)strtoull(argv[2], NULL, 10), (rlim_t)strtoull(argv[3], NULL, 10), argv + 4);
-    fprintf(stderr, "usage: mutate plan SEED SKIP FILE... | apply FILE START LENGTH TEXT | run SECONDS GIGABYTES PROGRAM\n");
+        return run((rlim_t)strtoull(argv[2], NULL, 10), (rlim_t)strtoull(argv[3], NULL, 10),
+                   argv + 4);
+    fprintf(stderr, "usage: mutate plan SEED SKIP FILE... | apply FILE START LENGTH TEXT | run "
+                    "SECONDS GIGABYTES PROGRAM\n");
     return 2;
 }

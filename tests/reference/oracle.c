@@ -1,7 +1,8 @@
-/* Vaswani et al. 2017 and Radford et al. 2019 in loops. Subscripts in the code are the equations': t a position, i and j
- * channels, h a head. Every backward function takes the derivative of the loss by the output and adds to those by its inputs:
- * the chain rule, dx_i += sum over j of dy_j (dy_j / dx_i). Below the model the equations of the paper stand in the order of their
- * tags' subjects: contexts, scores, objectives, weights, the step. */
+/* Vaswani et al. 2017 and Radford et al. 2019 in loops. Subscripts in the code are the
+ * equations': t a position, i and j channels, h a head. Every backward function takes the
+ * derivative of the loss by the output and adds to those by its inputs: the chain rule, dx_i +=
+ * sum over j of dy_j (dy_j / dx_i). Below the model the equations of the paper stand in the
+ * order of their tags' subjects: contexts, scores, objectives, weights, the step. */
 #include "tests/reference/oracle.h"
 
 #include <math.h>
@@ -51,7 +52,8 @@ static OracleTensors tensors_of(const Oracle *o, double *flat) {
 Oracle *oracle_new(const Model *m) {
     Oracle *o = mem_new(1, sizeof *o);
     ModelConfig c = m->config;
-    *o = (Oracle){.L = c.layers, .H = c.heads, .C = c.channels, .T = c.context, .V = c.vocab, .model = m};
+    *o = (Oracle){
+        .L = c.layers, .H = c.heads, .C = c.channels, .T = c.context, .V = c.vocab, .model = m};
     o->flat = mem_new(m->parameters, sizeof(double));
     for (size_t i = 0; i < m->parameters; i++) o->flat[i] = (double)m->w[i];
     o->w = tensors_of(o, o->flat);
@@ -74,8 +76,8 @@ static void linear(double *y, const double *x, const double *W, const double *b,
 }
 
 /* dy_j / dx_i = W_ij, dy_j / dW_ij = x_i, dy_j / db_j = 1 */
-static void linear_back(double *dx, double *dW, double *db, const double *dy, const double *x, const double *W, int in,
-                        int out) {
+static void linear_back(double *dx, double *dW, double *db, const double *dy, const double *x,
+                        const double *W, int in, int out) {
     for (int i = 0; i < in; i++)
         for (int j = 0; j < out; j++) {
             dx[i] += dy[j] * W[i * out + j];
@@ -102,7 +104,8 @@ static void norm(double *y, const double *x, const double *g, const double *b, i
 
 /* dmean/dx_j = 1/C, dvariance/dx_j = 2 (x_j - mean)/C, so ds/dx_j = h_j/C and
  * dh_i/dx_j = ((i = j) - 1/C - h_i h_j / C) / s */
-static void norm_back(double *dx, double *dg, double *db, const double *dy, const double *x, const double *g, int C) {
+static void norm_back(double *dx, double *dg, double *db, const double *dy, const double *x,
+                      const double *g, int C) {
     double *h = mem_new((size_t)C, sizeof *h), s = normalize(h, x, C);
     for (int i = 0; i < C; i++) {
         dg[i] += dy[i] * h[i];
@@ -117,11 +120,14 @@ static void norm_back(double *dx, double *dg, double *db, const double *dy, cons
 
 /* ---- [gelu] the tanh form: y = x (1 + tanh u) / 2, u = sqrt(2/pi) (x + 0.044715 x^3) ---- */
 
-static double gelu(double x) { return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * pow(x, 3)))); }
+static double gelu(double x) {
+    return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * pow(x, 3))));
+}
 
 /* dtanh(u)/du = 1 / cosh(u)^2 */
 static double gelu_slope(double x) {
-    double c = sqrt(2 / acos(-1)), u = c * (x + 0.044715 * pow(x, 3)), du = c * (1 + 3 * 0.044715 * pow(x, 2));
+    double c = sqrt(2 / acos(-1)), u = c * (x + 0.044715 * pow(x, 3)),
+           du = c * (1 + 3 * 0.044715 * pow(x, 2));
     return 0.5 * (1 + tanh(u)) + 0.5 * x * du / pow(cosh(u), 2);
 }
 
@@ -139,9 +145,11 @@ static void softmax(double *p, const double *s, int n) {
 
 static void attend(const Oracle *o, OracleActivations *a, int n, int h, int t) {
     int C = o->C, D = C / o->H;
-    double *s = mem_new((size_t)n, sizeof *s), *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n;
+    double *s = mem_new((size_t)n, sizeof *s),
+           *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n;
     for (int j = 0; j <= t; j++)
-        for (int i = h * D; i < (h + 1) * D; i++) s[j] += a->q[t * C + i] * a->k[j * C + i] / sqrt(D);
+        for (int i = h * D; i < (h + 1) * D; i++)
+            s[j] += a->q[t * C + i] * a->k[j * C + i] / sqrt(D);
     softmax(p, s, t + 1);
     for (int i = h * D; i < (h + 1) * D; i++) {
         a->heads[t * C + i] = 0;
@@ -150,9 +158,10 @@ static void attend(const Oracle *o, OracleActivations *a, int n, int h, int t) {
     free(s);
 }
 
-/* dp_j = sum_i do_i v_ji, dp_k/ds_j = p_k ((k = j) - p_j). Keys and values of positions before P are constants. */
-static void attend_back(const Oracle *o, const OracleActivations *a, int n, int h, int t, int P, const double *dheads,
-                        double *dq, double *dk, double *dv) {
+/* dp_j = sum_i do_i v_ji, dp_k/ds_j = p_k ((k = j) - p_j). Keys and values of positions before P
+ * are constants. */
+static void attend_back(const Oracle *o, const OracleActivations *a, int n, int h, int t, int P,
+                        const double *dheads, double *dq, double *dk, double *dv) {
     int C = o->C, D = C / o->H;
     const double *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n;
     double *dp = mem_new((size_t)n, sizeof *dp);
@@ -172,10 +181,12 @@ static void attend_back(const Oracle *o, const OracleActivations *a, int n, int 
     free(dp);
 }
 
-/* ---- a layer: middle = x + proj(attention(ln_1(x))), y = middle + proj(gelu(fc(ln_2(middle)))) ---- */
+/* ---- a layer: middle = x + proj(attention(ln_1(x))), y = middle + proj(gelu(fc(ln_2(middle))))
+ * ---- */
 
 /* The columns of c_attn are queries, then keys, then values. */
-static void layer_forward(const Oracle *o, const OracleLayer *w, OracleActivations *a, double *y, int n) {
+static void layer_forward(const Oracle *o, const OracleLayer *w, OracleActivations *a, double *y,
+                          int n) {
     int C = o->C;
     double *qkv = mem_new(3 * (size_t)C, sizeof *qkv), *out = mem_new((size_t)C, sizeof *out);
     for (int t = 0; t < n; t++) {
@@ -202,14 +213,16 @@ static void layer_forward(const Oracle *o, const OracleLayer *w, OracleActivatio
 }
 
 /* dmiddle_t from dy_t: straight through, and through the MLP. */
-static void mlp_back(const Oracle *o, const OracleLayer *w, OracleLayer *g, const OracleActivations *a, int t, const double *dy,
-                     double *dmiddle) {
+static void mlp_back(const Oracle *o, const OracleLayer *w, OracleLayer *g,
+                     const OracleActivations *a, int t, const double *dy, double *dmiddle) {
     int C = o->C;
     double *dact = mem_new(4 * (size_t)C, sizeof *dact), *dfc = mem_new(4 * (size_t)C, sizeof *dfc);
     double *dnormed = mem_new((size_t)C, sizeof *dnormed);
-    linear_back(dact, g->mlp_proj_weight, g->mlp_proj_bias, dy, a->act + t * 4 * C, w->mlp_proj_weight, 4 * C, C);
+    linear_back(dact, g->mlp_proj_weight, g->mlp_proj_bias, dy, a->act + t * 4 * C,
+                w->mlp_proj_weight, 4 * C, C);
     for (int i = 0; i < 4 * C; i++) dfc[i] = dact[i] * gelu_slope(a->fc[t * 4 * C + i]);
-    linear_back(dnormed, g->c_fc_weight, g->c_fc_bias, dfc, a->normed_2 + t * C, w->c_fc_weight, C, 4 * C);
+    linear_back(dnormed, g->c_fc_weight, g->c_fc_bias, dfc, a->normed_2 + t * C, w->c_fc_weight, C,
+                4 * C);
     for (int i = 0; i < C; i++) dmiddle[i] += dy[i];
     norm_back(dmiddle, g->ln_2_weight, g->ln_2_bias, dnormed, a->middle + t * C, w->ln_2_weight, C);
     free(dact);
@@ -218,17 +231,18 @@ static void mlp_back(const Oracle *o, const OracleLayer *w, OracleLayer *g, cons
 }
 
 /* dx [n][C] from dy [n][C] */
-static void layer_backward(const Oracle *o, const OracleLayer *w, OracleLayer *g, const OracleActivations *a, int n, int P,
-                           const double *dy, double *dx) {
+static void layer_backward(const Oracle *o, const OracleLayer *w, OracleLayer *g,
+                           const OracleActivations *a, int n, int P, const double *dy, double *dx) {
     int C = o->C;
     size_t nC = (size_t)n * (size_t)C;
     double *dmiddle = mem_new(nC, sizeof *dmiddle), *dheads = mem_new(nC, sizeof *dheads);
-    double *dq = mem_new(nC, sizeof *dq), *dk = mem_new(nC, sizeof *dk), *dv = mem_new(nC, sizeof *dv);
+    double *dq = mem_new(nC, sizeof *dq), *dk = mem_new(nC, sizeof *dk),
+           *dv = mem_new(nC, sizeof *dv);
     double *dqkv = mem_new(3 * (size_t)C, sizeof *dqkv), *dnormed = mem_new(nC, sizeof *dnormed);
     for (int t = 0; t < n; t++) {
         mlp_back(o, w, g, a, t, dy + t * C, dmiddle + t * C);
-        linear_back(dheads + t * C, g->attn_proj_weight, g->attn_proj_bias, dmiddle + t * C, a->heads + t * C,
-                    w->attn_proj_weight, C, C);
+        linear_back(dheads + t * C, g->attn_proj_weight, g->attn_proj_bias, dmiddle + t * C,
+                    a->heads + t * C, w->attn_proj_weight, C, C);
         for (int h = 0; h < o->H; h++) attend_back(o, a, n, h, t, P, dheads, dq, dk, dv);
     }
     for (int t = 0; t < n; t++) {
@@ -238,8 +252,10 @@ static void layer_backward(const Oracle *o, const OracleLayer *w, OracleLayer *g
             dqkv[2 * C + i] = dv[t * C + i];
             dx[t * C + i] += dmiddle[t * C + i];
         }
-        linear_back(dnormed + t * C, g->c_attn_weight, g->c_attn_bias, dqkv, a->normed_1 + t * C, w->c_attn_weight, C, 3 * C);
-        norm_back(dx + t * C, g->ln_1_weight, g->ln_1_bias, dnormed + t * C, a->x + t * C, w->ln_1_weight, C);
+        linear_back(dnormed + t * C, g->c_attn_weight, g->c_attn_bias, dqkv, a->normed_1 + t * C,
+                    w->c_attn_weight, C, 3 * C);
+        norm_back(dx + t * C, g->ln_1_weight, g->ln_1_bias, dnormed + t * C, a->x + t * C,
+                  w->ln_1_weight, C);
     }
     double *all[] = {dmiddle, dheads, dqkv, dq, dk, dv, dnormed};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
@@ -254,7 +270,8 @@ static void embed(const Oracle *o, OracleRun *run, int t) {
 }
 
 /* dx_i / dwte_i = dx_i / dwpe_i = 1 */
-static void embed_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, const double *dx) {
+static void embed_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t,
+                       const double *dx) {
     int C = o->C;
     for (int i = 0; i < C; i++) {
         g->wte[run->token[t] * C + i] += dx[t * C + i];
@@ -266,7 +283,8 @@ static void embed_back(const Oracle *o, const OracleRun *run, OracleTensors *g, 
 
 static void head(const Oracle *o, OracleRun *run, int t) {
     int C = o->C, V = o->V;
-    double *logit = run->logits + (size_t)t * (size_t)V, *logp = run->logp + (size_t)t * (size_t)V, sum = 0;
+    double *logit = run->logits + (size_t)t * (size_t)V, *logp = run->logp + (size_t)t * (size_t)V,
+           sum = 0;
     for (int v = 0; v < V; v++)
         for (int i = 0; i < C; i++) logit[v] += run->normed[t * C + i] * o->w.wte[v * C + i];
     int best = 0;
@@ -278,7 +296,8 @@ static void head(const Oracle *o, OracleRun *run, int t) {
 }
 
 /* d logp_target / d logit_v = (v = target) - p_v */
-static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, int target, double factor, double *dx) {
+static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, int t, int target,
+                      double factor, double *dx) {
     int C = o->C;
     double *dnormed = mem_new((size_t)C, sizeof *dnormed);
     for (int v = 0; v < o->V; v++) {
@@ -288,7 +307,8 @@ static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, i
             g->wte[v * C + i] += dlogit * run->normed[t * C + i];
         }
     }
-    norm_back(dx + t * C, g->ln_f_weight, g->ln_f_bias, dnormed, run->x + t * C, o->w.ln_f_weight, C);
+    norm_back(dx + t * C, g->ln_f_weight, g->ln_f_bias, dnormed, run->x + t * C, o->w.ln_f_weight,
+              C);
     free(dnormed);
 }
 
@@ -297,14 +317,21 @@ static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, i
 static OracleRun *run_new(const Oracle *o, int n) {
     size_t N = (size_t)n, C = (size_t)o->C, V = (size_t)o->V, R = sizeof(double);
     OracleRun *run = mem_new(1, sizeof *run);
-    *run = (OracleRun){.n = n, .layers = o->L, .token = mem_new(N, sizeof(int)), .best = mem_new(N, sizeof(int))};
+    *run = (OracleRun){
+        .n = n, .layers = o->L, .token = mem_new(N, sizeof(int)), .best = mem_new(N, sizeof(int))};
     run->layer = mem_new((size_t)o->L, sizeof *run->layer);
     for (int l = 0; l < o->L; l++)
-        run->layer[l] = (OracleActivations){
-            .x = mem_new(N * C, R),        .normed_1 = mem_new(N * C, R), .q = mem_new(N * C, R),
-            .k = mem_new(N * C, R),        .v = mem_new(N * C, R),        .p = mem_new((size_t)o->H * N * N, R),
-            .heads = mem_new(N * C, R),    .middle = mem_new(N * C, R),   .normed_2 = mem_new(N * C, R),
-            .fc = mem_new(N * 4 * C, R),   .act = mem_new(N * 4 * C, R)};
+        run->layer[l] = (OracleActivations){.x = mem_new(N * C, R),
+                                            .normed_1 = mem_new(N * C, R),
+                                            .q = mem_new(N * C, R),
+                                            .k = mem_new(N * C, R),
+                                            .v = mem_new(N * C, R),
+                                            .p = mem_new((size_t)o->H * N * N, R),
+                                            .heads = mem_new(N * C, R),
+                                            .middle = mem_new(N * C, R),
+                                            .normed_2 = mem_new(N * C, R),
+                                            .fc = mem_new(N * 4 * C, R),
+                                            .act = mem_new(N * 4 * C, R)};
     run->x = mem_new(N * C, R);
     run->normed = mem_new(N * C, R);
     run->logits = mem_new(N * V, R);
@@ -315,7 +342,8 @@ static OracleRun *run_new(const Oracle *o, int n) {
 void oracle_run_free(OracleRun *run) {
     for (int l = 0; l < run->layers; l++) {
         OracleActivations *a = &run->layer[l];
-        double *all[] = {a->x, a->normed_1, a->q, a->k, a->v, a->p, a->heads, a->middle, a->normed_2, a->fc, a->act};
+        double *all[] = {a->x,     a->normed_1, a->q,        a->k,  a->v,  a->p,
+                         a->heads, a->middle,   a->normed_2, a->fc, a->act};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     free(run->layer);
@@ -344,7 +372,8 @@ OracleRun *oracle_run(const Oracle *o, const int *tokens, int n) {
     return run;
 }
 
-void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *target, const double *factor, double *grad) {
+void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *target,
+                     const double *factor, double *grad) {
     int n = run->n, C = o->C;
     OracleTensors g = tensors_of(o, grad);
     double *dy = mem_new((size_t)n * (size_t)C, sizeof *dy);
@@ -361,7 +390,8 @@ void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *ta
     free(g.layer);
 }
 
-/* ---- E6: tf-idf vectors over all token ids, their cosines, and k times the largest one that is left ---- */
+/* ---- E6: tf-idf vectors over all token ids, their cosines, and k times the largest one that is
+ * left ---- */
 
 enum { IDS = 200 };
 
@@ -420,10 +450,13 @@ int oracle_nearest(const Examples *holdout, const Example *x, int k, bool leak, 
     return n;
 }
 
-int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, int k, const Example **shown) {
-    int *nearest = mem_new((size_t)k + 1, sizeof *nearest), n = oracle_nearest(holdout, x, k, false, nearest), kept = 0;
+int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, int k,
+                   const Example **shown) {
+    int *nearest = mem_new((size_t)k + 1, sizeof *nearest),
+        n = oracle_nearest(holdout, x, k, false, nearest), kept = 0;
     /* the model reads all but the row's last token */
-    int length = holdout->bos_n + x->prompt_n + (x->answer_n > x->rejected_n ? x->answer_n : x->rejected_n) - 1;
+    int length = holdout->bos_n + x->prompt_n +
+                 (x->answer_n > x->rejected_n ? x->answer_n : x->rejected_n) - 1;
     for (int i = n - 1; i >= 0; i--) { /* from the nearest on, until one does not fit */
         length += holdout->items[nearest[i]].prompt_n + holdout->items[nearest[i]].answer_n;
         if (length > o->T) break;
@@ -437,7 +470,8 @@ int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, i
 /* ---- log-likelihoods: logp(y|C,x) = sum over y's tokens of log p(token | all before it) ---- */
 
 /* The whole row; *first is where the answer begins. */
-static IntBuf row_of(const Examples *form, const Example *const *shown, int n, const Example *x, bool rejected, int *first) {
+static IntBuf row_of(const Examples *form, const Example *const *shown, int n, const Example *x,
+                     bool rejected, int *first) {
     IntBuf row = {0};
     for (int i = 0; i < form->bos_n; i++) ints_put(&row, form->bos[i]);
     for (int d = 0; d < n; d++) {
@@ -446,16 +480,19 @@ static IntBuf row_of(const Examples *form, const Example *const *shown, int n, c
     }
     for (int i = 0; i < x->prompt_n; i++) ints_put(&row, x->prompt[i]);
     *first = row.n;
-    for (int i = 0; i < (rejected ? x->rejected_n : x->answer_n); i++) ints_put(&row, rejected ? x->rejected[i] : x->answer[i]);
+    for (int i = 0; i < (rejected ? x->rejected_n : x->answer_n); i++)
+        ints_put(&row, rejected ? x->rejected[i] : x->answer[i]);
     return row;
 }
 
-double oracle_logp(const Oracle *o, const Examples *form, const Example *const *shown, int n, const Example *x, bool rejected) {
+double oracle_logp(const Oracle *o, const Examples *form, const Example *const *shown, int n,
+                   const Example *x, bool rejected) {
     int first;
     IntBuf row = row_of(form, shown, n, x, rejected, &first);
     OracleRun *run = oracle_run(o, row.v, row.n - 1);
     double logp = 0;
-    for (int t = first; t < row.n; t++) logp += run->logp[(size_t)(t - 1) * (size_t)o->V + (size_t)row.v[t]];
+    for (int t = first; t < row.n; t++)
+        logp += run->logp[(size_t)(t - 1) * (size_t)o->V + (size_t)row.v[t]];
     oracle_run_free(run);
     ints_free(&row);
     return logp;
@@ -463,8 +500,11 @@ double oracle_logp(const Oracle *o, const Examples *form, const Example *const *
 
 /* ---- scores ---- */
 
-/* Log-likelihoods of z's two answers (the second is 0 where there is none), with its context and without. */
-typedef struct { double without[2], with[2]; } BothWays;
+/* Log-likelihoods of z's two answers (the second is 0 where there is none), with its context and
+ * without. */
+typedef struct {
+    double without[2], with[2];
+} BothWays;
 
 static BothWays both_ways(const Oracle *o, const Examples *holdout, const Example *z, int k) {
     const Example **shown = mem_new((size_t)k + 1, sizeof *shown);
@@ -492,18 +532,23 @@ double oracle_margin(const Oracle *o, const Examples *holdout, const Example *z,
 }
 
 /* E15: s = l(y|x; theta) - l(y|x; theta_ref) */
-double oracle_rho(const Oracle *o, const Oracle *reference, const Examples *form, const Example *z, bool mean) {
+double oracle_rho(const Oracle *o, const Oracle *reference, const Examples *form, const Example *z,
+                  bool mean) {
     double n_y = mean ? z->answer_n : 1;
-    return -oracle_logp(o, form, NULL, 0, z, false) / n_y - -oracle_logp(reference, form, NULL, 0, z, false) / n_y;
+    return -oracle_logp(o, form, NULL, 0, z, false) / n_y -
+           -oracle_logp(reference, form, NULL, 0, z, false) / n_y;
 }
 
 /* E16: s = mean over h of logp(y_h|z,x_h) - logp(y_h|x_h) */
-double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z, const int *anchor, int m, bool mean) {
+double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z, const int *anchor,
+                      int m, bool mean) {
     double s = 0;
     for (int i = 0; i < m; i++) {
         const Example *h = &holdout->items[anchor[i]];
         double n_y = mean ? h->answer_n : 1;
-        s += (oracle_logp(o, holdout, &z, 1, h, false) / n_y - oracle_logp(o, holdout, NULL, 0, h, false) / n_y) / m;
+        s += (oracle_logp(o, holdout, &z, 1, h, false) / n_y -
+              oracle_logp(o, holdout, NULL, 0, h, false) / n_y) /
+             m;
     }
     return s;
 }
@@ -511,13 +556,15 @@ double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z
 /* ---- objectives ---- */
 
 /* E10: l = -(1/n_y) logp(y|x) */
-OracleLoss oracle_sft(double logp, int tokens) { return (OracleLoss){-logp / tokens, -1.0 / tokens, 0}; }
+OracleLoss oracle_sft(double logp, int tokens) {
+    return (OracleLoss){-logp / tokens, -1.0 / tokens, 0};
+}
 
 static double sigmoid(double z) { return 1 / (1 + exp(-z)); }
 
-/* E11: z = beta ([logp(y_w) - ref(y_w)] - [logp(y_l) - ref(y_l)])
- * E12: z = (beta / n_w) logp(y_w) - (beta / n_l) logp(y_l) - gamma, gamma = beta x ratio
- * l = -(1 - e) log sigmoid(z) - e log sigmoid(-z), so dl/dz = -(1 - e) (1 - sigmoid(z)) + e sigmoid(z) */
+/* E11: z = beta ([logp(y_w) - ref(y_w)] - [logp(y_l) - ref(y_l)]) E12: z = (beta / n_w)
+ * logp(y_w) - (beta / n_l) logp(y_l) - gamma, gamma = beta x ratio l = -(1 - e) log sigmoid(z) -
+ * e log sigmoid(-z), so dl/dz = -(1 - e) (1 - sigmoid(z)) + e sigmoid(z) */
 OracleLoss oracle_pair(Objective dpo_or_simpo, const PairOptions *how, const PairLogps *p) {
     double e = how->label_smoothing, z, dz_dw, dz_dl;
     if (dpo_or_simpo == OBJECTIVE_DPO) {
@@ -530,33 +577,40 @@ OracleLoss oracle_pair(Objective dpo_or_simpo, const PairOptions *how, const Pai
         z = dz_dw * p->chosen + dz_dl * p->rejected - how->beta * how->gamma_beta_ratio;
     }
     double dl_dz = -(1 - e) * (1 - sigmoid(z)) + e * sigmoid(z);
-    return (OracleLoss){-(1 - e) * log(sigmoid(z)) - e * log(sigmoid(-z)), dl_dz * dz_dw, dl_dz * dz_dl};
+    return (OracleLoss){-(1 - e) * log(sigmoid(z)) - e * log(sigmoid(-z)), dl_dz * dz_dw,
+                        dl_dz * dz_dl};
 }
 
-static OracleLoss loss_from(const Example *z, double w, double l, Objective objective, const PairOptions *how,
-                            const double *reference) {
+static OracleLoss loss_from(const Example *z, double w, double l, Objective objective,
+                            const PairOptions *how, const double *reference) {
     if (objective == OBJECTIVE_SFT) return oracle_sft(w, z->answer_n);
-    PairLogps p = {w, l, reference ? reference[0] : 0, reference ? reference[1] : 0, z->answer_n, z->rejected_n};
+    PairLogps p = {w,
+                   l,
+                   reference ? reference[0] : 0,
+                   reference ? reference[1] : 0,
+                   z->answer_n,
+                   z->rejected_n};
     return oracle_pair(objective, how, &p);
 }
 
-OracleLoss oracle_loss(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
-                       const double *reference) {
+OracleLoss oracle_loss(const Oracle *o, const Examples *form, const Example *z, Objective objective,
+                       const PairOptions *how, const double *reference) {
     double w = oracle_logp(o, form, NULL, 0, z, false);
     double l = objective == OBJECTIVE_SFT ? 0 : oracle_logp(o, form, NULL, 0, z, true);
     return loss_from(z, w, l, objective, how, reference);
 }
 
 /* E7b: s = l_pair(theta) - l_pair(theta given C), the reference always without C */
-double oracle_pair_drop(const Oracle *o, const Examples *holdout, const Example *z, int k, Objective objective,
-                        const PairOptions *how, const double *reference) {
+double oracle_pair_drop(const Oracle *o, const Examples *holdout, const Example *z, int k,
+                        Objective objective, const PairOptions *how, const double *reference) {
     BothWays p = both_ways(o, holdout, z, k);
     return loss_from(z, p.without[0], p.without[1], objective, how, reference).loss -
            loss_from(z, p.with[0], p.with[1], objective, how, reference).loss;
 }
 
 /* grad += factor x d logp(answer) / d weights */
-static void logp_gradient(const Oracle *o, const Examples *form, const Example *z, bool rejected, double factor, double *grad) {
+static void logp_gradient(const Oracle *o, const Examples *form, const Example *z, bool rejected,
+                          double factor, double *grad) {
     int first;
     IntBuf row = row_of(form, NULL, 0, z, rejected, &first);
     int *target = mem_new((size_t)row.n, sizeof *target);
@@ -573,11 +627,13 @@ static void logp_gradient(const Oracle *o, const Examples *form, const Example *
     ints_free(&row);
 }
 
-void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
-                          const double *reference, double factor, double *grad) {
+void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *z,
+                          Objective objective, const PairOptions *how, const double *reference,
+                          double factor, double *grad) {
     OracleLoss loss = oracle_loss(o, form, z, objective, how, reference);
     logp_gradient(o, form, z, false, factor * loss.by_chosen, grad);
-    if (objective != OBJECTIVE_SFT) logp_gradient(o, form, z, true, factor * loss.by_rejected, grad);
+    if (objective != OBJECTIVE_SFT)
+        logp_gradient(o, form, z, true, factor * loss.by_rejected, grad);
 }
 
 /* ---- weights ---- */
@@ -615,9 +671,11 @@ double oracle_weight(WeightMap map, const MapOptions *how, const double *score, 
     }
     for (int j = 0; j < n; j++) variance += (score[j] - mean) * (score[j] - mean) / n;
     switch (map) {
-    case MAP_CLIP: return minmax(s, quantile_of(score, n, how->clip), quantile_of(score, n, 1 - how->clip));
+    case MAP_CLIP:
+        return minmax(s, quantile_of(score, n, how->clip), quantile_of(score, n, 1 - how->clip));
     case MAP_RANK: return n > 1 ? (less + (equal - 1) / 2.0) / (n - 1) : 1;
-    case MAP_SOFTMAX: return high > low ? exp((s - mean) / sqrt(variance) / how->temperature) : 1; /* up to a common factor */
+    /* up to a common factor */
+    case MAP_SOFTMAX: return high > low ? exp((s - mean) / sqrt(variance) / how->temperature) : 1;
     case MAP_TOP: return before < fmax(1, floor(how->share * n + 0.5));
     case MAP_POSITIVE: return fmax(0, s);
     case MAP_FILTER: return s > 0;
@@ -625,7 +683,8 @@ double oracle_weight(WeightMap map, const MapOptions *how, const double *score, 
     }
 }
 
-/* E9: w_i / W. Micro-batches each have their own W, and the gradient is the mean over micro-batches, by their sizes. */
+/* E9: w_i / W. Micro-batches each have their own W, and the gradient is the mean over
+ * micro-batches, by their sizes. */
 double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i) {
     double all = 0, own = 0;
     int in_own = 0;
@@ -654,8 +713,8 @@ double oracle_sample_size(const double *weight, int n) {
     return squares > 0 ? pow(sum, 2) / squares : 0;
 }
 
-/* E13, Loshchilov and Hutter 2019: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
- * w -= lr (m_hat / (sqrt(v_hat) + epsilon) + decay w), m_hat = m / (1 - b1^t), v_hat = v / (1 - b2^t) */
+/* E13, Loshchilov and Hutter 2019: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, w -= lr
+ * (m_hat / (sqrt(v_hat) + epsilon) + decay w), m_hat = m / (1 - b1^t), v_hat = v / (1 - b2^t) */
 void oracle_adamw(const OracleAdam *how, OracleWeight *x, double g, int t) {
     x->m = how->beta1 * x->m + (1 - how->beta1) * g;
     x->v = how->beta2 * x->v + (1 - how->beta2) * pow(g, 2);

@@ -1,36 +1,43 @@
-/* oracle: GPT-2 and the paper a second time, for tests: forward, backward, objectives, scores, weights and the optimizer's step
- * from the equations, in plain loops over doubles.
+/* oracle: GPT-2 and the paper a second time, for tests: forward, backward, objectives, scores,
+ * weights and the optimizer's step from the equations, in plain loops over doubles.
  *
- *   Oracle *o = oracle_new(m);                          // a copy of the weights in double
- *   OracleRun *run = oracle_run(o, tokens, n);          // one sequence, every position, nothing cached
- *   double p = run->logp[t * V + next];                 // log p(next | tokens[0..t])
- *   oracle_backward(o, run, P, target, factor, grad);   // grad += d (sum_t factor[t] logp[t][target[t]]) / d weights
+ *   Oracle *o = oracle_new(m);                        // a copy of the weights in double
+ *   OracleRun *run = oracle_run(o, tokens, n);        // one sequence, every position, no cache
+ *   double p = run->logp[t * V + next];               // log p(next | tokens[0..t])
+ *   // grad += d (sum over t of factor[t] logp[t][target[t]]) / d weights
+ *   oracle_backward(o, run, P, target, factor, grad);
  *   oracle_run_free(run);
- *   double s = oracle_ica(o, &holdout, &pool.items[7], 3, true);  // E5 with three demonstrations, a token mean
+ *   // E5 with three demonstrations, a token mean
+ *   double s = oracle_ica(o, &holdout, &pool.items[7], 3, true);
  *   oracle_free(o);
  *
- * It shares no code with the program, only its types and the list of tensor names and shapes, and no trick: no blocks, no batches,
- * no cache, no threads; every derivative is the chain rule with the whole Jacobian written out. So it is slow, and easy to check by
- * eye.
+ * It shares no code with the program, only its types and the list of tensor names and shapes,
+ * and no trick: no blocks, no batches, no cache, no threads; every derivative is the chain rule
+ * with the whole Jacobian written out. So it is slow, and easy to check by eye.
  */
 #ifndef ORACLE_H
 #define ORACLE_H
 
 #include "ica.h"
 
-/* The weights of one layer, or their gradient. Matrices are [in][out], as y = x W + b wants them. */
+/* The weights of one layer, or their gradient. Matrices are [in][out], as y = x W + b wants
+ * them. */
 typedef struct {
-    double *ln_1_weight, *ln_1_bias, *c_attn_weight, *c_attn_bias, *attn_proj_weight, *attn_proj_bias;
+    double *ln_1_weight, *ln_1_bias, *c_attn_weight, *c_attn_bias, *attn_proj_weight,
+        *attn_proj_bias;
     double *ln_2_weight, *ln_2_bias, *c_fc_weight, *c_fc_bias, *mlp_proj_weight, *mlp_proj_bias;
 } OracleLayer;
 
-typedef struct { double *wte, *wpe, *ln_f_weight, *ln_f_bias; OracleLayer *layer; } OracleTensors;
+typedef struct {
+    double *wte, *wpe, *ln_f_weight, *ln_f_bias;
+    OracleLayer *layer;
+} OracleTensors;
 
 typedef struct {
-    int L, H, C, T, V;   /* layers, heads, channels, context, vocabulary */
-    const Model *model;  /* borrowed, for its tensor table */
-    double *flat;        /* [parameters], laid out as the model's */
-    OracleTensors w;     /* where each tensor lies in flat, found by name */
+    int L, H, C, T, V;  /* layers, heads, channels, context, vocabulary */
+    const Model *model; /* borrowed, for its tensor table */
+    double *flat;       /* [parameters], laid out as the model's */
+    OracleTensors w;    /* where each tensor lies in flat, found by name */
 } Oracle;
 
 Oracle *oracle_new(const Model *m);
@@ -38,14 +45,14 @@ void oracle_free(Oracle *o);
 
 /* What one layer computed at every position, for the backward pass. */
 typedef struct {
-    double *x;          /* [n][C] input */
-    double *normed_1;   /* [n][C] after the first layer norm */
-    double *q, *k, *v;  /* [n][C] all heads side by side */
-    double *p;          /* [H][n][n] attention probabilities: query, key */
-    double *heads;      /* [n][C] outputs of the heads side by side */
-    double *middle;     /* [n][C] after attention was added */
-    double *normed_2;   /* [n][C] */
-    double *fc, *act;   /* [n][4C] before and after gelu */
+    double *x;         /* [n][C] input */
+    double *normed_1;  /* [n][C] after the first layer norm */
+    double *q, *k, *v; /* [n][C] all heads side by side */
+    double *p;         /* [H][n][n] attention probabilities: query, key */
+    double *heads;     /* [n][C] outputs of the heads side by side */
+    double *middle;    /* [n][C] after attention was added */
+    double *normed_2;  /* [n][C] */
+    double *fc, *act;  /* [n][4C] before and after gelu */
 } OracleActivations;
 
 typedef struct {
@@ -60,51 +67,75 @@ typedef struct {
 OracleRun *oracle_run(const Oracle *o, const int *tokens, int n); /* 1 <= n <= T */
 void oracle_run_free(OracleRun *run);
 
-/* grad[parameters] += d (sum over t of factor[t] x logp[t][target[t]]) / d weights; target[t] < 0: nothing at t. The first P
- * positions are a constant prefix: no derivative goes into their keys and values (and they have no targets). */
-void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *target, const double *factor, double *grad);
+/* grad[parameters] += d (sum over t of factor[t] x logp[t][target[t]]) / d weights; target[t] <
+ * 0: nothing at t. The first P positions are a constant prefix: no derivative goes into their
+ * keys and values (and they have no targets). */
+void oracle_backward(const Oracle *o, const OracleRun *run, int P, const int *target,
+                     const double *factor, double *grad);
 
 /* ---- log-likelihoods of answers [E6, E10] ---- */
 
-/* The k holdout examples of largest cosine similarity, the nearest last; what differs by rounding only is a tie, and goes to the
- * smaller index. Never one with x's own prompt, unless leak. At most 200 different token ids. Returns how many. */
+/* The k holdout examples of largest cosine similarity, the nearest last; what differs by
+ * rounding only is a tie, and goes to the smaller index. Never one with x's own prompt, unless
+ * leak. At most 200 different token ids. Returns how many. */
 int oracle_nearest(const Examples *holdout, const Example *x, int k, bool leak, int *nearest);
-/* C(x): the nearest ones without those, farthest first, that do not fit before x. shown[k]; returns how many. */
-int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, int k, const Example **shown);
-/* logp(y | shown_1, ..., shown_n, x), a token sum: y is x's answer, or its rejected one. `form` says what a row starts with. */
-double oracle_logp(const Oracle *o, const Examples *form, const Example *const *shown, int n, const Example *x, bool rejected);
+/* C(x): the nearest ones without those, farthest first, that do not fit before x. shown[k];
+ * returns how many. */
+int oracle_context(const Oracle *o, const Examples *holdout, const Example *x, int k,
+                   const Example **shown);
+/* logp(y | shown_1, ..., shown_n, x), a token sum: y is x's answer, or its rejected one. `form`
+ * says what a row starts with. */
+double oracle_logp(const Oracle *o, const Examples *form, const Example *const *shown, int n,
+                   const Example *x, bool rejected);
 
 /* ---- scores: `mean` divides log-likelihoods by the answer's number of tokens ---- */
 
-double oracle_ica(const Oracle *o, const Examples *holdout, const Example *z, int k, bool mean);     /* E5 */
-double oracle_margin(const Oracle *o, const Examples *holdout, const Example *z, int k);             /* E7a, token sums */
-double oracle_rho(const Oracle *o, const Oracle *reference, const Examples *form, const Example *z, bool mean); /* E15 */
+/* E5 */
+double oracle_ica(const Oracle *o, const Examples *holdout, const Example *z, int k, bool mean);
+/* E7a, token sums */
+double oracle_margin(const Oracle *o, const Examples *holdout, const Example *z, int k);
+/* E15 */
+double oracle_rho(const Oracle *o, const Oracle *reference, const Examples *form, const Example *z,
+                  bool mean);
 /* E16 over the m holdout examples anchor[0..m-1]. */
-double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z, const int *anchor, int m, bool mean);
+double oracle_oneshot(const Oracle *o, const Examples *holdout, const Example *z, const int *anchor,
+                      int m, bool mean);
 
 /* ---- objectives: the loss, and its derivatives by the two log-likelihoods (token sums) ---- */
 
-typedef struct { double loss, by_chosen, by_rejected; } OracleLoss;
-OracleLoss oracle_sft(double logp, int tokens);                                             /* E10 */
-OracleLoss oracle_pair(Objective dpo_or_simpo, const PairOptions *how, const PairLogps *p); /* E11, E12 */
+typedef struct {
+    double loss, by_chosen, by_rejected;
+} OracleLoss;
+/* E10 */
+OracleLoss oracle_sft(double logp, int tokens);
+/* E11, E12 */
+OracleLoss oracle_pair(Objective dpo_or_simpo, const PairOptions *how, const PairLogps *p);
 /* The same of one example through the model. reference: DPO's two log-likelihoods, else NULL. */
-OracleLoss oracle_loss(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
-                       const double *reference);
+OracleLoss oracle_loss(const Oracle *o, const Examples *form, const Example *z, Objective objective,
+                       const PairOptions *how, const double *reference);
 /* E7b: the drop of a pair's loss by its context. */
-double oracle_pair_drop(const Oracle *o, const Examples *holdout, const Example *z, int k, Objective objective,
-                        const PairOptions *how, const double *reference);
+double oracle_pair_drop(const Oracle *o, const Examples *holdout, const Example *z, int k,
+                        Objective objective, const PairOptions *how, const double *reference);
 /* grad[parameters] += factor x d oracle_loss / d weights. */
-void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *z, Objective objective, const PairOptions *how,
-                          const double *reference, double factor, double *grad);
+void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *z,
+                          Objective objective, const PairOptions *how, const double *reference,
+                          double factor, double *grad);
 
 /* ---- weights, and what is done with them ---- */
 
-double oracle_weight(WeightMap map, const MapOptions *how, const double *score, int n, int i); /* of score i; E8 and the others */
-double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i);       /* E9: w_i / W; 0 if W = 0 */
-double oracle_sample_size(const double *weight, int n);                                        /* E18 */
+/* of score i; E8 and the others */
+double oracle_weight(WeightMap map, const MapOptions *how, const double *score, int n, int i);
+/* E9: w_i / W; 0 if W = 0 */
+double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i);
+/* E18 */
+double oracle_sample_size(const double *weight, int n);
 /* E13 for one weight: step t (from 1) with gradient g. */
-typedef struct { double w, m, v; } OracleWeight;
-typedef struct { double learning_rate, beta1, beta2, epsilon, decay; } OracleAdam;
+typedef struct {
+    double w, m, v;
+} OracleWeight;
+typedef struct {
+    double learning_rate, beta1, beta2, epsilon, decay;
+} OracleAdam;
 void oracle_adamw(const OracleAdam *how, OracleWeight *x, double g, int t);
 
 #endif

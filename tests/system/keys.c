@@ -2,9 +2,10 @@
  *
  *   keys log.jsonl run.json training_state.safetensors
  *
- * A key inside of an object has the object's before it: "seconds.train". Elements of a list count as
- * one: "inputs.path". Only what holds a value is named, not the objects and lists around it. Of
- * safetensors: the keys of __metadata__, and the tensors. A key may come several times. */
+ * A key inside of an object has the object's before it: "seconds.train". Elements of a list
+ * count as one: "inputs.path". Only what holds a value is named, not the objects and lists
+ * around it. Of safetensors: the keys of __metadata__, and the tensors. A key may come several
+ * times. */
 #include <stdio.h>
 #include <string.h>
 

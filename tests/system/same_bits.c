@@ -22,10 +22,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const UNSTABLE[] = {
-    "seconds", "score_seconds", "reference_seconds", "train_seconds", "eval_seconds",
-    "tokens_per_second", "overhead_measured", "relative_cost_measured", "activation_bytes",
-    "version", "machine", "compiler", "flags", "threads", "options", "arguments", NULL};
+static const char *const UNSTABLE[] = {"seconds",
+                                       "score_seconds",
+                                       "reference_seconds",
+                                       "train_seconds",
+                                       "eval_seconds",
+                                       "tokens_per_second",
+                                       "overhead_measured",
+                                       "relative_cost_measured",
+                                       "activation_bytes",
+                                       "version",
+                                       "machine",
+                                       "compiler",
+                                       "flags",
+                                       "threads",
+                                       "options",
+                                       "arguments",
+                                       NULL};
 
 static _Noreturn void die(const char *what) {
     fprintf(stderr, "same_bits: %s\n", what);

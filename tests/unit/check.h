@@ -1,5 +1,6 @@
-/* check: the smallest test harness. A test program is a main() that calls CHECK and ends with `return check_report("name");`.
- * Each failed CHECK prints file, line and what was found; the last line counts, and the exit status is 1 if any failed. */
+/* check: the smallest test harness. A test program is a main() that calls CHECK and ends with
+ * `return check_report("name");`. Each failed CHECK prints file, line and what was found; the
+ * last line counts, and the exit status is 1 if any failed. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -15,16 +16,16 @@ static int check_passed, check_failed;
 #define CHECK_FAILED() (void)0
 #endif
 
-#define CHECK(condition, ...)                                       \
-    do {                                                            \
-        if (condition) check_passed++;                              \
-        else {                                                      \
-            check_failed++;                                         \
-            printf("%s:%d: FAILED: ", __FILE__, __LINE__);          \
-            printf(__VA_ARGS__);                                    \
-            printf("\n");                                           \
-            CHECK_FAILED();                                         \
-        }                                                           \
+#define CHECK(condition, ...)                                                                      \
+    do {                                                                                           \
+        if (condition) check_passed++;                                                             \
+        else {                                                                                     \
+            check_failed++;                                                                        \
+            printf("%s:%d: FAILED: ", __FILE__, __LINE__);                                         \
+            printf(__VA_ARGS__);                                                                   \
+            printf("\n");                                                                          \
+            CHECK_FAILED();                                                                        \
+        }                                                                                          \
     } while (0)
 
 static int check_report(const char *name) {

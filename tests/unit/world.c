@@ -15,7 +15,9 @@ void world_free(World *w) {
 
 Model *random_model(uint64_t seed, int context) {
     Error never = {0};
-    Model *m = model_new((ModelConfig){.layers = 2, .heads = 2, .channels = 32, .context = context, .vocab = VOCAB}, &never);
+    Model *m = model_new(
+        (ModelConfig){.layers = 2, .heads = 2, .channels = 32, .context = context, .vocab = VOCAB},
+        &never);
     model_initialize(m, seed);
     Rng rng = rng_new(seed, 1000);
     for (int i = 0; i < m->tensor_count; i++)
@@ -43,18 +45,26 @@ static const int *random_answer(Arena *arena, Rng *rng, int n) {
     return v;
 }
 
-Example example_of(Arena *arena, Rng *rng, const int *bare, int bare_n, int answer_n, int rejected_n) {
+Example example_of(Arena *arena, Rng *rng, const int *bare, int bare_n, int answer_n,
+                   int rejected_n) {
     int *prompt = arena_new(arena, (size_t)bare_n + 2, sizeof *prompt);
     prompt[0] = ASK;
     memcpy(prompt + 1, bare, (size_t)bare_n * sizeof *prompt);
     prompt[1 + bare_n] = REPLY;
     const int *answer = random_answer(arena, rng, answer_n),
               *rejected = rejected_n ? random_answer(arena, rng, rejected_n) : NULL;
-    return (Example){.bare = bare, .bare_n = bare_n, .prompt = prompt, .prompt_n = bare_n + 2,
-                     .answer = answer, .answer_n = answer_n, .rejected = rejected, .rejected_n = rejected_n};
+    return (Example){.bare = bare,
+                     .bare_n = bare_n,
+                     .prompt = prompt,
+                     .prompt_n = bare_n + 2,
+                     .answer = answer,
+                     .answer_n = answer_n,
+                     .rejected = rejected,
+                     .rejected_n = rejected_n};
 }
 
-Example random_example(Arena *arena, Rng *rng, int bare_n, int words, int answer_n, int rejected_n) {
+Example random_example(Arena *arena, Rng *rng, int bare_n, int words, int answer_n,
+                       int rejected_n) {
     const int *bare = random_words(arena, rng, bare_n, words);
     return example_of(arena, rng, bare, bare_n, answer_n, rejected_n);
 }
@@ -62,7 +72,8 @@ Example random_example(Arena *arena, Rng *rng, int bare_n, int words, int answer
 void random_examples(Examples *e, Rng *rng, int count, int words) {
     examples_begin(e, count);
     for (int i = 0; i < count; i++) {
-        int n = 2 + rng_below(rng, 5), answer_n = 2 + rng_below(rng, 4), rejected_n = 2 + rng_below(rng, 4);
+        int n = 2 + rng_below(rng, 5), answer_n = 2 + rng_below(rng, 4),
+            rejected_n = 2 + rng_below(rng, 4);
         e->items[i] = random_example(&e->arena, rng, n, words, answer_n, rejected_n);
     }
 }
