@@ -116,8 +116,6 @@ struct Tokenizer {
     CacheLine *cache; /* [CACHE_LINES], or NULL before the first encoding; one line for each hash */
 };
 
-static uint64_t pair_key(int left, int right) { return (uint64_t)left << 32 | (uint32_t)right; }
-
 void tokenizer_free(Tokenizer *t) {
     if (!t) return;
     arena_free(&t->arena);
@@ -160,7 +158,7 @@ static void add_merge(Tokenizer *t, Merge merge) {
         t->merges = mem_grow(t->merges, (size_t)t->merge_capacity, sizeof *t->merges);
     }
     if (!find_token(t, merge.result)->special)
-        map_set(&t->ranks, pair_key(merge.left, merge.right), t->n_merges);
+        map_set(&t->ranks, map_pair(merge.left, merge.right), t->n_merges);
     t->merges[t->n_merges++] = merge;
 }
 
@@ -287,7 +285,7 @@ static bool join_spots(Spot *spots, int i, int left, int right, int result) {
 /* Proposes to merge spot i with the next one, if there is a merge of their tokens. */
 static void propose(const Tokenizer *t, Scratch *w, int i) {
     if (i < 0 || w->spots[i].next < 0) return;
-    int rank = map_get(&t->ranks, pair_key(w->spots[i].id, w->spots[w->spots[i].next].id));
+    int rank = map_get(&t->ranks, map_pair(w->spots[i].id, w->spots[w->spots[i].next].id));
     if (rank >= 0) heap_push(&w->heap, (HeapItem){(uint64_t)rank, (uint64_t)i});
 }
 
@@ -378,14 +376,14 @@ typedef struct {
     int64_t *weights; /* [spots] how often the spot's piece occurs */
     Pair *pairs;      /* [n_pairs] every pair that was ever seen */
     int n_pairs, capacity;
-    Map index; /* from pair_key to the index in pairs */
-    Heap heap; /* (maximum - count, pair_key): the most frequent first, then the smaller ids */
+    Map index; /* from map_pair to the index in pairs */
+    Heap heap; /* (maximum - count, map_pair): the most frequent first, then the smaller ids */
 } Trainer;
 
 /* Counts the pair that starts at spot i. Overlapping pairs all count: "aaa" has two of (a, a). */
 static void pair_add(Trainer *tr, int i, int64_t weight) {
     int left = tr->spots[i].id, right = tr->spots[tr->spots[i].next].id;
-    int p = map_get(&tr->index, pair_key(left, right));
+    int p = map_get(&tr->index, map_pair(left, right));
     if (p < 0) {
         if (tr->n_pairs == tr->capacity) {
             tr->capacity = tr->capacity ? tr->capacity * 2 : 1024;
@@ -393,7 +391,7 @@ static void pair_add(Trainer *tr, int i, int64_t weight) {
         }
         p = tr->n_pairs++;
         tr->pairs[p] = (Pair){.left = left, .right = right};
-        map_set(&tr->index, pair_key(left, right), p);
+        map_set(&tr->index, map_pair(left, right), p);
     }
     tr->pairs[p].count += weight;
     ints_put(&tr->pairs[p].spots, i);
@@ -402,7 +400,7 @@ static void pair_add(Trainer *tr, int i, int64_t weight) {
 /* Takes one occurrence off a pair's count. Its spot stays in the list; a reader of the list checks
  * which tokens are there now. */
 static void pair_take(Trainer *tr, int left, int right, int64_t weight) {
-    tr->pairs[map_get(&tr->index, pair_key(left, right))].count -= weight;
+    tr->pairs[map_get(&tr->index, map_pair(left, right))].count -= weight;
 }
 
 /* Puts a pair into the heap with its present count. A pair that occurs once is not worth a token.
@@ -410,7 +408,7 @@ static void pair_take(Trainer *tr, int left, int right, int64_t weight) {
 static void push_pair(Trainer *tr, int p) {
     const Pair *pair = &tr->pairs[p];
     if (pair->count < 2) return;
-    uint64_t key = pair_key(pair->left, pair->right);
+    uint64_t key = map_pair(pair->left, pair->right);
     heap_push(&tr->heap, (HeapItem){UINT64_MAX - (uint64_t)pair->count, key});
 }
 

@@ -24,12 +24,12 @@ typedef struct {
     int id;
     bool made;    /* a byte, or the result of a merge: text can become it */
     bool special; /* declared by tokenizer_config.json */
-} Entry;
+} NameEntry;
 
 typedef struct {
     Arena arena;    /* the names and the tokens' bytes */
     StrSet names;   /* as the files spell them */
-    Entry *entries; /* [names.n] */
+    NameEntry *entries; /* [names.n] */
     Merge *merges;  /* [n_merges] */
     int entry_capacity, n_merges, merge_capacity;
     Map by_id;   /* from ids to entries */
@@ -41,7 +41,7 @@ typedef struct {
     Str bos, eos; /* names */
 } Loader;
 
-static void add_entry(Loader *l, Str name, Entry entry) {
+static void add_entry(Loader *l, Str name, NameEntry entry) {
     int i = strset_add(&l->names, name);
     if (i == l->entry_capacity) {
         l->entry_capacity = l->entry_capacity ? l->entry_capacity * 2 : 1024;
@@ -88,7 +88,7 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
                          l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(other),
                          STR_ARG(s), value->number);
     }
-    add_entry(l, name, (Entry){.id = (int)value->number});
+    add_entry(l, name, (NameEntry){.id = (int)value->number});
     return true;
 }
 
@@ -106,7 +106,7 @@ static bool load_bytes(Loader *l, Error *err) {
         l->scratch.n = 0;
         symbols_from_bytes(&l->scratch, (Str){&byte, 1});
         Str symbol = {l->scratch.s, l->scratch.n};
-        if (!l->vocab_path) add_entry(l, str_copy(&l->arena, symbol), (Entry){.id = l->next_id++});
+        if (!l->vocab_path) add_entry(l, str_copy(&l->arena, symbol), (NameEntry){.id = l->next_id++});
         int i = strset_find(&l->names, symbol);
         if (i < 0)
             return error_set(err, STATUS_DATA,
@@ -144,7 +144,7 @@ static bool declare_special(Loader *l, Str name, int id, Error *err) {
         return error_set(err, STATUS_DATA,
                          "%s: added token %d has the id of another token: make it unique",
                          l->config_path, id);
-    add_entry(l, name, (Entry){.id = id, .special = true});
+    add_entry(l, name, (NameEntry){.id = id, .special = true});
     return true;
 }
 
@@ -201,8 +201,6 @@ static bool load_config(Loader *l, Error *err) {
 
 /* ---- merges.txt ---- */
 
-static uint64_t pair_key(int left, int right) { return (uint64_t)left << 32 | (uint32_t)right; }
-
 /* Cuts "left right" into names[0] and names[1]. names[2] is what they make, in l->scratch. */
 static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *err) {
     const char *blank = memchr(line.s, ' ', line.n);
@@ -231,11 +229,11 @@ static bool add_result(Loader *l, Str name, long number, Error *err) {
                          "%s:%ld: id %d of this merge is taken in tokenizer_config.json: "
                          "add the vocab.json",
                          l->merges_path, number, l->next_id);
-    add_entry(l, str_copy(&l->arena, name), (Entry){.id = l->next_id++});
+    add_entry(l, str_copy(&l->arena, name), (NameEntry){.id = l->next_id++});
     return true;
 }
 
-static void add_merge(Loader *l, Merge merge) {
+static void keep_merge(Loader *l, Merge merge) {
     if (l->n_merges == l->merge_capacity) {
         l->merge_capacity = l->merge_capacity ? l->merge_capacity * 2 : 1024;
         l->merges = mem_grow(l->merges, (size_t)l->merge_capacity, sizeof *l->merges);
@@ -261,15 +259,15 @@ static bool load_merge(Loader *l, Str line, long number, Error *err) {
                                        : "lines are missing");
     }
     /* Add the merge. */
-    Entry *result = &l->entries[found[2]];
+    NameEntry *result = &l->entries[found[2]];
     Merge merge = {l->entries[found[0]].id, l->entries[found[1]].id, result->id};
-    uint64_t pair = pair_key(merge.left, merge.right);
+    uint64_t pair = map_pair(merge.left, merge.right);
     if (map_get(&l->pairs, pair) >= 0)
         return error_set(err, STATUS_DATA, "%s:%ld: this merge is there twice: remove one",
                          l->merges_path, number);
     result->made = true;
     if (!result->special) map_set(&l->pairs, pair, l->n_merges);
-    add_merge(l, merge);
+    keep_merge(l, merge);
     return true;
 }
 
@@ -308,7 +306,7 @@ static Tokenizer *make_tokenizer(Loader *l, Error *err) {
     Token *tokens = arena_new(&l->arena, (size_t)n, sizeof *tokens);
     for (int i = 0; i < n; i++) {
         Str name = l->names.v[i], s = token_shown(name);
-        const Entry *entry = &l->entries[i];
+        const NameEntry *entry = &l->entries[i];
         bool special = entry->special || !entry->made;
         if (!entry->made && !entry->special && has_hidden_symbol(name) &&
             symbols_to_bytes(name, NULL)) {
@@ -347,7 +345,7 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
                       l->config_path, l->next_id);
             return NULL;
         }
-        add_entry(l, str(END_OF_TEXT), (Entry){.id = l->next_id});
+        add_entry(l, str(END_OF_TEXT), (NameEntry){.id = l->next_id});
     }
     return make_tokenizer(l, err);
 }

@@ -218,21 +218,21 @@ Series series_mean(Arena *arena, Point *points, int n, int most) {
     return (Series){.n = out, .x = x, .y = y};
 }
 
-static bool shown(const Chart *c, double x, double y) {
+static bool drawable(const Chart *c, double x, double y) {
     return usable(x) && usable(y) && (!c->log_y || y > 1e-290);
 }
 
-/* One line. A gap begins wherever a value cannot be shown. */
+/* One line. A gap begins wherever a value cannot be drawable. */
 static void put_curve(Buf *b, const Chart *c, const Series *s, const Axis *x, const Axis *y) {
     bool pen = false;
     buf_printf(b, "<path class=\"curve t%d%s%s\" d=\"", s->tone,
                s->tone == TONE_GREY ? " thin" : "", s->dashed ? " dash" : "");
     for (int i = 0; i < s->n; i++) {
-        if (!shown(c, s->x[i], s->y[i])) {
+        if (!drawable(c, s->x[i], s->y[i])) {
             pen = false;
             continue;
         }
-        bool alone = !pen && (i + 1 == s->n || !shown(c, s->x[i + 1], s->y[i + 1]));
+        bool alone = !pen && (i + 1 == s->n || !drawable(c, s->x[i + 1], s->y[i + 1]));
         buf_putc(b, pen ? 'L' : 'M');
         put_at(b, axis_at(x, s->x[i]));
         buf_putc(b, ' ');
@@ -264,7 +264,7 @@ static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const
     const double apart = 13;
     for (int i = 0; i < n; i++) {
         int last = s[i].n - 1;
-        while (last >= 0 && !shown(c, s[i].x[last], s[i].y[last])) last--;
+        while (last >= 0 && !drawable(c, s[i].x[last], s[i].y[last])) last--;
         if (last < 0) continue;
         labels[count++] = (EndLabel){i, axis_at(x, s[i].x[last]), axis_at(y, s[i].y[last]), 0};
     }
@@ -290,7 +290,7 @@ void chart_lines(Buf *b, const Chart *c, const Series *series, int n) {
     double x_lo = INFINITY, x_hi = -INFINITY, y_lo = INFINITY, y_hi = -INFINITY;
     for (int s = 0; s < n; s++)
         for (int i = 0; i < series[s].n; i++) {
-            if (!shown(c, series[s].x[i], series[s].y[i])) continue;
+            if (!drawable(c, series[s].x[i], series[s].y[i])) continue;
             range_add(&x_lo, &x_hi, &series[s].x[i], 1);
             range_add(&y_lo, &y_hi, &series[s].y[i], 1);
         }

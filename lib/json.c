@@ -24,26 +24,26 @@ typedef struct {
     size_t n_keys, key_room;
     size_t bad; /* offset of the error */
     char what[sizeof((JsonError *)0)->what];
-} Parser;
+} JsonParser;
 
-static bool parse_value(Parser *p, Json *out);
+static bool parse_value(JsonParser *p, Json *out);
 
-static bool fail(Parser *p, size_t at, const char *what) {
+static bool fail(JsonParser *p, size_t at, const char *what) {
     p->bad = at;
     snprintf(p->what, sizeof p->what, "%s", what);
     return false;
 }
 
-static int peek(const Parser *p) { return p->at < p->n ? (unsigned char)p->s[p->at] : -1; }
+static int peek(const JsonParser *p) { return p->at < p->n ? (unsigned char)p->s[p->at] : -1; }
 
-static void skip_space(Parser *p) {
+static void skip_white(JsonParser *p) {
     while (p->at < p->n && (p->s[p->at] == ' ' || p->s[p->at] == '\n' || p->s[p->at] == '\r' ||
                             p->s[p->at] == '\t'))
         p->at++;
 }
 
 /* Fails at the present byte and names it. */
-static bool expected(Parser *p, const char *wanted) {
+static bool expected(JsonParser *p, const char *wanted) {
     int c = peek(p);
     p->bad = p->at;
     if (c < 0) snprintf(p->what, sizeof p->what, "expected %s, but the text ends here", wanted);
@@ -59,14 +59,14 @@ static bool expected(Parser *p, const char *wanted) {
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
 
 /* Skips digits, at least one. */
-static bool skip_digits(Parser *p) {
+static bool skip_digits(JsonParser *p) {
     if (!is_digit(peek(p))) return expected(p, "a digit");
     while (is_digit(peek(p))) p->at++;
     return true;
 }
 
 /* -?(0|[1-9][0-9]*) with an optional fraction and exponent. */
-static bool scan_number(Parser *p, bool *integer) {
+static bool scan_number(JsonParser *p, bool *integer) {
     if (peek(p) == '-') p->at++;
     if (peek(p) == '0') {
         p->at++;
@@ -87,7 +87,7 @@ static bool scan_number(Parser *p, bool *integer) {
     return true;
 }
 
-static bool parse_number(Parser *p, Json *out) {
+static bool parse_number(JsonParser *p, Json *out) {
     size_t start = p->at;
     bool integer;
     if (!scan_number(p, &integer)) return false;
@@ -124,7 +124,7 @@ static bool hex4(const char *s, size_t at, size_t end, unsigned *code) {
 
 /* \uXXXX, or two of them for a code above U+FFFF. *at is after the 'u' and moves past the digits.
  */
-static bool decode_unicode(Parser *p, size_t *at, size_t end, unsigned *code) {
+static bool decode_unicode(JsonParser *p, size_t *at, size_t end, unsigned *code) {
     size_t start = *at - 2;
     unsigned low;
     if (!hex4(p->s, *at, end, code)) return fail(p, start, "\\u needs four hexadecimal digits");
@@ -142,7 +142,7 @@ static bool decode_unicode(Parser *p, size_t *at, size_t end, unsigned *code) {
 
 /* Decodes s[start..end), which has escapes. No escape is shorter than what it stands for, so the
  * raw length is enough room. */
-static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
+static bool decode_string(JsonParser *p, size_t start, size_t end, Str *out) {
     static const char names[] = "\"\\/bfnrt", bytes[] = "\"\\/\b\f\n\r\t";
     char *to = arena_new(p->arena, end - start + 1, 1);
     size_t n = 0;
@@ -165,7 +165,7 @@ static bool decode_string(Parser *p, size_t start, size_t end, Str *out) {
     return true;
 }
 
-static bool parse_string(Parser *p, Str *out) {
+static bool parse_string(JsonParser *p, Str *out) {
     size_t start = p->at + 1, end = start, bad;
     bool escapes = false, ascii = true;
     for (; end < p->n && p->s[end] != '"'; end++) {
@@ -189,11 +189,11 @@ static bool parse_string(Parser *p, Str *out) {
     return true;
 }
 
-static bool parse_key(Parser *p) {
+static bool parse_key(JsonParser *p) {
     Str key;
     if (peek(p) != '"') return expected(p, "a key in double quotes");
     if (!parse_string(p, &key)) return false;
-    skip_space(p);
+    skip_white(p);
     if (peek(p) != ':') return expected(p, "':' after the key");
     p->at++;
     if (p->n_keys == p->key_room) {
@@ -204,7 +204,7 @@ static bool parse_key(Parser *p) {
     return true;
 }
 
-static void push_value(Parser *p, const Json *value) {
+static void push_value(JsonParser *p, const Json *value) {
     if (p->n_values == p->value_room) {
         p->value_room = p->value_room ? mem_mul(p->value_room, 2) : 32;
         p->values = mem_grow(p->values, p->value_room, sizeof *p->values);
@@ -214,7 +214,7 @@ static void push_value(Parser *p, const Json *value) {
 
 /* Moves the values from `first` on, and the keys from `first_key` on, into the arena as members of
  * `out`. */
-static void close_container(Parser *p, Json *out, size_t first, size_t first_key) {
+static void close_container(JsonParser *p, Json *out, size_t first, size_t first_key) {
     out->count = (int)(p->n_values - first);
     if (out->count == 0) return;
     Json *items = arena_new(p->arena, (size_t)out->count, sizeof *items);
@@ -228,29 +228,29 @@ static void close_container(Parser *p, Json *out, size_t first, size_t first_key
     p->n_keys = first_key;
 }
 
-static bool parse_container(Parser *p, Json *out, JsonType type, char close) {
+static bool parse_container(JsonParser *p, Json *out, JsonType type, char close) {
     size_t first = p->n_values, first_key = p->n_keys;
     if (p->depth == JSON_MAX_DEPTH)
         return fail(p, p->at, "arrays and objects are nested too deeply (more than 128 levels)");
     p->depth++;
     p->at++;
     out->type = type;
-    skip_space(p);
+    skip_white(p);
     if (peek(p) != close)
         for (;;) {
             Json value = {0};
             if (type == JSON_OBJECT && !parse_key(p)) return false;
-            skip_space(p);
+            skip_white(p);
             if (!parse_value(p, &value)) return false;
             if (p->n_values - first == INT_MAX)
                 return fail(p, p->at, "an array or object has too many members");
             push_value(p, &value);
-            skip_space(p);
+            skip_white(p);
             if (peek(p) == close) break;
             if (peek(p) != ',')
                 return expected(p, type == JSON_OBJECT ? "',' or '}'" : "',' or ']'");
             p->at++;
-            skip_space(p);
+            skip_white(p);
         }
     p->at++;
     p->depth--;
@@ -258,14 +258,14 @@ static bool parse_container(Parser *p, Json *out, JsonType type, char close) {
     return true;
 }
 
-static bool parse_word(Parser *p, const char *word) {
+static bool parse_word(JsonParser *p, const char *word) {
     size_t n = strlen(word);
     if (p->n - p->at < n || memcmp(p->s + p->at, word, n) != 0) return expected(p, "a value");
     p->at += n;
     return true;
 }
 
-static bool parse_value(Parser *p, Json *out) {
+static bool parse_value(JsonParser *p, Json *out) {
     int c = peek(p);
     switch (c) {
     case '{': return parse_container(p, out, JSON_OBJECT, '}');
@@ -281,7 +281,7 @@ static bool parse_value(Parser *p, Json *out) {
     }
 }
 
-static void locate(const Parser *p, JsonError *where) {
+static void locate(const JsonParser *p, JsonError *where) {
     where->offset = p->bad;
     where->line = where->column = 1;
     for (size_t i = 0; i < p->bad; i++) {
@@ -297,12 +297,12 @@ static void locate(const Parser *p, JsonError *where) {
 /* One value from *at on. With `all` only white space may follow it. */
 static const Json *parse(Arena *arena, const char *text, size_t n, size_t *at, bool all,
                          JsonError *where) {
-    Parser p = {.arena = arena, .s = text, .n = n, .at = *at};
+    JsonParser p = {.arena = arena, .s = text, .n = n, .at = *at};
     Json value = {0}, *root = NULL;
-    skip_space(&p);
+    skip_white(&p);
     bool ok = parse_value(&p, &value);
     if (ok && all) {
-        skip_space(&p);
+        skip_white(&p);
         if (p.at < n) ok = expected(&p, "the end of the text");
     }
     if (ok) {
@@ -349,7 +349,7 @@ const Json *json_get(const Json *object, const char *key) {
 }
 
 /* By content, then by place in the file: of equal keys the earlier comes first. */
-static int compare_keys(const void *a, const void *b) {
+static int compare_key_order(const void *a, const void *b) {
     const Str *x = *(const Str *const *)a, *y = *(const Str *const *)b;
     int order = memcmp(x->s, y->s, x->n < y->n ? x->n : y->n);
     if (order != 0) return order;
@@ -362,7 +362,7 @@ const Str *json_duplicate_key(Arena *scratch, const Json *object) {
     size_t n = (size_t)object->count;
     const Str **sorted = arena_new(scratch, n, sizeof *sorted), *first = NULL;
     for (size_t i = 0; i < n; i++) sorted[i] = &object->keys[i];
-    qsort(sorted, n, sizeof *sorted, compare_keys);
+    qsort(sorted, n, sizeof *sorted, compare_key_order);
     for (size_t i = 1; i < n; i++)
         if (str_equal(*sorted[i - 1], *sorted[i]) && (!first || sorted[i] < first))
             first = sorted[i];

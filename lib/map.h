@@ -38,6 +38,11 @@ int map_get(const Map *m, uint64_t key); /* -1 if the key is absent */
 void map_set(Map *m, uint64_t key, int value);
 void map_free(Map *m);
 
+/* The key of a pair of ints >= 0. Keys are in the order of the pairs. */
+static inline uint64_t map_pair(int first, int second) {
+    return (uint64_t)first << 32 | (uint32_t)second;
+}
+
 /* ---- distinct strings, numbered from 0 in order of arrival ---- */
 
 typedef struct {

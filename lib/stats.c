@@ -18,6 +18,11 @@ double *sorted_copy(const double *x, int n) {
     return copy;
 }
 
+double median(double *x, int n) {
+    qsort(x, (size_t)n, sizeof *x, compare_doubles);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
 double quantile(const double *sorted, int n, double p) {
     double at = p * (n - 1);
     int i = (int)at;

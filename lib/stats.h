@@ -23,6 +23,8 @@
 
 /* A copy of x[n] in increasing order; free() it. */
 double *sorted_copy(const double *x, int n);
+/* The median of x[n], n >= 1. Sorts x. */
+double median(double *x, int n);
 /* The p-quantile, 0 <= p <= 1, of sorted values [n >= 1], linear between neighbors. */
 double quantile(const double *sorted, int n, double p);
 /* The rank of x among sorted values, from 0. Equal values share the mean of their ranks. x is one of the values. */

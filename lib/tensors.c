@@ -31,10 +31,10 @@ typedef struct {
     const unsigned char *start; /* of the file */
     size_t header;              /* bytes up to the tensors: the length field and the JSON text */
     Error *err;
-} Reader;
+} HeaderReader;
 
-static bool damaged(const Reader *r, const char *format, ...) PRINTF_LIKE(2, 3);
-static bool damaged(const Reader *r, const char *format, ...) {
+static bool damaged(const HeaderReader *r, const char *format, ...) PRINTF_LIKE(2, 3);
+static bool damaged(const HeaderReader *r, const char *format, ...) {
     char what[400];
     va_list args;
     va_start(args, format);
@@ -46,7 +46,7 @@ static bool damaged(const Reader *r, const char *format, ...) {
 }
 
 /* A name as messages show it. Names come from the file and may be long. */
-static Str shown(Str name) { return (Str){name.s, name.n < 80 ? name.n : 80}; }
+static Str name_shown(Str name) { return (Str){name.s, name.n < 80 ? name.n : 80}; }
 
 /* An unsigned integer, written as digits alone and at most 2^53. No file is larger. */
 static bool unsigned_integer(const Json *v, int64_t *out) {
@@ -61,42 +61,42 @@ static bool checked_multiply(size_t a, size_t b, size_t *product) {
     return true;
 }
 
-static bool parse_shape(const Reader *r, TensorInfo *t, const Json *shape) {
+static bool parse_shape(const HeaderReader *r, TensorInfo *t, const Json *shape) {
     if (!shape || shape->type != JSON_ARRAY)
-        return damaged(r, "tensor '%.*s' has no shape", STR_ARG(shown(t->name)));
+        return damaged(r, "tensor '%.*s' has no shape", STR_ARG(name_shown(t->name)));
     if (shape->count > TENSOR_MAX_RANK)
         return damaged(r, "tensor '%.*s' has %d dimensions, at most %d can be read",
-                       STR_ARG(shown(t->name)), shape->count, (int)TENSOR_MAX_RANK);
+                       STR_ARG(name_shown(t->name)), shape->count, (int)TENSOR_MAX_RANK);
     t->rank = shape->count;
     t->elements = 1;
     for (int i = 0; i < shape->count; i++) {
         if (!unsigned_integer(&shape->items[i], &t->shape[i]))
             return damaged(r, "tensor '%.*s': dimension %d is not an unsigned integer",
-                           STR_ARG(shown(t->name)), i + 1);
+                           STR_ARG(name_shown(t->name)), i + 1);
         if (!checked_multiply(t->elements, (size_t)t->shape[i], &t->elements))
-            return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(shown(t->name)));
+            return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(name_shown(t->name)));
     }
     return true;
 }
 
 /* Fills everything but `bytes`. *begin and *end are the offsets as written. They are compared with
  * those of the neighbors later. */
-static bool parse_tensor(const Reader *r, TensorInfo *t, const Json *v, size_t *begin,
+static bool parse_tensor(const HeaderReader *r, TensorInfo *t, const Json *v, size_t *begin,
                          size_t *end) {
     if (v->type != JSON_OBJECT)
-        return damaged(r, "tensor '%.*s' is not an object", STR_ARG(shown(t->name)));
+        return damaged(r, "tensor '%.*s' is not an object", STR_ARG(name_shown(t->name)));
     const Str *twice = json_duplicate_key(&r->file->arena, v);
     if (twice)
-        return damaged(r, "tensor '%.*s' has '%.*s' twice", STR_ARG(shown(t->name)),
-                       STR_ARG(shown(*twice)));
+        return damaged(r, "tensor '%.*s' has '%.*s' twice", STR_ARG(name_shown(t->name)),
+                       STR_ARG(name_shown(*twice)));
     const Json *type = json_get(v, "dtype"), *offsets = json_get(v, "data_offsets");
     if (!type || type->type != JSON_STRING)
-        return damaged(r, "tensor '%.*s' has no dtype", STR_ARG(shown(t->name)));
+        return damaged(r, "tensor '%.*s' has no dtype", STR_ARG(name_shown(t->name)));
     int k = 0;
     while (k < TYPE_COUNT && !str_is(type->string, TYPES[k].name)) k++;
     if (k == TYPE_COUNT)
-        return damaged(r, "tensor '%.*s': unknown dtype '%.*s'", STR_ARG(shown(t->name)),
-                       STR_ARG(shown(type->string)));
+        return damaged(r, "tensor '%.*s': unknown dtype '%.*s'", STR_ARG(name_shown(t->name)),
+                       STR_ARG(name_shown(type->string)));
     t->type = TYPES[k].type;
     t->type_name = type->string;
     if (!parse_shape(r, t, json_get(v, "shape"))) return false;
@@ -105,25 +105,26 @@ static bool parse_tensor(const Reader *r, TensorInfo *t, const Json *v, size_t *
         !unsigned_integer(&offsets->items[0], &from) ||
         !unsigned_integer(&offsets->items[1], &to) || from > to)
         return damaged(r, "tensor '%.*s': data_offsets is not a pair [begin,end]",
-                       STR_ARG(shown(t->name)));
+                       STR_ARG(name_shown(t->name)));
     *begin = (size_t)from;
     *end = (size_t)to;
     if (!checked_multiply(t->elements, TYPES[k].size, &t->size))
-        return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(shown(t->name)));
+        return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(name_shown(t->name)));
     if (t->size != *end - *begin)
         return damaged(r, "tensor '%.*s' takes %zu bytes by its shape, %zu by its offsets",
-                       STR_ARG(shown(t->name)), t->size, *end - *begin);
+                       STR_ARG(name_shown(t->name)), t->size, *end - *begin);
     return true;
 }
 
-static bool parse_metadata(const Reader *r, const Json *v) {
+static bool parse_metadata(const HeaderReader *r, const Json *v) {
     if (v->type != JSON_OBJECT) return damaged(r, "%s is not an object", METADATA);
     const Str *twice = json_duplicate_key(&r->file->arena, v);
-    if (twice) return damaged(r, "%s has '%.*s' twice", METADATA, STR_ARG(shown(*twice)));
+    if (twice) return damaged(r, "%s has '%.*s' twice", METADATA, STR_ARG(name_shown(*twice)));
     Str *values = arena_new(&r->file->arena, (size_t)v->count, sizeof *values);
     for (int i = 0; i < v->count; i++) {
         if (v->items[i].type != JSON_STRING)
-            return damaged(r, "%s: '%.*s' is not a string", METADATA, STR_ARG(shown(v->keys[i])));
+            return damaged(r, "%s: '%.*s' is not a string", METADATA,
+                           STR_ARG(name_shown(v->keys[i])));
         values[i] = v->items[i].string;
     }
     r->file->metadata_count = v->count;
@@ -137,10 +138,10 @@ typedef struct {
     size_t begin, end;
     int place; /* in the header */
     TensorInfo info;
-} Entry;
+} TensorEntry;
 
 static int compare_entries(const void *a, const void *b) {
-    const Entry *x = a, *y = b;
+    const TensorEntry *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     /* An empty tensor comes before the one that starts at the same byte. */
     if (x->end != y->end) return x->end < y->end ? -1 : 1;
@@ -149,10 +150,10 @@ static int compare_entries(const void *a, const void *b) {
 
 /* The tensors must cover the data exactly, without holes or overlaps. So the file has no room for
  * anything that another program would read differently. */
-static bool check_cover(const Reader *r, const Entry *entries, int count) {
+static bool check_cover(const HeaderReader *r, const TensorEntry *entries, int count) {
     size_t data = r->file->contents.n - r->header, at = 0;
     for (int i = 0; i < count; i++) {
-        Str name = shown(entries[i].info.name);
+        Str name = name_shown(entries[i].info.name);
         if (entries[i].begin != at)
             return damaged(r, "tensor '%.*s' starts at byte %zu, but the one before ends at %zu",
                            STR_ARG(name), entries[i].begin, at);
@@ -165,7 +166,7 @@ static bool check_cover(const Reader *r, const Entry *entries, int count) {
     return true;
 }
 
-static bool parse_header(const Reader *r) {
+static bool parse_header(const HeaderReader *r) {
     TensorFile *file = r->file;
     JsonError where;
     const char *text = (const char *)r->start + LENGTH_BYTES;
@@ -177,15 +178,16 @@ static bool parse_header(const Reader *r) {
                        where.what);
     const Str *twice = json_duplicate_key(&file->arena, root);
     if (twice)
-        return damaged(r, "the name '%.*s' is there twice in its header", STR_ARG(shown(*twice)));
-    Entry *entries = arena_new(&file->arena, (size_t)root->count, sizeof *entries);
+        return damaged(r, "the name '%.*s' is there twice in its header",
+                       STR_ARG(name_shown(*twice)));
+    TensorEntry *entries = arena_new(&file->arena, (size_t)root->count, sizeof *entries);
     int count = 0;
     for (int i = 0; i < root->count; i++) {
         if (str_is(root->keys[i], METADATA)) {
             if (!parse_metadata(r, &root->items[i])) return false;
             continue;
         }
-        Entry *e = &entries[count++];
+        TensorEntry *e = &entries[count++];
         e->place = i;
         e->info.name = root->keys[i];
         if (!parse_tensor(r, &e->info, &root->items[i], &e->begin, &e->end)) return false;
@@ -224,7 +226,7 @@ static bool sum_is(Str digits, uint32_t sum) {
     return str_is(digits, text);
 }
 
-static bool check_sums(const Reader *r) {
+static bool check_sums(const HeaderReader *r) {
     Str data = tensors_metadata(r->file, DATA_SUM), header = tensors_metadata(r->file, HEADER_SUM);
     if (!data.s && !header.s)
         return true; /* with only one, the other is empty, which no checksum equals */
@@ -241,7 +243,7 @@ static bool check_sums(const Reader *r) {
 
 static bool parse_file(TensorFile *file, Error *err) {
     size_t n = file->contents.n;
-    Reader r = {file, (const unsigned char *)file->contents.s, 0, err};
+    HeaderReader r = {file, (const unsigned char *)file->contents.s, 0, err};
     if (n < LENGTH_BYTES)
         return damaged(&r, "it has %zu bytes, the header's length alone takes %d", n,
                        (int)LENGTH_BYTES);
@@ -468,8 +470,8 @@ static void put_metadata(Buf *b, const char *const *pairs, int n_pairs, uint32_t
 }
 
 /* Length, JSON, and padding to a multiple of 8, so that tensors are aligned in the file. */
-static void put_header(Buf *b, const Planned *plan, int count, const char *const *pairs,
-                       int n_pairs, uint32_t sum) {
+static void put_file_header(Buf *b, const Planned *plan, int count, const char *const *pairs,
+                            int n_pairs, uint32_t sum) {
     buf_put(b, "\0\0\0\0\0\0\0\0", LENGTH_BYTES);
     buf_putc(b, '{');
     put_metadata(b, pairs, n_pairs, sum);
@@ -502,7 +504,7 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     Buf header = {0};
     bool ok = plan_file(path, tensors, count, plan, err) && check_pairs(path, pairs, n_pairs, err);
     if (ok) {
-        put_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk));
+        put_file_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk));
         if (header.n - LENGTH_BYTES > HEADER_MOST)
             ok = error_set(err, STATUS_FAILED,
                            "%s: too many tensors for one file: the header would take %zu bytes",

@@ -79,7 +79,7 @@ void names_sort(Names *names, int (*compare)(const void *, const void *)) {
 
 /* ---- tables ---- */
 
-static void table_add(Table *t, Str s) {
+static void add_cell(Table *t, Str s) {
     if (t->cells == t->capacity) {
         t->capacity = t->capacity ? 2 * t->capacity : 64;
         t->cell = mem_grow(t->cell, (size_t)t->capacity, sizeof *t->cell);
@@ -88,14 +88,14 @@ static void table_add(Table *t, Str s) {
 }
 
 void table_head(Table *t, const char *name) {
-    table_add(t, str_copy(&t->arena, str(name)));
+    add_cell(t, str_copy(&t->arena, str(name)));
     t->columns++;
 }
 
 void table_put(Table *t, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    table_add(t, text_format(&t->arena, format, args));
+    add_cell(t, text_format(&t->arena, format, args));
     va_end(args);
 }
 

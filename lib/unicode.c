@@ -230,7 +230,7 @@ static bool in_ranges(const Range *ranges, size_t n, uint32_t c) {
 
 /* The 25 characters with the property White_Space. U+FEFF and U+001C..1F are not among them, though
  * some languages' \s are. */
-static bool is_space(uint32_t c) {
+static bool is_white(uint32_t c) {
     return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
            c == 0x205F || c == 0x3000;
@@ -240,9 +240,9 @@ UnicodeClass unicode_class(uint32_t c) {
     if (c < 128) { /* nearly all text needs no search */
         if ((c | 32) - 'a' < 26) return UNICODE_LETTER;
         if (c - '0' < 10) return UNICODE_NUMBER;
-        return is_space(c) ? UNICODE_SPACE : UNICODE_OTHER;
+        return is_white(c) ? UNICODE_SPACE : UNICODE_OTHER;
     }
-    if (is_space(c)) return UNICODE_SPACE;
+    if (is_white(c)) return UNICODE_SPACE;
     if (in_ranges(LETTERS, sizeof LETTERS / sizeof *LETTERS, c)) return UNICODE_LETTER;
     if (in_ranges(NUMBERS, sizeof NUMBERS / sizeof *NUMBERS, c)) return UNICODE_NUMBER;
     return UNICODE_OTHER;

@@ -181,7 +181,7 @@ bool folder_make(const char *path, Error *err); /* with its parents; it may exis
 void folder_sweep(const char *path, const char *const *names, int n);
 char *path_join(const char *folder, const char *name); /* free() it */
 
-/* ---- checksums, time, medians ---- */
+/* ---- checksums, time ---- */
 
 /* FNV-1a. Start with HASH_START; to continue, pass the previous result. */
 uint64_t hash64(const void *bytes, size_t n, uint64_t start);
@@ -190,7 +190,5 @@ uint64_t hash64(const void *bytes, size_t n, uint64_t start);
 uint32_t crc32c(const void *bytes, size_t n, uint32_t start);
 /* Seconds of a clock that never goes back. */
 double seconds_now(void);
-/* The median of x[n], n >= 1. Sorts x. */
-double median(double *x, int n);
 
 #endif

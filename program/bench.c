@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/gemm.h"
+#include "lib/stats.h"
 #include "lib/threads.h"
 #include "program/bench_score.h"
 #include "program/commands.h"

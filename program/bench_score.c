@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ica.h"
+#include "lib/stats.h"
 
 enum {
     DEMOS = 3,       /* k */

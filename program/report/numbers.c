@@ -390,7 +390,7 @@ static void put_block(Buf *b, const Block *block) {
 
 /* results.json has one AUROC table, and one table each for dpo and simpo: the first group of each.
  */
-static void put_auroc(Buf *b, const Report *r, const Aurocs *aurocs) {
+static void put_auroc_values(Buf *b, const Report *r, const Aurocs *aurocs) {
     buf_putc(b, '{');
     const Auroc *a = aurocs->n && strcmp(aurocs->v[0].objective, "sft") == 0 ? &aurocs->v[0] : NULL;
     double *values = mem_new(a ? (size_t)a->draws.n : 1, sizeof *values);
@@ -435,7 +435,7 @@ void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
     buf_puts(b, "},\n\"in_context\":[");
     put_shots(b, n->shots, n->n_shots);
     buf_puts(b, "],\n\"auroc\":");
-    put_auroc(b, r, &n->aurocs);
+    put_auroc_values(b, r, &n->aurocs);
     buf_puts(b, ",\n\"sft\":{");
     bool first = true;
     for (int i = 0; i < n->blocks.n; i++) {

@@ -6,7 +6,7 @@
 
 #define COUNT(list) (int)(sizeof(list) / sizeof *(list))
 
-static bool name_is(const char *name, const char *s, size_t length) {
+static bool is_named(const char *name, const char *s, size_t length) {
     return strlen(name) == length && memcmp(name, s, length) == 0;
 }
 
@@ -19,7 +19,7 @@ static int rank_in(const char *const *list, int n, const char *s) {
 
 static int method_rank(const char *s, size_t length) {
     int i = 0;
-    while (i < METHOD_COUNT && !name_is(METHODS[i].name, s, length)) i++;
+    while (i < METHOD_COUNT && !is_named(METHODS[i].name, s, length)) i++;
     return i;
 }
 
@@ -52,7 +52,7 @@ size_t arm_method_length(const char *arm) { return strcspn(arm, ":"); }
 /* Baselines first. METHODS ends with them, the simplest last, so they are taken from its end. */
 static int arm_rank(const char *arm) {
     size_t length = arm_method_length(arm);
-    if (name_is("uniform", arm, length)) return 0;
+    if (is_named("uniform", arm, length)) return 0;
     int method = method_rank(arm, length);
     if (method < METHOD_COUNT && !METHODS[method].needs_holdout) return METHOD_COUNT - method;
     if (method < METHOD_COUNT) return METHOD_COUNT + 1 + method;
