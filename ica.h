@@ -1,5 +1,6 @@
-/* ica: the paper. Which holdout examples to show [E6], what a candidate's score is [E5, E7, E15, E16 and the rivals],
- * what weight a score becomes [E8 and other maps], and what the weighted loss is [E9 to E12].
+/* ica: the paper. Which holdout examples to show [E6], what a candidate's score is [E5, E7, E15,
+ * E16 and the rivals], what weight a score becomes [E8 and other maps], and what the weighted loss
+ * is [E9 to E12].
  *
  * Usage:
  *   Error err = {0};
@@ -23,24 +24,29 @@
  *   workspace_free(ws);
  *   model_free(model);
  *
- * This room sees the model through one window: token ids go in, log-likelihoods come out. It holds no tensor code.
- * Notation as in the paper: a candidate is z = (x, y), prompt and answer. C(x) is its context, and l(y|x) = -logp(y|x).
- * A log-likelihood is a sum over the answer's tokens, in nats, unless a name says mean. Nothing here fails: rows must fit
- * the model's context, which the reader of the data checks. README has the table of equations.
+ * This room sees the model through one window: token ids go in, log-likelihoods come out. It holds
+ * no tensor code. Notation as in the paper: a candidate is z = (x, y), prompt and answer. C(x) is
+ * its context, and l(y|x) = -logp(y|x). A log-likelihood is a sum over the answer's tokens, in
+ * nats, unless a name says mean. Nothing here fails: rows must fit the model's context, which the
+ * reader of the data checks. README has the table of equations.
  */
 #ifndef ICA_H
 #define ICA_H
 
 #include "lib/fast/share.h"
+#include "lib/tfidf.h"
 #include "lib/util.h"
 #include "model.h"
 
 /* ---- tables of choices ----
- * Everything that a user chooses by name is an enum, and a table with one row for each value. A row begins with the
- * name on the command line and one sentence of help. Options, help, messages and reports are made from these tables, so
- * a new method or map is one value, one row, one function, and one test. */
+ * Everything that a user chooses by name is an enum, and a table with one row for each value. A row
+ * begins with the name on the command line and one sentence of help. Options, help, messages and
+ * reports are made from these tables, so a new method or map is one value, one row, one function,
+ * and one test. */
 
-typedef struct { const char *name, *help; } Choice;
+typedef struct {
+    const char *name, *help;
+} Choice;
 
 /* ---- examples as token ids ---- */
 
@@ -58,16 +64,22 @@ typedef struct {
     Example *items;
     const int *bos; /* what every row starts with */
     int bos_n;
-    Arena arena;    /* owns items and tokens */
+    Arena arena; /* owns items and tokens */
 } Examples;
 
-/* Log-likelihoods of the answers of n examples: [n] each. `rejected` is for pairs; NULL where nothing is known. */
-typedef struct { double *chosen, *rejected; } Logps;
+/* Log-likelihoods of the answers of n examples: [n] each. `rejected` is for pairs; NULL where
+ * nothing is known. */
+typedef struct {
+    double *chosen, *rejected;
+} Logps;
 
 /* ---- rows ---- */
 
-/* One holdout example as it is shown: a prompt and the answer to it, of one example unless answers are shuffled. */
-typedef struct { const Example *prompt_of, *answer_of; } Demo;
+/* One holdout example as it is shown: a prompt and the answer to it, of one example unless answers
+ * are shuffled. */
+typedef struct {
+    const Example *prompt_of, *answer_of;
+} Demo;
 
 /* A question to the model: logp(y | demos, x), where y is x's answer or its rejected one. */
 typedef struct {
@@ -79,24 +91,23 @@ typedef struct {
     int hits;    /* out: how many of the answer's tokens are the most probable one */
 } Query;
 
-/* Appends the query's row: start token, demonstrations, prompt, answer. Returns the answer's place in the row. */
+/* Appends the query's row: start token, demonstrations, prompt, answer. Returns the answer's place
+ * in the row. */
 int query_row(const Examples *set, const Query *q, IntBuf *tokens);
 /* How many tokens that row has. The last one is only predicted, never read. */
 int query_length(const Examples *set, const Query *q);
 
-/* Appends to the batch the rows of items index[0..n-1] (index NULL: items 0..n-1) without demonstrations. A pair has
- * two rows, the chosen answer's and then the rejected one's. */
+/* Appends to the batch the rows of items index[0..n-1] (index NULL: items 0..n-1) without
+ * demonstrations. A pair has two rows, the chosen answer's and then the rejected one's. */
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs);
 
 /* ---- contexts [E6] ---- */
 
-/* The holdout with an index of its prompts (lib/tfidf.h). */
-typedef struct Retriever Retriever;
-Retriever *retriever_new(const Examples *holdout); /* borrows the holdout */
-void retriever_free(Retriever *r);
-/* The k holdout examples nearest to x, the nearest last. One with x's own prompt is among them only if allow_overlap.
- * nearest[k]: indices into the holdout. Returns how many there are. */
-int retriever_nearest(const Retriever *r, const Example *x, int k, bool allow_overlap, int *nearest);
+/* The index of the holdout's prompts; tfidf_free it. Borrows the holdout. */
+Tfidf *ica_index(const Examples *holdout);
+/* The k holdout examples nearest to x, the nearest last. One with x's own prompt is among them only
+ * if allow_overlap. nearest[k]: indices into the holdout. Returns how many there are. */
+int ica_nearest(const Tfidf *index, const Example *x, int k, bool allow_overlap, int *nearest);
 
 typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_COUNT } DemoChoice;
 
@@ -104,29 +115,34 @@ typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_CO
 typedef struct DemoChooser DemoChooser; /* what it may look at: ica.c */
 typedef struct {
     const char *name, *help;
-    bool by_nearness; /* the nearest holdout prompts: clusters of candidates (contexts) may share them */
-    bool drawn;       /* draws random numbers for every candidate */
-    int (*choose)(DemoChooser *c, const Example *x, Demo *demos); /* fills demos[k], returns how many */
+    bool
+        by_nearness; /* the nearest holdout prompts: clusters of candidates (contexts) may share them */
+    bool drawn;      /* draws random numbers for every candidate */
+    int (*choose)(DemoChooser *c, const Example *x,
+                  Demo *demos); /* fills demos[k], returns how many */
 } DemoInfo;
 extern const DemoInfo DEMO_CHOICES[DEMO_COUNT];
 
 /* ---- log-likelihoods ---- */
 
-/* Fills in logp and hits of queries[n]. What rows have in common before their answers (demonstrations, a pair's prompt,
- * the first words of a question) is computed once where that pays (lib/fast/share.h). The bits do not depend on it.
- * Every row must fit the model's context. cost may be NULL. */
-void ica_logps(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n, Cost *cost);
+/* Fills in logp and hits of queries[n]. What rows have in common before their answers
+ * (demonstrations, a pair's prompt, the first words of a question) is computed once where that pays
+ * (lib/fast/share.h). The bits do not depend on it. Every row must fit the model's context. cost
+ * may be NULL. */
+void ica_logps(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
+               Cost *cost);
 /* The twin that runs every row whole. Same signature, same bits. */
-void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n, Cost *cost);
-/* The plain twin of share_logps. */
-void ica_rows_plain(const Model *m, Workspace *ws, TokenRow *rows, int n, Cost *cost);
+void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
+                     Cost *cost);
 
-/* logp(y|x) of every item of `data`, for both answers where out.rejected is not NULL. cost may be NULL. */
+/* logp(y|x) of every item of `data`, for both answers where out.rejected is not NULL. cost may be
+ * NULL. */
 void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps out, Cost *cost);
-/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many tokens are the most probable
- * one (hits may be NULL). k = 0 needs no holdout. Returns how many demonstrations did not fit and were dropped. */
-int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout, int k, double *logp,
-                 int *hits, Cost *cost);
+/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many tokens
+ * are the most probable one (hits may be NULL). k = 0 needs no holdout. Returns how many
+ * demonstrations did not fit and were dropped. */
+int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
+                 int k, double *logp, int *hits);
 
 /* ---- objectives [E10 to E12]: a loss and its derivatives by the log-likelihoods ---- */
 
@@ -134,7 +150,9 @@ typedef enum { OBJECTIVE_SFT, OBJECTIVE_DPO, OBJECTIVE_SIMPO, OBJECTIVE_COUNT } 
 typedef enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_COUNT } Reduce;
 
 /* The pair losses' constants. */
-typedef struct { double beta, gamma_beta_ratio, label_smoothing; } PairOptions;
+typedef struct {
+    double beta, gamma_beta_ratio, label_smoothing;
+} PairOptions;
 
 /* A pair's two log-likelihoods, its answers' lengths, and (DPO) the reference's log-likelihoods. */
 typedef struct {
@@ -142,18 +160,22 @@ typedef struct {
     int chosen_tokens, rejected_tokens;
 } PairLogps;
 /* Derivatives of the loss by the two log-likelihoods, and what the metrics call rewards. */
-typedef struct { double d_chosen, d_rejected, reward_chosen, reward_rejected; } PairGradient;
+typedef struct {
+    double d_chosen, d_rejected, reward_chosen, reward_rejected;
+} PairGradient;
 
-/* Of item i with these log-likelihoods. reference: DPO's, of the whole set; its members NULL: there is none. */
+/* Of item i with these log-likelihoods. reference: DPO's, of the whole set; its members NULL: there
+ * is none. */
 PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i);
 
 double objective_sft(double logp, int tokens, double *dlogp);
 /* g may be NULL. */
 double objective_dpo(const PairOptions *o, const PairLogps *p, PairGradient *g);
 double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g);
-double objective_pair(Objective objective, const PairOptions *o, const PairLogps *p, PairGradient *g);
-/* Are both answers the same tokens? The pair's loss is then a constant. Its gradient is exactly 0, while the difference
- * of two computed gradients would be rounding. */
+double objective_pair(Objective objective, const PairOptions *o, const PairLogps *p,
+                      PairGradient *g);
+/* Are both answers the same tokens? The pair's loss is then a constant. Its gradient is exactly 0,
+ * while the difference of two computed gradients would be rounding. */
 bool same_answers(const Example *e);
 
 /* One objective of training. */
@@ -164,41 +186,59 @@ typedef struct {
     bool token_means;     /* of pairs: divides log-likelihoods by the answer's tokens */
     Reduce reduce;        /* default of --reduce */
     double beta;          /* default of --beta */
-    double (*pair)(const PairOptions *o, const PairLogps *p, PairGradient *g); /* the loss of a pair; SFT has none */
+    double (*pair)(const PairOptions *o, const PairLogps *p,
+                   PairGradient *g); /* the loss of a pair; SFT has none */
 } ObjectiveInfo;
 extern const ObjectiveInfo OBJECTIVES[OBJECTIVE_COUNT];
 
 /* How an answer's log-likelihood enters a score. */
-typedef struct { const char *name, *help; double (*reduce)(double logp, int tokens); } ReduceInfo;
+typedef struct {
+    const char *name, *help;
+    double (*reduce)(double logp, int tokens);
+} ReduceInfo;
 extern const ReduceInfo REDUCTIONS[REDUCE_COUNT];
 
 /* ---- scores ---- */
 
 typedef enum {
-    METHOD_ICA, METHOD_RHO, METHOD_ONESHOT, METHOD_NUGGETS, METHOD_GRADIENT, METHOD_INCONTEXT, METHOD_LOSS, METHOD_RANDOM,
+    METHOD_ICA,
+    METHOD_RHO,
+    METHOD_ONESHOT,
+    METHOD_NUGGETS,
+    METHOD_GRADIENT,
+    METHOD_INCONTEXT,
+    METHOD_LOSS,
+    METHOD_RANDOM,
     METHOD_COUNT
 } Method;
 typedef enum { PAIR_MARGIN, PAIR_LOSS, PAIR_SCORE_COUNT } PairScore;
 typedef enum { ANCHORS_NEAREST, ANCHORS_RANDOM, ANCHORS_COUNT } Anchors;
 
-typedef struct Evidence Evidence; /* what is known of one candidate when its score is computed: ica.c */
+typedef struct Evidence
+    Evidence; /* what is known of one candidate when its score is computed: ica.c */
 
-/* One method of scoring. The questions say what ica_score computes before it asks for the scores. */
+/* One method of scoring. The questions say what ica_score computes before it asks for the scores.
+ */
 typedef struct {
     const char *name, *help;
     bool needs_holdout;   /* trusted examples */
     bool needs_alone;     /* logp(y|x) of every candidate */
     bool needs_k;         /* k demonstrations for every candidate, and logp(y|C,x) */
     bool needs_reference; /* a model trained on the holdout */
-    bool needs_anchors;   /* holdout examples scored after the candidate: k with ANCHORS_NEAREST, else num_anchors */
-    bool needs_gradients; /* gradients of candidates and holdout; of pairs, the holdout must have both answers */
+    bool
+        needs_anchors; /* holdout examples scored after the candidate: k with ANCHORS_NEAREST, else num_anchors */
+    bool
+        needs_gradients; /* gradients of candidates and holdout; of pairs, the holdout must have both answers */
     double (*answer)(const Evidence *z); /* the score of a prompt with an answer */
     double (*pair)(const Evidence *z);   /* the score of a preference pair */
 } MethodInfo;
 extern const MethodInfo METHODS[METHOD_COUNT];
 
 /* What ICA's score of a pair is [E7a, E7b]. */
-typedef struct { const char *name, *help; double (*score)(const Evidence *z); } PairScoreInfo;
+typedef struct {
+    const char *name, *help;
+    double (*score)(const Evidence *z);
+} PairScoreInfo;
 extern const PairScoreInfo PAIR_SCORES[PAIR_SCORE_COUNT];
 extern const Choice ANCHOR_CHOICES[ANCHORS_COUNT];
 
@@ -210,49 +250,65 @@ typedef struct {
     Objective objective;
     PairScore pair_score;
     PairOptions pair;
-    /* DPO: log-likelihoods by the starting model, of the pool and (METHOD_GRADIENT) of the holdout. Borrowed. */
+    /* DPO: log-likelihoods by the starting model, of the pool and (METHOD_GRADIENT) of the holdout.
+     * Borrowed. */
     Logps pool_reference, holdout_reference;
-    /* Log-likelihoods of the pool that the caller computed earlier and that still hold, so that they are not computed
-     * again. Alone: by the very weights that score now, as DPO's reference at a run's first step. By METHOD_RHO's
-     * reference: it stays the same when scores are refreshed. Borrowed. */
+    /* Log-likelihoods of the pool that the caller computed earlier and that still hold, so that
+     * they are not computed again. Alone: by the very weights that score now, as DPO's reference at
+     * a run's first step. By METHOD_RHO's reference: it stays the same when scores are refreshed.
+     * Borrowed. */
     Logps earlier_alone, earlier_by_reference;
     int k;
     DemoChoice demos;
-    int contexts;    /* DEMOS_NEAREST: the most lists of demonstrations, one for each cluster of candidates, and one more
+    int contexts; /* DEMOS_NEAREST: the most lists of demonstrations, one for each cluster of candidates, and one more
                       * for a candidate that would see its own prompt. 0: every candidate has its own list. */
     Reduce reduce;
     Anchors anchors;
-    int num_anchors;    /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
-    bool allow_overlap; /* a holdout example with the candidate's own prompt may be shown (to measure the leak) */
-    uint64_t seed;      /* of random demonstrations, anchors and scores */
+    int num_anchors; /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
+    bool
+        allow_overlap; /* a holdout example with the candidate's own prompt may be shown (to measure the leak) */
+    uint64_t seed; /* of random demonstrations, anchors and scores */
     int first; /* The pool is a part of a larger one and begins at this record of it. The earlier records are in front
                 * of its items. Random numbers are then those that the entire pool would get. */
 } ScoreOptions;
 
 typedef struct {
     int count;
-    double *score;                          /* [count] larger is better */
-    Logps alone, in_context, by_reference;  /* [count] token sums; NaN where the method has none */
-    Demo *demos;                            /* [count][k] */
-    int *n_demos, k;                        /* [count] */
-    int dropped;                            /* demonstrations that did not fit the context */
+    double *score;                         /* [count] larger is better */
+    Logps alone, in_context, by_reference; /* [count] token sums; NaN where the method has none */
+    int *hits;       /* [count] in context: how many of the (chosen) answer's tokens are the most
+                        * probable one */
+    Demo *demos;     /* [count][k] */
+    int *n_demos, k; /* [count] */
+    int dropped;     /* demonstrations that did not fit the context */
     Cost cost;
-    double alone_flops;                     /* the part of cost.flops for log-likelihoods without context */
+    double alone_flops; /* the part of cost.flops for log-likelihoods without context */
+    Arena arena;        /* owns the arrays */
 } Scores;
 
-/* Scores every candidate of the pool. `reference` (METHOD_RHO only, else NULL) is the model trained on the holdout. The
- * holdout may be empty where the method does not need it. Overwrites *out, which may hold earlier scores. */
-void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool, const Examples *holdout,
-               const ScoreOptions *how, Scores *out);
+/* Scores every candidate of the pool. `reference` (METHOD_RHO only, else NULL) is the model trained
+ * on the holdout. The holdout may be empty where the method does not need it. Overwrites *out,
+ * which may hold earlier scores. */
+void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
+               const Examples *holdout, const ScoreOptions *how, Scores *out);
 void scores_free(Scores *s);
-/* Spearman's correlation of both pair scores, E7a and E7b, from log-likelihoods that ica_score has computed: how much a
- * run depends on the choice. NaN where the objective has no pairs or the method no such log-likelihoods. */
+/* Spearman's correlation of both pair scores, E7a and E7b, from log-likelihoods that ica_score has
+ * computed: how much a run depends on the choice. NaN where the objective has no pairs or the
+ * method no such log-likelihoods. */
 double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const Scores *s);
 
 /* ---- weights ---- */
 
 typedef enum {
-    MAP_MINMAX, MAP_MINMAX_BATCH, MAP_CLIP, MAP_RANK, MAP_SOFTMAX, MAP_TOP, MAP_POSITIVE, MAP_FILTER, MAP_COUNT
+    MAP_MINMAX,
+    MAP_MINMAX_BATCH,
+    MAP_CLIP,
+    MAP_RANK,
+    MAP_SOFTMAX,
+    MAP_TOP,
+    MAP_POSITIVE,
+    MAP_FILTER,
+    MAP_COUNT
 } WeightMap;
 
 typedef struct {
@@ -266,21 +322,29 @@ typedef struct MapInput MapInput; /* what a map may look at: ica.c */
 /* One map from scores to weights. */
 typedef struct {
     const char *name, *help;
-    bool of_batch; /* looks at the scores of one training batch. `ica score` has no batches, so it lacks this map. */
+    bool
+        of_batch; /* looks at the scores of one training batch. `ica score` has no batches, so it lacks this map. */
     void (*weights)(const MapInput *in, double *weight);
 } MapInfo;
 extern const MapInfo MAPS[MAP_COUNT];
 
-/* weight[n] >= 0 from score[n]. For a map of_batch the caller passes the scores of one batch. MAP_SOFTMAX's weights do
- * not sum to 1: the largest is 1. MAP_POSITIVE has the score's units. NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
+/* weight[n] >= 0 from score[n]. For a map of_batch the caller passes the scores of one batch.
+ * MAP_SOFTMAX's weights do not sum to 1: the largest is 1. MAP_POSITIVE has the score's units.
+ * NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
 void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
 
-typedef enum { NORMALIZE_BATCH, NORMALIZE_MICRO, NORMALIZE_COUNT, NORMALIZE_NONE, NORMALIZATION_COUNT } Normalize;
+typedef enum {
+    NORMALIZE_BATCH,
+    NORMALIZE_MICRO,
+    NORMALIZE_COUNT,
+    NORMALIZE_NONE,
+    NORMALIZATION_COUNT
+} Normalize;
 extern const Choice NORMALIZATIONS[NORMALIZATION_COUNT];
 
-/* coefficient[n]: the factor w_i / W of each example's loss in the batch's gradient. False if the weights sum to 0: the
- * step must be skipped. micro: how many examples are computed at once. Only NORMALIZE_MICRO looks at it, and gives 0 to
- * a micro-batch whose weights are all 0. */
+/* coefficient[n]: the factor w_i / W of each example's loss in the batch's gradient. False if the
+ * weights sum to 0: the step must be skipped. micro: how many examples are computed at once. Only
+ * NORMALIZE_MICRO looks at it, and gives 0 to a micro-batch whose weights are all 0. */
 bool ica_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient);
 
 #endif

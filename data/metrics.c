@@ -24,7 +24,7 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
     double total = 0, tokens = 0, unused, *own = NULL;
     int *hits = mem_new((size_t)data->count, sizeof *hits);
     if (!logp) logp = own = mem_new((size_t)data->count, sizeof *own);
-    x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits, NULL);
+    x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits);
     for (int i = 0; i < data->count; i++) {
         int n = data->items[i].answer_n;
         x.nll += objective_sft(logp[i], n, &unused) / data->count;

@@ -51,6 +51,38 @@ double average_rank(const double *sorted, int n, double x) {
     return (below + upto - 1) / 2.0; /* the ranks of the equal values are below .. upto - 1 */
 }
 
+typedef struct {
+    double value;
+    int index;
+} Indexed;
+
+static int compare_indexed(const void *a, const void *b) {
+    const Indexed *x = a, *y = b;
+    int c = (x->value < y->value) - (x->value > y->value);
+    return c ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+int largest(const double *value, int n, int k, int *index) {
+    Indexed *item = mem_new((size_t)n, sizeof *item);
+    int items = 0, found = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(value[i])) item[items++] = (Indexed){value[i], i};
+    qsort(item, (size_t)items, sizeof *item, compare_indexed);
+    for (; found < k && found < items; found++) index[found] = item[found].index;
+    free(item);
+    return found;
+}
+
+void moments(const double *x, int n, double *mean, double *deviation) {
+    double variance = 0;
+    *mean = 0;
+    for (int i = 0; i < n; i++) *mean += x[i] / n;
+    for (int i = 0; i < n; i++) variance += (x[i] - *mean) * (x[i] - *mean) / n;
+    *deviation = sqrt(variance);
+}
+
+double log_sigmoid(double z) { return z < 0 ? z - log1p(exp(z)) : -log1p(exp(-z)); }
+
 /* ---- how to judge ---- */
 
 /* [E18] (sum w)^2 / sum w^2: how many equally weighted examples would have this spread. */
@@ -82,7 +114,8 @@ double auroc(const double *score, const int *label, int n) {
 
 double correlation(const double *x, const double *y, int n) {
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    /* Means are taken relative to the first value, so that the deviations of a constant are exactly 0. */
+    /* Means are taken relative to the first value, so that the deviations of a constant are exactly
+     * 0. */
     for (int i = 0; i < n; i++) {
         mx += (x[i] - x[0]) / n;
         my += (y[i] - y[0]) / n;
@@ -113,14 +146,18 @@ double rank_correlation(const double *x, const double *y, int n) {
 
 /* ---- curves and repeated runs ---- */
 
-typedef struct { double score; bool positive; } Ranked;
+typedef struct {
+    double score;
+    bool positive;
+} Ranked;
 
 static int by_score(const void *a, const void *b) {
     double p = ((const Ranked *)a)->score, q = ((const Ranked *)b)->score;
     return p > q ? -1 : p < q;
 }
 
-int roc_curve(const double *score, const bool *positive, int n, double *x, double *y, double *area) {
+int roc_curve(const double *score, const bool *positive, int n, double *x, double *y,
+              double *area) {
     Ranked *r = mem_new((size_t)n + 1, sizeof *r);
     double right = 0, wrong = 0, all_right = 0, all_wrong = 0, sum = 0;
     int used = 0, points = 0;
@@ -178,6 +215,6 @@ Duel duel_of(const double *mine, const double *theirs, int n, bool higher_is_bet
 void duel_text(Buf *b, const Duel *d, int decimals, const char *unit) {
     bool all = d->wins == d->n, none = d->wins + d->ties == 0;
     const char *verdict = d->ties == d->n ? "equal" : all ? "better" : none ? "worse" : "undecided";
-    buf_printf(b, "%s (%.*f against %.*f; better in %d of %d %s%s)", verdict, decimals, d->mine, decimals, d->theirs, d->wins,
-               d->n, unit, d->n == 1 ? "" : "s");
+    buf_printf(b, "%s (%.*f against %.*f; better in %d of %d %s%s)", verdict, decimals, d->mine,
+               decimals, d->theirs, d->wins, d->n, unit, d->n == 1 ? "" : "s");
 }

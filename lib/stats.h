@@ -1,6 +1,6 @@
-/* stats: how to judge scores, weights and repeated runs. Plain arrays of doubles: effective sample size, AUROC,
- * correlations, quantiles, ranks, means. Knows nothing of models or examples. Nothing fails; n may be 0 unless said
- * otherwise.
+/* stats: how to judge scores, weights and repeated runs. Plain arrays of doubles: effective sample
+ * size, AUROC, correlations, quantiles, ranks, means. Knows nothing of models or examples. Nothing
+ * fails; n may be 0 unless said otherwise.
  *
  * Usage:
  *   double weight[] = {1, 0.5, 0}, score[] = {0.2, -0.1, -0.4};
@@ -27,16 +27,28 @@ double *sorted_copy(const double *x, int n);
 double median(double *x, int n);
 /* The p-quantile, 0 <= p <= 1, of sorted values [n >= 1], linear between neighbors. */
 double quantile(const double *sorted, int n, double p);
-/* The rank of x among sorted values, from 0. Equal values share the mean of their ranks. x is one of the values. */
+/* The rank of x among sorted values, from 0. Equal values share the mean of their ranks. x is one
+ * of the values. */
 double average_rank(const double *sorted, int n, double x);
+
+/* The indices of the k largest values, the largest first. On a tie the smaller index comes first.
+ * A value that is NaN is left out. index has room for k. Returns how many there are. */
+int largest(const double *value, int n, int k, int *index);
+/* The mean of x[n >= 1] and its standard deviation, both with the divisor n. */
+void moments(const double *x, int n, double *mean, double *deviation);
+/* log(1 / (1 + exp(-z))), stable for any z. */
+double log_sigmoid(double z);
 
 /* (sum of weights)^2 / (sum of their squares), between 1 and n. 0 if all weights are 0. */
 double effective_sample_size(const double *weight, int n);
-/* The probability that a random positive has a larger score than a random negative; a tie counts half. label[i] is 1
- * for a positive, 0 for a negative, -1 for one that is left out. NaN if a class is empty. */
+/* The probability that a random positive has a larger score than a random negative; a tie counts
+ * half. label[i] is 1 for a positive, 0 for a negative, -1 for one that is left out. NaN if a class
+ * is empty. */
 double auroc(const double *score, const int *label, int n);
-double correlation(const double *x, const double *y, int n);      /* Pearson's; NaN if x or y is constant */
-double rank_correlation(const double *x, const double *y, int n); /* Spearman's, ties averaged; NaN likewise */
+double correlation(const double *x, const double *y,
+                   int n); /* Pearson's; NaN if x or y is constant */
+double rank_correlation(const double *x, const double *y,
+                        int n); /* Spearman's, ties averaged; NaN likewise */
 
 /* ---- repeated runs: values that are not finite are left out ---- */
 

@@ -4,11 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One entry of a token's list: a document that holds the token, and the token's value in its vector. */
-typedef struct { int document; double value; } Posting;
+#include "lib/stats.h"
 
-/* An inverted index. From a token it leads to the documents that hold it, so a query touches only the documents that
- * share a token with it. It never changes once it is made.
+/* One entry of a token's list: a document that holds the token, and the token's value in its
+ * vector. */
+typedef struct {
+    int document;
+    double value;
+} Posting;
+
+/* An inverted index. From a token it leads to the documents that hold it, so a query touches only
+ * the documents that share a token with it. It never changes once it is made.
  *
  *   id       10          20     30          40         distinct ids, increasing
  *   start     0           2      3           5     6   where each id's list begins; one more for the end
@@ -18,12 +24,12 @@ struct Tfidf {
     int count;
     Document *documents; /* [count] */
     int n_ids;
-    int *id;             /* [n_ids], increasing */
-    double *idf;         /* [n_ids] */
-    double unseen_idf;   /* of a token that no document holds */
-    int *start;          /* [n_ids + 1] */
-    Posting *posting;    /* [start[n_ids]] */
-    Arena arena;         /* owns all of the above */
+    int *id;           /* [n_ids], increasing */
+    double *idf;       /* [n_ids] */
+    double unseen_idf; /* of a token that no document holds */
+    int *start;        /* [n_ids + 1] */
+    Posting *posting;  /* [start[n_ids]] */
+    Arena arena;       /* owns all of the above */
 };
 
 static int compare_ints(const void *a, const void *b) {
@@ -33,7 +39,8 @@ static int compare_ints(const void *a, const void *b) {
 
 /* The distinct tokens in increasing order, each with the number of its occurrences. */
 static TfidfVector count_tokens(Arena *arena, const int *tokens, int n) {
-    TfidfVector v = {0, arena_new(arena, (size_t)n + 1, sizeof(int)), arena_new(arena, (size_t)n + 1, sizeof(double))};
+    TfidfVector v = {0, arena_new(arena, (size_t)n + 1, sizeof(int)),
+                     arena_new(arena, (size_t)n + 1, sizeof(double))};
     int *sorted = mem_new((size_t)n, sizeof(int));
     if (n) memcpy(sorted, tokens, (size_t)n * sizeof(int));
     qsort(sorted, (size_t)n, sizeof(int), compare_ints);
@@ -82,8 +89,8 @@ double tfidf_cosine(const TfidfVector *a, const TfidfVector *b) {
     return dot;
 }
 
-/* Sets the ids, their idf, and where their lists begin. `ids` holds every document's distinct ids one after another:
- * the number of times an id occurs there is its document frequency. */
+/* Sets the ids, their idf, and where their lists begin. `ids` holds every document's distinct ids
+ * one after another: the number of times an id occurs there is its document frequency. */
 static void index_ids(Tfidf *index, const IntBuf *ids) {
     TfidfVector frequency = count_tokens(&index->arena, ids->v, ids->n);
     index->n_ids = frequency.n;
@@ -159,4 +166,73 @@ void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine) {
         cosine[i] = tfidf_cosine(&query, &shown);
     }
     arena_free(&scratch);
+}
+
+bool same_document(Document a, Document b) {
+    return a.n == b.n && (a.n == 0 || memcmp(a.token, b.token, (size_t)a.n * sizeof(int)) == 0);
+}
+
+/* [E6] C(x): the k examples of the holdout whose prompts have the largest cosine with x's prompt,
+ * the nearest last. On a tie the smaller index is nearer. x's own prompt is never among them,
+ * because its answer would be in the context. `like` is x's prompt, or the prompt at the center of
+ * its cluster. */
+int tfidf_nearest(const Tfidf *index, Document like, Document own, int k, bool allow_own,
+                  int *nearest) {
+    double *cosine = mem_new((size_t)index->count, sizeof *cosine);
+    tfidf_cosines(index, like, cosine);
+    for (int d = 0; d < index->count; d++) {
+        /* In float, cosines that are equal in exact arithmetic stay equal, whatever the order of
+         * their sums. */
+        cosine[d] = (float)cosine[d];
+        Document shown = index->documents[d];
+        if (!allow_own && (same_document(shown, own) || same_document(shown, like)))
+            cosine[d] = NAN;
+    }
+    int found = largest(cosine, index->count, k, nearest);
+    for (int i = 0; i < found / 2; i++) {
+        int swapped = nearest[i];
+        nearest[i] = nearest[found - 1 - i];
+        nearest[found - 1 - i] = swapped;
+    }
+    free(cosine);
+    return found;
+}
+
+/* An index drawn with a probability proportional to its distance, or -1 if no distance is left. */
+static int draw_center(const double *distance, int n, Rng *rng) {
+    double total = 0;
+    for (int i = 0; i < n; i++) total += distance[i];
+    double at = rng_uniform(rng) * total;
+    int drawn = -1;
+    for (int i = 0; i < n && (drawn < 0 || at >= 0); i++) {
+        if (distance[i] > 0) drawn = i;
+        at -= distance[i];
+    }
+    return drawn;
+}
+
+void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clusters, Rng *rng,
+                   int *center) {
+    Arena arena = {0};
+    TfidfVector *vector = mem_new((size_t)n, sizeof *vector);
+    double *distance = mem_new((size_t)n, sizeof *distance);
+    for (int i = 0; i < n; i++) {
+        vector[i] = tfidf_vector(index, documents[i], &arena);
+        distance[i] = 2; /* above any: the first center is drawn uniformly and becomes everyone's */
+        center[i] = i;
+    }
+    for (int c = 0; c < clusters; c++) {
+        int drawn = draw_center(distance, n, rng);
+        if (drawn < 0) break; /* every document is a center's equal */
+        for (int i = 0; i < n; i++) {
+            /* In float, equal documents have distance 0 exactly. */
+            double d = i == drawn ? 0 : 1 - (double)(float)tfidf_cosine(&vector[i], &vector[drawn]);
+            if (d >= distance[i]) continue;
+            distance[i] = d;
+            center[i] = drawn;
+        }
+    }
+    free(vector);
+    free(distance);
+    arena_free(&arena);
 }

@@ -14,7 +14,7 @@
 static const Equation
     E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
     E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last",
-          "retriever_nearest"},
+          "tfidf_nearest"},
     E7A = {"E7a", "s_margin = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)]",
            "score_margin"},
     E7B = {"E7b", "s_loss = l_pair(theta_t) - l_pair(theta_t given C)", "score_pair_loss"},
@@ -209,11 +209,10 @@ static void retrieval_rows(Audit *a) {
                  candidates = random_examples(&rng, 4);
         /* its own prompt must not be shown */
         candidates.items[0] = holdout.items[rng_below(&rng, holdout.count)];
-        Retriever *r = retriever_new(&holdout);
+        Tfidf *r = ica_index(&holdout);
         for (int i = 0; i < candidates.count; i++)
             for (int k = 0; k <= 32; k += k < 4 ? 1 : 28) {
-                int found[32], want[32],
-                    n = retriever_nearest(r, &candidates.items[i], k, false, found);
+                int found[32], want[32], n = ica_nearest(r, &candidates.items[i], k, false, found);
                 int wanted = oracle_nearest(&holdout, &candidates.items[i], k, false, want);
                 bool equal = n == wanted && memcmp(found, want, (size_t)n * sizeof(int)) == 0;
                 same += equal;
@@ -222,7 +221,7 @@ static void retrieval_rows(Audit *a) {
                     own += holdout.items[found[d]].prompt == candidates.items[0].prompt;
                 queries++;
             }
-        retriever_free(r);
+        tfidf_free(r);
         arena_free(&holdout.arena);
         arena_free(&candidates.arena);
     }
@@ -325,7 +324,7 @@ static void oneshot_rows(Audit *a, const World *w) {
 
 /* ---- E7: scores of pairs ---- */
 
-static double log_sigmoid(double z) { return -log1p(exp(-z)); }
+static double plain_log_sigmoid(double z) { return -log1p(exp(-z)); }
 
 /* [E7a] [E7b] */
 static void pair_score_rows(Audit *a, const World *w) {
@@ -357,7 +356,8 @@ static void pair_score_rows(Audit *a, const World *w) {
     how.pool_reference.rejected = own[1];
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &loss);
     for (int i = 0; i < POOL; i++)
-        worst_add(&start, loss.score[i], log(2) + log_sigmoid(how.pair.beta * margin.score[i]), 1);
+        worst_add(&start, loss.score[i],
+                  log(2) + plain_log_sigmoid(how.pair.beta * margin.score[i]), 1);
     audit_worst(a, &E7A, "12 pairs, k = 3: the program's scores, against the oracle's", &margins,
                 PASSES, TWO_PASSES, AUDIT_EXACT);
     worst_add(&none, margin.score[6], 0, 1);

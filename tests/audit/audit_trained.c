@@ -152,7 +152,7 @@ static void holdout_free(Holdout *h) {
 
 /* logp of every example's answer without context, a mean over its tokens. */
 static void mean_logps(const Model *m, Workspace *ws, const Examples *data, double *logp) {
-    ica_evaluate(m, ws, data, data, 0, logp, NULL, NULL);
+    ica_evaluate(m, ws, data, data, 0, logp, NULL);
     for (int i = 0; i < data->count; i++) logp[i] /= data->items[i].answer_n;
 }
 
@@ -662,7 +662,7 @@ static void measure_exchange(const Base *b, int d, double *out) {
         clean[n++] = x->clean[i];
     }
     ica_logps(b->folder.model, ws, pool, queries, n * JOBS_EACH, NULL);
-    ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL, NULL);
+    ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL);
     for (int c = 0; c < n; c++) {
         const Query *j = queries + (size_t)c * JOBS_EACH;
         v[0][c] = j[1].logp - x->ica.alone.chosen[index[c]];
@@ -774,7 +774,7 @@ static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *
  * what `careless` would say. */
 static void spoil(Examples *holdout, int percent, uint64_t seed) {
     enum { LOOK = 32 };
-    Retriever *r = retriever_new(holdout);
+    Tfidf *r = ica_index(holdout);
     Example *spoiled = mem_new((size_t)holdout->count, sizeof *spoiled);
     int *order = mem_new((size_t)holdout->count, sizeof *order), near[LOOK];
     Rng rng = rng_new(seed, 2);
@@ -783,7 +783,7 @@ static void spoil(Examples *holdout, int percent, uint64_t seed) {
     memcpy(spoiled, holdout->items, (size_t)holdout->count * sizeof *spoiled);
     for (int i = 0; i < holdout->count * percent / 100; i++) {
         Example *e = &spoiled[order[i]];
-        for (int j = retriever_nearest(r, e, LOOK, false, near) - 1; j >= 0; j--) {
+        for (int j = ica_nearest(r, e, LOOK, false, near) - 1; j >= 0; j--) {
             const Example *other = &holdout->items[near[j]];
             if (same_tokens(e->answer, e->answer_n, other->answer, other->answer_n)) continue;
             e->answer = other->answer;
@@ -794,7 +794,7 @@ static void spoil(Examples *holdout, int percent, uint64_t seed) {
     memcpy(holdout->items, spoiled, (size_t)holdout->count * sizeof *spoiled);
     free(order);
     free(spoiled);
-    retriever_free(r);
+    tfidf_free(r);
 }
 
 static void measure_holdout(const Base *b, int d, double *out) {
@@ -987,7 +987,7 @@ static const Equation
     E4 = {"E4", "l(y|x;theta*(D_t,D_ho)) ~ l(y|x,C(x);theta_t)", "measure_training"},
     E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
     E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last",
-          "retriever_nearest"},
+          "tfidf_nearest"},
     E14 = {"E14", "s = eta <grad l(z), grad L(D_ho)> + O(eta^2)", "gradient_pass"},
     E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
     E17 = {"E17", "logp(y|C,x) - logp(y|x) = sum_i [logp(y_hi|z,h_<i,x_hi) - logp(y_hi|h_<i,x_hi)]",

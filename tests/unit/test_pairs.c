@@ -80,7 +80,7 @@ static double weighted_loss(const Model *m, Workspace *ws, const Examples *x, co
     return loss;
 }
 
-static double largest(const real *x, size_t n) {
+static double largest_of(const real *x, size_t n) {
     double most = 0;
     for (size_t i = 0; i < n; i++) most = fabs((double)x[i]) > most ? fabs((double)x[i]) : most;
     return most;
@@ -94,7 +94,7 @@ static void test_differences(Model *m, Workspace *ws, const Examples *x, const L
     Rng rng = rng_new(5, 5);
     for (int t = 0; t < m->tensor_count; t++) {
         const ModelTensor *tensor = &m->tensors[t];
-        double most = largest(grad + tensor->offset, tensor->size), worst = 0;
+        double most = largest_of(grad + tensor->offset, tensor->size), worst = 0;
         for (int c = 0; c < 40; c++) {
             size_t i = tensor->offset;
             i += tensor->size <= 40 ? (size_t)c % tensor->size : (size_t)rng_below(&rng, (int)tensor->size);
@@ -123,11 +123,11 @@ static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l
     for (int i = 0; i < PAIRS; i++) weighted_loss(m, ws, x, l, i, i + 1, one);
     for (int t = 0; t < m->tensor_count; t++) {
         const ModelTensor *tensor = &m->tensors[t];
-        double most = largest(all + tensor->offset, tensor->size), worst = 0;
+        double most = largest_of(all + tensor->offset, tensor->size), worst = 0;
         for (size_t i = tensor->offset; i < tensor->offset + tensor->size; i++)
             worst = fmax(worst, fabs((double)all[i] - (double)one[i]));
         /* a key bias has a true gradient of 0: what stands there is rounding of the neighbors' size */
-        double scale = largest(all, m->parameters);
+        double scale = largest_of(all, m->parameters);
         CHECK(worst <= 16 * UNIT * most + UNIT * scale, "%s: %s: micro-batches differ by %g, largest %g", name, tensor->name, worst,
               most);
     }
