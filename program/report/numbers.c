@@ -47,11 +47,13 @@ static void block_gaps(Block *b) {
     }
 }
 
+/* Is it a training run of this block? */
 static bool run_belongs(const FinishedRun *run, const char *objective, const char *group) {
     return !run->pretrain && strcmp(run->objective, objective) == 0 &&
            strcmp(run->group, group) == 0;
 }
 
+/* Puts the values of the runs into their arms, then means and spreads. */
 static void block_fill(Report *r, Block *b) {
     for (int i = 0; i < r->n_runs; i++) {
         const FinishedRun *run = &r->runs[i];
@@ -74,6 +76,7 @@ static void block_fill(Report *r, Block *b) {
             mean_sd(b->arms[a].values[m], b->n_seeds, &b->arms[a].mean[m], &b->arms[a].sd[m]);
 }
 
+/* Lists the arms and seeds of a block, all values NaN, and fills them. */
 static Block block_make(Report *r, const char *objective, const char *group) {
     bool sft = strcmp(objective, "sft") == 0, simpo = strcmp(objective, "simpo") == 0;
     Block b = {.objective = objective,
@@ -108,6 +111,7 @@ static Block block_make(Report *r, const char *objective, const char *group) {
 
 static bool no_truth(const Arm *arm) { return strcmp(arm->name, "oracle") != 0; }
 
+/* Is it an arm of this method, under any map? */
 static bool arm_is(const Arm *arm, const char *method) {
     size_t n = arm_method_length(arm->name);
     return n == strlen(method) && memcmp(arm->name, method, n) == 0;
@@ -140,6 +144,7 @@ static void block_tones(Block *b) {
             if (b->arms[a].tone == TONE_GREY) b->arms[a].tone = 6;
 }
 
+/* A block for each objective and group that has runs, in their order. */
 static Blocks blocks_make(Report *r) {
     Blocks blocks = {arena_new(&r->arena, (size_t)r->n_runs + 1, sizeof(Block)), 0};
     for (int o = 0; o < OBJECTIVE_COUNT; o++) {
@@ -229,6 +234,7 @@ static void auroc_values(const Report *r, const Auroc *a, const char *method, co
     }
 }
 
+/* Lists the methods, draws and kinds of corruption that score files have values for. */
 static Auroc auroc_make(Report *r, const char *objective, const char *group) {
     Auroc a = {.objective = objective, .group = group};
     for (int i = 0; i < r->n_scores; i++) {
@@ -253,6 +259,7 @@ static Auroc auroc_make(Report *r, const char *objective, const char *group) {
     return a;
 }
 
+/* The best method, and ICA against each other one. */
 static void auroc_remarks(const Report *r, const Auroc *a, Buf *out) {
     double *mine = mem_new((size_t)a->draws.n, sizeof *mine),
            *theirs = mem_new((size_t)a->draws.n, sizeof *theirs);
@@ -337,6 +344,7 @@ static void put_numbers(Buf *b, const double *v, int n) {
     buf_putc(b, ']');
 }
 
+/* A member's key, after a comma unless it is the first. */
 static void put_key(Buf *b, const char *key, bool first) {
     if (!first) buf_putc(b, ',');
     json_put_string(b, str(key));

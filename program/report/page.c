@@ -1,3 +1,6 @@
+/* The page in its order: results, pretraining, answers with demonstrations, loss curves, scores,
+ * weights over the steps, best and worst examples, margins of pairs, cost, settings, notes. A
+ * section without data is left out. */
 #define _POSIX_C_SOURCE 200809L
 #include "program/report/page.h"
 
@@ -11,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Adds a table and frees it. */
 static void page_table(Page *p, Table t) {
     table_html(&t, &p->body);
     table_free(&t);
@@ -18,11 +22,12 @@ static void page_table(Page *p, Table t) {
 
 /* ---- scores ---- */
 
-static const char *const KIND_NAMES[2][2] = {{"corrupted", "clean"},
-                                             {"flipped", "unflipped"}}; /* [pairs][clean] */
+/* What records are called: [pairs][clean]. */
+static const char *const KIND_NAMES[2][2] = {{"corrupted", "clean"}, {"flipped", "unflipped"}};
 
 static bool set_pairs(const ScoreSet *s) { return objective_pairs(s->objective); }
 
+/* The scores of one set, good and bad records apart where the truth is known. */
 static void put_score_histogram(Page *p, Report *r, const ScoreSet *s) {
     double *split[2];
     int n[2] = {0};
@@ -69,6 +74,7 @@ static void put_roc(Page *p, Report *r, const ScoreSet *s, int n) {
     }
 }
 
+/* Reads all score sets, then adds histograms and ROC curves, group by group. */
 static bool put_scores(Page *p, Report *r, ScoreSets *sets, Error *err) {
     bool any = false;
     for (int i = 0; i < sets->n; i++) {
@@ -78,6 +84,7 @@ static bool put_scores(Page *p, Report *r, ScoreSets *sets, Error *err) {
     if (!any) return true;
     page_section(p, "Scores");
     for (int i = 0, j; i < sets->n; i = j) {
+        /* Find the sets i to j - 1 of one group. */
         const ScoreSet *first = &sets->v[i];
         int ready = 0;
         for (j = i; j < sets->n && strcmp(sets->v[j].group, first->group) == 0 &&
@@ -145,6 +152,7 @@ static const char *const LOGP_NAMES[2][4] = {
     {"log p", "in context", NULL, NULL},
     {"log p chosen", "in context", "log p rejected", "in context"}};
 
+/* One row of the table of examples. */
 static void put_example(Buf *b, const Json *row, const Record *rec, const Dataset *holdout,
                         bool pairs) {
     const char *truth = rec->clean < 0 ? "" : KIND_NAMES[pairs][rec->clean];
@@ -166,6 +174,7 @@ static void put_example(Buf *b, const Json *row, const Record *rec, const Datase
     buf_puts(b, "</ul></td></tr>\n");
 }
 
+/* The n records order[i] of the pool, with their lines of scores.jsonl. */
 static void put_examples_table(Buf *b, const JsonLines *rows, const int *order, int n,
                                const Dataset *pool, const Dataset *holdout, bool pairs) {
     buf_puts(b, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr><th "
@@ -186,14 +195,14 @@ typedef struct {
     int index;
 } Place;
 
+/* The larger score first, then the earlier record. */
 static int by_place(const void *a, const void *b) {
     const Place *p = a, *q = b;
     if (p->score != q->score) return p->score > q->score ? -1 : 1;
     return p->index - q->index;
 }
 
-/* The records of the best scores, then of the worst, each at most EXAMPLES and at most half of all.
- */
+/* The records with the best scores, then with the worst: each at most EXAMPLES, at most half. */
 typedef struct {
     int best, worst, index[2 * EXAMPLES];
 } Extremes;
@@ -261,7 +270,7 @@ static Series log_curve(Arena *arena, const FinishedRun *const *runs, int n_runs
     return series_mean(arena, points, n, CURVE_POINTS);
 }
 
-/* The curves of all arms of a block; returns how many have at least `least` points. */
+/* The curves of the arms of a block that have at least `least` points. Returns how many. */
 static int block_curves(Report *r, const Block *b, int column, int least, Series *out) {
     int count = 0;
     for (int a = 0; a < b->n_arms; a++) {
@@ -273,6 +282,7 @@ static int block_curves(Report *r, const Block *b, int column, int least, Series
     return count;
 }
 
+/* One column of the logs for all arms of a block. */
 static void put_block_chart(Page *p, Report *r, const Block *b, int column, const char *title,
                             const char *y_label) {
     Series *curves = arena_new(&r->arena, (size_t)b->n_arms, sizeof *curves);
@@ -284,6 +294,7 @@ static void put_block_chart(Page *p, Report *r, const Block *b, int column, cons
     if (n) chart_lines(&p->body, &c, curves, n);
 }
 
+/* Does any training run have a value in this column? */
 static bool logs_have(const Report *r, int column) {
     for (int i = 0; i < r->n_runs; i++)
         for (int j = 0; !r->runs[i].pretrain && j < r->runs[i].n_log; j++)
@@ -295,8 +306,8 @@ static void put_curves(Page *p, Report *r, const Blocks *blocks) {
     if (!logs_have(r, LOG_LOSS) && !logs_have(r, LOG_EVAL)) return;
     page_section(p, "Loss curves");
     page_paragraph(p, "An arm's training loss is weighted by its own weights: it shows progress, "
-                      "not who is better. The loss "
-                      "on the evaluation file is the same measure for all.");
+                      "not who is better. The loss on the evaluation file is the same measure for "
+                      "all.");
     for (int i = 0; i < blocks->n; i++) {
         put_block_chart(p, r, &blocks->v[i], LOG_LOSS, "training loss", "loss");
         put_block_chart(p, r, &blocks->v[i], LOG_EVAL, "loss on the evaluation file", "loss");
@@ -335,6 +346,7 @@ static void put_weights(Page *p, Report *r, const Blocks *blocks) {
     }
 }
 
+/* Each pretraining run: loss, and how well it answers after three demonstrations. */
 static void put_pretraining(Page *p, Report *r) {
     bool open = false;
     for (int i = 0; i < r->n_runs; i++) {
@@ -372,6 +384,7 @@ static void put_pretraining(Page *p, Report *r) {
     }
 }
 
+/* The answers after k demonstrations, as a table and bars. */
 static void put_in_context(Page *p, const Numbers *n) {
     if (n->n_shots == 0) return;
     page_section(p, "Learning in context");
@@ -415,6 +428,7 @@ static void put_metric_dots(Page *p, Report *r, const Block *b, int metric) {
     if (n > 1) chart_dots(&p->body, &c, samples, n);
 }
 
+/* The tables of all blocks and AUROC values: what most readers want to see. */
 static void put_headline(Page *p, Report *r, const Numbers *n) {
     if (n->blocks.n + n->aurocs.n == 0) return;
     page_section(p, "Results");
@@ -425,6 +439,7 @@ static void put_headline(Page *p, Report *r, const Numbers *n) {
     for (int i = 0; i < n->aurocs.n; i++) page_table(p, auroc_table(r, &n->aurocs.v[i]));
 }
 
+/* Blocks on pairs: margins after training and along it. */
 static void put_margins(Page *p, Report *r, const Blocks *blocks) {
     bool open = false;
     for (int i = 0; i < blocks->n; i++) {
@@ -463,6 +478,7 @@ static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *
     else table_put(t, "%.3g", mean);
 }
 
+/* Seconds, tokens and operations of each arm, and the ratio to uniform. */
 static void put_cost(Page *p, Report *r, const Blocks *blocks) {
     static const char *const parts[] = {"score", "reference", "train"}, *const counts[] = {"tokens",
                                                                                            "flops"};
@@ -533,6 +549,7 @@ static void put_settings(Page *p, Report *r) {
     }
 }
 
+/* What ran where, for the line under the title. */
 static const char *machine_line(Report *r) {
     const Json *machine = report_value(r, "machine"), *threads = report_value(r, "threads");
     const Json *first = r->n_runs ? r->runs[0].json : NULL;

@@ -1,5 +1,6 @@
 /* The report: numbers in results.json, what the page shows and leaves out, hostile text, byte stability, bad inputs. */
 #define _POSIX_C_SOURCE 200809L
+#include "program/report/order.h"
 #include "program/report/page.h"
 
 #include <fcntl.h>
@@ -472,7 +473,28 @@ static void test_main(void) {
     place_end(&p);
 }
 
+/* Every arm of ica.h's tables, in their order: an arm that sorts elsewhere, or a name that order.c
+ * does not find in a table, swaps two of the list. */
+static void test_order(void) {
+    const char *sorted[] = {"uniform",      "random:minmax", "loss:minmax", "ica:minmax",
+                            "ica:rank",     "ica:softmax",   "ica:filter",  "ica",
+                            "rho:minmax",   "oneshot:clip",  "nuggets:clip", "gradient:top",
+                            "incontext:rank", "another:clip", "another:zzz", "holdout-only",
+                            "oracle"};
+    enum { ARMS = sizeof sorted / sizeof *sorted };
+    const char *arms[ARMS];
+    for (int i = 0; i < ARMS; i++) arms[i] = sorted[(i * 5 + 3) % ARMS];
+    qsort(arms, ARMS, sizeof *arms, order_arms);
+    for (int i = 0; i < ARMS; i++)
+        CHECK(strcmp(arms[i], sorted[i]) == 0, "arm %d is %s, not %s", i, arms[i], sorted[i]);
+    const char *ica_map[2] = {"ica:incontext", "ica:minmax"}; /* a method's name is not a map's */
+    CHECK(order_arms(&ica_map[0], &ica_map[1]) > 0, "an unknown map comes last");
+    CHECK(objective_pairs("dpo") && objective_pairs("simpo") && !objective_pairs("sft"), "pairs");
+    CHECK(strcmp(objective_title("simpo"), "SimPO") == 0, "%s", objective_title("simpo"));
+}
+
 int main(void) {
+    test_order();
     test_text();
     test_statistics();
     test_charts();
