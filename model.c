@@ -68,41 +68,41 @@ static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
  * A row: the name in files, the dimensions (a vector has one), how it is initialized, and the pointer in ModelView or Layer
  * that leads to it. */
 
-typedef enum { DIM_NONE, DIM_VOCAB, DIM_CONTEXT, DIM_CHANNELS, DIM_QKV, DIM_INNER, DIM_COUNT } Dim;
+typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QKV, INNER, DIMS } Dim;
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
 
 #define AT_TOP(member) offsetof(ModelView, member)
 #define IN_LAYER(member) offsetof(Layer, member)
 
 static const struct { const char *name; Dim rows, columns; Init init; size_t slot; } TABLE[] = {
-    [ROLE_WTE] = {"wte.weight", DIM_VOCAB, DIM_CHANNELS, INIT_NORMAL, AT_TOP(wte)},
-    [ROLE_WPE] = {"wpe.weight", DIM_CONTEXT, DIM_CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
-    [ROLE_LN1_G] = {"ln_1.weight", DIM_CHANNELS, DIM_NONE, INIT_ONE, IN_LAYER(ln1.g)},
-    [ROLE_LN1_B] = {"ln_1.bias", DIM_CHANNELS, DIM_NONE, INIT_ZERO, IN_LAYER(ln1.b)},
-    [ROLE_QKV_W] = {"attn.c_attn.weight", DIM_CHANNELS, DIM_QKV, INIT_NORMAL, IN_LAYER(qkv.w)},
-    [ROLE_QKV_B] = {"attn.c_attn.bias", DIM_QKV, DIM_NONE, INIT_ZERO, IN_LAYER(qkv.b)},
-    [ROLE_OUT_W] = {"attn.c_proj.weight", DIM_CHANNELS, DIM_CHANNELS, INIT_RESIDUAL, IN_LAYER(out.w)},
-    [ROLE_OUT_B] = {"attn.c_proj.bias", DIM_CHANNELS, DIM_NONE, INIT_ZERO, IN_LAYER(out.b)},
-    [ROLE_LN2_G] = {"ln_2.weight", DIM_CHANNELS, DIM_NONE, INIT_ONE, IN_LAYER(ln2.g)},
-    [ROLE_LN2_B] = {"ln_2.bias", DIM_CHANNELS, DIM_NONE, INIT_ZERO, IN_LAYER(ln2.b)},
-    [ROLE_FC_W] = {"mlp.c_fc.weight", DIM_CHANNELS, DIM_INNER, INIT_NORMAL, IN_LAYER(fc.w)},
-    [ROLE_FC_B] = {"mlp.c_fc.bias", DIM_INNER, DIM_NONE, INIT_ZERO, IN_LAYER(fc.b)},
-    [ROLE_PROJ_W] = {"mlp.c_proj.weight", DIM_INNER, DIM_CHANNELS, INIT_RESIDUAL, IN_LAYER(proj.w)},
-    [ROLE_PROJ_B] = {"mlp.c_proj.bias", DIM_CHANNELS, DIM_NONE, INIT_ZERO, IN_LAYER(proj.b)},
-    [ROLE_LNF_G] = {"ln_f.weight", DIM_CHANNELS, DIM_NONE, INIT_ONE, AT_TOP(lnf.g)},
-    [ROLE_LNF_B] = {"ln_f.bias", DIM_CHANNELS, DIM_NONE, INIT_ZERO, AT_TOP(lnf.b)},
+    [ROLE_WTE] = {"wte.weight", VOCAB, CHANNELS, INIT_NORMAL, AT_TOP(wte)},
+    [ROLE_WPE] = {"wpe.weight", CONTEXT, CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
+    [ROLE_LN1_G] = {"ln_1.weight", CHANNELS, NONE, INIT_ONE, IN_LAYER(ln1.g)},
+    [ROLE_LN1_B] = {"ln_1.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln1.b)},
+    [ROLE_QKV_W] = {"attn.c_attn.weight", CHANNELS, QKV, INIT_NORMAL, IN_LAYER(qkv.w)},
+    [ROLE_QKV_B] = {"attn.c_attn.bias", QKV, NONE, INIT_ZERO, IN_LAYER(qkv.b)},
+    [ROLE_OUT_W] = {"attn.c_proj.weight", CHANNELS, CHANNELS, INIT_RESIDUAL, IN_LAYER(out.w)},
+    [ROLE_OUT_B] = {"attn.c_proj.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(out.b)},
+    [ROLE_LN2_G] = {"ln_2.weight", CHANNELS, NONE, INIT_ONE, IN_LAYER(ln2.g)},
+    [ROLE_LN2_B] = {"ln_2.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln2.b)},
+    [ROLE_FC_W] = {"mlp.c_fc.weight", CHANNELS, INNER, INIT_NORMAL, IN_LAYER(fc.w)},
+    [ROLE_FC_B] = {"mlp.c_fc.bias", INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
+    [ROLE_PROJ_W] = {"mlp.c_proj.weight", INNER, CHANNELS, INIT_RESIDUAL, IN_LAYER(proj.w)},
+    [ROLE_PROJ_B] = {"mlp.c_proj.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(proj.b)},
+    [ROLE_LNF_G] = {"ln_f.weight", CHANNELS, NONE, INIT_ONE, AT_TOP(lnf.g)},
+    [ROLE_LNF_B] = {"ln_f.bias", CHANNELS, NONE, INIT_ZERO, AT_TOP(lnf.b)},
 };
 _Static_assert(sizeof TABLE / sizeof *TABLE == ROLE_COUNT, "the table has a row for each role");
 _Static_assert(ROLE_LAYER_FIRST < ROLE_LAYER_LAST && ROLE_LAYER_LAST < ROLE_COUNT, "the layers' roles follow each other");
 
 static int dim_size(const Model *m, Dim dim) {
-    const int size[] = {[DIM_NONE] = 0,
-                        [DIM_VOCAB] = m->config.vocab,
-                        [DIM_CONTEXT] = m->config.context,
-                        [DIM_CHANNELS] = m->shape.channels,
-                        [DIM_QKV] = m->shape.qkv,
-                        [DIM_INNER] = m->shape.inner};
-    _Static_assert(sizeof size / sizeof *size == DIM_COUNT, "a size for each dimension");
+    const int size[] = {[NONE] = 0,
+                        [VOCAB] = m->config.vocab,
+                        [CONTEXT] = m->config.context,
+                        [CHANNELS] = m->shape.channels,
+                        [QKV] = m->shape.qkv,
+                        [INNER] = m->shape.inner};
+    _Static_assert(sizeof size / sizeof *size == DIMS, "a size for each dimension");
     return size[dim];
 }
 
@@ -118,7 +118,7 @@ static void table_add(Model *m, TensorRole role, int layer) {
     else snprintf(t->name, sizeof t->name, "h.%d.%s", layer, TABLE[role].name);
     t->role = role;
     t->layer = layer;
-    t->rank = TABLE[role].columns == DIM_NONE ? 1 : 2;
+    t->rank = TABLE[role].columns == NONE ? 1 : 2;
     t->shape[0] = dim_size(m, TABLE[role].rows);
     t->shape[1] = dim_size(m, TABLE[role].columns);
     t->size = t->rank == 2 ? mem_mul((size_t)t->shape[0], (size_t)t->shape[1]) : (size_t)t->shape[0];
@@ -617,169 +617,18 @@ static void logits_totals(const Logits *x, double *logp, int *hits) {
     }
 }
 
-/* ---- the workspace: the memory of a pass ----
- * A backward pass reads what the forward pass computed. A Workspace holds that, and the scratch of both. It has no content
- * between calls that a caller could see; it only saves allocating hundreds of megabytes for every batch.
- *
- * Three ways to use it, by how much the forward pass leaves for the backward pass:
- *
- *     scoring      one layer's arrays, which every layer overwrites         model_forward without keep, model_extend
- *     keep         arrays for each layer                                    model_forward with keep, model_forward_backward
- *     recompute    x for each layer, one layer's arrays for the rest:       the same, after workspace_recompute
- *                  the backward pass runs each layer forward again first
- *
- * The usual sequence of calls: workspace_new; passes of any model and size; workspace_free. workspace_fit, which each forward
- * pass calls first, makes the memory larger where the pass needs that: for more tokens, another model, or the first keep. It
- * never shrinks while the model stays the same, so a run settles after its largest batch.
- *
- * All arrays are carved from one allocation by one table, in workspace_fit. To add an array is a member and a row there.
- *
- * The rules that keep it right. A backward pass follows the forward pass of the same batch, with nothing between them that
- * runs in the same workspace. Where a size could be computed in two ways, it is the capacity (ws->tokens) that strides
- * between layers and the batch's N that counts rows. And after the last layer's attention, rows are those of the live tokens
- * only, packed at the front: so in the last layer, mid, stat2, fc and the output hold map.live rows. */
-
-typedef struct { double seconds[MODEL_PARTS], lap; } Clock;
-
-struct Workspace {
-    Clock clock;
-    int tokens, threads; /* capacity */
-    bool keep, recompute;
-    ModelConfig config;
-    char *memory;
-    size_t bytes;
-    RowMap map; /* of the last forward pass's batch: [N] each of its arrays */
-    /* One copy per layer with keep. */
-    real *x;             /* [L+1][N][C] residual stream before the block; the last: after all */
-    real *stat1, *stat2; /* [L][N][2] statistics of the two layer norms */
-    real *qkv;           /* [L][N][3C] queries, keys, values */
-    real *soft;          /* [L][N][H][2] softmax: maximum and 1 / sum */
-    real *att;           /* [L][N][C] attention's output, before its projection */
-    real *mid;           /* [L][N][C] residual stream between attention and MLP */
-    real *fc;            /* [L][N][F] MLP before gelu */
-    /* Shared by all layers. */
-    real *normed;        /* [N][C] a layer norm's output */
-    real *hidden;        /* [N][F] gelu's output */
-    real *dx, *da;       /* [N][C] */
-    real *dqkv;          /* [N][3C] */
-    real *dhidden;       /* [N][F] */
-    /* The head: rows are live tokens. */
-    real *statf;         /* [N][2] statistics of the last layer norm */
-    real *h, *dh;        /* [N][C] the last layer norm's output */
-    real *logits;        /* lib/fast/logits: some of the logits */
-    Softmax *softmax;    /* [N] */
-    double *term;        /* [N] weight x log p */
-    int *hit;            /* [N] is it the most probable token? */
-    real *scratch;       /* lib/fast/attention: [threads][scratch_size] */
-    size_t scratch_size;
-};
-
-Workspace *workspace_new(void) { return mem_new(1, sizeof(Workspace)); }
-
-void workspace_free(Workspace *ws) {
-    if (!ws) return;
-    free(ws->memory);
-    free(ws);
+/* Allocates the memory of a pass where the workspace is too small; lib/fast/workspace.h explains it. */
+static void model_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
+    ModelConfig c = m->config;
+    workspace_fit(ws, (WorkspaceShape){c.layers, c.context, c.vocab, m->shape}, tokens, keep);
 }
 
-size_t workspace_bytes(const Workspace *ws) { return ws->bytes; }
-
-void workspace_recompute(Workspace *ws, bool recompute) {
-    free(ws->memory);
-    *ws = (Workspace){.recompute = recompute};
-}
-
-double workspace_seconds(const Workspace *ws, ModelPart part) { return ws->clock.seconds[part]; }
-
-/* a + b; ends the program where that overflows, as mem_mul does. */
-static size_t size_add(size_t a, size_t b) { return a > SIZE_MAX - b ? mem_mul(SIZE_MAX, 2) : a + b; }
-
-/* An array: `copies` times N tokens of `width` elements. */
-typedef struct { void **slot; size_t copies, N, width, element; } Carving;
-
-static size_t carving_bytes(const Carving *c) {
-    size_t bytes = mem_mul(mem_mul(mem_mul(c->copies, c->N), c->width), c->element);
-    return size_add(bytes, 63) / 64 * 64;
-}
-
-/* Adds up the sizes, allocates once, and hands out the parts. */
-static void workspace_carve(Workspace *ws, const Carving *list, int count) {
-    size_t at = 0;
-    ws->bytes = 0;
-    for (int i = 0; i < count; i++) ws->bytes = size_add(ws->bytes, carving_bytes(&list[i]));
-    ws->memory = mem_new(ws->bytes, 1);
-    for (int i = 0; i < count; at += carving_bytes(&list[i++])) *list[i].slot = ws->memory + at;
-}
-
-#define REALS(member, copies, N, width) {(void **)&ws->member, copies, N, width, sizeof(real)}
-#define EACH(member, N) {(void **)&ws->member, 1, N, 1, sizeof *ws->member}
-
-/* Carves the workspace for its capacity. */
-static void workspace_layout(Workspace *ws, const Model *m) {
-    size_t N = (size_t)ws->tokens, back = ws->keep ? N : 0;
-    size_t C = (size_t)m->shape.channels, F = (size_t)m->shape.inner, Q = (size_t)m->shape.qkv, H = (size_t)m->shape.heads;
-    size_t all = ws->keep ? (size_t)m->config.layers : 1, L = ws->recompute ? 1 : all;
-    ws->scratch_size = attention_scratch(m->config.context, m->shape.head_size);
-    const Carving list[] = {
-        REALS(x, ws->keep ? all + 1 : 1, N, C),
-        REALS(stat1, L, N, 2), REALS(stat2, L, N, 2), REALS(qkv, L, N, Q), REALS(soft, L, N, 2 * H),
-        REALS(att, L, N, C), REALS(mid, L, N, C), REALS(fc, L, N, F),
-        REALS(normed, 1, N, C), REALS(hidden, 1, N, F),
-        REALS(dx, 1, back, C), REALS(da, 1, back, C), REALS(dqkv, 1, back, Q), REALS(dhidden, 1, back, F),
-        REALS(statf, 1, N, 2), REALS(h, 1, N, C), REALS(dh, 1, back, C),
-        REALS(logits, 1, logits_room(m->config.vocab, ws->tokens, ws->keep), 1),
-        REALS(scratch, (size_t)ws->threads, 1, ws->scratch_size),
-        EACH(map.token, N), EACH(map.row, N), EACH(map.position, N), EACH(map.first, N),
-        EACH(softmax, N), EACH(term, N), EACH(hit, N),
-    };
-    workspace_carve(ws, list, (int)(sizeof list / sizeof *list));
-}
-
-/* Makes the workspace large enough for a pass. */
-static void workspace_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
-    ModelConfig c = m->config, k = ws->config;
-    bool same = k.layers == c.layers && k.heads == c.heads && k.channels == c.channels && k.context == c.context &&
-                k.vocab == c.vocab;
-    if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= threads_most()) return;
-    /* Keep the larger of what there was and what is wanted. */
-    if (same && ws->tokens > tokens) tokens = ws->tokens;
-    if (same && ws->keep) keep = true;
-    free(ws->memory);
-    *ws = (Workspace){.clock = ws->clock, .tokens = tokens, .threads = threads_most(), .keep = keep,
-                      .recompute = ws->recompute, .config = c};
-    workspace_layout(ws, m);
-}
-
-void workspace_reserve(Workspace *ws, const Model *m, int tokens) { workspace_fit(ws, m, tokens, false); }
-
-/* Layer l's arrays. What is not kept for each layer is the same memory for all. */
-typedef struct { real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next; } Kept;
-
-static Kept kept(const Workspace *ws, const Model *m, int l) {
-    size_t N = (size_t)ws->tokens, C = (size_t)m->shape.channels;
-    size_t at = ws->keep ? (size_t)l : 0, i = ws->recompute ? 0 : at;
-    return (Kept){.x = ws->x + at * N * C,
-                  .stat1 = ws->stat1 + i * N * 2,
-                  .qkv = ws->qkv + i * N * (size_t)m->shape.qkv,
-                  .soft = ws->soft + i * N * 2 * (size_t)m->shape.heads,
-                  .att = ws->att + i * N * C,
-                  .mid = ws->mid + i * N * C,
-                  .stat2 = ws->stat2 + i * N * 2,
-                  .fc = ws->fc + i * N * (size_t)m->shape.inner,
-                  .next = ws->keep ? ws->x + (at + 1) * N * C : ws->x};
-}
+void workspace_reserve(Workspace *ws, const Model *m, int tokens) { model_fit(ws, m, tokens, false); }
 
 /* ---- the clock: where the time goes ----
- * One hook: below this line, a call of a layer also adds the time since the last call to the layer's part. (A macro does not
- * expand inside itself, so the name in its body is the function.) A `ws` must be in scope. */
-
-static void clock_start(Workspace *ws) { ws->clock.lap = seconds_now(); }
-
-static void clock_add(Workspace *ws, ModelPart part) {
-    double now = seconds_now();
-    ws->clock.seconds[part] += now - ws->clock.lap;
-    ws->clock.lap = now;
-}
+ * One hook: below this line, a call of a layer also adds the time since the last call to the part
+ * of the layer. A macro does not expand inside itself, so the name in its body is the function. It
+ * uses the variable `ws` of its surroundings. */
 
 #define TIMED(part, call) (call, clock_add(ws, part))
 #define linear_forward(...) TIMED(PART_MATMUL, linear_forward(__VA_ARGS__))
@@ -816,7 +665,7 @@ static Attention attention_of(const Model *m, const Workspace *ws, const Batch *
 /* `extend`: append keys and values to the rows' prefixes. `again`: only what the backward pass reads, not the output. */
 static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend, bool again) {
     const Layer *f = &m->view.layer[l];
-    Kept k = kept(ws, m, l);
+    Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
     int N = b->tokens, C = m->shape.channels, F = m->shape.inner;
     const real *x = k.x;
@@ -851,7 +700,7 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
 static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const GradientTarget *to,
                            const ModelView *df) {
     const Layer *f = &m->view.layer[l], *d = &df->layer[l];
-    Kept k = kept(ws, m, l);
+    Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
     bool last = l == m->config.layers - 1;
     int N = last ? ws->map.live : b->tokens, C = m->shape.channels, F = m->shape.inner;
@@ -889,7 +738,7 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
 
 /* Embeddings and blocks. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
-    workspace_fit(ws, m, b->tokens, keep);
+    model_fit(ws, m, b->tokens, keep);
     rows_map(&ws->map, b, PLAIN ? ROWS_ALL : extend ? ROWS_LAST : ROWS_SCORED);
     clock_start(ws);
     embed_forward(ws->x, &m->view, b, &ws->map, m->shape.channels);
@@ -898,7 +747,7 @@ static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool kee
 
 /* The last layer norm of the live tokens. */
 static void final_norm_forward(const Model *m, Workspace *ws) {
-    const real *x = kept(ws, m, m->config.layers - 1).next;
+    const real *x = workspace_kept(ws, m->config.layers - 1).next;
     norm_forward(ws->h, ws->statf, x, &m->view.lnf, ws->map.live);
 }
 
@@ -911,8 +760,8 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
     if (PLAIN) logits_pass_plain(&x, forward, to);
     else logits_pass_fast(&x, forward, to);
     clock_add(ws, PART_CROSS_ENTROPY);
-    ws->clock.seconds[PART_CROSS_ENTROPY] -= x.product_seconds;
-    ws->clock.seconds[PART_MATMUL] += x.product_seconds;
+    ws->part_seconds[PART_CROSS_ENTROPY] -= x.product_seconds;
+    ws->part_seconds[PART_MATMUL] += x.product_seconds;
     return x;
 }
 
@@ -920,7 +769,7 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
 static void body_backward(const Model *m, Workspace *ws, const Batch *b, const GradientTarget *to, const ModelView *df) {
     int C = m->shape.channels, L = m->config.layers;
     GradientTarget live = target_of_tokens(to, ws->map.token);
-    const real *x = kept(ws, m, L - 1).next;
+    const real *x = workspace_kept(ws, L - 1).next;
     /* Clear dwpe, which embed_backward adds to; the head has cleared dwte. */
     if (!to->add && !to->inner) memset(df->wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
     memset(ws->dx, 0, (size_t)ws->map.live * (size_t)C * sizeof(real));
@@ -1024,7 +873,7 @@ void model_extend(const Model *m, Workspace *ws, const Batch *b) {
 
 void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
     size_t C = (size_t)m->shape.channels, V = (size_t)m->config.vocab;
-    const real *x = kept(ws, m, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
+    const real *x = workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
     clock_start(ws);
     norm_forward(ws->normed, ws->statf, x, &m->view.lnf, 1);
     gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.wte, 1, C, logits, V, NULL, false);

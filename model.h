@@ -40,6 +40,7 @@
 #include "lib/fast/inner.h"
 #include "lib/fast/logits.h"
 #include "lib/fast/rows.h"
+#include "lib/fast/workspace.h"
 #include "lib/util.h"
 
 /* ---- parameters ---- */
@@ -73,15 +74,6 @@ typedef struct {
  * parameters, their gradients, or a direction. */
 typedef struct { real *w, *b; int in, out; } Linear; /* y = x w + b; w [in][out], b [out] */
 typedef struct { real *g, *b; int channels; } Norm;  /* y = g * normalized x + b; g, b [channels] */
-
-/* Numbers that all layers share. */
-typedef struct {
-    int channels;  /* C, of the residual stream */
-    int heads;     /* H */
-    int head_size; /* D */
-    int qkv;       /* width of a token's queries, keys and values together: 3 C */
-    int inner;     /* F, width inside the MLP: 4 C */
-} LayerShape;
 
 typedef struct {
     Norm ln1;
@@ -126,21 +118,9 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
 
 /* ---- forward and backward ---- */
 
-/* Activations and scratch, grown on demand and reused from call to call. One workspace serves one call at a time. */
-typedef struct Workspace Workspace;
-Workspace *workspace_new(void);
-void workspace_free(Workspace *ws); /* NULL is fine */
-/* Allocates now for forward passes of up to `tokens` tokens, instead of growing step by step. */
+/* Allocates now for forward passes of up to `tokens` tokens, instead of growing step by step. The
+ * other functions of a Workspace are in lib/fast/workspace.h. */
 void workspace_reserve(Workspace *ws, const Model *m, int tokens);
-size_t workspace_bytes(const Workspace *ws);
-/* Keep only each layer's input for the backward pass, which then runs the layers forward once more. The bits are the same;
- * it takes some 28 % of the activations (of GPT-2 124M) and 1.1 to 1.2 times the time. Call it before the first pass. */
-void workspace_recompute(Workspace *ws, bool recompute);
-/* Seconds that passes with this workspace have spent in a part since it was made: what `ica bench` shows. */
-typedef enum {
-    PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS
-} ModelPart;
-double workspace_seconds(const Workspace *ws, ModelPart part);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
  * them are the most probable token. With keep, a model_backward of the same batch may follow (threads_most() no larger). */

@@ -40,6 +40,8 @@ static void test_verdicts(void) {
     check_verdict(row, 0, 0, "a function of another file");
     row.function = "memcpy";
     check_verdict(row, 1, 0, "a function that is only called");
+    row.function = "note"; /* declared before it is defined */
+    check_verdict(row, 0, 0, "a function that is declared above");
 }
 
 /* Rows stand in the order of their tags, and those of one tag in the order in which they came. */
