@@ -1,5 +1,6 @@
-/* Chapter one: the GPT. It reads from front to back: the table of parameters; the layers, each with its forward and backward
- * formula; attention; the head that turns hidden states into log-likelihoods; the memory of a pass; the block; the passes; AdamW.
+/* Chapter one: the GPT. It reads from front to back: the table of parameters; the layers, each
+ * with its forward and backward formula; attention; the head, which turns hidden states into
+ * log-likelihoods; the block; the passes; AdamW. This is the forward pass:
  *
  *       tokens [N]     the rows of a batch follow each other: N tokens in all
  *          |
@@ -43,18 +44,26 @@
  *          |
  *     logp [rows]       the sum over each row's scored tokens
  *
- * The backward pass is the same picture from bottom to top. It starts with d loss / d logp of each row. In comments and code,
- * d followed by a name is the derivative of the loss by that quantity: dx has the shape of x.
+ * The backward pass is the same picture from bottom to top. It starts with d loss / d logp of
+ * each row. In comments and code, d followed by a name is the derivative of the loss by that
+ * quantity. So dx has the shape of x.
  *
- * Where lib/fast/ has a faster twin of something, this chapter has the plain one, and calls one of both (PLAIN, below). */
+ * The letters are those of model.h: N tokens, C channels, H heads, D = C / H, F = 4 C, T context,
+ * V vocabulary, L layers. In the argument lists, what a function writes comes first, then what it
+ * reads, then the parameters, then sizes.
+ *
+ * Where lib/fast/ has a faster twin of something, this chapter has the plain text of it, and
+ * calls one of both. A first reader can skip lib/fast/. */
 #include "model.h"
 
 #include <string.h>
 
+#include "lib/fast/sums.h"
 #include "lib/gemm.h"
 #include "lib/threads.h"
 
-/* `make naive` runs the chapter alone: attention, head, tokens that end early, and inner products by their definition. */
+/* `make naive` runs the chapter alone. The normal build takes the fast twins of attention, head,
+ * tokens that end early, and inner products. */
 #ifdef NAIVE
 enum { PLAIN = 1 };
 #else
@@ -64,9 +73,16 @@ enum { PLAIN = 0 };
 static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
 
 /* ---- parameters: the table of tensors ----
- * All parameters are in one flat buffer, and so are their gradients, and the optimizer's means. This table says what is where.
- * A row: the name in files, the dimensions (a vector has one), how it is initialized, and the pointer in ModelView or Layer
- * that leads to it. */
+ * All parameters are in one flat buffer:
+ *
+ *     wte | wpe | layer 0: ln1.g ln1.b qkv.w qkv.b ... proj.b | layer 1: ... | lnf.g lnf.b
+ *
+ * Gradients and the optimizer's means have the same layout. So AdamW, the norm of a gradient,
+ * and copies are loops over one array, and know nothing of layers.
+ *
+ * This table says what is where. A row has the tensor's name in files, its dimensions (a vector
+ * has one), its initialization, and the pointer in ModelView or Layer that leads to it. To add a
+ * tensor, add a role and a member in model.h, and a row here. */
 
 typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QKV, INNER, DIMS } Dim;
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
@@ -74,7 +90,12 @@ typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
 #define AT_TOP(member) offsetof(ModelView, member)
 #define IN_LAYER(member) offsetof(Layer, member)
 
-static const struct { const char *name; Dim rows, columns; Init init; size_t slot; } TABLE[] = {
+static const struct {
+    const char *name;
+    Dim rows, columns;
+    Init init;
+    size_t slot;
+} TABLE[] = {
     [ROLE_WTE] = {"wte.weight", VOCAB, CHANNELS, INIT_NORMAL, AT_TOP(wte)},
     [ROLE_WPE] = {"wpe.weight", CONTEXT, CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
     [ROLE_LN1_G] = {"ln_1.weight", CHANNELS, NONE, INIT_ONE, IN_LAYER(ln1.g)},
@@ -93,25 +114,23 @@ static const struct { const char *name; Dim rows, columns; Init init; size_t slo
     [ROLE_LNF_B] = {"ln_f.bias", CHANNELS, NONE, INIT_ZERO, AT_TOP(lnf.b)},
 };
 _Static_assert(sizeof TABLE / sizeof *TABLE == ROLE_COUNT, "the table has a row for each role");
-_Static_assert(ROLE_LAYER_FIRST < ROLE_LAYER_LAST && ROLE_LAYER_LAST < ROLE_COUNT, "the layers' roles follow each other");
+_Static_assert(ROLE_LAYER_FIRST < ROLE_LAYER_LAST && ROLE_LAYER_LAST < ROLE_COUNT,
+               "the layers' roles follow each other");
 
 static int dim_size(const Model *m, Dim dim) {
-    const int size[] = {[NONE] = 0,
-                        [VOCAB] = m->config.vocab,
-                        [CONTEXT] = m->config.context,
-                        [CHANNELS] = m->shape.channels,
-                        [QKV] = m->shape.qkv,
-                        [INNER] = m->shape.inner};
-    _Static_assert(sizeof size / sizeof *size == DIMS, "a size for each dimension");
+    const LayerShape *s = &m->shape;
+    const int size[DIMS] = {0, m->config.vocab, m->config.context, s->channels, s->qkv, s->inner};
     return size[dim];
 }
 
-/* Outputs that add to the residual stream are smaller, which keeps its variance from growing with L. */
+/* The deviation that ModelTensor.std describes. Outputs that add to the residual stream are
+ * smaller, which keeps its variance from growing with L. */
 static double init_std(const Model *m, Init init) {
     if (init == INIT_RESIDUAL) return 0.02 / sqrt(2.0 * m->config.layers);
     return init == INIT_NORMAL ? 0.02 : init == INIT_ONE ? -1 : 0;
 }
 
+/* Appends the tensor of a role; layer -1: outside of the layers. */
 static void table_add(Model *m, TensorRole role, int layer) {
     ModelTensor *t = &m->tensors[m->tensor_count++];
     if (layer < 0) snprintf(t->name, sizeof t->name, "%s", TABLE[role].name);
@@ -121,7 +140,7 @@ static void table_add(Model *m, TensorRole role, int layer) {
     t->rank = TABLE[role].columns == NONE ? 1 : 2;
     t->shape[0] = dim_size(m, TABLE[role].rows);
     t->shape[1] = dim_size(m, TABLE[role].columns);
-    t->size = t->rank == 2 ? mem_mul((size_t)t->shape[0], (size_t)t->shape[1]) : (size_t)t->shape[0];
+    t->size = mem_mul((size_t)t->shape[0], t->rank == 2 ? (size_t)t->shape[1] : 1);
     t->offset = m->parameters;
     t->std = init_std(m, TABLE[role].init);
     t->decay = t->rank == 2;
@@ -134,13 +153,16 @@ static void table_build(Model *m) {
     m->tensors = mem_new((size_t)(ROLE_COUNT - IN_A_LAYER + IN_A_LAYER * L), sizeof *m->tensors);
     for (int role = 0; role < ROLE_LAYER_FIRST; role++) table_add(m, (TensorRole)role, -1);
     for (int l = 0; l < L; l++)
-        for (int role = ROLE_LAYER_FIRST; role <= ROLE_LAYER_LAST; role++) table_add(m, (TensorRole)role, l);
-    for (int role = ROLE_LAYER_LAST + 1; role < ROLE_COUNT; role++) table_add(m, (TensorRole)role, -1);
+        for (int role = ROLE_LAYER_FIRST; role <= ROLE_LAYER_LAST; role++)
+            table_add(m, (TensorRole)role, l);
+    for (int role = ROLE_LAYER_LAST + 1; role < ROLE_COUNT; role++)
+        table_add(m, (TensorRole)role, -1);
 }
 
 ModelView model_view(const Model *m, real *flat) {
     LayerShape s = m->shape;
-    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer), .lnf.channels = s.channels};
+    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer),
+                   .lnf.channels = s.channels};
     /* Set each layer's sizes. */
     for (int l = 0; l < m->config.layers; l++) {
         Layer *layer = &v.layer[l];
@@ -168,29 +190,30 @@ void model_view_free(ModelView *v) {
 /* ---- models ---- */
 
 Model *model_shape(ModelConfig c, Error *err) {
-    const struct { const char *name; int value, most; } limits[] = {{"layers", c.layers, 1000},
-                                                                    {"heads", c.heads, 10000},
-                                                                    {"channels", c.channels, 100000},
-                                                                    {"context", c.context, 1 << 20},
-                                                                    {"vocabulary", c.vocab, 1 << 24}};
+    const struct {
+        const char *name;
+        int value, most;
+    } limits[] = {{"layers", c.layers, 1000},
+                  {"heads", c.heads, 10000},
+                  {"channels", c.channels, 100000},
+                  {"context", c.context, 1 << 20},
+                  {"vocabulary", c.vocab, 1 << 24}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i].value < 1 || limits[i].value > limits[i].most) {
-            error_set(err, STATUS_DATA, "%s is %d; it must be between 1 and %d", limits[i].name, limits[i].value,
-                      limits[i].most);
+            error_set(err, STATUS_DATA, "%s is %d; it must be between 1 and %d", limits[i].name,
+                      limits[i].value, limits[i].most);
             return NULL;
         }
     if (c.channels % c.heads != 0) {
-        error_set(err, STATUS_DATA, "%d channels cannot be split into %d heads; make channels a multiple of heads", c.channels,
-                  c.heads);
+        error_set(err, STATUS_DATA,
+                  "%d channels cannot be split into %d heads; make channels a multiple of heads",
+                  c.channels, c.heads);
         return NULL;
     }
     Model *m = mem_new(1, sizeof *m);
     m->config = c;
-    m->shape = (LayerShape){.channels = c.channels,
-                            .heads = c.heads,
-                            .head_size = c.channels / c.heads,
-                            .qkv = 3 * c.channels,
-                            .inner = 4 * c.channels};
+    int C = c.channels;
+    m->shape = (LayerShape){C, c.heads, C / c.heads, 3 * C, 4 * C};
     table_build(m);
     return m;
 }
@@ -206,12 +229,14 @@ Model *model_new(ModelConfig c, Error *err) {
     return m;
 }
 
+/* Each tensor has its own random stream, so that another layer changes no tensor before it. */
 void model_initialize(Model *m, uint64_t seed) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        Rng rng = rng_new(seed, (uint64_t)i); /* a stream a tensor: adding a layer changes no other tensor */
+        double std = t->std, constant = std < 0 ? 1 : 0;
+        Rng rng = rng_new(seed, (uint64_t)i);
         for (size_t j = 0; j < t->size; j++)
-            m->w[t->offset + j] = t->std > 0 ? (real)(t->std * rng_normal(&rng)) : t->std < 0 ? 1 : 0;
+            m->w[t->offset + j] = (real)(std > 0 ? std * rng_normal(&rng) : constant);
     }
 }
 
@@ -236,10 +261,24 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
     return prefix_make(m->config.layers, 2 * m->shape.channels, parent, capacity);
 }
 
+/* ---- layers ----
+ * A layer is a forward function and its backward. Forward computes y from x and the layer's
+ * parameters. Backward gets dy and applies the chain rule, which leaves two things: dx, the dy of
+ * the layer below, and the gradient of the parameters.
+ *
+ * f is a layer's parameters, df the same members of the gradient. The GradientTarget says whether
+ * the gradient is written or added. It has a second meaning, `inner`, which each layer hands over
+ * to lib/fast/inner.h in one line.
+ *
+ * Every element is computed by one thread, and every sum has one order. So results have the same
+ * bits for any number of threads. */
+
 /* ---- [linear] y = x w + b ----
  * x [N][in], w [in][out], b [out], y [N][out]
  * backward: dx = dy w^T, dw += x^T dy, db += sum over n of dy_n
- * gemm's strides say which matrix is transposed. */
+ * Element by element: y_nj = sum over i of x_ni w_ij + b_j. So x_ni reaches the loss through every
+ * y_nj, with the factor w_ij, and w_ij reaches it through every token n, with the factor x_ni.
+ * gemm computes any product of matrices. Swapped strides transpose one. */
 
 static void linear_forward(real *y, const real *x, const Linear *f, int N) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
@@ -251,7 +290,8 @@ static void linear_onto(real *y, const real *residual, const real *x, const Line
     size_t in = (size_t)f->in, out = (size_t)f->out;
 #pragma omp parallel for if ((long)N * f->out > PARALLEL_FROM)
     for (int n = 0; n < N; n++)
-        for (size_t j = 0; j < out; j++) y[(size_t)n * out + j] = residual[(size_t)n * out + j] + f->b[j];
+        for (size_t j = 0; j < out; j++)
+            y[(size_t)n * out + j] = residual[(size_t)n * out + j] + f->b[j];
     gemm(N, f->out, f->in, x, in, 1, f->w, out, 1, y, out, NULL, true);
 }
 
@@ -260,22 +300,8 @@ static void linear_input_gradient(real *dx, const real *dy, const Linear *f, int
     gemm(N, f->in, f->out, dy, out, 1, f->w, 1, out, dx, in, NULL, false);
 }
 
-/* dst[j] = (dst[j] +) sum over n of x[n][j]. One thread sums each column, n in order. */
-static void sum_columns(real *dst, const real *x, int N, int columns, bool add) {
-    enum { BLOCK = 64 };
-    int blocks = (columns + BLOCK - 1) / BLOCK;
-#pragma omp parallel for if ((long)N * columns > PARALLEL_FROM)
-    for (int block = 0; block < blocks; block++) {
-        int from = block * BLOCK, width = columns - from < BLOCK ? columns - from : BLOCK;
-        real sum[BLOCK] = {0};
-        for (int n = 0; n < N; n++)
-            for (int j = 0; j < width; j++) sum[j] += x[(size_t)n * (size_t)columns + (size_t)(from + j)];
-        for (int j = 0; j < width; j++) dst[from + j] = (add ? dst[from + j] : 0) + sum[j];
-    }
-}
-
-/* df holds the gradients of f's parameters. (Each layer has such a line for `inner`: lib/fast/inner.h explains it.) */
-static void linear_weight_gradient(const GradientTarget *to, const Linear *df, const real *dy, const real *x, int N) {
+static void linear_weight_gradient(const GradientTarget *to, const Linear *df, const real *dy,
+                                   const real *x, int N) {
     size_t in = (size_t)df->in, out = (size_t)df->out;
     if (to->inner) {
         inner_linear(to, df->w, df->b, dy, x, N, df->in, df->out);
@@ -287,8 +313,11 @@ static void linear_weight_gradient(const GradientTarget *to, const Linear *df, c
 
 /* ---- [norm] y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
  * x, y [N][C], g, b [C], stat [N][2] = mean, r
- * backward: dh = dy * g, dx += r (dh - avg(dh) - h avg(dh * h)), dg += sum over n of dy * h, db += sum over n of dy
- * The two averages are there because mean and variance depend on every x of the token. */
+ * backward: dh = dy * g, dx += r (dh - avg(dh) - h avg(dh * h)),
+ *           dg += sum over n of dy * h, db += sum over n of dy
+ * avg is the average over the token's channels. The two averages are there because mean and
+ * variance depend on every x of the token: moving all x by the same amount, or scaling them,
+ * changes no h, so dx has no part in these two directions. */
 
 static void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
     int C = f->channels;
@@ -317,8 +346,10 @@ static void norm_again(real *y, const real *stat, const real *x, const Norm *f, 
     }
 }
 
-/* dx += ... of each token by one thread; both averages run over LANES partial sums. */
-static void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat, const Norm *f, int N) {
+/* Adds to dx, because x also goes past the layer norm, along the residual stream. The averages
+ * are sums in LANES parts, as in lib/gemm.h, which compilers turn into vectors. */
+static void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat,
+                                const Norm *f, int N) {
     int C = f->channels;
 #pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
     for (int n = 0; n < N; n++) {
@@ -339,40 +370,20 @@ static void norm_input_gradient(real *dx, const real *dy, const real *x, const r
     }
 }
 
-/* dg and db: one thread sums each channel, n in order. */
-static void norm_weight_gradient(const GradientTarget *to, const Norm *df, const real *dy, const real *x, const real *stat,
-                                 int N) {
-    enum { BLOCK = 64 };
-    int C = df->channels, blocks = (C + BLOCK - 1) / BLOCK;
-    if (to->inner) {
-        inner_norm(to, df->g, df->b, dy, x, stat, N, C);
-        return;
-    }
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
-    for (int block = 0; block < blocks; block++) {
-        int from = block * BLOCK, width = C - from < BLOCK ? C - from : BLOCK;
-        real dg_sum[BLOCK] = {0}, db_sum[BLOCK] = {0};
-        for (int n = 0; n < N; n++) {
-            const real *x_n = x + (size_t)n * (size_t)C + from, *dy_n = dy + (size_t)n * (size_t)C + from;
-            for (int j = 0; j < width; j++) {
-                dg_sum[j] += dy_n[j] * ((x_n[j] - stat[2 * n]) * stat[2 * n + 1]);
-                db_sum[j] += dy_n[j];
-            }
-        }
-        for (int j = 0; j < width; j++) {
-            df->g[from + j] = (to->add ? df->g[from + j] : 0) + dg_sum[j];
-            df->b[from + j] = (to->add ? df->b[from + j] : 0) + db_sum[j];
-        }
-    }
+static void norm_weight_gradient(const GradientTarget *to, const Norm *df, const real *dy,
+                                 const real *x, const real *stat, int N) {
+    if (to->inner) inner_norm(to, df->g, df->b, dy, x, stat, N, df->channels);
+    else sum_norm(df->g, df->b, dy, x, stat, N, df->channels, to->add);
 }
 
-static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, const real *dy, const real *x, const real *stat,
-                          const Norm *f, int N) {
+static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, const real *dy,
+                          const real *x, const real *stat, const Norm *f, int N) {
     norm_input_gradient(dx, dy, x, stat, f, N);
     norm_weight_gradient(to, df, dy, x, stat, N);
 }
 
-/* ---- [gelu] gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3), s = sqrt(2/pi), a = 0.044715 ----
+/* ---- [gelu] gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3) ----
+ * s = sqrt(2/pi), a = 0.044715. A smooth step: y is x where x is large and 0 where it is small.
  * backward: dx = dy ((1 + t)/2 + x/2 (1 - t^2) s (1 + 3 a x^2)) */
 
 #define GELU_S ((real)0.7978845608028654)
@@ -390,74 +401,71 @@ static void gelu_backward(real *y, real *dy, const real *x, size_t count) {
     for (size_t i = 0; i < count; i++) {
         real v = x[i], t = real_tanh(GELU_S * (v + GELU_A * v * v * v));
         y[i] = (real)0.5 * v * (1 + t);
-        dy[i] *= (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_S * (1 + 3 * GELU_A * v * v);
+        dy[i] *=
+            (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_S * (1 + 3 * GELU_A * v * v);
     }
 }
 
 /* ---- [embedding] x_n = wte[token_n] + wpe[position_n] ----
- * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n */
+ * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n
+ * wte is also the head's matrix, so its gradient has two parts. */
 
 static void embed_forward(real *x, const ModelView *f, const Batch *b, const RowMap *map, int C) {
 #pragma omp parallel for if ((long)b->tokens * C > PARALLEL_FROM)
     for (int n = 0; n < b->tokens; n++) {
-        const real *te = f->wte + (size_t)b->token.v[n] * (size_t)C, *pe = f->wpe + (size_t)map->position[n] * (size_t)C;
+        const real *te = f->wte + (size_t)b->token.v[n] * (size_t)C,
+                   *pe = f->wpe + (size_t)map->position[n] * (size_t)C;
         for (int c = 0; c < C; c++) x[(size_t)n * (size_t)C + (size_t)c] = te[c] + pe[c];
     }
 }
 
-/* Always adds: the head has written to dwte before. Each thread owns some channels, and takes tokens in order. */
-static void embed_backward(const GradientTarget *to, const ModelView *df, const real *dx, const Batch *b, const RowMap *map,
-                           int C) {
-    enum { BLOCK = 16 };
-    int blocks = (C + BLOCK - 1) / BLOCK;
-    if (to->inner) {
-        inner_embed(to, df->wte, df->wpe, dx, b->token.v, map->position, b->tokens, C);
-        return;
-    }
-#pragma omp parallel for if ((long)b->tokens * C > PARALLEL_FROM)
-    for (int block = 0; block < blocks; block++) {
-        int from = block * BLOCK, end = from + BLOCK < C ? from + BLOCK : C;
-        for (int n = 0; n < b->tokens; n++) {
-            real *te = df->wte + (size_t)b->token.v[n] * (size_t)C, *pe = df->wpe + (size_t)map->position[n] * (size_t)C;
-            const real *d = dx + (size_t)n * (size_t)C;
-            for (int c = from; c < end; c++) {
-                te[c] += d[c];
-                pe[c] += d[c];
-            }
-        }
-    }
+/* Always adds: the head has written to dwte before. */
+static void embed_backward(const GradientTarget *to, const ModelView *df, const real *dx,
+                           const Batch *b, const RowMap *map, int C) {
+    const int *token = b->token.v, *position = map->position;
+    if (to->inner) inner_embed(to, df->wte, df->wpe, dx, token, position, b->tokens, C);
+    else sum_embeddings(df->wte, df->wpe, dx, token, position, b->tokens, C);
 }
 
-/* ---- [attention] o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of s_ij, s_ij = q_i . k_j / sqrt(D) ----
- * Each head does this with its own D channels of a row's queries, keys and values. Positions j count from the start of the
- * sequence: the first `past` of them are cached in the row's prefix, the others are the row's own tokens.
- * backward: dv_j += p_ij do_i, dp_ij = do_i . v_j, ds_ij = p_ij (dp_ij - sum over j of p_ij dp_ij),
+/* ---- [attention] o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of s_ij ----
+ * s_ij = q_i . k_j / sqrt(D)
+ * Token i asks with its query q_i. Each token j up to i answers with its key k_j. The better the
+ * two fit, the more of j's value v_j goes into i's output. softmax makes the weights p_ij of a
+ * token positive with sum 1: p_ij = exp(s_ij) / sum over j of exp(s_ij).
+ *
+ * Each head does this with its own D channels of the queries, keys and values. Positions j count
+ * from the start of the sequence. The first `past` of them are cached in the row's prefix. The
+ * others are the row's own tokens.
+ *
+ * backward: dv_j += p_ij do_i, dp_ij = do_i . v_j,
+ *           ds_ij = p_ij (dp_ij - sum over j of p_ij dp_ij),
  *           dq_i += ds_ij k_j / sqrt(D), dk_j += ds_ij q_i / sqrt(D)
- * Twins: lib/fast/attention.c. */
+ * The sum is there because the p_ij of a token compete: to raise one is to lower the others.
+ *
+ * Fast twins: lib/fast/attention.c. */
 
 /* One head of one row. */
 typedef struct {
-    int past, own, D;    /* cached positions, own tokens, channels of a head */
+    int past, own, D; /* cached positions, own tokens, channels of a head */
     const Prefix *prefix;
-    int layer, channel;  /* the head's first channel */
+    int layer, channel; /* the head's first channel */
     size_t C;
-    const real *qkv;     /* of the row's first own token */
+    const real *qkv; /* of the row's first own token */
 } PlainHead;
 
 static PlainHead plain_head(const Attention *a, int row, int head, const real *qkv) {
+    const Batch *b = a->batch;
     size_t C = (size_t)(a->heads * a->head_size);
-    return (PlainHead){.past = batch_past(a->batch, row),
-                       .own = batch_length(a->batch, row),
-                       .D = a->head_size,
-                       .prefix = a->batch->prefix[row],
-                       .layer = a->layer,
-                       .channel = head * a->head_size,
-                       .C = C,
-                       .qkv = qkv + (size_t)a->batch->start.v[row] * 3 * C};
+    PlainHead x = {.D = a->head_size, .layer = a->layer, .channel = head * a->head_size, .C = C};
+    x.past = batch_past(b, row), x.own = batch_length(b, row), x.prefix = b->prefix[row];
+    x.qkv = qkv + (size_t)b->start.v[row] * 3 * C;
+    return x;
 }
 
 /* The query of own token i; the key and the value of position j. Each has D numbers. */
-static const real *query_of(const PlainHead *a, int i) { return a->qkv + (size_t)i * 3 * a->C + a->channel; }
+static const real *query_of(const PlainHead *a, int i) {
+    return a->qkv + (size_t)i * 3 * a->C + a->channel;
+}
 
 static const real *key_of(const PlainHead *a, int j) {
     if (j < a->past) return prefix_find(a->prefix, a->layer, j) + a->channel;
@@ -472,7 +480,8 @@ static real plain_dot(const real *x, const real *y, int n) {
     return sum;
 }
 
-/* x[n] becomes exp(x_i) / sum of exp. All are shifted by their maximum, which cancels, so that none overflows. */
+/* x[n] becomes exp(x_i) / sum of exp. All are shifted by their maximum, which cancels, so that
+ * none overflows. */
 static void plain_softmax(real *x, int n) {
     real most = x[0], total = 0;
     for (int i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
@@ -483,7 +492,8 @@ static void plain_softmax(real *x, int n) {
 /* p[past + i + 1]: how much own token i reads from each position up to its own. */
 static void probabilities(const PlainHead *a, int i, real *p) {
     int seen = a->past + i + 1;
-    for (int j = 0; j < seen; j++) p[j] = plain_dot(query_of(a, i), key_of(a, j), a->D) / (real)sqrt((double)a->D);
+    for (int j = 0; j < seen; j++)
+        p[j] = plain_dot(query_of(a, i), key_of(a, j), a->D) / (real)sqrt((double)a->D);
     plain_softmax(p, seen);
 }
 
@@ -504,11 +514,12 @@ void attention_forward_plain(const Attention *at, real *out, const real *qkv) {
     free(p);
 }
 
-/* What own token i adds to the derivatives of its row; dqkv is the row's and the head's first number, p has room for two
- * rows of positions. A prefix is a constant: nothing is added there. */
+/* What own token i adds to the derivatives of its row; dqkv is the row's and the head's first
+ * number, p has room for two rows of positions. A prefix is a constant: nothing is added there. */
 static void query_backward(const PlainHead *a, int i, real *dqkv, const real *dout, real *p) {
     int seen = a->past + i + 1;
-    real *dp = p + seen, *dq = dqkv + (size_t)i * 3 * a->C, inner = 0, scale = 1 / (real)sqrt((double)a->D);
+    real *dp = p + seen, *dq = dqkv + (size_t)i * 3 * a->C, inner = 0,
+         scale = 1 / (real)sqrt((double)a->D);
     probabilities(a, i, p);
     for (int j = 0; j < seen; j++) dp[j] = plain_dot(dout, value_of(a, j), a->D);
     for (int j = 0; j < seen; j++) inner += p[j] * dp[j];
@@ -534,25 +545,22 @@ void attention_backward_plain(const Attention *at, real *dqkv, const real *dout,
             PlainHead a = plain_head(at, r, h, qkv);
             size_t first = (size_t)b->start.v[r];
             for (int i = 0; i < a.own; i++)
-                query_backward(&a, i, dqkv + first * 3 * C + a.channel, dout + (first + (size_t)i) * C + a.channel, p);
+                query_backward(&a, i, dqkv + first * 3 * C + a.channel,
+                               dout + (first + (size_t)i) * C + a.channel, p);
         }
     free(p);
 }
 
-static void attention_forward(const Attention *a, real *out, const real *qkv) {
-    if (PLAIN) attention_forward_plain(a, out, qkv);
-    else attention_forward_fast(a, out, qkv);
-}
-
-static void attention_backward(const Attention *a, real *dqkv, const real *dout, const real *qkv) {
-    if (PLAIN) attention_backward_plain(a, dqkv, dout, qkv);
-    else attention_backward_fast(a, dqkv, dout, qkv);
-}
-
-/* ---- [head] logit_v = h . wte_v, log p(target) = logit_target - log sum over v of exp(logit_v) ----
- * backward, with f = dlogp[row] x weight: dlogit_v = f ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
- *                                         dwte_v += dlogit_v h
- * Twin: lib/fast/logits.c. */
+/* ---- [head] logit_v = h . wte_v, log p(target) = logit_target - log sum of exp(logit_v) ----
+ * A word is likely if its embedding points where the hidden state h points. The largest logit is
+ * subtracted from all before exp, which changes no probability and keeps exp from overflowing.
+ *
+ * backward, with f = dlogp[row] x weight of the token:
+ *           dlogit_v = f ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
+ *           dwte_v += dlogit_v h
+ * The larger the probability of the target already is, the less its logit is pushed.
+ *
+ * Fast twin: lib/fast/logits.c. */
 
 /* logit[V] of one hidden state h[C]. */
 static void plain_logits(const Logits *x, const real *h, real *logit) {
@@ -560,7 +568,8 @@ static void plain_logits(const Logits *x, const real *h, real *logit) {
 }
 
 /* term = weight x log p(target); hit: is the target the first of the most probable tokens? */
-static void token_forward(const real *logit, int V, int target, double weight, double *term, int *hit) {
+static void token_forward(const real *logit, int V, int target, double weight, double *term,
+                          int *hit) {
     real total = 0;
     int best = 0;
     for (int v = 1; v < V; v++) best = logit[v] > logit[best] ? v : best;
@@ -570,7 +579,8 @@ static void token_forward(const real *logit, int V, int target, double weight, d
 }
 
 /* Adds to dh[C] and dwte[V][C]; logit[V] becomes the probabilities. */
-static void token_backward(const Logits *x, real *logit, int target, real f, const real *h, real *dh) {
+static void token_backward(const Logits *x, real *logit, int target, real f, const real *h,
+                           real *dh) {
     size_t C = (size_t)x->C;
     plain_softmax(logit, x->V);
     for (int v = 0; v < x->V; v++) {
@@ -596,7 +606,8 @@ void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to) {
         if (target < 0) continue;
         /* Compute its logits, and go forward, backward, or both. */
         plain_logits(x, h, logit);
-        if (forward) token_forward(logit, x->V, target, (double)b->weight[n], &x->term[i], &x->hit[i]);
+        if (forward)
+            token_forward(logit, x->V, target, (double)b->weight[n], &x->term[i], &x->hit[i]);
         if (!to) continue;
         real f = (real)(x->dlogp[x->map->row[n]] * (double)b->weight[n]);
         token_backward(x, logit, target, f, h, x->dh + (size_t)i * C);
@@ -617,18 +628,23 @@ static void logits_totals(const Logits *x, double *logp, int *hits) {
     }
 }
 
-/* Allocates the memory of a pass where the workspace is too small; lib/fast/workspace.h explains it. */
+/* ---- the memory of a pass ----
+ * A Workspace holds the activations that the backward pass reads. lib/fast/workspace.h has the
+ * list of its arrays, with shapes, and explains what is kept when. */
+
 static void model_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
     ModelConfig c = m->config;
     workspace_fit(ws, (WorkspaceShape){c.layers, c.context, c.vocab, m->shape}, tokens, keep);
 }
 
-void workspace_reserve(Workspace *ws, const Model *m, int tokens) { model_fit(ws, m, tokens, false); }
+void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
+    model_fit(ws, m, tokens, false);
+}
 
 /* ---- the clock: where the time goes ----
- * One hook: below this line, a call of a layer also adds the time since the last call to the part
- * of the layer. A macro does not expand inside itself, so the name in its body is the function. It
- * uses the variable `ws` of its surroundings. */
+ * One hook. Below this line, a call of a layer is timed: the time since the last such call is
+ * added to the layer's part. A macro does not expand inside itself, so the name in its body is
+ * the function. It uses the variable `ws` of its surroundings. Attention takes its twin here. */
 
 #define TIMED(part, call) (call, clock_add(ws, part))
 #define linear_forward(...) TIMED(PART_MATMUL, linear_forward(__VA_ARGS__))
@@ -642,28 +658,29 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) { model_fit(ws
 #define gelu_backward(...) TIMED(PART_GELU, gelu_backward(__VA_ARGS__))
 #define embed_forward(...) TIMED(PART_EMBEDDING, embed_forward(__VA_ARGS__))
 #define embed_backward(...) TIMED(PART_EMBEDDING, embed_backward(__VA_ARGS__))
-#define attention_forward(...) TIMED(PART_ATTENTION, attention_forward(__VA_ARGS__))
-#define attention_backward(...) TIMED(PART_ATTENTION, attention_backward(__VA_ARGS__))
+#define attention_forward(...)                                                                     \
+    TIMED(PART_ATTENTION, (PLAIN ? attention_forward_plain : attention_forward_fast)(__VA_ARGS__))
+#define attention_backward(...)                                                                    \
+    TIMED(PART_ATTENTION, (PLAIN ? attention_backward_plain : attention_backward_fast)(__VA_ARGS__))
 
 /* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ----
- * After the last layer's attention only live tokens are read, so the rest of that layer and the head run on their rows alone
- * (lib/fast/rows.h; plain: all tokens are live). No bit changes: rows are independent, and the gradient of an unscored
- * token would be zero. */
+ * After the last layer's attention only live tokens are read, so the rest of that layer and the
+ * head run on their rows alone (lib/fast/rows.h). No bit changes: rows are independent, and the
+ * gradient of an unscored token would be zero. In the plain build all tokens are live. */
 
-static Attention attention_of(const Model *m, const Workspace *ws, const Batch *b, int l, real *soft) {
-    return (Attention){.batch = b,
-                       .layer = l,
-                       .heads = m->shape.heads,
-                       .head_size = m->shape.head_size,
-                       .context = m->config.context,
-                       .first = l == m->config.layers - 1 ? ws->map.first : NULL,
-                       .soft = soft,
-                       .scratch = ws->scratch,
-                       .scratch_size = ws->scratch_size};
+static Attention attention_of(const Model *m, const Workspace *ws, const Batch *b, int l,
+                              real *soft) {
+    Attention a = {.batch = b, .layer = l, .context = m->config.context};
+    a.heads = m->shape.heads, a.head_size = m->shape.head_size;
+    a.first = l == m->config.layers - 1 ? ws->map.first : NULL;
+    a.soft = soft, a.scratch = ws->scratch, a.scratch_size = ws->scratch_size;
+    return a;
 }
 
-/* `extend`: append keys and values to the rows' prefixes. `again`: only what the backward pass reads, not the output. */
-static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend, bool again) {
+/* `extend`: append keys and values to the rows' prefixes. `again`: only what the backward pass
+ * reads, not the output. */
+static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend,
+                          bool again) {
     const Layer *f = &m->view.layer[l];
     Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
@@ -676,7 +693,8 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     if (extend) batch_store(b, l, k.qkv + C, (size_t)m->shape.qkv);
     attention_forward(&attention, k.att, k.qkv);
 
-    /* Continue with the live tokens alone after the last attention; ws->normed has been used and is free. */
+    /* Continue with the live tokens alone after the last attention; ws->normed has been used and
+     * is free. */
     if (l == m->config.layers - 1) {
         rows_pick(&ws->map, k.att, k.att, C);
         rows_pick(&ws->map, ws->normed, x, C);
@@ -695,10 +713,10 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     linear_onto(k.next, k.mid, ws->hidden, &f->proj, N);
 }
 
-/* On entry ws->dx is the derivative by the block's output, on exit by its input. Along the residual stream it passes
- * unchanged; each branch adds to it through its layer norm. */
-static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l, const GradientTarget *to,
-                           const ModelView *df) {
+/* On entry ws->dx is the derivative by the block's output, on exit by its input. Along the
+ * residual stream it passes unchanged; each branch adds to it through its layer norm. */
+static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
+                           const GradientTarget *to, const ModelView *df) {
     const Layer *f = &m->view.layer[l], *d = &df->layer[l];
     Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
@@ -706,7 +724,8 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     int N = last ? ws->map.live : b->tokens, C = m->shape.channels, F = m->shape.inner;
     GradientTarget rows = target_of_tokens(to, last ? ws->map.token : NULL);
 
-    /* Go back through the MLP. gelu_backward recomputes gelu's output, so the projection's weights wait for it. */
+    /* Go back through the MLP. gelu_backward recomputes gelu's output, so the projection's
+     * weights wait for it. */
     linear_input_gradient(ws->dhidden, ws->dx, &f->proj, N);
     gelu_backward(ws->hidden, ws->dhidden, k.fc, (size_t)N * (size_t)F);
     linear_weight_gradient(&rows, &d->proj, ws->dx, ws->hidden, N);
@@ -734,7 +753,13 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     norm_backward(to, ws->dx, &d->ln1, ws->da, k.x, k.stat1, &f->ln1, N);
 }
 
-/* ---- the passes ---- */
+/* ---- the passes ----
+ *     model_forward             tokens to logp
+ *     model_backward            dlogp to gradient; after a model_forward that keeps activations
+ *     model_forward_backward    both, where dlogp is known beforehand: the logits are computed once
+ *     model_gradient_dots       dlogp to each row's <gradient, direction>; after a model_forward
+ *     model_extend              tokens to keys and values in prefixes
+ * Each tells lib/threads.h when its work begins and ends, and how much it was. */
 
 /* Embeddings and blocks. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
@@ -751,12 +776,16 @@ static void final_norm_forward(const Model *m, Workspace *ws) {
     norm_forward(ws->h, ws->statf, x, &m->view.lnf, ws->map.live);
 }
 
-/* The head forward, backward (df is not NULL), or both. Leaves terms and hits, or ws->dh and the part of dwte. */
-static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forward, const double *dlogp,
-                        const GradientTarget *to, const ModelView *df) {
-    Logits x = {.batch = b, .map = &ws->map, .C = m->shape.channels, .V = m->config.vocab, .h = ws->h, .wte = m->view.wte,
-                .term = ws->term, .hit = ws->hit, .dlogp = dlogp, .dh = ws->dh, .dwte = df ? df->wte : NULL,
-                .logits = ws->logits, .softmax = ws->softmax};
+/* The head forward, backward (df is not NULL), or both. Leaves terms and hits, or ws->dh and the
+ * part of dwte. */
+static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forward,
+                        const double *dlogp, const GradientTarget *to, const ModelView *df) {
+    Logits x = {.batch = b, .map = &ws->map, .C = m->shape.channels, .V = m->config.vocab};
+    /* What it reads; what it writes forward; what it reads and writes backward; its scratch. */
+    x.h = ws->h, x.wte = m->view.wte;
+    x.term = ws->term, x.hit = ws->hit;
+    x.dlogp = dlogp, x.dh = ws->dh, x.dwte = df ? df->wte : NULL;
+    x.logits = ws->logits, x.softmax = ws->softmax;
     if (PLAIN) logits_pass_plain(&x, forward, to);
     else logits_pass_fast(&x, forward, to);
     clock_add(ws, PART_CROSS_ENTROPY);
@@ -766,23 +795,27 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
 }
 
 /* From ws->dh back to the embeddings. */
-static void body_backward(const Model *m, Workspace *ws, const Batch *b, const GradientTarget *to, const ModelView *df) {
+static void body_backward(const Model *m, Workspace *ws, const Batch *b, const GradientTarget *to,
+                          const ModelView *df) {
     int C = m->shape.channels, L = m->config.layers;
     GradientTarget live = target_of_tokens(to, ws->map.token);
     const real *x = workspace_kept(ws, L - 1).next;
     /* Clear dwpe, which embed_backward adds to; the head has cleared dwte. */
-    if (!to->add && !to->inner) memset(df->wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
+    if (!to->add && !to->inner)
+        memset(df->wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
     memset(ws->dx, 0, (size_t)ws->map.live * (size_t)C * sizeof(real));
     norm_backward(&live, ws->dx, &df->lnf, ws->dh, x, ws->statf, &m->view.lnf, ws->map.live);
     for (int l = L - 1; l >= 0; l--) {
-        /* Run the layer forward once more if its arrays were not kept; those of the last layer are still there. */
+        /* Run the layer forward once more if its arrays were not kept; those of the last layer
+         * are still there. */
         if (ws->recompute && l < L - 1) block_forward(m, ws, b, l, false, true);
         block_backward(m, ws, b, l, to, df);
     }
     embed_backward(to, df, ws->dx, b, &ws->map, C);
 }
 
-void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits) {
+void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp,
+                   int *hits) {
     threads_begin(WORK_FORWARD);
     body_forward(m, ws, b, keep, false);
     final_norm_forward(m, ws);
@@ -791,35 +824,38 @@ void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, dou
     threads_end(WORK_FORWARD, batch_flops(m, b));
 }
 
-void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add) {
-    GradientTarget to = {.add = add};
-    ModelView df = model_view(m, grad);
+/* A pass that goes backward, into the flat buffer or into inner products with it, as `to` says. A
+ * forward pass comes before if logp, which it fills, is not NULL. */
+static void pass_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                          double *logp, const GradientTarget *to, real *flat) {
+    ModelView df = model_view(m, flat);
     threads_begin(WORK_BACKWARD);
     clock_start(ws);
-    head_pass(m, ws, b, false, dlogp, &to, &df);
-    body_backward(m, ws, b, &to, &df);
-    threads_end(WORK_BACKWARD, 2 * batch_flops(m, b));
+    if (logp) {
+        body_forward(m, ws, b, true, false);
+        final_norm_forward(m, ws);
+    }
+    Logits head = head_pass(m, ws, b, logp != NULL, dlogp, to, &df);
+    if (logp) logits_totals(&head, logp, NULL);
+    body_backward(m, ws, b, to, &df);
+    threads_end(WORK_BACKWARD, (logp ? 3 : 2) * batch_flops(m, b));
     model_view_free(&df);
 }
 
-void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
-                            bool add) {
-    GradientTarget to = {.add = add};
-    ModelView df = model_view(m, grad);
-    threads_begin(WORK_BACKWARD);
-    body_forward(m, ws, b, true, false);
-    final_norm_forward(m, ws);
-    Logits head = head_pass(m, ws, b, true, dlogp, &to, &df);
-    logits_totals(&head, logp, NULL);
-    body_backward(m, ws, b, &to, &df);
-    threads_end(WORK_BACKWARD, 3 * batch_flops(m, b));
-    model_view_free(&df);
+void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad,
+                    bool add) {
+    pass_backward(m, ws, b, dlogp, NULL, &(GradientTarget){.add = add}, grad);
 }
 
-/* E14's inner products as they are written: each row's gradient, and its product with the direction. The rows run alone, so
- * the workspace must be fitted to the batch already, as a forward pass with keep leaves it. */
-void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const real *direction,
-                               double *dot) {
+void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                            double *logp, real *grad, bool add) {
+    pass_backward(m, ws, b, dlogp, logp, &(GradientTarget){.add = add}, grad);
+}
+
+/* E14's inner products as they are written: each row's gradient, then its product with the
+ * direction. The rows run one by one. */
+void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                               const real *direction, double *dot) {
     real *grad = mem_new(m->parameters, sizeof *grad);
     Batch one = {0};
     for (int r = 0; r < b->rows; r++) {
@@ -839,29 +875,23 @@ void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, co
     free(grad);
 }
 
-static void model_gradient_dots_fast(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction,
-                                     double *dot) {
-    int widest = m->shape.qkv > m->shape.inner ? m->shape.qkv : m->shape.inner;
-    ModelView df = model_view(m, direction);
-    GradientTarget to = {.inner = mem_new((size_t)b->tokens, sizeof *to.inner),
-                         .product = mem_new((size_t)b->tokens, mem_mul((size_t)widest, sizeof(real)))};
-    threads_begin(WORK_BACKWARD);
-    clock_start(ws);
-    head_pass(m, ws, b, false, dlogp, &to, &df);
-    body_backward(m, ws, b, &to, &df);
-    threads_end(WORK_BACKWARD, 2 * batch_flops(m, b));
+/* The same from one backward pass for all rows; lib/fast/inner.h says how. */
+void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                         real *direction, double *dot) {
+    if (PLAIN) {
+        model_gradient_dots_plain(m, ws, b, dlogp, direction, dot);
+        return;
+    }
+    size_t N = (size_t)b->tokens, Q = (size_t)m->shape.qkv, F = (size_t)m->shape.inner;
+    GradientTarget to = {.inner = mem_new(N, sizeof(double)),
+                         .product = mem_new(N, (Q > F ? Q : F) * sizeof(real))};
+    pass_backward(m, ws, b, dlogp, NULL, &to, direction);
     for (int r = 0; r < b->rows; r++) {
         dot[r] = 0;
         for (int n = b->start.v[r]; n < b->start.v[r + 1]; n++) dot[r] += to.inner[n];
     }
     free(to.inner);
     free(to.product);
-    model_view_free(&df);
-}
-
-void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction, double *dot) {
-    if (PLAIN) model_gradient_dots_plain(m, ws, b, dlogp, direction, dot);
-    else model_gradient_dots_fast(m, ws, b, dlogp, direction, dot);
 }
 
 void model_extend(const Model *m, Workspace *ws, const Batch *b) {
@@ -873,17 +903,22 @@ void model_extend(const Model *m, Workspace *ws, const Batch *b) {
 
 void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
     size_t C = (size_t)m->shape.channels, V = (size_t)m->config.vocab;
-    const real *x = workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
+    const real *x =
+        workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
     clock_start(ws);
     norm_forward(ws->normed, ws->statf, x, &m->view.lnf, 1);
-    gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.wte, 1, C, logits, V, NULL, false);
+    gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.wte, 1, C, logits, V,
+         NULL, false);
 }
 
 double model_flops(const Model *m, double tokens, double length, double scored) {
-    double C = m->config.channels, L = m->config.layers, V = m->config.vocab, attention = 2 * C * (length + 1);
-    /* A token meets 12 C^2 weights a layer, and sees (length + 1) / 2 keys on average, each twice (scores, values). In the
-     * last layer it meets the 3 C^2 of queries, keys and values, and the rest only where it is scored. */
-    return tokens * ((L - 1) * (24 * C * C + attention) + 6 * C * C) + scored * (18 * C * C + attention + 2 * V * C);
+    double C = m->config.channels, L = m->config.layers, V = m->config.vocab,
+           attention = 2 * C * (length + 1);
+    /* A token meets 12 C^2 weights a layer, and sees (length + 1) / 2 keys on average, each
+     * twice (scores, values). In the last layer it meets the 3 C^2 of queries, keys and values,
+     * and the rest only where it is scored. */
+    return tokens * ((L - 1) * (24 * C * C + attention) + 6 * C * C) +
+           scored * (18 * C * C + attention + 2 * V * C);
 }
 
 double batch_flops(const Model *m, const Batch *b) {
@@ -891,16 +926,18 @@ double batch_flops(const Model *m, const Batch *b) {
     for (int r = 0; r < b->rows; r++) {
         int n = batch_length(b, r), scored = 0;
         for (int i = b->start.v[r]; i < b->start.v[r + 1]; i++) scored += b->target.v[i] >= 0;
-        /* With `past` cached tokens, a row of n sees past + (n + 1) / 2 keys per token on average. model_flops gives the same
-         * number for a row of length n + 2 * past. */
+        /* With `past` cached tokens, a row of n sees past + (n + 1) / 2 keys per token on
+         * average. model_flops gives the same number for a row of length n + 2 * past. */
         flops += model_flops(m, n, n + 2.0 * batch_past(b, r), scored);
     }
     return flops;
 }
 
 /* ---- AdamW ----
- * g is the gradient, m and v are running means of g and g^2, t counts the steps. Both means start at 0; the factors
- * 1 / (1 - b^t) correct that. Weight decay pulls on matrices only, and bypasses the moments ("decoupled"):
+ * A step of the size lr for each parameter, whatever the scale of its gradient: the mean of the
+ * gradient is divided by the root of the mean of its square. g is the gradient, m and v are these
+ * running means, t counts the steps. Both means start at 0; the factors 1 / (1 - b^t) correct
+ * that. Weight decay pulls on matrices only, and bypasses the moments ("decoupled"):
  *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2
  *     w -= lr ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w) */
 
@@ -908,10 +945,7 @@ Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weig
     Optimizer *o = mem_new(1, sizeof *o);
     o->m = mem_new(m->parameters, sizeof(real));
     o->v = mem_new(m->parameters, sizeof(real));
-    o->beta1 = beta1;
-    o->beta2 = beta2;
-    o->epsilon = 1e-8;
-    o->weight_decay = weight_decay;
+    o->beta1 = beta1, o->beta2 = beta2, o->epsilon = 1e-8, o->weight_decay = weight_decay;
     return o;
 }
 
@@ -923,41 +957,29 @@ void optimizer_free(Optimizer *o) {
 }
 
 double gradient_norm(const Model *m, const real *grad) {
-    enum { CHUNK = 4096 };
-    size_t chunks = (m->parameters + CHUNK - 1) / CHUNK;
-    double *part = mem_new(chunks, sizeof *part), total = 0;
-#pragma omp parallel for if (m->parameters > PARALLEL_FROM)
-    for (size_t i = 0; i < chunks; i++) {
-        size_t from = i * CHUNK, to = from + CHUNK < m->parameters ? from + CHUNK : m->parameters, j = from;
-        double lane[LANES] = {0};
-        for (; j + LANES <= to; j += LANES)
-            for (size_t l = 0; l < LANES; l++) lane[l] += (double)grad[j + l] * (double)grad[j + l];
-        for (int l = 0; j < to; j++, l++) lane[l] += (double)grad[j] * (double)grad[j];
-        for (int l = 0; l < LANES; l++) part[i] += lane[l];
-    }
-    for (size_t i = 0; i < chunks; i++) total += part[i];
-    free(part);
-    return sqrt(total);
+    return sqrt(sum_squares(grad, m->parameters));
 }
 
-/* What all parameters share in one step: the optimizer's settings, the corrections 1 / (1 - b^t), the gradient's factor. */
-typedef struct { real b1, b2, rest1, rest2, correct1, correct2, eps, lr, scale; } StepFactors;
+/* What all parameters share in one step: the optimizer's settings, the corrections 1 / (1 -
+ * b^t), the gradient's factor. */
+typedef struct {
+    real b1, b2, rest1, rest2, correct1, correct2, eps, lr, scale;
+} StepFactors;
 
 static StepFactors step_factors(const Optimizer *o, double scale, double learning_rate) {
     double t = (double)o->step;
-    return (StepFactors){.b1 = (real)o->beta1,
-                         .b2 = (real)o->beta2,
-                         .rest1 = (real)(1 - o->beta1),
-                         .rest2 = (real)(1 - o->beta2),
-                         .correct1 = (real)(1 / (1 - pow(o->beta1, t))),
-                         .correct2 = (real)(1 / (1 - pow(o->beta2, t))),
-                         .eps = (real)o->epsilon,
-                         .lr = (real)learning_rate,
-                         .scale = (real)scale};
+    StepFactors f = {.eps = (real)o->epsilon, .lr = (real)learning_rate, .scale = (real)scale};
+    f.b1 = (real)o->beta1, f.rest1 = (real)(1 - o->beta1);
+    f.b2 = (real)o->beta2, f.rest2 = (real)(1 - o->beta2);
+    f.correct1 = (real)(1 / (1 - pow(o->beta1, t)));
+    f.correct2 = (real)(1 / (1 - pow(o->beta2, t)));
+    return f;
 }
 
-/* [E13] Updates n parameters. `f` is passed by value so that the compiler knows a store to w cannot change it. */
-static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, const real *grad, size_t n) {
+/* [E13] Updates n parameters. `f` is passed by value so that the compiler knows a store to w
+ * cannot change it. */
+static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, const real *grad,
+                  size_t n) {
     for (size_t j = 0; j < n; j++) {
         real d = grad[j] * f.scale;
         mean[j] = f.b1 * mean[j] + f.rest1 * d;

@@ -1,4 +1,5 @@
-/* model: GPT-2's architecture, exactly, with forward and backward passes written by hand, and AdamW.
+/* model: GPT-2's architecture, exactly, with forward and backward passes written by hand, and
+ * AdamW.
  *
  * Usage:
  *   Error err = {0};
@@ -7,7 +8,7 @@
  *   model_initialize(m, 1);
  *   const int sequence[] = {5, 17, 42, 7, 99};
  *   Batch batch = {0};
- *   batch_row(&batch, sequence, 5, 2, NULL);          // tokens 2, 3 and 4 are the response: they are scored
+ *   batch_row(&batch, sequence, 5, 2, NULL);          // tokens 2, 3 and 4 are the response
  *   Workspace *ws = workspace_new();
  *   real *grad = mem_new(m->parameters, sizeof(real));
  *   double logp, dlogp = -1.0 / 3;                    // of the loss l = -logp / n_y, E10
@@ -20,16 +21,18 @@
  *   batch_free(&batch);
  *   model_free(m);
  *
- * The seam. Every objective and every score of this project is a scalar function of the log-likelihoods of rows. So this
- * file offers one pair: the log-likelihood of each row's response, and its backward pass given d loss / d logp for each row.
+ * The seam. Every objective and every score of this project is a scalar function of the
+ * log-likelihoods of rows. So this file offers one pair: the log-likelihood of each row's
+ * response, and its backward pass given d loss / d logp for each row.
  *
- * Rows are ragged and may start after a cached prefix: lib/fast/rows.h has the types Batch and Prefix.
+ * Rows are ragged and may start after a cached prefix: lib/fast/rows.h has the types Batch and
+ * Prefix.
  *
- * Letters: N tokens of the batch, C channels, H heads, D = C / H channels of a head, F = 4 C channels inside the MLP,
- * T context, V vocabulary, L layers. Matrices are row-major. Functions use the threads that lib/threads.h gives. Results have
- * the same bits for any number of threads. What a function returns or fills with _new is the caller's; other pointers are
- * borrowed.
- */
+ * Letters: N tokens of the batch, C channels, H heads, D = C / H channels of a head, F = 4 C
+ * channels inside the MLP, T context, V vocabulary, L layers. Matrices are row-major. Functions
+ * use the threads that lib/threads.h gives. Results have the same bits for any number of
+ * threads. What a function returns or fills with _new is the caller's; other pointers are
+ * borrowed. / */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -45,35 +48,57 @@
 
 /* ---- parameters ---- */
 
-typedef struct { int layers, heads, channels, context, vocab; } ModelConfig;
+typedef struct {
+    int layers, heads, channels, context, vocab;
+} ModelConfig;
 
-/* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat the roles from
- * ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role. */
+/* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat
+ * the roles from ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role. */
 typedef enum {
-    ROLE_WTE, ROLE_WPE,
-    ROLE_LN1_G, ROLE_LN1_B, ROLE_QKV_W, ROLE_QKV_B, ROLE_OUT_W, ROLE_OUT_B,
-    ROLE_LN2_G, ROLE_LN2_B, ROLE_FC_W, ROLE_FC_B, ROLE_PROJ_W, ROLE_PROJ_B,
-    ROLE_LNF_G, ROLE_LNF_B,
+    ROLE_WTE,
+    ROLE_WPE,
+    ROLE_LN1_G,
+    ROLE_LN1_B,
+    ROLE_QKV_W,
+    ROLE_QKV_B,
+    ROLE_OUT_W,
+    ROLE_OUT_B,
+    ROLE_LN2_G,
+    ROLE_LN2_B,
+    ROLE_FC_W,
+    ROLE_FC_B,
+    ROLE_PROJ_W,
+    ROLE_PROJ_B,
+    ROLE_LNF_G,
+    ROLE_LNF_B,
     ROLE_COUNT,
-    ROLE_LAYER_FIRST = ROLE_LN1_G, ROLE_LAYER_LAST = ROLE_PROJ_B
+    ROLE_LAYER_FIRST = ROLE_LN1_G,
+    ROLE_LAYER_LAST = ROLE_PROJ_B
 } TensorRole;
 
-/* One tensor. From this single list files, initialization, weight decay, tests and dumps are made. */
+/* One tensor. From this single list files, initialization, weight decay, tests and dumps are
+ * made. */
 typedef struct {
-    char name[48];       /* Hugging Face's name without "transformer." */
+    char name[48]; /* Hugging Face's name without "transformer." */
     TensorRole role;
-    int layer;           /* -1 outside of the layers */
-    int rank;            /* 1 or 2 */
-    int shape[2];        /* matrices of linear layers are [in, out], as Hugging Face's Conv1D has them */
+    int layer;    /* -1 outside of the layers */
+    int rank;     /* 1 or 2 */
+    int shape[2]; /* matrices of linear layers are [in, out], as Hugging Face's Conv1D has them */
     size_t offset, size; /* in elements, inside the flat parameter buffer */
     double std;          /* initialization: normal with this deviation; 0: all zero; -1: all one */
     bool decay;          /* weight decay applies: matrices only */
 } ModelTensor;
 
-/* A layer is data: pointers and sizes. The pointers go into one flat buffer with the table's layout, which holds the
- * parameters, their gradients, or a direction. */
-typedef struct { real *w, *b; int in, out; } Linear; /* y = x w + b; w [in][out], b [out] */
-typedef struct { real *g, *b; int channels; } Norm;  /* y = g * normalized x + b; g, b [channels] */
+/* A layer is data: pointers and sizes. The pointers go into one flat buffer with the table's
+ * layout, which holds the parameters, their gradients, or a direction. */
+typedef struct {
+    real *w, *b;
+    int in, out;
+} Linear; /* y = x w + b; w [in][out], b [out] */
+typedef struct {
+    real *g, *b;
+    int channels;
+} Norm; /* y = g * normalized x + b; g, b [channels] */
 
 typedef struct {
     Norm ln1;
@@ -83,8 +108,9 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    real *wte, *wpe; /* [V][C] token and [T][C] position embeddings; wte is also the head's matrix */
-    Layer *layer;    /* [L] */
+    real *wte,
+        *wpe;     /* [V][C] token and [T][C] position embeddings; wte is also the head's matrix */
+    Layer *layer; /* [L] */
     Norm lnf;
 } ModelView;
 
@@ -100,18 +126,22 @@ typedef struct {
 
 /* A model with zero weights. On a bad shape (status 3) NULL with err set. */
 Model *model_new(ModelConfig config, Error *err);
-/* The same in two steps, for a caller that must check the table first: the table of tensors, then memory for the weights. */
+/* The same in two steps, for a caller that must check the table first: the table of tensors,
+ * then memory for the weights. */
 Model *model_shape(ModelConfig config, Error *err);
 void model_allocate(Model *m);
-/* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains 1. */
+/* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains
+ * 1. */
 void model_initialize(Model *m, uint64_t seed);
 Model *model_copy(const Model *m);
 void model_free(Model *m); /* NULL is fine */
-/* The view of any flat buffer with the model's layout (a gradient, say); free it with model_view_free. */
+/* The view of any flat buffer with the model's layout (a gradient, say); free it with
+ * model_view_free. */
 ModelView model_view(const Model *m, real *flat);
 void model_view_free(ModelView *v);
 
-/* An empty prefix for this model's current weights, with room for `capacity` positions of its own; capacity <= T. */
+/* An empty prefix for this model's current weights, with room for `capacity` positions of its
+ * own; capacity <= T. */
 Prefix *prefix_new(const Model *m, int capacity);
 /* The same after a parent: parent->length + capacity <= T. NULL: no parent. */
 Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
@@ -122,37 +152,45 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
  * other functions of a Workspace are in lib/fast/workspace.h. */
 void workspace_reserve(Workspace *ws, const Model *m, int tokens);
 
-/* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before). hits[rows] (or NULL): how many of
- * them are the most probable token. With keep, a model_backward of the same batch may follow (threads_most() no larger). */
-void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp, int *hits);
-/* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters. With `add`, it is added to what grad holds, as
- * for the second part of a batch. The logits are computed again. */
-void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad, bool add);
-/* Both at once, for losses whose dlogp does not depend on logp (E10): the logits are computed once. */
-void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, double *logp, real *grad,
-                            bool add);
-/* dot[row] = <dlogp[row] x d logp[row] / d parameters, direction>, for every row in one backward pass, without a row's
- * gradient in memory (lib/fast/inner.h). Follows a model_forward with keep, like model_backward. direction [parameters] is
- * only read. */
-void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *direction, double *dot);
-/* Runs the rows, none scored, and appends their keys and values to their own prefixes (none NULL, all different). */
+/* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before).
+ * hits[rows] (or NULL): how many of them are the most probable token. With keep, a
+ * model_backward of the same batch may follow (threads_most() no larger). */
+void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp,
+                   int *hits);
+/* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters. With `add`, it is
+ * added to what grad holds, as for the second part of a batch. The logits are computed again. */
+void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad,
+                    bool add);
+/* Both at once, for losses whose dlogp does not depend on logp (E10): the logits are computed
+ * once. */
+void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                            double *logp, real *grad, bool add);
+/* dot[row] = <dlogp[row] x d logp[row] / d parameters, direction>, for every row in one backward
+ * pass, without a row's gradient in memory (lib/fast/inner.h). Follows a model_forward with
+ * keep, like model_backward. direction [parameters] is only read. */
+void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                         real *direction, double *dot);
+/* Runs the rows, none scored, and appends their keys and values to their own prefixes (none
+ * NULL, all different). */
 void model_extend(const Model *m, Workspace *ws, const Batch *b);
 /* After model_extend: the logits[V] that follow the last token of a row. */
 void model_logits(const Model *m, Workspace *ws, int row, real *logits);
-/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which `scored` are scored. Forward
- * and backward together take three times that. */
+/* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which
+ * `scored` are scored. Forward and backward together take three times that. */
 double model_flops(const Model *m, double tokens, double length, double scored);
-double batch_flops(const Model *m, const Batch *b); /* of one forward pass of this batch, after its prefixes */
+double batch_flops(const Model *m,
+                   const Batch *b); /* of one forward pass of this batch, after its prefixes */
 
 /* ---- the plain twins ---- */
 
-/* The chapter's own text of what lib/fast/ does sooner: same signatures, same meaning. `make naive` runs the entire program
- * on them; every build has them, so that tests can hold the twins together. */
+/* The chapter's own text of what lib/fast/ does sooner: same signatures, same meaning. `make
+ * naive` runs the entire program on them; every build has them, so that tests can hold the twins
+ * together. */
 void attention_forward_plain(const Attention *a, real *out, const real *qkv);
 void attention_backward_plain(const Attention *a, real *dqkv, const real *dout, const real *qkv);
 void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to);
-void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, const real *direction,
-                               double *dot);
+void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
+                               const real *direction, double *dot);
 
 /* ---- AdamW ---- */
 
@@ -163,7 +201,8 @@ typedef struct {
 } Optimizer;
 Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weight_decay);
 void optimizer_free(Optimizer *o); /* NULL is fine */
-/* The Euclidean norm of a flat gradient: fixed chunks in double, so the same bits for any number of threads. */
+/* The Euclidean norm of a flat gradient: fixed chunks in double, so the same bits for any number
+ * of threads. */
 double gradient_norm(const Model *m, const real *grad);
 /* One step with the gradient times `scale` (clipping: min(1, max_norm / norm)). */
 void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate);

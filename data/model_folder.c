@@ -15,16 +15,20 @@
 static bool config_int(const Json *root, const char *path, const char *key, int *out, Error *err) {
     const Json *v = json_get(root, key);
     if (!v || v->type != JSON_NUMBER || !v->is_integer || v->number < 1 || v->number > 1 << 24)
-        return error_set(err, STATUS_DATA, "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?", path, key);
+        return error_set(err, STATUS_DATA,
+                         "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?",
+                         path, key);
     *out = (int)v->number;
     return true;
 }
 
 /* A value that we do not implement is refused, never ignored. */
-static bool config_flag(const Json *root, const char *path, const char *key, bool wanted, Error *err) {
+static bool config_flag(const Json *root, const char *path, const char *key, bool wanted,
+                        Error *err) {
     const Json *v = json_get(root, key);
     if (!v || (v->type == JSON_BOOL && v->boolean == wanted)) return true;
-    return error_set(err, STATUS_DATA, "%s: \"%s\" must be %s: other variants of GPT-2 are not supported", path, key,
+    return error_set(err, STATUS_DATA,
+                     "%s: \"%s\" must be %s: other variants of GPT-2 are not supported", path, key,
                      wanted ? "true" : "false");
 }
 
@@ -33,23 +37,31 @@ static bool config_read(const Json *root, const char *path, ModelConfig *c, Erro
                *inner = json_get(root, "n_inner");
     const Json *eps = json_get(root, "layer_norm_epsilon");
     if (type && !(type->type == JSON_STRING && str_is(type->string, "gpt2")))
-        return error_set(err, STATUS_DATA, "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
+        return error_set(err, STATUS_DATA,
+                         "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
     if (act && !(act->type == JSON_STRING && str_is(act->string, "gelu_new")))
-        return error_set(err, STATUS_DATA, "%s: activation_function is not \"gelu_new\": not supported", path);
+        return error_set(err, STATUS_DATA,
+                         "%s: activation_function is not \"gelu_new\": not supported", path);
     if (eps && !(eps->type == JSON_NUMBER && fabs(eps->number - 1e-5) < 1e-12))
-        return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported", path);
+        return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported",
+                         path);
     if (!config_flag(root, path, "scale_attn_weights", true, err) ||
         !config_flag(root, path, "scale_attn_by_inverse_layer_idx", false, err) ||
-        !config_int(root, path, "n_layer", &c->layers, err) || !config_int(root, path, "n_head", &c->heads, err) ||
-        !config_int(root, path, "n_embd", &c->channels, err) || !config_int(root, path, "vocab_size", &c->vocab, err) ||
-        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx", &c->context, err))
+        !config_int(root, path, "n_layer", &c->layers, err) ||
+        !config_int(root, path, "n_head", &c->heads, err) ||
+        !config_int(root, path, "n_embd", &c->channels, err) ||
+        !config_int(root, path, "vocab_size", &c->vocab, err) ||
+        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx",
+                    &c->context, err))
         return false;
-    if (inner && inner->type != JSON_NULL && !(inner->type == JSON_NUMBER && inner->number == 4.0 * c->channels))
+    if (inner && inner->type != JSON_NULL &&
+        !(inner->type == JSON_NUMBER && inner->number == 4.0 * c->channels))
         return error_set(err, STATUS_DATA, "%s: n_inner is not 4 x n_embd: not supported", path);
     return true;
 }
 
-/* A tensor of the table in the file, under its name with or without "transformer.". NULL: not there. */
+/* A tensor of the table in the file, under its name with or without "transformer.". NULL: not
+ * there. */
 static const TensorInfo *find_tensor(const TensorFile *file, const ModelTensor *t) {
     char name[80];
     snprintf(name, sizeof name, "transformer.%s", t->name);
@@ -62,11 +74,13 @@ static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         const TensorInfo *info = find_tensor(file, t);
-        if (!info) return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
+        if (!info)
+            return error_set(err, STATUS_DATA, "%s: tensor %s is missing", file->path, t->name);
         if (!tensors_is_float(info) || info->rank != t->rank || info->shape[0] != t->shape[0] ||
             (t->rank == 2 && info->shape[1] != t->shape[1]))
-            return error_set(err, STATUS_DATA, "%s: tensor %s has another shape or type than config.json says", file->path,
-                             t->name);
+            return error_set(err, STATUS_DATA,
+                             "%s: tensor %s has another shape or type than config.json says",
+                             file->path, t->name);
     }
     return true;
 }
@@ -78,19 +92,23 @@ static bool weights_read(Model *m, const TensorFile *file, Error *err) {
         tensors_read(find_tensor(file, t), m->w + t->offset);
         for (size_t j = 0; j < t->size; j++)
             if (!isfinite(m->w[t->offset + j]))
-                return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite", file->path, t->name);
+                return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite",
+                                 file->path, t->name);
     }
     const TensorInfo *untied = tensors_find(file, "lm_head.weight");
     if (untied && (!tensors_is_float(untied) || untied->elements != m->tensors[0].size))
-        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight", file->path);
+        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight",
+                         file->path);
     if (untied) {
         real *copy = mem_new(untied->elements, sizeof(real));
         tensors_read(untied, copy);
         bool same = memcmp(copy, m->view.wte, untied->elements * sizeof(real)) == 0;
         free(copy);
         if (!same)
-            return error_set(err, STATUS_DATA, "%s: lm_head.weight differs from wte.weight: only a tied head is supported",
-                             file->path);
+            return error_set(
+                err, STATUS_DATA,
+                "%s: lm_head.weight differs from wte.weight: only a tied head is supported",
+                file->path);
     }
     return true;
 }
@@ -102,16 +120,19 @@ Model *model_load(const char *folder, Error *err) {
     ModelConfig config;
     TensorFile file;
     Model *m = NULL;
-    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
+    char *config_path = path_join(folder, "config.json"),
+         *weights_path = path_join(folder, "model.safetensors");
     if (!file_exists(config_path))
         error_set(err, STATUS_DATA,
-                  "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, model.safetensors, "
+                  "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, "
+                  "model.safetensors, "
                   "vocab.json and merges.txt)",
                   folder);
     else if (file_read(config_path, &text, err)) {
         const Json *root = json_parse(&arena, text.s, text.n, &where);
         if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
-        else if (config_read(root, config_path, &config, err) && tensors_open(&file, weights_path, err)) {
+        else if (config_read(root, config_path, &config, err) &&
+                 tensors_open(&file, weights_path, err)) {
             Error own = {0};
             m = model_shape(config, &own);
             if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
@@ -134,23 +155,31 @@ Model *model_load(const char *folder, Error *err) {
 bool model_save(const Model *m, const char *folder, Error *err) {
     ModelConfig c = m->config;
     Buf text = {0};
-    buf_printf(
-        &text,
-        "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"vocab_size\": %d,\n"
-        "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  \"n_head\": %d,\n  \"n_inner\": "
-        "null,\n"
-        "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  \"initializer_range\": 0.02,\n"
-        "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"tie_word_embeddings\": true,\n"
-        "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
-        c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
+    buf_printf(&text,
+               "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  "
+               "\"vocab_size\": %d,\n"
+               "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  "
+               "\"n_head\": %d,\n  \"n_inner\": "
+               "null,\n"
+               "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  "
+               "\"initializer_range\": 0.02,\n"
+               "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  "
+               "\"tie_word_embeddings\": true,\n"
+               "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
+               c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
     TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        out[i] = (TensorOut){.name = t->name, .type = TENSOR_REAL, .rank = t->rank, .shape = {t->shape[0], t->shape[1]},
+        out[i] = (TensorOut){.name = t->name,
+                             .type = TENSOR_REAL,
+                             .rank = t->rank,
+                             .shape = {t->shape[0], t->shape[1]},
                              .data = m->w + t->offset};
     }
-    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
-    bool ok = tensors_write(weights_path, out, m->tensor_count, NULL, 0, err) && file_write(config_path, text.s, text.n, err);
+    char *config_path = path_join(folder, "config.json"),
+         *weights_path = path_join(folder, "model.safetensors");
+    bool ok = tensors_write(weights_path, out, m->tensor_count, NULL, 0, err) &&
+              file_write(config_path, text.s, text.n, err);
     free(config_path);
     free(weights_path);
     free(out);
@@ -200,13 +229,16 @@ bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
     *f = (ModelFolder){.model = model_load(path, err)};
     if (f->model && has_vocabulary(path) && model_folder_load_tokenizer(f, path, err) &&
         tokenizer_size(f->tokenizer) > f->model->config.vocab)
-        error_set(err, STATUS_DATA, "%s: the vocabulary has %d tokens and the model only %d: they do not belong together", path,
-                  tokenizer_size(f->tokenizer), f->model->config.vocab);
+        error_set(
+            err, STATUS_DATA,
+            "%s: the vocabulary has %d tokens and the model only %d: they do not belong together",
+            path, tokenizer_size(f->tokenizer), f->model->config.vocab);
     if (err->status) model_folder_free(f);
     return err->status == 0;
 }
 
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err) {
     return folder_make(path, err) && model_save(f->model, path, err) &&
-           (!f->tokenizer || (tokenizer_save(f->tokenizer, path, err) && template_save(&f->template, path, err)));
+           (!f->tokenizer ||
+            (tokenizer_save(f->tokenizer, path, err) && template_save(&f->template, path, err)));
 }

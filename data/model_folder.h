@@ -1,25 +1,27 @@
-/* model_folder: a model on disk, as one folder in Hugging Face's GPT-2 form. This file reads and writes all of it.
+/* model_folder: a model on disk, as one folder in Hugging Face's GPT-2 form. This file reads and
+ * writes all of it.
  *
  * Usage:
  *   Error err = {0};
  *   ModelConfig shape = {.layers = 1, .heads = 2, .channels = 8, .context = 16, .vocab = 32};
  *   ModelFolder f = {.model = model_new(shape, &err)}, again;
  *   model_initialize(f.model, 1);
- *   if (model_folder_save(&f, "example-model", &err) && model_folder_load(&again, "example-model", &err))
- *       model_folder_free(&again);              // again.model has the same bits as f.model
+ *   if (!model_folder_save(&f, "example", &err)) return error_print(&err);
+ *   if (!model_folder_load(&again, "example", &err)) return error_print(&err);
+ *   model_folder_free(&again); // again.model has the bits of f.model
  *   model_folder_free(&f);
  *
  * | file                     | holds |
  * |---|---|
  * | config.json              | the shape of the model: ModelConfig |
  * | model.safetensors        | the weights, one tensor for each row of the model's table |
- * | vocab.json, merges.txt   | the tokenizer; the folder may lack both, then data must carry input_ids |
+ * | vocab.json, merges.txt   | the tokenizer; if both are missing, data must carry input_ids |
  * | tokenizer_config.json    | the tokenizer's special tokens |
  * | template.json            | the text around prompts and answers |
  *
- * A key of config.json that would change what the model computes is honoured or refused, never ignored. Errors name the
- * file: status 3 for what a file says, 4 if it cannot be read or written.
- */
+ * A key of config.json that would change what the model computes is honoured or refused, never
+ * ignored. Errors name the file: status 3 for what a file says, 4 if it cannot be read or
+ * written. / */
 #ifndef MODEL_FOLDER_H
 #define MODEL_FOLDER_H
 
@@ -43,7 +45,8 @@ bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err);
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err);
 void model_folder_free(ModelFolder *f); /* also the model and the tokenizer */
 
-/* config.json and model.safetensors alone. model_load returns NULL with err set; model_save needs an existing folder. */
+/* config.json and model.safetensors alone. model_load returns NULL with err set; model_save
+ * needs an existing folder. */
 Model *model_load(const char *path, Error *err);
 bool model_save(const Model *m, const char *path, Error *err);
 

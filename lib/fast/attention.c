@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "lib/gemm.h"
-#include "lib/threads.h"
 
 enum {
     QUERY_BLOCK = 32, /* queries handled at once */
-    TILE = 16         /* a multiple of LANES and of every build's vector; it decides on speed, not on results */
+    TILE = 16 /* a multiple of LANES and of every build's vector; only speed depends on it */
 };
 
 /* ---- one head of one row ---- */
@@ -21,16 +20,17 @@ typedef struct {
     const real *q, *k, *v; /* of the row's own tokens, this head: [n] rows of stride 3 C */
     const Prefix *past;    /* NULL, or the cached positions */
     int layer, channel;    /* where this head's keys start: layer, and channel in it */
-    bool known;            /* the row before had the same prefix, whose keys and values are still in the scratch */
+    bool known; /* the row before had the same prefix: its part is still in the scratch */
 } HeadTask;
 
-/* A head's keys and values in scratch, padded with zeros to a multiple of TILE, and packed for the products that follow. */
+/* A head's keys and values in scratch, padded with zeros to a multiple of TILE, and packed for
+ * the products that follow. */
 typedef struct {
     int room;                    /* positions that fit */
     real *k, *v, *dk, *dv;       /* [room][D]; dk and dv only backward */
     real *packed_k, *packed_v;   /* k and v as the right side of a product; k backward, v forward */
     real *packed_kt, *packed_vt; /* their transposes; kt always, vt backward */
-    real *s, *ds;                /* [QUERY_BLOCK][room] scores or probabilities, and their derivative */
+    real *s, *ds; /* [QUERY_BLOCK][room] scores or probabilities, and their derivative */
 } HeadScratch;
 
 static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
@@ -63,36 +63,43 @@ static inline void copy_row(real *to, const real *from, int D) {
     for (; d < D; d++) to[d] = from[d];
 }
 
-/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first unless they are known; then zeros up to a
- * TILE. */
+/* Keys (at = 0) or values (at = C) of all P + n positions, cached ones first unless they are
+ * known; then zeros up to a TILE. */
 static void gather_positions(real *to, const HeadTask *a, int at, const real *own) {
     for (const Prefix *p = a->past; p && !a->known; p = p->parent) {
         const real *from = prefix_own(p, a->layer, prefix_start(p)) + a->channel + at;
-        for (int j = prefix_start(p); j < p->length; j++, from += p->width) copy_row(to + (size_t)j * (size_t)a->D, from, a->D);
+        for (int j = prefix_start(p); j < p->length; j++, from += p->width)
+            copy_row(to + (size_t)j * (size_t)a->D, from, a->D);
     }
     int all = a->P + a->n;
-    for (int j = a->P; j < all; j++, own += 3 * (size_t)a->C) copy_row(to + (size_t)j * (size_t)a->D, own, a->D);
-    memset(to + (size_t)all * (size_t)a->D, 0, (size_t)(padded(all) - all) * (size_t)a->D * sizeof(real));
+    for (int j = a->P; j < all; j++, own += 3 * (size_t)a->C)
+        copy_row(to + (size_t)j * (size_t)a->D, own, a->D);
+    memset(to + (size_t)all * (size_t)a->D, 0,
+           (size_t)(padded(all) - all) * (size_t)a->D * sizeof(real));
 }
 
-/* Packs the gathered [positions][D] as the right side of a product: those that are not packed already. */
-static void pack_positions(const HeadTask *a, const HeadScratch *x, real *packed, const real *from) {
+/* Packs the gathered [positions][D] as the right side of a product: those that are not packed
+ * already. */
+static void pack_positions(const HeadTask *a, const HeadScratch *x, real *packed,
+                           const real *from) {
     size_t D = (size_t)a->D;
     int first = a->known ? a->P : 0;
-    gemm_pack(packed, x->room, first, 0, padded(a->P + a->n) - first, a->D, from + (size_t)first * D, D, 1);
+    gemm_pack(packed, x->room, first, 0, padded(a->P + a->n) - first, a->D,
+              from + (size_t)first * D, D, 1);
 }
 
 /* The same for their transpose. */
 static void pack_transposed(const HeadTask *a, real *packed, const real *from) {
     size_t D = (size_t)a->D;
     int first = a->known ? a->P / GEMM_ALIGN * GEMM_ALIGN : 0;
-    gemm_pack(packed, a->D, 0, first, a->D, padded(a->P + a->n) - first, from + (size_t)first * D, 1, D);
+    gemm_pack(packed, a->D, 0, first, a->D, padded(a->P + a->n) - first, from + (size_t)first * D,
+              1, D);
 }
 
 /* ---- forward ---- */
 
-/* On entry s[0..keys) holds q . k, and the query may see the first `seen` keys. On exit s holds exp(s * scale - maximum) for
- * those and 0 for the rest; inverse = 1 / their sum. */
+/* On entry s[0..keys) holds q . k, and the query may see the first `seen` keys. On exit s holds
+ * exp(s * scale - maximum) for those and 0 for the rest; inverse = 1 / their sum. */
 static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, real *inverse) {
     int whole = padded(seen); /* full vectors, so that no rest of a row is handled apart */
     for (int j = seen; j < whole; j++) s[j] = -INFINITY;
@@ -112,15 +119,19 @@ static void head_forward(const HeadTask *a, const HeadScratch *x, real *out, rea
     out += (size_t)a->begin * C;
     soft += (size_t)a->begin * a->soft_stride;
     for (int from = a->begin; from < a->n; from += QUERY_BLOCK, out += QUERY_BLOCK * C) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK,
+            keys = padded(a->P + from + rows);
         real inverse[QUERY_BLOCK];
-        /* Compute the block's scores, and turn them into probabilities but for the factor 1 / sum. */
-        gemm_packed(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, x->packed_kt, a->D, x->s, W, false);
+        /* Compute the block's scores, and turn them into probabilities but for the factor 1 /
+         * sum. */
+        gemm_packed(rows, keys, a->D, a->q + (size_t)from * C3, C3, 1, x->packed_kt, a->D, x->s, W,
+                    false);
         for (int i = 0; i < rows; i++, soft += a->soft_stride) {
             softmax_row(x->s + (size_t)i * W, a->P + from + i + 1, keys, scale, &soft[0], &soft[1]);
             inverse[i] = soft[1];
         }
-        /* Average the values, and apply that factor to the few outputs instead of the many probabilities. */
+        /* Average the values, and apply that factor to the few outputs instead of the many
+         * probabilities. */
         gemm_packed(rows, a->D, keys, x->s, W, 1, x->packed_v, x->room, out, C, false);
         for (int i = 0; i < rows; i++)
             for (size_t d = 0; d < D; d++) out[(size_t)i * C + d] *= inverse[i];
@@ -129,9 +140,10 @@ static void head_forward(const HeadTask *a, const HeadScratch *x, real *out, rea
 
 /* ---- backward ---- */
 
-/* On entry s holds q . k and ds holds do . v for a block. On exit they hold the probabilities, and the scores' derivative. */
-static void softmax_backward(const HeadTask *a, const HeadScratch *x, const real *soft, int from, int rows, int keys,
-                             real scale) {
+/* On entry s holds q . k and ds holds do . v for a block. On exit they hold the probabilities,
+ * and the scores' derivative. */
+static void softmax_backward(const HeadTask *a, const HeadScratch *x, const real *soft, int from,
+                             int rows, int keys, real scale) {
     for (int i = 0; i < rows; i++) {
         int seen = a->P + from + i + 1, whole = padded(seen);
         const real *stat = soft + (size_t)(from + i) * a->soft_stride;
@@ -145,8 +157,10 @@ static void softmax_backward(const HeadTask *a, const HeadScratch *x, const real
 }
 
 /* dq, dk, dv of the row's own tokens: rows of stride 3 C. dout: rows of stride C. */
-static void head_backward(const HeadTask *a, const HeadScratch *x, real *dq, const real *dout, const real *soft) {
-    size_t C = (size_t)a->C, C3 = 3 * C, D = (size_t)a->D, W = (size_t)x->room, past = (size_t)a->P * D;
+static void head_backward(const HeadTask *a, const HeadScratch *x, real *dq, const real *dout,
+                          const real *soft) {
+    size_t C = (size_t)a->C, C3 = 3 * C, D = (size_t)a->D, W = (size_t)x->room,
+           past = (size_t)a->P * D;
     real scale = 1 / (real)sqrt((double)a->D), *dk = dq + C, *dv = dk + C;
     /* Gather and pack keys and values, and clear what the blocks add to. */
     gather_positions(x->k, a, 0, a->k);
@@ -158,14 +172,16 @@ static void head_backward(const HeadTask *a, const HeadScratch *x, real *dq, con
     memset(x->dv, 0, W * D * sizeof(real));
     for (int j = 0; j < a->begin; j++) memset(dq + (size_t)j * C3, 0, D * sizeof(real));
     for (int from = a->begin; from < a->n; from += QUERY_BLOCK) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK, keys = padded(a->P + from + rows);
+        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK,
+            keys = padded(a->P + from + rows);
         const real *q = a->q + (size_t)from * C3, *dout_from = dout + (size_t)from * C;
         /* Recompute the block's probabilities, and find the derivative of its scores. */
         gemm_packed(rows, keys, a->D, q, C3, 1, x->packed_kt, a->D, x->s, W, false);
         gemm_packed(rows, keys, a->D, dout_from, C, 1, x->packed_vt, a->D, x->ds, W, false);
         softmax_backward(a, x, soft, from, rows, keys, scale);
         /* Carry that on to the block's queries, and add to all its keys and values. */
-        gemm_packed(rows, a->D, keys, x->ds, W, 1, x->packed_k, x->room, dq + (size_t)from * C3, C3, false);
+        gemm_packed(rows, a->D, keys, x->ds, W, 1, x->packed_k, x->room, dq + (size_t)from * C3, C3,
+                    false);
         gemm(keys, a->D, rows, x->s, 1, W, dout_from, C, 1, x->dv, D, NULL, true);
         gemm(keys, a->D, rows, x->ds, 1, W, q, C3, 1, x->dk, D, NULL, true);
     }
@@ -197,8 +213,8 @@ static HeadTask head_task(const Attention *a, const real *qkv, int row, int head
                       .known = known};
 }
 
-/* How many consecutive rows one task takes. Rows that share a prefix then gather and pack it once; kept small so that every
- * thread has work. */
+/* How many consecutive rows one task takes. Rows that share a prefix then gather and pack it
+ * once; kept small so that every thread has work. */
 static int rows_together(const Batch *b) {
     enum { MOST = 8 };
     int share = b->rows / (4 * threads_now());
@@ -216,7 +232,8 @@ void attention_forward_fast(const Attention *a, real *out, const real *qkv) {
         for (int r = begin; r < b->rows && r < begin + together; r++) {
             size_t first = (size_t)b->start.v[r];
             HeadTask one = head_task(a, qkv, r, h, r > begin && b->prefix[r] == b->prefix[r - 1]);
-            head_forward(&one, &x, out + first * C + (size_t)h * D, a->soft + (first * H + (size_t)h) * 2);
+            head_forward(&one, &x, out + first * C + (size_t)h * D,
+                         a->soft + (first * H + (size_t)h) * 2);
         }
     }
 }

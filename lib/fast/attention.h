@@ -3,41 +3,48 @@
  * Usage:
  *   Batch batch = {0};
  *   batch_row_inputs(&batch, (const int[]){0, 1}, 2, NULL);          // one row of two tokens
- *   real qkv[2][3] = {{1, 1, 5}, {1, 1, 7}}, out[2], soft[4];        // one head of one channel: q, k, v
+ *   real qkv[2][3] = {{1, 1, 5}, {1, 1, 7}}, out[2], soft[4];        // one head, D = 1: q, k, v
  *   Attention a = {.batch = &batch, .heads = 1, .head_size = 1, .context = 2, .soft = soft};
  *   a.scratch_size = attention_scratch(a.context, a.head_size);
- *   a.scratch = mem_new(a.scratch_size * 64, sizeof(real));          // for at most 64 threads
- *   attention_forward_fast(&a, out, qkv[0]);                         // out = {5, 6}: the second token averages 5 and 7
+ *   a.scratch = mem_new((size_t)threads_most() * a.scratch_size, sizeof(real));
+ *   attention_forward_fast(&a, out, qkv[0]);                         // out = {5, 6}
+ *   free(a.scratch);
  *   batch_free(&batch);
  *
- * The formulas stand above the plain twins, attention_forward_plain and attention_backward_plain in model.c. What is faster
- * here, and why it changes no bit beyond the rounding of sums in another order:
+ * The formulas stand above the plain twins, attention_forward_plain and attention_backward_plain
+ * in model.c. What is faster here, and why it changes no bit beyond the rounding of sums in
+ * another order:
  *
- * - Queries are handled in blocks of 32, so scores and outputs are matrix products. A block multiplies only the keys up to
- *   its own last position.
- * - Keys and values are gathered from prefix and row into contiguous scratch and packed once for all blocks of a row.
- *   Consecutive rows after one prefix gather and pack the prefix's part once.
- * - The forward pass saves maximum and 1 / sum of each softmax. The backward pass recomputes the probabilities from these.
- * - In the last layer, blocks before a row's first live query are skipped: nothing reads their output (lib/fast/rows.h).
+ * - Queries are handled in blocks of 32, so scores and outputs are matrix products. A block
+ *   multiplies only the keys up to its own last position.
+ * - Keys and values are gathered from prefix and row into contiguous scratch and packed once for
+ *   all blocks of a row. Consecutive rows after one prefix gather and pack the prefix's part
+ *   once.
+ * - The forward pass saves maximum and 1 / sum of each softmax. The backward pass recomputes the
+ *   probabilities from these.
+ * - In the last layer, blocks before a row's first live query are skipped: nothing reads their
+ *   output (lib/fast/rows.h).
  *
- * Key j has absolute position j in every sum, and keys that a query must not see have probability exactly 0 and add nothing
- * to finite numbers. That is why a cached prefix and an entire row give the same bits, for any grouping and any number of
- * threads: each task, a head of some rows, is one thread's.
- */
+ * Key j has absolute position j in every sum, and keys that a query must not see have
+ * probability exactly 0 and add nothing to finite numbers. That is why a cached prefix and an
+ * entire row give the same bits, for any grouping and any number of threads: each task, a head
+ * of some rows, is one thread's. / */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 
 #include "lib/fast/rows.h"
+#include "lib/threads.h"
 
-/* One layer's attention over a batch. C = heads * head_size; a token's row of qkv has 3 C numbers: queries, keys, values. */
+/* One layer's attention over a batch. C = heads * head_size; a token's row of qkv has 3 C
+ * numbers: queries, keys, values. */
 typedef struct {
     const Batch *batch;
     int layer, heads, head_size;
-    int context;         /* most positions of a sequence */
+    int context; /* most positions of a sequence */
     /* The plain twin reads nothing below this line. */
-    const int *first;    /* NULL, or [rows] each row's first query whose output is read */
-    real *soft;          /* [N][heads][2] softmax's maximum and 1 / sum: written forward, read backward */
-    real *scratch;       /* [threads_most()][scratch_size] */
+    const int *first; /* NULL, or [rows] each row's first query whose output is read */
+    real *soft;    /* [N][heads][2] softmax's maximum and 1 / sum: written forward, read backward */
+    real *scratch; /* [threads_most()][scratch_size] */
     size_t scratch_size; /* what attention_scratch says */
 } Attention;
 
@@ -45,7 +52,8 @@ typedef struct {
 size_t attention_scratch(int context, int head_size);
 /* out[N][C] from qkv[N][3 C]. */
 void attention_forward_fast(const Attention *a, real *out, const real *qkv);
-/* dqkv[N][3 C], overwritten, from dout[N][C]. A prefix is a constant. Follows attention_forward_fast on the same batch. */
+/* dqkv[N][3 C], overwritten, from dout[N][C]. A prefix is a constant. Follows
+ * attention_forward_fast on the same batch. */
 void attention_backward_fast(const Attention *a, real *dqkv, const real *dout, const real *qkv);
 
 #endif

@@ -1,4 +1,5 @@
-/* Inner products of gradients with a direction: each layer's forward pass on the direction, times dy. */
+/* Inner products of gradients with a direction: each layer's forward pass on the direction,
+ * times dy. */
 #include "lib/fast/inner.h"
 
 #include "lib/fast/rows.h"
@@ -19,14 +20,14 @@ void inner_add(const GradientTarget *to, const real *dy, const real *product, in
     }
 }
 
-void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy, const real *x, int N, int in,
-                  int out) {
+void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy,
+                  const real *x, int N, int in, int out) {
     gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, to->product, (size_t)out, b, false);
     inner_add(to, dy, to->product, N, out);
 }
 
-void inner_norm(const GradientTarget *to, const real *g, const real *b, const real *dy, const real *x, const real *stat, int N,
-                int C) {
+void inner_norm(const GradientTarget *to, const real *g, const real *b, const real *dy,
+                const real *x, const real *stat, int N, int C) {
 #pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
     for (int n = 0; n < N; n++) {
         real mean = stat[2 * n], r = stat[2 * n + 1];
@@ -38,10 +39,11 @@ void inner_norm(const GradientTarget *to, const real *g, const real *b, const re
     inner_add(to, dy, to->product, N, C);
 }
 
-void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx, const int *token,
-                 const int *position, int N, int C) {
+void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,
+                 const int *token, const int *position, int N, int C) {
     for (int n = 0; n < N; n++) {
-        const real *te = wte + (size_t)token[n] * (size_t)C, *pe = wpe + (size_t)position[n] * (size_t)C;
+        const real *te = wte + (size_t)token[n] * (size_t)C,
+                   *pe = wpe + (size_t)position[n] * (size_t)C;
         for (int c = 0; c < C; c++) to->product[(size_t)n * (size_t)C + (size_t)c] = te[c] + pe[c];
     }
     inner_add(to, dx, to->product, N, C);

@@ -7,13 +7,16 @@
 #include "lib/gemm.h"
 
 enum {
-    VOCAB_BLOCK = 512,      /* columns of logits computed at once */
-    HEAD_ROWS = 512,        /* tokens whose block of logits stays in the cache */
-    FEWEST_STORED = 32,     /* tokens that a chunk has at least where logits are stored */
-    LOGITS_BUDGET = 1 << 25 /* logits stored at once: with GPT-2's vocabulary some 660 tokens, 128 MB in float */
+    VOCAB_BLOCK = 512,  /* columns of logits computed at once */
+    HEAD_ROWS = 512,    /* tokens whose block of logits stays in the cache */
+    FEWEST_STORED = 32, /* tokens that a chunk has at least where logits are stored */
+    LOGITS_BUDGET =
+        1
+        << 25 /* logits stored at once: with GPT-2's vocabulary some 660 tokens, 128 MB in float */
 };
 
-/* How many of `live` tokens have their logits stored at once; at least 1, so that chunks can be counted with it. */
+/* How many of `live` tokens have their logits stored at once; at least 1, so that chunks can be
+ * counted with it. */
 static int stored_rows(int vocab, int live) {
     int rows = LOGITS_BUDGET / vocab;
     if (rows < FEWEST_STORED) rows = FEWEST_STORED;
@@ -22,8 +25,10 @@ static int stored_rows(int vocab, int live) {
 }
 
 size_t logits_room(int vocab, int tokens, bool both) {
-    int block = vocab < VOCAB_BLOCK ? vocab : VOCAB_BLOCK, rows = tokens < HEAD_ROWS ? tokens : HEAD_ROWS;
-    size_t one = mem_mul((size_t)rows, (size_t)block), stored = mem_mul((size_t)stored_rows(vocab, tokens), (size_t)vocab);
+    int block = vocab < VOCAB_BLOCK ? vocab : VOCAB_BLOCK,
+        rows = tokens < HEAD_ROWS ? tokens : HEAD_ROWS;
+    size_t one = mem_mul((size_t)rows, (size_t)block),
+           stored = mem_mul((size_t)stored_rows(vocab, tokens), (size_t)vocab);
     return both && stored > one ? stored : one;
 }
 
@@ -45,7 +50,8 @@ static void softmax_extend(Softmax *x, const real *logit, int first, int width, 
 }
 
 /* In place: a block of logits becomes factor * (one-hot - p). */
-static void softmax_gradient(const Softmax *x, real *logit, int first, int width, int target, real factor) {
+static void softmax_gradient(const Softmax *x, real *logit, int first, int width, int target,
+                             real factor) {
     real scale = -factor / x->total;
     for (int v = 0; v < width; v++) logit[v] = real_exp(logit[v] - x->most) * scale;
     if (target >= first && target < first + width) logit[target - first] += factor;
@@ -54,11 +60,17 @@ static void softmax_gradient(const Softmax *x, real *logit, int first, int width
 /* ---- one chunk of tokens, block by block ---- */
 
 /* The chunk: live tokens from..from+rows-1. */
-typedef struct { int from, rows; bool stored; } Chunk;
+typedef struct {
+    int from, rows;
+    bool stored;
+} Chunk;
 
-static int block_width(const Logits *x, int first) { return x->V - first < VOCAB_BLOCK ? x->V - first : VOCAB_BLOCK; }
+static int block_width(const Logits *x, int first) {
+    return x->V - first < VOCAB_BLOCK ? x->V - first : VOCAB_BLOCK;
+}
 
-/* Where the chunk's block [rows][width] of logits is. Stored blocks follow each other; else all use the same place. */
+/* Where the chunk's block [rows][width] of logits is. Stored blocks follow each other; else all
+ * use the same place. */
 static real *block_of(const Logits *x, Chunk c, int first) {
     return x->logits + (c.stored ? (size_t)first * (size_t)c.rows : 0);
 }
@@ -67,8 +79,8 @@ static real *block_of(const Logits *x, Chunk c, int first) {
 static void block_logits(Logits *x, Chunk c, int first, int width) {
     size_t C = (size_t)x->C;
     double start = seconds_now();
-    gemm(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->wte + (size_t)first * C, 1, C, block_of(x, c, first),
-         (size_t)width, NULL, false);
+    gemm(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->wte + (size_t)first * C, 1, C,
+         block_of(x, c, first), (size_t)width, NULL, false);
     x->product_seconds += seconds_now() - start;
 }
 
@@ -81,20 +93,23 @@ static void chunk_forward(Logits *x, Chunk c) {
         block_logits(x, c, first, width);
 #pragma omp parallel for if ((long)c.rows * width > PARALLEL_FROM)
         for (int i = 0; i < c.rows; i++)
-            softmax_extend(&softmax[i], block + (size_t)i * (size_t)width, first, width, target[token[i]]);
+            softmax_extend(&softmax[i], block + (size_t)i * (size_t)width, first, width,
+                           target[token[i]]);
     }
     for (int i = 0; i < c.rows; i++) {
         double weight = (double)x->batch->weight[token[i]];
-        x->term[c.from + i] = weight * ((double)(softmax[i].at_target - softmax[i].most) - log((double)softmax[i].total));
+        x->term[c.from + i] = weight * ((double)(softmax[i].at_target - softmax[i].most) -
+                                        log((double)softmax[i].total));
         x->hit[c.from + i] = softmax[i].best == target[token[i]];
     }
 }
 
-/* dh and dwte from a block of dlogits. Inner products want <dlogits^T h, G> = h . (dlogits G), and the rows of dlogits G add
- * up over the blocks. */
+/* dh and dwte from a block of dlogits. Inner products want <dlogits^T h, G> = h . (dlogits G),
+ * and the rows of dlogits G add up over the blocks. */
 static void block_gradients(Logits *x, Chunk c, const GradientTarget *to, int first, int width) {
     size_t C = (size_t)x->C, W = (size_t)width;
-    const real *block = block_of(x, c, first), *wte = x->wte + (size_t)first * C, *h = x->h + (size_t)c.from * C;
+    const real *block = block_of(x, c, first), *wte = x->wte + (size_t)first * C,
+               *h = x->h + (size_t)c.from * C;
     real *g = x->dwte + (size_t)first * C, *dh = x->dh + (size_t)c.from * C;
     double start = seconds_now();
     gemm(c.rows, x->C, width, block, W, 1, wte, C, 1, dh, C, NULL, first > 0);
@@ -113,7 +128,8 @@ static void chunk_backward(Logits *x, Chunk c, const GradientTarget *to) {
 #pragma omp parallel for if ((long)c.rows * width > PARALLEL_FROM)
         for (int i = 0; i < c.rows; i++) {
             int n = token[i];
-            real factor = (real)(x->dlogp[x->map->row[n]] * (double)b->weight[n]), *logit = block + (size_t)i * (size_t)width;
+            real factor = (real)(x->dlogp[x->map->row[n]] * (double)b->weight[n]),
+                 *logit = block + (size_t)i * (size_t)width;
             softmax_gradient(&x->softmax[c.from + i], logit, first, width, b->target.v[n], factor);
         }
         block_gradients(x, c, to, first, width);
@@ -128,7 +144,8 @@ static void chunk_backward(Logits *x, Chunk c, const GradientTarget *to) {
 void logits_pass_fast(Logits *x, bool forward, const GradientTarget *to) {
     int live = x->map->live, most = forward && to ? stored_rows(x->V, live) : HEAD_ROWS;
     int chunks = (live + most - 1) / most;
-    if (live == 0 && to && !to->inner && !to->add) memset(x->dwte, 0, (size_t)x->V * (size_t)x->C * sizeof(real));
+    if (live == 0 && to && !to->inner && !to->add)
+        memset(x->dwte, 0, (size_t)x->V * (size_t)x->C * sizeof(real));
     for (int i = 0; i < chunks; i++) {
         Chunk c = {.from = (int)((long)live * i / chunks), .stored = forward && to};
         c.rows = (int)((long)live * (i + 1) / chunks) - c.from;

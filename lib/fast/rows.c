@@ -13,7 +13,8 @@ Prefix *prefix_make(int layers, int width, const Prefix *parent, int capacity) {
     p->capacity = capacity;
     p->width = width;
     size_t positions = mem_mul((size_t)layers, (size_t)capacity);
-    p->kv = mem_grow(NULL, mem_mul(positions, (size_t)width), sizeof(real)); /* not zeroed: written before it is read */
+    p->kv = mem_grow(NULL, mem_mul(positions, (size_t)width),
+                     sizeof(real)); /* not zeroed: written before it is read */
     return p;
 }
 
@@ -53,7 +54,8 @@ static void batch_grow(Batch *b) {
     }
 }
 
-/* Appends a row of n inputs, whose targets and weights the caller fills in. Returns its first token. */
+/* Appends a row of n inputs, whose targets and weights the caller fills in. Returns its first
+ * token. */
 static int batch_add(Batch *b, const int *inputs, int n, Prefix *prefix) {
     int at = b->tokens;
     if (b->rows == 0) {
@@ -126,7 +128,8 @@ void rows_map(RowMap *map, const Batch *b, RowsLive live) {
         for (int n = begin; n < end; n++) {
             map->row[n] = r;
             map->position[n] = batch_past(b, r) + n - begin;
-            if (live == ROWS_ALL || (live == ROWS_LAST ? n == end - 1 : b->target.v[n] >= 0)) map->token[map->live++] = n;
+            if (live == ROWS_ALL || (live == ROWS_LAST ? n == end - 1 : b->target.v[n] >= 0))
+                map->token[map->live++] = n;
         }
         map->first[r] = (map->live > before ? map->token[before] : end) - begin;
     }

@@ -1,18 +1,21 @@
-/* rows: ragged batches of token rows, cached prefixes, and the map that says which tokens a pass still needs.
+/* rows: ragged batches of token rows, cached prefixes, and the map that says which tokens a pass
+ * still needs.
  *
  * Usage:
  *   const int shared[] = {3, 1, 4}, tail[] = {1, 5, 9, 2};
  *   Batch batch = {0};
- *   batch_row(&batch, tail, 4, 2, NULL);        // one row of 3 inputs; it scores tail[2] and tail[3]
+ *   batch_row(&batch, tail, 4, 2, NULL);        // a row of 3 inputs that scores two tokens
  *   batch_clear(&batch);
  *   batch_row_inputs(&batch, shared, 3, NULL);  // one row of 3 inputs; it scores nothing
  *   batch_free(&batch);
  *
- * Everything here is bookkeeping: copies and indices, no arithmetic. Model.h includes this file. All pointers are borrowed,
- * except for what a function named _make or _new returns. Nothing fails (running out of memory ends the program).
- */
+ * Everything here is bookkeeping: copies and indices, no arithmetic. Model.h includes this file.
+ * All pointers are borrowed, except for what a function named _make or _new returns. Nothing
+ * fails (running out of memory ends the program). / */
 #ifndef ROWS_H
 #define ROWS_H
+
+#include <stdlib.h> /* free */
 
 #include "lib/util.h"
 
@@ -20,24 +23,28 @@
 enum { PARALLEL_FROM = 20000 };
 
 /* ---- prefixes ----
- * A Prefix caches the keys and values of the first `length` positions of a sequence, in every layer. A row that starts after
- * a prefix attends to these positions as if they were its own. Many rows may share one prefix: its work is done once.
+ * A Prefix caches the keys and values of the first `length` positions of a sequence, in every
+ * layer. A row that starts after a prefix attends to these positions as if they were its own.
+ * Many rows may share one prefix: its work is done once.
  *
- * Prefixes form a tree. A prefix may start where its parent ends, and stores only the positions that it adds:
+ * Prefixes form a tree. A prefix may start where its parent ends, and stores only the positions
+ * that it adds:
  *
  *     bos + demo A  [0..40) ----+---- demo B  [40..71) ----+---- row 1  [71..90)
  *                               |                          +---- row 2  [71..84)
  *                               +---- demo C  [40..66) --------- row 3  [66..80)
  *
- * The usual sequence of calls: prefix_new or prefix_after; model_extend, which runs tokens and appends their keys and values;
- * batch_row with the prefix, as often as wanted; prefix_free, children before parents.
+ * The usual sequence of calls: prefix_new or prefix_after; model_extend, which runs tokens and
+ * appends their keys and values; batch_row with the prefix, as often as wanted; prefix_free,
+ * children before parents.
  *
- * Two rules keep this right. A prefix belongs to the weights that made it: after an optimizer step it is stale and must be
- * made again. And a parent must neither move, grow nor shrink while a child lives, because the child counts its positions
- * from the parent's length.
+ * Two rules keep this right. A prefix belongs to the weights that made it: after an optimizer
+ * step it is stale and must be made again. And a parent must neither move, grow nor shrink while
+ * a child lives, because the child counts its positions from the parent's length.
  *
- * A prefix is a constant for the backward pass: no gradient flows into it. In the forward pass it changes no bit: a row
- * after a prefix has the bits of the entire row computed at once (lib/fast/attention.h says why). */
+ * A prefix is a constant for the backward pass: no gradient flows into it. In the forward pass
+ * it changes no bit: a row after a prefix has the bits of the entire row computed at once
+ * (lib/fast/attention.h says why). */
 typedef struct Prefix Prefix;
 struct Prefix {
     const Prefix *parent; /* NULL, or what comes before; borrowed */
@@ -60,36 +67,39 @@ real *prefix_own(const Prefix *p, int layer, int position);
 const real *prefix_find(const Prefix *p, int layer, int position);
 
 /* ---- batches ----
- * A Batch is a list of rows of tokens that run together. Rows are ragged: they follow each other without padding.
+ * A Batch is a list of rows of tokens that run together. Rows are ragged: they follow each other
+ * without padding.
  *
  *     token     b  W  h  y  ?  A  b  H  i  A        N = 10 inputs in 2 rows
- *     target    .  .  .  .  A  e  .  .  A  e        what is scored: the token that follows; . is -1, nothing
+ *     target    .  .  .  .  A  e  .  .  A  e        the token that follows; . is -1, not scored
  *     start     0                 6           10    [rows + 1]
  *
- * The layers work on all N tokens at once and do not know about rows. Only attention and the positions do. So padding costs
- * nothing, and no row's bits depend on its neighbors.
+ * The layers work on all N tokens at once and do not know about rows. Only attention and the
+ * positions do. So padding costs nothing, and no row's bits depend on its neighbors.
  *
- * A row of n tokens has n - 1 inputs: its last token is only a target. Each input has a target, the token that follows it,
- * or -1 where nothing is scored, and a weight. The log-likelihood of a row is
+ * A row of n tokens has n - 1 inputs: its last token is only a target. Each input has a target,
+ * the token that follows it, or -1 where nothing is scored, and a weight. The log-likelihood of
+ * a row is
  *     logp[row] = sum over its scored tokens of weight * log p(target | everything before it)
  * with the prefix as part of "everything before".
  *
- * The usual sequence of calls: zero-initialize; batch_row for each row; a pass of model.h; batch_clear and again; batch_free.
- * A batch owns its arrays, which grow as needed and are kept by batch_clear. It borrows the prefixes. */
+ * The usual sequence of calls: zero-initialize; batch_row for each row; a pass of model.h;
+ * batch_clear and again; batch_free. A batch owns its arrays, which grow as needed and are kept
+ * by batch_clear. It borrows the prefixes. */
 typedef struct {
     int rows, tokens;
-    IntBuf start;    /* [rows + 1] first token of each row */
-    IntBuf token;    /* [tokens] inputs */
-    IntBuf target;   /* [tokens] the token that follows, or -1 where nothing is scored */
-    real *weight;    /* [tokens] factor of this target's log-probability in the row's logp */
+    IntBuf start;  /* [rows + 1] first token of each row */
+    IntBuf token;  /* [tokens] inputs */
+    IntBuf target; /* [tokens] the token that follows, or -1 where nothing is scored */
+    real *weight;  /* [tokens] factor of this target's log-probability in the row's logp */
     int weight_capacity;
     Prefix **prefix; /* [rows] NULL, or what comes before the row; borrowed */
     int prefix_capacity;
 } Batch;
 
-/* Appends sequence[0..n), of which the tokens from `first` on are scored, each with weight 1. After a prefix, the sequence
- * continues it. n >= 2, and first >= 1 because nothing predicts the first token. Prefix and row together must fit the
- * model's context. */
+/* Appends sequence[0..n), of which the tokens from `first` on are scored, each with weight 1.
+ * After a prefix, the sequence continues it. n >= 2, and first >= 1 because nothing predicts the
+ * first token. Prefix and row together must fit the model's context. */
 void batch_row(Batch *b, const int *sequence, int n, int first, Prefix *prefix);
 /* The same with a weight for each of the n tokens; weight 0 is not scored. */
 void batch_row_weighted(Batch *b, const int *sequence, int n, const real *weight, Prefix *prefix);
@@ -100,23 +110,27 @@ void batch_free(Batch *b);
 /* Number of inputs of a row, and number of cached positions before it. */
 int batch_length(const Batch *b, int row);
 int batch_past(const Batch *b, int row);
-/* Appends the keys and values of all tokens to the prefixes of their rows. kv points to the first token's; the next token's
- * are `stride` numbers further. The prefixes' lengths stay: they move once all layers have been stored. */
+/* Appends the keys and values of all tokens to the prefixes of their rows. kv points to the
+ * first token's; the next token's are `stride` numbers further. The prefixes' lengths stay: they
+ * move once all layers have been stored. */
 void batch_store(const Batch *b, int layer, const real *kv, size_t stride);
 
 /* ---- the map of a batch: tokens that end early ----
- * After the last layer's attention, a token's row of numbers is read only to predict the token that follows. Where nothing is
- * scored, nothing reads it. So the rest of the last layer, the final norm and the head need only the scored tokens, some
- * tenth of a batch of long contexts. The map lists these "live" tokens:
+ * After the last layer's attention, a token's row of numbers is read only to predict the token
+ * that follows. Where nothing is scored, nothing reads it. So the rest of the last layer, the
+ * final norm and the head need only the scored tokens, some tenth of a batch of long contexts.
+ * The map lists these "live" tokens:
  *
  *     all tokens   0  1  2  3  4  5  6  7  8  9
  *     scored                   *  *        *  *
  *     token[live]              4  5        8  9
  *
- * rows_pick packs the live rows to the front, and rows_spread brings them back with zeros between them. No bit changes: rows
- * are independent of each other, and the gradient of a dropped row would be zero.
+ * rows_pick packs the live rows to the front, and rows_spread brings them back with zeros
+ * between them. No bit changes: rows are independent of each other, and the gradient of a
+ * dropped row would be zero.
  *
- * The plain twin is the map with ROWS_ALL, where every token is live and both functions change nothing. */
+ * The plain twin is the map with ROWS_ALL, where every token is live and both functions change
+ * nothing. */
 typedef enum {
     ROWS_SCORED, /* live: tokens with a target */
     ROWS_LAST,   /* live: each row's last token, whose logits may be asked for */
@@ -128,7 +142,8 @@ typedef struct {
     int *token;    /* [live] which tokens they are, ascending */
     int *row;      /* [tokens] the row of each token */
     int *position; /* [tokens] the position of each token in its sequence, prefix included */
-    int *first;    /* [rows] each row's first live token, counted from the row's start; the row's length if it has none */
+    /* [rows] each row's first live token, counted from the row's start; its length if none. */
+    int *first;
 } RowMap;
 
 /* Fills the map; its arrays are the caller's, with room for all tokens. */

@@ -25,7 +25,9 @@ void workspace_recompute(Workspace *ws, bool recompute) {
 /* ---- one allocation, one table ---- */
 
 /* a + b; ends the program where that overflows, as mem_mul does. */
-static size_t size_add(size_t a, size_t b) { return a > SIZE_MAX - b ? mem_mul(SIZE_MAX, 2) : a + b; }
+static size_t size_add(size_t a, size_t b) {
+    return a > SIZE_MAX - b ? mem_mul(SIZE_MAX, 2) : a + b;
+}
 
 /* An array: `copies` times N tokens of `width` elements. */
 typedef struct {
@@ -47,8 +49,10 @@ static void workspace_carve(Workspace *ws, const Carving *list, int count) {
     for (int i = 0; i < count; at += carving_bytes(&list[i++])) *list[i].slot = ws->memory + at;
 }
 
-#define REALS(member, copies, N, width) {(void **)&ws->member, copies, N, width, sizeof(real)}
-#define EACH(member) {(void **)&ws->member, 1, N, 1, sizeof *ws->member}
+#define REALS(member, copies, N, width)                                                            \
+    { (void **)&ws->member, copies, N, width, sizeof(real) }
+#define EACH(member)                                                                               \
+    { (void **)&ws->member, 1, N, 1, sizeof *ws->member }
 
 /* The table, for the workspace's capacity. */
 static void workspace_layout(Workspace *ws) {
@@ -97,7 +101,11 @@ void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep) {
     /* Start anew; only the clock runs on. */
     Workspace old = *ws;
     free(old.memory);
-    *ws = (Workspace){.tokens = tokens, .threads = threads_most(), .keep = keep, .recompute = old.recompute, .shape = shape};
+    *ws = (Workspace){.tokens = tokens,
+                      .threads = threads_most(),
+                      .keep = keep,
+                      .recompute = old.recompute,
+                      .shape = shape};
     memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
     workspace_layout(ws);
 }

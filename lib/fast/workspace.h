@@ -1,36 +1,41 @@
-/* workspace: the memory of a pass, carved from one allocation by one table, and the clock of its parts.
+/* workspace: the memory of a pass, carved from one allocation by one table, and the clock of its
+ * parts.
  *
  * Usage:
  *   WorkspaceShape shape = {.layers = 2, .context = 16, .vocab = 32,
- *                           .layer = {.channels = 8, .heads = 2, .head_size = 4, .qkv = 24, .inner = 32}};
+ *                           .layer = {.channels = 8, .heads = 2, .head_size = 4,
+ *                                     .qkv = 24, .inner = 32}};
  *   Workspace *ws = workspace_new();
  *   workspace_fit(ws, shape, 100, true);            // room for 100 tokens, with a backward pass
  *   workspace_kept(ws, 1).qkv[99 * 24 + 23] = 1;    // the last number of layer 1's last token
  *   workspace_free(ws);
  *
- * A backward pass reads what the forward pass computed. A Workspace holds that, and the scratch of both. It has no content
- * that matters between calls; it saves allocating hundreds of megabytes for every batch. One workspace serves one call at a
- * time.
+ * A backward pass reads what the forward pass computed. A Workspace holds that, and the scratch
+ * of both. It has no content that matters between calls; it saves allocating hundreds of
+ * megabytes for every batch. One workspace serves one call at a time.
  *
  * There are three ways to use it, by how much the forward pass leaves for the backward pass:
  *
- *     scoring      one layer's arrays, which every layer overwrites     model_forward without keep, model_extend
- *     keep         arrays for each layer                                model_forward with keep, model_forward_backward
- *     recompute    x for each layer, one layer's arrays for the rest;   the same, after workspace_recompute
- *                  the backward pass runs each layer forward again
+ *     scoring      one layer's arrays, which every layer overwrites: model_extend, model_forward
+ *                  without keep
+ *     keep         arrays for each layer: model_forward with keep, model_forward_backward
+ *     recompute    x for each layer, and one layer's arrays for the rest: the same two, after
+ *                  workspace_recompute; the backward pass runs each layer forward again
  *
- * The usual sequence of calls: workspace_new; passes of any model and size; workspace_free. Each forward pass first calls
- * workspace_fit, which allocates anew where the pass needs more: more tokens, another model, the first keep, more threads. It
- * never shrinks while the model stays the same, so a run settles after its largest batch.
+ * The usual sequence of calls: workspace_new; passes of any model and size; workspace_free. Each
+ * forward pass first calls workspace_fit, which allocates anew where the pass needs more: more
+ * tokens, another model, the first keep, more threads. It never shrinks while the model stays
+ * the same, so a run settles after its largest batch.
  *
  * Three rules keep it right:
- * - A backward pass follows the forward pass of the same batch, and nothing else runs in the workspace between them.
- * - Strides between layers are of the capacity (ws->tokens). Rows within an array are counted by the batch's N.
- * - After the last layer's attention, rows are those of the live tokens, packed at the front (lib/fast/rows.h). So in the
- *   last layer, mid, stat2, fc and the output hold map.live rows.
+ * - A backward pass follows the forward pass of the same batch, and nothing else runs in the
+ *   workspace between them.
+ * - Strides between layers are of the capacity (ws->tokens). Rows within an array are counted by
+ *   the batch's N.
+ * - After the last layer's attention, rows are those of the live tokens, packed at the front
+ *   (lib/fast/rows.h). So in the last layer, mid, stat2, fc and the output hold map.live rows.
  *
- * To add an array, add a member here and a row to the table in workspace.c.
- */
+ * To add an array, add a member here and a row to the table in workspace.c. / */
 #ifndef WORKSPACE_H
 #define WORKSPACE_H
 
@@ -53,12 +58,19 @@ typedef struct {
 
 /* The parts of a pass that the clock tells apart. */
 typedef enum {
-    PART_EMBEDDING, PART_NORM, PART_MATMUL, PART_ATTENTION, PART_GELU, PART_CROSS_ENTROPY, MODEL_PARTS
+    PART_EMBEDDING,
+    PART_NORM,
+    PART_MATMUL,
+    PART_ATTENTION,
+    PART_GELU,
+    PART_CROSS_ENTROPY,
+    MODEL_PARTS
 } ModelPart;
 
 typedef struct {
-    double part_seconds[MODEL_PARTS], lap; /* time spent in each part; when the running part started */
-    int tokens, threads;                   /* capacity */
+    double part_seconds[MODEL_PARTS],
+        lap;             /* time spent in each part; when the running part started */
+    int tokens, threads; /* capacity */
     bool keep, recompute;
     WorkspaceShape shape;
     char *memory;
@@ -73,19 +85,19 @@ typedef struct {
     real *mid;           /* [L][N][C] residual stream between attention and MLP */
     real *fc;            /* [L][N][F] MLP before gelu */
     /* Shared by all layers. */
-    real *normed;        /* [N][C] a layer norm's output */
-    real *hidden;        /* [N][F] gelu's output */
-    real *dx, *da;       /* [N][C] */
-    real *dqkv;          /* [N][3C] */
-    real *dhidden;       /* [N][F] */
+    real *normed;  /* [N][C] a layer norm's output */
+    real *hidden;  /* [N][F] gelu's output */
+    real *dx, *da; /* [N][C] */
+    real *dqkv;    /* [N][3C] */
+    real *dhidden; /* [N][F] */
     /* The head; rows are live tokens. */
-    real *statf;         /* [N][2] statistics of the last layer norm */
-    real *h, *dh;        /* [N][C] the last layer norm's output */
-    real *logits;        /* lib/fast/logits: some of the logits */
-    Softmax *softmax;    /* [N] */
-    double *term;        /* [N] weight * log p */
-    int *hit;            /* [N] is the target the most probable token? */
-    real *scratch;       /* lib/fast/attention: [threads][scratch_size] */
+    real *statf;      /* [N][2] statistics of the last layer norm */
+    real *h, *dh;     /* [N][C] the last layer norm's output */
+    real *logits;     /* lib/fast/logits: some of the logits */
+    Softmax *softmax; /* [N] */
+    double *term;     /* [N] weight * log p */
+    int *hit;         /* [N] is the target the most probable token? */
+    real *scratch;    /* lib/fast/attention: [threads][scratch_size] */
     size_t scratch_size;
 } Workspace;
 
@@ -94,12 +106,16 @@ void workspace_free(Workspace *ws); /* NULL is fine */
 /* Makes the workspace large enough for a pass of so many tokens. */
 void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep);
 size_t workspace_bytes(const Workspace *ws);
-/* Keep only each layer's input for the backward pass, which then runs the layers forward once more. The bits are the same;
- * it takes some 28 % of the activations (of GPT-2 124M) and 1.1 to 1.2 times the time. Call it before the first pass. */
+/* Keep only each layer's input for the backward pass, which then runs the layers forward once
+ * more. The bits are the same; it takes some 28 % of the activations (of GPT-2 124M) and 1.1 to
+ * 1.2 times the time. Call it before the first pass. */
 void workspace_recompute(Workspace *ws, bool recompute);
 
-/* Layer l's arrays, and where its output goes. What is not kept for each layer is the same memory for all. */
-typedef struct { real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next; } Kept;
+/* Layer l's arrays, and where its output goes. What is not kept for each layer is the same
+ * memory for all. */
+typedef struct {
+    real *x, *stat1, *qkv, *soft, *att, *mid, *stat2, *fc, *next;
+} Kept;
 Kept workspace_kept(const Workspace *ws, int l);
 
 /* Seconds that passes have spent in a part since the workspace was made: what `ica bench` shows. */

@@ -1,0 +1,92 @@
+/* Parallel sums in a fixed order. */
+#include "lib/fast/sums.h"
+
+#include <stdlib.h>
+
+#include "lib/fast/rows.h"
+#include "lib/gemm.h"
+
+enum {
+    BLOCK = 64,        /* columns that a thread owns at once */
+    SCATTER_BLOCK = 16 /* the same for embeddings: a block of a row is a cache line */
+};
+
+static int smaller(int a, int b) { return a < b ? a : b; }
+
+void sum_columns(real *to, const real *x, int N, int columns, bool add) {
+    int blocks = (columns + BLOCK - 1) / BLOCK;
+#pragma omp parallel for if ((long)N * columns > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * BLOCK, width = smaller(columns - from, BLOCK);
+        real sum[BLOCK] = {0};
+        for (int n = 0; n < N; n++)
+            for (int j = 0; j < width; j++)
+                sum[j] += x[(size_t)n * (size_t)columns + (size_t)(from + j)];
+        for (int j = 0; j < width; j++) to[from + j] = (add ? to[from + j] : 0) + sum[j];
+    }
+}
+
+void sum_norm(real *dg, real *db, const real *dy, const real *x, const real *stat, int N, int C,
+              bool add) {
+    int blocks = (C + BLOCK - 1) / BLOCK;
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * BLOCK, width = smaller(C - from, BLOCK);
+        real dg_sum[BLOCK] = {0}, db_sum[BLOCK] = {0};
+        for (int n = 0; n < N; n++) {
+            const real *x_n = x + (size_t)n * (size_t)C + from;
+            const real *dy_n = dy + (size_t)n * (size_t)C + from;
+            for (int j = 0; j < width; j++) {
+                dg_sum[j] += dy_n[j] * ((x_n[j] - stat[2 * n]) * stat[2 * n + 1]);
+                db_sum[j] += dy_n[j];
+            }
+        }
+        for (int j = 0; j < width; j++) {
+            dg[from + j] = (add ? dg[from + j] : 0) + dg_sum[j];
+            db[from + j] = (add ? db[from + j] : 0) + db_sum[j];
+        }
+    }
+}
+
+void sum_embeddings(real *dwte, real *dwpe, const real *dx, const int *token, const int *position,
+                    int N, int C) {
+    int blocks = (C + SCATTER_BLOCK - 1) / SCATTER_BLOCK;
+#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+    for (int block = 0; block < blocks; block++) {
+        int from = block * SCATTER_BLOCK, end = smaller(from + SCATTER_BLOCK, C);
+        for (int n = 0; n < N; n++) {
+            real *te = dwte + (size_t)token[n] * (size_t)C;
+            real *pe = dwpe + (size_t)position[n] * (size_t)C;
+            const real *d = dx + (size_t)n * (size_t)C;
+            for (int c = from; c < end; c++) {
+                te[c] += d[c];
+                pe[c] += d[c];
+            }
+        }
+    }
+}
+
+/* One chunk: element i goes into lane i % LANES, then the lanes are added in order. */
+static double chunk_squares(const real *x, size_t n) {
+    double lane[LANES] = {0}, total = 0;
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t l = 0; l < LANES; l++) lane[l] += (double)x[i + l] * (double)x[i + l];
+    for (size_t l = 0; i < n; i++, l++) lane[l] += (double)x[i] * (double)x[i];
+    for (int l = 0; l < LANES; l++) total += lane[l];
+    return total;
+}
+
+double sum_squares(const real *x, size_t n) {
+    enum { CHUNK = 4096 };
+    size_t chunks = (n + CHUNK - 1) / CHUNK;
+    double *part = mem_new(chunks, sizeof *part), total = 0;
+#pragma omp parallel for if (n > PARALLEL_FROM)
+    for (size_t i = 0; i < chunks; i++) {
+        size_t from = i * CHUNK;
+        part[i] = chunk_squares(x + from, n - from < CHUNK ? n - from : CHUNK);
+    }
+    for (size_t i = 0; i < chunks; i++) total += part[i];
+    free(part);
+    return total;
+}
