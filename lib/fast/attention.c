@@ -1,4 +1,4 @@
-/* [attention] Attention by blocks of queries. One task handles one head of some consecutive rows. */
+/* [attention] By blocks of queries. One task handles one head of some consecutive rows. */
 #include "lib/fast/attention.h"
 
 #include <math.h>

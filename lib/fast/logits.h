@@ -3,7 +3,7 @@
  *
  * Usage:
  *   Batch batch = {0};
- *   batch_row(&batch, (const int[]){0, 1}, 2, 1, NULL);              // one token, whose target is 1
+ *   batch_row(&batch, (const int[]){0, 1}, 2, 1, NULL);              // one token of target 1
  *   int zero = 0, hit;
  *   RowMap map = {.live = 1, .token = &zero, .row = &zero, .position = &zero, .first = &zero};
  *   real h[1] = {1}, wte[2] = {0, 0}, logits[2];         // C = 1, two words with logit 0
