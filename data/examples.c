@@ -97,14 +97,14 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
 }
 
 static void example_file_free(ExampleFile *l) {
-    if (l->data.path) dataset_free(&l->data);
+    if (l->data.path) records_free(&l->data);
     arena_free(&l->examples.arena);
     *l = (ExampleFile){0};
 }
 
 static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate, bool pairs, Error *err) {
     *l = (ExampleFile){0};
-    if (!dataset_load(&l->data, path, err)) {
+    if (!records_load(&l->data, path, err)) {
         l->data.path = NULL;
         return false;
     }

@@ -14,7 +14,7 @@
 
 #include "data/model_folder.h"
 #include "ica.h"
-#include "lib/dataset.h"
+#include "data/records.h"
 #include "model.h"
 #include "tokenizer.h"
 

@@ -1,7 +1,7 @@
 /* Files into rows, rows into batches. */
 #include "data/sessions.h"
 
-#include "lib/dataset.h"
+#include "data/records.h"
 
 /* ---- rows ---- */
 
@@ -99,11 +99,11 @@ bool sessions_read(Sessions *s, const ModelFolder *f, const char *const *files, 
     s->fingerprint = mem_new((size_t)n, sizeof *s->fingerprint);
     for (int i = 0; i < n && err->status == 0; i++) {
         Dataset d;
-        if (!dataset_load(&d, files[i], err)) break;
+        if (!records_load(&d, files[i], err)) break;
         s->fingerprint[i] = d.fingerprint;
         for (int j = 0; j < d.count; j++)
             if (!add_record(s, f, &d, &d.records[j], o, &stream, err)) break;
-        dataset_free(&d);
+        records_free(&d);
     }
     add_stream(s, &stream, f->model->config.context + 1);
     ints_free(&stream);

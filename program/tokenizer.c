@@ -5,7 +5,7 @@
 #include "data/model_folder.h"
 #include "data/template.h"
 #include "data/tokenizer_folder.h"
-#include "lib/dataset.h"
+#include "data/records.h"
 #include "program/commands.h"
 #include "tokenizer.h"
 
@@ -59,10 +59,10 @@ bool command_tokenizer(const Settings *s, Error *err) {
     Texts texts = {0};
     Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
     int loaded = 0;
-    for (; loaded < s->data.count && dataset_load(&d[loaded], s->data.values[loaded], err); loaded++)
+    for (; loaded < s->data.count && records_load(&d[loaded], s->data.values[loaded], err); loaded++)
         for (int i = 0; i < d[loaded].count; i++) texts_add_record(&texts, &d[loaded].records[i]);
     bool ok = loaded == s->data.count && train_and_save(s, &texts, err);
-    for (int i = 0; i < loaded; i++) dataset_free(&d[i]);
+    for (int i = 0; i < loaded; i++) records_free(&d[i]);
     free(d);
     free(texts.v);
     arena_free(&texts.arena);

@@ -233,7 +233,7 @@ static bool put_examples(Page *p, Report *r, const ScoreSets *sets, Error *err) 
     Dataset pool, holdout;
     Error gone = {0};
     if (set_open(r, s, &scratch, &rows, &pool, err)) {
-        bool demos = s->holdout && dataset_load(&holdout, s->holdout, &gone), pairs = set_pairs(s);
+        bool demos = s->holdout && records_load(&holdout, s->holdout, &gone), pairs = set_pairs(s);
         if (!demos)
             NOTE(r, "The demonstrations of the examples are shown by id (%s).",
                  s->holdout ? gone.text : "no holdout path");
@@ -245,8 +245,8 @@ static bool put_examples(Page *p, Report *r, const ScoreSets *sets, Error *err) 
         page_heading(p, "The %d lowest scores", e.worst);
         put_examples_table(&p->body, &rows, e.index + e.best, e.worst, &pool,
                            demos ? &holdout : NULL, pairs);
-        if (demos) dataset_free(&holdout);
-        dataset_free(&pool);
+        if (demos) records_free(&holdout);
+        records_free(&pool);
     }
     arena_free(&scratch);
     return err->status == 0;

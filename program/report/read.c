@@ -315,7 +315,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     }
     if (!lines_load(arena, s->scores, rows, err)) return false;
     Error gone = {0};
-    if (!s->pool || !dataset_load(pool, s->pool, &gone)) {
+    if (!s->pool || !records_load(pool, s->pool, &gone)) {
         NOTE(r, "The charts of %s are left out: no pool (%s).", what,
              s->pool ? gone.text : "its path is not known");
         return false;
@@ -323,7 +323,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     if (rows_match(rows, pool)) return true;
     NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what,
          s->pool);
-    dataset_free(pool);
+    records_free(pool);
     return false;
 }
 
@@ -343,7 +343,7 @@ bool set_read(Report *r, ScoreSet *s, Error *err) {
         }
         s->truth = known[0] > 0 && known[1] > 0 && known[0] + known[1] == s->n;
         s->ready = true;
-        dataset_free(&pool);
+        records_free(&pool);
     }
     arena_free(&scratch);
     return err->status == 0;

@@ -19,7 +19,7 @@
 #ifndef REPORT_READ_H
 #define REPORT_READ_H
 
-#include "lib/dataset.h"
+#include "data/records.h"
 #include "lib/json.h"
 #include "lib/text.h"
 
