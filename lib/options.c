@@ -40,7 +40,8 @@ static const Option *row_find(const Option *table, const Command *command, Str t
 
 enum { NAME_MAX_COMPARED = 64 };
 
-/* Levenshtein's distance between what was typed and a name. Overlong text is cut to save time: it is far from everything. */
+/* Levenshtein's distance between what was typed and a name. Overlong text is cut to save time: it
+ * is far from everything. */
 static int edit_distance(Str typed, const char *name) {
     int row[NAME_MAX_COMPARED + 1];
     size_t n = strlen(name);
@@ -61,8 +62,9 @@ static int edit_distance(Str typed, const char *name) {
     return row[n];
 }
 
-/* How far a name is from what was typed, for suggestions. Someone who types --rate means --learning-rate although --data is
- * fewer edits away: a name that contains the typed text counts as two edits away, as one if that is a word of it. */
+/* How far a name is from what was typed, for suggestions. Someone who types --rate means
+ * --learning-rate although --data is fewer edits away: a name that contains the typed text counts
+ * as two edits away, as one if that is a word of it. */
 static int name_cost(Str typed, const char *name) {
     int distance = edit_distance(typed, name), cost = distance;
     size_t n = strlen(name);
@@ -87,8 +89,9 @@ const Command *options_command(const Command *commands, const char *name, Error 
         if (name_is(str(name), c->name)) return c;
         if (name_cost(str(name), c->name) < name_cost(str(name), nearest->name)) nearest = c;
     }
-    error_set(err, STATUS_USAGE, "unknown command '%.200s'; the nearest is '%s' ('%s --help' lists all)", name, nearest->name,
-              PROGRAM);
+    error_set(err, STATUS_USAGE,
+              "unknown command '%.200s'; the nearest is '%s' ('%s --help' lists all)", name,
+              nearest->name, PROGRAM);
     return NULL;
 }
 
@@ -99,24 +102,53 @@ static bool range_is_open(const Option *row) { return row->min == 0 && row->max 
 /* "1 to 96", "at least 0", "above 0, at most 1"; empty if any value will do. */
 static void range_put(const Option *row, Buf *out) {
     if (range_is_open(row)) return;
-    bool above = row->min == OPTION_POSITIVE, low = row->min > -INFINITY, high = row->max < INFINITY;
+    bool above = row->min == OPTION_POSITIVE, low = row->min > -INFINITY,
+         high = row->max < INFINITY;
     if (above) buf_puts(out, "above 0");
     if (low && !above && high) buf_printf(out, "%.15g to %.15g", row->min, row->max);
     else if (low && !above) buf_printf(out, "at least %.15g", row->min);
     else if (high) buf_printf(out, "%sat most %.15g", above ? ", " : "", row->max);
 }
 
-/* A command's option with its value, while it is parsed: what messages are about. */
+/* ---- choices ---- */
+
+static const char *choice_name(const Option *row, int i) {
+    const char *const *name =
+        (const void *)((const char *)row->names.rows + (size_t)i * row->names.size);
+    return name[0];
+}
+
+static const char *choice_help(const Option *row, int i) {
+    const char *const *name =
+        (const void *)((const char *)row->names.rows + (size_t)i * row->names.size);
+    return name[1];
+}
+
+static bool choice_offered(const Option *row, int i) { return !row->takes || row->takes(i); }
+
+/* Appends the names, separated. */
+static void choices_put(const Option *row, const char *separator, Buf *out) {
+    bool first = true;
+    for (int i = 0; i < row->names.count; i++) {
+        if (!choice_offered(row, i)) continue;
+        buf_printf(out, "%s%s", first ? "" : separator, choice_name(row, i));
+        first = false;
+    }
+}
+
+/* ---- values of one option ---- */
+
+/* An option of a command with its value, while it is parsed. Messages are about it. */
 typedef struct {
     const Command *command;
     const Option *row;
     const char *text;
-    Arena *arena;
     Error *err;
 } Value;
 
 static bool value_fails(const Value *v, const char *why) {
-    return error_set(v->err, STATUS_USAGE, "%s: --%s '%.200s': %s", v->command->name, v->row->name, v->text, why);
+    return error_set(v->err, STATUS_USAGE, "%s: --%s '%.200s': %s", v->command->name, v->row->name,
+                     v->text, why);
 }
 
 static bool value_out_of_range(const Value *v) {
@@ -126,18 +158,21 @@ static bool value_out_of_range(const Value *v) {
     range_put(v->row, &why);
     bool limited = !range_is_open(v->row) && v->row->max < INFINITY;
     if (!limited && v->row->type != OPTION_REAL)
-        buf_printf(&why, "%s %d bits", why.n == before ? "a number of" : ", at most", v->row->type == OPTION_INT ? 32 : 64);
+        buf_printf(&why, "%s %d bits", why.n == before ? "a number of" : ", at most",
+                   v->row->type == OPTION_INT ? 32 : 64);
     value_fails(v, why.s);
     buf_free(&why);
     return false;
 }
 
-static bool in_range(const Option *row, double x) { return range_is_open(row) || (x >= row->min && x <= row->max); }
+static bool in_range(const Option *row, double x) {
+    return range_is_open(row) || (x >= row->min && x <= row->max);
+}
 
 static bool parse_integer(const Value *v, int64_t *out) {
     const char *digits = v->text + (v->text[0] == '-' || v->text[0] == '+');
     if (digits[0] == 0 || digits[strspn(digits, "0123456789")] != 0)
-        return value_fails(v, "is no whole number; write digits alone");
+        return value_fails(v, "is not a whole number; write only digits");
     errno = 0;
     long long x = strtoll(v->text, NULL, 10);
     bool fits = errno == 0 && (v->row->type == OPTION_INT64 || (x >= INT_MIN && x <= INT_MAX));
@@ -147,36 +182,37 @@ static bool parse_integer(const Value *v, int64_t *out) {
 }
 
 static bool parse_real(const Value *v, double *out) {
-    /* The set of bytes keeps out what strtod knows beyond decimal numbers: blanks, hexadecimal, inf and nan. */
+    /* The set of bytes keeps out what strtod knows beyond decimal numbers: blanks, hexadecimal, inf
+     * and nan. */
     char *end = NULL;
     bool plain = v->text[0] != 0 && v->text[strspn(v->text, "0123456789+-.eE")] == 0;
     double x = plain ? strtod(v->text, &end) : 0;
-    if (!plain || *end != 0) return value_fails(v, "is no number; write it as 0.001 or 1e-3");
+    if (!plain || *end != 0) return value_fails(v, "is not a number; write it as 0.001 or 1e-3");
     if (!isfinite(x)) return value_fails(v, "is too large for a number");
     if (!in_range(v->row, x)) return value_out_of_range(v);
     *out = x;
     return true;
 }
 
-/* The arena's copy of the choice that was typed, or NULL. */
-static const char *find_choice(const Value *v) {
-    size_t n = strlen(v->text);
-    for (const char *p = v->row->choices;; p++) {
-        size_t length = strcspn(p, "|");
-        if (length == n && memcmp(p, v->text, n) == 0) return str_copy(v->arena, (Str){p, n}).s;
-        p += length;
-        if (*p == 0) break;
-    }
-    char why[512];
-    snprintf(why, sizeof why, "is none of %s", v->row->choices);
-    value_fails(v, why);
-    return NULL;
+/* Stores the index of the choice that was typed. */
+static bool parse_choice(const Value *v, int *out) {
+    for (int i = 0; i < v->row->names.count; i++)
+        if (choice_offered(v->row, i) && strcmp(choice_name(v->row, i), v->text) == 0) {
+            *out = i;
+            return true;
+        }
+    Buf why = {0};
+    buf_puts(&why, "is none of ");
+    choices_put(v->row, "|", &why);
+    value_fails(v, why.s);
+    buf_free(&why);
+    return false;
 }
 
-/* Parses the text by the row's type, checks it, and stores it at `field`. Files are stored elsewhere: they are lists. */
+/* Parses the text by the row's type, checks it, and stores it at `field`. Files are stored
+ * elsewhere: they are lists. */
 static bool value_store(const Value *v, void *field) {
     int64_t integer = 0;
-    const char *choice;
     bool yes = strcmp(v->text, "true") == 0, no = strcmp(v->text, "false") == 0;
     switch (v->row->type) {
     case OPTION_INT:
@@ -189,10 +225,7 @@ static bool value_store(const Value *v, void *field) {
         if (!yes && !no) return value_fails(v, "is neither true nor false");
         *(bool *)field = yes;
         return true;
-    case OPTION_CHOICE:
-        choice = find_choice(v);
-        if (choice) *(const char **)field = choice;
-        return choice != NULL;
+    case OPTION_CHOICE: return parse_choice(v, field);
     case OPTION_STRING: *(const char **)field = v->text; return true;
     case OPTION_FILES: break;
     }
@@ -217,12 +250,13 @@ static bool starts_option(const char *argument) { return argument[0] == '-' && a
 
 static void list_add(Parser *p, OptionFiles *list, const char *text) {
     /* Room for the most there can be: no list needs to grow. */
-    if (!list->values) list->values = arena_new(p->arena, (size_t)p->argc + 1, sizeof *list->values);
+    if (!list->values)
+        list->values = arena_new(p->arena, (size_t)p->argc + 1, sizeof *list->values);
     list->values[list->count++] = text;
 }
 
 static bool set_default(Parser *p, const Option *row) {
-    Value v = {p->command, row, row->fallback, p->arena, p->err};
+    Value v = {p->command, row, row->fallback, p->err};
     void *field = p->values + row->offset;
     bool unset = !row->fallback || strcmp(row->fallback, "!") == 0;
     if (row->type == OPTION_FILES) {
@@ -237,6 +271,7 @@ static bool set_default(Parser *p, const Option *row) {
     case OPTION_INT64: *(int64_t *)field = 0; break;
     case OPTION_REAL: *(double *)field = 0; break;
     case OPTION_FLAG: *(bool *)field = false; break;
+    case OPTION_CHOICE: *(int *)field = -1; break;
     default: *(const char **)field = NULL; break;
     }
     return true;
@@ -251,10 +286,11 @@ static bool unknown_option(const Parser *p, Str typed) {
     Buf text = {0};
     int others = 0;
     for (const Option *row = p->table; row->name; row++)
-        if (name_is(typed, row->name)) buf_printf(&text, "%s%s", others++ ? " " : "", row->commands);
+        if (name_is(typed, row->name))
+            buf_printf(&text, "%s%s", others++ ? " " : "", row->commands);
     if (others) {
-        error_set(p->err, STATUS_USAGE, "%s: takes no --%.*s; that is an option of: %s", p->command->name, STR_ARG(typed),
-                  text.s);
+        error_set(p->err, STATUS_USAGE, "%s: takes no --%.*s; that is an option of: %s",
+                  p->command->name, STR_ARG(typed), text.s);
         buf_free(&text);
         return false;
     }
@@ -267,16 +303,20 @@ static bool unknown_option(const Parser *p, Str typed) {
     else buf_puts(&text, "this command takes no options");
     help_hint(p->command, &text);
     if (typed.n > 200) typed.n = 200;
-    error_set(p->err, STATUS_USAGE, "%s: unknown option --%.*s; %s", p->command->name, STR_ARG(typed), text.s);
+    error_set(p->err, STATUS_USAGE, "%s: unknown option --%.*s; %s", p->command->name,
+              STR_ARG(typed), text.s);
     buf_free(&text);
     return false;
 }
 
 static bool missing_value(const Parser *p, const Option *row) {
     const char *next = p->at < p->argc ? p->argv[p->at] : NULL;
-    if (!next) return error_set(p->err, STATUS_USAGE, "%s: --%s: its value is missing", p->command->name, row->name);
+    if (!next)
+        return error_set(p->err, STATUS_USAGE, "%s: --%s: its value is missing", p->command->name,
+                         row->name);
     return error_set(p->err, STATUS_USAGE,
-                     "%s: --%s: its value is missing before '%.200s' (a value that starts with -- is given as --%s=...)",
+                     "%s: --%s: its value is missing before '%.200s' (a value that starts with -- "
+                     "is given as --%s=...)",
                      p->command->name, row->name, next, row->name);
 }
 
@@ -292,7 +332,7 @@ static bool parse_files(Parser *p, const Option *row, const char *attached) {
     return true;
 }
 
-/* One option with its value; p->at is behind the name. */
+/* One option with its value; p->at is after the name. */
 static bool parse_option(Parser *p, const char *argument) {
     const char *name = argument + 2, *equals = strchr(name, '=');
     const char *text = equals ? equals + 1 : NULL;
@@ -303,7 +343,8 @@ static bool parse_option(Parser *p, const char *argument) {
     if (!row) return unknown_option(p, typed);
     if (negated && (row->type != OPTION_FLAG || text))
         return error_set(p->err, STATUS_USAGE, "%s: --no-%s: %s", p->command->name, row->name,
-                         text ? "takes no value" : "there is no such option; its plain form takes a value");
+                         text ? "takes no value"
+                              : "there is no such option; its plain form takes a value");
     bool done;
     if (row->type == OPTION_FILES) done = parse_files(p, row, text);
     else {
@@ -312,7 +353,7 @@ static bool parse_option(Parser *p, const char *argument) {
             if (p->at == p->argc || starts_option(p->argv[p->at])) return missing_value(p, row);
             text = p->argv[p->at++];
         }
-        Value v = {p->command, row, text, p->arena, p->err};
+        Value v = {p->command, row, text, p->err};
         done = value_store(&v, p->values + row->offset);
     }
     if (done) p->given[row - p->table] = true;
@@ -321,10 +362,12 @@ static bool parse_option(Parser *p, const char *argument) {
 
 static bool parse_positional(Parser *p, const char *argument, bool after_end) {
     if (argument[0] == '-' && argument[1] && !after_end)
-        return error_set(p->err, STATUS_USAGE, "%s: unknown argument '%.200s'; options start with two hyphens",
+        return error_set(p->err, STATUS_USAGE,
+                         "%s: unknown argument '%.200s'; options start with two hyphens",
                          p->command->name, argument);
     if (!p->command->positional)
-        return error_set(p->err, STATUS_USAGE, "%s: unexpected argument '%.200s'; this command takes options only",
+        return error_set(p->err, STATUS_USAGE,
+                         "%s: unexpected argument '%.200s'; this command takes options only",
                          p->command->name, argument);
     list_add(p, &p->result->positional, argument);
     return true;
@@ -343,20 +386,21 @@ static bool check_positional(const Parser *p) {
         word += strspn(word, " ");
     }
     if (found >= least && (any_number || found <= most)) return true;
-    return error_set(p->err, STATUS_USAGE, "%s: wants %s, but got %d argument%s", p->command->name, p->command->positional,
-                     found, found == 1 ? "" : "s");
+    return error_set(p->err, STATUS_USAGE, "%s: wants %s, but got %d argument%s", p->command->name,
+                     p->command->positional, found, found == 1 ? "" : "s");
 }
 
 static const char *value_name(const Option *row) {
-    static const char *const names[] = {"N", "N", "X", "TEXT", "", "NAME", "FILE"}; /* in the order of OptionType */
-    return row->choices && row->type != OPTION_CHOICE ? row->choices : names[row->type];
+    static const char *const names[] = {"N", "N",    "X",   "TEXT",
+                                        "",  "NAME", "FILE"}; /* in the order of OptionType */
+    return row->value ? row->value : names[row->type];
 }
 
 static bool check_needed(const Parser *p) {
     Buf missing = {0};
     for (const Option *row = p->table; row->name; row++)
-        if (row->fallback && strcmp(row->fallback, "!") == 0 && list_has(row->commands, p->command->name) &&
-            !p->given[row - p->table])
+        if (row->fallback && strcmp(row->fallback, "!") == 0 &&
+            list_has(row->commands, p->command->name) && !p->given[row - p->table])
             buf_printf(&missing, "%s--%s %s", missing.n ? ", " : "", row->name, value_name(row));
     if (missing.n == 0) return true;
     help_hint(p->command, &missing);
@@ -371,12 +415,13 @@ static bool wants_help(int argc, char **argv) {
     return false;
 }
 
-bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values, OptionResult *result,
-                   Arena *arena, Error *err) {
+bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values,
+                   OptionResult *result, Arena *arena, Error *err) {
     size_t rows = 0;
     while (table[rows].name) rows++;
     bool *given = arena_new(arena, rows + 1, sizeof *given);
-    *result = (OptionResult){.help = wants_help(argc, argv), .table = table, .command = command, .given = given};
+    *result = (OptionResult){
+        .help = wants_help(argc, argv), .table = table, .command = command, .given = given};
     if (result->help) return true;
     Parser p = {table, command, argc, 0, argv, values, given, result, arena, err};
     for (const Option *row = table; row->name; row++)
@@ -406,7 +451,8 @@ bool options_takes(const Option *table, const Command *command, const char *name
 
 enum { HELP_WIDTH = 100, HELP_LEFT_MOST = 34 };
 
-/* Appends words from column `at`, wrapped at HELP_WIDTH; further lines start at `indent`. Overlong words are split. */
+/* Appends words from column `at`, wrapped at HELP_WIDTH; further lines start at `indent`. Overlong
+ * words are split. */
 static void put_wrapped(Buf *out, const char *text, int at, int indent) {
     bool line_empty = true;
     while (*text) {
@@ -436,25 +482,28 @@ static void put_left(Buf *out, const Option *row) {
     bool on = row->type == OPTION_FLAG && row->fallback && strcmp(row->fallback, "true") == 0;
     buf_printf(out, "--%s%s", on ? "[no-]" : "", row->name);
     if (row->type == OPTION_FLAG) return;
-    bool shown = row->type == OPTION_CHOICE && strlen(row->name) + strlen(row->choices) + 3 <= HELP_LEFT_MOST;
-    buf_printf(out, " %s%s", shown ? row->choices : value_name(row), row->type == OPTION_FILES ? "..." : "");
+    Buf choices = {0};
+    if (row->type == OPTION_CHOICE) choices_put(row, "|", &choices);
+    bool shown = choices.n && strlen(row->name) + choices.n + 3 <= HELP_LEFT_MOST;
+    buf_printf(out, " %s%s", shown ? choices.s : value_name(row),
+               row->type == OPTION_FILES ? "..." : "");
+    buf_free(&choices);
 }
 
-/* The help text with choices, range and default behind it in parentheses. */
+/* The help text, then range and default in parentheses. Choices are named there if they have no
+ * help of their own and are not in the left column. */
 static void put_right(Buf *out, const Option *row) {
     buf_puts(out, row->help);
     Buf more = {0}, left = {0};
     put_left(&left, row);
-    if (row->type == OPTION_CHOICE && !strstr(left.s, row->choices)) {
+    if (row->type == OPTION_CHOICE && !row->names.has_help && !strchr(left.s, '|')) {
         buf_puts(&more, "one of ");
-        for (const char *c = row->choices; *c; c++) {
-            if (*c == '|') buf_puts(&more, ", ");
-            else buf_putc(&more, *c);
-        }
+        choices_put(row, ", ", &more);
     }
     bool number = row->type == OPTION_INT || row->type == OPTION_INT64 || row->type == OPTION_REAL;
     if (number && !range_is_open(row)) range_put(row, &more);
-    bool plain_flag = row->type == OPTION_FLAG && row->fallback && strcmp(row->fallback, "false") == 0;
+    bool plain_flag =
+        row->type == OPTION_FLAG && row->fallback && strcmp(row->fallback, "false") == 0;
     if (row->fallback && strcmp(row->fallback, "!") != 0 && !plain_flag)
         buf_printf(&more, "%sdefault %s", more.n ? "; " : "", row->fallback);
     if (more.n) buf_printf(out, " (%s)", more.s);
@@ -462,7 +511,22 @@ static void put_right(Buf *out, const Option *row) {
     buf_free(&left);
 }
 
-/* One entry: a left column of `column` characters, then wrapped text; a longer left part gets a line of its own. */
+/* A line for each choice with help of its own, below the option's entry. */
+static void put_choices(Buf *out, const Option *row, int column) {
+    int widest = 0;
+    for (int i = 0; i < row->names.count; i++) {
+        int n = (int)strlen(choice_name(row, i));
+        if (choice_offered(row, i) && n > widest) widest = n;
+    }
+    for (int i = 0; i < row->names.count && row->names.has_help; i++) {
+        if (!choice_offered(row, i)) continue;
+        buf_printf(out, "%*s%-*s", column + 2, "", widest + 2, choice_name(row, i));
+        put_wrapped(out, choice_help(row, i), column + widest + 4, column + widest + 4);
+    }
+}
+
+/* One entry: a left column of `column` characters, then wrapped text; a longer left part gets a
+ * line of its own. */
 static void put_entry(Buf *out, const char *left, const char *right, int column) {
     int n = (int)strlen(left);
     buf_printf(out, "  %s", left);
@@ -471,7 +535,8 @@ static void put_entry(Buf *out, const char *left, const char *right, int column)
     put_wrapped(out, right, column, column);
 }
 
-static void put_rows(Buf *out, const Option *table, const Command *command, bool needed, int column) {
+static void put_rows(Buf *out, const Option *table, const Command *command, bool needed,
+                     int column) {
     Buf left = {0}, right = {0};
     for (const Option *row = table; row->name; row++) {
         bool is_needed = row->fallback && strcmp(row->fallback, "!") == 0;
@@ -481,6 +546,7 @@ static void put_rows(Buf *out, const Option *table, const Command *command, bool
         put_left(&left, row);
         put_right(&right, row);
         put_entry(out, left.s, right.s, column);
+        put_choices(out, row, column);
     }
     buf_free(&left);
     buf_free(&right);
@@ -496,8 +562,8 @@ static void put_command_help(Buf *out, const Option *table, const Command *comma
         if (left.n <= HELP_LEFT_MOST && (int)left.n + 4 > column) column = (int)left.n + 4;
     }
     buf_free(&left);
-    buf_printf(out, "usage: %s %s%s%s [options]\n\n", PROGRAM, command->name, command->positional ? " " : "",
-               command->positional ? command->positional : "");
+    buf_printf(out, "usage: %s %s%s%s [options]\n\n", PROGRAM, command->name,
+               command->positional ? " " : "", command->positional ? command->positional : "");
     put_wrapped(out, command->summary, 0, 0);
     put_rows(out, table, command, true, column);
     buf_puts(out, "\noptions:\n");
@@ -513,9 +579,12 @@ void options_help(const Option *table, const Command *commands, const Command *c
         for (const Command *c = commands; c->name; c++)
             if ((int)strlen(c->name) + 4 > column) column = (int)strlen(c->name) + 4;
         buf_printf(&text, "usage: %s COMMAND [options]\n\ncommands:\n", PROGRAM);
-        for (const Command *c = commands; c->name; c++) put_entry(&text, c->name, c->summary, column);
-        buf_printf(&text, "\n'%s COMMAND --help' lists a command's options; '%s --version' tells the version.\n", PROGRAM,
-                   PROGRAM);
+        for (const Command *c = commands; c->name; c++)
+            put_entry(&text, c->name, c->summary, column);
+        buf_printf(
+            &text,
+            "\n'%s COMMAND --help' lists a command's options; '%s --version' prints the version.\n",
+            PROGRAM, PROGRAM);
     }
     fwrite(text.s, 1, text.n, out);
     buf_free(&text);
@@ -537,6 +606,10 @@ static void put_json_files(Buf *out, const OptionFiles *files) {
     buf_putc(out, ']');
 }
 
+static const char *chosen_name(const Option *row, int choice) {
+    return choice < 0 ? NULL : choice_name(row, choice);
+}
+
 void options_json(const Option *table, const Command *command, const void *values, Buf *out) {
     bool first = true;
     buf_putc(out, '{');
@@ -552,8 +625,8 @@ void options_json(const Option *table, const Command *command, const void *value
         case OPTION_INT64: buf_printf(out, "%lld", (long long)*(const int64_t *)field); break;
         case OPTION_REAL: json_put_number(out, *(const double *)field); break;
         case OPTION_FLAG: buf_puts(out, *(const bool *)field ? "true" : "false"); break;
-        case OPTION_STRING:
-        case OPTION_CHOICE: put_json_string(out, *(const char *const *)field); break;
+        case OPTION_STRING: put_json_string(out, *(const char *const *)field); break;
+        case OPTION_CHOICE: put_json_string(out, chosen_name(row, *(const int *)field)); break;
         case OPTION_FILES: put_json_files(out, field); break;
         }
     }
@@ -580,6 +653,18 @@ static bool check_commands(const Option *row, const Command *commands) {
     return row->commands[0] != 0;
 }
 
+/* Every choice needs a name of its own. A hole is an enum value that its table forgot. */
+static const char *check_choices(const Option *row) {
+    if (row->names.count == 0) return "it lacks its choices";
+    for (int i = 0; i < row->names.count; i++) {
+        if (!choice_name(row, i)) return "a choice has no name";
+        for (int j = 0; j < i; j++)
+            if (strcmp(choice_name(row, i), choice_name(row, j)) == 0)
+                return "two choices have the same name";
+    }
+    return NULL;
+}
+
 bool options_check(const Option *table, const Command *commands, Error *err) {
     union {
         int integer;
@@ -588,27 +673,27 @@ bool options_check(const Option *table, const Command *commands, Error *err) {
         bool flag;
         const char *text;
     } scratch;
-    Arena arena = {0};
     for (const Option *row = table; row->name && err->status == 0; row++) {
         const char *wrong = NULL;
-        if (row->name[0] < 'a' || row->name[0] > 'z' || row->name[strspn(row->name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
+        if (row->name[0] < 'a' || row->name[0] > 'z' ||
+            row->name[strspn(row->name, "abcdefghijklmnopqrstuvwxyz0123456789-")])
             wrong = "its name is not lower case with hyphens";
         else if (strcmp(row->name, "help") == 0) wrong = "help is taken";
         else if (!row->help || !row->commands) wrong = "it lacks a help text or its commands";
         else if (!check_commands(row, commands)) wrong = "one of its commands is unknown";
-        else if (row->type == OPTION_CHOICE && !row->choices) wrong = "it lacks its choices";
+        else if (row->type == OPTION_CHOICE && check_choices(row)) wrong = check_choices(row);
         else if (!(row->min <= row->max)) wrong = "its range is empty";
         for (const Option *other = table; !wrong && other < row; other++) {
             if (!share_command(row, other, commands)) continue;
             if (strcmp(row->name, other->name) == 0) wrong = "a command has it twice";
-            else if (row->offset == other->offset) wrong = "it is stored where another option of the same command is";
+            else if (row->offset == other->offset)
+                wrong = "it is stored where another option of the same command is";
         }
         if (wrong) error_set(err, STATUS_FAILED, "option table, --%s: %s", row->name, wrong);
         else if (row->fallback && strcmp(row->fallback, "!") != 0) {
-            Value v = {commands, row, row->fallback, &arena, err};
+            Value v = {commands, row, row->fallback, err};
             value_store(&v, &scratch);
         }
     }
-    arena_free(&arena);
     return err->status == 0;
 }

@@ -1,29 +1,40 @@
-/* options: one table of options is the source for parsing, --help, range checks and the record of a run.
+/* options: one table of options is the source of parsing, --help, range checks and a run's record.
  *
- *   typedef struct { int layers; double rate; const char *out; bool json; OptionFiles data; } Values;
- *   #define AT(field) offsetof(Values, field)
+ * Usage:
+ *   typedef struct { int layers, map; double rate; const char *out; OptionFiles data; } Values;
+ *   #define AT_VALUE(field) offsetof(Values, field)
+ *   static const char *const maps[] = {"linear", "rank"};
  *   static const Option table[] = {
- *       {"data",          OPTION_FILES,  AT(data),   "pretrain train", "!",     0, 0, "FILE", "the records to train on"},
- *       {"out",           OPTION_STRING, AT(out),    "pretrain train", "!",     0, 0, "DIR",  "where the run goes"},
- *       {"layers",        OPTION_INT,    AT(layers), "pretrain",       "4",     1, 96, NULL,  "transformer blocks"},
- *       {"learning-rate", OPTION_REAL,   AT(rate),   "pretrain",       "1e-3",  OPTION_POSITIVE, 1, NULL, "peak step size"},
- *       {"learning-rate", OPTION_REAL,   AT(rate),   "train",          "1e-4",  OPTION_POSITIVE, 1, NULL, "peak step size"},
- *       {"json",          OPTION_FLAG,   AT(json),   "pretrain train", "false", 0, 0, NULL,   "print JSON"},
+ *       {"data", OPTION_FILES, AT_VALUE(data), "pretrain train", "!", .help = "what to train on"},
+ *       {"out", OPTION_STRING, AT_VALUE(out), "pretrain train", "run", .value = "DIR",
+ *        .help = "where the run goes"},
+ *       {"layers", OPTION_INT, AT_VALUE(layers), "pretrain", "4", RANGE(1, 96), .help = "blocks"},
+ *       {"learning-rate", OPTION_REAL, AT_VALUE(rate), "pretrain", "1e-3",
+ *        RANGE(OPTION_POSITIVE, 1), .help = "peak step size"},
+ *       {"learning-rate", OPTION_REAL, AT_VALUE(rate), "train", "1e-4",
+ *        RANGE(OPTION_POSITIVE, 1), .help = "peak step size"},
+ *       {"map", OPTION_CHOICE, AT_VALUE(map), "train", "rank", NAMES(maps), .help = "the map"},
  *       {0}};
- *   static const Command commands[] = {
- *       {"pretrain", NULL, NULL, "trains from scratch"}, {"train", NULL, NULL, "tunes a model"}, {0}};
+ *   static const Command commands[] = {{"pretrain", NULL, NULL, "trains from scratch"},
+ *                                      {"train", NULL, NULL, "tunes a model"}, {0}};
+ *   char *arguments[] = {"--data", "pool.jsonl", "--map", "linear"};
+ *   Values values;
+ *   OptionResult result;
+ *   Arena arena = {0};
+ *   Error err = {0};
+ *   const Command *command = options_command(commands, "train", &err);
+ *   if (!command || !options_parse(table, command, 4, arguments, &values, &result, &arena, &err))
+ *       error_print(&err);
+ *   else if (result.help) options_help(table, commands, command, stdout);
+ *   else printf("%s %s\n", maps[values.map], options_given(&result, "out") ? "given" : "default");
+ *   arena_free(&arena);
  *
- *   const Command *command = options_command(commands, argc > 1 ? argv[1] : NULL, &err);
- *   if (!command) return error_print(&err);
- *   if (!options_parse(table, command, argc - 2, argv + 2, &values, &result, &arena, &err)) return error_print(&err);
- *   if (result.help) return options_help(table, commands, command, stdout), 0;
- *   if (!options_given(&result, "layers")) values.layers = 12;   // a default that depends on other options
- *
- * On the command line: `--name value` or `--name=value`; a hyphen and an underscore in a name are the same; of a repeated
- * option the last value counts. A flag is `--name`, `--no-name` or `--name=true|false`. OPTION_FILES takes all arguments up
- * to the next one that starts with "--", and may be repeated (`--name=FILE` adds that one alone). A value that itself starts
- * with "--" must be written `--name=--value`, so that a forgotten value is noticed; -1 and "-" need no such care. A bare `--`
- * ends the options: what follows is positional.
+ * On the command line: `--name value` or `--name=value`. A hyphen and an underscore in a name are
+ * the same. If an option is repeated, the last value counts. A flag is `--name`, `--no-name` or
+ * `--name=true|false`. OPTION_FILES takes all arguments up to the next one that starts with "--",
+ * and may be repeated (`--name=FILE` adds only that one). A value that itself starts with "--" must
+ * be written `--name=--value`, so that a forgotten value is noticed; -1 and "-" are plain values. A
+ * bare `--` ends the options: what follows is positional.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -37,7 +48,7 @@ typedef enum {
     OPTION_REAL,   /* double, always finite */
     OPTION_STRING, /* const char *, NULL when unset */
     OPTION_FLAG,   /* bool */
-    OPTION_CHOICE, /* const char *, the text of one of the choices (compare with strcmp), NULL when unset */
+    OPTION_CHOICE, /* int or an enum: the index of the name in the row's table, -1 when unset */
     OPTION_FILES   /* OptionFiles */
 } OptionType;
 
@@ -49,28 +60,46 @@ typedef struct {
 /* As `min`: the value must be above 0, not 0 itself. (It is the smallest positive double.) */
 #define OPTION_POSITIVE 4.9406564584124654e-324
 
+/* A table of names that a value is chosen from. Its rows may be of any struct that begins with
+ * `const char *name`, so that the table can be the one that the rest of the program uses. */
+typedef struct {
+    const void *rows;
+    size_t size; /* of a row in bytes */
+    int count;
+    bool has_help; /* each row's second member is `const char *help`, which --help prints */
+} OptionNames;
+#define NAMES(table) .names = {table, sizeof *(table), sizeof(table) / sizeof *(table), false}
+#define CHOICES(table) .names = {table, sizeof *(table), sizeof(table) / sizeof *(table), true}
+#define RANGE(least, most) .min = least, .max = most
+
 typedef struct {
     const char *name; /* lower case, with hyphens */
     OptionType type;
     size_t offset;
-    const char *commands; /* those that take it, separated by blanks; rows of one name have disjoint commands */
-    const char *fallback; /* default as text; NULL: unset, stored as 0, NULL, false or no files; "!": the user must give it */
-    double min, max;      /* numbers: inclusive range, INFINITY for an open end; both 0: any */
-    const char *choices;  /* OPTION_CHOICE: "a|b|c". Others: the name of the value in --help ("DIR"); NULL: N, X, TEXT, FILE */
+    const char *
+        commands; /* those that take it, separated by spaces; rows of one name have disjoint commands */
+    const char *
+        fallback; /* default as text; NULL: unset, stored as 0, NULL, false, no files or no choice (-1);
+                           * "!": the user must give it */
+    double min, max;   /* numbers: inclusive range, INFINITY for an open end; both 0: any */
+    const char *value; /* the name of the value in --help ("DIR"); NULL: N, X, TEXT, NAME, FILE */
     const char *help;
-} Option; /* a table ends with name NULL */
+    OptionNames names;  /* OPTION_CHOICE: all choices. OPTION_STRING: names to list in --help */
+    bool (*takes)(int); /* OPTION_CHOICE: is this one of the names a choice here? NULL: all are */
+} Option;               /* a table ends with name NULL */
 
 struct Settings; /* the caller's struct of values; options knows only the table's offsets into it */
 
 typedef struct {
     const char *name;
     bool (*run)(const struct Settings *s, Error *err); /* what the command does; for the caller */
-    const char *positional; /* NULL: none. Else words: "A B" two; "RUN..." one or more; "[FILE]" none or one */
-    const char *summary;    /* for --help */
-} Command;                  /* a list ends with name NULL */
+    const char *
+        positional; /* NULL: none. Else words: "A B" two; "RUN..." one or more; "[FILE]" none or one */
+    const char *summary; /* for --help */
+} Command;               /* a list ends with name NULL */
 
 typedef struct {
-    bool help; /* --help or -h stands among the arguments: nothing else was looked at, no value is set */
+    bool help; /* --help or -h was among the arguments: nothing else was read, no value is set */
     OptionFiles positional;
     const Option *table;
     const Command *command;
@@ -80,12 +109,14 @@ typedef struct {
 /* The command of that name; NULL with an error (status 2) that names the nearest. */
 const Command *options_command(const Command *commands, const char *name, Error *err);
 
-/* Sets every field that the command's rows name: defaults first, then the arguments (those behind the command's name). Lists
- * and choices live in the arena, other strings are argv's own. On a mistake of the user: false, one line, status 2. */
-bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values, OptionResult *result,
-                   Arena *arena, Error *err);
+/* Sets every field that the command's rows name: defaults first, then the arguments (those after
+ * the command's name). Lists live in the arena, strings are argv's own. On a mistake of the user:
+ * false, one line, status 2. */
+bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values,
+                   OptionResult *result, Arena *arena, Error *err);
 
-/* Did the user give this option (as opposed to its default)? False for options that the command does not take. */
+/* Did the user give this option (as opposed to its default)? False for options that the command
+ * does not take. */
 bool options_given(const OptionResult *result, const char *name);
 
 /* Is there an option of that name that the command takes? */
@@ -94,12 +125,12 @@ bool options_takes(const Option *table, const Command *command, const char *name
 /* Help for one command, or with command NULL the list of commands; lines of at most 100 columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, FILE *out);
 
-/* Appends {"name":value,...}: every option of the command in table order, from the values as they are now (so what the caller
- * resolved later is what is recorded). Unset strings are null. */
+/* Appends {"name":value,...}: every option of the command in table order, from the values as they
+ * are now (so what the caller resolved later is what is recorded). Unset strings are null. */
 void options_json(const Option *table, const Command *command, const void *values, Buf *out);
 
-/* For tests: is the table itself sound? Names well formed, commands known, no option twice for a command, each default of its
- * type and in its range. The error names the row. */
+/* For tests: is the table itself sound? Names well formed, commands known, no option twice for a
+ * command, each default of its type and in its range. The error names the row. */
 bool options_check(const Option *table, const Command *commands, Error *err);
 
 #endif

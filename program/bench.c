@@ -1,27 +1,29 @@
-/* What this machine does with this program: matrix products over the shapes of training, whole training steps, and scoring with and
- * without shared contexts. Times are medians of interleaved runs; on a shared machine compare ratios, not milliseconds. */
+/* bench: how fast this machine runs matrix products, training steps and scores. Times are medians
+ * of interleaved runs. On a shared machine compare ratios, not milliseconds. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "lib/gemm.h"
 #include "lib/stats.h"
 #include "lib/threads.h"
-#include "program/bench_score.h"
+#include "program/bench.h"
 #include "program/commands.h"
 #include "program/machine.h"
 
-typedef struct {
-    const char *name;
-    ModelConfig shape;
-    int rows, length; /* of a batch */
-} Config;
+const BenchPart BENCH_PARTS[BENCH_PART_COUNT] = {
+    [BENCH_GEMM] = {"gemm", "matrix products over the shapes of training"},
+    [BENCH_STEP] = {"step", "training steps"},
+    [BENCH_SCORE] = {"score", "scores with and without shared contexts"},
+};
 
-static const Config CONFIGS[] = {
-    {"A", {6, 6, 384, 256, 50304}, 4, 256}, {"B", {12, 12, 768, 64, 50257}, 4, 64}, {"C", {4, 4, 128, 128, 1024}, 8, 128}};
+const BenchConfig BENCH_CONFIGS[BENCH_CONFIG_COUNT] = {
+    {"A", "6 layers of 384 channels, vocabulary 50,304", {6, 6, 384, 256, 50304}, 4, 256},
+    {"B", "GPT-2 124M", {12, 12, 768, 64, 50257}, 4, 64},
+    {"C", "4 layers of 128 channels, vocabulary 1,024", {4, 4, 128, 128, 1024}, 8, 128},
+};
 
-/* From now on so many threads. They are woken by a product: a core that has slept for a second may take 20 ms to come back, which a
- * program that goes on does not pay. */
+/* Uses this many threads from now on, and wakes them with a product. A core that slept for a second
+ * can need 20 ms to wake, which a running program never pays. */
 static void use_threads(int threads) {
     enum { SIZE = 64 };
     static const real zeros[SIZE * SIZE];
@@ -34,8 +36,9 @@ static void use_threads(int threads) {
 
 static const char *const OPS[3] = {"xwt", "dyw", "dytx"};
 
-/* The three products of a linear layer with m tokens, k inputs, n outputs. */
-static void product(int op, int m, int n, int k, const real *x, const real *w, const real *y, real *out) {
+/* One of the three products of a linear layer with m tokens, k inputs and n outputs. */
+static void product(int op, int m, int n, int k, const real *x, const real *w, const real *y,
+                    real *out) {
     size_t K = (size_t)k, N = (size_t)n;
     if (op == 0) gemm(m, n, k, x, K, 1, w, N, 1, out, N, NULL, false);
     else if (op == 1) gemm(m, k, n, y, N, 1, w, 1, N, out, K, NULL, false);
@@ -43,16 +46,18 @@ static void product(int op, int m, int n, int k, const real *x, const real *w, c
 }
 
 static void bench_gemm(Buf *json, int threads) {
-    static const int shapes[][3] = {{256, 768, 768},   {256, 3072, 768},  {256, 768, 3072}, {1024, 1152, 384},
-                                    {1024, 1536, 384}, {1024, 384, 1536}, {1024, 384, 128}, {1024, 512, 128},
-                                    {4096, 768, 768},  {256, 50257, 768}};
+    static const int shapes[][3] = {{256, 768, 768},   {256, 3072, 768},  {256, 768, 3072},
+                                    {1024, 1152, 384}, {1024, 1536, 384}, {1024, 384, 1536},
+                                    {1024, 384, 128},  {1024, 512, 128},  {4096, 768, 768},
+                                    {256, 50257, 768}};
     enum { SHAPES = sizeof shapes / sizeof *shapes, RUNS = 5 };
     double log_sum = 0;
     fprintf(stderr, "products, %d threads\n", threads);
     for (int s = 0; s < SHAPES; s++) {
         int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         size_t most = (size_t)(m > k ? m : k) * (size_t)(n > k ? n : k);
-        real *x = mem_new((size_t)m * (size_t)k, sizeof *x), *w = mem_new((size_t)k * (size_t)n, sizeof *w);
+        real *x = mem_new((size_t)m * (size_t)k, sizeof *x),
+             *w = mem_new((size_t)k * (size_t)n, sizeof *w);
         real *y = mem_new((size_t)m * (size_t)n, sizeof *y), *out = mem_new(most, sizeof *out);
         for (int op = 0; op < 3; op++) {
             double seconds[RUNS];
@@ -65,8 +70,9 @@ static void bench_gemm(Buf *json, int threads) {
             double gflops = 2e-9 * m * n * k / median(seconds, RUNS);
             log_sum += log(gflops);
             fprintf(stderr, "  %5d x %5d x %5d  %-4s %7.1f GFLOP/s\n", m, n, k, OPS[op], gflops);
-            buf_printf(json, "%s{\"m\":%d,\"n\":%d,\"k\":%d,\"op\":\"%s\",\"gflops\":%.2f,\"threads\":%d}",
-                       json->s[json->n - 1] == '[' ? "" : ",", m, n, k, OPS[op], gflops, threads);
+            buf_printf(
+                json, "%s{\"m\":%d,\"n\":%d,\"k\":%d,\"op\":\"%s\",\"gflops\":%.2f,\"threads\":%d}",
+                json->s[json->n - 1] == '[' ? "" : ",", m, n, k, OPS[op], gflops, threads);
         }
         free(x);
         free(w);
@@ -83,7 +89,7 @@ static void random_tokens(IntBuf *ids, Rng *rng, int n, int vocab) {
     for (int i = 0; i < n; i++) ints_put(ids, rng_below(rng, vocab));
 }
 
-static Model *bench_model(const Config *c) {
+static Model *bench_model(const BenchConfig *c) {
     Error never = {0};
     ModelConfig shape = c->shape;
     if (shape.context < c->length) shape.context = c->length;
@@ -92,9 +98,9 @@ static Model *bench_model(const Config *c) {
     return m;
 }
 
-/* What one step needs, made once. */
+/* What one step needs. It is made once. */
 typedef struct {
-    const Config *config;
+    const BenchConfig *config;
     Model *m;
     Workspace *ws;
     Optimizer *o;
@@ -104,10 +110,11 @@ typedef struct {
 } Step;
 
 /* The model's parts, and what comes after its backward pass: clipping's norm and AdamW. */
-enum { PART_ADAMW = MODEL_PARTS, BENCH_PARTS };
-static const char *const PART_NAMES[BENCH_PARTS] = {"embedding", "norm", "matmul", "attention", "gelu", "cross_entropy", "adamw"};
+enum { PART_ADAMW = MODEL_PARTS, STEP_PARTS };
+static const char *const PART_NAMES[STEP_PARTS] = {
+    "embedding", "norm", "matmul", "attention", "gelu", "cross_entropy", "adamw"};
 
-static Step step_new(const Config *c) {
+static Step step_new(const BenchConfig *c) {
     Step x = {.config = c, .m = bench_model(c), .ws = workspace_new()};
     x.o = optimizer_new(x.m, 0.9, 0.999, 0.01);
     x.grad = mem_new(x.m->parameters, sizeof *x.grad);
@@ -134,8 +141,9 @@ static void step_free(Step *x) {
     model_free(x->m);
 }
 
-/* Forward, backward, clipping and AdamW of one batch, every token scored. Returns its seconds, and those of each part. */
-static double step_once(Step *x, double part[BENCH_PARTS]) {
+/* Runs forward, backward, clipping and AdamW on one batch with every token scored. Returns the
+ * seconds of all, and of each part. */
+static double step_once(Step *x, double part[STEP_PARTS]) {
     for (int p = 0; p < MODEL_PARTS; p++) part[p] = -workspace_seconds(x->ws, (ModelPart)p);
     double start = seconds_now();
     model_forward_backward(x->m, x->ws, &x->b, x->dlogp, x->logp, x->grad, false);
@@ -151,24 +159,34 @@ static double step_once(Step *x, double part[BENCH_PARTS]) {
 enum { RUNS = 7, MOST_WAYS = 2 };
 static const double TURN = 0.25; /* seconds */
 
-static void put_step(Buf *json, const Step *x, int threads, double seconds, const double part[BENCH_PARTS], double peak) {
-    const Config *c = x->config;
-    double flops = 3 * model_flops(x->m, x->b.tokens, c->length, x->b.tokens), share = flops / seconds / (peak * threads);
-    fprintf(stderr, "  %s  %d thread%s  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of activations\n     ", c->name, threads,
-            threads == 1 ? " " : "s", 1e3 * seconds, x->b.tokens / seconds, 100 * share, (double)workspace_bytes(x->ws) / 1e6);
-    for (int p = 0; p < BENCH_PARTS; p++) fprintf(stderr, "%s %.1f  ", PART_NAMES[p], 1e3 * part[p]);
+static void put_step(Buf *json, const Step *x, int threads, double seconds,
+                     const double part[STEP_PARTS], double peak) {
+    const BenchConfig *c = x->config;
+    double flops = 3 * model_flops(x->m, x->b.tokens, c->length, x->b.tokens),
+           share = flops / seconds / (peak * threads);
+    fprintf(stderr,
+            "  %s  %d thread%s  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of "
+            "activations\n     ",
+            c->name, threads, threads == 1 ? " " : "s", 1e3 * seconds, x->b.tokens / seconds,
+            100 * share, (double)workspace_bytes(x->ws) / 1e6);
+    for (int p = 0; p < STEP_PARTS; p++) fprintf(stderr, "%s %.1f  ", PART_NAMES[p], 1e3 * part[p]);
     fputc('\n', stderr);
-    buf_printf(json, "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_of_peak\":%.4f,",
-               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * seconds, x->b.tokens / seconds, share);
+    buf_printf(json,
+               "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_"
+               "of_peak\":%.4f,",
+               json->s[json->n - 1] == '[' ? "" : ",", c->name, threads, 1e3 * seconds,
+               x->b.tokens / seconds, share);
     buf_printf(json, "\"activation_bytes\":%zu,\"parts_ms\":{", workspace_bytes(x->ws));
-    for (int p = 0; p < BENCH_PARTS; p++) buf_printf(json, "%s\"%s\":%.3f", p ? "," : "", PART_NAMES[p], 1e3 * part[p]);
+    for (int p = 0; p < STEP_PARTS; p++)
+        buf_printf(json, "%s\"%s\":%.3f", p ? "," : "", PART_NAMES[p], 1e3 * part[p]);
     buf_puts(json, "}}");
 }
 
-/* Steps with one thread and with all of them in turn, so that both meet the same neighbors; the median of each figure. Of a turn's
- * steps the last counts: after a change of threads caches are cold, and training changes nothing. */
-static void bench_step(Buf *json, const Config *c, int most, double peak) {
-    double seconds[MOST_WAYS][RUNS], part[MOST_WAYS][BENCH_PARTS][RUNS], one[BENCH_PARTS];
+/* Runs steps with one thread and with all in turn, so that both meet the same neighbors, and
+ * reports the median of each figure. Only the last step of a turn counts: after a change of threads
+ * caches are cold. */
+static void bench_step(Buf *json, const BenchConfig *c, int most, double peak) {
+    double seconds[MOST_WAYS][RUNS], part[MOST_WAYS][STEP_PARTS][RUNS], one[STEP_PARTS];
     int ways = most > 1 ? 2 : 1;
     Step x = step_new(c);
     for (int run = -1; run < RUNS; run++) /* the first one warms up */
@@ -179,16 +197,48 @@ static void bench_step(Buf *json, const Config *c, int most, double peak) {
             while (seconds_now() - begin < TURN);
             if (run < 0) continue;
             seconds[way][run] = time;
-            for (int p = 0; p < BENCH_PARTS; p++) part[way][p][run] = one[p];
+            for (int p = 0; p < STEP_PARTS; p++) part[way][p][run] = one[p];
         }
     double total[MOST_WAYS] = {0};
     for (int way = 0; way < ways; way++) {
         total[way] = median(seconds[way], RUNS);
-        for (int p = 0; p < BENCH_PARTS; p++) one[p] = median(part[way][p], RUNS);
+        for (int p = 0; p < STEP_PARTS; p++) one[p] = median(part[way][p], RUNS);
         put_step(json, &x, way ? most : 1, total[way], one, peak);
     }
     if (ways > 1) fprintf(stderr, "     %d threads against one: %.2f\n", most, total[0] / total[1]);
     step_free(&x);
+}
+
+/* Runs `part` unless --only names another one, and a model unless --config does. */
+static bool wanted(int only, int part) { return only < 0 || only == part; }
+
+/* One thread, then all of them. Returns 0 after the last. */
+static int next_threads(int threads, int most) { return threads < most ? most : 0; }
+
+static void bench_products(const Settings *s, Buf *json, int most) {
+    for (int threads = 1; threads && wanted(s->only, BENCH_GEMM);
+         threads = next_threads(threads, most)) {
+        use_threads(threads);
+        bench_gemm(json, threads);
+    }
+}
+
+static void bench_steps(const Settings *s, Buf *json, int most, double peak) {
+    if (!wanted(s->only, BENCH_STEP)) return;
+    fprintf(stderr, "training step\n");
+    for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
+        if (wanted(s->config, c)) bench_step(json, &BENCH_CONFIGS[c], most, peak);
+}
+
+static void bench_scores(const Settings *s, Buf *json, int most) {
+    if (!wanted(s->only, BENCH_SCORE)) return;
+    fprintf(stderr, "scores after 3 demonstrations, a candidate of 64 tokens\n");
+    for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
+        for (int threads = 1; threads && wanted(s->config, c);
+             threads = next_threads(threads, most)) {
+            use_threads(threads);
+            bench_score(json, &BENCH_CONFIGS[c], threads);
+        }
 }
 
 bool command_bench(const Settings *s, Error *err) {
@@ -196,29 +246,15 @@ bool command_bench(const Settings *s, Error *err) {
     Buf json = {0};
     double peak = gemm_peak_flops();
     int most = threads_most();
-    bool only_gemm = s->only && strcmp(s->only, "gemm") == 0, only_step = s->only && strcmp(s->only, "step") == 0;
-    bool gemms = !s->only || only_gemm, steps = !s->only || only_step;
     buf_puts(&json, "{\"machine\":");
     machine_json(&json);
     buf_printf(&json, ",\"peak_gflops\":%.1f,\"gemm\":[", peak * 1e-9);
     fprintf(stderr, "peak of one thread: %.1f GFLOP/s (%s)\n", peak * 1e-9, gemm_description());
-    for (int threads = 1; threads <= most && gemms; threads += most > 1 ? most - 1 : 1) {
-        use_threads(threads);
-        bench_gemm(&json, threads);
-    }
+    bench_products(s, &json, most);
     buf_puts(&json, "],\"step\":[");
-    if (steps) fprintf(stderr, "training step\n");
-    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && steps; c++)
-        if (!s->config || strcmp(s->config, CONFIGS[c].name) == 0) bench_step(&json, &CONFIGS[c], most, peak);
+    bench_steps(s, &json, most, peak);
     buf_puts(&json, "],\"score\":[");
-    bool only_score = s->only && strcmp(s->only, "score") == 0;
-    if (!s->only || only_score) fprintf(stderr, "scores behind 3 demonstrations, a candidate of 64 tokens\n");
-    for (size_t c = 0; c < sizeof CONFIGS / sizeof *CONFIGS && (!s->only || only_score); c++)
-        for (int threads = 1; threads <= most; threads += most > 1 ? most - 1 : 1) {
-            if (s->config && strcmp(s->config, CONFIGS[c].name) != 0) continue;
-            use_threads(threads);
-            bench_score(&json, CONFIGS[c].name, CONFIGS[c].shape, CONFIGS[c].rows * CONFIGS[c].length / 64, threads);
-        }
+    bench_scores(s, &json, most);
     buf_puts(&json, "]}\n");
     use_threads(most);
     if (s->json) fputs(json.s, stdout);

@@ -1,6 +1,6 @@
-/* Scoring with and without shared contexts. One round measures everything once, so that all figures of a round see the same
- * machine; medians over rounds. */
-#include "program/bench_score.h"
+/* Scores with and without shared contexts. One round measures everything once, so that all figures
+ * of a round see the same machine. Results are medians over rounds. */
+#include "program/bench.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,10 +9,11 @@
 #include "lib/stats.h"
 
 enum {
-    DEMOS = 3,       /* k */
-    LENGTH = 64,     /* tokens of a demonstration; inputs of a candidate, all of them scored */
-    MOST = 64,       /* candidates made */
-    LEAST = 16,      /* candidates run at once, unless the group is larger: the cost of a candidate hardly depends on it */
+    DEMOS = 3,   /* k */
+    LENGTH = 64, /* tokens of a demonstration; inputs of a candidate, all of them scored */
+    MOST = 64,   /* candidates made */
+    LEAST =
+        16, /* candidates run at once, unless the group is larger: the cost of a candidate hardly depends on it */
     GROUPS = 4
 };
 static const int GROUP[GROUPS] = {1, 4, 16, 64};
@@ -21,10 +22,10 @@ static const int GROUP[GROUPS] = {1, 4, 16, 64};
 typedef struct {
     Model *m;
     Workspace *ws;
-    Examples form;      /* no start token: a row is exactly (k + 1) LENGTH inputs */
+    Examples form; /* no start token: a row is exactly (k + 1) LENGTH inputs */
     Example *candidates, *shown;
-    Demo *demos;        /* [MOST][DEMOS]: context c is demos[c * DEMOS ..] */
-    int *token;         /* of all examples */
+    Demo *demos; /* [MOST][DEMOS]: context c is demos[c * DEMOS ..] */
+    int *token;  /* of all examples */
 } Bench;
 
 static Bench bench_new(ModelConfig shape) {
@@ -39,14 +40,24 @@ static Bench bench_new(ModelConfig shape) {
     b.token = mem_new(EXAMPLES * (LENGTH + 1), sizeof *b.token);
     Rng rng = rng_new(1, 1);
     for (int i = 0; i < EXAMPLES * (LENGTH + 1); i++) b.token[i] = rng_below(&rng, shape.vocab);
-    for (int i = 0; i < MOST; i++) { /* a prompt of one token: the one that predicts the answer's first */
+    for (int i = 0; i < MOST;
+         i++) { /* a prompt of one token: the one that predicts the answer's first */
         int *own = b.token + i * (LENGTH + 1);
-        b.candidates[i] = (Example){.bare = own, .prompt = own, .answer = own + 1, .bare_n = 1, .prompt_n = 1, .answer_n = LENGTH};
+        b.candidates[i] = (Example){.bare = own,
+                                    .prompt = own,
+                                    .answer = own + 1,
+                                    .bare_n = 1,
+                                    .prompt_n = 1,
+                                    .answer_n = LENGTH};
     }
     for (int i = 0; i < MOST * DEMOS; i++) {
         int *own = b.token + (MOST + i) * (LENGTH + 1);
-        b.shown[i] = (Example){.bare = own, .prompt = own, .answer = own + LENGTH / 2, .bare_n = LENGTH / 2,
-                               .prompt_n = LENGTH / 2, .answer_n = LENGTH / 2};
+        b.shown[i] = (Example){.bare = own,
+                               .prompt = own,
+                               .answer = own + LENGTH / 2,
+                               .bare_n = LENGTH / 2,
+                               .prompt_n = LENGTH / 2,
+                               .answer_n = LENGTH / 2};
         b.demos[i] = (Demo){&b.shown[i], &b.shown[i]};
     }
     return b;
@@ -67,7 +78,8 @@ static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     Query queries[MOST];
     Cost cost = {0};
     for (int i = 0; i < n; i++)
-        queries[i] = (Query){.demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
+        queries[i] = (Query){
+            .demos = b->demos + i / group * DEMOS, .n_demos = DEMOS, .x = &b->candidates[i]};
     double start = seconds_now();
     if (naive) ica_logps_naive(b->m, b->ws, &b->form, queries, n, &cost);
     else ica_logps(b->m, b->ws, &b->form, queries, n, &cost);
@@ -75,10 +87,12 @@ static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     return (seconds_now() - start) / n;
 }
 
-/* Seconds of training on one candidate without context: forward and backward in batches of `rows`, without AdamW. */
+/* Seconds of training on one candidate without context: forward and backward in batches of `rows`,
+ * without AdamW. */
 static double train_seconds(Bench *b, int rows, real *grad) {
     Batch batch = {0};
-    double *dlogp = mem_new((size_t)rows, sizeof *dlogp), *logp = mem_new((size_t)rows, sizeof *logp);
+    double *dlogp = mem_new((size_t)rows, sizeof *dlogp),
+           *logp = mem_new((size_t)rows, sizeof *logp);
     for (int r = 0; r < rows; r++) {
         batch_row(&batch, b->token + r * (LENGTH + 1), LENGTH + 1, 1, NULL);
         dlogp[r] = -1.0 / LENGTH;
@@ -92,30 +106,45 @@ static double train_seconds(Bench *b, int rows, real *grad) {
     return seconds;
 }
 
-/* One line of the table, and one object. The bounds: by weights (b for a scored token's body, `shown` for a demonstration's, whose
- * last layer ends with keys and values, h for the head; attention left out), and by counted operations, attention included. */
-static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group, const double ms[3],
-                      const double flops[3]) {
-    double C = shape.channels, b = 24 * shape.layers * C * C, shown = b - 18 * C * C, h = 2 * (double)shape.vocab * C;
+/* One line of the table, and one object. The bounds: by weights (b for a scored token's body,
+ * `shown` for a demonstration's, whose last layer ends with keys and values, h for the head;
+ * attention left out), and by counted operations, attention included. */
+static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group,
+                      const double ms[3], const double flops[3]) {
+    double C = shape.channels, b = 24 * shape.layers * C * C, shown = b - 18 * C * C,
+           h = 2 * (double)shape.vocab * C;
     double u = (double)DEMOS / group;
-    double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached, r = cached / train;
-    double bound = (DEMOS * shown + b + h) / (u * shown + b + h), r_bound = (u * shown + b + h) / (3 * (b + h));
-    double by_operations = saving / (flops[0] / flops[1]), r_by_operations = r / (flops[1] / flops[2]);
-    fprintf(stderr, "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f (%3.0f%% by operations)",
-            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving, 100 * saving / bound, bound,
-            100 * by_operations);
+    double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached,
+           r = cached / train;
+    double bound = (DEMOS * shown + b + h) / (u * shown + b + h),
+           r_bound = (u * shown + b + h) / (3 * (b + h));
+    double by_operations = saving / (flops[0] / flops[1]),
+           r_by_operations = r / (flops[1] / flops[2]);
+    fprintf(stderr,
+            "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f "
+            "(%3.0f%% by operations)",
+            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving,
+            100 * saving / bound, bound, 100 * by_operations);
     fprintf(stderr, "  r %.2f of %.2f (%.2f by operations)\n", r, r_bound, flops[1] / flops[2]);
-    buf_printf(json, "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%.4f,\"train_ms\":%.4f",
-               json->s[json->n - 1] == '[' ? "" : ",", config, group, threads, naive, cached, train);
-    buf_printf(json, ",\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"share_by_operations\":%.4f", saving, bound,
-               saving / bound, by_operations);
-    buf_printf(json, ",\"relative_cost\":%.4f,\"relative_bound\":%.4f,\"cost_over_bound\":%.4f,\"cost_by_operations\":%.4f}", r,
-               r_bound, r / r_bound, r_by_operations);
+    buf_printf(json,
+               "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%."
+               "4f,\"train_ms\":%.4f",
+               json->s[json->n - 1] == '[' ? "" : ",", config, group, threads, naive, cached,
+               train);
+    buf_printf(
+        json,
+        ",\"saving\":%.4f,\"bound\":%.4f,\"share_of_bound\":%.4f,\"share_by_operations\":%.4f",
+        saving, bound, saving / bound, by_operations);
+    buf_printf(json,
+               ",\"relative_cost\":%.4f,\"relative_bound\":%.4f,\"cost_over_bound\":%.4f,\"cost_by_"
+               "operations\":%.4f}",
+               r, r_bound, r / r_bound, r_by_operations);
 }
 
-void bench_score(Buf *json, const char *config, ModelConfig shape, int train_rows, int threads) {
+void bench_score(Buf *json, const BenchConfig *config, int threads) {
     enum { ROUNDS = 5 };
-    Bench b = bench_new(shape);
+    int train_rows = config->rows * config->length / LENGTH;
+    Bench b = bench_new(config->shape);
     real *grad = mem_new(b.m->parameters, sizeof *grad);
     double train[ROUNDS], naive[ROUNDS], cached[GROUPS][ROUNDS], flops[3], cached_flops[GROUPS];
     if (train_rows > MOST) train_rows = MOST;
@@ -123,14 +152,15 @@ void bench_score(Buf *json, const char *config, ModelConfig shape, int train_row
         int at = round < 0 ? 0 : round;
         train[at] = 1e3 * train_seconds(&b, train_rows, grad);
         naive[at] = 1e3 * score_seconds(&b, 1, true, &flops[0]);
-        for (int g = 0; g < GROUPS; g++) cached[g][at] = 1e3 * score_seconds(&b, GROUP[g], false, &cached_flops[g]);
+        for (int g = 0; g < GROUPS; g++)
+            cached[g][at] = 1e3 * score_seconds(&b, GROUP[g], false, &cached_flops[g]);
     }
     flops[2] = 3 * model_flops(b.m, LENGTH, LENGTH, LENGTH);
     double ms[3] = {median(naive, ROUNDS), 0, median(train, ROUNDS)};
     for (int g = 0; g < GROUPS; g++) {
         ms[1] = median(cached[g], ROUNDS);
         flops[1] = cached_flops[g];
-        put_group(json, config, shape, threads, GROUP[g], ms, flops);
+        put_group(json, config->name, config->shape, threads, GROUP[g], ms, flops);
     }
     free(grad);
     bench_free(&b);

@@ -46,7 +46,8 @@ static bool ids_of(const Json *array, IntBuf *ids) {
     if (!array || array->type != JSON_ARRAY) return false;
     for (int i = 0; i < array->count; i++) {
         const Json *v = &array->items[i];
-        if (v->type != JSON_NUMBER || !v->is_integer || v->number < 0 || v->number > 1 << 24) return false;
+        if (v->type != JSON_NUMBER || !v->is_integer || v->number < 0 || v->number > 1 << 24)
+            return false;
         ints_put(ids, (int)v->number);
     }
     return true;
@@ -59,11 +60,12 @@ static bool decode_line(Tokenizer *t, Str line, long number, Buf *out, Error *er
     JsonError where;
     bool ok = true;
     if (!ids_of(json_parse(&arena, line.s, line.n, &where), &ids))
-        ok = error_set(err, STATUS_DATA, "stdin:%ld: is not a JSON array of token ids, as [5,17]", number);
+        ok = error_set(err, STATUS_DATA, "stdin:%ld: is not a JSON array of token ids, as [5,17]",
+                       number);
     else if (!tokenizer_decode(t, ids.v, ids.n, out))
         ok = error_set(err, STATUS_DATA,
-                       "stdin:%ld: has an id that is not in the vocabulary; ids are 0 to %d", number,
-                       tokenizer_size(t) - 1);
+                       "stdin:%ld: has an id that is not in the vocabulary; ids are 0 to %d",
+                       number, tokenizer_size(t) - 1);
     buf_putc(out, '\n');
     ints_free(&ids);
     arena_free(&arena);

@@ -1,12 +1,10 @@
 /* corpus: writes the built-in instruction corpus. */
-#include <string.h>
-
 #include "data/corpus/corpus.h"
 #include "program/commands.h"
 
 bool command_corpus(const Settings *s, Error *err) {
     CorpusOptions o = {.out = s->out,
-                       .size = strcmp(s->size, "full") == 0 ? CORPUS_FULL : CORPUS_QUICK,
+                       .size = s->size,
                        .control = s->control,
                        .seed = (uint64_t)s->seed,
                        .draw = (uint64_t)s->draw,

@@ -21,7 +21,8 @@ static void put_place(Buf *b, const TensorInfo *t, size_t i) {
 
 /* How two tensors of one name and shape differ. */
 typedef struct {
-    double most;   /* the largest distance; infinite where one value is no number, or bytes of another type differ */
+    double
+        most; /* the largest distance; infinite where one value is no number, or bytes of another type differ */
     size_t at;     /* where it is first found */
     size_t beyond; /* elements that are farther apart than the tolerance */
 } Difference;
@@ -29,7 +30,8 @@ typedef struct {
 static double distance(const TensorInfo *a, const TensorInfo *b, size_t i) {
     if (a->type == TENSOR_OTHER || b->type == TENSOR_OTHER) {
         size_t size = a->size / a->elements;
-        bool same = str_equal(a->type_name, b->type_name) && memcmp(a->bytes + i * size, b->bytes + i * size, size) == 0;
+        bool same = str_equal(a->type_name, b->type_name) &&
+                    memcmp(a->bytes + i * size, b->bytes + i * size, size) == 0;
         return same ? 0 : INFINITY;
     }
     double x = tensors_value(a, i), y = tensors_value(b, i);
@@ -53,7 +55,8 @@ static Difference difference_of(const TensorInfo *a, const TensorInfo *b, double
 }
 
 static bool same_shape(const TensorInfo *a, const TensorInfo *b) {
-    return a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+    return a->rank == b->rank &&
+           memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
 static const TensorInfo *find(const TensorFile *file, Str name) {
@@ -63,7 +66,8 @@ static const TensorInfo *find(const TensorFile *file, Str name) {
 }
 
 /* One tensor that differs, as a row of the table and as a JSON object. what: "only in A" and the like, NULL when values differ. */
-static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorInfo *b, const char *what, const Difference *d) {
+static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorInfo *b,
+                    const char *what, const Difference *d) {
     const TensorInfo *one = a ? a : b;
     Buf shape = {0}, place = {0};
     if (a) tensors_put_shape(&shape, a);
@@ -100,7 +104,8 @@ static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorIn
 }
 
 /* Rows for every tensor that differs; returns how many. */
-static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance, Table *table, Buf *json) {
+static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance, Table *table,
+                     Buf *json) {
     int rows = 0;
     for (int i = 0; i < a->count; i++) {
         const TensorInfo *x = &a->tensors[i], *y = find(b, x->name);
@@ -120,7 +125,8 @@ static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance,
 }
 
 bool command_diff(const Settings *s, Error *err) {
-    static const char *const heads[] = {"tensor", "shape", "max |A-B|", "at", "A", "B", "different"};
+    static const char *const heads[] = {"tensor", "shape", "max |A-B|", "at",
+                                        "A",      "B",     "different"};
     TensorFile a, b;
     const char *const *path = s->inputs.values;
     if (!tensors_open(&a, path[0], err)) return false;
@@ -144,7 +150,9 @@ bool command_diff(const Settings *s, Error *err) {
     } else if (rows == 0) printf("%d tensors, no difference\n", a.count);
     else table_print(&table, 100, stdout);
     table_free(&table);
-    if (rows) error_set(err, STATUS_FAILED, "%s and %s differ in %d of %d tensors", path[0], path[1], rows, a.count);
+    if (rows)
+        error_set(err, STATUS_FAILED, "%s and %s differ in %d of %d tensors", path[0], path[1],
+                  rows, a.count);
     buf_free(&json);
     tensors_close(&a);
     tensors_close(&b);

@@ -38,7 +38,7 @@ static bool reference_logps(const char *folder, const Examples *data, Logps out,
 static bool evaluate_pair_file(const Model *m, Workspace *ws, const Settings *s,
                                const Examples *data, Buf *members, Logps logp, Error *err) {
     PairOptions pair = settings_pair(s);
-    Objective objective = settings_objective(s);
+    Objective objective = s->objective;
     bool compares = OBJECTIVES[objective].needs_reference;
     Logps reference = compares ? logps_new(data->count) : (Logps){0};
     bool ok = !compares || reference_logps(s->reference, data, reference, err);
@@ -56,8 +56,7 @@ static bool evaluate_file(const Model *m, const Settings *s, const Splits *x, Bu
     const Examples *data = &x->eval.examples;
     Workspace *ws = workspace_new();
     bool ok = true;
-    if (OBJECTIVES[settings_objective(s)].pairs)
-        ok = evaluate_pair_file(m, ws, s, data, members, logp, err);
+    if (OBJECTIVES[s->objective].pairs) ok = evaluate_pair_file(m, ws, s, data, members, logp, err);
     else {
         Metrics metrics = evaluate_answers(m, ws, data, &x->holdout.examples, s->k, logp.chosen);
         metrics_put(members, &metrics);
@@ -98,7 +97,7 @@ static void print_evaluation(const Settings *s, int records, const Buf *members,
     buf_puts(&b, "{\"command\":\"eval\"");
     json_key_string(&b, "model", s->model);
     json_key_string(&b, "data", s->data.values[0]);
-    json_key_string(&b, "objective", s->objective);
+    json_key_string(&b, "objective", OBJECTIVES[s->objective].name);
     json_key_number(&b, "k", s->k);
     json_key_number(&b, "records", records);
     buf_printf(&b, ",%s", members->s);
@@ -111,7 +110,7 @@ static void print_evaluation(const Settings *s, int records, const Buf *members,
 /* Evaluates the test of x and prints the result. */
 static bool evaluate_splits(const Settings *s, const Model *m, const Splits *x, Error *err) {
     int n = x->eval.examples.count;
-    bool pairs = OBJECTIVES[settings_objective(s)].pairs;
+    bool pairs = OBJECTIVES[s->objective].pairs;
     double start = seconds_now();
     if (s->k > 0 && s->k > x->holdout.examples.count)
         return error_set(err, STATUS_DATA,
@@ -131,7 +130,7 @@ static bool evaluate_splits(const Settings *s, const Model *m, const Splits *x, 
 bool command_eval(const Settings *s, Error *err) {
     ModelFolder f;
     Splits x;
-    const ObjectiveInfo *objective = &OBJECTIVES[settings_objective(s)];
+    const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
     SplitFiles files = settings_files(s);
     files.eval = s->data.values[0];
     files.pairs = objective->pairs;

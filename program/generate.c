@@ -39,7 +39,8 @@ static int sample(const real *logits, int vocab, double temperature, int top_k, 
 }
 
 /* Appends the tokens of the answer to `prompt`, without the token `end` that ends it. */
-static void complete(const Settings *s, const Model *m, const IntBuf *prompt, int end, IntBuf *answer) {
+static void complete(const Settings *s, const Model *m, const IntBuf *prompt, int end,
+                     IntBuf *answer) {
     int context = m->config.context, vocab = m->config.vocab, next = 0;
     Rng rng = rng_new((uint64_t)s->seed, RNG_GENERATE);
     Prefix *past = prefix_new(m, context);
@@ -88,7 +89,8 @@ bool command_generate(const Settings *s, Error *err) {
     if (!f.tokenizer) {
         model_folder_free(&f);
         return error_set(err, STATUS_DATA,
-                         "%s: has no vocabulary; generating needs vocab.json and merges.txt there", s->model);
+                         "%s: has no vocabulary; generating needs vocab.json and merges.txt there",
+                         s->model);
     }
     IntBuf prompt = {0}, answer = {0}, end = {0};
     Str nothing = {"", 0};
@@ -98,7 +100,8 @@ bool command_generate(const Settings *s, Error *err) {
     template_answer(&f.template, f.tokenizer, nothing, &end); /* its last token ends an answer */
     if (prompt.n < 1 || prompt.n >= context)
         error_set(err, STATUS_DATA,
-                  "--prompt: has %d tokens; it must have 1 to %d, so that an answer fits the context of %d",
+                  "--prompt: has %d tokens; it must have 1 to %d, so that an answer fits the "
+                  "context of %d",
                   prompt.n, context - 1, context);
     else {
         complete(s, f.model, &prompt, end.v[end.n - 1], &answer);

@@ -61,7 +61,8 @@ static void inspect_json(const TensorFile *file, Buf *b) {
 }
 
 static void inspect_print(const TensorFile *file) {
-    static const char *const heads[] = {"tensor", "type", "shape", "min", "max", "rms", "not finite"};
+    static const char *const heads[] = {"tensor", "type", "shape",     "min",
+                                        "max",    "rms",  "not finite"};
     Table table = {0};
     Buf shape = {0};
     size_t elements = 0;

@@ -23,7 +23,10 @@
 static volatile sig_atomic_t caught_signal;
 
 static void on_signal(int number) {
-    if (caught_signal) _exit(128 + number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
+    if (caught_signal)
+        _exit(
+            128 +
+            number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
     caught_signal = number;
 }
 
@@ -57,7 +60,8 @@ void machine_settle_threads(char **argv) {
     if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
     if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
     char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1); /* the real path, so that the process keeps its name */
+    ssize_t n = readlink("/proc/self/exe", self,
+                         sizeof self - 1); /* the real path, so that the process keeps its name */
     if (n > 0) {
         self[n] = 0;
         execv(self, argv); /* on failure: go on as we are */
@@ -72,8 +76,8 @@ void machine_use_threads(int threads) {
     if (threads > 0) threads_use(threads);
     else threads_adapt();
     if (threads_most() > omp_get_num_procs())
-        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", threads_most(), omp_get_num_procs(),
-                omp_get_num_procs());
+        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", threads_most(),
+                omp_get_num_procs(), omp_get_num_procs());
 #else
     if (threads > 1) fprintf(stderr, "ica: built without OpenMP: one thread is used\n");
 #endif
@@ -92,7 +96,8 @@ void machine_json(Buf *b) {
     }
     buf_puts(b, "{\"cpu\":");
     json_put_string(b, cpu);
-    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}", sysconf(_SC_NPROCESSORS_ONLN),
-               threads_most(), gemm_description(), gemm_peak_flops() * 1e-9);
+    buf_printf(b, ",\"cores\":%ld,\"threads\":%d,\"vectors\":\"%s\",\"peak_gflops\":%.1f}",
+               sysconf(_SC_NPROCESSORS_ONLN), threads_most(), gemm_description(),
+               gemm_peak_flops() * 1e-9);
     buf_free(&info);
 }

@@ -3,5 +3,6 @@
 #include "program/report/page.h"
 
 bool command_report(const Settings *s, Error *err) {
-    return report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err) == STATUS_OK;
+    return report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err) ==
+           STATUS_OK;
 }

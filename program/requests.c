@@ -1,27 +1,6 @@
 #include "program/requests.h"
 
-#include <string.h>
-
 #include "program/machine.h"
-
-/* ---- names ---- */
-
-/* The row whose name this is, or -1. Each row of a table begins with its name. */
-static int find_row(const void *table, size_t row, int rows, const char *name) {
-    for (int i = 0; i < rows; i++) {
-        const char *const *at =
-            (const char *const *)(const void *)((const char *)table + row * (size_t)i);
-        if (strcmp(*at, name) == 0) return i;
-    }
-    return -1;
-}
-
-/* Options have checked the name. An option that the command does not have is NULL: the first
- * row. */
-#define ROW(table, name)                                                                           \
-    ((name) ? find_row(table, sizeof *(table), (int)(sizeof(table) / sizeof *(table)), name) : 0)
-
-int find_method(const char *name) { return ROW(METHODS, name); }
 
 /* ---- structs ---- */
 
@@ -33,7 +12,8 @@ RunHeader request_run(const Settings *s, Arena *arena) {
                    .command = s->command,
                    .group = str_copy(arena, settings_group(s)).s,
                    .arm = settings_arm(s, arena),
-                   .objective = s->objective,
+                   /* pretraining has no pool, and no objective of this kind */
+                   .objective = s->pool ? OBJECTIVES[s->objective].name : NULL,
                    .seed = s->seed,
                    .options = s->options_json,
                    .argc = s->argc,
@@ -45,7 +25,7 @@ RunHeader request_run(const Settings *s, Arena *arena) {
 
 LoopOptions request_loop(const Settings *s, long steps) {
     return (LoopOptions){.steps = steps,
-                         .schedule = (Schedule)ROW(SCHEDULES, s->lr_scheduler_type),
+                         .schedule = s->lr_scheduler_type,
                          .learning_rate = s->learning_rate,
                          .min_lr_ratio = s->min_lr_ratio,
                          .warmup_ratio = s->warmup_ratio,
@@ -62,24 +42,24 @@ LoopOptions request_loop(const Settings *s, long steps) {
                          .stop = machine_stop_signal};
 }
 
-TrainOptions request_train(const Settings *s, Method method, long steps) {
-    ScoreOptions scoring = {.method = method,
-                            .pair_score = (PairScore)ROW(PAIR_SCORES, s->pair_score),
+TrainOptions request_train(const Settings *s, long steps) {
+    ScoreOptions scoring = {.method = s->method,
+                            .pair_score = s->pair_score,
                             .k = s->k,
-                            .demos = (DemoChoice)ROW(DEMO_CHOICES, s->demos),
+                            .demos = s->demos,
                             .contexts = s->contexts,
-                            .reduce = (Reduce)ROW(REDUCTIONS, s->reduce),
-                            .anchors = (Anchors)ROW(ANCHOR_CHOICES, s->anchors),
+                            .reduce = s->reduce,
+                            .anchors = s->anchors,
                             .num_anchors = s->num_anchors,
                             .allow_overlap = s->allow_overlap};
     return (TrainOptions){
         .loop = request_loop(s, steps),
-        .objective = settings_objective(s),
+        .objective = s->objective,
         .pair = settings_pair(s),
         .batch_size = s->batch_size,
         .micro_batch_size = s->micro_batch_size,
-        .normalize = (Normalize)ROW(NORMALIZATIONS, s->normalize),
-        .map = (WeightMap)ROW(MAPS, s->weight_map),
+        .normalize = s->normalize,
+        .map = s->weight_map,
         .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
         .refresh = s->refresh,
         .reference_steps = s->reference_steps,
@@ -88,16 +68,15 @@ TrainOptions request_train(const Settings *s, Method method, long steps) {
 
 /* ---- checks ---- */
 
-bool check_holdout(const Settings *s, Method method, const ExampleFile *holdout, Error *err) {
-    const MethodInfo *info = &METHODS[method];
-    DemoChoice demos = (DemoChoice)ROW(DEMO_CHOICES, s->demos);
+bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err) {
+    const MethodInfo *info = &METHODS[s->method];
     if (!info->needs_holdout) return true;
     if (s->contexts > 0 && s->shard)
         return error_set(err, STATUS_USAGE,
                          "%s: --contexts cannot go with --shard: its clusters are "
                          "of the entire pool",
                          s->command);
-    if (s->contexts > 0 && demos != DEMOS_NEAREST)
+    if (s->contexts > 0 && s->demos != DEMOS_NEAREST)
         return error_set(err, STATUS_USAGE,
                          "%s: --contexts goes with --demos nearest: other lists "
                          "are not chosen by nearness",
@@ -107,8 +86,7 @@ bool check_holdout(const Settings *s, Method method, const ExampleFile *holdout,
                          "%s: the method %s needs --holdout FILE, a few trusted "
                          "examples",
                          s->command, info->name);
-    if (method_needs_k(method, (Anchors)ROW(ANCHOR_CHOICES, s->anchors)) &&
-        s->k > holdout->data.count)
+    if (method_needs_k(s->method, s->anchors) && s->k > holdout->data.count)
         return error_set(err, STATUS_DATA,
                          "%s: has %d records and --k asks for %d demonstrations: "
                          "lower --k",

@@ -1,8 +1,8 @@
 /* requests: what the command line asks for, as the structs of numbers and enums that the rooms
- * below take. Names become enums here and nowhere else.
+ * below take.
  *
  * Usage:
- *   Settings s = {.lr_scheduler_type = "linear", .learning_rate = 1e-3, .adam_beta1 = 0.9};
+ *   Settings s = {.lr_scheduler_type = SCHEDULE_LINEAR, .learning_rate = 1e-3, .adam_beta1 = 0.9};
  *   LoopOptions o = request_loop(&s, 100);
  *   if (o.schedule != SCHEDULE_LINEAR || o.steps != 100) return;
  */
@@ -15,14 +15,10 @@
 /* What run.json says about the run. Strings are the settings' or the arena's. */
 RunHeader request_run(const Settings *s, Arena *arena);
 LoopOptions request_loop(const Settings *s, long steps);
-/* method: of the scores. Weights that are no scores ignore it. */
-TrainOptions request_train(const Settings *s, Method method, long steps);
-
-/* The method of that name, or -1. */
-int find_method(const char *name);
+TrainOptions request_train(const Settings *s, long steps);
 
 /* Checks that the holdout is what the method needs. */
-bool check_holdout(const Settings *s, Method method, const ExampleFile *holdout, Error *err);
+bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err);
 /* Tells the user how many demonstrations were left out, if any were. */
 void tell_dropped(int demos);
 /* Tells that the run to resume was complete. */

@@ -33,11 +33,11 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
                          const double *weight, const ScoreNotes *notes, const Spent *spent) {
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"score\"");
-    json_key_string(&b, "method", s->method);
+    json_key_string(&b, "method", METHODS[s->method].name);
     buf_puts(&b, ",\"group\":");
     json_put_string(&b, settings_group(s));
     buf_printf(&b, ",\"draw\":\"%d\"", s->draw);
-    json_key_string(&b, "objective", s->objective);
+    json_key_string(&b, "objective", OBJECTIVES[s->objective].name);
     json_key_string(&b, "pool", s->pool);
     if (s->shard) json_key_string(&b, "shard", s->shard);
     json_key_string(&b, "holdout", s->holdout);
@@ -57,10 +57,10 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
 
 /* Scores the pool of x and writes the file. The file of a shard has no weights: most maps look at
  * the entire pool. */
-static bool score_splits(const Settings *s, const Model *m, const Splits *x, Method method,
-                         int first, Error *err) {
+static bool score_splits(const Settings *s, const Model *m, const Splits *x, int first,
+                         Error *err) {
     double start = seconds_now();
-    TrainOptions o = request_train(s, method, 0);
+    TrainOptions o = request_train(s, 0);
     Scores scores = {0};
     ScoreNotes notes;
     Spent spent = {0};
@@ -85,16 +85,14 @@ bool command_score(const Settings *s, Error *err) {
     ModelFolder f;
     Splits x, part;
     int first = 0;
-    Method method = (Method)find_method(s->method);
     SplitFiles files = settings_files(s);
-    files.pairs = OBJECTIVES[settings_objective(s)].pairs;
-    files.holdout_pairs = files.pairs && METHODS[method].needs_gradients;
+    files.pairs = OBJECTIVES[s->objective].pairs;
+    files.holdout_pairs = files.pairs && METHODS[s->method].needs_gradients;
     if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         part = x;
-        if (check_holdout(s, method, &x.holdout, err) &&
-            shard_of(s, &x.pool, &part.pool, &first, err))
-            score_splits(s, f.model, &part, method, first, err);
+        if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err))
+            score_splits(s, f.model, &part, first, err);
         splits_free(&x);
     }
     model_folder_free(&f);

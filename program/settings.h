@@ -1,22 +1,51 @@
 /* settings: every option of every command, as one struct of values and one table.
  *
- * An option is one row of OPTIONS and one field of Settings. The table is the source of parsing,
- * --help, range checks and run.json.
+ * An option is a row of OPTIONS and a field of Settings. The table is the source of parsing,
+ * --help, range checks and run.json. Names become enums here: the choices of an option are the rows
+ * of the table that the rest of the program uses (METHODS, MAPS, ...), so a new method or map is
+ * offered and explained without an edit here.
+ *
+ * Usage:
+ *   static const Command commands[] = {{"score", NULL, NULL, "scores a pool"}, {0}};
+ *   char *arguments[] = {"--model", "m", "--pool", "p", "--holdout", "h", "--out", "o", "--k=2"};
+ *   Settings s;
+ *   OptionResult result;
+ *   Arena arena = {0};
+ *   Buf options = {0};
+ *   Error err = {0};
+ *   if (settings_parse(commands, 9, arguments, &s, &result, &arena, &options, &err))
+ *       printf("%s, %d demonstrations\n", METHODS[s.method].name, s.k); // "ica, 2 demonstrations"
+ *   else error_print(&err);
+ *   buf_free(&options);
+ *   arena_free(&arena);
  */
 #ifndef SETTINGS_H
 #define SETTINGS_H
 
+#include "data/corpus/corpus.h"
 #include "data/examples.h"
+#include "ica.h"
 #include "lib/options.h"
-#include "lib/util.h"
+#include "train.h"
 
-/* Every option of every command, resolved. Strings are borrowed from the command line. */
+/* Where `ica train` takes its weights from. */
+typedef enum {
+    WEIGHTS_FROM_NOTHING, /* every weight is 1 */
+    WEIGHTS_FROM_ORACLE,  /* known truth: the key clean or flipped */
+    WEIGHTS_FROM_RECORDS, /* the key weight */
+    WEIGHTS_FROM_FILE,    /* a file that `ica score` wrote */
+    WEIGHTS_FROM_METHOD   /* scores that the run computes */
+} WeightsFrom;
+
+/* Every option of every command, resolved. Strings are borrowed from the command line. A field
+ * whose option the command does not have is 0. */
 typedef struct Settings {
     /* files */
-    const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example, *results, *resume, *dump_state;
+    const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
+    const char *results, *resume, *dump_state;
     OptionFiles data, inputs; /* inputs: the arguments without a name */
     /* corpus and tokenizer */
-    const char *size;
+    CorpusSize size;
     bool control, pretrain;
     int draw, vocab_size;
     /* shape of a new model */
@@ -25,27 +54,42 @@ typedef struct Settings {
     bool shuffle;
     /* optimization */
     bool recompute;
-    int batch_size, micro_batch_size, max_steps, warmup_steps, logging_steps, eval_steps, save_steps;
-    double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio, weight_decay, adam_beta1, adam_beta2, max_grad_norm;
-    const char *lr_scheduler_type;
-    /* scores and weights */
-    const char *method, *objective, *weights, *weight_map, *normalize, *demos, *reduce, *anchors, *pair_score, *shard;
+    int batch_size, micro_batch_size, max_steps, warmup_steps;
+    int logging_steps, eval_steps, save_steps;
+    double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio;
+    double weight_decay, adam_beta1, adam_beta2, max_grad_norm;
+    Schedule lr_scheduler_type;
+    /* scores */
+    Objective objective;
+    Method method; /* of `ica train`: the method that --weights names, if it names one */
+    DemoChoice demos;
+    Reduce reduce;
+    Anchors anchors;
+    PairScore pair_score;
+    const char *shard;
     int k, contexts, num_anchors, reference_steps, refresh;
-    double temperature, share, clip, beta, gamma_beta_ratio, label_smoothing;
+    double beta, gamma_beta_ratio, label_smoothing;
     bool allow_overlap, truncate;
+    /* weights */
+    const char *weights;      /* as given */
+    WeightsFrom weights_from; /* what that means */
+    const char *weights_file; /* WEIGHTS_FROM_FILE: its path */
+    WeightMap weight_map;
+    Normalize normalize;
+    double temperature, share, clip;
     /* generation */
     const char *prompt;
     int max_new_tokens, top_k;
     double sampling_temperature;
     double tolerance; /* diff */
     /* bench */
-    const char *only, *config;
+    int only, config; /* a row of BENCH_PARTS and of BENCH_CONFIGS; -1: all */
     /* everywhere */
     int64_t seed;
     int threads;
     bool json;
     const char *group, *arm; /* names for reports */
-    /* set by main: the command, its options as JSON, and the arguments as given (for --resume) */
+    /* set by settings_parse: the command, its options as JSON, and the arguments as given */
     const char *command, *options_json;
     int argc;
     char **argv;
@@ -54,15 +98,14 @@ typedef struct Settings {
 extern const Option OPTIONS[];
 
 /* Fills the settings from the arguments after the command's name. `--resume RUN` continues with the
- * arguments of that run. The options as JSON go to `options`, which s->options_json then points to.
- * Returns false with one line in err, status 2, or 3 or 4 for a run that cannot be read. With
- * result->help set nothing else is. */
-bool settings_parse(const Command *command, int argc, char **argv, Settings *s, OptionResult *result,
-                    Arena *arena, Buf *options, Error *err);
+ * arguments of that run. The options as JSON go to `options`, and s->options_json points there.
+ * Returns false with one line in err: status 2, or 3 or 4 for a run that cannot be read. With
+ * result->help nothing else is set. */
+bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
+                    OptionResult *result, Arena *arena, Buf *options, Error *err);
 
-/* Nothing may be written over what is read. */
+/* Checks that nothing would be written over what is read. */
 bool settings_check_out(const Settings *s, Error *err);
-Objective settings_objective(const Settings *s);
 PairOptions settings_pair(const Settings *s);
 SplitFiles settings_files(const Settings *s);
 /* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and
@@ -70,7 +113,8 @@ SplitFiles settings_files(const Settings *s);
 Str settings_group(const Settings *s);
 /* The name of the run for reports: --arm, or its weights and map. */
 const char *settings_arm(const Settings *s, Arena *arena);
-/* One JSON object on stdout: as it is with --json, else a line for each of its numbers. */
+/* Prints one JSON object on stdout. Without --json prints a line for each of its numbers instead.
+ * */
 void settings_print(const Settings *s, const Buf *object);
 
 #endif

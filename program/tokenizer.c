@@ -46,7 +46,8 @@ static void texts_add_record(Texts *t, const Record *r) {
 }
 
 static bool train_and_save(const Settings *s, const Texts *texts, Error *err) {
-    Tokenizer *t = tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err);
+    Tokenizer *t =
+        tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err);
     if (!t) return false;
     bool ok = folder_make(s->out, err) && tokenizer_save(t, s->out, err) &&
               template_save(&TEMPLATE_RECIPE, s->out, err);
@@ -59,7 +60,8 @@ bool command_tokenizer(const Settings *s, Error *err) {
     Texts texts = {0};
     Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
     int loaded = 0;
-    for (; loaded < s->data.count && records_load(&d[loaded], s->data.values[loaded], err); loaded++)
+    for (; loaded < s->data.count && records_load(&d[loaded], s->data.values[loaded], err);
+         loaded++)
         for (int i = 0; i < d[loaded].count; i++) texts_add_record(&texts, &d[loaded].records[i]);
     bool ok = loaded == s->data.count && train_and_save(s, &texts, err);
     for (int i = 0; i < loaded; i++) records_free(&d[i]);

@@ -10,34 +10,10 @@
 
 /* ---- weights ---- */
 
-/* The values of --weights that are neither a method nor a file. */
-typedef enum { BY_UNIFORM, BY_ORACLE, BY_RECORDS, BY_FILE, BY_METHOD } WeightsBy;
-static const char *const WEIGHTS_BY[] = {"uniform", "oracle", "records"};
-static const char FILE_PREFIX[] = "file:";
-
-static bool weights_by(const Settings *s, WeightsBy *by, Method *method, Error *err) {
-    int found = find_method(s->weights);
-    *method = found >= 0 ? (Method)found : METHOD_ICA;
-    for (*by = BY_UNIFORM; *by < BY_FILE; (*by)++)
-        if (strcmp(s->weights, WEIGHTS_BY[*by]) == 0) return true;
-    if (strncmp(s->weights, FILE_PREFIX, strlen(FILE_PREFIX)) == 0) return true;
-    *by = BY_METHOD;
-    if (found >= 0) return true;
-    Buf names = {0};
-    for (int i = 0; i < METHOD_COUNT; i++)
-        buf_printf(&names, "%s%s", i ? ", " : "", METHODS[i].name);
-    error_set(err, STATUS_USAGE,
-              "train: --weights %s: choose uniform, oracle, records, file:PATH, or "
-              "a method: %s",
-              s->weights, names.s);
-    buf_free(&names);
-    return false;
-}
-
 /* The weight of one record by what the pool's file says about it. */
-static bool record_weight(const Dataset *d, const Record *r, WeightsBy by, double *weight,
+static bool record_weight(const Dataset *d, const Record *r, WeightsFrom from, double *weight,
                           Error *err) {
-    if (by == BY_ORACLE) {
+    if (from == WEIGHTS_FROM_ORACLE) {
         if (r->clean < 0)
             return error_set(err, STATUS_DATA,
                              "%s:%ld: --weights oracle needs the key \"%s\" in "
@@ -45,7 +21,7 @@ static bool record_weight(const Dataset *d, const Record *r, WeightsBy by, doubl
                              d->path, r->line, r->kind == RECORD_PAIR ? "flipped" : "clean");
         *weight = r->clean;
     }
-    if (by == BY_RECORDS) {
+    if (from == WEIGHTS_FROM_RECORDS) {
         if (isnan(r->weight))
             return error_set(err, STATUS_DATA,
                              "%s:%ld: --weights records needs the key \"weight\" "
@@ -62,17 +38,16 @@ static bool record_weight(const Dataset *d, const Record *r, WeightsBy by, doubl
 }
 
 /* Fills in the pool's weights, or says what makes them. Notes the file that they come from. */
-static bool read_weights(const Settings *s, WeightsBy by, Method method, const Splits *x,
-                         PoolWeights *w, Run *run, Error *err) {
+static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run *run, Error *err) {
     const Dataset *d = &x->pool.data;
     for (int i = 0; i < d->count; i++)
-        if (!record_weight(d, &d->records[i], by, &w->weight[i], err)) return false;
-    if (by == BY_METHOD) {
+        if (!record_weight(d, &d->records[i], s->weights_from, &w->weight[i], err)) return false;
+    if (s->weights_from == WEIGHTS_FROM_METHOD) {
         w->source = WEIGHTS_SCORED;
-        return check_holdout(s, method, &x->holdout, err);
+        return check_holdout(s, &x->holdout, err);
     }
-    if (by != BY_FILE) return true;
-    const char *path = s->weights + strlen(FILE_PREFIX);
+    if (s->weights_from != WEIGHTS_FROM_FILE) return true;
+    const char *path = s->weights_file;
     ScoreColumns columns = {.score = w->score, .weight = w->weight};
     bool ok = scores_read(path, d, &columns, err);
     w->fingerprint = columns.fingerprint;
@@ -157,14 +132,13 @@ static long count_steps(const Settings *s, int records) {
 }
 
 /* Trains with the pool's weights and ends the run. */
-static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *run, WeightsBy by,
-                     Method method, Error *err) {
+static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *run, Error *err) {
     int n = x->pool.examples.count;
-    TrainOptions o = request_train(s, method, count_steps(s, n));
+    TrainOptions o = request_train(s, count_steps(s, n));
     PoolWeights w = pool_weights_new(n);
     TrainResult result;
     bool pairs = OBJECTIVES[o.objective].pairs;
-    if (read_weights(s, by, method, x, &w, run, err)) {
+    if (read_weights(s, x, &w, run, err)) {
         if (s->dump_state) o.dump = dump_new(s->dump_state, &x->pool, pairs, o.batch_size);
         if (pairs) tell_equal_answers(&x->pool.examples);
         bool ok = train(f->model, x, &o, &w, run, &result, err);
@@ -184,12 +158,11 @@ bool command_train(const Settings *s, Error *err) {
     double start = seconds_now();
     ModelFolder f;
     Splits x;
-    WeightsBy by;
-    Method method;
     SplitFiles files = settings_files(s);
-    if (!settings_check_out(s, err) || !weights_by(s, &by, &method, err)) return false;
-    files.pairs = OBJECTIVES[settings_objective(s)].pairs;
-    files.holdout_pairs = files.pairs && by == BY_METHOD && METHODS[method].needs_gradients;
+    if (!settings_check_out(s, err)) return false;
+    files.pairs = OBJECTIVES[s->objective].pairs;
+    files.holdout_pairs =
+        files.pairs && s->weights_from == WEIGHTS_FROM_METHOD && METHODS[s->method].needs_gradients;
     if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         Arena arena = {0};
@@ -197,7 +170,7 @@ bool command_train(const Settings *s, Error *err) {
         Run run = run_new(&header, &f);
         run.start = start;
         run_inputs(&run, &x);
-        train_on(s, &f, &x, &run, by, method, err);
+        train_on(s, &f, &x, &run, err);
         run_free(&run);
         arena_free(&arena);
         splits_free(&x);

@@ -1,0 +1,40 @@
+/* bench: the parts and the models of `ica bench`, and the part that measures scores. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include "lib/util.h"
+#include "model.h"
+
+enum { BENCH_GEMM, BENCH_STEP, BENCH_SCORE, BENCH_PART_COUNT };
+typedef struct {
+    const char *name, *help;
+} BenchPart;
+extern const BenchPart BENCH_PARTS[BENCH_PART_COUNT];
+
+typedef struct {
+    const char *name, *help;
+    ModelConfig shape;
+    int rows, length; /* of a training batch, in rows and tokens a row */
+} BenchConfig;
+enum { BENCH_CONFIG_COUNT = 3 };
+extern const BenchConfig BENCH_CONFIGS[BENCH_CONFIG_COUNT];
+
+/* Measures what sharing demonstrations saves when candidates are scored, and what a score costs
+ * beside training. Prints a table on stderr. Appends one JSON object for each group size: 1, 4, 16
+ * or 64 candidates after one context of 3 demonstrations, 64 tokens each. Its keys are
+ *
+ *   config, group, threads          what was measured; `threads` is what OpenMP is set to
+ *   naive_ms, cached_ms, train_ms   milliseconds a candidate, medians
+ *   saving                          naive over cached
+ *   bound                           (k s + b + h) / (u s + b + h)
+ *   share_of_bound                  saving over bound
+ *   share_by_operations             the same with the operations of attention counted too
+ *   relative_cost                   cached over train
+ *   relative_bound                  (u s + b + h) / (3 (b + h))
+ *   cost_over_bound, cost_by_operations
+ *
+ * with b = 24 L C^2, h = 2 V C and u = k / group. s = b - 18 C^2, since nothing reads a
+ * demonstration's last layer after its keys and values. */
+void bench_score(Buf *json, const BenchConfig *config, int threads);
+
+#endif
