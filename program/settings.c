@@ -20,8 +20,8 @@ _Static_assert(sizeof(Method) == sizeof(int) && sizeof(Objective) == sizeof(int)
 static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 #define AT(field) offsetof(Settings, field)
-#define ALL "corpus tokenizer encode decode " MODELS " inspect diff report bench"
 #define MODELS "pretrain score train eval generate"
+#define OTHERS "corpus tokenizer encode decode inspect diff report bench"
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
@@ -94,7 +94,7 @@ const Option OPTIONS[] = {
     {"weights", OPTION_STRING, AT(weights), "train", "uniform", .value = "W", CHOICES(METHODS),
      .help = "where the weights come from: uniform (all 1), oracle (known truth), records (the "
              "key \"weight\" of each record), file:PATH (written by ica score; if its lines have "
-             "no weights, --weight-map makes them), or a method that scores:"},
+             "no weights, --weight-map makes them), or one of these methods"},
     {"weight-map", OPTION_CHOICE, AT(weight_map), "score", "minmax", CHOICES(MAPS),
      .takes = map_of_pool, .help = "how a score becomes a weight"},
     {"weight-map", OPTION_CHOICE, AT(weight_map), "train", "minmax-batch", CHOICES(MAPS),
@@ -209,7 +209,7 @@ const Option OPTIONS[] = {
              "layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", RANGE(0, 9e15),
      .help = "seed of everything random"},
-    {"threads", OPTION_INT, AT(threads), ALL, "0", RANGE(0, 4096),
+    {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096),
      .help = "number of threads; 0: as many as are fastest, up to OMP_NUM_THREADS or all cores"},
     {"json", OPTION_FLAG, AT(json), "score train eval generate inspect diff report bench", "false",
      .help = "print the result as one JSON object on stdout"},

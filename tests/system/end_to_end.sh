@@ -727,7 +727,7 @@ refuse 4 'stopped/training_state\.safetensors' train --resume stopped
 sed 's/^"result":.*/"result":{}}/' stopped/run.json >"$keep/run.json"
 cp "$keep/run.json" stopped/run.json
 works "--resume of a run that was killed before its first save" train --resume stopped
-check "it says that it begins again" grep -q '^stopped: .*begins again' "$keep/err"
+check "it says that it starts again" grep -q '^stopped: .*starts again' "$keep/err"
 same "and ends with the same model" whole/model.safetensors stopped/model.safetensors
 check "arguments do not pile up" test "$(grep -o '"--out"' stopped/run.json | wc -l)" -eq 1
 rm -rf whole stopped
@@ -974,7 +974,7 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 4 'file' tokenizer --data sessions.jsonl --vocab-size 300 --out file
     refuse 4 'file' corpus --no-pretrain --out file
     refuse 4 'nowhere' train --resume nowhere
-    refuse 3 'base/run\.json.*command that began it' train --resume base
+    refuse 3 'base/run\.json.*command that started it' train --resume base
     refuse 2 '--prompt' generate --model base
 }
 refuse 3 'context' generate --model base --prompt "$long"

@@ -140,7 +140,7 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
             fail "status $status from: ica $command"
             break ;;
         esac
-        ! grep -q 'begins again' err || begun_again=$((begun_again + 1))
+        ! grep -q 'starts again' err || begun_again=$((begun_again + 1))
         if [ $attempts -gt 200 ]; then
             fail "kind $kind: no end after 200 kills"
             break

@@ -1,0 +1,135 @@
+/* Tests of program/settings: the table of options is sound, and names become the enums of the tables
+ * that the rest of the program uses. */
+#include "program/settings.h"
+
+#include <string.h>
+
+#include "lib/json.h"
+#include "tests/unit/check.h"
+
+/* The commands of main.c. */
+static const Command COMMANDS[] = {{"corpus", NULL, NULL, ""},   {"tokenizer", NULL, NULL, ""},
+                                   {"encode", NULL, NULL, ""},   {"decode", NULL, NULL, ""},
+                                   {"pretrain", NULL, NULL, ""}, {"score", NULL, NULL, ""},
+                                   {"train", NULL, NULL, ""},    {"eval", NULL, NULL, ""},
+                                   {"generate", NULL, NULL, ""}, {"inspect", NULL, "FILE", ""},
+                                   {"diff", NULL, "A B", ""},    {"report", NULL, "RUN...", ""},
+                                   {"bench", NULL, NULL, ""},    {0}};
+
+static void test_table(void) {
+    Error err = {0};
+    CHECK(options_check(OPTIONS, COMMANDS, &err), "%s", err.text);
+}
+
+/* Parses `command --model m --pool p --holdout h --out o` and up to four more arguments. */
+typedef struct {
+    Settings s;
+    Error err;
+    Arena arena;
+    Buf options;
+    bool ok;
+} Parsed;
+
+static Parsed parse(const char *command, char *a, char *b, char *c, char *d) {
+    Parsed p = {0};
+    char *all[12] = {"--model", "m", "--pool", "p", "--holdout", "h", "--out", "o", a, b, c, d};
+    int n = 8;
+    while (n < 12 && all[n]) n++;
+    OptionResult result;
+    const Command *found = options_command(COMMANDS, command, &p.err);
+    p.ok = found && settings_parse(found, n, all, &p.s, &result, &p.arena, &p.options, &p.err);
+    return p;
+}
+
+static void parsed_free(Parsed *p) {
+    arena_free(&p->arena);
+    buf_free(&p->options);
+}
+
+/* `name` after `option` makes `field`, an int or an enum, this row; run.json keeps the name. */
+#define CHECK_ROWS(command, option, field, TABLE, COUNT)                                           \
+    for (int i = 0; i < (int)(COUNT); i++) {                                                       \
+        Parsed p = parse(command, option, (char *)TABLE[i].name, NULL, NULL);                      \
+        char kept[64];                                                                             \
+        snprintf(kept, sizeof kept, "\"%s\":\"%s\"", (option) + 2, TABLE[i].name);                 \
+        CHECK(p.ok && (int)p.s.field == i, "%s %s: %s", option, TABLE[i].name, p.err.text);        \
+        CHECK(p.ok &&strstr(p.options.s, kept), "%s %s is not kept", option, TABLE[i].name);       \
+        parsed_free(&p);                                                                           \
+    }
+
+static void test_rows(void) {
+    CHECK_ROWS("score", "--method", method, METHODS, METHOD_COUNT)
+    CHECK_ROWS("score", "--objective", objective, OBJECTIVES, OBJECTIVE_COUNT)
+    CHECK_ROWS("score", "--demos", demos, DEMO_CHOICES, DEMO_COUNT)
+    CHECK_ROWS("score", "--reduce", reduce, REDUCTIONS, REDUCE_COUNT)
+    CHECK_ROWS("score", "--anchors", anchors, ANCHOR_CHOICES, ANCHORS_COUNT)
+    CHECK_ROWS("score", "--pair-score", pair_score, PAIR_SCORES, PAIR_SCORE_COUNT)
+    CHECK_ROWS("train", "--weight-map", weight_map, MAPS, MAP_COUNT)
+    CHECK_ROWS("train", "--normalize", normalize, NORMALIZATIONS, NORMALIZATION_COUNT)
+    CHECK_ROWS("train", "--lr-scheduler-type", lr_scheduler_type, SCHEDULES, SCHEDULE_COUNT)
+}
+
+/* A pool has no batches, so `ica score` lacks the maps of a batch. */
+static void test_maps_of_a_pool(void) {
+    for (int i = 0; i < MAP_COUNT; i++) {
+        Parsed p = parse("score", "--weight-map", (char *)MAPS[i].name, NULL, NULL);
+        CHECK(p.ok == !MAPS[i].of_batch, "%s", MAPS[i].name);
+        CHECK(p.ok || p.err.status == STATUS_USAGE, "%s: status %d", MAPS[i].name, p.err.status);
+        parsed_free(&p);
+    }
+}
+
+static void test_weights(void) {
+    static const struct {
+        const char *text;
+        WeightsFrom from;
+    } plain[] = {{"uniform", WEIGHTS_FROM_NOTHING},
+                 {"oracle", WEIGHTS_FROM_ORACLE},
+                 {"records", WEIGHTS_FROM_RECORDS},
+                 {"file:a:b", WEIGHTS_FROM_FILE}};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        Parsed p = parse("train", "--weights", (char *)plain[i].text, NULL, NULL);
+        CHECK(p.ok && p.s.weights_from == plain[i].from, "--weights %s", plain[i].text);
+        CHECK(strcmp(settings_arm(&p.s, &p.arena), plain[i].text) == 0, "arm %s", plain[i].text);
+        if (p.s.weights_from == WEIGHTS_FROM_FILE)
+            CHECK(strcmp(p.s.weights_file, "a:b") == 0, "file %s", p.s.weights_file);
+        parsed_free(&p);
+    }
+    for (int i = 0; i < METHOD_COUNT; i++) {
+        Parsed p = parse("train", "--weights", (char *)METHODS[i].name, "--weight-map", "rank");
+        char arm[64];
+        snprintf(arm, sizeof arm, "%s:rank", METHODS[i].name);
+        CHECK(p.ok && p.s.weights_from == WEIGHTS_FROM_METHOD && (int)p.s.method == i,
+              "--weights %s", METHODS[i].name);
+        CHECK(strcmp(settings_arm(&p.s, &p.arena), arm) == 0, "arm %s", arm);
+        parsed_free(&p);
+    }
+    Parsed p = parse("train", "--weights", "icy", NULL, NULL);
+    CHECK(!p.ok && p.err.status == STATUS_USAGE && strstr(p.err.text, "icy"), "%s", p.err.text);
+    parsed_free(&p);
+}
+
+/* Defaults that depend on the objective give way to what the user says. */
+static void test_defaults(void) {
+    for (int i = 0; i < OBJECTIVE_COUNT; i++) {
+        const ObjectiveInfo *o = &OBJECTIVES[i];
+        Parsed p = parse("score", "--objective", (char *)o->name, NULL, NULL);
+        CHECK(p.s.beta == o->beta && p.s.reduce == o->reduce, "%s: defaults", o->name);
+        parsed_free(&p);
+        p = parse("score", "--objective", (char *)o->name, "--beta=7", "--reduce=mean");
+        CHECK(p.s.beta == 7 && p.s.reduce == REDUCE_MEAN, "%s: given", o->name);
+        parsed_free(&p);
+        p = parse("score", "--objective", (char *)o->name, "--beta=7", "--reduce=sum");
+        CHECK(p.s.reduce == REDUCE_SUM, "%s: given", o->name);
+        parsed_free(&p);
+    }
+}
+
+int main(void) {
+    test_table();
+    test_rows();
+    test_maps_of_a_pool();
+    test_weights();
+    test_defaults();
+    return check_report("settings");
+}
