@@ -138,8 +138,7 @@ static void add_token(Tokenizer *t, int id, Str bytes, bool special) {
     t->tokens[t->n_tokens++] = (Token){id, special, str_copy(&t->arena, bytes)};
 }
 
-/* The token with an id, or NULL. Without gaps it is at the index id; else a binary search finds it.
- */
+/* The token with an id, or NULL. Without gaps it is at index id. Else a binary search finds it. */
 static const Token *find_token(const Tokenizer *t, int id) {
     if (id >= 0 && id < t->n_tokens && t->tokens[id].id == id) return &t->tokens[id];
     int low = 0, high = t->n_tokens;
@@ -403,8 +402,7 @@ static void pair_take(Trainer *tr, int left, int right, int64_t weight) {
     tr->pairs[map_get(&tr->index, map_pair(left, right))].count -= weight;
 }
 
-/* Puts a pair into the heap with its present count. A pair that occurs once is not worth a token.
- */
+/* Puts a pair into the heap with its present count. A pair that occurs once makes no token. */
 static void push_pair(Trainer *tr, int p) {
     const Pair *pair = &tr->pairs[p];
     if (pair->count < 2) return;
@@ -434,8 +432,7 @@ static void merge_pair(Trainer *tr, int p, int result) {
         int i = pair.spots.v[k];
         int64_t weight = tr->weights[i];
         if (!join_spots(tr->spots, i, pair.left, pair.right, result)) continue;
-        /* Recount the pairs with the neighbors: a (l r) b had (a l) and (r b), now (a lr), (lr b).
-         */
+        /* Recount pairs with the neighbors: a (l r) b had (a l) and (r b), now (a lr), (lr b). */
         int before = tr->spots[i].previous, after = tr->spots[i].next;
         if (before >= 0) {
             pair_take(tr, tr->spots[before].id, pair.left, weight);

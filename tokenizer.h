@@ -62,7 +62,7 @@ int tokenizer_special(const Tokenizer *t, const char *name);
  * with the answer, and everything before it belongs to the prompt. Other text of the template is
  * encoded together with the field it touches. */
 typedef struct {
-    char *bos, *prompt_prefix, *answer_prefix, *example_end;
+    const char *bos, *prompt_prefix, *answer_prefix, *example_end;
 } Template;
 
 /* The recipe's template: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
@@ -106,8 +106,7 @@ Tokenizer *tokenizer_new(const TokenizerParts *parts);
 /* The parts, tokens by increasing id. Borrowed from t. */
 TokenizerParts tokenizer_parts(const Tokenizer *t);
 
-/* GPT-2's files spell each byte as one visible character, a symbol. Appends the symbols of bytes.
- */
+/* GPT-2's files spell each byte as one visible character, a symbol. Appends symbols of bytes. */
 void symbols_from_bytes(Buf *symbols, Str bytes);
 /* Appends the bytes of symbols, unless `bytes` is NULL. False if a character is not a symbol. */
 bool symbols_to_bytes(Str symbols, Buf *bytes);

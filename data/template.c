@@ -15,7 +15,7 @@ static char *new_string(Str s) {
 }
 
 /* Reads one of the strings. */
-static bool read_string(char **to, const Json *root, const char *key, const char *path,
+static bool read_string(const char **to, const Json *root, const char *key, const char *path,
                         Error *err) {
     const Json *value = json_get(root, key);
     bool valid = value && value->type == JSON_STRING;
@@ -29,8 +29,8 @@ static bool read_string(char **to, const Json *root, const char *key, const char
 }
 
 static bool read_file(Template *template, const char *path, Error *err) {
-    char **const to[STRINGS] = {&template->bos, &template->prompt_prefix, &template->answer_prefix,
-                                &template->example_end};
+    const char **const to[STRINGS] = {&template->bos, &template->prompt_prefix,
+                                      &template->answer_prefix, &template->example_end};
     Arena arena = {0};
     Buf text = {0};
     const Json *root = json_read_object(path, &arena, &text, err);
@@ -80,9 +80,9 @@ bool template_save(const Template *template, const char *folder, Error *err) {
 }
 
 void template_free(Template *template) {
-    free(template->bos);
-    free(template->prompt_prefix);
-    free(template->answer_prefix);
-    free(template->example_end);
+    free((char *)template->bos);
+    free((char *)template->prompt_prefix);
+    free((char *)template->answer_prefix);
+    free((char *)template->example_end);
     *template = (Template){0};
 }

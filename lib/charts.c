@@ -390,8 +390,7 @@ static void put_circle(Buf *b, const char *kind, int tone, double x, double y, d
     buf_puts(b, "\"/>");
 }
 
-/* One sample: its values as small dots, the mean as a large one, one standard deviation as a line.
- */
+/* One sample: its values as small dots, the mean as a large one, a line for the deviation. */
 static void put_dots(Buf *b, const Sample *s, const Axis *x, double at) {
     double mean, sd;
     int count = mean_sd(s->v, s->n, &mean, &sd);

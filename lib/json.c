@@ -122,8 +122,7 @@ static bool hex4(const char *s, size_t at, size_t end, unsigned *code) {
     return true;
 }
 
-/* \uXXXX, or two of them for a code above U+FFFF. *at is after the 'u' and moves past the digits.
- */
+/* \uXXXX, or two of them for a code above U+FFFF. *at moves from after the 'u' past them. */
 static bool decode_unicode(JsonParser *p, size_t *at, size_t end, unsigned *code) {
     size_t start = *at - 2;
     unsigned low;

@@ -48,8 +48,7 @@ size_t mem_mul(size_t a, size_t b) {
 
 void *mem_new(size_t count, size_t size) {
     size_t bytes = mem_mul(count, size);
-    /* aligned_alloc wants a multiple of 64. Never more, so that sanitizers see reads past the end.
-     */
+    /* aligned_alloc wants a multiple of 64. No more, so that sanitizers see reads past the end. */
     bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
     void *p = aligned_alloc(64, bytes);
     if (!p) out_of_memory(count, size);

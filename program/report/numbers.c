@@ -396,8 +396,7 @@ static void put_block(Buf *b, const Block *block) {
     buf_putc(b, '}');
 }
 
-/* results.json has one AUROC table, and one table each for dpo and simpo: the first group of each.
- */
+/* results.json has one AUROC table, one for dpo and one for simpo: the first group of each. */
 static void put_auroc_values(Buf *b, const Report *r, const Aurocs *aurocs) {
     buf_putc(b, '{');
     const Auroc *a = aurocs->n && strcmp(aurocs->v[0].objective, "sft") == 0 ? &aurocs->v[0] : NULL;

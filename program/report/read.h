@@ -111,8 +111,7 @@ typedef struct {
     int n;
 } ScoreSets;
 
-/* Lists the score sets of all inputs, without reading them: one of each method, group, objective.
- */
+/* Lists the score sets of all inputs without reading them: one a method, group and objective. */
 ScoreSets sets_find(Report *r);
 /* Reads scores and truth. A missing or changed data file leaves ready false and adds a note.
  * Returns false only for scores that cannot be parsed. */
