@@ -64,6 +64,7 @@ help:
 	@echo "make house      columns, lengths, includes, comments and style; make format applies the style"
 	@echo "make examples   the example in each header, compiled and run"
 	@echo "make formats    docs/formats.md against the keys that the program writes"
+	@echo "make commands   docs/commands.md against the program's help"
 	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
 	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
 	@echo "make bench      how fast products and training steps run here"
@@ -112,7 +113,7 @@ $(PROGRAM_TESTS:%.c=build/float/%): | build/float/ica
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
-NOT_YET = %/house.sh %/examples.sh %/formats.sh
+NOT_YET = %/house.sh %/examples.sh
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive
 SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
@@ -135,6 +136,8 @@ examples: $(patsubst %.c,build/sanitize/%.o,$(filter-out program/main.c,$(SOURCE
 	@CC="$(CC)" sh tests/system/examples.sh
 formats: ica build/float/tests/system/keys
 	@sh tests/system/formats.sh
+commands: ica
+	@sh tests/system/commands.sh
 # Comments are left as they are: they are wrapped by hand.
 format:
 	clang-format -i $(SOURCES) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.[ch])
@@ -167,5 +170,5 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors bench-neighbor clean \
-	trace house examples formats format mutate traps scale
+	trace house examples formats commands format mutate traps scale
 .SECONDARY:

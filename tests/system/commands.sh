@@ -1,0 +1,90 @@
+#!/bin/sh
+# docs/commands.md against the program: every option of every command is in a table there, with the
+# default and the range that `ica COMMAND --help` prints, and nothing else is.
+#
+# A table of options begins with the row "| option | of | default | range | meaning |". The second
+# column lists the commands. The third is empty, a default, or "needed".
+cd "$(dirname "$0")/../.." || exit 1
+LC_ALL=C
+export LC_ALL
+DOC=docs/commands.md
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+
+# One line for each option of each command: "command --name default range".
+helped() {
+    ./ica --help | awk '/^commands:/ { on = 1; next } on && /^$/ { exit } on { print $1 }' |
+        while read -r command; do
+            ./ica "$command" --help | awk -v command="$command" '
+                function put(   at, range, value) {
+                    if (name == "") return
+                    sub(/\[no-\]/, "", name)
+                    value = needed ? "needed" : ""
+                    range = ""
+                    if (match(text, /default [^() ]*[)]$/)) {
+                        value = substr(text, RSTART + 8, RLENGTH - 9)
+                        text = substr(text, 1, RSTART - 1)
+                    }
+                    while ((at = index(text, "("))) text = substr(text, at + 1)
+                    if (match(text, /^(-?[0-9][^ ]* to [0-9][^ ;)]*|above 0, at most [0-9]+)/))
+                        range = substr(text, 1, RLENGTH)
+                    printf "%s %s [%s] [%s]\n", command, name, value, range
+                    name = ""
+                }
+                /^needed:/ { put(); needed = 1; next }
+                /^options:/ { put(); needed = 0; next }
+                /^  --/ { put(); name = $1; text = $0; next }
+                /^    / { sub(/^ +/, ""); text = text " " $0 }
+                END { put() }'
+        done | sort
+}
+
+# The same of the document.
+documented() {
+    awk '
+        /^\|/ {
+            split($0, cell, /[ ]*\|[ ]*/)
+            if (cell[2] == "option") { on = 1; next }
+            if (!on || cell[2] !~ /^`--/) next
+            gsub(/`/, "", cell[2])
+            n = split(cell[3], command, " ")
+            for (i = 1; i <= n; i++)
+                printf "%s %s [%s] [%s]\n", command[i], cell[2], cell[4], cell[5]
+            next
+        }
+        { on = 0 }' "$1" | sort
+}
+
+# compare DOCUMENT: the lines that one has and the other has not
+compare() {
+    documented "$1" >"$work/said"
+    comm -23 "$work/helped" "$work/said" | sed "s,^,commands: not in $DOC: ,"
+    comm -13 "$work/helped" "$work/said" | sed "s,^,commands: in $DOC alone: ,"
+}
+
+helped >"$work/helped"
+compare $DOC >"$work/differ"
+cat "$work/differ"
+failed=$((failed + $(wc -l <"$work/differ")))
+passed=$((passed + $(comm -12 "$work/helped" "$work/said" | wc -l)))
+[ "$passed" -gt 100 ] || {
+    failed=$((failed + 1))
+    echo "FAILED: only $passed options were found"
+}
+
+# The script itself: an option that is gone, another default, another range, a command too many.
+defect() { # SED-PROGRAM LINE
+    sed "$1" $DOC >"$work/broken.md"
+    if compare "$work/broken.md" | grep -q "$2"; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "FAILED: self-test: '$1' does not give '$2'"
+    fi
+}
+defect '/^| `--refresh`/d' "not in .*: train --refresh "
+defect 's/^| `--refresh` | train | 1 /| `--refresh` | train | 3 /' "alone: train --refresh \[3\]"
+defect 's/^\(| `--share` .*\) at most 1 /\1 at most 2 /' "alone: score --share "
+defect 's/^| `--refresh` | train /| `--refresh` | train eval /' "alone: eval --refresh "
+echo "commands: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
