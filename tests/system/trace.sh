@@ -260,7 +260,7 @@ defect lib/stats.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' \
     'E18: lib/stats.c:[0-9]*: the tag stands inside a function'
 defect README.md 's/^| E6 |/| (E6) |/' 'E6: not in the table of README.md'
 defect README.md 's/^| E6 |/| E6, E18 |/' 'E18: twice in the table of README.md'
-defect README.md 's,^| E18 |,| E18, E21 |,' 'E21: README.md:[0-9]*: there is no such equation'
+defect README.md 's/^| E18 |/| E18, E21 |/' 'E21: README.md:[0-9]*: there is no such equation'
 defect README.md 's/.score_margin./margin/' 'E7a: README.md:[0-9]* does not name score_margin'
 defect ica.c 's/score_margin/margin_score/' 'E7a: README.md:[0-9]* does not name margin_score'
 defect tests/unit/test_ica.c 's/\[E6\]/[E20]/' \
