@@ -36,7 +36,8 @@ helped() {
                 /^needed:/ { put(); needed = 1; next }
                 /^options:/ { put(); needed = 0; next }
                 /^  --/ { put(); name = $1; text = $0; next }
-                /^    / { sub(/^ +/, ""); text = text " " $0 }
+                # The values of a choice are listed below its default.
+                /^    / && text !~ /default [^() ]*[)]$/ { sub(/^ +/, ""); text = text " " $0 }
                 END { put() }'
         done | sort
 }
