@@ -69,6 +69,56 @@ static const TensorInfo *find_tensor(const TensorFile *file, const ModelTensor *
     return info ? info : tensors_find(file, name);
 }
 
+/* The layer that a tensor's name belongs to, "h.12.ln_1.weight", and what follows it in the name.
+ * -1: to none. */
+static int layer_of(const char *name, const char **rest) {
+    if (strncmp(name, "h.", 2) != 0 || name[2] < '0' || name[2] > '9') return -1;
+    char *end;
+    long layer = strtol(name + 2, &end, 10);
+    *rest = end + 1;
+    return *end == '.' && layer < 1 << 24 ? (int)layer : -1;
+}
+
+/* Is a tensor of the file in the model's table? */
+static bool is_known(const Model *m, const char *name) {
+    for (int i = 0; i < m->tensor_count; i++)
+        if (strcmp(m->tensors[i].name, name) == 0) return true;
+    return false;
+}
+
+/* Refuses a tensor that the model has no use for: whoever wrote it computes something else with
+ * it. Two buffers of old files hold no parameters, the causal mask and the number that it puts
+ * out of sight. lm_head.weight is looked at when the weights are read. */
+static bool tensor_check(const Model *m, const TensorFile *file, const TensorInfo *info,
+                         Error *err) {
+    static const char prefix[] = "transformer.";
+    const char *name = info->name.s, *rest = "";
+    if (strncmp(name, prefix, strlen(prefix)) == 0) {
+        name += strlen(prefix);
+        if (tensors_find(file, name))
+            return error_set(err, STATUS_DATA,
+                             "%s: tensor %s is there twice, with and without \"%s\" before it: "
+                             "remove one",
+                             file->path, name, prefix);
+    }
+    int layer = layer_of(name, &rest);
+    if (layer >= m->config.layers)
+        return error_set(err, STATUS_DATA,
+                         "%s: tensor %s belongs to layer %d, and config.json has n_layer %d: "
+                         "they do not belong together",
+                         file->path, name, layer, m->config.layers);
+    bool is_buffer =
+        layer >= 0 && (strcmp(rest, "attn.bias") == 0 || strcmp(rest, "attn.masked_bias") == 0);
+    bool is_head = strcmp(info->name.s, "lm_head.weight") == 0;
+    if (strlen(info->name.s) == info->name.n && (is_buffer || is_head || is_known(m, name)))
+        return true;
+    Str shown = token_shown(info->name);
+    return error_set(err, STATUS_DATA,
+                     "%s: tensor %.*s is none of GPT-2's: the model computes something else than "
+                     "GPT-2, which is not supported",
+                     file->path, STR_ARG(shown));
+}
+
 /* Does the file hold what config.json says? Asked before memory is taken for what it says. */
 static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
@@ -82,7 +132,20 @@ static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
                              "%s: tensor %s has another shape or type than config.json says",
                              file->path, t->name);
     }
+    for (int i = 0; i < file->count; i++)
+        if (!tensor_check(m, file, &file->tensors[i], err)) return false;
     return true;
+}
+
+/* Without lm_head.weight the head is wte. Refuses a configuration that says otherwise. */
+static bool head_check(const Json *root, const char *path, const TensorFile *file, Error *err) {
+    const Json *tied = json_get(root, "tie_word_embeddings");
+    if (!tied || (tied->type == JSON_BOOL && tied->boolean)) return true;
+    return tensors_find(file, "lm_head.weight") ||
+           error_set(err, STATUS_DATA,
+                     "%s: tie_word_embeddings is not true, and %s has no lm_head.weight: "
+                     "add the tensor, or say true if the head is wte.weight",
+                     path, file->path);
 }
 
 /* Every tensor of the table from the file. */
@@ -136,7 +199,8 @@ Model *model_load(const char *folder, Error *err) {
             Error own = {0};
             m = model_shape(config, &own);
             if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
-            bool fits = m && weights_check(m, &file, err);
+            bool fits =
+                m && head_check(root, config_path, &file, err) && weights_check(m, &file, err);
             if (fits) model_allocate(m);
             if (!fits || !weights_read(m, &file, err)) {
                 model_free(m);

@@ -20,6 +20,7 @@ typedef struct {
     const char *edited;    /* this tensor is changed: */
     char edit;             /* 'm' missing, 'f' flat: of shape [size], 't' turned: [columns, rows], 's' short, 'r' rank + 1 */
     double poison;         /* its last element, if not 0 */
+    const char *more;      /* one more tensor of this name, of shape [2] */
     int head;              /* lm_head.weight: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers */
 } Weights;
 
@@ -88,6 +89,9 @@ static void write_weights(const char *folder, const Model *m, Weights how) {
     size_t from = data.n; /* a causal mask, as old files have it: not a weight */
     for (int i = 0; i < 4; i++) put_value(&data, how.type, i != 1);
     put_header(&header, &data, how.type, how.prefix, "h.0.attn.bias", "1,1,2,2", from);
+    from = data.n;
+    for (int i = 0; how.more && i < 2; i++) put_value(&data, how.type, 0);
+    if (how.more) put_header(&header, &data, how.type, "", how.more, "2", from);
     if (how.head) put_lm_head(&header, &data, m, how);
     buf_putc(&header, '}');
     while (header.n % 8 != 0) buf_putc(&header, ' ');
@@ -150,6 +154,9 @@ static void test_config(const char *folder, const Model *m, const Buf *config) {
         {"\"n_layer\": 2", "\"n_layer\": 1e300", "n_layer"},
         {"\"n_layer\"", "\"n_lay\"", "n_layer"},
         {"\"n_layer\": 2", "\"n_layer\": 3", "h.2.ln_1.weight"},
+        {"\"n_layer\": 2", "\"n_layer\": 1", "belongs to layer 1, and config.json has n_layer 1"},
+        {"embeddings\": true", "embeddings\": false", "has no lm_head.weight"},
+        {"embeddings\": true", "embeddings\": 1", "has no lm_head.weight"},
         {"\"n_head\": 3", "\"n_head\": -3", "n_head"},
         {"\"n_embd\": 24", "\"n_embd\": 48", "wte.weight"},
         {"\"vocab_size\": 61", "\"vocab_size\": 60", "wte.weight"},
@@ -196,6 +203,15 @@ static void test_weight_files(const char *folder, const Model *m) {
         {{.prefix = "transformer."}, NULL},
         {{.prefix = "transformer.", .head = 1}, NULL},
         {{.head = 1}, NULL},
+        {{.more = "h.1.attn.masked_bias"}, NULL},
+        {{.more = "transformer.h.1.attn.bias"}, NULL},
+        {{.more = "h.2.attn.bias"}, "tensor h.2.attn.bias belongs to layer 2"},
+        {{.more = "h.1.attn.q_norm.weight"}, "tensor h.1.attn.q_norm.weight is none of GPT-2's"},
+        {{.more = "transformer.h.1.adapter"}, "tensor transformer.h.1.adapter is none"},
+        {{.more = "score.weight"}, "tensor score.weight is none"},
+        {{.more = "transformer.lm_head.weight"}, "tensor transformer.lm_head.weight is none"},
+        {{.more = "ln_f.bias\\u0000"}, "tensor ln_f.bias"},
+        {{.more = "transformer.ln_f.bias"}, "tensor ln_f.bias is there twice"},
         {{.type = "F16", .head = 1}, NULL},
         {{.prefix = "model."}, "wte.weight"},
         {{.type = "I32"}, "wte.weight"},
@@ -226,6 +242,14 @@ static void test_weight_files(const char *folder, const Model *m) {
     }
 }
 
+/* With a head of its own in the file, both words for the tie load: the head equals wte. */
+static void test_tie(const char *folder, const Model *m, const Buf *config) {
+    write_weights(folder, m, (Weights){.head = 1});
+    write_config(folder, config, "embeddings\": true", "embeddings\": false");
+    check_load(folder, m, NULL, "tie_word_embeddings false, and a head that equals wte");
+    write_config(folder, config, NULL, NULL);
+}
+
 static void test_files(void) {
     char folder[512];
     const char *base = getenv("TMPDIR");
@@ -246,6 +270,7 @@ static void test_files(void) {
     for (size_t i = 0; i < m->parameters; i++) m->w[i] = (real)((int)(i % 65) - 32) / 16; /* exact in every type */
     test_config(folder, m, &config);
     test_weight_files(folder, m);
+    test_tie(folder, m, &config);
     unlink(weights_path);
     check_load(folder, m, "model.safetensors", "a folder without weights");
     unlink(config_path);
