@@ -1,24 +1,62 @@
-# ica.c: `make help` lists the targets.
+# ica.c: `make help` prints the lines that begin with "#: ".
+#
+#: make              the program, ./ica
+#: make test         all tests: float, double, sanitizers, other compilers, end to end (minutes)
+#: make quick-test   the float tests alone
+#: make double       ./ica-double: the audit build, every number a double
+#: make naive        ./ica-naive: everything by its plain definition, slowly
+#: make clean        removes what was built; out/ stays
+#: ./run.sh          the main job; ./run.sh full, ./run.sh control
+#:
+#: What the tests check, in parts:
+#: make trace        each equation and layer: where it is computed, explained and tested
+#: make house        columns, lengths, includes, comments and style; make format applies the style
+#: make examples     the example in each header, compiled and run
+#: make formats      docs/formats.md against the keys that the program writes
+#: make commands     docs/commands.md against the program's help
+#: make kills        1000 runs killed at any instant and resumed: the same bits (4 minutes;
+#:                   KILLS=100 for fewer)
+#: make audit        every equation against its other side, on exact, small and trained models
+#:                   (minutes); make audit-exact: the part without trained models (seconds)
+#: make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is
+#:                   installed (a minute)
+#: make mutate       200 small defects, one at a time: do the tests find them? (30 minutes)
+#:
+#: Measurements:
+#: make study        ablations on what ./run.sh left: demonstrations, k, refresh (minutes)
+#: make traps        what goes wrong in the paper's public code, on the same base (minutes)
+#: make bench        how fast products and training steps run here
+#: make bench-anchors LLMC=DIR
+#:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
+#: make bench-neighbor
+#:                   one thread, all, and --threads 0: alone, and beside a busy program (minutes)
+#: make scale        how time and memory grow with pool, length, k, channels, layers, vocabulary;
+#:                   hours for 124M (minutes)
+#:
+#: Options: CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror  V=1
 CC ?= cc
-# -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning). -fno-trapping-math: nobody reads the
-# flags that a comparison sets, so gcc may compute both sides of exp's range checks, without which it makes no vectors where there is
-# no AVX-512; no result changes. -ffp-contract=off: a product and a sum fuse only where the source says so, so that gcc and clang
-# agree. Never -ffast-math: it would remove the NaN checks.
+# -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning).
+# -fno-trapping-math: no code looks at the flags that a comparison sets, so gcc may compute both
+# sides of exp's range checks. Without it gcc makes no vectors where there is no AVX-512; no result
+# changes. -ffp-contract=off: a product and a sum fuse only where the source says so, so that gcc
+# and clang agree. Never -ffast-math: it would remove the NaN checks.
 OPT = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
 STD = -std=c11
-WARN = -Wall -Wextra -Wshadow -Wno-unknown-pragmas
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings -Wno-unknown-pragmas
 EXTRA =
 # A build names what it makes; `make V=1` shows the whole commands.
 Q = $(if $(V),,@echo "  $@" &&)
 
 # A flag counts as usable when a program compiles AND links with it.
-try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && $(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; \
-	rm -rf "$$d")
+try = $(shell d=$$(mktemp -d) && printf '%s\n' '$(2)' > $$d/t.c && \
+	$(CC) $(1) $$d/t.c -o $$d/t >/dev/null 2>&1 && echo '$(1)'; rm -rf "$$d")
 EMPTY_MAIN = int main(void) { return 0; }
-OMP_MAIN = extern int omp_get_max_threads(void); int main(void) { return omp_get_max_threads() < 1; }
+OMP_MAIN = extern int omp_get_max_threads(void); \
+	int main(void) { return omp_get_max_threads() < 1; }
 OMP_MAC = -Xpreprocessor -fopenmp -I$(1)/include -L$(1)/lib -lomp
 
-# -march=native: the widest vectors of this machine. `make ARCH=` builds for any machine of its kind, `make NO_OMP=1` one thread.
+# -march=native: the widest vectors of this machine. `make ARCH=` builds for any machine of its
+# kind, `make NO_OMP=1` for one thread.
 ifeq ($(origin ARCH),undefined)
 ARCH := $(call try,-march=native,$(EMPTY_MAIN))
 endif
@@ -40,7 +78,8 @@ FOLDERS = . lib lib/fast data data/corpus program program/report
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 # The audit's tolerances are those of double precision; what it needs beside its main function:
 AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o)
-# Each tests/unit/test_*.c is a program, each tests/system/*.sh a script, which ends with "NAME: N passed, N failed".
+# Each tests/unit/test_*.c is a program, each tests/system/*.sh a script; both end with a line
+# "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # These run ./ica some hundred times, and in one flavor alone.
 PROGRAM_TESTS = tests/unit/test_train.c
@@ -50,37 +89,17 @@ DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
 all: ica
 
 help:
-	@echo "make            the program, ./ica"
-	@echo "make test       all tests: float, double, sanitizers, other compilers, end to end (minutes)"
-	@echo "make quick-test the float tests alone"
-	@echo "make double     ./ica-double: the audit build, every number a double"
-	@echo "make naive      ./ica-naive: everything by its plain definition, slowly"
-	@echo "make audit      every equation against its other side, on exact, small and trained models (minutes)"
-	@echo "make audit-exact the part of it that needs no trained model (seconds)"
-	@echo "make kills      1000 runs killed at any instant and resumed: the same bits (4 minutes; KILLS=100 for fewer)"
-	@echo "make study      ablations on what ./run.sh left: demonstrations, k, refresh (minutes)"
-	@echo "make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is installed (a minute)"
-	@echo "make trace      each equation: where it is computed, explained and tested"
-	@echo "make house      columns, lengths, includes, comments and style; make format applies the style"
-	@echo "make examples   the example in each header, compiled and run"
-	@echo "make formats    docs/formats.md against the keys that the program writes"
-	@echo "make commands   docs/commands.md against the program's help"
-	@echo "make mutate     200 small defects, one at a time: do the tests find them? (30 minutes)"
-	@echo "make traps      what goes wrong in the paper's public code, as runs on the same base (minutes)"
-	@echo "make bench      how fast products and training steps run here"
-	@echo "make bench-anchors LLMC=DIR  the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, each where present"
-	@echo "make bench-neighbor  training with one thread, with all and with --threads 0, alone and beside a busy program (minutes)"
-	@echo "make scale      how time and memory grow with pool, length, k, channels, layers, vocabulary; hours for 124M (minutes)"
-	@echo "make clean      removes what was built; out/ stays"
-	@echo "./run.sh        the main job; ./run.sh full, ./run.sh control"
-	@echo "options         CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror  V=1"
+	@sed -n 's/^#: \{0,1\}//p' Makefile
 
-# One folder of objects for each flavor of the build. Beside each object stands what headers it depends on, as the compiler says it.
+# One folder of objects for each flavor of the build. Beside each object stand the headers that it
+# depends on, as the compiler found them.
 define FLAVOR
 build/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(dir $$@)
-	$$(Q) $$(CC) $$(FLAGS) $(2) -I. -MMD -MP -DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
-build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/tests/reference/oracle.o build/$(1)/tests/unit/world.o \
+	$$(Q) $$(CC) $$(FLAGS) $(2) -I. -MMD -MP \
+		-DBUILD_FLAGS='"$$(strip $$(OPT) $$(ARCH) $$(OMP) $(2))"' -c $$< -o $$@
+build/$(1)/tests/%: build/$(1)/tests/%.o \
+		build/$(1)/tests/reference/oracle.o build/$(1)/tests/unit/world.o \
 		$$(patsubst %.c,build/$(1)/%.o,$$(filter-out program/main.c,$$(SOURCES)))
 	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
@@ -95,7 +114,8 @@ $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
 build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
-build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) build/double/tests/audit/audit_trained.o
+build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) \
+		build/double/tests/audit/audit_trained.o
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 ica: build/float/ica
@@ -116,10 +136,12 @@ quick-test: $(FLOAT_PROGRAMS)
 NOT_YET = %/house.sh %/examples.sh
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive
-SCRIPTS = $(LONG:%=tests/system/%.sh) $(filter-out $(LONG:%=tests/system/%.sh) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
+FIRST = $(LONG:%=tests/system/%.sh)
+SCRIPTS = $(FIRST) $(filter-out $(FIRST) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
-		build/double/ica build/naive/ica build/naive-double/ica
-	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
+		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys
+	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) \
+		$(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
 
 # More instants than the tests take.
 kills: ica
@@ -169,6 +191,6 @@ scale: ica build/float/tests/bench/scale_tool
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test kills audit audit-exact audit-torch study bench bench-anchors bench-neighbor clean \
-	trace house examples formats commands format mutate traps scale
+.PHONY: all help double naive test quick-test clean trace house examples formats commands format 	kills \
+ audit audit-exact audit-torch mutate study traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

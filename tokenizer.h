@@ -56,7 +56,8 @@ int tokenizer_special(const Tokenizer *t, const char *name);
 /* ---- the template ---- */
 
 /* Four strings around the fields of an example. Names of special tokens in them stand for the
- * tokens: row     = bos example example ... prompt_prefix prompt answer_prefix | answer example_end
+ * tokens:
+ *   row     = bos example example ... prompt_prefix prompt answer_prefix | answer example_end
  *   example = prompt_prefix prompt answer_prefix answer example_end
  * A BPE token carries its leading blank. So a blank at the end of answer_prefix is encoded together
  * with the answer, and everything before it belongs to the prompt. Other text of the template is

@@ -222,11 +222,11 @@ void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_colum
                 bool accumulate) {
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++) {
-            real sum = accumulate ? c[(size_t)i * c_row + j] : bias ? bias[j] : 0;
+            real sum = accumulate ? c[(size_t)i * c_row + (size_t)j] : bias ? bias[j] : 0;
             for (int p = 0; p < k; p++)
                 sum += a[(size_t)i * a_row + (size_t)p * a_column] *
                        b[(size_t)p * b_row + (size_t)j * b_column];
-            c[(size_t)i * c_row + j] = sum;
+            c[(size_t)i * c_row + (size_t)j] = sum;
         }
 }
 

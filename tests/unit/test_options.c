@@ -87,18 +87,19 @@ typedef struct {
     bool ok;
 } Run;
 
-static Run run_with(const char *command, char **argv) {
+static Run run_with(const char *command, const char *const *argv) {
     Run r = {0};
     int argc = 0;
     while (argv[argc]) argc++;
     memset(&r.values, 0x55,
            sizeof r.values); /* whatever the caller's struct held must not matter */
     const Command *c = options_command(COMMANDS, command, &r.err);
-    r.ok = c && options_parse(TABLE, c, argc, argv, &r.values, &r.result, &r.arena, &r.err);
+    r.ok =
+        c && options_parse(TABLE, c, argc, (char **)argv, &r.values, &r.result, &r.arena, &r.err);
     CHECK(r.values.guard == 0x55, "%s: wrote past a field", command);
     return r;
 }
-#define RUN(command, ...) run_with(command, (char *[]){__VA_ARGS__, NULL})
+#define RUN(command, ...) run_with(command, (const char *[]){__VA_ARGS__, NULL})
 #define TUNE(...) RUN("tune", "--data", "d", "--out", "o", __VA_ARGS__)
 
 static bool same(const char *a, const char *b) { return a && b && strcmp(a, b) == 0; }
@@ -185,7 +186,7 @@ static void test_positional(void) {
     r = RUN("look", "f");
     CHECK(r.ok && r.result.positional.count == 1, "look: %s", r.err.text);
     arena_free(&r.arena);
-    r = run_with("look", (char *[]){NULL});
+    r = run_with("look", (const char *[]){NULL});
     CHECK(r.ok && r.result.positional.count == 0, "look at nothing: %s", r.err.text);
     arena_free(&r.arena);
     r = RUN("tune", "--data", "--nonsense", "--help");
@@ -203,90 +204,92 @@ static void test_positional(void) {
 
 #define LONG "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
+/* A command line, and part of what is said to it. */
+static const struct {
+    const char *command;
+    const char *argument[4];
+    const char *fragment;
+} WRONG[] = {
+    {"tune",
+     {"--lerning-rate", "1"},
+     "unknown option --lerning-rate; the nearest is --learning-rate"},
+    {"tune", {"--rate", "1"}, "the nearest is --learning-rate"},
+    {"tune", {"--steps=3"}, "unknown option --steps; the nearest is --max-steps"},
+    {"tune", {"--weightmap", "top"}, "the nearest is --weight-map"},
+    {"tune", {"--outs", "top"}, "unknown option --outs; the nearest is --out"},
+    {"tune", {"--Out", "top"}, "the nearest is --out"},
+    {"tune", {"--" LONG LONG LONG}, "the nearest is"},
+    {"tune", {"--=3"}, "unknown option --;"},
+    {"tune", {"--no-"}, "unknown option --no-;"},
+    {"tune", {"--help=x"}, "unknown option --help;"},
+    {"join", {"--xyz"}, "takes no options"},
+    {"tune", {"--layers", "3"}, "tune: takes no --layers; that is an option of: learn"},
+    {"look", {"--learning_rate", "3"}, "that is an option of: learn tune"},
+    {"tune", {"--out"}, "--out: its value is missing"},
+    {"tune", {"--out", "--json"}, "--out: its value is missing before '--json'"},
+    {"tune", {"--out", "--"}, "--out: its value is missing"},
+    {"tune", {"--data"}, "--data: its value is missing"},
+    {"tune", {"--data", "--json"}, "--data: its value is missing before '--json'"},
+    {"tune", {"--json=yes"}, "--json 'yes': is neither true nor false"},
+    {"tune", {"--json="}, "is neither true nor false"},
+    {"tune", {"--json", "true"}, "unexpected argument 'true'"},
+    {"tune", {"--no-json=true"}, "--no-json: takes no value"},
+    {"tune", {"--no-out"}, "--no-out: there is no such option"},
+    {"tune", {"-json"}, "unknown argument '-json'; options start with two hyphens"},
+    {"tune", {"--", "x"}, "unexpected argument 'x'"},
+    {"tune", {"--data=a", "b"}, "unexpected argument 'b'"},
+    {"tune", {"--method", "abc"}, "--method 'abc': is none of a|ab|b"},
+    {"tune", {"--method="}, "is none of"},
+    {"tune", {"--method", "a|ab"}, "is none of"},
+    {"learn", {"--layers", "97"}, "--layers '97': is out of range; give 1 to 96"},
+    {"learn", {"--layers", "0"}, "give 1 to 96"},
+    {"learn", {"--layers", "4x"}, "'4x': is not a whole number"},
+    {"learn", {"--layers", "1e1"}, "is not a whole number"},
+    {"learn", {"--layers", "1_0"}, "is not a whole number"},
+    {"learn", {"--layers", "0x10"}, "is not a whole number"},
+    {"learn", {"--layers", "4.0"}, "is not a whole number"},
+    {"learn", {"--layers", " 4"}, "is not a whole number"},
+    {"learn", {"--layers", "4 "}, "is not a whole number"},
+    {"learn", {"--layers="}, "is not a whole number"},
+    {"learn", {"--layers", "-"}, "is not a whole number"},
+    {"learn", {"--layers", "99999999999999999999"}, "give 1 to 96"},
+    {"learn", {"--any", "2147483648"}, "out of range; give a number of 32 bits"},
+    {"learn", {"--any", "-2147483649"}, "out of range"},
+    {"tune", {"--max-steps", "4294967297"}, "give at least -1, at most 32 bits"},
+    {"tune", {"--max-steps", "-2"}, "give at least -1"},
+    {"tune", {"--seed", "9223372036854775808"}, "give at least 0, at most 64 bits"},
+    {"tune", {"--seed", "-1"}, "give at least 0"},
+    {"tune", {"--learning-rate", "0"}, "give above 0"},
+    {"learn", {"--learning-rate", "1.01"}, "give above 0, at most 1"},
+    {"tune", {"--share", "0.51"}, "give at most 0.5"},
+    {"tune", {"--share", "nan"}, "'nan': is not a number"},
+    {"tune", {"--share", "-inf"}, "is not a number"},
+    {"tune", {"--share", "0x1p-2"}, "is not a number"},
+    {"tune", {"--share", "0.1.2"}, "is not a number"},
+    {"tune", {"--share", "1e"}, "is not a number"},
+    {"tune", {"--share", "e"}, "is not a number"},
+    {"tune", {"--share", "1 "}, "is not a number"},
+    {"tune", {"--share", "0,5"}, "is not a number"},
+    {"tune", {"--share="}, "is not a number"},
+    {"tune", {"--share", "-1e400"}, "is too large"},
+    {"tune", {"--json"}, "tune: needs --data FILE, --out DIR"},
+    {"tune", {"--data", "a"}, "tune: needs --out DIR"},
+    {"join", {NULL}, "wants RUN..., but got 0 arguments"},
+    {"compare", {"a"}, "wants A B, but got 1 argument"},
+    {"compare", {"a", "b", "c"}, "wants A B, but got 3 arguments"},
+    {"look", {"a", "b"}, "wants [FILE], but got 2 arguments"},
+};
+
 static void test_mistakes(void) {
-    static const struct {
-        const char *command;
-        char *argument[4];
-        const char *fragment;
-    } wrong[] = {
-        {"tune",
-         {"--lerning-rate", "1"},
-         "unknown option --lerning-rate; the nearest is --learning-rate"},
-        {"tune", {"--rate", "1"}, "the nearest is --learning-rate"},
-        {"tune", {"--steps=3"}, "unknown option --steps; the nearest is --max-steps"},
-        {"tune", {"--weightmap", "top"}, "the nearest is --weight-map"},
-        {"tune", {"--outs", "top"}, "unknown option --outs; the nearest is --out"},
-        {"tune", {"--Out", "top"}, "the nearest is --out"},
-        {"tune", {"--" LONG LONG LONG}, "the nearest is"},
-        {"tune", {"--=3"}, "unknown option --;"},
-        {"tune", {"--no-"}, "unknown option --no-;"},
-        {"tune", {"--help=x"}, "unknown option --help;"},
-        {"join", {"--xyz"}, "takes no options"},
-        {"tune", {"--layers", "3"}, "tune: takes no --layers; that is an option of: learn"},
-        {"look", {"--learning_rate", "3"}, "that is an option of: learn tune"},
-        {"tune", {"--out"}, "--out: its value is missing"},
-        {"tune", {"--out", "--json"}, "--out: its value is missing before '--json'"},
-        {"tune", {"--out", "--"}, "--out: its value is missing"},
-        {"tune", {"--data"}, "--data: its value is missing"},
-        {"tune", {"--data", "--json"}, "--data: its value is missing before '--json'"},
-        {"tune", {"--json=yes"}, "--json 'yes': is neither true nor false"},
-        {"tune", {"--json="}, "is neither true nor false"},
-        {"tune", {"--json", "true"}, "unexpected argument 'true'"},
-        {"tune", {"--no-json=true"}, "--no-json: takes no value"},
-        {"tune", {"--no-out"}, "--no-out: there is no such option"},
-        {"tune", {"-json"}, "unknown argument '-json'; options start with two hyphens"},
-        {"tune", {"--", "x"}, "unexpected argument 'x'"},
-        {"tune", {"--data=a", "b"}, "unexpected argument 'b'"},
-        {"tune", {"--method", "abc"}, "--method 'abc': is none of a|ab|b"},
-        {"tune", {"--method="}, "is none of"},
-        {"tune", {"--method", "a|ab"}, "is none of"},
-        {"learn", {"--layers", "97"}, "--layers '97': is out of range; give 1 to 96"},
-        {"learn", {"--layers", "0"}, "give 1 to 96"},
-        {"learn", {"--layers", "4x"}, "'4x': is not a whole number"},
-        {"learn", {"--layers", "1e1"}, "is not a whole number"},
-        {"learn", {"--layers", "1_0"}, "is not a whole number"},
-        {"learn", {"--layers", "0x10"}, "is not a whole number"},
-        {"learn", {"--layers", "4.0"}, "is not a whole number"},
-        {"learn", {"--layers", " 4"}, "is not a whole number"},
-        {"learn", {"--layers", "4 "}, "is not a whole number"},
-        {"learn", {"--layers="}, "is not a whole number"},
-        {"learn", {"--layers", "-"}, "is not a whole number"},
-        {"learn", {"--layers", "99999999999999999999"}, "give 1 to 96"},
-        {"learn", {"--any", "2147483648"}, "out of range; give a number of 32 bits"},
-        {"learn", {"--any", "-2147483649"}, "out of range"},
-        {"tune", {"--max-steps", "4294967297"}, "give at least -1, at most 32 bits"},
-        {"tune", {"--max-steps", "-2"}, "give at least -1"},
-        {"tune", {"--seed", "9223372036854775808"}, "give at least 0, at most 64 bits"},
-        {"tune", {"--seed", "-1"}, "give at least 0"},
-        {"tune", {"--learning-rate", "0"}, "give above 0"},
-        {"learn", {"--learning-rate", "1.01"}, "give above 0, at most 1"},
-        {"tune", {"--share", "0.51"}, "give at most 0.5"},
-        {"tune", {"--share", "nan"}, "'nan': is not a number"},
-        {"tune", {"--share", "-inf"}, "is not a number"},
-        {"tune", {"--share", "0x1p-2"}, "is not a number"},
-        {"tune", {"--share", "0.1.2"}, "is not a number"},
-        {"tune", {"--share", "1e"}, "is not a number"},
-        {"tune", {"--share", "e"}, "is not a number"},
-        {"tune", {"--share", "1 "}, "is not a number"},
-        {"tune", {"--share", "0,5"}, "is not a number"},
-        {"tune", {"--share="}, "is not a number"},
-        {"tune", {"--share", "-1e400"}, "is too large"},
-        {"tune", {"--json"}, "tune: needs --data FILE, --out DIR"},
-        {"tune", {"--data", "a"}, "tune: needs --out DIR"},
-        {"join", {NULL}, "wants RUN..., but got 0 arguments"},
-        {"compare", {"a"}, "wants A B, but got 1 argument"},
-        {"compare", {"a", "b", "c"}, "wants A B, but got 3 arguments"},
-        {"look", {"a", "b"}, "wants [FILE], but got 2 arguments"},
-    };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        char *argv[5] = {0};
-        memcpy(argv, wrong[i].argument, sizeof wrong[i].argument);
-        Run r = run_with(wrong[i].command, argv);
-        CHECK(!r.ok && r.err.status == STATUS_USAGE, "accepted: %s %s", wrong[i].command,
+    for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
+        const char *argv[5] = {0};
+        memcpy(argv, WRONG[i].argument, sizeof WRONG[i].argument);
+        Run r = run_with(WRONG[i].command, argv);
+        CHECK(!r.ok && r.err.status == STATUS_USAGE, "accepted: %s %s", WRONG[i].command,
               argv[0] ? argv[0] : "");
-        CHECK(strstr(r.err.text, wrong[i].fragment), "wanted '%s' in: %s", wrong[i].fragment,
+        CHECK(strstr(r.err.text, WRONG[i].fragment), "wanted '%s' in: %s", WRONG[i].fragment,
               r.err.text);
-        CHECK(strncmp(r.err.text, wrong[i].command, strlen(wrong[i].command)) == 0,
+        CHECK(strncmp(r.err.text, WRONG[i].command, strlen(WRONG[i].command)) == 0,
               "names no command: %s", r.err.text);
         arena_free(&r.arena);
     }
