@@ -191,6 +191,6 @@ scale: ica build/float/tests/bench/scale_tool
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test clean trace house examples formats commands format 	kills \
- audit audit-exact audit-torch mutate study traps bench bench-anchors bench-neighbor scale
+.PHONY: all help double naive test quick-test clean trace house examples formats commands format \
+	kills audit audit-exact audit-torch mutate study traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

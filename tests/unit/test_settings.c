@@ -30,14 +30,17 @@ typedef struct {
     bool ok;
 } Parsed;
 
-static Parsed parse(const char *command, char *a, char *b, char *c, char *d) {
+static Parsed parse(const char *command, const char *a, const char *b, const char *c,
+                    const char *d) {
     Parsed p = {0};
-    char *all[12] = {"--model", "m", "--pool", "p", "--holdout", "h", "--out", "o", a, b, c, d};
+    const char *all[12] = {"--model", "m", "--pool", "p", "--holdout", "h",
+                           "--out",   "o", a,        b,   c,           d};
     int n = 8;
     while (n < 12 && all[n]) n++;
     OptionResult result;
     const Command *found = options_command(COMMANDS, command, &p.err);
-    p.ok = found && settings_parse(found, n, all, &p.s, &result, &p.arena, &p.options, &p.err);
+    p.ok = found &&
+           settings_parse(found, n, (char **)all, &p.s, &result, &p.arena, &p.options, &p.err);
     return p;
 }
 
@@ -49,7 +52,7 @@ static void parsed_free(Parsed *p) {
 /* `name` after `option` makes `field`, an int or an enum, this row; run.json keeps the name. */
 #define CHECK_ROWS(command, option, field, TABLE, COUNT)                                           \
     for (int i = 0; i < (int)(COUNT); i++) {                                                       \
-        Parsed p = parse(command, option, (char *)TABLE[i].name, NULL, NULL);                      \
+        Parsed p = parse(command, option, TABLE[i].name, NULL, NULL);                              \
         char kept[64];                                                                             \
         snprintf(kept, sizeof kept, "\"%s\":\"%s\"", (option) + 2, TABLE[i].name);                 \
         CHECK(p.ok && (int)p.s.field == i, "%s %s: %s", option, TABLE[i].name, p.err.text);        \
@@ -72,7 +75,7 @@ static void test_rows(void) {
 /* A pool has no batches, so `ica score` lacks the maps of a batch. */
 static void test_maps_of_a_pool(void) {
     for (int i = 0; i < MAP_COUNT; i++) {
-        Parsed p = parse("score", "--weight-map", (char *)MAPS[i].name, NULL, NULL);
+        Parsed p = parse("score", "--weight-map", MAPS[i].name, NULL, NULL);
         CHECK(p.ok == !MAPS[i].of_batch, "%s", MAPS[i].name);
         CHECK(p.ok || p.err.status == STATUS_USAGE, "%s: status %d", MAPS[i].name, p.err.status);
         parsed_free(&p);
@@ -88,7 +91,7 @@ static void test_weights(void) {
                  {"records", WEIGHTS_FROM_RECORDS},
                  {"file:a:b", WEIGHTS_FROM_FILE}};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        Parsed p = parse("train", "--weights", (char *)plain[i].text, NULL, NULL);
+        Parsed p = parse("train", "--weights", plain[i].text, NULL, NULL);
         CHECK(p.ok && p.s.weights_from == plain[i].from, "--weights %s", plain[i].text);
         CHECK(strcmp(settings_arm(&p.s, &p.arena), plain[i].text) == 0, "arm %s", plain[i].text);
         if (p.s.weights_from == WEIGHTS_FROM_FILE)
@@ -96,7 +99,7 @@ static void test_weights(void) {
         parsed_free(&p);
     }
     for (int i = 0; i < METHOD_COUNT; i++) {
-        Parsed p = parse("train", "--weights", (char *)METHODS[i].name, "--weight-map", "rank");
+        Parsed p = parse("train", "--weights", METHODS[i].name, "--weight-map", "rank");
         char arm[64];
         snprintf(arm, sizeof arm, "%s:rank", METHODS[i].name);
         CHECK(p.ok && p.s.weights_from == WEIGHTS_FROM_METHOD && (int)p.s.method == i,
@@ -113,13 +116,13 @@ static void test_weights(void) {
 static void test_defaults(void) {
     for (int i = 0; i < OBJECTIVE_COUNT; i++) {
         const ObjectiveInfo *o = &OBJECTIVES[i];
-        Parsed p = parse("score", "--objective", (char *)o->name, NULL, NULL);
+        Parsed p = parse("score", "--objective", o->name, NULL, NULL);
         CHECK(p.s.beta == o->beta && p.s.reduce == o->reduce, "%s: defaults", o->name);
         parsed_free(&p);
-        p = parse("score", "--objective", (char *)o->name, "--beta=7", "--reduce=mean");
+        p = parse("score", "--objective", o->name, "--beta=7", "--reduce=mean");
         CHECK(p.s.beta == 7 && p.s.reduce == REDUCE_MEAN, "%s: given", o->name);
         parsed_free(&p);
-        p = parse("score", "--objective", (char *)o->name, "--beta=7", "--reduce=sum");
+        p = parse("score", "--objective", o->name, "--beta=7", "--reduce=sum");
         CHECK(p.s.reduce == REDUCE_SUM, "%s: given", o->name);
         parsed_free(&p);
     }
