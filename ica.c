@@ -10,13 +10,14 @@
  *   holdout -> C(x) -> C(x), x, y ------> logp(y|C,x) -> score -> weight -> gradient of the batch
  *               E6                                         E5       E8        E9 of E10, E11, E12
  *
- * The paragraphs of this chapter: rows, contexts, log-likelihoods, scores, scores of pairs, what
- * the rivals need, all methods, weights, objectives. A method, a map, a way to choose
- * demonstrations is a row of a table and a function above that table.
+ * The chapter: rows, contexts, log-likelihoods, scores, scores of pairs, what the methods need, all
+ * methods. A method, or a way to choose demonstrations, is a row of a table and a function above
+ * that table. Nothing here knows a method by name but its row.
  *
- * Elsewhere: which prompts are nearest (E6) in lib/tfidf.c, how to judge scores and weights (E18)
- * in lib/stats.c, and how rows share the computation of their common beginnings in
- * lib/fast/share.c. */
+ * What is only numbers is in lib: from scores to weights (E8, E9) in weights.c, the losses (E10 to
+ * E12) in objectives.c, how to judge scores and weights (E18) in stats.c. Which prompts are nearest
+ * (E6) is in tfidf.c, and how rows share the computation of their common beginnings in
+ * fast/share.c. */
 #include "ica.h"
 
 #include <math.h>
@@ -25,7 +26,17 @@
 
 #include "lib/stats.h"
 
-/* ---- rows: start token, demonstrations, prompt, answer ---- */
+/* ---- rows ----
+ *
+ * What the model reads is a row of token ids. Prompts are inside the template, answers end with the
+ * end token, and a demonstration looks exactly like the candidate after it:
+ *
+ *   bos | prompt 1 | answer 1 | ... | prompt k | answer k | prompt x | answer y
+ *       '---- farthest -----'       '----- nearest -----'            '-- scored
+ *
+ * With no demonstrations it is the row of plain training. Both sides of every difference below so
+ * have one template, and a candidate without demonstrations has a score of exactly 0. These
+ * functions are the only ones that know the order of a row. */
 
 int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
     const Example *x = q->x;
@@ -61,15 +72,25 @@ void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pai
     ints_free(&row);
 }
 
-/* ---- contexts ---- */
+/* ---- contexts ----
+ *
+ * C(x) is a list of holdout examples for the candidate x (E6). They are ranked by the similarity of
+ * bare prompts: tokens without the template, which all prompts have in common. The nearest comes
+ * last, next to the candidate. lib/tfidf.c computes the similarity.
+ *
+ * One rule protects the method. An example with the candidate's own prompt may not be shown,
+ * because the candidate's answer would then stand in its own context and every score would look
+ * good. Only allow_overlap breaks this rule, to measure how much the leak is worth. */
 
 /* What retrieval compares: the prompt's own tokens, without the template. */
 static Document document_of(const Example *x) { return (Document){x->bare, x->bare_n}; }
 
+/* The test of the rule above. */
 static bool same_prompt(const Example *a, const Example *b) {
     return same_document(document_of(a), document_of(b));
 }
 
+/* The prompts of a set; free() the list. */
 static Document *documents_of(const Examples *set) {
     Document *d = mem_new((size_t)set->count, sizeof *d);
     for (int i = 0; i < set->count; i++) d[i] = document_of(&set->items[i]);
@@ -150,12 +171,11 @@ static int demos_shuffled(DemoChooser *c, const Example *x, Demo *demos) {
 
 /* clang-format off */
 const DemoInfo DEMO_CHOICES[] = {
-    /*                   name        help                                  by_nearness drawn  choose
-     */
-    [DEMOS_NEAREST]  = {"nearest",  "the k with the most similar prompts", true,  false, demos_nearest},
-    [DEMOS_RANDOM]   = {"random",   "k drawn for each candidate",          false, true,  demos_random},
-    [DEMOS_FIXED]    = {"fixed",    "the same k for all candidates",       false, false, demos_fixed},
-    [DEMOS_SHUFFLED] = {"shuffled", "the nearest, with others' answers",   false, true,  demos_shuffled},
+    /* name, help,                                                by_nearness, drawn, choose */
+    [DEMOS_NEAREST] = {"nearest", "the k of most similar prompts", true, false, demos_nearest},
+    [DEMOS_RANDOM] = {"random", "k drawn for each candidate", false, true, demos_random},
+    [DEMOS_FIXED] = {"fixed", "the same k for all candidates", false, false, demos_fixed},
+    [DEMOS_SHUFFLED] = {"shuffled", "those, with answers of others", false, true, demos_shuffled},
 };
 /* clang-format on */
 _Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row each");
@@ -163,30 +183,35 @@ _Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row 
 /* Drops the farthest demonstrations, which are the first ones, until the row fits the context, for
  * either of a pair's answers. Changes the list in place. Returns how many were dropped. */
 static int drop_demos(const Model *m, const Examples *set, Query *q, Demo *demos) {
-    const Example *x = q->x;
-    int dropped = 0, longest = x->answer_n > x->rejected_n ? x->answer_n : x->rejected_n;
-    int more = longest - (q->rejected ? x->rejected_n : x->answer_n);
+    int dropped = 0, own = q->rejected ? q->x->rejected_n : q->x->answer_n;
+    int more = (q->x->answer_n > q->x->rejected_n ? q->x->answer_n : q->x->rejected_n) - own;
     for (; q->n_demos > 0 && query_length(set, q) + more - 1 > m->config.context; dropped++)
         memmove(demos, demos + 1, (size_t)--q->n_demos * sizeof *demos);
     return dropped;
 }
 
-/* ---- log-likelihoods ---- */
+/* ---- log-likelihoods ----
+ *
+ * Everything that follows asks one question: how probable is this answer in this context? A Query
+ * is such a question. Thousands are asked at once, in any order, and each gets the bits that its
+ * row would get alone. So nothing below depends on batches, on what rows share, or on the number of
+ * threads. */
 
 /* Runs the queries' rows, with common beginnings computed once or plainly, and collects what comes
  * out. */
 static void run_queries(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
                         Cost *cost, bool plain) {
-    Cost ignored = {0};
     IntBuf tokens = {0};
     TokenRow *row = mem_new((size_t)n, sizeof *row);
+    /* Write all rows into one buffer. */
     for (int i = 0, start = 0; i < n; start = tokens.n, i++) {
         row[i].first = query_row(set, &queries[i], &tokens);
         row[i].n = tokens.n - start;
     }
-    /* All tokens are in the buffer now, so it no longer moves. */
+    /* The buffer no longer moves, so the rows may point into it. */
     for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens.v + start;
-    (plain ? plain_logps : share_logps)(m, ws, row, n, cost ? cost : &ignored);
+    /* Run them and hand out the results. */
+    (plain ? plain_logps : share_logps)(m, ws, row, n, cost);
     for (int i = 0; i < n; i++) {
         queries[i].logp = row[i].logp;
         queries[i].hits = row[i].hits;
@@ -234,22 +259,17 @@ void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps
     answer_pass(m, ws, data, NULL, NULL, 0, out, NULL, cost);
 }
 
-/* ---- scores: each a scalar function of log-likelihoods, larger is better ---- */
+/* ---- scores ----
+ *
+ * A score is a scalar function of what is known of a candidate, mostly of log-likelihoods. Larger
+ * is better. ICA asks what the holdout does for the candidate (E5). RHO-Loss asks the same of
+ * training on the holdout (E15), One-shot asks what the candidate does for the holdout (E16), and
+ * the gradient is what both approximate to first order (E14). The rest are controls. */
 
-static double token_mean(double logp, int tokens) { return logp / tokens; }
-
-static double token_sum(double logp, int tokens) { return (void)tokens, logp; }
-
-const ReduceInfo REDUCTIONS[] = {
-    [REDUCE_MEAN] = {"mean", "log-likelihoods divided by the answer's tokens", token_mean},
-    [REDUCE_SUM] = {"sum", "log-likelihoods summed over the answer's tokens", token_sum},
-};
-_Static_assert(sizeof REDUCTIONS / sizeof *REDUCTIONS == REDUCE_COUNT, "a row each");
-
-/* The log-likelihoods of one answer, reduced as --reduce says. NaN where the method has none. */
+/* The log-likelihoods of one answer, reduced as --reduce says: logp(y|x), logp(y|C,x), and
+ * logp(y|x) by RHO's reference. NaN where the method has none. */
 typedef struct {
-    double alone, in_context,
-        by_reference; /* logp(y|x), logp(y|C,x), and logp(y|x) by RHO's reference */
+    double alone, in_context, by_reference;
 } Reduced;
 
 /* What is known of one candidate when its score is computed. */
@@ -271,6 +291,7 @@ static double score_ica(const Evidence *z) { return z->answer.in_context - z->an
  */
 static double score_rho(const Reduced *y) { return y->by_reference - y->alone; }
 
+/* The same of the candidate's only answer. */
 static double answer_rho(const Evidence *z) { return score_rho(&z->answer); }
 
 /* [E16] One-shot: s = mean over anchors h of logp(y_h|z,x_h) - logp(y_h|x_h): what showing the
@@ -288,15 +309,36 @@ static double score_nuggets(const Evidence *z) {
     return z->anchors ? (double)better / z->anchors : 0;
 }
 
+/* E14's inner product, from gradient_pass. */
 static double score_gradient(const Evidence *z) { return z->inner_product; }
 
+/* E5 without the subtraction: an easy answer scores high, shown or not. */
 static double score_incontext(const Evidence *z) { return z->answer.in_context; }
 
+/* A low loss is kept. Nothing is asked of the holdout. */
 static double score_loss(const Evidence *z) { return z->answer.alone; }
 
+/* The control that knows nothing. */
 static double score_random(const Evidence *z) { return rng_uniform(z->rng); }
 
-/* ---- scores of preference pairs: log-likelihoods become margins, chosen minus rejected ---- */
+/* ---- scores of preference pairs ----
+ *
+ * A pair is a prompt with a chosen and a rejected answer. Its log-likelihoods become margins,
+ * chosen minus rejected, and what was said of an answer is said of its margin. Demonstrations show
+ * the chosen answer only. The paper words ICA's score of a pair as a drop of the loss (E7b), its
+ * code computes a gain of the margin (E7a). At DPO's start both rank alike, for SimPO and later
+ * they do not. */
+
+PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i) {
+    double w = reference.chosen ? reference.chosen[i] : 0;
+    double l = reference.rejected ? reference.rejected[i] : 0;
+    return (PairLogps){chosen, rejected, w, l, e->answer_n, e->rejected_n};
+}
+
+bool same_answers(const Example *e) {
+    return same_document((Document){e->answer, e->answer_n},
+                         (Document){e->rejected, e->rejected_n});
+}
 
 /* [E7a] s_margin: how much more the context favors the chosen answer over the rejected one. */
 static double score_margin(const Evidence *z) {
@@ -317,6 +359,7 @@ const PairScoreInfo PAIR_SCORES[] = {
 };
 _Static_assert(sizeof PAIR_SCORES / sizeof *PAIR_SCORES == PAIR_SCORE_COUNT, "a row each");
 
+/* E7a or E7b, as --pair-score says. */
 static double pair_ica(const Evidence *z) { return PAIR_SCORES[z->how->pair_score].score(z); }
 
 /* The reference's margin minus the margin: E15 of the chosen answer minus E15 of the rejected one.
@@ -325,7 +368,8 @@ static double pair_rho(const Evidence *z) {
     return score_rho(&z->answer) - score_rho(&z->rejected);
 }
 
-static double pair_incontext(const Evidence *z) {
+/* The margin in context, nothing subtracted. */
+static double pair_context(const Evidence *z) {
     return z->answer.in_context - z->rejected.in_context;
 }
 
@@ -336,7 +380,10 @@ static double pair_loss(const Evidence *z) {
     return -objective_pair(z->how->objective, &z->how->pair, &z->alone, NULL);
 }
 
-/* ---- what the methods need ---- */
+/* ---- what the methods need ----
+ *
+ * Each pass computes one kind of evidence for the entire pool: contexts, anchors, gradients, and
+ * log-likelihoods. ica_score runs the passes that the method's row asks for. */
 
 /* One call of ica_score, and what its passes compute besides log-likelihoods. */
 typedef struct {
@@ -351,14 +398,6 @@ typedef struct {
     double *inner_product; /* [pool], or NULL */
 } Scoring;
 
-/* A random order of 0..n-1; free() it. */
-static int *shuffled_order(int n, Rng *rng) {
-    int *order = mem_new((size_t)n, sizeof *order);
-    for (int i = 0; i < n; i++) order[i] = i;
-    rng_shuffle(rng, order, n);
-    return order;
-}
-
 /* Chooses the demonstrations of every candidate, as many as fit its context. */
 static void choose_contexts(const Scoring *s) {
     const ScoreOptions *how = s->how;
@@ -366,7 +405,7 @@ static void choose_contexts(const Scoring *s) {
     DemoChooser c = {s->holdout, ica_index(s->holdout), how, NULL, NULL, NULL, {{0}}};
     c.rng = rng_new(how->seed, RNG_DEMOS);
     c.list = mem_new((size_t)how->k + 1, sizeof *c.list);
-    c.fixed = shuffled_order(s->holdout->count, &c.rng);
+    c.fixed = rng_order(&c.rng, s->holdout->count);
 
     /* With --contexts, candidates of one cluster share what is nearest to its center. */
     for (int i = 0; i < n; i++) center[i] = i;
@@ -403,19 +442,19 @@ _Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, 
  * candidate as the one demonstration. Its n_demos is 1 where the anchor may follow the candidate. A
  * candidate with fewer anchors is given the first example, which then has no gain. */
 static void choose_anchors(const Scoring *s, Query *queries) {
-    int n = s->holdout->count, *nearest = mem_new((size_t)s->anchors + 1, sizeof *nearest);
+    int k = s->anchors, *nearest = mem_new((size_t)k + 1, sizeof *nearest);
+    bool overlap = s->how->allow_overlap;
     Rng rng = rng_new(s->how->seed, RNG_ANCHORS);
-    int *random = shuffled_order(n, &rng);
+    int *random = rng_order(&rng, s->holdout->count);
     Tfidf *index = ica_index(s->holdout);
     for (int i = 0; i < s->pool->count; i++) {
         const Example *z = &s->pool->items[i];
         const int *chosen = s->how->anchors == ANCHORS_NEAREST ? nearest : random;
-        int found = s->anchors;
-        if (chosen == nearest) found = ica_nearest(index, z, found, s->how->allow_overlap, nearest);
-        for (int a = 0; a < s->anchors; a++) {
+        int found = chosen == random ? k : ica_nearest(index, z, k, overlap, nearest);
+        for (int a = 0; a < k; a++) {
             const Example *h = &s->holdout->items[a < found ? chosen[a] : 0];
-            bool shows = a < found && (s->how->allow_overlap || !same_prompt(h, z));
-            queries[(size_t)i * (size_t)s->anchors + (size_t)a] = (Query){.n_demos = shows, .x = h};
+            bool shows = a < found && (overlap || !same_prompt(h, z));
+            queries[(size_t)i * (size_t)k + (size_t)a] = (Query){.n_demos = shows, .x = h};
         }
     }
     tfidf_free(index);
@@ -454,12 +493,15 @@ static void anchor_pass(Scoring *s) {
     size_t total = mem_mul((size_t)s->pool->count, (size_t)s->anchors);
     Query *with = mem_new(total, sizeof *with), *other = mem_new(total, sizeof *other);
     double *alone = mem_new((size_t)s->holdout->count, sizeof *alone);
+
+    /* Ask with the candidate in front, then without it or with the rejected answer. */
     choose_anchors(s, with);
     if (total) memcpy(other, with, total * sizeof *other);
     anchor_queries(s, false, with);
     if (s->pairs) anchor_queries(s, true, other);
     else ica_answer_logps(s->m, s->ws, s->holdout, (Logps){alone, NULL}, &s->out->cost);
 
+    /* The gain is the difference, reduced. An anchor without the candidate in front has none. */
     s->gain = mem_new(total, sizeof *s->gain);
     for (size_t i = 0; i < total; i++) {
         const Example *h = with[i].x;
@@ -537,12 +579,16 @@ static void alone_pass(const Scoring *s, const Model *m, Logps earlier, Logps ou
     if (known && s->pairs) memcpy(out.rejected, earlier.rejected, bytes);
 }
 
-/* ---- all methods ---- */
+/* ---- all methods ----
+ *
+ * A new method is a value of Method in ica.h, a row here, and the function or two above that the
+ * row names. tests/unit/test_ica.c walks this table, so it will ask for the formula in plain loops.
+ * Options, help, messages and the order of reports follow from the row. */
 
 /* clang-format off */
 const MethodInfo METHODS[] = {
-    /* name, help,                                  needs_: holdout alone  k  reference anchors
-     * gradients */
+    /* name, help, needs_: holdout, alone, k, reference, anchors, gradients; the scores of an answer
+     * and of a pair */
     [METHOD_ICA] = {"ica", "gain of the answer's log-likelihood by demonstrations",
                     true, true, true, false, false, false, score_ica, pair_ica},
     [METHOD_RHO] = {"rho", "RHO-Loss: its gain by training a reference on the holdout",
@@ -554,7 +600,7 @@ const MethodInfo METHODS[] = {
     [METHOD_GRADIENT] = {"gradient", "inner product of its gradient and the holdout's",
                          true, false, false, false, false, true, score_gradient, score_gradient},
     [METHOD_INCONTEXT] = {"incontext", "log-likelihood in context, nothing subtracted",
-                          true, false, true, false, false, false, score_incontext, pair_incontext},
+                          true, false, true, false, false, false, score_incontext, pair_context},
     [METHOD_LOSS] = {"loss", "log-likelihood alone: a low loss is kept",
                      false, true, false, false, false, false, score_loss, pair_loss},
     [METHOD_RANDOM] = {"random", "a random number",
@@ -567,6 +613,7 @@ bool method_needs_k(Method method, Anchors anchors) {
     return METHODS[method].needs_k || (METHODS[method].needs_anchors && anchors == ANCHORS_NEAREST);
 }
 
+/* Both arrays, NaN until a pass fills them. */
 static Logps logps_new(Arena *arena, int count) {
     size_t n = (size_t)count;
     Logps l = {arena_new(arena, n, sizeof *l.chosen), arena_new(arena, n, sizeof *l.rejected)};
@@ -574,11 +621,11 @@ static Logps logps_new(Arena *arena, int count) {
     return l;
 }
 
+/* Empties *s and makes room for `count` candidates with k demonstrations each. */
 static void scores_resize(Scores *s, int count, int k) {
     size_t n = (size_t)count;
     scores_free(s);
-    s->count = count;
-    s->k = k;
+    *s = (Scores){.count = count, .k = k};
     s->score = arena_new(&s->arena, n, sizeof *s->score);
     s->alone = logps_new(&s->arena, count);
     s->in_context = logps_new(&s->arena, count);
@@ -623,10 +670,9 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     if (method->needs_alone) alone_pass(&s, m, how->earlier_alone, out->alone);
     out->alone_flops = method->needs_alone ? out->cost.flops : 0;
     if (method->needs_k) {
-        Logps in_context = {out->in_context.chosen, s.pairs ? out->in_context.rejected : NULL};
+        Logps inside = {out->in_context.chosen, s.pairs ? out->in_context.rejected : NULL};
         choose_contexts(&s);
-        answer_pass(m, ws, pool, out->demos, out->n_demos, how->k, in_context, out->hits,
-                    &out->cost);
+        answer_pass(m, ws, pool, out->demos, out->n_demos, how->k, inside, out->hits, &out->cost);
     }
     if (method->needs_reference)
         alone_pass(&s, reference, how->earlier_by_reference, out->by_reference);
@@ -646,17 +692,15 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     free(s.inner_product);
 }
 
+/* Evaluation is the method `incontext` on test data, without weights. */
 int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
                  int k, double *logp, int *hits) {
     ScoreOptions how = {.method = METHOD_INCONTEXT, .k = k};
     Scores s = {0};
-    if (k == 0) {
-        answer_pass(m, ws, data, NULL, NULL, 0, (Logps){logp, NULL}, hits, NULL);
-        return 0;
-    }
-    ica_score(m, NULL, ws, data, holdout, &how, &s);
-    for (int i = 0; i < data->count; i++) logp[i] = s.in_context.chosen[i];
-    for (int i = 0; i < data->count && hits; i++) hits[i] = s.hits[i];
+    if (k > 0) ica_score(m, NULL, ws, data, holdout, &how, &s);
+    else answer_pass(m, ws, data, NULL, NULL, 0, (Logps){logp, NULL}, hits, NULL);
+    for (int i = 0; i < s.count; i++) logp[i] = s.in_context.chosen[i];
+    for (int i = 0; i < s.count && hits; i++) hits[i] = s.hits[i];
     int dropped = s.dropped;
     scores_free(&s);
     return dropped;
@@ -666,10 +710,11 @@ double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const S
     bool pairs = OBJECTIVES[how->objective].pairs && s->count > 0;
     if (!pairs || !isfinite(s->alone.rejected[0]) || !isfinite(s->in_context.rejected[0]))
         return NAN;
+
+    /* Both scores take token sums here, whatever --reduce says. */
     ScoreOptions sums = *how;
     sums.reduce = REDUCE_SUM;
-    double *margin = mem_new((size_t)s->count, sizeof *margin),
-           *loss = mem_new((size_t)s->count, sizeof *loss);
+    double *margin = mem_new(2 * (size_t)s->count, sizeof *margin), *loss = margin + s->count;
     for (int i = 0; i < s->count; i++) {
         Evidence z = evidence_of(&sums, pool, s, i);
         margin[i] = score_margin(&z);
@@ -677,195 +722,5 @@ double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const S
     }
     double r = rank_correlation(margin, loss, s->count);
     free(margin);
-    free(loss);
     return r;
-}
-
-/* ---- weights ---- */
-
-/* What a map may look at: n scores, as they come and in increasing order. */
-struct MapInput {
-    const MapOptions *how;
-    const double *score, *sorted;
-    int n;
-};
-
-/* Linear from `low`, which weighs 0, to `high`, which weighs 1, and clamped beyond. If both are
- * equal, scores below get 0 and all others 1. */
-static void weights_between(const MapInput *in, double low, double high, double *weight) {
-    for (int i = 0; i < in->n; i++) {
-        double s = in->score[i], w = high > low ? (s - low) / (high - low) : s >= low;
-        weight[i] = w < 0 ? 0 : w > 1 ? 1 : w;
-    }
-}
-
-/* [E8] w_i = (s_i - min) / (max - min). The public code takes minimum and maximum over the pool,
- * the paper over the batch: it depends on the scores that the caller passes. All equal: all weights
- * 1. */
-static void weights_minmax(const MapInput *in, double *weight) {
-    weights_between(in, in->sorted[0], in->sorted[in->n - 1], weight);
-}
-
-/* The same between two percentiles, so that an outlier does not squeeze all other weights together.
- */
-static void weights_clip(const MapInput *in, double *weight) {
-    double clip = in->how->clip, low = quantile(in->sorted, in->n, clip);
-    weights_between(in, low, quantile(in->sorted, in->n, 1 - clip), weight);
-}
-
-/* r / (n - 1), where r is the rank from 0 and ties share their mean rank. A single score weighs 1.
- */
-static void weights_rank(const MapInput *in, double *weight) {
-    for (int i = 0; i < in->n; i++)
-        weight[i] = in->n > 1 ? average_rank(in->sorted, in->n, in->score[i]) / (in->n - 1) : 1;
-}
-
-/* exp(z / temperature), where z is the standardized score, scaled so that the largest weight is 1
- * and nothing overflows. The scale cancels in E9 where W is a sum of weights. With NORMALIZE_COUNT
- * and NORMALIZE_NONE it sets the gradient's length. */
-static void weights_softmax(const MapInput *in, double *weight) {
-    double mean, deviation, most = in->sorted[in->n - 1];
-    moments(in->score, in->n, &mean, &deviation);
-    for (int i = 0; i < in->n; i++)
-        weight[i] =
-            deviation > 0 ? exp((in->score[i] - most) / (deviation * in->how->temperature)) : 1;
-}
-
-/* 1 for the best `share` of the scores, at least one, else 0. Of equal scores the smaller index
- * wins, so that the number is exact. */
-static void weights_top(const MapInput *in, double *weight) {
-    int *best = mem_new((size_t)in->n, sizeof *best), keep = (int)(in->how->share * in->n + 0.5);
-    keep = largest(in->score, in->n, keep < 1 ? 1 : keep, best);
-    for (int i = 0; i < in->n; i++) weight[i] = 0;
-    for (int i = 0; i < keep; i++) weight[best[i]] = 1;
-    free(best);
-}
-
-/* max(0, s): the score itself, in its own units. */
-static void weights_positive(const MapInput *in, double *weight) {
-    for (int i = 0; i < in->n; i++) weight[i] = in->score[i] > 0 ? in->score[i] : 0;
-}
-
-/* 1 if s > 0, else 0: what harms the holdout is left out. */
-static void weights_filter(const MapInput *in, double *weight) {
-    for (int i = 0; i < in->n; i++) weight[i] = in->score[i] > 0;
-}
-
-/* clang-format off */
-const MapInfo MAPS[] = {
-    [MAP_MINMAX] = {"minmax", "linear from the pool's smallest score to its largest", false, weights_minmax},
-    [MAP_MINMAX_BATCH] = {"minmax-batch", "linear over the batch's scores", true, weights_minmax},
-    [MAP_CLIP] = {"clip", "linear between two percentiles", false, weights_clip},
-    [MAP_RANK] = {"rank", "linear in the score's rank", false, weights_rank},
-    [MAP_SOFTMAX] = {"softmax", "exponential in the standardized score", false, weights_softmax},
-    [MAP_TOP] = {"top", "1 for the best share, else 0", false, weights_top},
-    [MAP_POSITIVE] = {"positive", "the score where it is above 0, else 0", false, weights_positive},
-    [MAP_FILTER] = {"filter", "1 where the score is above 0, else 0", false, weights_filter},
-};
-/* clang-format on */
-_Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row each");
-
-void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight) {
-    if (n == 0) return;
-    double *sorted = sorted_copy(score, n);
-    MAPS[map].weights(&(MapInput){how, score, sorted, n}, weight);
-    free(sorted);
-}
-
-/* ---- the weighted gradient ---- */
-
-const Choice NORMALIZATIONS[] = {
-    [NORMALIZE_BATCH] = {"batch", "the sum of the batch's weights"},
-    [NORMALIZE_MICRO] = {"micro", "each micro-batch's sum: at one example the weights cancel"},
-    [NORMALIZE_COUNT] = {"count", "the number of examples"},
-    [NORMALIZE_NONE] = {"none", "nothing"},
-};
-_Static_assert(sizeof NORMALIZATIONS / sizeof *NORMALIZATIONS == NORMALIZATION_COUNT, "a row each");
-
-/* [E9] g = (sum_i w_i grad l_i) / W: the factor w_i / W of each example. */
-bool ica_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient) {
-    double total = 0;
-    for (int i = 0; i < n; i++) total += weight[i];
-    for (int i = 0; i < n; i++) {
-        double W = how == NORMALIZE_NONE ? 1 : how == NORMALIZE_COUNT ? n : total;
-        if (how == NORMALIZE_MICRO) {
-            /* The public code: with one example a micro-batch, w_i / W is 1, whatever the weight. W
-             * is a mean, because gradient accumulation averages the micro-batches. Hence the n
-             * below. */
-            int from = i / micro * micro, to = from + micro < n ? from + micro : n;
-            W = 0;
-            for (int j = from; j < to; j++) W += weight[j];
-            W /= to - from;
-        }
-        coefficient[i] = W > 0 ? weight[i] / W : 0;
-        if (how == NORMALIZE_MICRO)
-            coefficient[i] /= n; /* apart, so that w_i = W leaves exactly 1/n */
-    }
-    return total > 0;
-}
-
-/* ---- objectives: a loss, and its derivatives by log-likelihoods ---- */
-
-/* [E10] SFT: l = -(1/n_y) logp(y|x). The derivative does not depend on logp. */
-double objective_sft(double logp, int tokens, double *dlogp) {
-    *dlogp = -1.0 / tokens;
-    return -logp / tokens;
-}
-
-/* -(1 - e) log sigmoid(z) - e log sigmoid(-z), where e is the label smoothing: the loss as if a
- * share e of all pairs were swapped. Its derivative by z is sigmoid(z) - (1 - e). */
-static double smoothed(double z, double e, double *derivative) {
-    *derivative = exp(log_sigmoid(z)) - (1 - e);
-    return -(1 - e) * log_sigmoid(z) - e * log_sigmoid(-z);
-}
-
-/* [E11] DPO: l = -log sigmoid(beta ([logp(y_w) - ref(y_w)] - [logp(y_l) - ref(y_l)])), token sums.
- */
-double objective_dpo(const PairOptions *o, const PairLogps *p, PairGradient *g) {
-    double chosen = o->beta * (p->chosen - p->chosen_reference), dz;
-    double rejected = o->beta * (p->rejected - p->rejected_reference);
-    double loss = smoothed(chosen - rejected, o->label_smoothing, &dz);
-    if (g) *g = (PairGradient){o->beta * dz, -o->beta * dz, chosen, rejected};
-    return loss;
-}
-
-/* [E12] SimPO: l = -log sigmoid((beta / n_w) logp(y_w) - (beta / n_l) logp(y_l) - gamma), where
- * gamma = beta x gamma-beta-ratio. */
-double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g) {
-    double by_w = o->beta / p->chosen_tokens, by_l = o->beta / p->rejected_tokens, dz;
-    double chosen = by_w * p->chosen, rejected = by_l * p->rejected;
-    double z = chosen - rejected - o->beta * o->gamma_beta_ratio;
-    double loss = smoothed(z, o->label_smoothing, &dz);
-    if (g) *g = (PairGradient){by_w * dz, -by_l * dz, chosen, rejected};
-    return loss;
-}
-
-/* clang-format off */
-const ObjectiveInfo OBJECTIVES[] = {
-    /* name, help,                                   pairs needs_reference token_means reduce  beta
-     * pair */
-    [OBJECTIVE_SFT] = {"sft", "supervised fine-tuning on prompts with answers",
-                       false, false, false, REDUCE_MEAN, 0.1, NULL},
-    [OBJECTIVE_DPO] = {"dpo", "direct preference optimization of pairs, against the starting model",
-                       true, true, false, REDUCE_SUM, 0.1, objective_dpo},
-    [OBJECTIVE_SIMPO] = {"simpo", "simple preference optimization of pairs, without a reference",
-                         true, false, true, REDUCE_SUM, 2, objective_simpo},
-};
-/* clang-format on */
-_Static_assert(sizeof OBJECTIVES / sizeof *OBJECTIVES == OBJECTIVE_COUNT, "a row each");
-
-double objective_pair(Objective objective, const PairOptions *o, const PairLogps *p,
-                      PairGradient *g) {
-    return OBJECTIVES[objective].pair(o, p, g);
-}
-
-PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i) {
-    double w = reference.chosen ? reference.chosen[i] : 0;
-    double l = reference.rejected ? reference.rejected[i] : 0;
-    return (PairLogps){chosen, rejected, w, l, e->answer_n, e->rejected_n};
-}
-
-bool same_answers(const Example *e) {
-    return same_document((Document){e->answer, e->answer_n},
-                         (Document){e->rejected, e->rejected_n});
 }

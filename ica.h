@@ -1,6 +1,6 @@
-/* ica: the paper. Which holdout examples to show [E6], what a candidate's score is [E5, E7, E15,
- * E16 and the rivals], what weight a score becomes [E8 and other maps], and what the weighted loss
- * is [E9 to E12].
+/* ica: the paper. What the model is shown, how probable answers then are, and what a candidate's
+ * score is (E5, E7, E14 to E16 and the rivals). What weight a score becomes (E8, E9) is in
+ * lib/weights.h, and what loss it weighs (E10 to E12) in lib/objectives.h.
  *
  * Usage:
  *   Error err = {0};
@@ -8,8 +8,10 @@
  *   Model *model = model_new(shape, &err);
  *   model_initialize(model, 1);
  *   Workspace *ws = workspace_new();
- *   int t[] = {0, 5, 6, 3, 5, 7, 3};              // the start token, then a prompt and an answer, twice
- *   Example trusted = {.bare = t + 1, .bare_n = 1, .prompt = t + 1, .prompt_n = 1, .answer = t + 2, .answer_n = 2};
+ *   int t[] = {0, 5, 6, 3, 5, 7, 3};   // the start token, then a prompt and an answer, twice
+ *   Example trusted = {.bare = t + 1, .prompt = t + 1, .answer = t + 2};
+ *   trusted.bare_n = trusted.prompt_n = 1;
+ *   trusted.answer_n = 2;
  *   Example candidate = trusted;
  *   candidate.answer = t + 5;
  *   Examples holdout = {.count = 1, .items = &trusted, .bos = t, .bos_n = 1};
@@ -17,8 +19,8 @@
  *   ScoreOptions how = {.method = METHOD_ICA, .k = 1, .allow_overlap = true};
  *   Scores s = {0};
  *   double weight[1];
- *   ica_score(model, NULL, ws, &pool, &holdout, &how, &s);                      // s.score[i] for each candidate
- *   ica_weights(MAP_MINMAX, &(MapOptions){0}, s.score, pool.count, weight);
+ *   ica_score(model, NULL, ws, &pool, &holdout, &how, &s);   // s.score[i] for each candidate
+ *   map_weights(MAP_MINMAX, &(MapOptions){0}, s.score, pool.count, weight);
  *   printf("score %g, weight %g\n", s.score[0], weight[0]);
  *   scores_free(&s);
  *   workspace_free(ws);
@@ -34,19 +36,10 @@
 #define ICA_H
 
 #include "lib/fast/share.h"
+#include "lib/objectives.h"
 #include "lib/tfidf.h"
-#include "lib/util.h"
+#include "lib/weights.h"
 #include "model.h"
-
-/* ---- tables of choices ----
- * Everything that a user chooses by name is an enum, and a table with one row for each value. A row
- * begins with the name on the command line and one sentence of help. Options, help, messages and
- * reports are made from these tables, so a new method or map is one value, one row, one function,
- * and one test. */
-
-typedef struct {
-    const char *name, *help;
-} Choice;
 
 /* ---- examples as token ids ---- */
 
@@ -115,9 +108,8 @@ typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_CO
 typedef struct DemoChooser DemoChooser; /* what it may look at: ica.c */
 typedef struct {
     const char *name, *help;
-    bool
-        by_nearness; /* the nearest holdout prompts: clusters of candidates (contexts) may share them */
-    bool drawn;      /* draws random numbers for every candidate */
+    bool by_nearness; /* by similar prompts: clusters of candidates (contexts) may share them */
+    bool drawn;       /* draws random numbers for every candidate */
     int (*choose)(DemoChooser *c, const Example *x,
                   Demo *demos); /* fills demos[k], returns how many */
 } DemoInfo;
@@ -144,61 +136,14 @@ void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps
 int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
                  int k, double *logp, int *hits);
 
-/* ---- objectives [E10 to E12]: a loss and its derivatives by the log-likelihoods ---- */
-
-typedef enum { OBJECTIVE_SFT, OBJECTIVE_DPO, OBJECTIVE_SIMPO, OBJECTIVE_COUNT } Objective;
-typedef enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_COUNT } Reduce;
-
-/* The pair losses' constants. */
-typedef struct {
-    double beta, gamma_beta_ratio, label_smoothing;
-} PairOptions;
-
-/* A pair's two log-likelihoods, its answers' lengths, and (DPO) the reference's log-likelihoods. */
-typedef struct {
-    double chosen, rejected, chosen_reference, rejected_reference;
-    int chosen_tokens, rejected_tokens;
-} PairLogps;
-/* Derivatives of the loss by the two log-likelihoods, and what the metrics call rewards. */
-typedef struct {
-    double d_chosen, d_rejected, reward_chosen, reward_rejected;
-} PairGradient;
+/* ---- scores ---- */
 
 /* Of item i with these log-likelihoods. reference: DPO's, of the whole set; its members NULL: there
  * is none. */
 PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i);
-
-double objective_sft(double logp, int tokens, double *dlogp);
-/* g may be NULL. */
-double objective_dpo(const PairOptions *o, const PairLogps *p, PairGradient *g);
-double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g);
-double objective_pair(Objective objective, const PairOptions *o, const PairLogps *p,
-                      PairGradient *g);
 /* Are both answers the same tokens? The pair's loss is then a constant. Its gradient is exactly 0,
  * while the difference of two computed gradients would be rounding. */
 bool same_answers(const Example *e);
-
-/* One objective of training. */
-typedef struct {
-    const char *name, *help;
-    bool pairs;           /* takes preference pairs */
-    bool needs_reference; /* compares with the log-likelihoods of the starting model */
-    bool token_means;     /* of pairs: divides log-likelihoods by the answer's tokens */
-    Reduce reduce;        /* default of --reduce */
-    double beta;          /* default of --beta */
-    double (*pair)(const PairOptions *o, const PairLogps *p,
-                   PairGradient *g); /* the loss of a pair; SFT has none */
-} ObjectiveInfo;
-extern const ObjectiveInfo OBJECTIVES[OBJECTIVE_COUNT];
-
-/* How an answer's log-likelihood enters a score. */
-typedef struct {
-    const char *name, *help;
-    double (*reduce)(double logp, int tokens);
-} ReduceInfo;
-extern const ReduceInfo REDUCTIONS[REDUCE_COUNT];
-
-/* ---- scores ---- */
 
 typedef enum {
     METHOD_ICA,
@@ -225,10 +170,8 @@ typedef struct {
     bool needs_alone;     /* logp(y|x) of every candidate */
     bool needs_k;         /* k demonstrations for every candidate, and logp(y|C,x) */
     bool needs_reference; /* a model trained on the holdout */
-    bool
-        needs_anchors; /* holdout examples scored after the candidate: k with ANCHORS_NEAREST, else num_anchors */
-    bool
-        needs_gradients; /* gradients of candidates and holdout; of pairs, the holdout must have both answers */
+    bool needs_anchors;   /* holdout examples that are scored after the candidate */
+    bool needs_gradients; /* of candidates and holdout; of pairs, the holdout needs both answers */
     double (*answer)(const Evidence *z); /* the score of a prompt with an answer */
     double (*pair)(const Evidence *z);   /* the score of a preference pair */
 } MethodInfo;
@@ -260,16 +203,17 @@ typedef struct {
     Logps earlier_alone, earlier_by_reference;
     int k;
     DemoChoice demos;
-    int contexts; /* DEMOS_NEAREST: the most lists of demonstrations, one for each cluster of candidates, and one more
-                      * for a candidate that would see its own prompt. 0: every candidate has its own list. */
+    /* DEMOS_NEAREST: the most lists of demonstrations, one for each cluster of candidates, and one
+     * more for a candidate that would see its own prompt. 0: every candidate has its own list. */
+    int contexts;
     Reduce reduce;
     Anchors anchors;
-    int num_anchors; /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
-    bool
-        allow_overlap; /* a holdout example with the candidate's own prompt may be shown (to measure the leak) */
-    uint64_t seed; /* of random demonstrations, anchors and scores */
-    int first; /* The pool is a part of a larger one and begins at this record of it. The earlier records are in front
-                * of its items. Random numbers are then those that the entire pool would get. */
+    int num_anchors;    /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
+    bool allow_overlap; /* examples with the candidate's own prompt may be shown: the leak */
+    uint64_t seed;      /* of random demonstrations, anchors and scores */
+    /* The pool is a part of a larger one and begins at this record of it. The earlier records are
+     * in front of its items. Random numbers are then those that the entire pool would get. */
+    int first;
 } ScoreOptions;
 
 typedef struct {
@@ -296,55 +240,5 @@ void scores_free(Scores *s);
  * computed: how much a run depends on the choice. NaN where the objective has no pairs or the
  * method no such log-likelihoods. */
 double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const Scores *s);
-
-/* ---- weights ---- */
-
-typedef enum {
-    MAP_MINMAX,
-    MAP_MINMAX_BATCH,
-    MAP_CLIP,
-    MAP_RANK,
-    MAP_SOFTMAX,
-    MAP_TOP,
-    MAP_POSITIVE,
-    MAP_FILTER,
-    MAP_COUNT
-} WeightMap;
-
-typedef struct {
-    double temperature; /* softmax */
-    double share;       /* top */
-    double clip;        /* clip: the share cut off at each end, 0.05 */
-} MapOptions;
-
-typedef struct MapInput MapInput; /* what a map may look at: ica.c */
-
-/* One map from scores to weights. */
-typedef struct {
-    const char *name, *help;
-    bool
-        of_batch; /* looks at the scores of one training batch. `ica score` has no batches, so it lacks this map. */
-    void (*weights)(const MapInput *in, double *weight);
-} MapInfo;
-extern const MapInfo MAPS[MAP_COUNT];
-
-/* weight[n] >= 0 from score[n]. For a map of_batch the caller passes the scores of one batch.
- * MAP_SOFTMAX's weights do not sum to 1: the largest is 1. MAP_POSITIVE has the score's units.
- * NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
-void ica_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
-
-typedef enum {
-    NORMALIZE_BATCH,
-    NORMALIZE_MICRO,
-    NORMALIZE_COUNT,
-    NORMALIZE_NONE,
-    NORMALIZATION_COUNT
-} Normalize;
-extern const Choice NORMALIZATIONS[NORMALIZATION_COUNT];
-
-/* coefficient[n]: the factor w_i / W of each example's loss in the batch's gradient. False if the
- * weights sum to 0: the step must be skipped. micro: how many examples are computed at once. Only
- * NORMALIZE_MICRO looks at it, and gives 0 to a micro-batch whose weights are all 0. */
-bool ica_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient);
 
 #endif

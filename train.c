@@ -338,7 +338,7 @@ static void tuning_free(Tuning *t) {
 /* Makes the pool's weights of its scores. */
 static void map_scores(Tuning *t) {
     int n = t->x->pool.examples.count;
-    ica_weights(t->o->map, &t->o->map_options, t->w->score, n, t->w->weight);
+    map_weights(t->o->map, &t->o->map_options, t->w->score, n, t->w->weight);
 }
 
 /* What the method of the run needs; of fixed weights, nothing. */
@@ -498,7 +498,7 @@ static void take_batch(Tuning *t, long step) {
     /* Make the weights anew: this map looks at the scores of the batch alone. */
     double *score = mem_new((size_t)B, sizeof *score);
     for (int i = 0; i < B; i++) score[i] = w->score[t->record[i]];
-    ica_weights(t->o->map, &t->o->map_options, score, B, t->weight);
+    map_weights(t->o->map, &t->o->map_options, score, B, t->weight);
     for (int i = 0; i < B; i++) w->used[t->record[i]] = t->weight[i];
     free(score);
 }
@@ -596,7 +596,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report) {
     if (refresh >= 0) refresh_weights(t, loop, refresh);
     /* Take the batch, and divide its weights by W. */
     take_batch(t, step);
-    bool any = ica_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
+    bool any = loss_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
     report_weights(t, report);
     if (loop->dump) dump_batch(loop->dump, t->record, t->weight);
     /* Sum the gradient over micro-batches. */

@@ -17,8 +17,8 @@ typedef struct {
  * the documents that share a token with it. It never changes once it is made.
  *
  *   id       10          20     30          40         distinct ids, increasing
- *   start     0           2      3           5     6   where each id's list begins; one more for the end
- *   posting  (0,.3)(1,.4) (0,.9) (1,.5)(2,.6) (2,.8)   each list in increasing order of the document
+ *   start     0           2      3           5     6   where lists begin, and the end
+ *   posting  (0,.3)(1,.4) (0,.9) (1,.5)(2,.6) (2,.8)   in the order of documents
  */
 struct Tfidf {
     int count;

@@ -5,7 +5,7 @@
  *   Document documents[] = {{first, 2}, {second, 2}};
  *   Tfidf *index = tfidf_new(documents, 2);
  *   double cosine[2];
- *   tfidf_cosines(index, (Document){asked, 2}, cosine);   // the second shares the rare token 30 with what is asked
+ *   tfidf_cosines(index, (Document){asked, 2}, cosine);   // the second shares token 30
  *   printf("%g %g\n", cosine[0], cosine[1]);
  *   tfidf_free(index);
  *

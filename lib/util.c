@@ -225,6 +225,13 @@ void rng_shuffle(Rng *r, int *v, int n) {
     }
 }
 
+int *rng_order(Rng *r, int n) {
+    int *order = mem_new((size_t)n, sizeof *order);
+    for (int i = 0; i < n; i++) order[i] = i;
+    rng_shuffle(r, order, n);
+    return order;
+}
+
 /* ---- files ---- */
 
 bool file_read(const char *path, Buf *b, Error *err) {

@@ -69,7 +69,7 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     if (train_score(m, x, &o, &scores, &notes, &spent, err)) {
         if (!s->shard) {
             weight = mem_new((size_t)scores.count, sizeof *weight);
-            ica_weights(o.map, &o.map_options, scores.score, scores.count, weight);
+            map_weights(o.map, &o.map_options, scores.score, scores.count, weight);
         }
         if (scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
             spent.seconds = seconds_now() - start;

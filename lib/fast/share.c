@@ -13,9 +13,9 @@
  *   rows, sorted       shared with the row above     after planning: nodes [their rows] tokens
  *
  *   0  A B C D | x                                   node 0 [0..4] A B
- *   1  A B C E | y     A B C                           node 1 [0..2] C     rows 0 1 2 continue node 1
- *   2  A B C F | z     A B C                           node 2 [3..4] G H   rows 3 4 continue node 2
- *   3  A B G H | u     A B                           node 3 [5..6] K L M   rows 5 6 continue node 3
+ *   1  A B C E | y     A B C                           node 1 [0..2] C    rows 0 1 2 continue it
+ *   2  A B C F | z     A B C                           node 2 [3..4] G H  rows 3 4 continue it
+ *   3  A B G H | u     A B                           node 3 [5..6] K L M  rows 5 6 continue it
  *   4  A B G H | v     A B G H
  *   5  K L M   | w     nothing
  *   6  K L M   | t     K L M
@@ -30,7 +30,7 @@
  * A window ends with the row at which the nodes that begin in it hold CACHED_AT_ONCE tokens. For
  * each window:
  *
- *   1. cache the nodes that begin in it, level by level, so that a parent is cached before its children
+ *   1. cache the nodes that begin in it, level by level: parents before children
  *   2. run its rows in batches, each after its node's prefix
  *   3. free every node whose last row is in this window or an earlier one
  *
@@ -56,6 +56,7 @@ enum {
 };
 
 void cost_add(Cost *cost, const Model *m, const Batch *b, bool backward) {
+    if (!cost) return;
     cost->flops += (backward ? 3 : 1) * batch_flops(m, b);
     cost->forward += b->tokens;
     if (backward) cost->backward += b->tokens;

@@ -10,13 +10,15 @@
 
 #include "lib/json.h"
 
-enum { WIDTH = 132, SOURCES = 9 };
+enum { WIDTH = 132, SOURCES = 11 };
 
 static const char *const SOURCE[SOURCES] = {"model.c",
                                             "ica.c",
                                             "train.c",
                                             "lib/stats.c",
                                             "lib/tfidf.c",
+                                            "lib/weights.c",
+                                            "lib/objectives.c",
                                             "tests/reference/oracle.c",
                                             "tests/audit/audit_exact.c",
                                             "tests/audit/audit_product.c",

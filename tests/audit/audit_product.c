@@ -20,8 +20,8 @@ static const Equation
     E7B = {"E7b", "s_loss = l_pair(theta_t) - l_pair(theta_t given C)", "score_pair_loss"},
     E8 = {"E8", "w_i = (s_i - min s) / (max s - min s)", "weights_minmax"},
     E8_OTHERS = {"E8", "the other weight maps: clip, rank, softmax, top, positive, filter",
-                 "ica_weights"},
-    E9 = {"E9", "g = sum_i w_i grad l_i / W", "ica_coefficients"},
+                 "map_weights"},
+    E9 = {"E9", "g = sum_i w_i grad l_i / W", "loss_coefficients"},
     E10 = {"E10", "SFT: l = -(1/n_y) logp(y|x)", "objective_sft"},
     E11 = {"E11", "DPO: l = -log sigmoid(beta ([logp - ref](y_w) - [logp - ref](y_l)))",
            "objective_dpo"},
@@ -387,7 +387,7 @@ static void weight_rows(Audit *a) {
             score[i] = trial % 2 ? rng_below(&rng, 6) - 3 : rng_normal(&rng);
         for (int map = MAP_MINMAX; map <= MAP_FILTER; map++) {
             int n = 1 + rng_below(&rng, N);
-            ica_weights((WeightMap)map, &how, score, n, w);
+            map_weights((WeightMap)map, &how, score, n, w);
             int best = 0; /* softmax is defined up to a factor: the largest weight is 1 */
             for (int i = 1; i < n; i++) best = score[i] > score[best] ? i : best;
             double factor =
@@ -399,13 +399,13 @@ static void weight_rows(Audit *a) {
     }
     for (int map = MAP_MINMAX; map <= MAP_MINMAX_BATCH; map++) {
         for (int i = 0; i < N; i++) score[i] = 0.1;
-        ica_weights((WeightMap)map, &how, score, N, w);
+        map_weights((WeightMap)map, &how, score, N, w);
         for (int i = 0; i < N; i++) worst_add(&equal, w[i], 1, 1);
-        ica_weights((WeightMap)map, &how, score, 1, w);
+        map_weights((WeightMap)map, &how, score, 1, w);
         worst_add(&one, w[0], 1, 1);
         /* others then are (1e6 + i) / (1e6 + 39) */
         for (int i = 0; i < N; i++) score[i] = i + 1 < N ? i : -1e6;
-        ica_weights((WeightMap)map, &how, score, N, w);
+        map_weights((WeightMap)map, &how, score, N, w);
         for (int i = 0; i < N; i++)
             worst_add(&outlier, w[i], i + 1 < N ? (1e6 + i) / (1e6 + N - 2) : 0, 1);
     }
@@ -460,17 +460,17 @@ static void coefficient_rows(Audit *a) {
         w[rng_below(&rng, n)] = 1;
         for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
             int micro = 1 + rng_below(&rng, n);
-            ica_coefficients((Normalize)how, w, n, micro, c);
+            loss_coefficients((Normalize)how, w, n, micro, c);
             for (int i = 0; i < n; i++)
                 worst_add(&all, c[i], oracle_coefficient((Normalize)how, w, n, micro, i), 1);
-            bool step = ica_coefficients((Normalize)how, zero, n, micro, c);
+            bool step = loss_coefficients((Normalize)how, zero, n, micro, c);
             worst_add(&skipped, step, 0, 1);
             for (int i = 0; i < n; i++) worst_add(&skipped, c[i], 0, 1);
         }
-        ica_coefficients(NORMALIZE_BATCH, unit, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, unit, n, 1, c);
         for (int i = 0; i < n; i++) worst_add(&ones, c[i], 1.0 / n, 1);
-        ica_coefficients(NORMALIZE_MICRO, w, n, 1, c);
-        ica_coefficients(NORMALIZE_BATCH, w, n, 1, full);
+        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, w, n, 1, full);
         for (int i = 0; i < n; i++) {
             if (w[i] > 0) worst_add(&cancel, c[i], 1.0 / n, 1);
             if (n > 1) worst_add(&differ, c[i], full[i], 1);
@@ -580,8 +580,8 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
     double *want = mem_new(n, sizeof *want), score[POOL], weight[POOL], c[POOL], largest = 0;
     Worst losses = {0}, gradients = {0};
     for (int i = 0; i < POOL; i++) score[i] = i * i % 7;
-    ica_weights(MAP_MINMAX, &(MapOptions){0}, score, POOL, weight);
-    ica_coefficients(NORMALIZE_BATCH, weight, POOL, 4, c);
+    map_weights(MAP_MINMAX, &(MapOptions){0}, score, POOL, weight);
+    loss_coefficients(NORMALIZE_BATCH, weight, POOL, 4, c);
     for (int i = 0; i < POOL; i++) {
         double reference[2] = {w->reference[0][i], w->reference[1][i]};
         double loss = program_loss(w->m, w->ws, &w->pool, i, &how, how.pool_reference, c[i], grad);

@@ -16,7 +16,7 @@
 # not count.
 cd "$(dirname "$0")/../.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
-FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/fast/share.c lib/gemm.c lib/gemm.h \
+FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/weights.c lib/objectives.c lib/fast/share.c lib/gemm.c lib/gemm.h \
     lib/threads.c}
 omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null &&
     echo -fopenmp)
@@ -110,6 +110,7 @@ build_base() {
 programs_for() {
     case $1 in
     ica.c) echo "test_pairs test_ica test_scoring" ;;
+    lib/weights.c | lib/objectives.c) echo "test_pairs test_ica" ;;
     lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
     lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
     lib/fast/share.c) echo "test_scoring test_ica" ;;

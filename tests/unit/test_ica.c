@@ -19,7 +19,9 @@ enum { CONTEXT = 96 };
 
 static bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
 
-static bool close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)); }
+static bool close_to(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance * (1 + fabs(b));
+}
 
 /* ---- a small world ---- */
 
@@ -44,7 +46,9 @@ static void topic_examples(Examples *e, Rng *rng, int topics) {
 }
 
 static World world_new(uint64_t seed) {
-    World w = {.m = random_model(seed, CONTEXT), .other = random_model(seed + 1, CONTEXT), .ws = workspace_new()};
+    World w = {.m = random_model(seed, CONTEXT),
+               .other = random_model(seed + 1, CONTEXT),
+               .ws = workspace_new()};
     Rng rng = rng_new(seed, 0);
     topic_examples(&w.pool, &rng, 56);
     random_examples(&w.holdout, &rng, 40, VOCAB - WORD);
@@ -63,8 +67,8 @@ static void put_all(IntBuf *row, const int *v, int n) {
 }
 
 /* logp(y | demos, x): one row, alone in its batch. */
-static double by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_demos, const Example *x, bool rejected,
-                      int *hits) {
+static double by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_demos,
+                      const Example *x, bool rejected, int *hits) {
     IntBuf row = {0};
     Batch b = {0};
     double logp;
@@ -84,7 +88,9 @@ static double by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_de
     return logp;
 }
 
-static double alone(const Model *m, Workspace *ws, const Example *x) { return by_hand(m, ws, NULL, 0, x, false, NULL); }
+static double alone(const Model *m, Workspace *ws, const Example *x) {
+    return by_hand(m, ws, NULL, 0, x, false, NULL);
+}
 
 /* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the log-probability of each after all before it.
  */
@@ -103,7 +109,8 @@ static void test_token_sum(const World *w) {
         sum += term;
     }
     double logp = alone(w->m, w->ws, x), loss = objective_sft(logp, x->answer_n, &d);
-    CHECK(close_to(logp, sum, 1e-12), "logp of an answer is %.17g, its tokens' sum %.17g", logp, sum);
+    CHECK(close_to(logp, sum, 1e-12), "logp of an answer is %.17g, its tokens' sum %.17g", logp,
+          sum);
     CHECK(close_to(loss, -sum / x->answer_n, 1e-12), "SFT loss %.17g", loss);
     CHECK(d == -1.0 / x->answer_n, "SFT derivative %.17g", d);
     batch_free(&b);
@@ -116,7 +123,8 @@ static int retrieval_misses(const Tfidf *r, const Examples *holdout, const Examp
     int ks[] = {0, 1, 3, 7, holdout->count + 5}, misses = 0;
     for (int i = 0; i < 10; i++) {
         int k = ks[i / 2], found[64], want[64];
-        int n = ica_nearest(r, x, k, i % 2, found), wanted = oracle_nearest(holdout, x, k, i % 2, want);
+        int n = ica_nearest(r, x, k, i % 2, found),
+            wanted = oracle_nearest(holdout, x, k, i % 2, want);
         misses += n != wanted || memcmp(found, want, (size_t)wanted * sizeof(int)) != 0;
     }
     return misses;
@@ -128,7 +136,8 @@ static void test_retrieval_random(void) {
         Examples holdout;
         int words = 3 + rng_below(&rng, 50), misses = 0;
         examples_begin(&holdout, 1 + rng_below(&rng, 30));
-        for (int h = 0; h < holdout.count; h++) { /* few words and short prompts: equal prompts and equal cosines occur */
+        for (int h = 0; h < holdout.count;
+             h++) { /* few words and short prompts: equal prompts and equal cosines occur */
             int n = rng_below(&rng, 8);
             holdout.items[h] = random_example(&holdout.arena, &rng, n, words, 2, 0);
         }
@@ -139,7 +148,8 @@ static void test_retrieval_random(void) {
                               : random_example(&holdout.arena, &rng, n, words + 20, 2, 0);
             misses += retrieval_misses(r, &holdout, &x);
         }
-        CHECK(misses == 0, "[E6] trial %d: %d of 60 retrievals differ from the plain ones", trial, misses);
+        CHECK(misses == 0, "[E6] trial %d: %d of 60 retrievals differ from the plain ones", trial,
+              misses);
         tfidf_free(r);
         arena_free(&holdout.arena);
     }
@@ -167,8 +177,8 @@ static void test_retrieval_ties(void) {
         Tfidf *r = ica_index(&holdout);
         int n = ica_nearest(r, &e, 10, false, nearest);
         for (int i = 0; i < n; i++) expected += nearest[i] == n - 1 - i;
-        CHECK(n == 10 && expected == 10, "[E6] ties: nearest of 24 equal ones are ... %d %d %d", nearest[7], nearest[8],
-              nearest[9]);
+        CHECK(n == 10 && expected == 10, "[E6] ties: nearest of 24 equal ones are ... %d %d %d",
+              nearest[7], nearest[8], nearest[9]);
         tfidf_free(r);
     }
     arena_free(&holdout.arena);
@@ -176,44 +186,55 @@ static void test_retrieval_ties(void) {
 
 /* Five prompts worked out by eye: the rare word counts more than the common one, a repeated word more than a single one. */
 static void test_retrieval_by_eye(void) {
-    static const int a[] = {10, 20}, b[] = {10, 30}, c[] = {10, 40}, d[] = {10, 50}, e[] = {10, 10, 10, 60}, q[] = {10, 30, 7},
-                     s[] = {10};
-    Example items[5] = {{.bare = a, .bare_n = 2}, {.bare = b, .bare_n = 2}, {.bare = c, .bare_n = 2}, {.bare = d, .bare_n = 2},
+    static const int a[] = {10, 20}, b[] = {10, 30}, c[] = {10, 40}, d[] = {10, 50},
+                     e[] = {10, 10, 10, 60}, q[] = {10, 30, 7}, s[] = {10};
+    Example items[5] = {{.bare = a, .bare_n = 2},
+                        {.bare = b, .bare_n = 2},
+                        {.bare = c, .bare_n = 2},
+                        {.bare = d, .bare_n = 2},
                         {.bare = e, .bare_n = 4}};
     Examples holdout = {.count = 5, .items = items};
     Tfidf *r = ica_index(&holdout);
     int n[5];
-    CHECK(ica_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 && n[0] == 4,
+    CHECK(ica_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 &&
+              n[0] == 4,
           "[E6] rare word: %d %d", n[0], n[1]);
-    CHECK(ica_nearest(r, &(Example){.bare = s, .bare_n = 1}, 2, false, n) == 2 && n[1] == 4 && n[0] == 0,
+    CHECK(ica_nearest(r, &(Example){.bare = s, .bare_n = 1}, 2, false, n) == 2 && n[1] == 4 &&
+              n[0] == 0,
           "[E6] repeated: %d %d", n[0], n[1]);
     CHECK(ica_nearest(r, &(Example){.bare = b, .bare_n = 2}, 1, true, n) == 1 && n[0] == 1,
           "[E6] leak: itself is nearest");
-    CHECK(ica_nearest(r, &(Example){.bare = b, .bare_n = 2}, 5, false, n) == 4 && n[0] != 1 && n[1] != 1 && n[2] != 1 &&
-              n[3] != 1,
+    CHECK(ica_nearest(r, &(Example){.bare = b, .bare_n = 2}, 5, false, n) == 4 && n[0] != 1 &&
+              n[1] != 1 && n[2] != 1 && n[3] != 1,
           "[E6] its own prompt was shown");
     tfidf_free(r);
 }
 
 /* ---- [E5] scores ---- */
 
-static double reduce(Reduce how, double logp, int tokens) { return how == REDUCE_MEAN ? logp / tokens : logp; }
+static double reduce(Reduce how, double logp, int tokens) {
+    return how == REDUCE_MEAN ? logp / tokens : logp;
+}
 
 /* [E5] The score and both log-likelihoods of every candidate, from the demonstrations that the result names. */
-static void check_ica(const World *w, const Examples *pool, const ScoreOptions *how, const Scores *s, const char *what) {
+static void check_ica(const World *w, const Examples *pool, const ScoreOptions *how,
+                      const Scores *s, const char *what) {
     int bad_logp = 0, bad_inside = 0, bad_score = 0;
     for (int i = 0; i < pool->count; i++) {
         const Example *z = &pool->items[i];
         double logp = alone(w->m, w->ws, z);
-        double inside = by_hand(w->m, w->ws, s->demos + (size_t)i * (size_t)s->k, s->n_demos[i], z, false, NULL);
-        double score = reduce(how->reduce, inside, z->answer_n) - reduce(how->reduce, logp, z->answer_n);
+        double inside = by_hand(w->m, w->ws, s->demos + (size_t)i * (size_t)s->k, s->n_demos[i], z,
+                                false, NULL);
+        double score =
+            reduce(how->reduce, inside, z->answer_n) - reduce(how->reduce, logp, z->answer_n);
         bad_logp += !same_bits(logp, s->alone.chosen[i]);
         bad_inside += !same_bits(inside, s->in_context.chosen[i]);
         bad_score += !same_bits(score, s->score[i]);
     }
-    CHECK(s->count == pool->count && s->k == how->k, "[E5] %s: count %d, k %d", what, s->count, s->k);
-    CHECK(bad_logp == 0 && bad_inside == 0, "[E5] %s: of %d, %d logp and %d logp in context differ", what, pool->count,
-          bad_logp, bad_inside);
+    CHECK(s->count == pool->count && s->k == how->k, "[E5] %s: count %d, k %d", what, s->count,
+          s->k);
+    CHECK(bad_logp == 0 && bad_inside == 0, "[E5] %s: of %d, %d logp and %d logp in context differ",
+          what, pool->count, bad_logp, bad_inside);
     CHECK(bad_score == 0, "[E5] %s: %d of %d scores differ", what, bad_score, pool->count);
 }
 
@@ -240,7 +261,8 @@ static void check_sharing(const Scores *s, bool singles, bool groups, const char
         two += n == 2;
         more += n >= 3;
     }
-    CHECK((one > 0) == singles && (more > 0) == groups, "%s: contexts shared by one %d, two %d, more %d", what, one, two, more);
+    CHECK((one > 0) == singles && (more > 0) == groups,
+          "%s: contexts shared by one %d, two %d, more %d", what, one, two, more);
 }
 
 /* The tokens that must go through the model if nothing is shared. */
@@ -250,7 +272,8 @@ static double whole_rows(const Examples *pool, const Scores *s) {
         int row = pool->bos_n + pool->items[i].prompt_n + pool->items[i].answer_n - 1;
         tokens += 2 * row;
         for (int d = 0; d < s->n_demos[i]; d++)
-            tokens += s->demos[i * s->k + d].prompt_of->prompt_n + s->demos[i * s->k + d].answer_of->answer_n;
+            tokens += s->demos[i * s->k + d].prompt_of->prompt_n +
+                      s->demos[i * s->k + d].answer_of->answer_n;
     }
     return tokens;
 }
@@ -259,20 +282,24 @@ static double whole_rows(const Examples *pool, const Scores *s) {
 static double shared_rows(const Examples *pool, const Scores *s) {
     double tokens = 0;
     for (int i = 0; i < pool->count; i++) {
-        int context = pool->bos_n, own = pool->items[i].prompt_n + pool->items[i].answer_n - 1, n = sharers(s, i);
+        int context = pool->bos_n, own = pool->items[i].prompt_n + pool->items[i].answer_n - 1,
+            n = sharers(s, i);
         for (int d = 0; d < s->n_demos[i]; d++)
-            context += s->demos[i * s->k + d].prompt_of->prompt_n + s->demos[i * s->k + d].answer_of->answer_n;
+            context += s->demos[i * s->k + d].prompt_of->prompt_n +
+                       s->demos[i * s->k + d].answer_of->answer_n;
         tokens += pool->bos_n + own + own + (n < 3 ? context : (double)context / n);
     }
     return tokens;
 }
 
 static void test_ica_nearest(const World *w) {
-    ScoreOptions how = {.method = METHOD_ICA, .k = 6, .demos = DEMOS_NEAREST, .reduce = REDUCE_MEAN};
+    ScoreOptions how = {
+        .method = METHOD_ICA, .k = 6, .demos = DEMOS_NEAREST, .reduce = REDUCE_MEAN};
     Scores s = {0};
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
     int wrong = 0, nearest[6];
-    for (int i = 0; i < s.count; i++) { /* [E6] the demonstrations are the nearest, in order, with their own answers */
+    for (int i = 0; i < s.count;
+         i++) { /* [E6] the demonstrations are the nearest, in order, with their own answers */
         int n = oracle_nearest(&w->holdout, &w->pool.items[i], 6, false, nearest);
         wrong += s.n_demos[i] != n;
         for (int d = 0; d < n; d++) {
@@ -280,12 +307,14 @@ static void test_ica_nearest(const World *w) {
             wrong += s.demos[i * 6 + d].prompt_of != h || s.demos[i * 6 + d].answer_of != h;
         }
     }
-    CHECK(wrong == 0 && s.dropped == 0, "[E6] %d demonstrations are not the nearest, %d dropped", wrong, s.dropped);
+    CHECK(wrong == 0 && s.dropped == 0, "[E6] %d demonstrations are not the nearest, %d dropped",
+          wrong, s.dropped);
     check_sharing(&s, true, true, "nearest");
     check_ica(w, &w->pool, &how, &s, "nearest, shared contexts, mean");
     double whole = whole_rows(&w->pool, &s);
     double shared = shared_rows(&w->pool, &s);
-    CHECK(s.cost.forward > whole / 3 && s.cost.forward < shared + 0.5 && shared < whole && s.cost.backward == 0,
+    CHECK(s.cost.forward > whole / 3 && s.cost.forward < shared + 0.5 && shared < whole &&
+              s.cost.backward == 0,
           "cost %.0f, at most %.0f, whole rows %.0f", s.cost.forward, shared, whole);
     how.reduce = REDUCE_SUM;
     how.k = 3;
@@ -296,24 +325,34 @@ static void test_ica_nearest(const World *w) {
 
 /* One random list for all candidates; a seed is a list. */
 static void test_ica_fixed(const World *w) {
-    ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_FIXED, .reduce = REDUCE_SUM, .seed = 7};
+    ScoreOptions how = {
+        .method = METHOD_ICA, .k = 3, .demos = DEMOS_FIXED, .reduce = REDUCE_SUM, .seed = 7};
     Scores s = {0}, again = {0};
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
-    CHECK(s.n_demos[0] == 3 && sharers(&s, 0) == s.count, "fixed: %d of %d candidates have the first one's list",
-          sharers(&s, 0), s.count);
-    CHECK(s.demos[0].prompt_of != s.demos[1].prompt_of && s.demos[1].prompt_of != s.demos[2].prompt_of &&
-              s.demos[2].prompt_of != s.demos[0].prompt_of, "fixed: one demonstration twice");
+    CHECK(s.n_demos[0] == 3 && sharers(&s, 0) == s.count,
+          "fixed: %d of %d candidates have the first one's list", sharers(&s, 0), s.count);
+    CHECK(s.demos[0].prompt_of != s.demos[1].prompt_of &&
+              s.demos[1].prompt_of != s.demos[2].prompt_of &&
+              s.demos[2].prompt_of != s.demos[0].prompt_of,
+          "fixed: one demonstration twice");
     check_ica(w, &w->pool, &how, &s, "fixed");
     int context = 0, rows = 0;
-    for (int i = 0; i < s.count; i++) rows += w->pool.items[i].prompt_n + w->pool.items[i].answer_n - 1;
-    for (int d = 0; d < 3; d++) context += s.demos[d].prompt_of->prompt_n + s.demos[d].answer_of->answer_n;
-    CHECK(s.cost.forward > rows && s.cost.forward < 2 * rows + s.count + 1 + context, /* prompts begin alike, too: test_scoring */
-          "fixed: %.0f tokens, more than one context and two short passes of %d", s.cost.forward, rows);
+    for (int i = 0; i < s.count; i++)
+        rows += w->pool.items[i].prompt_n + w->pool.items[i].answer_n - 1;
+    for (int d = 0; d < 3; d++)
+        context += s.demos[d].prompt_of->prompt_n + s.demos[d].answer_of->answer_n;
+    CHECK(s.cost.forward > rows &&
+              s.cost.forward <
+                  2 * rows + s.count + 1 + context, /* prompts begin alike, too: test_scoring */
+          "fixed: %.0f tokens, more than one context and two short passes of %d", s.cost.forward,
+          rows);
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &again);
-    CHECK(memcmp(s.score, again.score, (size_t)s.count * sizeof(double)) == 0, "fixed: the same seed gives other scores");
+    CHECK(memcmp(s.score, again.score, (size_t)s.count * sizeof(double)) == 0,
+          "fixed: the same seed gives other scores");
     how.seed = 8;
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &again);
-    CHECK(memcmp(s.demos, again.demos, 3 * sizeof(Demo)) != 0, "fixed: another seed gives the same list");
+    CHECK(memcmp(s.demos, again.demos, 3 * sizeof(Demo)) != 0,
+          "fixed: another seed gives the same list");
     scores_free(&s);
     scores_free(&again);
     Examples few = first_of(&w->holdout, 2), some = first_of(&w->pool, 20);
@@ -325,7 +364,8 @@ static void test_ica_fixed(const World *w) {
 }
 
 static void test_ica_random(const World *w) {
-    ScoreOptions how = {.method = METHOD_ICA, .k = 4, .demos = DEMOS_RANDOM, .reduce = REDUCE_MEAN, .seed = 7};
+    ScoreOptions how = {
+        .method = METHOD_ICA, .k = 4, .demos = DEMOS_RANDOM, .reduce = REDUCE_MEAN, .seed = 7};
     Examples pool = first_of(&w->pool, 60);
     Scores s = {0}, other = {0};
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
@@ -337,11 +377,13 @@ static void test_ica_random(const World *w) {
         for (int d = 0; d < s.n_demos[i]; d++) {
             seen[s.demos[i * 4 + d].prompt_of - w->holdout.items] = 1;
             missing += s.demos[i * 4 + d].prompt_of != s.demos[i * 4 + d].answer_of;
-            for (int c = 0; c < d; c++) twice += s.demos[i * 4 + d].prompt_of == s.demos[i * 4 + c].prompt_of;
+            for (int c = 0; c < d; c++)
+                twice += s.demos[i * 4 + d].prompt_of == s.demos[i * 4 + c].prompt_of;
         }
     }
     for (int h = 0; h < 40; h++) unseen += !seen[h];
-    CHECK(twice == 0 && missing == 0 && unseen == 0, "random: %d twice, %d missing, %d never", twice, missing, unseen);
+    CHECK(twice == 0 && missing == 0 && unseen == 0, "random: %d twice, %d missing, %d never",
+          twice, missing, unseen);
     how.seed = 8;
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &other);
     CHECK(memcmp(s.demos, other.demos, (size_t)s.count * 4 * sizeof(Demo)) != 0,
@@ -349,14 +391,16 @@ static void test_ica_random(const World *w) {
     how.k = 40; /* all of them, each once */
     Examples three = first_of(&w->pool, 3), few = first_of(&w->holdout, 5);
     ica_score(w->m, NULL, w->ws, &three, &few, &how, &other);
-    CHECK(other.n_demos[0] == 5 && other.n_demos[2] == 5, "random: %d of 5 demonstrations with k 40", other.n_demos[0]);
+    CHECK(other.n_demos[0] == 5 && other.n_demos[2] == 5,
+          "random: %d of 5 demonstrations with k 40", other.n_demos[0]);
     scores_free(&s);
     scores_free(&other);
 }
 
 /* The control: the nearest prompts with answers of other examples. */
 static void test_ica_shuffled(const World *w) {
-    ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_SHUFFLED, .reduce = REDUCE_MEAN, .seed = 7};
+    ScoreOptions how = {
+        .method = METHOD_ICA, .k = 3, .demos = DEMOS_SHUFFLED, .reduce = REDUCE_MEAN, .seed = 7};
     Examples pool = first_of(&w->pool, 60);
     Scores s = {0};
     Examples small = first_of(&w->holdout, 4), one = first_of(&w->holdout, 1);
@@ -369,15 +413,19 @@ static void test_ica_shuffled(const World *w) {
             own += s.demos[i * 3 + d].answer_of == s.demos[i * 3 + d].prompt_of;
         }
     }
-    CHECK(moved == 0 && own == 0, "shuffled: %d prompts are not the nearest, %d have their own answer", moved, own);
+    CHECK(moved == 0 && own == 0,
+          "shuffled: %d prompts are not the nearest, %d have their own answer", moved, own);
     check_ica(w, &pool, &how, &s, "shuffled");
-    ica_score(w->m, NULL, w->ws, &small, &small, &how, &s); /* trap 2: not even the answer of x's own prompt */
+    ica_score(w->m, NULL, w->ws, &small, &small, &how,
+              &s); /* trap 2: not even the answer of x's own prompt */
     int leaked = 0;
     for (int i = 0; i < s.count; i++)
-        for (int d = 0; d < s.n_demos[i]; d++) leaked += s.demos[i * 3 + d].answer_of == &small.items[i];
+        for (int d = 0; d < s.n_demos[i]; d++)
+            leaked += s.demos[i * 3 + d].answer_of == &small.items[i];
     CHECK(leaked == 0, "shuffled: %d candidates see their own answer", leaked);
     ica_score(w->m, NULL, w->ws, &pool, &one, &how, &s);
-    CHECK(s.n_demos[0] == 1 && s.demos[0].answer_of == &one.items[0], "shuffled: one example has no other answer than its own");
+    CHECK(s.n_demos[0] == 1 && s.demos[0].answer_of == &one.items[0],
+          "shuffled: one example has no other answer than its own");
     scores_free(&s);
 }
 
@@ -393,7 +441,8 @@ static void test_order_and_threads(const World *w) {
     for (int i = 0; i < n; i++) permuted.items[place[i]] = w->pool.items[i];
     Scores a = {0}, b = {0};
     for (int demos = 0; demos < 2; demos++) {
-        ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = demos ? DEMOS_FIXED : DEMOS_NEAREST, .seed = 3};
+        ScoreOptions how = {
+            .method = METHOD_ICA, .k = 3, .demos = demos ? DEMOS_FIXED : DEMOS_NEAREST, .seed = 3};
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &a);
         ica_score(w->m, NULL, w->ws, &permuted, &w->holdout, &how, &b);
         for (int i = 0; i < n; i++) differ += !same_bits(a.score[i], b.score[place[i]]);
@@ -405,7 +454,8 @@ static void test_order_and_threads(const World *w) {
         ScoreOptions how = {.method = METHOD_ICA, .k = 3, .demos = DEMOS_FIXED, .seed = 3};
         omp_set_num_threads(threads[t]);
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &b);
-        CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0, "[E5] other bits with %d threads", threads[t]);
+        CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0,
+              "[E5] other bits with %d threads", threads[t]);
     }
     omp_set_num_threads(before);
 #endif
@@ -428,14 +478,19 @@ static void test_queries(const World *w, bool contexts) {
     for (int i = 0; i < N; i++) {
         x[i] = w->pool.items[i];
         if (i >= 2 * SET && i % 2) x[i].prompt_n = 0;
-        int set = contexts ? 1 + i / SET : 0; /* the first; the first two, the same and one more; the last two */
-        queries[i] = (Query){.demos = demos + (set == 3), .n_demos = set - (set == 3), .x = &x[i], .rejected = i % 3 == 1};
+        int set = contexts ? 1 + i / SET
+                           : 0; /* the first; the first two, the same and one more; the last two */
+        queries[i] = (Query){.demos = demos + (set == 3),
+                             .n_demos = set - (set == 3),
+                             .x = &x[i],
+                             .rejected = i % 3 == 1};
     }
     Cost cost = {.forward = 5};
     ica_logps(w->m, w->ws, &w->pool, queries, N, &cost);
     for (int i = 0; i < N; i++) {
         int hits;
-        double logp = by_hand(w->m, w->ws, queries[i].demos, queries[i].n_demos, &x[i], queries[i].rejected, &hits);
+        double logp = by_hand(w->m, w->ws, queries[i].demos, queries[i].n_demos, &x[i],
+                              queries[i].rejected, &hits);
         bad += !same_bits(logp, queries[i].logp) || hits != queries[i].hits;
         hits_sum += hits;
         forward += x[i].prompt_n;
@@ -464,7 +519,8 @@ static void test_many_contexts(const World *w) {
     rng_shuffle(&rng, place, N);
     for (int i = 0; i < N; i++) {
         int c = i < CONTEXTS * EACH ? i / EACH : CONTEXTS / 2;
-        queries[place[i]] = (Query){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
+        queries[place[i]] =
+            (Query){.demos = demos[c], .n_demos = K, .x = &w->pool.items[i % w->pool.count]};
     }
     Cost cost = {0};
     ica_logps(w->m, w->ws, &w->pool, queries, N, &cost);
@@ -472,13 +528,17 @@ static void test_many_contexts(const World *w) {
     for (int i = 0; i < N; i++) {
         const Example *x = queries[i].x;
         int hits;
-        bad += !same_bits(queries[i].logp, by_hand(w->m, w->ws, queries[i].demos, K, x, false, &hits)) || queries[i].hits != hits;
+        bad += !same_bits(queries[i].logp,
+                          by_hand(w->m, w->ws, queries[i].demos, K, x, false, &hits)) ||
+               queries[i].hits != hits;
         own += x->prompt_n + x->answer_n - 1;
     }
-    CHECK(context_tokens > 2048 && own > 2048, "%d and %.0f tokens fit at once: nothing is tested", context_tokens, own);
+    CHECK(context_tokens > 2048 && own > 2048, "%d and %.0f tokens fit at once: nothing is tested",
+          context_tokens, own);
     CHECK(bad == 0, "many contexts: %d of %d queries differ from their rows", bad, N);
-    CHECK(cost.forward >= own && cost.forward <= CONTEXTS + context_tokens + own, "many contexts: %.0f tokens, should be %.0f",
-          cost.forward, CONTEXTS + context_tokens + own);
+    CHECK(cost.forward >= own && cost.forward <= CONTEXTS + context_tokens + own,
+          "many contexts: %.0f tokens, should be %.0f", cost.forward,
+          CONTEXTS + context_tokens + own);
     free(demos);
     free(queries);
     free(place);
@@ -487,7 +547,8 @@ static void test_many_contexts(const World *w) {
 /* A cost is what went through the model: tokens, and their operations, three times as many with a backward pass. */
 static void test_cost(const World *w) {
     static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
-    Examples part[2] = {first_of(&w->pool, 20), first_of(&w->holdout, 5)}; /* each fits into one batch */
+    Examples part[2] = {first_of(&w->pool, 20),
+                        first_of(&w->holdout, 5)}; /* each fits into one batch */
     Example items[20];
     double tokens[2] = {0}, flops[2] = {0};
     memcpy(items, part[0].items, sizeof items);
@@ -505,15 +566,18 @@ static void test_cost(const World *w) {
     ScoreOptions how = {.method = METHOD_LOSS};
     ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
     double whole = s.cost.forward / tokens[0]; /* rows that begin alike share their beginning */
-    CHECK(whole <= 1 && whole > 0.5 && s.cost.backward == 0 && s.cost.flops <= flops[0] && s.cost.flops > flops[0] / 2,
-          "one pass costs %.0f + %.0f tokens, %g operations, should be at most %.0f and %g, and not far below", s.cost.forward,
-          s.cost.backward, s.cost.flops, tokens[0], flops[0]);
+    CHECK(whole <= 1 && whole > 0.5 && s.cost.backward == 0 && s.cost.flops <= flops[0] &&
+              s.cost.flops > flops[0] / 2,
+          "one pass costs %.0f + %.0f tokens, %g operations, should be at most %.0f and %g, and "
+          "not far below",
+          s.cost.forward, s.cost.backward, s.cost.flops, tokens[0], flops[0]);
     how.method = METHOD_GRADIENT;
     ica_score(w->m, NULL, w->ws, &part[0], &part[1], &how, &s);
     double both = tokens[0] + tokens[1];
-    CHECK(s.cost.forward == both && s.cost.backward == both && close_to(s.cost.flops, 3 * (flops[0] + flops[1]), 1e-12),
-          "gradients cost %.0f + %.0f tokens, %g operations, should be %.0f each and %g", s.cost.forward, s.cost.backward,
-          s.cost.flops, both, 3 * (flops[0] + flops[1]));
+    CHECK(s.cost.forward == both && s.cost.backward == both &&
+              close_to(s.cost.flops, 3 * (flops[0] + flops[1]), 1e-12),
+          "gradients cost %.0f + %.0f tokens, %g operations, should be %.0f each and %g",
+          s.cost.forward, s.cost.backward, s.cost.flops, both, 3 * (flops[0] + flops[1]));
     scores_free(&s);
 }
 
@@ -528,8 +592,9 @@ static void test_batch(const World *w) {
         CHECK(b.rows == rows, "%d rows", b.rows);
         model_forward(w->m, w->ws, &b, false, logp, NULL);
         for (int r = 0; r < rows; r++)
-            bad += !same_bits(logp[r],
-                              by_hand(w->m, w->ws, NULL, 0, &w->pool.items[index[pairs ? r / 2 : r]], pairs && r % 2, NULL));
+            bad += !same_bits(logp[r], by_hand(w->m, w->ws, NULL, 0,
+                                               &w->pool.items[index[pairs ? r / 2 : r]],
+                                               pairs && r % 2, NULL));
         batch_clear(&b);
         ica_batch(&b, &w->pool, NULL, 2, false);
         model_forward(w->m, w->ws, &b, false, logp, NULL);
@@ -548,7 +613,8 @@ static void test_evaluate(const World *w) {
         for (int i = 0; i < 30; i++) {
             Demo demos[3];
             int n = oracle_nearest(&w->holdout, &data.items[i], k, false, nearest), expected;
-            for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+            for (int d = 0; d < n; d++)
+                demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
             double p = by_hand(w->m, w->ws, demos, n, &data.items[i], false, &expected);
             bad += !same_bits(p, logp[i]) || expected != hits[i];
         }
@@ -570,7 +636,8 @@ static void test_no_demos(const World *w) {
         ScoreOptions how = {.method = METHOD_ICA, .k = 0, .reduce = r ? REDUCE_SUM : REDUCE_MEAN};
         int not_zero = 0;
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
-        for (int i = 0; i < s.count; i++) not_zero += !same_bits(s.score[i], 0.0) || s.n_demos[i] != 0;
+        for (int i = 0; i < s.count; i++)
+            not_zero += !same_bits(s.score[i], 0.0) || s.n_demos[i] != 0;
         CHECK(not_zero == 0 && s.dropped == 0, "[E5] k = 0: %d scores are not 0", not_zero);
         check_ica(w, &pool, &how, &s, "k = 0");
     }
@@ -580,14 +647,19 @@ static void test_no_demos(const World *w) {
 /* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0 of them, to the token. */
 static void test_dropping(const World *w) {
     enum { N = 8, DEMO = 20, K = 3 };
-    static const int length[N] = {36, 37, 56, 57, 76, 77, 90, 37}, kept[N] = {3, 2, 2, 1, 1, 0, 0, 2};
+    static const int length[N] = {36, 37, 56, 57, 76, 77, 90, 37},
+                     kept[N] = {3, 2, 2, 1, 1, 0, 0, 2};
     Rng rng = rng_new(9, 9);
     Examples holdout, pool;
     examples_begin(&holdout, 6);
     examples_begin(&pool, N);
-    for (int h = 0; h < 6; h++) holdout.items[h] = random_example(&holdout.arena, &rng, DEMO - 7, 12, 5, 0);
+    for (int h = 0; h < 6; h++)
+        holdout.items[h] = random_example(&holdout.arena, &rng, DEMO - 7, 12, 5, 0);
     for (int i = 0; i < N; i++) { /* the last one's rejected answer is the longer */
-        int bare_n = length[i] - 2 - 6, answer_n = i == N - 1 ? 3 : 6, rejected_n = i == N - 1 ? 6 : i % 2 ? 2 : 0;
+        int bare_n = length[i] - 2 - 6, answer_n = i == N - 1 ? 3 : 6,
+            rejected_n = i == N - 1 ? 6
+                         : i % 2    ? 2
+                                    : 0;
         pool.items[i] = random_example(&pool.arena, &rng, bare_n, 12, answer_n, rejected_n);
     }
     ScoreOptions how = {.method = METHOD_ICA, .k = K};
@@ -596,8 +668,9 @@ static void test_dropping(const World *w) {
     int dropped = 0, nearest[K];
     for (int i = 0; i < N; i++) {
         oracle_nearest(&holdout, &pool.items[i], K, false, nearest);
-        CHECK(s.n_demos[i] == kept[i], "candidate of %d tokens: %d demonstrations of 20 fit, not %d", length[i], s.n_demos[i],
-              kept[i]);
+        CHECK(s.n_demos[i] == kept[i],
+              "candidate of %d tokens: %d demonstrations of 20 fit, not %d", length[i],
+              s.n_demos[i], kept[i]);
         for (int d = 0; d < kept[i]; d++) /* the nearest ones stay */
             CHECK(s.demos[i * K + d].prompt_of == &holdout.items[nearest[K - kept[i] + d]],
                   "candidate %d: not the farthest dropped", i);
@@ -608,7 +681,8 @@ static void test_dropping(const World *w) {
     CHECK(s.dropped == dropped, "%d dropped, counted %d", dropped, s.dropped);
     check_ica(w, &pool, &how, &s, "dropped demonstrations");
     double logp[N];
-    CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, K, logp, NULL) == dropped, "evaluation counts other drops");
+    CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, K, logp, NULL) == dropped,
+          "evaluation counts other drops");
     scores_free(&s);
     arena_free(&holdout.arena);
     arena_free(&pool.arena);
@@ -620,17 +694,25 @@ static void test_never_itself(const World *w) {
     Scores s = {0};
     for (int demos = DEMOS_NEAREST; demos <= DEMOS_SHUFFLED; demos++)
         for (int leak = 0; leak < 2; leak++) {
-            ScoreOptions how = {.method = METHOD_ICA, .k = 5, .demos = (DemoChoice)demos, .allow_overlap = leak, .seed = 1};
+            ScoreOptions how = {.method = METHOD_ICA,
+                                .k = 5,
+                                .demos = (DemoChoice)demos,
+                                .allow_overlap = leak,
+                                .seed = 1};
             int itself = 0, last = 0;
             ica_score(w->m, NULL, w->ws, &few, &few, &how, &s);
             for (int i = 0; i < 6; i++) {
-                for (int d = 0; d < s.n_demos[i]; d++) itself += s.demos[i * 5 + d].prompt_of == &few.items[i];
-                last += s.n_demos[i] > 0 && s.demos[i * 5 + s.n_demos[i] - 1].prompt_of == &few.items[i];
-                CHECK(s.n_demos[i] == 5 || (demos == DEMOS_FIXED && s.n_demos[i] == 4), "demos %d: %d of 5", demos,
-                      s.n_demos[i]);
+                for (int d = 0; d < s.n_demos[i]; d++)
+                    itself += s.demos[i * 5 + d].prompt_of == &few.items[i];
+                last += s.n_demos[i] > 0 &&
+                        s.demos[i * 5 + s.n_demos[i] - 1].prompt_of == &few.items[i];
+                CHECK(s.n_demos[i] == 5 || (demos == DEMOS_FIXED && s.n_demos[i] == 4),
+                      "demos %d: %d of 5", demos, s.n_demos[i]);
             }
-            CHECK(leak ? itself > 0 : itself == 0, "demos %d, leak %d: %d candidates see themselves", demos, leak, itself);
-            if (leak && demos == DEMOS_NEAREST) CHECK(last == 6, "[E6] leak: %d of 6 are nearest to themselves", last);
+            CHECK(leak ? itself > 0 : itself == 0,
+                  "demos %d, leak %d: %d candidates see themselves", demos, leak, itself);
+            if (leak && demos == DEMOS_NEAREST)
+                CHECK(last == 6, "[E6] leak: %d of 6 are nearest to themselves", last);
         }
     scores_free(&s);
 }
@@ -653,14 +735,18 @@ static void test_rivals(const World *w) {
             const Example *z = &pool.items[i];
             Demo demos[3];
             oracle_nearest(&w->holdout, z, 3, false, nearest);
-            for (int d = 0; d < 3; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+            for (int d = 0; d < 3; d++)
+                demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
             double theta_t = reduce(how.reduce, alone(w->m, w->ws, z), z->answer_n);
             double theta_ref = reduce(how.reduce, alone(w->other, w->ws, z), z->answer_n);
-            double inside = reduce(how.reduce, by_hand(w->m, w->ws, demos, 3, z, false, NULL), z->answer_n);
-            bad[0] += !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.in_context.chosen[i]);
+            double inside =
+                reduce(how.reduce, by_hand(w->m, w->ws, demos, 3, z, false, NULL), z->answer_n);
+            bad[0] +=
+                !same_bits(rho.score[i], -theta_t - -theta_ref) || !isnan(rho.in_context.chosen[i]);
             bad[1] += !same_bits(loss.score[i], theta_t) || !isnan(loss.in_context.chosen[i]);
             bad[2] += !same_bits(in.score[i], inside) || !isnan(in.alone.chosen[i]);
-            bad[2] += !isnan(in.alone.rejected[i]) || !isnan(in.in_context.rejected[i]); /* there are no pairs */
+            bad[2] += !isnan(in.alone.rejected[i]) ||
+                      !isnan(in.in_context.rejected[i]); /* there are no pairs */
         }
         CHECK(bad[0] == 0, "[E15] %d of 40 RHO scores differ, reduce %d", bad[0], r);
         CHECK(bad[1] == 0, "%d of 40 loss scores differ, reduce %d", bad[1], r);
@@ -683,18 +769,22 @@ static void test_random_scores(const World *w) {
         outside += !(a.score[i] >= 0 && a.score[i] < 1);
         mean += a.score[i] / n;
     }
-    CHECK(outside == 0 && mean > 0.4 && mean < 0.6, "random scores: %d outside [0, 1), mean %g", outside, mean);
-    CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0, "random: the same seed gives other scores");
+    CHECK(outside == 0 && mean > 0.4 && mean < 0.6, "random scores: %d outside [0, 1), mean %g",
+          outside, mean);
+    CHECK(memcmp(a.score, b.score, (size_t)n * sizeof(double)) == 0,
+          "random: the same seed gives other scores");
     CHECK(a.cost.forward == 0 && isnan(a.alone.chosen[0]), "random scores need no model");
     how.seed = 6;
     ica_score(w->m, NULL, w->ws, &w->pool, &none, &how, &b);
-    CHECK(a.score[0] != b.score[0] && a.score[1] != b.score[1], "random: another seed gives the same scores");
+    CHECK(a.score[0] != b.score[0] && a.score[1] != b.score[1],
+          "random: another seed gives the same scores");
     scores_free(&a);
     scores_free(&b);
 }
 
 /* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or its rejected one. */
-static double gain_of(const World *w, const Example *z, const Example *h, bool rejected, Reduce how) {
+static double gain_of(const World *w, const Example *z, const Example *h, bool rejected,
+                      Reduce how) {
     Example shown = *z;
     if (rejected) shown.answer = z->rejected, shown.answer_n = z->rejected_n;
     Demo demo = {&shown, &shown};
@@ -707,7 +797,10 @@ static void test_oneshot_nearest(const World *w) {
     Examples pool = first_of(&w->pool, 25);
     Scores oneshot = {0}, nuggets = {0};
     for (int r = 0; r < 2; r++) {
-        ScoreOptions how = {.method = METHOD_ONESHOT, .k = K, .reduce = r ? REDUCE_SUM : REDUCE_MEAN, .num_anchors = 1};
+        ScoreOptions how = {.method = METHOD_ONESHOT,
+                            .k = K,
+                            .reduce = r ? REDUCE_SUM : REDUCE_MEAN,
+                            .num_anchors = 1};
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &oneshot);
         how.method = METHOD_NUGGETS;
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &nuggets);
@@ -716,7 +809,8 @@ static void test_oneshot_nearest(const World *w) {
             double mean = 0, share = 0;
             int n = oracle_nearest(&w->holdout, &pool.items[i], K, false, nearest);
             for (int a = 0; a < n; a++) {
-                double gain = gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], false, how.reduce);
+                double gain =
+                    gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], false, how.reduce);
                 mean += gain / K;
                 share += (gain > 0) / (double)K;
             }
@@ -725,7 +819,8 @@ static void test_oneshot_nearest(const World *w) {
             between += share > 0 && share < 1;
         }
         CHECK(bad == 0, "[E16] %d of 25 one-shot scores differ, reduce %d", bad, r);
-        CHECK(bad_share == 0 && between > 0, "nuggets: %d of 25 differ, %d between 0 and 1", bad_share, between);
+        CHECK(bad_share == 0 && between > 0, "nuggets: %d of 25 differ, %d between 0 and 1",
+              bad_share, between);
     }
     scores_free(&oneshot);
     scores_free(&nuggets);
@@ -755,17 +850,24 @@ static void test_oneshot_random(const World *w) {
     int differ = 0, first = 0;
     double gain[8][6];
     for (int i = 0; i < 8; i++)
-        for (int h = 0; h < 6; h++) gain[i][h] = gain_of(w, &pool.items[i], &holdout.items[h], false, REDUCE_MEAN);
+        for (int h = 0; h < 6; h++)
+            gain[i][h] = gain_of(w, &pool.items[i], &holdout.items[h], false, REDUCE_MEAN);
     for (int m = 1; m <= 6; m++) {
-        ScoreOptions how = {
-            .method = METHOD_ONESHOT, .k = 2, .anchors = ANCHORS_RANDOM, .num_anchors = m < 6 ? m : 100, .seed = 4};
+        ScoreOptions how = {.method = METHOD_ONESHOT,
+                            .k = 2,
+                            .anchors = ANCHORS_RANDOM,
+                            .num_anchors = m < 6 ? m : 100,
+                            .seed = 4};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
         int set = anchors_behind(gain, s.score, m);
         CHECK(set > 0, "[E16] no %d anchors have these scores", m);
     }
     for (int seed = 0; seed < 6; seed++) {
-        ScoreOptions how = {
-            .method = METHOD_ONESHOT, .k = 2, .anchors = ANCHORS_RANDOM, .num_anchors = 3, .seed = (uint64_t)seed};
+        ScoreOptions how = {.method = METHOD_ONESHOT,
+                            .k = 2,
+                            .anchors = ANCHORS_RANDOM,
+                            .num_anchors = 3,
+                            .seed = (uint64_t)seed};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
         int set = anchors_behind(gain, s.score, 3);
         if (seed == 0) first = set;
@@ -775,7 +877,9 @@ static void test_oneshot_random(const World *w) {
     scores_free(&s);
 }
 
-static int anchor_length(const Example *h) { return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n); }
+static int anchor_length(const Example *h) {
+    return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n);
+}
 
 /* [E16] An anchor with the candidate's own prompt, or that does not fit behind it, or that is missing, is no gain. */
 static void test_oneshot_edges(const World *w) {
@@ -785,16 +889,19 @@ static void test_oneshot_edges(const World *w) {
     pool.items[0] = holdout.items[1];
     int shortest = CONTEXT, fit = 0; /* the shortest anchor fits to the token */
     for (int h = 0; h < 4; h++)
-        shortest = anchor_length(&holdout.items[h]) < shortest ? anchor_length(&holdout.items[h]) : shortest;
+        shortest = anchor_length(&holdout.items[h]) < shortest ? anchor_length(&holdout.items[h])
+                                                               : shortest;
     pool.items[1] = random_example(&pool.arena, &rng, CONTEXT - shortest - 4, 40, 2, 0);
     double want[2][2] = {{0}}; /* [leak][candidate] */
     for (int h = 0; h < 4; h++) {
         const Example *e = &holdout.items[h];
         for (int leak = 0; leak < 2; leak++)
-            if (leak || h != 1) want[leak][0] += gain_of(w, &pool.items[0], e, false, REDUCE_MEAN) / 4;
+            if (leak || h != 1)
+                want[leak][0] += gain_of(w, &pool.items[0], e, false, REDUCE_MEAN) / 4;
         if (anchor_length(e) > shortest) continue;
         fit++;
-        for (int leak = 0; leak < 2; leak++) want[leak][1] += gain_of(w, &pool.items[1], e, false, REDUCE_MEAN) / 4;
+        for (int leak = 0; leak < 2; leak++)
+            want[leak][1] += gain_of(w, &pool.items[1], e, false, REDUCE_MEAN) / 4;
     }
     CHECK(fit > 0 && fit < 4, "%d of 4 anchors fit: one case is not tested", fit);
     for (int t = 0; t < 4; t++) {
@@ -805,18 +912,22 @@ static void test_oneshot_edges(const World *w) {
                             .num_anchors = 4};
         Scores s = {0};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
-        CHECK(close_to(s.score[0], want[t % 2][0], 1e-12), "[E16] own prompt, leak %d: %.17g, not %.17g", t % 2, s.score[0],
-              want[t % 2][0]);
-        CHECK(close_to(s.score[1], want[t % 2][1], 1e-12) && s.dropped == 4 - fit, "[E16] too long: %.17g, %d dropped",
-              s.score[1], s.dropped);
+        CHECK(close_to(s.score[0], want[t % 2][0], 1e-12),
+              "[E16] own prompt, leak %d: %.17g, not %.17g", t % 2, s.score[0], want[t % 2][0]);
+        CHECK(close_to(s.score[1], want[t % 2][1], 1e-12) && s.dropped == 4 - fit,
+              "[E16] too long: %.17g, %d dropped", s.score[1], s.dropped);
         scores_free(&s);
     }
     Scores s = {0};
-    Examples one = first_of(&holdout, 1), itself = {.count = 1, .items = &holdout.items[1], .bos = BOS_ROW, .bos_n = 1};
+    Examples one = first_of(&holdout, 1),
+             itself = {.count = 1, .items = &holdout.items[1], .bos = BOS_ROW, .bos_n = 1};
     for (int method = METHOD_ONESHOT; method <= METHOD_NUGGETS; method++)
-        for (int t = 0; t < 2; t++) { /* no anchors; one anchor, which is the candidate: a gain of 0 is none */
-            ScoreOptions how = {
-                .method = (Method)method, .k = 0, .anchors = t ? ANCHORS_RANDOM : ANCHORS_NEAREST, .num_anchors = 1};
+        for (int t = 0; t < 2;
+             t++) { /* no anchors; one anchor, which is the candidate: a gain of 0 is none */
+            ScoreOptions how = {.method = (Method)method,
+                                .k = 0,
+                                .anchors = t ? ANCHORS_RANDOM : ANCHORS_NEAREST,
+                                .num_anchors = 1};
             ica_score(w->m, NULL, w->ws, &pool, t ? &itself : &one, &how, &s);
             CHECK(s.score[0] == 0, "[E16] method %d, %d anchors: score %g", method, t, s.score[0]);
         }
@@ -827,16 +938,20 @@ static void test_oneshot_edges(const World *w) {
 /* ---- the gradient rival ---- */
 
 /* grad += d l(z) / d parameters times `factor`, rows one at a time, from the loss's definition. */
-static void add_gradient(const World *w, const ScoreOptions *how, const Example *z, Logps reference, int i,
-                         double factor, real *grad) {
+static void add_gradient(const World *w, const ScoreOptions *how, const Example *z, Logps reference,
+                         int i, double factor, real *grad) {
     double d[2] = {-1.0 / z->answer_n, 0}, logp;
     bool pairs = how->objective != OBJECTIVE_SFT;
     if (pairs) {
-        double logp_w = alone(w->m, w->ws, z), logp_l = by_hand(w->m, w->ws, NULL, 0, z, true, NULL);
-        double by_w = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->answer_n;
-        double by_l = how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->rejected_n;
-        double shift = how->objective == OBJECTIVE_DPO ? how->pair.beta * (reference.rejected[i] - reference.chosen[i])
-                                                       : -how->pair.beta * how->pair.gamma_beta_ratio;
+        double logp_w = alone(w->m, w->ws, z),
+               logp_l = by_hand(w->m, w->ws, NULL, 0, z, true, NULL);
+        double by_w =
+            how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->answer_n;
+        double by_l =
+            how->objective == OBJECTIVE_DPO ? how->pair.beta : how->pair.beta / z->rejected_n;
+        double shift = how->objective == OBJECTIVE_DPO
+                           ? how->pair.beta * (reference.rejected[i] - reference.chosen[i])
+                           : -how->pair.beta * how->pair.gamma_beta_ratio;
         double dz = -1 / (1 + exp(by_w * logp_w - by_l * logp_l + shift)); /* of -log sigmoid(z) */
         d[0] = dz * by_w;
         d[1] = -dz * by_l;
@@ -874,7 +989,8 @@ static void test_gradient(const World *w, Objective objective) {
     Scores s = {0};
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
     for (int h = 0; h < w->holdout.count; h++)
-        add_gradient(w, &how, &w->holdout.items[h], how.holdout_reference, h, 1.0 / w->holdout.count, mean);
+        add_gradient(w, &how, &w->holdout.items[h], how.holdout_reference, h,
+                     1.0 / w->holdout.count, mean);
     int bad = 0;
     for (int i = 0; i < pool.count; i++) {
         double dot = 0, aa = 0, bb = 0;
@@ -888,7 +1004,8 @@ static void test_gradient(const World *w, Objective objective) {
         bad += !(fabs(s.score[i] - dot) <= (sizeof(real) == 4 ? 1e-5 : 1e-12) * sqrt(aa * bb));
     }
     CHECK(bad == 0, "[E14] objective %d: %d of 36 gradient products differ", (int)objective, bad);
-    CHECK(s.cost.backward > 0 && s.cost.forward == s.cost.backward, "[E14] cost %g %g", s.cost.forward, s.cost.backward);
+    CHECK(s.cost.backward > 0 && s.cost.forward == s.cost.backward, "[E14] cost %g %g",
+          s.cost.forward, s.cost.backward);
     scores_free(&s);
     free(mean);
     free(own);
@@ -908,10 +1025,12 @@ static void test_gradient_of_nothing(const World *w) {
     }
     holdout.items = same;
     for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
-        ScoreOptions how = {
-            .method = METHOD_GRADIENT, .objective = (Objective)objective, .pair = {.beta = 1, .gamma_beta_ratio = 0.5}};
+        ScoreOptions how = {.method = METHOD_GRADIENT,
+                            .objective = (Objective)objective,
+                            .pair = {.beta = 1, .gamma_beta_ratio = 0.5}};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
-        for (int i = 0; i < 5; i++) CHECK(s.score[i] == 0, "[E14] equal answers: a gradient product of %g", s.score[i]);
+        for (int i = 0; i < 5; i++)
+            CHECK(s.score[i] == 0, "[E14] equal answers: a gradient product of %g", s.score[i]);
     }
     scores_free(&s);
 }
@@ -919,13 +1038,16 @@ static void test_gradient_of_nothing(const World *w) {
 /* ---- preference pairs ---- */
 
 /* Everything about one pair by hand, token sums: [0] chosen, [1] rejected. */
-typedef struct { double base[2], inside[2], reference[2]; } PairByHand;
+typedef struct {
+    double base[2], inside[2], reference[2];
+} PairByHand;
 
 static PairByHand pair_by_hand(const World *w, const Example *z, int k) {
     PairByHand p;
     Demo demos[3];
     int nearest[3], n = oracle_nearest(&w->holdout, z, k, false, nearest);
-    for (int d = 0; d < n; d++) demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
+    for (int d = 0; d < n; d++)
+        demos[d].prompt_of = demos[d].answer_of = &w->holdout.items[nearest[d]];
     for (int a = 0; a < 2; a++) {
         p.base[a] = by_hand(w->m, w->ws, NULL, 0, z, a, NULL);
         p.inside[a] = by_hand(w->m, w->ws, demos, n, z, a, NULL);
@@ -937,10 +1059,14 @@ static PairByHand pair_by_hand(const World *w, const Example *z, int k) {
 /* [E7a] [E15] and the rivals on pairs are differences of margins. */
 static void test_pair_margins(const World *w) {
     Examples pool = first_of(&w->pool, 30);
-    ScoreOptions how = {
-        .k = 3, .objective = OBJECTIVE_DPO, .reduce = REDUCE_SUM, .pair_score = PAIR_MARGIN, .pair = {.beta = 0.1}};
+    ScoreOptions how = {.k = 3,
+                        .objective = OBJECTIVE_DPO,
+                        .reduce = REDUCE_SUM,
+                        .pair_score = PAIR_MARGIN,
+                        .pair = {.beta = 0.1}};
     const Method methods[4] = {METHOD_ICA, METHOD_RHO, METHOD_INCONTEXT, METHOD_LOSS};
-    static const char *const names[4] = {"[E7a] margin", "[E15] RHO on pairs", "in context on pairs", "loss on pairs"};
+    static const char *const names[4] = {"[E7a] margin", "[E15] RHO on pairs",
+                                         "in context on pairs", "loss on pairs"};
     for (int t = 0; t < 4; t++) {
         Scores s = {0};
         int bad = 0;
@@ -952,9 +1078,12 @@ static void test_pair_margins(const World *w) {
                    reference = p.reference[0] - p.reference[1];
             double want[4] = {inside - margin, reference - margin, inside, margin};
             bad += !close_to(s.score[i], want[t], 1e-12);
-            if (t != 2) bad += !same_bits(s.alone.chosen[i], p.base[0]) || !same_bits(s.alone.rejected[i], p.base[1]);
+            if (t != 2)
+                bad += !same_bits(s.alone.chosen[i], p.base[0]) ||
+                       !same_bits(s.alone.rejected[i], p.base[1]);
             if (t % 2 == 0)
-                bad += !same_bits(s.in_context.chosen[i], p.inside[0]) || !same_bits(s.in_context.rejected[i], p.inside[1]);
+                bad += !same_bits(s.in_context.chosen[i], p.inside[0]) ||
+                       !same_bits(s.in_context.rejected[i], p.inside[1]);
         }
         CHECK(bad == 0, "%s: %d values differ", names[t], bad);
         scores_free(&s);
@@ -964,7 +1093,8 @@ static void test_pair_margins(const World *w) {
 /* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected one. */
 static void test_pair_oneshot(const World *w) {
     Examples pool = first_of(&w->pool, 10);
-    ScoreOptions how = {.method = METHOD_ONESHOT, .k = 3, .objective = OBJECTIVE_SIMPO, .reduce = REDUCE_SUM};
+    ScoreOptions how = {
+        .method = METHOD_ONESHOT, .k = 3, .objective = OBJECTIVE_SIMPO, .reduce = REDUCE_SUM};
     Scores s = {0};
     int bad = 0, nearest[3];
     ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
@@ -973,8 +1103,10 @@ static void test_pair_oneshot(const World *w) {
         oracle_nearest(&w->holdout, &pool.items[i], 3, false, nearest);
         for (int a = 0; a < 3; a++)
             for (int rejected = 0; rejected < 2; rejected++)
-                want +=
-                    (rejected ? -1 : 1) * gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], rejected, REDUCE_SUM) / 3;
+                want += (rejected ? -1 : 1) *
+                        gain_of(w, &pool.items[i], &w->holdout.items[nearest[a]], rejected,
+                                REDUCE_SUM) /
+                        3;
         bad += !close_to(s.score[i], want, 1e-9);
     }
     CHECK(bad == 0, "[E16] %d of 10 one-shot scores of pairs differ", bad);
@@ -1004,18 +1136,23 @@ static void test_pair_loss_score(const World *w) {
         for (int i = 0; i < pool.count; i++) {
             const Example *z = &pool.items[i];
             PairByHand p = pair_by_hand(w, z, 3);
-            double by_w = 0.1 / (t < 2 ? 1 : z->answer_n), by_l = 0.1 / (t < 2 ? 1 : z->rejected_n), shift = t < 2 ? 0 : 0.05;
+            double by_w = 0.1 / (t < 2 ? 1 : z->answer_n), by_l = 0.1 / (t < 2 ? 1 : z->rejected_n),
+                   shift = t < 2 ? 0 : 0.05;
             double want = plain_loss(by_w * p.base[0] - by_l * p.base[1] - shift) -
                           plain_loss(by_w * p.inside[0] - by_l * p.inside[1] - shift);
-            if (t == 0) want = log(2.0) - plain_loss(0.1 * (p.inside[0] - p.inside[1] - (p.base[0] - p.base[1])));
+            if (t == 0)
+                want = log(2.0) -
+                       plain_loss(0.1 * (p.inside[0] - p.inside[1] - (p.base[0] - p.base[1])));
             bad += !close_to(s.score[i], want, 1e-12);
         }
         CHECK(bad == 0, "[E7b] case %d: %d of 30 scores differ", t, bad);
         how.method = METHOD_LOSS; /* SimPO's rival: minus the loss itself */
         ica_score(w->m, NULL, w->ws, &pool, &w->holdout, &how, &s);
-        double simpo =
-            plain_loss(0.1 * chosen[4] / pool.items[4].answer_n - 0.1 * rejected[4] / pool.items[4].rejected_n - 0.05);
-        if (t == 2) CHECK(close_to(s.score[4], -simpo, 1e-12), "loss on pairs, SimPO: %g, not %g", s.score[4], -simpo);
+        double simpo = plain_loss(0.1 * chosen[4] / pool.items[4].answer_n -
+                                  0.1 * rejected[4] / pool.items[4].rejected_n - 0.05);
+        if (t == 2)
+            CHECK(close_to(s.score[4], -simpo, 1e-12), "loss on pairs, SimPO: %g, not %g",
+                  s.score[4], -simpo);
         scores_free(&s);
     }
 }
@@ -1029,9 +1166,13 @@ static void test_pair_objectives(void) {
         Objective which = trial % 2 ? OBJECTIVE_SIMPO : OBJECTIVE_DPO;
         double u[6];
         for (int i = 0; i < 6; i++) u[i] = rng_uniform(&rng);
-        PairOptions o = {.beta = 0.1 + u[0], .gamma_beta_ratio = u[1], .label_smoothing = trial % 4 < 2 ? 0 : 0.1};
-        PairLogps p = {-20 * u[2], -20 * u[3], -20 * u[4], -20 * u[5], 1 + trial % 9, 1 + trial % 7};
-        double w = o.beta * (p.chosen - p.chosen_reference), l = o.beta * (p.rejected - p.rejected_reference);
+        PairOptions o = {.beta = 0.1 + u[0],
+                         .gamma_beta_ratio = u[1],
+                         .label_smoothing = trial % 4 < 2 ? 0 : 0.1};
+        PairLogps p = {-20 * u[2], -20 * u[3],    -20 * u[4],
+                       -20 * u[5], 1 + trial % 9, 1 + trial % 7};
+        double w = o.beta * (p.chosen - p.chosen_reference),
+               l = o.beta * (p.rejected - p.rejected_reference);
         if (which == OBJECTIVE_SIMPO) {
             w = o.beta / p.chosen_tokens * p.chosen;
             l = o.beta / p.rejected_tokens * p.rejected;
@@ -1039,37 +1180,48 @@ static void test_pair_objectives(void) {
         double h = 1e-5, want = oracle_pair(which, &o, &p).loss;
         PairGradient g;
         double loss = objective_pair(which, &o, &p, &g);
-        CHECK(close_to(loss, want, 1e-12), "[E11] [E12] trial %d: loss %.17g, not %.17g", trial, loss, want);
-        CHECK(loss == (which == OBJECTIVE_DPO ? objective_dpo(&o, &p, NULL) : objective_simpo(&o, &p, NULL)),
+        CHECK(close_to(loss, want, 1e-12), "[E11] [E12] trial %d: loss %.17g, not %.17g", trial,
+              loss, want);
+        CHECK(loss == (which == OBJECTIVE_DPO ? objective_dpo(&o, &p, NULL)
+                                              : objective_simpo(&o, &p, NULL)),
               "the pair's objective");
-        CHECK(close_to(g.reward_chosen, w, 1e-12) && close_to(g.reward_rejected, l, 1e-12), "rewards %g %g", g.reward_chosen,
-              g.reward_rejected);
+        CHECK(close_to(g.reward_chosen, w, 1e-12) && close_to(g.reward_rejected, l, 1e-12),
+              "rewards %g %g", g.reward_chosen, g.reward_rejected);
         PairLogps up = p, down = p;
         up.chosen += h;
         down.chosen -= h;
-        double d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) / (2 * h);
-        CHECK(fabs(d - g.d_chosen) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial, g.d_chosen, d);
+        double d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) /
+                   (2 * h);
+        CHECK(fabs(d - g.d_chosen) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial,
+              g.d_chosen, d);
         up = down = p;
         up.rejected += h;
         down.rejected -= h;
-        d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) / (2 * h);
-        CHECK(fabs(d - g.d_rejected) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial, g.d_rejected, d);
+        d = (objective_pair(which, &o, &up, NULL) - objective_pair(which, &o, &down, NULL)) /
+            (2 * h);
+        CHECK(fabs(d - g.d_rejected) < 1e-8, "[E11] [E12] trial %d: derivative %g, not %g", trial,
+              g.d_rejected, d);
     }
 }
 
 /* Where exp overflows; DPO's first step; answers that are the same tokens. */
 static void test_pair_edges(void) {
     PairOptions o = {.beta = 1};
-    PairLogps far = {-1, -2000, 0, 0, 3, 3}, wrong = {-2000, -1, 0, 0, 3, 3}, start = {-5, -7, -5, -7, 2, 3};
+    PairLogps far = {-1, -2000, 0, 0, 3, 3}, wrong = {-2000, -1, 0, 0, 3, 3},
+              start = {-5, -7, -5, -7, 2, 3};
     PairGradient g;
     CHECK(objective_dpo(&o, &far, &g) == 0 && g.d_chosen == 0, "[E11] a certain pair has no loss");
-    CHECK(close_to(objective_dpo(&o, &wrong, &g), 1999, 1e-12) && g.d_chosen == -1 && g.d_rejected == 1,
+    CHECK(close_to(objective_dpo(&o, &wrong, &g), 1999, 1e-12) && g.d_chosen == -1 &&
+              g.d_rejected == 1,
           "[E11] a wrong pair's loss is linear");
-    CHECK(close_to(objective_dpo(&o, &start, &g), log(2.0), 1e-15) && g.d_chosen == -0.5, "[E11] the first loss is log 2");
+    CHECK(close_to(objective_dpo(&o, &start, &g), log(2.0), 1e-15) && g.d_chosen == -0.5,
+          "[E11] the first loss is log 2");
     static const int a[] = {5, 6, 3}, b[] = {5, 6, 3}, c[] = {5, 7, 3};
-    CHECK(same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 3}), "equal answers");
+    CHECK(same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 3}),
+          "equal answers");
     CHECK(!same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = c, .rejected_n = 3}) &&
-              !same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 2}), "different answers");
+              !same_answers(&(Example){.answer = a, .answer_n = 3, .rejected = b, .rejected_n = 2}),
+          "different answers");
 }
 
 /* ---- [E8] weights ---- */
@@ -1093,7 +1245,7 @@ static void test_maps_random(void) {
             double score[100], weight[100], factor = 1, most = 0;
             int n = sizes[t / 4], bad = 0;
             random_scores(&rng, score, n, t % 4);
-            ica_weights((WeightMap)map, &o, score, n, weight);
+            map_weights((WeightMap)map, &o, score, n, weight);
             if (map == MAP_SOFTMAX) { /* up to a common factor; the largest weight is 1 */
                 factor = weight[0] / oracle_weight(MAP_SOFTMAX, &o, score, n, 0);
                 if (!(weight[0] > 1e-200)) continue; /* the outlier took all */
@@ -1101,8 +1253,11 @@ static void test_maps_random(void) {
                 CHECK(most == 1, "softmax: the largest weight is %g", most);
             }
             for (int i = 0; i < n; i++)
-                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i), 1e-11) || !(weight[i] >= 0);
-            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4, bad);
+                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i),
+                                 1e-11) ||
+                       !(weight[i] >= 0);
+            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4,
+                  bad);
         }
 }
 
@@ -1110,17 +1265,18 @@ static void test_minmax(void) {
     static const double score[4] = {3, 1, 5, 2}, equal[3] = {0.1, 0.1, 0.1};
     double w[4], batch[2];
     MapOptions o = {0};
-    ica_weights(MAP_MINMAX, &o, score, 4, w);
-    CHECK(w[0] == 0.5 && w[1] == 0 && w[2] == 1 && w[3] == 0.25, "[E8] %g %g %g %g", w[0], w[1], w[2], w[3]);
-    ica_weights(MAP_MINMAX_BATCH, &o, score, 2, batch); /* over the two given, not over the pool */
+    map_weights(MAP_MINMAX, &o, score, 4, w);
+    CHECK(w[0] == 0.5 && w[1] == 0 && w[2] == 1 && w[3] == 0.25, "[E8] %g %g %g %g", w[0], w[1],
+          w[2], w[3]);
+    map_weights(MAP_MINMAX_BATCH, &o, score, 2, batch); /* over the two given, not over the pool */
     CHECK(batch[0] == 1 && batch[1] == 0, "[E8] batch %g %g", batch[0], batch[1]);
     for (int map = MAP_MINMAX; map <= MAP_CLIP; map++) {
-        ica_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, equal, 3, w);
+        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, equal, 3, w);
         CHECK(w[0] == 1 && w[1] == 1 && w[2] == 1, "[E8] map %d: equal scores weigh %g", map, w[0]);
-        ica_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, score, 1, w);
+        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, score, 1, w);
         CHECK(w[0] == 1, "[E8] map %d: a single score weighs %g", map, w[0]);
     }
-    ica_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
+    map_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
 }
 
 /* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it, clipping and ranks do not care. */
@@ -1128,49 +1284,59 @@ static void test_outlier(void) {
     double score[41], minmax[41], clip[41], rank[41];
     MapOptions o = {.clip = 0.05};
     for (int i = 0; i < 41; i++) score[i] = i < 40 ? i : -1e6;
-    ica_weights(MAP_MINMAX, &o, score, 41, minmax);
-    ica_weights(MAP_CLIP, &o, score, 41, clip);
-    ica_weights(MAP_RANK, &o, score, 41, rank);
-    CHECK(minmax[0] > 0.99 && minmax[39] == 1 && minmax[40] == 0, "[E8] outlier: %g %g %g", minmax[0], minmax[39], minmax[40]);
-    CHECK(effective_sample_size(minmax, 41) > 39.9, "[E18] squeezed together: %g", effective_sample_size(minmax, 41));
+    map_weights(MAP_MINMAX, &o, score, 41, minmax);
+    map_weights(MAP_CLIP, &o, score, 41, clip);
+    map_weights(MAP_RANK, &o, score, 41, rank);
+    CHECK(minmax[0] > 0.99 && minmax[39] == 1 && minmax[40] == 0, "[E8] outlier: %g %g %g",
+          minmax[0], minmax[39], minmax[40]);
+    CHECK(effective_sample_size(minmax, 41) > 39.9, "[E18] squeezed together: %g",
+          effective_sample_size(minmax, 41));
     /* the percentiles lie at the third value and the third from the end: 1 and 37 */
-    CHECK(clip[40] == 0 && clip[0] == 0 && clip[1] == 0 && close_to(clip[2], 1.0 / 36, 1e-12) && clip[37] == 1 &&
-              clip[39] == 1 && close_to(clip[36], 35.0 / 36, 1e-12),
+    CHECK(clip[40] == 0 && clip[0] == 0 && clip[1] == 0 && close_to(clip[2], 1.0 / 36, 1e-12) &&
+              clip[37] == 1 && clip[39] == 1 && close_to(clip[36], 35.0 / 36, 1e-12),
           "clip: %g %g %g", clip[1], clip[2], clip[36]);
     CHECK(rank[40] == 0 && rank[0] == 1 / 40.0 && rank[39] == 1, "rank: %g %g", rank[0], rank[39]);
-    for (int i = 0; i < 41; i++) score[i] = i == 3 ? -5 : i == 4 ? 7 : 0; /* both percentiles are 0 */
-    ica_weights(MAP_CLIP, &o, score, 41, clip);
-    CHECK(clip[3] == 0 && clip[4] == 1 && clip[0] == 1, "clip with equal percentiles: %g %g %g", clip[3], clip[4], clip[0]);
+    for (int i = 0; i < 41; i++)
+        score[i] = i == 3 ? -5 : i == 4 ? 7 : 0; /* both percentiles are 0 */
+    map_weights(MAP_CLIP, &o, score, 41, clip);
+    CHECK(clip[3] == 0 && clip[4] == 1 && clip[0] == 1, "clip with equal percentiles: %g %g %g",
+          clip[3], clip[4], clip[0]);
 }
 
 static void test_other_maps(void) {
     static const double ties[5] = {2, 1, 2, 0, 2}, signs[4] = {-1, 0, 0.5, 2};
     double score[10], w[10], v[10];
     MapOptions o = {.temperature = 0.5, .share = 0.5};
-    ica_weights(MAP_RANK, &o, ties, 5, w);
-    CHECK(w[0] == 0.75 && w[1] == 0.25 && w[2] == 0.75 && w[3] == 0, "rank with ties: %g %g %g %g", w[0], w[1], w[2], w[3]);
-    ica_weights(MAP_POSITIVE, &o, signs, 4, w);
-    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 0.5 && w[3] == 2, "positive: %g %g %g %g", w[0], w[1], w[2], w[3]);
-    ica_weights(MAP_FILTER, &o, signs, 4, w);
-    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 1 && w[3] == 1, "filter: %g %g %g %g", w[0], w[1], w[2], w[3]);
+    map_weights(MAP_RANK, &o, ties, 5, w);
+    CHECK(w[0] == 0.75 && w[1] == 0.25 && w[2] == 0.75 && w[3] == 0, "rank with ties: %g %g %g %g",
+          w[0], w[1], w[2], w[3]);
+    map_weights(MAP_POSITIVE, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 0.5 && w[3] == 2, "positive: %g %g %g %g", w[0], w[1],
+          w[2], w[3]);
+    map_weights(MAP_FILTER, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 1 && w[3] == 1, "filter: %g %g %g %g", w[0], w[1], w[2],
+          w[3]);
     for (int i = 0; i < 10; i++) score[i] = i % 3 == 0; /* four ones, six zeros */
     for (int keep = 0; keep <= 10; keep++) {
         double sum = 0;
         int wrong = 0, most = keep ? keep : 1;
         o.share = keep / 10.0;
-        ica_weights(MAP_TOP, &o, score, 10, w);
+        map_weights(MAP_TOP, &o, score, 10, w);
         for (int i = 0; i < 10; i++) {
             sum += w[i];
             wrong += w[i] != 0 && w[i] != 1;
-            for (int j = 0; j < 10; j++) wrong += w[i] < w[j] && (score[i] > score[j] || (score[i] == score[j] && i < j));
+            for (int j = 0; j < 10; j++)
+                wrong += w[i] < w[j] && (score[i] > score[j] || (score[i] == score[j] && i < j));
         }
-        CHECK(sum == most && wrong == 0, "top %d of 10: kept %g, %d out of order", keep, sum, wrong);
+        CHECK(sum == most && wrong == 0, "top %d of 10: kept %g, %d out of order", keep, sum,
+              wrong);
     }
     for (int i = 0; i < 10; i++) score[i] = i * i;
-    ica_weights(MAP_SOFTMAX, &o, score, 10, w);
+    map_weights(MAP_SOFTMAX, &o, score, 10, w);
     for (int i = 0; i < 10; i++) score[i] = 3 * score[i] + 1000;
-    ica_weights(MAP_SOFTMAX, &o, score, 10, v);
-    for (int i = 0; i < 10; i++) CHECK(close_to(v[i], w[i], 1e-10), "softmax of standardized scores depends on their scale");
+    map_weights(MAP_SOFTMAX, &o, score, 10, v);
+    for (int i = 0; i < 10; i++)
+        CHECK(close_to(v[i], w[i], 1e-10), "softmax of standardized scores depends on their scale");
 }
 
 /* ---- [E9] coefficients ---- */
@@ -1184,18 +1350,21 @@ static void test_coefficients(void) {
         all += w[i];
         in_micro[i / 3] += w[i];
     }
-    CHECK(ica_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[0] += !close_to(c[i], w[i] / all, 1e-15);
-    CHECK(ica_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[1] += c[i] != w[i] / 8;
-    CHECK(ica_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[2] += c[i] != w[i];
-    CHECK(ica_coefficients(NORMALIZE_MICRO, w, 8, 3, c), "W > 0"); /* micro-batches of 3, 3 and 2 */
-    for (int i = 0; i < 8; i++) bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
-    ica_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
+    CHECK(loss_coefficients(NORMALIZE_MICRO, w, 8, 3, c),
+          "W > 0"); /* micro-batches of 3, 3 and 2 */
+    for (int i = 0; i < 8; i++)
+        bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
+    loss_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
     for (int i = 0; i < 8; i++) bad[4] += !close_to(c[i], w[i] / all, 1e-15);
     CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
-          "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1], bad[2], bad[3], bad[4]);
+          "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1],
+          bad[2], bad[3], bad[4]);
 }
 
 /* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to the bit. */
@@ -1205,17 +1374,17 @@ static void test_cancelling(void) {
     double w[40], c[40];
     for (int n = 1; n <= 40; n++) {
         for (int i = 0; i < n; i++) w[i] = 0.01 + 3 * rng_uniform(&rng);
-        ica_coefficients(NORMALIZE_MICRO, w, n, 1, c);
+        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
         for (int i = 0; i < n; i++) not_mean += c[i] != 1.0 / n;
-        ica_coefficients(NORMALIZE_BATCH, w, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, w, n, 1, c);
         for (int i = 1; i < n; i++) differ += c[i] != c[0];
         for (int i = 0; i < n; i++) w[i] = 1;
         for (int micro = 1; micro <= n; micro++)
             for (int how = NORMALIZE_BATCH; how <= NORMALIZE_COUNT; how++) {
-                ica_coefficients((Normalize)how, w, n, micro, c);
+                loss_coefficients((Normalize)how, w, n, micro, c);
                 for (int i = 0; i < n; i++) not_ones += c[i] != 1.0 / n;
             }
-        ica_coefficients(NORMALIZE_NONE, w, n, 1, c);
+        loss_coefficients(NORMALIZE_NONE, w, n, 1, c);
         for (int i = 0; i < n; i++) not_ones += c[i] != 1;
     }
     CHECK(not_mean == 0, "[E9] micro-batches of one: %d coefficients are not 1/n", not_mean);
@@ -1224,16 +1393,20 @@ static void test_cancelling(void) {
 }
 
 static void test_no_weight(void) {
-    static const double none[4] = {0}, half[4] = {0, 0, 1, 3}, tiny[4] = {1e-300, 1e-300, 1e-300, 1e-300};
+    static const double none[4] = {0}, half[4] = {0, 0, 1, 3},
+                        tiny[4] = {1e-300, 1e-300, 1e-300, 1e-300};
     double c[4];
     for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
         c[0] = c[1] = c[2] = c[3] = 9;
-        CHECK(!ica_coefficients((Normalize)how, none, 4, 2, c), "[E9] all weights 0: the step must be skipped (%d)", how);
+        CHECK(!loss_coefficients((Normalize)how, none, 4, 2, c),
+              "[E9] all weights 0: the step must be skipped (%d)", how);
         CHECK(c[0] == 0 && c[3] == 0, "[E9] all weights 0: coefficient %g", c[0]);
     }
-    CHECK(ica_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
-    CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1], c[2], c[3]);
-    CHECK(ica_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25, "[E9] there is no epsilon: %g", c[0]);
+    CHECK(loss_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
+    CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1],
+          c[2], c[3]);
+    CHECK(loss_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25,
+          "[E9] there is no epsilon: %g", c[0]);
 }
 
 int main(void) {
@@ -1265,7 +1438,8 @@ int main(void) {
     test_oneshot_nearest(&w);
     test_oneshot_random(&w);
     test_oneshot_edges(&w);
-    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) test_gradient(&w, (Objective)objective);
+    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++)
+        test_gradient(&w, (Objective)objective);
     test_gradient_of_nothing(&w);
     test_pair_margins(&w);
     test_pair_oneshot(&w);

@@ -24,7 +24,8 @@ static Model *small_model(uint64_t seed) {
     Error err = {0};
     Model *m = model_new((ModelConfig){2, 2, 16, 64, VOCAB}, &err);
     model_initialize(m, seed);
-    for (size_t i = 0; i < m->parameters; i++) m->w[i] *= m->w[i] == 1 ? 1 : 8; /* not flat: softmax and losses have slopes */
+    for (size_t i = 0; i < m->parameters; i++)
+        m->w[i] *= m->w[i] == 1 ? 1 : 8; /* not flat: softmax and losses have slopes */
     return m;
 }
 
@@ -32,7 +33,8 @@ static Model *small_model(uint64_t seed) {
 static Examples make_pairs(uint64_t seed) {
     Examples x = {.count = PAIRS};
     Rng rng = rng_new(seed, 7);
-    const int prompt[PAIRS] = {3, 5, 2, 7}, chosen[PAIRS] = {4, 1, 19, 3}, rejected[PAIRS] = {2, 6, 3, 5};
+    const int prompt[PAIRS] = {3, 5, 2, 7}, chosen[PAIRS] = {4, 1, 19, 3},
+              rejected[PAIRS] = {2, 6, 3, 5};
     int *bos = arena_new(&x.arena, 1, sizeof *bos);
     x.bos = bos;
     x.bos_n = 1;
@@ -40,8 +42,14 @@ static Examples make_pairs(uint64_t seed) {
     for (int i = 0; i < PAIRS; i++) {
         int n = prompt[i] + chosen[i] + rejected[i], *t = arena_new(&x.arena, (size_t)n, sizeof *t);
         for (int j = 0; j < n; j++) t[j] = rng_below(&rng, VOCAB);
-        x.items[i] = (Example){.bare = t, .prompt = t, .answer = t + prompt[i], .rejected = t + prompt[i] + chosen[i],
-                               .bare_n = prompt[i], .prompt_n = prompt[i], .answer_n = chosen[i], .rejected_n = rejected[i]};
+        x.items[i] = (Example){.bare = t,
+                               .prompt = t,
+                               .answer = t + prompt[i],
+                               .rejected = t + prompt[i] + chosen[i],
+                               .bare_n = prompt[i],
+                               .prompt_n = prompt[i],
+                               .answer_n = chosen[i],
+                               .rejected_n = rejected[i]};
     }
     return x;
 }
@@ -52,9 +60,9 @@ typedef struct {
     double coefficient[PAIRS], reference[2][PAIRS];
 } Loss;
 
-
 /* The weighted loss of items [from, to), and into grad (if any) its gradient, the way training computes it. */
-static double weighted_loss(const Model *m, Workspace *ws, const Examples *x, const Loss *l, int from, int to, real *grad) {
+static double weighted_loss(const Model *m, Workspace *ws, const Examples *x, const Loss *l,
+                            int from, int to, real *grad) {
     bool pairs = l->objective != OBJECTIVE_SFT;
     int index[PAIRS] = {0};
     double logp[2 * PAIRS], dlogp[2 * PAIRS], loss = 0;
@@ -69,7 +77,12 @@ static double weighted_loss(const Model *m, Workspace *ws, const Examples *x, co
             dlogp[r] *= l->coefficient[i];
             continue;
         }
-        PairLogps p = {logp[r], logp[r + 1], l->reference[0][i], l->reference[1][i], x->items[i].answer_n, x->items[i].rejected_n};
+        PairLogps p = {logp[r],
+                       logp[r + 1],
+                       l->reference[0][i],
+                       l->reference[1][i],
+                       x->items[i].answer_n,
+                       x->items[i].rejected_n};
         PairGradient g;
         loss += l->coefficient[i] * objective_pair(l->objective, &l->pair, &p, &g);
         dlogp[r] = l->coefficient[i] * g.d_chosen;
@@ -87,7 +100,8 @@ static double largest_of(const real *x, size_t n) {
 }
 
 /* Against central differences: error <= 1e-7 + 1e-6 of the tensor's largest, at 40 coordinates of every tensor. */
-static void test_differences(Model *m, Workspace *ws, const Examples *x, const Loss *l, const char *name) {
+static void test_differences(Model *m, Workspace *ws, const Examples *x, const Loss *l,
+                             const char *name) {
 #ifdef REAL_DOUBLE
     real *grad = mem_new(m->parameters, sizeof *grad);
     weighted_loss(m, ws, x, l, 0, PAIRS, grad);
@@ -97,7 +111,8 @@ static void test_differences(Model *m, Workspace *ws, const Examples *x, const L
         double most = largest_of(grad + tensor->offset, tensor->size), worst = 0;
         for (int c = 0; c < 40; c++) {
             size_t i = tensor->offset;
-            i += tensor->size <= 40 ? (size_t)c % tensor->size : (size_t)rng_below(&rng, (int)tensor->size);
+            i += tensor->size <= 40 ? (size_t)c % tensor->size
+                                    : (size_t)rng_below(&rng, (int)tensor->size);
             double w = m->w[i], h = 1e-5, up, down;
             m->w[i] = w + h;
             up = weighted_loss(m, ws, x, l, 0, PAIRS, NULL);
@@ -107,8 +122,9 @@ static void test_differences(Model *m, Workspace *ws, const Examples *x, const L
             double error = fabs((up - down) / (2 * h) - grad[i]);
             worst = error > worst ? error : worst;
         }
-        CHECK(worst <= 1e-7 + 1e-6 * most, "%s: %s: differs from central differences by %g, largest %g", name, tensor->name, worst,
-              most);
+        CHECK(worst <= 1e-7 + 1e-6 * most,
+              "%s: %s: differs from central differences by %g, largest %g", name, tensor->name,
+              worst, most);
     }
     free(grad);
 #else
@@ -117,7 +133,8 @@ static void test_differences(Model *m, Workspace *ws, const Examples *x, const L
 }
 
 /* Pairs one at a time and together: sums in another order, 1e-6 of the largest in float (1e-14 in double). */
-static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l, const char *name) {
+static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l,
+                       const char *name) {
     real *all = mem_new(m->parameters, sizeof *all), *one = mem_new(m->parameters, sizeof *one);
     weighted_loss(m, ws, x, l, 0, PAIRS, all);
     for (int i = 0; i < PAIRS; i++) weighted_loss(m, ws, x, l, i, i + 1, one);
@@ -128,8 +145,8 @@ static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l
             worst = fmax(worst, fabs((double)all[i] - (double)one[i]));
         /* a key bias has a true gradient of 0: what stands there is rounding of the neighbors' size */
         double scale = largest_of(all, m->parameters);
-        CHECK(worst <= 16 * UNIT * most + UNIT * scale, "%s: %s: micro-batches differ by %g, largest %g", name, tensor->name, worst,
-              most);
+        CHECK(worst <= 16 * UNIT * most + UNIT * scale,
+              "%s: %s: micro-batches differ by %g, largest %g", name, tensor->name, worst, most);
     }
 #ifdef _OPENMP
     int most_threads = omp_get_max_threads();
@@ -137,7 +154,8 @@ static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l
         omp_set_num_threads(threads);
         memset(one, 0, m->parameters * sizeof *one);
         weighted_loss(m, ws, x, l, 0, PAIRS, one);
-        CHECK(memcmp(all, one, m->parameters * sizeof *one) == 0, "%s: %d threads give other bits", name, threads);
+        CHECK(memcmp(all, one, m->parameters * sizeof *one) == 0, "%s: %d threads give other bits",
+              name, threads);
     }
     omp_set_num_threads(most_threads);
 #endif
@@ -151,40 +169,52 @@ static void test_identities(void) {
     PairGradient g, h;
     /* at its reference DPO is log 2, rewards 0, derivatives -+ beta / 2 */
     CHECK(fabs(objective_dpo(&o, &p, &g) - log(2)) < 3e-16, "DPO at its reference is not log 2");
-    CHECK(g.reward_chosen == 0 && g.reward_rejected == 0 && fabs(g.d_chosen + 0.25) < 1e-16 && fabs(g.d_rejected - 0.25) < 1e-16,
-          "DPO at its reference: rewards %g %g, derivatives %g %g", g.reward_chosen, g.reward_rejected, g.d_chosen, g.d_rejected);
+    CHECK(g.reward_chosen == 0 && g.reward_rejected == 0 && fabs(g.d_chosen + 0.25) < 1e-16 &&
+              fabs(g.d_rejected - 0.25) < 1e-16,
+          "DPO at its reference: rewards %g %g, derivatives %g %g", g.reward_chosen,
+          g.reward_rejected, g.d_chosen, g.d_rejected);
     objective_dpo(&o, &swapped, &h);
-    CHECK(g.d_chosen == -h.d_rejected && g.d_rejected == -h.d_chosen, "swapping at the reference does not negate the gradient");
+    CHECK(g.d_chosen == -h.d_rejected && g.d_rejected == -h.d_chosen,
+          "swapping at the reference does not negate the gradient");
     /* swapped with smoothing e = unswapped with 1 - e */
     p.chosen = -6.0;
-    swapped = (PairLogps){p.rejected, p.chosen, p.rejected_reference, p.chosen_reference, p.rejected_tokens, p.chosen_tokens};
+    swapped = (PairLogps){p.rejected,         p.chosen,          p.rejected_reference,
+                          p.chosen_reference, p.rejected_tokens, p.chosen_tokens};
     PairOptions e = {0.5, 0, 0.1}, rest = {0.5, 0, 0.9};
     for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
-        double a = objective_pair((Objective)objective, &e, &swapped, &g), b = objective_pair((Objective)objective, &rest, &p, &h);
-        CHECK(fabs(a - b) < 1e-15 && fabs(g.d_chosen - h.d_rejected) < 1e-15 && fabs(g.d_rejected - h.d_chosen) < 1e-15,
+        double a = objective_pair((Objective)objective, &e, &swapped, &g),
+               b = objective_pair((Objective)objective, &rest, &p, &h);
+        CHECK(fabs(a - b) < 1e-15 && fabs(g.d_chosen - h.d_rejected) < 1e-15 &&
+                  fabs(g.d_rejected - h.d_chosen) < 1e-15,
               "objective %d: swapping is not 1 - e: %.17g against %.17g", objective, a, b);
     }
     /* SimPO in closed form */
-    double z = 0.5 * p.chosen / 5 - 0.5 * p.rejected / 2 - 0.5 * 0.3, loss = objective_simpo(&o, &p, &g), s = 1 / (1 + exp(z));
-    CHECK(fabs(loss - log(1 + exp(-z))) < 1e-15 && fabs(g.d_chosen + 0.1 * s) < 1e-15 && fabs(g.d_rejected - 0.25 * s) < 1e-15,
+    double z = 0.5 * p.chosen / 5 - 0.5 * p.rejected / 2 - 0.5 * 0.3,
+           loss = objective_simpo(&o, &p, &g), s = 1 / (1 + exp(z));
+    CHECK(fabs(loss - log(1 + exp(-z))) < 1e-15 && fabs(g.d_chosen + 0.1 * s) < 1e-15 &&
+              fabs(g.d_rejected - 0.25 * s) < 1e-15,
           "SimPO differs from its closed form");
     /* far out */
     for (double far = -1e4; far <= 1e4; far += 2e4) {
         PairLogps q = {far, 0, 0, 0, 1, 1};
         PairOptions unit = {1, 0, 0};
         double l = objective_dpo(&unit, &q, &g);
-        CHECK(isfinite(l) && fabs(l - (far < 0 ? 1e4 : 0)) < 1e-9 && g.d_chosen >= -1 && g.d_chosen <= 0, "DPO at z = %g: %g, %g",
-              far, l, g.d_chosen);
+        CHECK(isfinite(l) && fabs(l - (far < 0 ? 1e4 : 0)) < 1e-9 && g.d_chosen >= -1 &&
+                  g.d_chosen <= 0,
+              "DPO at z = %g: %g, %g", far, l, g.d_chosen);
     }
     int same[3] = {1, 2, 3}, other[3] = {1, 2, 4};
-    Example equal = {.answer = same, .rejected = same, .answer_n = 3, .rejected_n = 3}, unequal = equal;
+    Example equal = {.answer = same, .rejected = same, .answer_n = 3, .rejected_n = 3},
+            unequal = equal;
     unequal.rejected = other;
     CHECK(same_answers(&equal) && !same_answers(&unequal), "same_answers");
 }
 
 /* [E14] through ica_score: the inner product of explicit gradients. */
-static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, const Examples *holdout, Objective objective) {
-    ScoreOptions how = {.method = METHOD_GRADIENT, .objective = objective, .pair = {0.3, 0.25, 0}, .k = 1};
+static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool,
+                                const Examples *holdout, Objective objective) {
+    ScoreOptions how = {
+        .method = METHOD_GRADIENT, .objective = objective, .pair = {0.3, 0.25, 0}, .k = 1};
     Loss l = {.objective = objective, .pair = how.pair};
     double reference[4][PAIRS];
     for (int r = 0; r < 4; r++)
@@ -195,15 +225,18 @@ static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, c
     }
     Scores s = {0};
     ica_score(m, NULL, ws, pool, holdout, &how, &s);
-    real *target = mem_new(m->parameters, sizeof *target), *own = mem_new(m->parameters, sizeof *own);
+    real *target = mem_new(m->parameters, sizeof *target),
+         *own = mem_new(m->parameters, sizeof *own);
     for (int i = 0; i < PAIRS; i++) {
         l.coefficient[i] = 1.0 / PAIRS;
-        for (int r = 0; r < 2; r++) l.reference[r][i] = objective == OBJECTIVE_DPO ? reference[2 + r][i] : 0;
+        for (int r = 0; r < 2; r++)
+            l.reference[r][i] = objective == OBJECTIVE_DPO ? reference[2 + r][i] : 0;
     }
     weighted_loss(m, ws, holdout, &l, 0, PAIRS, target);
     for (int i = 0; i < PAIRS; i++) {
         l.coefficient[i] = 1;
-        for (int r = 0; r < 2; r++) l.reference[r][i] = objective == OBJECTIVE_DPO ? reference[r][i] : 0;
+        for (int r = 0; r < 2; r++)
+            l.reference[r][i] = objective == OBJECTIVE_DPO ? reference[r][i] : 0;
     }
     for (int i = 0; i < PAIRS; i++) {
         memset(own, 0, m->parameters * sizeof *own);
@@ -214,8 +247,8 @@ static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, c
             size += fabs((double)own[j] * (double)target[j]);
         }
         /* both sides round each of their terms some 100 times on the way */
-        CHECK(fabs(dot - s.score[i]) <= 256 * UNIT * size, "gradient, objective %d, item %d: %g against %g", objective, i,
-              s.score[i], dot);
+        CHECK(fabs(dot - s.score[i]) <= 256 * UNIT * size,
+              "gradient, objective %d, item %d: %g against %g", objective, i, s.score[i], dot);
     }
     free(target);
     free(own);
@@ -223,8 +256,13 @@ static void test_gradient_rival(Model *m, Workspace *ws, const Examples *pool, c
 }
 
 /* At DPO's reference E7b = log 2 + log sigmoid(beta E7a): both rank alike. */
-static void test_pair_scores(Model *m, Workspace *ws, const Examples *pool, const Examples *holdout) {
-    ScoreOptions how = {.method = METHOD_ICA, .objective = OBJECTIVE_DPO, .pair = {0.1, 0, 0}, .k = 1, .reduce = REDUCE_SUM};
+static void test_pair_scores(Model *m, Workspace *ws, const Examples *pool,
+                             const Examples *holdout) {
+    ScoreOptions how = {.method = METHOD_ICA,
+                        .objective = OBJECTIVE_DPO,
+                        .pair = {0.1, 0, 0},
+                        .k = 1,
+                        .reduce = REDUCE_SUM};
     double chosen[PAIRS], rejected[PAIRS];
     ica_answer_logps(m, ws, pool, (Logps){chosen, rejected}, NULL);
     how.pool_reference.chosen = chosen;
@@ -235,11 +273,14 @@ static void test_pair_scores(Model *m, Workspace *ws, const Examples *pool, cons
     ica_score(m, NULL, ws, pool, holdout, &how, &loss);
     for (int i = 0; i < PAIRS; i++) {
         double z = 0.1 * margin.score[i], expected = log(2) - log1p(exp(-z));
-        CHECK(fabs(loss.score[i] - expected) < 1e-12, "E7b %g, from E7a %g", loss.score[i], expected);
+        CHECK(fabs(loss.score[i] - expected) < 1e-12, "E7b %g, from E7a %g", loss.score[i],
+              expected);
         double in_context = margin.in_context.chosen[i] - margin.in_context.rejected[i];
-        CHECK(margin.score[i] == in_context - (margin.alone.chosen[i] - margin.alone.rejected[i]), "E7a is not the gain of the margin");
+        CHECK(margin.score[i] == in_context - (margin.alone.chosen[i] - margin.alone.rejected[i]),
+              "E7a is not the gain of the margin");
     }
-    CHECK(rank_correlation(margin.score, loss.score, PAIRS) > 1 - 1e-12, "both pair scores rank differently at the reference");
+    CHECK(rank_correlation(margin.score, loss.score, PAIRS) > 1 - 1e-12,
+          "both pair scores rank differently at the reference");
     scores_free(&margin);
     scores_free(&loss);
 }
@@ -255,15 +296,17 @@ int main(void) {
             char name[64];
             Loss l = {.objective = (Objective)objective,
                       .pair = {objective == OBJECTIVE_DPO ? 0.1 : 2, 0.25, variant >= 2 ? 0.1 : 0}};
-            ica_coefficients(NORMALIZE_BATCH, weight[variant % 2], PAIRS, PAIRS, l.coefficient);
-            if (objective == OBJECTIVE_DPO) ica_answer_logps(start, ws, &pool, (Logps){l.reference[0], l.reference[1]}, NULL);
+            loss_coefficients(NORMALIZE_BATCH, weight[variant % 2], PAIRS, PAIRS, l.coefficient);
+            if (objective == OBJECTIVE_DPO)
+                ica_answer_logps(start, ws, &pool, (Logps){l.reference[0], l.reference[1]}, NULL);
             snprintf(name, sizeof name, "%s%s%s", names[objective], variant % 2 ? ", weighted" : "",
                      variant >= 2 ? ", smoothed" : "");
             test_differences(m, ws, &pool, &l, name);
             test_micro(m, ws, &pool, &l, name);
         }
     test_identities();
-    for (int objective = 0; objective < 3; objective++) test_gradient_rival(m, ws, &pool, &holdout, (Objective)objective);
+    for (int objective = 0; objective < 3; objective++)
+        test_gradient_rival(m, ws, &pool, &holdout, (Objective)objective);
     test_pair_scores(m, ws, &pool, &holdout);
     arena_free(&pool.arena);
     arena_free(&holdout.arena);
