@@ -3,11 +3,13 @@
 #
 # quick    (default) recipe S: a small model, minutes on two cores
 # full     recipe M: a larger model, more draws and seeds
-# control  the falsification: every pretraining example has its own annotator, so that nothing can be learned in context
-# base     only up to the pretrained base model, which is what the audit and the studies look at
+# control  the falsification: every pretraining example has its own annotator, so that nothing can
+#          be learned in context
+# base     stops after the pretrained base model, which the audit and the studies need
 #
-# From the environment: SEEDS ("1 2 3"; full: "1 2 3 4 5"), OUT (out, beside this script), THREADS (all cores).
-# What is done stays done: run it again and it goes on where it was. Remove OUT/MODE (or a part of it) to do that again.
+# From the environment: SEEDS ("1 2 3"; full: "1 2 3 4 5"), OUT (out, beside this script), THREADS
+# (all cores). What is done stays done: run it again and it continues. Remove OUT/MODE, or a part of
+# it, to do that again.
 set -eu
 cd "$(dirname "$0")"
 
@@ -19,7 +21,9 @@ DRAWS="1 2 3 4 5"
 case $MODE in
 quick | control)
     SEEDS=${SEEDS:-"1 2 3"}
-    SIZE=quick MODEL="--layers 4 --heads 4 --channels 64 --batch-tokens 640 --num-train-epochs 1.5 --learning-rate 4e-3" ;;
+    SIZE=quick
+    MODEL="--layers 4 --heads 4 --channels 64 --batch-tokens 640 --num-train-epochs 1.5"
+    MODEL="$MODEL --learning-rate 4e-3" ;;
 full)
     SEEDS=${SEEDS:-"1 2 3 4 5"} DRAWS="1 2 3 4 5 6 7 8 9 10"
     SIZE=full MODEL="--layers 4 --heads 4 --channels 96 --batch-tokens 2048 --learning-rate 3e-3" ;;
@@ -40,7 +44,7 @@ trap 'trap - INT TERM; [ -z "$workers" ] || kill $workers 2>/dev/null; exit 130'
 
 say() { printf '%s\n' "$*" >&2; }
 
-# stage NAME TITLE COMMAND...: runs the command unless it was done before; remembers how long it took.
+# stage NAME TITLE COMMAND...: runs the command unless it was done before, and keeps its seconds.
 stage() {
     stamp=$WORK/done/$1 title=$2
     shift 2
@@ -55,7 +59,8 @@ stage() {
     say "   $title: $(cat "$stamp") s"
 }
 
-# jobs FUNCTION FILE: calls the function with the words of each line, on all cores: worker w takes every THREADS-th line.
+# jobs_of FUNCTION FILE: calls the function with the words of each line, on all cores. Worker w
+# takes every THREADS-th line.
 jobs_of() {
     function=$1 list=$2 workers=
     w=0
@@ -82,7 +87,8 @@ make_corpus() {
         # shellcheck disable=SC2086
         ./ica corpus --out "$WORK/corpus/$d" --size $SIZE $CONTROL --seed 1 --draw "$d" $pretrain
     done
-    [ -f "$WORK/corpus/1/pretrain.jsonl" ] || ./ica corpus --out "$WORK/corpus/1" --size $SIZE $CONTROL --seed 1 --draw 1
+    [ -f "$WORK/corpus/1/pretrain.jsonl" ] ||
+        ./ica corpus --out "$WORK/corpus/1" --size $SIZE $CONTROL --seed 1 --draw 1
 }
 
 pretrain() {
@@ -91,27 +97,31 @@ pretrain() {
         return
     fi
     # shellcheck disable=SC2086
-    ./ica pretrain --data "$WORK/corpus/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer" --out "$WORK/base" $MODEL --context 128 \
-        --holdout "$WORK/corpus/1/holdout.jsonl" --eval "$WORK/corpus/1/test.jsonl" --logging-steps 250 --eval-steps 500
+    ./ica pretrain --data "$WORK/corpus/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer" \
+        --out "$WORK/base" $MODEL --context 128 --holdout "$WORK/corpus/1/holdout.jsonl" \
+        --eval "$WORK/corpus/1/test.jsonl" --logging-steps 250 --eval-steps 500
 }
 
 in_context() {
     for k in 0 1 2 3; do
-        ./ica eval --model "$WORK/base" --data "$WORK/corpus/1/test.jsonl" --holdout "$WORK/corpus/1/holdout.jsonl" --k $k --json \
-            >"$WORK/eval/k$k.json"
+        ./ica eval --model "$WORK/base" --data "$WORK/corpus/1/test.jsonl" \
+            --holdout "$WORK/corpus/1/holdout.jsonl" --k $k --json >"$WORK/eval/k$k.json"
     done
 }
 
-# Fine-tuning as the recipe has it, the same for every arm, for RHO's reference and for fine-tuning on the holdout alone.
-TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --anchors random --num-anchors 8"
+# Fine-tuning: the same for every arm, for RHO's reference, and for training on the holdout alone.
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150"
+TUNE="$TUNE --anchors random --num-anchors 8"
 
 # Pairs: with 30 % flipped, `top` keeps the best 60 %.
 PAIRS="--learning-rate 2e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --share 0.6"
 
 score_one() { # METHOD DRAW
     # shellcheck disable=SC2086
-    ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-even50.jsonl" --holdout "$WORK/corpus/$2/holdout.jsonl" --method "$1" \
-        --draw "$2" --seed "$2" --out "$WORK/score/$1-$2.jsonl" --json $TUNE >"$WORK/score/$1-$2.json" 2>"$WORK/log/score-$1-$2" || {
+    ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-even50.jsonl" \
+        --holdout "$WORK/corpus/$2/holdout.jsonl" --method "$1" --draw "$2" --seed "$2" $TUNE \
+        --json --out "$WORK/score/$1-$2.jsonl" \
+        >"$WORK/score/$1-$2.json" 2>"$WORK/log/score-$1-$2" || {
         say "scoring $1 on draw $2 failed: $(tail -n 1 "$WORK/log/score-$1-$2")"
         return 1
     }
@@ -126,8 +136,12 @@ train_one() { # GROUP ARM SEED
     *) tune="--objective sft $TUNE --max-steps 120" ;;
     esac
     case $group in
-    dpo | simpo) pool=$data/pairs-pool.jsonl holdout=$data/pairs-holdout.jsonl test=$WORK/corpus/1/pairs-test.jsonl ;;
-    *) pool=$data/pool-$group.jsonl holdout=$data/holdout.jsonl test=$WORK/corpus/1/test.jsonl ;;
+    dpo | simpo)
+        pool=$data/pairs-pool.jsonl holdout=$data/pairs-holdout.jsonl
+        test=$WORK/corpus/1/pairs-test.jsonl ;;
+    *)
+        pool=$data/pool-$group.jsonl holdout=$data/holdout.jsonl
+        test=$WORK/corpus/1/test.jsonl ;;
     esac
     set -- --holdout "$holdout"
     case $arm in
@@ -137,16 +151,17 @@ train_one() { # GROUP ARM SEED
     esac
     mkdir -p "$run"
     # shellcheck disable=SC2086
-    ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" --group "$group" --arm "$arm" --seed "$seed" \
-        --eval-steps 20 $tune >"$run/result" 2>"$run/stderr" || {
+    ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" \
+        --group "$group" --arm "$arm" --seed "$seed" --eval-steps 20 $tune \
+        >"$run/result" 2>"$run/stderr" || {
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }
     : >"$run/done"
 }
 
-SFT_ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top rho:minmax-batch rho:top
-oneshot:minmax-batch random:minmax-batch"
+SFT_ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top
+rho:minmax-batch rho:top oneshot:minmax-batch random:minmax-batch"
 PAIR_ARMS="uniform oracle ica:minmax ica:minmax-batch ica:top rho:minmax random:minmax"
 SLOW="gradient incontext nuggets" # one seed and draw of these rivals; all of them in the full size
 
@@ -162,7 +177,8 @@ train_list() { # GROUP
     for seed in $SEEDS; do for arm in $arms; do echo "$1 $arm $seed"; done; done
     slow_seeds=${SEEDS%% *}
     [ "$MODE" != full ] || slow_seeds=$SEEDS
-    [ "$1" != even50 ] || for seed in $slow_seeds; do for m in $SLOW; do echo "$1 $m:minmax-batch $seed"; done; done
+    [ "$1" = even50 ] || return 0
+    for seed in $slow_seeds; do for m in $SLOW; do echo "$1 $m:minmax-batch $seed"; done; done
 }
 
 score_all() {
@@ -183,16 +199,22 @@ seconds_of() {
 }
 
 report() {
-    printf '{"total":%s,"corpus":%s,"tokenizer":%s,"pretrain":%s,"score":%s,"sft":%s,"dpo":%s,"simpo":%s}\n' "$(seconds_of '')" \
-        "$(seconds_of corpus)" "$(seconds_of tokenizer)" "$(seconds_of pretrain)" "$(seconds_of score)" \
-        "$(($(seconds_of even50) + $(seconds_of verbose60)))" "$(seconds_of dpo)" "$(seconds_of simpo)" >"$WORK/seconds.json"
+    {
+        printf '{"total":%s,"corpus":%s,' "$(seconds_of '')" "$(seconds_of corpus)"
+        printf '"tokenizer":%s,"pretrain":%s,' "$(seconds_of tokenizer)" "$(seconds_of pretrain)"
+        printf '"score":%s,' "$(seconds_of score)"
+        printf '"sft":%s,' "$(($(seconds_of even50) + $(seconds_of verbose60)))"
+        printf '"dpo":%s,"simpo":%s}\n' "$(seconds_of dpo)" "$(seconds_of simpo)"
+    } >"$WORK/seconds.json"
     set -- "$WORK/seconds.json" "$WORK/base"
     for k in 0 1 2 3; do set -- "$@" "$WORK/eval/k$k.json"; done
     score_list >"$WORK/log/score.list"
     while read -r m d; do set -- "$@" "$WORK/score/$m-$d.json"; done <"$WORK/log/score.list"
     for group in even50 verbose60 dpo simpo; do
         train_list $group >"$WORK/log/$group.list"
-        while read -r _ arm seed; do set -- "$@" "$WORK/runs/$group/$arm/$seed"; done <"$WORK/log/$group.list"
+        while read -r _ arm seed; do
+            set -- "$@" "$WORK/runs/$group/$arm/$seed"
+        done <"$WORK/log/$group.list"
     done
     ./ica report "$@" --out "$OUT/report.html" --results "$OUT/results.json"
     cp "$OUT/report.html" "$OUT/results.json" "$WORK/" # another mode replaces those in OUT
@@ -202,11 +224,14 @@ say "== building"
 make -s ica
 seeds=$(printf '%s' "$SEEDS" | tr ' ' '-')
 stage corpus-$seeds "corpus" make_corpus
-stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" --vocab-size 512 --out "$WORK/tokenizer"
+stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" \
+    --vocab-size 512 --out "$WORK/tokenizer"
 stage pretrain "pretraining" pretrain
 [ "$UPTO" != base ] || exit 0
 stage eval "answers with 0 to 3 demonstrations" in_context
 stage score "scoring the pool, draws $DRAWS" score_all
-for group in even50 verbose60 dpo simpo; do stage "$group-$seeds" "fine-tuning on $group, seeds $SEEDS" train_all $group; done
+for group in even50 verbose60 dpo simpo; do
+    stage "$group-$seeds" "fine-tuning on $group, seeds $SEEDS" train_all $group
+done
 report
 say "report: $OUT/report.html  figures: $OUT/results.json"

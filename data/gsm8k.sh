@@ -1,28 +1,34 @@
 #!/bin/sh
 # Real text: does ICA find the domain of a trusted holdout in a mixed pool?
 #
-#   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT     the data sets, for seeds 1 to 3
-#   data/gsm8k.sh study OUT                                  a base model, three seeds of each arm, and the report
+#   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT   the data sets, for seeds 1 to 3
+#   data/gsm8k.sh study OUT                                a base model, the arms, and the report
 #
-# GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT); INSTRUCTION_FILE is instruction-data.json of
-# rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are; README, "On real text", says where they can be had.
+# GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT). INSTRUCTION_FILE
+# is instruction-data.json of rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are.
+# docs/results.md, "Real text", has the results.
 #
-# make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/SEED/pretrain.jsonl: the pool is 300 GSM8K training questions
-# ("clean": true) and 300 instructions ("clean": false), the holdout 200 other training questions, the test GSM8K's own first 400;
-# pretraining has what is left of both training texts, four records of one domain a session. The "clean" key is for the AUROC only.
+# make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/pretrain.jsonl. The pool is 300
+# GSM8K training questions ("clean": true) and 300 instructions ("clean": false). The holdout is 200
+# other training questions, the test GSM8K's own first 400. Pretraining has the rest of both
+# training texts, four records of one domain a session. The key "clean" is for the AUROC only.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-# Lines "prompt<TAB>completion", both still quoted as in the file, in an order shuffled by $1 (a generator of our own: awk's rand
-# differs from awk to awk).
+# Lines "prompt<TAB>completion", both still quoted as in the file, in an order shuffled by seed $1.
+# The generator is written out, because rand differs from awk to awk.
 shuffled() {
-    awk -v seed="$1" 'BEGIN { x = seed * 7919 + 17 } { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' | sort | cut -f2-
+    awk -v seed="$1" 'BEGIN { x = seed * 7919 + 17 }
+        { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' | sort | cut -f2-
 }
 
 gsm8k() { # FILE
     awk '{
         at = index($0, "\", \"answer\": \"")
-        if (substr($0, 1, 14) != "{\"question\": \"" || at == 0) { print FILENAME ":" FNR ": no GSM8K record" > "/dev/stderr"; exit 3 }
+        if (substr($0, 1, 14) != "{\"question\": \"" || at == 0) {
+            print FILENAME ":" FNR ": not a record of GSM8K" > "/dev/stderr"
+            exit 3
+        }
         print substr($0, 15, at - 15) "\t" substr($0, at + 14, length($0) - at - 15)
     }' "$1"
 }
@@ -36,12 +42,14 @@ instructions() { # FILE: one key a line, as the file is published
 
 records() { # SOURCE CLEAN
     awk -F '\t' -v source="$1" -v clean="$2" '{
-        printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",\"clean\":%s,\"source\":\"%s\"}\n", source, NR, $1, $2, clean, source }'
+        printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",", source, NR, $1, $2
+        printf "\"clean\":%s,\"source\":\"%s\"}\n", clean, source }'
 }
 
 sessions() { # SOURCE: four records a line
     awk -F '\t' -v source="$1" '{
-        row = row (row == "" ? "" : ",") "{\"role\":\"user\",\"content\":\"" $1 "\"},{\"role\":\"assistant\",\"content\":\"" $2 "\"}"
+        row = row (row == "" ? "" : ",") "{\"role\":\"user\",\"content\":\"" $1 "\"},"
+        row = row "{\"role\":\"assistant\",\"content\":\"" $2 "\"}"
         if (NR % 4 == 0) { print "{\"messages\":[" row "],\"source\":\"" source "\"}"; row = "" }
     }'
 }
@@ -50,47 +58,74 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
     for seed in 1 2 3; do
         to=$3/data/$seed
         mkdir -p "$to"
-        # One split of pool + holdout against pretraining for all seeds: there is one base. A seed draws pool and holdout from it.
-        gsm8k "$1/train.jsonl" | shuffled 1 | head -n 1000 | shuffled "$((seed + 100))" >"$to/questions"
-        instructions "$2" | shuffled 1 | head -n 500 | shuffled "$((seed + 200))" >"$to/instructions"
+        # There is one base, so pretraining's texts are the same for all seeds. A seed draws its
+        # pool and holdout from the others.
+        gsm8k "$1/train.jsonl" | shuffled 1 | head -n 1000 |
+            shuffled "$((seed + 100))" >"$to/questions"
+        instructions "$2" | shuffled 1 | head -n 500 |
+            shuffled "$((seed + 200))" >"$to/instructions"
         head -n 200 "$to/questions" | records holdout true >"$to/holdout.jsonl"
-        { tail -n +201 "$to/questions" | head -n 300 | records gsm8k true; head -n 300 "$to/instructions" | records instruct false; } |
-            shuffled "$seed" >"$to/pool.jsonl"
+        {
+            tail -n +201 "$to/questions" | head -n 300 | records gsm8k true
+            head -n 300 "$to/instructions" | records instruct false
+        } | shuffled "$seed" >"$to/pool.jsonl"
         gsm8k "$1/test.jsonl" | head -n 400 | records test true >"$to/test.jsonl"
         rm "$to/questions" "$to/instructions"
     done
-    { gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1001 | sessions gsm8k; instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct; } |
-        shuffled 1 >"$3/data/pretrain.jsonl"
+    {
+        gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1001 | sessions gsm8k
+        instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct
+    } | shuffled 1 >"$3/data/pretrain.jsonl"
     wc -l "$3"/data/pretrain.jsonl "$3"/data/1/*.jsonl
 }
 
+base() { # OUT
+    [ -d "$1/tokenizer" ] ||
+        "$ica" tokenizer --data "$1/data/pretrain.jsonl" --vocab-size 2048 --out "$1/tokenizer"
+    [ -f "$1/base/model.safetensors" ] ||
+        "$ica" pretrain --data "$1/data/pretrain.jsonl" --tokenizer "$1/tokenizer" --out "$1/base" \
+            --layers 4 --heads 4 --channels 128 --context 768 --batch-tokens 2048 \
+            --learning-rate 2e-3 --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 \
+            --holdout "$1/data/1/holdout.jsonl" --eval "$1/data/1/test.jsonl" \
+            --eval-steps 500 --logging-steps 50
+}
+
+score() { # OUT METHOD SEED
+    [ -f "$1/score-$2-$3.json" ] || "$ica" score --model "$1/base" --method "$2" \
+        --pool "$1/data/$3/pool.jsonl" --holdout "$1/data/$3/holdout.jsonl" --draw "$3" \
+        --seed "$3" $TUNE --out "$1/score-$2-$3.jsonl" --json >"$1/score-$2-$3.json"
+}
+
+tune() { # OUT ARM SEED
+    d=$1/data/$3
+    pool=$d/pool.jsonl weights="--holdout $d/holdout.jsonl --weights ${2%%:*} --weight-map ${2#*:}"
+    case $2 in
+    uniform | oracle) weights="--weights $2" ;;
+    holdout-only) pool=$d/holdout.jsonl weights="--weights uniform" ;;
+    esac
+    [ -f "$1/runs/$2/$3/metrics.json" ] || "$ica" train --model "$1/base" --pool "$pool" \
+        --eval "$d/test.jsonl" --objective sft $weights $TUNE --max-steps 60 --group gsm8k \
+        --arm "$2" --seed "$3" --out "$1/runs/$2/$3" >"$1/last.result" 2>"$1/last.log" || {
+        tail -n 1 "$1/last.log" >&2
+        exit 1
+    }
+}
+
+# shellcheck disable=SC2086  # the words of TUNE and weights are arguments
 study() { # OUT
     out=$1 ica=$here/ica
+    TUNE="--learning-rate 5e-4 --batch-size 16 --reference-steps 60 --truncate"
     make -s -C "$here" ica
-    [ -d "$out/tokenizer" ] || "$ica" tokenizer --data "$out/data/pretrain.jsonl" --vocab-size 2048 --out "$out/tokenizer"
-    [ -f "$out/base/model.safetensors" ] || "$ica" pretrain --data "$out/data/pretrain.jsonl" --tokenizer "$out/tokenizer" --out "$out/base" --layers 4 \
-        --heads 4 --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 \
-        --holdout "$out/data/1/holdout.jsonl" --eval "$out/data/1/test.jsonl" --eval-steps 500 --logging-steps 50
+    base "$out"
     set --
     for seed in 1 2 3; do
-        d=$out/data/$seed
         for method in ica rho loss random; do
-            [ -f "$out/score-$method-$seed.json" ] || "$ica" score --model "$out/base" --pool "$d/pool.jsonl" --holdout "$d/holdout.jsonl" \
-                --method $method --draw "$seed" --seed "$seed" --learning-rate 5e-4 --batch-size 16 --reference-steps 60 --truncate \
-                --out "$out/score-$method-$seed.jsonl" --json >"$out/score-$method-$seed.json"
+            score "$out" $method $seed
             set -- "$@" "$out/score-$method-$seed.json"
         done
         for arm in uniform ica:minmax-batch ica:filter ica:top rho:top holdout-only oracle; do
-            run=$out/runs/$arm/$seed pool=$d/pool.jsonl weights="--holdout $d/holdout.jsonl --weights ${arm%%:*} --weight-map ${arm#*:}"
-            case $arm in
-            uniform | oracle) weights="--weights $arm" ;;
-            holdout-only) pool=$d/holdout.jsonl weights="--weights uniform" ;;
-            esac
-            # shellcheck disable=SC2086
-            [ -f "$run/metrics.json" ] || "$ica" train --model "$out/base" --pool "$pool" --eval "$d/test.jsonl" \
-                --objective sft $weights --out "$run" --group gsm8k --arm "$arm" --seed "$seed" --learning-rate 5e-4 --max-steps 60 \
-                --batch-size 16 --reference-steps 60 --truncate >"$out/last.result" 2>"$out/last.log" || { tail -n 1 "$out/last.log" >&2; exit 1; }
-            set -- "$@" "$run"
+            tune "$out" $arm $seed
+            set -- "$@" "$out/runs/$arm/$seed"
         done
     done
     "$ica" report "$out/base" "$@" --out "$out/report.html" --results "$out/results.json"
@@ -99,5 +134,5 @@ study() { # OUT
 case "${1:-}" in
 make) make_data "$2" "$3" "$4" ;;
 study) study "$2" ;;
-*) sed -n '2,6p' "$0" >&2; exit 2 ;;
+*) sed -n '2,5p' "$0" >&2; exit 2 ;;
 esac
