@@ -27,10 +27,10 @@ typedef struct {
 } NameEntry;
 
 typedef struct {
-    Arena arena;    /* the names and the tokens' bytes */
-    StrSet names;   /* as the files spell them */
+    Arena arena;        /* the names and the tokens' bytes */
+    StrSet names;       /* as the files spell them */
     NameEntry *entries; /* [names.n] */
-    Merge *merges;  /* [n_merges] */
+    Merge *merges;      /* [n_merges] */
     int entry_capacity, n_merges, merge_capacity;
     Map by_id;   /* from ids to entries */
     Map pairs;   /* the pairs of ids of all merges that may be applied */
@@ -106,7 +106,8 @@ static bool load_bytes(Loader *l, Error *err) {
         l->scratch.n = 0;
         symbols_from_bytes(&l->scratch, (Str){&byte, 1});
         Str symbol = {l->scratch.s, l->scratch.n};
-        if (!l->vocab_path) add_entry(l, str_copy(&l->arena, symbol), (NameEntry){.id = l->next_id++});
+        if (!l->vocab_path)
+            add_entry(l, str_copy(&l->arena, symbol), (NameEntry){.id = l->next_id++});
         int i = strset_find(&l->names, symbol);
         if (i < 0)
             return error_set(err, STATUS_DATA,
@@ -126,7 +127,7 @@ static Str token_content(const Json *value) {
     return value && value->type == JSON_STRING ? value->string : (Str){NULL, 0};
 }
 
-/* Declares a token special. id -1: its id in the vocabulary; nothing happens if it has none. */
+/* Declares a token special. id -1: its id in the vocabulary. If it has none nothing happens. */
 static bool declare_special(Loader *l, Str name, int id, Error *err) {
     int i = name.n ? strset_find(&l->names, name) : -1;
     if (i >= 0) {
