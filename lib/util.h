@@ -154,8 +154,8 @@ uint64_t rng_u64(Rng *r);
 int rng_below(Rng *r, int n); /* uniform in 0..n-1 without bias; n >= 1 */
 double rng_uniform(Rng *r);   /* uniform in [0,1), 53 bits */
 double rng_normal(Rng *r);    /* standard normal, by Box and Muller */
-void rng_shuffle(Rng *r, int *v, int n);
-int *rng_order(Rng *r, int n); /* 0..n-1 in random order; free() it */ /* Fisher-Yates */
+void rng_shuffle(Rng *r, int *v, int n); /* Fisher-Yates */
+int *rng_order(Rng *r, int n);           /* 0..n-1 in random order; free() it */
 
 /* ---- files ---- */
 
