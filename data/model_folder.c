@@ -12,56 +12,119 @@
 
 /* ---- config.json ---- */
 
+typedef struct {
+    char *path;
+    ModelConfig shape;
+    bool tied; /* the head's matrix is wte */
+} Config;
+
+/* Keys that hold the model's shape. */
+static const struct {
+    const char *key;
+    size_t member;
+} SHAPE_KEYS[] = {
+    {"n_layer", offsetof(ModelConfig, layers)},   {"n_head", offsetof(ModelConfig, heads)},
+    {"n_embd", offsetof(ModelConfig, channels)},  {"n_positions", offsetof(ModelConfig, context)},
+    {"vocab_size", offsetof(ModelConfig, vocab)},
+};
+enum { SHAPE_KEY_COUNT = sizeof SHAPE_KEYS / sizeof *SHAPE_KEYS };
+
+/* Keys of which the program implements one value. A file that lacks the key means this value. */
+static const struct {
+    const char *key, *value; /* the value as JSON text */
+} FIXED_KEYS[] = {
+    {"model_type", "\"gpt2\""},
+    {"activation_function", "\"gelu_new\""},
+    {"layer_norm_epsilon", "1e-05"},
+    {"scale_attn_weights", "true"},
+    {"scale_attn_by_inverse_layer_idx", "false"},
+};
+enum { FIXED_KEY_COUNT = sizeof FIXED_KEYS / sizeof *FIXED_KEYS };
+
+/* Is v what the JSON text says: a string, a boolean, or a number up to rounding? */
+static bool value_is(const Json *v, const char *text) {
+    size_t n = strlen(text);
+    if (v->type == JSON_STRING)
+        return *text == '"' && v->string.n + 2 == n && memcmp(v->string.s, text + 1, n - 2) == 0;
+    if (v->type == JSON_BOOL) return strcmp(text, v->boolean ? "true" : "false") == 0;
+    if (v->type != JSON_NUMBER || *text < '0' || *text > '9') return false;
+    return fabs(v->number - strtod(text, NULL)) < 1e-12;
+}
+
 static bool config_int(const Json *root, const char *path, const char *key, int *out, Error *err) {
     const Json *v = json_get(root, key);
     if (!v || v->type != JSON_NUMBER || !v->is_integer || v->number < 1 || v->number > 1 << 24)
         return error_set(err, STATUS_DATA,
-                         "%s: \"%s\" is missing or no positive integer: is this a GPT-2 folder?",
+                         "%s: \"%s\" is missing or not a positive integer; is this a GPT-2 folder?",
                          path, key);
     *out = (int)v->number;
     return true;
 }
 
-/* A value that we do not implement is refused, never ignored. */
-static bool config_flag(const Json *root, const char *path, const char *key, bool wanted,
-                        Error *err) {
-    const Json *v = json_get(root, key);
-    if (!v || (v->type == JSON_BOOL && v->boolean == wanted)) return true;
-    return error_set(err, STATUS_DATA,
-                     "%s: \"%s\" must be %s: other variants of GPT-2 are not supported", path, key,
-                     wanted ? "true" : "false");
-}
-
-static bool config_read(const Json *root, const char *path, ModelConfig *c, Error *err) {
-    const Json *type = json_get(root, "model_type"), *act = json_get(root, "activation_function"),
-               *inner = json_get(root, "n_inner");
-    const Json *eps = json_get(root, "layer_norm_epsilon");
-    if (type && !(type->type == JSON_STRING && str_is(type->string, "gpt2")))
-        return error_set(err, STATUS_DATA,
-                         "%s: model_type is not \"gpt2\": only GPT-2 models can be loaded", path);
-    if (act && !(act->type == JSON_STRING && str_is(act->string, "gelu_new")))
-        return error_set(err, STATUS_DATA,
-                         "%s: activation_function is not \"gelu_new\": not supported", path);
-    if (eps && !(eps->type == JSON_NUMBER && fabs(eps->number - 1e-5) < 1e-12))
-        return error_set(err, STATUS_DATA, "%s: layer_norm_epsilon is not 1e-5: not supported",
-                         path);
-    if (!config_flag(root, path, "scale_attn_weights", true, err) ||
-        !config_flag(root, path, "scale_attn_by_inverse_layer_idx", false, err) ||
-        !config_int(root, path, "n_layer", &c->layers, err) ||
-        !config_int(root, path, "n_head", &c->heads, err) ||
-        !config_int(root, path, "n_embd", &c->channels, err) ||
-        !config_int(root, path, "vocab_size", &c->vocab, err) ||
-        !config_int(root, path, json_get(root, "n_positions") ? "n_positions" : "n_ctx",
-                    &c->context, err))
-        return false;
+static bool config_read(const Json *root, Config *config, Error *err) {
+    const char *path = config->path;
+    ModelConfig *c = &config->shape;
+    /* Refuse what changes the model's arithmetic. */
+    for (int i = 0; i < FIXED_KEY_COUNT; i++) {
+        const Json *v = json_get(root, FIXED_KEYS[i].key);
+        if (v && !value_is(v, FIXED_KEYS[i].value))
+            return error_set(err, STATUS_DATA,
+                             "%s: \"%s\" must be %s; other models than GPT-2 and "
+                             "other variants of it are not supported",
+                             path, FIXED_KEYS[i].key, FIXED_KEYS[i].value);
+    }
+    /* Read the shape; old files call n_positions n_ctx. */
+    for (int i = 0; i < SHAPE_KEY_COUNT; i++) {
+        const char *key = SHAPE_KEYS[i].key;
+        int *member = (int *)((char *)c + SHAPE_KEYS[i].member);
+        if (strcmp(key, "n_positions") == 0 && !json_get(root, key)) key = "n_ctx";
+        if (!config_int(root, path, key, member, err)) return false;
+    }
+    /* Does the file say that the head is wte? */
+    const Json *tied = json_get(root, "tie_word_embeddings");
+    config->tied = !tied || (tied->type == JSON_BOOL && tied->boolean);
+    /* The width inside the MLP may be given, and then must be GPT-2's. */
+    const Json *inner = json_get(root, "n_inner");
     if (inner && inner->type != JSON_NULL &&
         !(inner->type == JSON_NUMBER && inner->number == 4.0 * c->channels))
-        return error_set(err, STATUS_DATA, "%s: n_inner is not 4 x n_embd: not supported", path);
+        return error_set(err, STATUS_DATA, "%s: \"n_inner\" must be null or 4 x n_embd, %.0f", path,
+                         4.0 * c->channels);
     return true;
 }
 
-/* A tensor of the table in the file, under its name with or without "transformer.". NULL: not
- * there. */
+static void config_write(Buf *text, ModelConfig c) {
+    buf_puts(text, "{\n  \"model_type\": \"gpt2\",\n");
+    buf_puts(text, "  \"architectures\": [\"GPT2LMHeadModel\"],\n");
+    buf_printf(text, "  \"vocab_size\": %d,\n", c.vocab);
+    buf_printf(text, "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n", c.context, c.context);
+    buf_printf(text, "  \"n_embd\": %d,\n  \"n_layer\": %d,\n", c.channels, c.layers);
+    buf_printf(text, "  \"n_head\": %d,\n  \"n_inner\": null,\n", c.heads);
+    buf_puts(text, "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n");
+    buf_puts(text, "  \"initializer_range\": 0.02,\n  \"scale_attn_weights\": true,\n");
+    buf_puts(text, "  \"scale_attn_by_inverse_layer_idx\": false,\n");
+    buf_puts(text, "  \"tie_word_embeddings\": true,\n  \"resid_pdrop\": 0.0,\n");
+    buf_puts(text, "  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n");
+}
+
+/* Loads config.json. */
+static bool config_load(Config *config, Error *err) {
+    Arena arena = {0};
+    Buf text = {0};
+    JsonError where;
+    bool ok = file_read(config->path, &text, err);
+    const Json *root = ok ? json_parse(&arena, text.s, text.n, &where) : NULL;
+    if (ok && !root)
+        error_set(err, STATUS_DATA, "%s:%ld: %s", config->path, where.line, where.what);
+    ok = root && config_read(root, config, err);
+    buf_free(&text);
+    arena_free(&arena);
+    return ok;
+}
+
+/* ---- model.safetensors ---- */
+
+/* The file's tensor for a row of the table, under its name with or without "transformer.". NULL:
+ * the file has none. */
 static const TensorInfo *find_tensor(const TensorFile *file, const ModelTensor *t) {
     char name[80];
     snprintf(name, sizeof name, "transformer.%s", t->name);
@@ -86,9 +149,9 @@ static bool is_known(const Model *m, const char *name) {
     return false;
 }
 
-/* Refuses a tensor that the model has no use for: whoever wrote it computes something else with
- * it. Two buffers of old files hold no parameters, the causal mask and the number that it puts
- * out of sight. lm_head.weight is looked at when the weights are read. */
+/* Refuses a tensor that the model has no use for, because whoever wrote it computes something else
+ * with it. Two buffers of old files hold no parameters: the causal mask, and the number that it
+ * puts in place of hidden scores. weights_read checks lm_head.weight. */
 static bool tensor_check(const Model *m, const TensorFile *file, const TensorInfo *info,
                          Error *err) {
     static const char prefix[] = "transformer.";
@@ -97,14 +160,14 @@ static bool tensor_check(const Model *m, const TensorFile *file, const TensorInf
         name += strlen(prefix);
         if (tensors_find(file, name))
             return error_set(err, STATUS_DATA,
-                             "%s: tensor %s is there twice, with and without \"%s\" before it: "
+                             "%s: tensor %s is there twice, with and without \"%s\" before it; "
                              "remove one",
                              file->path, name, prefix);
     }
     int layer = layer_of(name, &rest);
     if (layer >= m->config.layers)
         return error_set(err, STATUS_DATA,
-                         "%s: tensor %s belongs to layer %d, and config.json has n_layer %d: "
+                         "%s: tensor %s belongs to layer %d, and config.json has n_layer %d; "
                          "they do not belong together",
                          file->path, name, layer, m->config.layers);
     bool is_buffer =
@@ -119,7 +182,7 @@ static bool tensor_check(const Model *m, const TensorFile *file, const TensorInf
                      file->path, STR_ARG(shown));
 }
 
-/* Does the file hold what config.json says? Asked before memory is taken for what it says. */
+/* Does the file hold the tensors that config.json promises, and no other? Asked before memory is allocated. */
 static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
@@ -138,17 +201,32 @@ static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
 }
 
 /* Without lm_head.weight the head is wte. Refuses a configuration that says otherwise. */
-static bool head_check(const Json *root, const char *path, const TensorFile *file, Error *err) {
-    const Json *tied = json_get(root, "tie_word_embeddings");
-    if (!tied || (tied->type == JSON_BOOL && tied->boolean)) return true;
-    return tensors_find(file, "lm_head.weight") ||
+static bool tie_check(const Config *config, const TensorFile *file, Error *err) {
+    return config->tied || tensors_find(file, "lm_head.weight") ||
            error_set(err, STATUS_DATA,
-                     "%s: tie_word_embeddings is not true, and %s has no lm_head.weight: "
+                     "%s: tie_word_embeddings is not true, and %s has no lm_head.weight; "
                      "add the tensor, or say true if the head is wte.weight",
-                     path, file->path);
+                     config->path, file->path);
 }
 
-/* Every tensor of the table from the file. */
+/* A file may repeat the embeddings as the head's matrix, but not have another one. */
+static bool head_check(const Model *m, const TensorFile *file, Error *err) {
+    const TensorInfo *head = tensors_find(file, "lm_head.weight");
+    if (!head) return true;
+    if (!tensors_is_float(head) || head->elements != m->tensors[ROLE_WTE].size)
+        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight",
+                         file->path);
+    real *copy = mem_new(head->elements, sizeof(real));
+    tensors_read(head, copy);
+    bool same = memcmp(copy, m->view.wte, head->elements * sizeof(real)) == 0;
+    free(copy);
+    return same || error_set(err, STATUS_DATA,
+                             "%s: lm_head.weight differs from wte.weight; only models whose head "
+                             "is tied to the embeddings are supported",
+                             file->path);
+}
+
+/* Reads every tensor of the table. */
 static bool weights_read(Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
@@ -158,95 +236,65 @@ static bool weights_read(Model *m, const TensorFile *file, Error *err) {
                 return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite",
                                  file->path, t->name);
     }
-    const TensorInfo *untied = tensors_find(file, "lm_head.weight");
-    if (untied && (!tensors_is_float(untied) || untied->elements != m->tensors[0].size))
-        return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight",
-                         file->path);
-    if (untied) {
-        real *copy = mem_new(untied->elements, sizeof(real));
-        tensors_read(untied, copy);
-        bool same = memcmp(copy, m->view.wte, untied->elements * sizeof(real)) == 0;
-        free(copy);
-        if (!same)
-            return error_set(
-                err, STATUS_DATA,
-                "%s: lm_head.weight differs from wte.weight: only a tied head is supported",
-                file->path);
-    }
-    return true;
+    return head_check(m, file, err);
 }
 
-Model *model_load(const char *folder, Error *err) {
-    Arena arena = {0};
-    Buf text = {0};
-    JsonError where;
-    ModelConfig config;
+/* A model as config.json describes it, with the weights of a file. */
+static Model *weights_load(const Config *config, const char *path, Error *err) {
     TensorFile file;
-    Model *m = NULL;
-    char *config_path = path_join(folder, "config.json"),
-         *weights_path = path_join(folder, "model.safetensors");
-    if (!file_exists(config_path))
-        error_set(err, STATUS_DATA,
-                  "%s: no model folder: config.json is missing (a GPT-2 folder has config.json, "
-                  "model.safetensors, "
-                  "vocab.json and merges.txt)",
-                  folder);
-    else if (file_read(config_path, &text, err)) {
-        const Json *root = json_parse(&arena, text.s, text.n, &where);
-        if (!root) error_set(err, STATUS_DATA, "%s:%ld: %s", config_path, where.line, where.what);
-        else if (config_read(root, config_path, &config, err) &&
-                 tensors_open(&file, weights_path, err)) {
-            Error own = {0};
-            m = model_shape(config, &own);
-            if (!m) error_set(err, own.status, "%s: %s", config_path, own.text);
-            bool fits =
-                m && head_check(root, config_path, &file, err) && weights_check(m, &file, err);
-            if (fits) model_allocate(m);
-            if (!fits || !weights_read(m, &file, err)) {
-                model_free(m);
-                m = NULL;
-            }
-            tensors_close(&file);
-        }
+    Error own = {0};
+    if (!tensors_open(&file, path, err)) return NULL;
+    Model *m = model_shape(config->shape, &own);
+    if (!m) error_set(err, own.status, "%s: %s", config->path, own.text);
+    bool fits = m && tie_check(config, &file, err) && weights_check(m, &file, err);
+    if (fits) model_allocate(m);
+    if (!fits || !weights_read(m, &file, err)) {
+        model_free(m);
+        m = NULL;
     }
-    free(config_path);
-    free(weights_path);
-    buf_free(&text);
-    arena_free(&arena);
+    tensors_close(&file);
+    return m;
+}
+
+static bool weights_save(const Model *m, const char *path, Error *err) {
+    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        out[i] = (TensorOut){.name = t->name, .type = TENSOR_REAL, .rank = t->rank};
+        out[i].shape[0] = t->shape[0];
+        out[i].shape[1] = t->shape[1];
+        out[i].data = m->w + t->offset;
+    }
+    bool ok = tensors_write(path, out, m->tensor_count, NULL, 0, err);
+    free(out);
+    return ok;
+}
+
+/* ---- both ---- */
+
+Model *model_load(const char *folder, Error *err) {
+    Model *m = NULL;
+    Config config = {.path = path_join(folder, "config.json")};
+    char *weights = path_join(folder, "model.safetensors");
+    if (!file_exists(config.path))
+        error_set(err, STATUS_DATA,
+                  "%s: config.json is missing, so this is not a model folder (a GPT-2 folder has "
+                  "config.json, model.safetensors, vocab.json and merges.txt)",
+                  folder);
+    else if (config_load(&config, err)) m = weights_load(&config, weights, err);
+    free(config.path);
+    free(weights);
     return m;
 }
 
 bool model_save(const Model *m, const char *folder, Error *err) {
-    ModelConfig c = m->config;
     Buf text = {0};
-    buf_printf(&text,
-               "{\n  \"model_type\": \"gpt2\",\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  "
-               "\"vocab_size\": %d,\n"
-               "  \"n_positions\": %d,\n  \"n_ctx\": %d,\n  \"n_embd\": %d,\n  \"n_layer\": %d,\n  "
-               "\"n_head\": %d,\n  \"n_inner\": "
-               "null,\n"
-               "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n  "
-               "\"initializer_range\": 0.02,\n"
-               "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  "
-               "\"tie_word_embeddings\": true,\n"
-               "  \"resid_pdrop\": 0.0,\n  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n",
-               c.vocab, c.context, c.context, c.channels, c.layers, c.heads);
-    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        out[i] = (TensorOut){.name = t->name,
-                             .type = TENSOR_REAL,
-                             .rank = t->rank,
-                             .shape = {t->shape[0], t->shape[1]},
-                             .data = m->w + t->offset};
-    }
-    char *config_path = path_join(folder, "config.json"),
-         *weights_path = path_join(folder, "model.safetensors");
-    bool ok = tensors_write(weights_path, out, m->tensor_count, NULL, 0, err) &&
-              file_write(config_path, text.s, text.n, err);
-    free(config_path);
-    free(weights_path);
-    free(out);
+    char *config = path_join(folder, "config.json");
+    char *weights = path_join(folder, "model.safetensors");
+    config_write(&text, m->config);
+    bool ok = weights_save(m, weights, err) && file_write(config, text.s, text.n, err);
+    free(config);
+    free(weights);
     buf_free(&text);
     return ok;
 }
@@ -263,6 +311,7 @@ void model_folder_free(ModelFolder *f) {
     *f = (ModelFolder){0};
 }
 
+/* Does the folder have any file of a vocabulary? */
 static bool has_vocabulary(const char *path) {
     const char *const names[] = {"vocab.json", "encoder.json", "merges.txt", "vocab.bpe"};
     bool found = false;
@@ -295,7 +344,7 @@ bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
         tokenizer_size(f->tokenizer) > f->model->config.vocab)
         error_set(
             err, STATUS_DATA,
-            "%s: the vocabulary has %d tokens and the model only %d: they do not belong together",
+            "%s: the vocabulary has %d tokens and the model only %d; they do not belong together",
             path, tokenizer_size(f->tokenizer), f->model->config.vocab);
     if (err->status) model_folder_free(f);
     return err->status == 0;

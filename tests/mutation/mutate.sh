@@ -16,8 +16,9 @@
 # not count.
 cd "$(dirname "$0")/../.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
-FILES=${FILES:-model.c ica.c lib/tfidf.c lib/stats.c lib/weights.c lib/objectives.c lib/fast/share.c lib/gemm.c lib/gemm.h \
-    lib/threads.c}
+FILES=${FILES:-model.c lib/fast/rows.c lib/fast/attention.c lib/fast/logits.c lib/fast/inner.c \
+    lib/fast/sums.c lib/fast/workspace.c ica.c lib/tfidf.c lib/stats.c lib/weights.c \
+    lib/objectives.c lib/fast/share.c lib/gemm.c lib/gemm.h lib/threads.c}
 omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null &&
     echo -fopenmp)
 FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp}
@@ -114,7 +115,7 @@ programs_for() {
     lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
     lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
     lib/fast/share.c) echo "test_scoring test_ica" ;;
-    model.c) echo "test_pairs test_model test_ica test_scoring" ;;
+    model.c | lib/fast/*) echo "test_pairs test_model test_ica test_scoring" ;;
     lib/threads.c) echo "test_threads" ;;
     *) echo "test_pairs test_ica test_scoring test_model test_gemm" ;;
     esac

@@ -1,10 +1,12 @@
-/* model: derivatives against differences and against the oracle, bits that must not change, AdamW [E13].
+/* model: derivatives against differences and against the oracle, bits that must not change,
+ * AdamW [E13].
  *
- * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest element of the tensor, u the unit
- * roundoff. A pass forward and back through the 2-layer model is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms
- * (positions; 96 channels). Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
- * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. The largest seen is some 80 u. A wrong term is larger by
- * orders of magnitude. */
+ * Where two computations may differ by rounding, the bound is ROUNDINGS x u of the largest
+ * element of the tensor, u the unit roundoff. A pass forward and back through the 2-layer model
+ * is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms (positions; 96 channels).
+ * Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
+ * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. The largest seen is some 80 u.
+ * A wrong term is larger by orders of magnitude. */
 #include "model.h"
 
 #include <math.h>
@@ -48,14 +50,17 @@ static Model *model_shaken(ModelConfig config, uint64_t seed) {
         Rng rng = rng_new(seed, (uint64_t)i);
         int C = config.channels, in = t->shape[0] == 4 * C ? 4 * C : C;
         double mean = t->std < 0 ? 1 : 0, std = t->rank == 2 ? 1.5 / sqrt(in) : 0.3;
-        for (size_t j = 0; j < t->size; j++) m->w[t->offset + j] = (real)(mean + std * rng_normal(&rng));
+        for (size_t j = 0; j < t->size; j++)
+            m->w[t->offset + j] = (real)(mean + std * rng_normal(&rng));
     }
     return m;
 }
 
-static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
+static const ModelConfig SMALL = {
+    .layers = 2, .heads = 3, .channels = 24, .context = MOST, .vocab = 61};
 /* More than a block of logits. */
-static const ModelConfig WIDE = {.layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600};
+static const ModelConfig WIDE = {
+    .layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600};
 
 /* A sequence whose first P tokens will stand in a prefix; the tokens from `first` on are scored. */
 typedef struct {
@@ -67,19 +72,25 @@ typedef struct {
 } Row;
 
 static Row row_new(Rng *rng, const Model *m, int n, int P, bool weighted) {
-    Row row = {.n = n, .P = P, .weighted = weighted, .first = P + 1 + rng_below(rng, (n - P) / 2 < 1 ? 1 : (n - P) / 2)};
+    Row row = {.n = n,
+               .P = P,
+               .weighted = weighted,
+               .first = P + 1 + rng_below(rng, (n - P) / 2 < 1 ? 1 : (n - P) / 2)};
     for (int i = 0; i < n; i++) {
         row.sequence[i] = rng_below(rng, m->config.vocab);
         bool dropped = i < row.first || (weighted && i < n - 1 && rng_below(rng, 5) == 0);
         row.weight[i] = dropped ? 0 : weighted ? (real)(rng_uniform(rng) * 2.5 - 0.4) : 1;
         row.scored += row.weight[i] != 0;
     }
-    row.dlogp = -(0.5 + rng_uniform(rng)) / row.scored; /* a weight of the row, and the mean over its tokens */
+    row.dlogp = -(0.5 + rng_uniform(rng)) /
+                row.scored; /* a weight of the row, and the mean over its tokens */
     return row;
 }
 
 static void row_add(Batch *b, const Row *row, Prefix *prefix) {
-    if (row->weighted) batch_row_weighted(b, row->sequence + row->P, row->n - row->P, row->weight + row->P, prefix);
+    if (row->weighted)
+        batch_row_weighted(b, row->sequence + row->P, row->n - row->P, row->weight + row->P,
+                           prefix);
     else batch_row(b, row->sequence + row->P, row->n - row->P, row->first - row->P, prefix);
 }
 
@@ -134,7 +145,8 @@ static double largest(const double *x, size_t n) {
 }
 
 /* Each tensor of grad against the expected one, within `bound` of the tensor's largest element. */
-static void check_gradient(const Model *m, const real *grad, const double *expected, double bound, const char *what) {
+static void check_gradient(const Model *m, const real *grad, const double *expected, double bound,
+                           const char *what) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         double most = largest(expected + t->offset, t->size), worst = 0;
@@ -142,15 +154,16 @@ static void check_gradient(const Model *m, const real *grad, const double *expec
             double error = fabs((double)grad[j] - expected[j]);
             if (!(error <= worst)) worst = error; /* NaN counts */
         }
-        CHECK(worst <= bound * most, "%s: %s is off by %.3g of its largest, %.3g (%.0f u)", what, t->name, worst / most, most,
-              worst / most / U);
+        CHECK(worst <= bound * most, "%s: %s is off by %.3g of its largest, %.3g (%.0f u)", what,
+              t->name, worst / most, most, worst / most / U);
     }
 }
 
 /* ---- against central differences: the loss sum_r w_r logp_r / n_r and its gradient ---- */
 
 #ifdef REAL_DOUBLE
-static const ModelConfig TINY = {.layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
+static const ModelConfig TINY = {
+    .layers = 2, .heads = 2, .channels = 16, .context = MOST, .vocab = 61};
 
 static double loss_of(const Model *m, Workspace *ws, const Load *load) {
     double logp[ROWS], loss = 0;
@@ -159,8 +172,8 @@ static double loss_of(const Model *m, Workspace *ws, const Load *load) {
     return loss;
 }
 
-/* h = 1e-5: the error of the difference is h^2/6 f''' + u f/h, some 1e-10 each. Prefixes keep the keys and values that the
- * unchanged weights gave: they are constants. */
+/* h = 1e-5: the error of the difference is h^2/6 f''' + u f/h, some 1e-10 each. Prefixes keep
+ * the keys and values that the unchanged weights gave: they are constants. */
 static void check_differences(const Row *rows, int count, const char *what) {
     enum { COORDINATES = 40 };
     const double h = 1e-5;
@@ -186,7 +199,8 @@ static void check_differences(const Row *rows, int count, const char *what) {
             worst = fmax(worst, fabs((up - down) / (2 * h) - grad[at]));
         }
         CHECK(most > 1e-4, "%s: %s has a gradient of %.3g: too small to test", what, t->name, most);
-        CHECK(worst <= 1e-7 + 1e-6 * most, "%s: %s is off by %.3g, its largest is %.3g", what, t->name, worst, most);
+        CHECK(worst <= 1e-7 + 1e-6 * most, "%s: %s is off by %.3g, its largest is %.3g", what,
+              t->name, worst, most);
     }
     free(grad);
     load_free(&load);
@@ -210,7 +224,8 @@ static void test_differences(void) {
 
 /* ---- against the oracle ---- */
 
-/* The row's logp, and grad += dlogp x its derivative; *scale: what the error of logp is measured by. */
+/* The row's logp, and grad += dlogp x its derivative; *scale: what the error of logp is measured
+ * by. */
 static double oracle_row(const Oracle *o, const Row *row, double *grad, double *scale, int *hits) {
     int n = row->n - 1, target[MOST];
     double factor[MOST], logp = 0;
@@ -230,8 +245,8 @@ static double oracle_row(const Oracle *o, const Row *row, double *grad, double *
     return logp;
 }
 
-/* [embedding] [linear] [norm] [attention] [gelu] [head] Log-likelihoods, hits, and the derivative by
- * every parameter. */
+/* [embedding] [linear] [norm] [attention] [gelu] [head] Log-likelihoods, hits, and the
+ * derivative by every parameter. */
 static void check_oracle(const Model *m, const Row *rows, int count, const char *what) {
     Oracle *o = oracle_new(m);
     Workspace *ws = workspace_new();
@@ -245,9 +260,11 @@ static void check_oracle(const Model *m, const Row *rows, int count, const char 
         double scale, p;
         int expected_hits;
         p = oracle_row(o, &rows[r], expected, &scale, &expected_hits);
-        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale, "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)",
-              what, r, rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
-        CHECK(hits[r] == expected_hits, "%s: row %d: %d hits, the oracle says %d", what, r, hits[r], expected_hits);
+        CHECK(fabs(logp[r] - p) <= ROUNDINGS * U * scale,
+              "%s: row %d of %d tokens: logp %.17g, the oracle says %.17g (%.0f u)", what, r,
+              rows[r].n, logp[r], p, fabs(logp[r] - p) / scale / U);
+        CHECK(hits[r] == expected_hits, "%s: row %d: %d hits, the oracle says %d", what, r, hits[r],
+              expected_hits);
     }
     check_gradient(m, grad, expected, ROUNDINGS * U, what);
     free(grad);
@@ -264,7 +281,8 @@ static void test_oracle(void) {
     const int lengths[9] = {2, 3, 10, 63, 64, 65, 66, 70, 130};
     for (int r = 0; r < 9; r++) rows[r] = row_new(&rng, m, lengths[r], 0, r % 2 == 1);
     check_oracle(m, rows, 9, "ragged rows");
-    const int behind[8][2] = {{3, 1}, {66, 1}, {12, 5}, {65, 63}, {129, 64}, {67, 65}, {161, 70}, {40, 0}};
+    const int behind[8][2] = {{3, 1},    {66, 1},  {12, 5},   {65, 63},
+                              {129, 64}, {67, 65}, {161, 70}, {40, 0}};
     for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], r % 2 == 0);
     check_oracle(m, rows, 8, "rows behind prefixes");
     model_free(m);
@@ -273,7 +291,11 @@ static void test_oracle(void) {
     for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, r == 0 ? 71 : 5 + r, r, r == 1);
     check_oracle(m, rows, 3, "a model of odd sizes");
     model_free(m);
-    ModelConfig over = {.layers = 1, .heads = 5, .channels = 65, .context = 20, .vocab = 17}; /* one more than whole blocks */
+    ModelConfig over = {.layers = 1,
+                        .heads = 5,
+                        .channels = 65,
+                        .context = 20,
+                        .vocab = 17}; /* one more than whole blocks */
     m = model_shaken(over, 6);
     for (int r = 0; r < 3; r++) rows[r] = row_new(&rng, m, 21 - 5 * r, r, r == 1);
     check_oracle(m, rows, 3, "a model of 65 channels");
@@ -307,7 +329,8 @@ static void test_hits(void) {
     model_free(m);
 }
 
-/* All weights zero: every token has probability 1/V, and of equal logits the first is the model's choice. */
+/* All weights zero: every token has probability 1/V, and of equal logits the first is the
+ * model's choice. */
 static void test_zero_model(void) {
     Error err = {0};
     Model *m = model_new(SMALL, &err);
@@ -325,7 +348,8 @@ static void test_zero_model(void) {
     model_free(m);
 }
 
-/* A weight that is not a number must be seen: in logp, in the gradient, and no token counts as a hit. */
+/* A weight that is not a number must be seen: in logp, in the gradient, and no token counts as a
+ * hit. */
 static void test_nan_model(void) {
     Rng rng = rng_new(3, 1);
     Model *m = model_shaken(SMALL, 3);
@@ -335,12 +359,14 @@ static void test_nan_model(void) {
     int hits[1];
     real *grad = grad_new(m);
     Batch b = {0};
-    m->w[m->tensors[m->tensor_count - 1].offset] = NAN; /* ln_f's bias: every logit of every token */
+    m->w[m->tensors[m->tensor_count - 1].offset] =
+        NAN; /* ln_f's bias: every logit of every token */
     batch_row(&b, row.sequence, row.n, 1, NULL);
     model_forward(m, ws, &b, true, logp, hits);
     model_backward(m, ws, &b, &dlogp, grad, true);
     CHECK(isnan(logp[0]) && hits[0] == 0, "a model with NaN: logp %g, %d hits", logp[0], hits[0]);
-    CHECK(isnan(gradient_norm(m, grad)), "a model with NaN: a gradient of norm %g", gradient_norm(m, grad));
+    CHECK(isnan(gradient_norm(m, grad)), "a model with NaN: a gradient of norm %g",
+          gradient_norm(m, grad));
     free(grad);
     batch_free(&b);
     workspace_free(ws);
@@ -357,7 +383,8 @@ static Prefix *prefix_made(const Model *m, Workspace *ws, const int *tokens, int
         extend(m, ws, p, tokens + at, P - at < piece ? P - at : piece);
     if (way == 2) { /* beyond the end with other tokens, back, and on */
         int other[MOST], half = (P + 1) / 2;
-        for (int i = 0; i < MOST; i++) other[i] = i < half ? tokens[i] : (tokens[i % P] + 1) % m->config.vocab;
+        for (int i = 0; i < MOST; i++)
+            other[i] = i < half ? tokens[i] : (tokens[i % P] + 1) % m->config.vocab;
         extend(m, ws, p, other, P + 9);
         prefix_truncate(p, P + 20); /* longer than it is: no change */
         CHECK(p->length == P + 9, "truncating beyond the end changed the length to %d", p->length);
@@ -372,7 +399,9 @@ static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
     size_t C2 = 2 * (size_t)m->config.channels, bytes = (size_t)a->length * C2 * sizeof(real);
     if (a->length != b->length) return false;
     for (size_t l = 0; l < (size_t)m->config.layers; l++)
-        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2, bytes)) return false;
+        if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2,
+                  bytes))
+            return false;
     return true;
 }
 
@@ -385,22 +414,25 @@ static void test_prefix_bits(void) {
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         int P = lengths[i];
         Batch b = {0};
-        batch_row(&b, row.sequence, row.n, P + 1, NULL);      /* every token behind P */
-        batch_row(&b, row.sequence, row.n, row.n - 1, NULL);  /* the last */
+        batch_row(&b, row.sequence, row.n, P + 1, NULL);     /* every token behind P */
+        batch_row(&b, row.sequence, row.n, row.n - 1, NULL); /* the last */
         double whole[2], behind[2];
         int hits_whole[2], hits_behind[2];
         model_forward(m, ws, &b, false, whole, hits_whole);
         Prefix *first = prefix_made(m, ws, row.sequence, P, 0);
         for (int way = 0; way < 3; way++) {
             Prefix *p = prefix_made(m, ws, row.sequence, P, way);
-            CHECK(same_keys(m, first, p), "prefix of %d tokens: way %d gives other keys or values", P, way);
+            CHECK(same_keys(m, first, p), "prefix of %d tokens: way %d gives other keys or values",
+                  P, way);
             batch_clear(&b);
             batch_row(&b, row.sequence + P, row.n - P, 1, p);
             batch_row(&b, row.sequence + P, row.n - P, row.n - P - 1, p);
             model_forward(m, ws, &b, way == 1, behind, hits_behind);
-            CHECK(same(whole, behind, sizeof whole), "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P,
-                  way, behind[0], behind[1], whole[0], whole[1]);
-            CHECK(same(hits_whole, hits_behind, sizeof hits_whole), "behind %d tokens, way %d: other hits", P, way);
+            CHECK(same(whole, behind, sizeof whole),
+                  "behind %d tokens, way %d: logp %.17g %.17g, in one piece %.17g %.17g", P, way,
+                  behind[0], behind[1], whole[0], whole[1]);
+            CHECK(same(hits_whole, hits_behind, sizeof hits_whole),
+                  "behind %d tokens, way %d: other hits", P, way);
             prefix_free(p);
         }
         prefix_free(first);
@@ -410,8 +442,9 @@ static void test_prefix_bits(void) {
     model_free(m);
 }
 
-/* A tree: rows behind pieces that begin where others end, two of them behind one parent. The same bits as whole rows, forward, and
- * as behind one prefix in one piece, backward: no gradient flows into any piece. */
+/* A tree: rows behind pieces that begin where others end, two of them behind one parent. The
+ * same bits as whole rows, forward, and as behind one prefix in one piece, backward: no gradient
+ * flows into any piece. */
 static void test_prefix_tree(void) {
     enum { TRUNK = 70, BRANCH = 33, TWIG = 5, REST = 30 };
     Rng rng = rng_new(14, 0);
@@ -445,7 +478,8 @@ static void test_prefix_tree(void) {
     model_forward_backward(m, ws, &one_piece, dlogp, logp[2], grad[1], true);
     CHECK(same(logp[0], logp[1], sizeof logp[0]), "behind a tree: other bits than whole rows");
     CHECK(same(logp[0], logp[2], sizeof logp[0]), "behind one prefix: other bits than whole rows");
-    CHECK(same(grad[0], grad[1], m->parameters * sizeof(real)), "behind a tree: another gradient than behind one prefix");
+    CHECK(same(grad[0], grad[1], m->parameters * sizeof(real)),
+          "behind a tree: another gradient than behind one prefix");
     for (int r = 0; r < 2; r++) {
         prefix_free(twig[r]);
         prefix_free(branch[r]);
@@ -460,10 +494,12 @@ static void test_prefix_tree(void) {
     model_free(m);
 }
 
-/* Prefixes extended side by side in one batch, at different lengths, are those extended one by one; then the logits. */
+/* Prefixes extended side by side in one batch, at different lengths, are those extended one by
+ * one; then the logits. */
 static void test_extend(void) {
     enum { COUNT = 3 };
-    const int lengths[COUNT][2] = {{3, 64}, {70, 1}, {64, 65}}; /* before, and what the common batch adds */
+    const int lengths[COUNT][2] = {
+        {3, 64}, {70, 1}, {64, 65}}; /* before, and what the common batch adds */
     Rng rng = rng_new(5, 0);
     Model *m = model_shaken(SMALL, 9);
     Oracle *o = oracle_new(m);
@@ -484,10 +520,12 @@ static void test_extend(void) {
         Batch single = {0};
         batch_row_inputs(&single, row[r].sequence, row[r].n, one);
         model_extend(m, alone, &single);
-        CHECK(same_keys(m, one, p[r]), "prefix %d, extended in a batch, has other keys or values than alone", r);
+        CHECK(same_keys(m, one, p[r]),
+              "prefix %d, extended in a batch, has other keys or values than alone", r);
         model_logits(m, ws, r, logits);
         model_logits(m, alone, 0, logits_alone);
-        CHECK(same(logits, logits_alone, sizeof logits), "row %d: the logits of a batch differ from those of the row alone", r);
+        CHECK(same(logits, logits_alone, sizeof logits),
+              "row %d: the logits of a batch differ from those of the row alone", r);
         OracleRun *run = oracle_run(o, row[r].sequence, row[r].n);
         const double *expected = run->logits + (row[r].n - 1) * 61;
         double worst = 0, most = largest(expected, 61);
@@ -509,7 +547,8 @@ static void test_extend(void) {
 
 /* Rows of all kinds, in the lengths around the blocks. */
 static int rows_mixed(Row *rows, const Model *m, uint64_t seed) {
-    const int shapes[8][2] = {{2, 0}, {64, 0}, {66, 1}, {130, 0}, {80, 70}, {65, 0}, {135, 65}, {11, 5}};
+    const int shapes[8][2] = {{2, 0},   {64, 0}, {66, 1},   {130, 0},
+                              {80, 70}, {65, 0}, {135, 65}, {11, 5}};
     Rng rng = rng_new(seed, 0);
     for (int r = 0; r < 8; r++) rows[r] = row_new(&rng, m, shapes[r][0], shapes[r][1], r % 3 == 1);
     return 8;
@@ -526,8 +565,9 @@ static void test_batch_bits(void) {
         for (int r = 0; r < count; r++) turned[r] = rows[(r + turn) % count];
         run_rows(m, turned, count, logp, grad);
         for (int r = 0; r < count; r++)
-            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp), "row %d at place %d: logp %.17g, alone %.17g",
-                  (r + turn) % count, r, logp[r], alone[(r + turn) % count]);
+            CHECK(same(&logp[r], &alone[(r + turn) % count], sizeof *logp),
+                  "row %d at place %d: logp %.17g, alone %.17g", (r + turn) % count, r, logp[r],
+                  alone[(r + turn) % count]);
     }
     free(grad);
     model_free(m);
@@ -542,39 +582,49 @@ static void test_workspace(void) {
     real *grad = grad_new(m), *expected_grad = grad_new(m), *grad_wide = grad_new(wide);
     run_rows(m, rows, count, expected, expected_grad);
     Workspace *ws = workspace_new();
-    Load wide_load = load_new(wide, ws, rows, 2), load = load_new(m, ws, rows, count), two = load_new(m, ws, rows, 2);
+    Load wide_load = load_new(wide, ws, rows, 2), load = load_new(m, ws, rows, count),
+         two = load_new(m, ws, rows, 2);
     model_forward_backward(wide, ws, &wide_load.batch, wide_load.dlogp, logp, grad_wide, true);
     model_forward(m, ws, &two.batch, false, logp, NULL);
     model_forward(m, ws, &load.batch, false, logp, NULL);
-    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace, scoring: other bits");
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp),
+          "a used workspace, scoring: other bits");
     model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
-    CHECK(same(logp, expected, (size_t)count * sizeof *logp), "a used workspace: other bits of logp");
-    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a used workspace: other bits of the gradient");
+    CHECK(same(logp, expected, (size_t)count * sizeof *logp),
+          "a used workspace: other bits of logp");
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)),
+          "a used workspace: other bits of the gradient");
     size_t bytes = workspace_bytes(ws);
-    model_forward(m, ws, &two.batch, false, logp, NULL); /* the workspace keeps its size, and what it keeps for each layer */
-    CHECK(same(logp, expected, 2 * sizeof *logp) && workspace_bytes(ws) == bytes && bytes > 0, "a workspace that is too large");
+    model_forward(m, ws, &two.batch, false, logp,
+                  NULL); /* the workspace keeps its size, and what it keeps for each layer */
+    CHECK(same(logp, expected, 2 * sizeof *logp) && workspace_bytes(ws) == bytes && bytes > 0,
+          "a workspace that is too large");
     memset(grad, 0, m->parameters * sizeof(real));
     model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, true);
-    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)), "a workspace used again: other bits of the gradient");
+    CHECK(same(grad, expected_grad, m->parameters * sizeof(real)),
+          "a workspace used again: other bits of the gradient");
     Workspace *small = workspace_new();
     model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
     model_forward(m, small, &load.batch, false, logp, NULL);
     bytes = workspace_bytes(small);
     model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
-    CHECK(workspace_bytes(small) == bytes, "a workspace that grows gives up what it keeps for each layer");
+    CHECK(workspace_bytes(small) == bytes,
+          "a workspace that grows gives up what it keeps for each layer");
     workspace_free(small);
     small = workspace_new();
     model_forward(m, small, &load.batch, false, logp, NULL);
     model_forward_backward(m, small, &two.batch, two.dlogp, logp, grad, true);
     bytes = workspace_bytes(small);
     model_forward(m, small, &load.batch, false, logp, NULL);
-    CHECK(workspace_bytes(small) == bytes, "a workspace that begins to keep layers gives up its size");
+    CHECK(workspace_bytes(small) == bytes,
+          "a workspace that begins to keep layers gives up its size");
     workspace_free(small);
     small = workspace_new();
     workspace_reserve(small, m, load.batch.tokens);
     bytes = workspace_bytes(small);
     model_forward(m, small, &load.batch, false, logp, NULL);
-    CHECK(workspace_bytes(small) == bytes, "room for %d tokens: %zu bytes, and their pass takes %zu", load.batch.tokens, bytes,
+    CHECK(workspace_bytes(small) == bytes,
+          "room for %d tokens: %zu bytes, and their pass takes %zu", load.batch.tokens, bytes,
           workspace_bytes(small));
     workspace_free(small);
     load_free(&wide_load);
@@ -588,8 +638,174 @@ static void test_workspace(void) {
     model_free(wide);
 }
 
+/* ---- the fast parts against their plain twins ---- */
+
+static real *noise(Rng *rng, size_t n) {
+    real *x = mem_new(n, sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (real)rng_normal(rng);
+    return x;
+}
+
+/* The bound is that of the whole model, although one part has fewer stages: see above. */
+static void check_twins(const real *fast, const real *plain, size_t n, const char *what) {
+    double off = 0, most = 0;
+    for (size_t i = 0; i < n; i++) {
+        off = fmax(off, fabs((double)fast[i] - (double)plain[i]));
+        most = fmax(most, fabs((double)plain[i]));
+    }
+    CHECK(most > 0 && off <= ROUNDINGS * U * most, "%s: the twins differ by %.0f u", what,
+          off / most / U);
+}
+
+/* Attention of rows of all kinds, with and without prefixes. */
+static void test_attention_twins(void) {
+    Rng rng = rng_new(31, 0);
+    Model *m = model_shaken(SMALL, 31);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    Load load = load_new(m, ws, rows, rows_mixed(rows, m, 31));
+    size_t N = (size_t)load.batch.tokens, C = 24;
+    real *qkv = noise(&rng, N * 3 * C), *dout = noise(&rng, N * C),
+         *soft = mem_new(N, 2 * 3 * sizeof *soft);
+    real *out[2], *dqkv[2];
+    Attention a = {.batch = &load.batch,
+                   .layer = 1,
+                   .heads = 3,
+                   .head_size = 8,
+                   .context = MOST,
+                   .soft = soft};
+    a.scratch_size = attention_scratch(MOST, 8);
+    a.scratch = mem_new((size_t)threads_most() * a.scratch_size, sizeof(real));
+    for (int twin = 0; twin < 2; twin++) {
+        out[twin] = mem_new(N * C, sizeof(real));
+        dqkv[twin] = noise(&rng, N * 3 * C); /* overwritten */
+    }
+    attention_forward_fast(&a, out[0], qkv);
+    attention_forward_plain(&a, out[1], qkv);
+    attention_backward_fast(&a, dqkv[0], dout, qkv);
+    attention_backward_plain(&a, dqkv[1], dout, qkv);
+    check_twins(out[0], out[1], N * C, "attention");
+    check_twins(dqkv[0], dqkv[1], N * 3 * C, "attention, backward");
+    for (int twin = 0; twin < 2; twin++) {
+        free(out[twin]);
+        free(dqkv[twin]);
+    }
+    free(qkv);
+    free(dout);
+    free(soft);
+    free(a.scratch);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* What one of the twins of the head leaves. */
+typedef struct {
+    real *dh, *dwte;
+    double term[ROWS * MOST];
+    int hit[ROWS * MOST];
+} HeadResult;
+
+static void head_run(Logits x, bool plain, HeadResult *r) {
+    GradientTarget to = {0};
+    size_t live = (size_t)x.map->live, C = (size_t)x.C;
+    r->dh = mem_new(live * C, sizeof(real));
+    r->dwte = mem_new((size_t)x.V * C, sizeof(real));
+    x.term = r->term, x.hit = r->hit, x.dh = r->dh, x.dwte = r->dwte;
+    x.softmax = mem_new(live, sizeof *x.softmax);
+    x.logits = mem_new(logits_room(x.V, x.map->live, true), sizeof(real));
+    if (plain) logits_pass_plain(&x, true, &to);
+    else logits_pass_fast(&x, true, &to);
+    free(x.softmax);
+    free(x.logits);
+}
+
+/* The head over several blocks of the vocabulary. A map where all tokens are live gives a token
+ * without a target nothing; the fast twin never sees such tokens. */
+static void test_head_twins(void) {
+    static HeadResult result[2];
+    static int ints[4][ROWS * MOST];
+    Rng rng = rng_new(32, 0);
+    Model *m = model_shaken(WIDE, 32);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    Load load = load_new(m, ws, rows, rows_mixed(rows, m, 32));
+    RowMap map = {.token = ints[0], .row = ints[1], .position = ints[2], .first = ints[3]};
+    rows_map(&map, &load.batch, ROWS_SCORED);
+    size_t live = (size_t)map.live, C = 96, V = 600;
+    real *h = noise(&rng, (size_t)load.batch.tokens * C);
+    Logits x = {.batch = &load.batch,
+                .map = &map,
+                .C = 96,
+                .V = 600,
+                .h = h,
+                .wte = m->view.wte,
+                .dlogp = load.dlogp};
+    for (int plain = 0; plain < 2; plain++) head_run(x, plain, &result[plain]);
+    check_twins(result[0].dh, result[1].dh, live * C, "head, dh");
+    check_twins(result[0].dwte, result[1].dwte, V * C, "head, dwte");
+    CHECK(same(result[0].hit, result[1].hit, live * sizeof(int)), "head: other hits");
+    for (size_t i = 0; i < live; i++)
+        CHECK(fabs(result[0].term[i] - result[1].term[i]) <=
+                  ROUNDINGS * U * fmax(1, fabs(result[1].term[i])),
+              "head: token %zu has log p %.9g and %.9g", i, result[0].term[i], result[1].term[i]);
+    free(result[1].dh);
+    free(result[1].dwte);
+    rows_map(&map, &load.batch, ROWS_ALL);
+    head_run(x, true, &result[1]);
+    for (int i = 0; i < map.live; i++)
+        if (load.batch.target.v[i] < 0)
+            CHECK(result[1].term[i] == 0 && result[1].hit[i] == 0 &&
+                      result[1].dh[(size_t)i * C] == 0,
+                  "head: token %d is not scored, and has log p %g", i, result[1].term[i]);
+    for (int plain = 0; plain < 2; plain++) {
+        free(result[plain].dh);
+        free(result[plain].dwte);
+    }
+    free(h);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
+/* Packed and spread back, a live row is where it was and the others are zero; plain, nothing
+ * moves. */
+static void test_row_maps(void) {
+    static int ints[4][ROWS * MOST];
+    Rng rng = rng_new(33, 0);
+    Model *m = model_shaken(SMALL, 33);
+    Workspace *ws = workspace_new();
+    Row rows[ROWS];
+    Load load = load_new(m, ws, rows, rows_mixed(rows, m, 33));
+    RowMap map = {.token = ints[0], .row = ints[1], .position = ints[2], .first = ints[3]};
+    int N = load.batch.tokens;
+    real *x = noise(&rng, (size_t)N * 5), *y = mem_new((size_t)N * 5, sizeof *y);
+    for (int live = ROWS_SCORED; live <= ROWS_ALL; live++) {
+        rows_map(&map, &load.batch, (RowsLive)live);
+        rows_pick(&map, y, x, 5);
+        rows_spread(&map, y, N, 5);
+        int wrong = 0;
+        for (int n = 0; n < N; n++) {
+            bool last = n == load.batch.start.v[map.row[n] + 1] - 1,
+                 scored = load.batch.target.v[n] >= 0;
+            bool kept = live == ROWS_ALL || (live == ROWS_LAST ? last : scored);
+            for (int c = 0; c < 5; c++) wrong += y[n * 5 + c] != (kept ? x[n * 5 + c] : 0);
+        }
+        CHECK(wrong == 0, "rows, map %d: %d numbers are wrong", live, wrong);
+        for (int r = 0; r < load.batch.rows && live != ROWS_SCORED; r++)
+            CHECK(map.token[rows_last(&map, r)] == load.batch.start.v[r + 1] - 1,
+                  "rows: the last token of row %d", r);
+    }
+    free(x);
+    free(y);
+    load_free(&load);
+    workspace_free(ws);
+    model_free(m);
+}
+
 /* Two steps of AdamW with the model's own gradients; logp and grad are the last step's. */
-static Model *train(const Model *start, const Row *rows, int count, int threads, double *logp, real *grad, double *norm) {
+static Model *train(const Model *start, const Row *rows, int count, int threads, double *logp,
+                    real *grad, double *norm) {
     set_threads(threads);
     Model *m = model_copy(start);
     Optimizer *o = optimizer_new(m, 0.9, 0.99, 0.1);
@@ -614,10 +830,14 @@ static void test_thread_bits(void) {
     CHECK(!same(one->w, m->w, m->parameters * sizeof(real)), "training changed nothing");
     for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
         Model *other = train(m, rows, count, threads[i], logp, grad, &norm);
-        CHECK(same(logp, logp_one, (size_t)count * sizeof *logp), "%d threads: other bits of logp", threads[i]);
-        CHECK(same(grad, grad_one, m->parameters * sizeof(real)), "%d threads: other bits of the gradient", threads[i]);
-        CHECK(same(&norm, &norm_one, sizeof norm), "%d threads: other bits of the gradient's norm", threads[i]);
-        CHECK(same(other->w, one->w, m->parameters * sizeof(real)), "%d threads: other bits of the weights", threads[i]);
+        CHECK(same(logp, logp_one, (size_t)count * sizeof *logp), "%d threads: other bits of logp",
+              threads[i]);
+        CHECK(same(grad, grad_one, m->parameters * sizeof(real)),
+              "%d threads: other bits of the gradient", threads[i]);
+        CHECK(same(&norm, &norm_one, sizeof norm), "%d threads: other bits of the gradient's norm",
+              threads[i]);
+        CHECK(same(other->w, one->w, m->parameters * sizeof(real)),
+              "%d threads: other bits of the weights", threads[i]);
         model_free(other);
     }
     set_threads(1);
@@ -627,7 +847,8 @@ static void test_thread_bits(void) {
     model_free(m);
 }
 
-/* model_forward and model_backward are model_forward_backward; the gradient is added to what is there. */
+/* model_forward and model_backward are model_forward_backward; the gradient is added to what is
+ * there. */
 static void test_two_passes(void) {
     Model *m = model_shaken(SMALL, 14);
     Workspace *ws = workspace_new();
@@ -641,20 +862,24 @@ static void test_two_passes(void) {
     model_forward(m, ws, &load.batch, true, logp_two, NULL);
     model_backward(m, ws, &load.batch, load.dlogp, grad_two, true);
     CHECK(same(logp, logp_two, (size_t)count * sizeof *logp), "forward alone: other bits of logp");
-    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "forward, then backward: other bits of the gradient");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)),
+          "forward, then backward: other bits of the gradient");
     double *sum = mem_new(m->parameters, sizeof *sum);
     memset(grad_two, 0, m->parameters * sizeof(real));
     model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad_two, true);
     for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad_two[i] + (double)(i % 7) - 3;
     check_gradient(m, grad, sum, ROUNDINGS * U, "added to a gradient");
-    for (size_t i = 0; i < m->parameters; i++) grad[i] = (real)NAN; /* without `add` it does not matter what stood there */
+    for (size_t i = 0; i < m->parameters; i++)
+        grad[i] = (real)NAN; /* without `add` it does not matter what stood there */
     model_forward_backward(m, ws, &load.batch, load.dlogp, logp, grad, false);
-    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "a gradient that is overwritten is not the one added to zeros");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)),
+          "a gradient that is overwritten is not the one added to zeros");
     Batch silent = {0};
     batch_row_inputs(&silent, rows[0].sequence, rows[0].n - 1, NULL);
     model_forward_backward(m, ws, &silent, load.dlogp, logp, grad, false);
     for (size_t i = 0; i < m->parameters; i++) sum[i] = (double)grad[i];
-    CHECK(largest(sum, m->parameters) == 0 && !isnan(sum[0]), "nothing is scored, and the gradient is not zero");
+    CHECK(largest(sum, m->parameters) == 0 && !isnan(sum[0]),
+          "nothing is scored, and the gradient is not zero");
     batch_free(&silent);
     free(sum);
     free(grad);
@@ -664,7 +889,8 @@ static void test_two_passes(void) {
     model_free(m);
 }
 
-/* Keeping only the layers' inputs for the backward pass changes memory, and no bit; nor does a workspace that is switched to it. */
+/* Keeping only the layers' inputs for the backward pass changes memory, and no bit; nor does a
+ * workspace that is switched to it. */
 static void test_recompute(void) {
     Model *m = model_shaken(WIDE, 31);
     Workspace *ws = workspace_new();
@@ -677,38 +903,43 @@ static void test_recompute(void) {
         memset(pass ? grad_again : grad, 0, m->parameters * sizeof(real));
         model_forward(m, ws, &load.batch, true, pass ? again : logp, NULL);
         model_backward(m, ws, &load.batch, load.dlogp, pass ? grad_again : grad, true);
-        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp, pass ? grad_again : grad, true);
+        model_forward_backward(m, ws, &load.batch, load.dlogp, pass ? again : logp,
+                               pass ? grad_again : grad, true);
         load_free(&load);
         if (pass) break;
         size_t whole = workspace_bytes(ws);
         workspace_recompute(ws, true);
         Load small = load_new(m, ws, rows, count);
         model_forward(m, ws, &small.batch, true, again, NULL);
-        CHECK(workspace_bytes(ws) < whole, "recomputing takes %zu bytes, keeping %zu", workspace_bytes(ws), whole);
+        CHECK(workspace_bytes(ws) < whole, "recomputing takes %zu bytes, keeping %zu",
+              workspace_bytes(ws), whole);
         load_free(&small);
     }
     CHECK(same(logp, again, (size_t)count * sizeof *logp), "recomputing: other bits of logp");
-    CHECK(same(grad, grad_again, m->parameters * sizeof(real)), "recomputing: other bits of the gradient");
+    CHECK(same(grad, grad_again, m->parameters * sizeof(real)),
+          "recomputing: other bits of the gradient");
     free(grad);
     free(grad_again);
     workspace_free(ws);
     model_free(m);
 }
 
-/* Inner products of each row's gradient with a direction, against the gradients themselves; a row's is the same alone. The
- * bound is four times wider: small elements of a gradient are off by more than ROUNDINGS of themselves. */
+/* Inner products of each row's gradient with a direction, against the gradients themselves; a
+ * row's is the same alone. The bound is four times wider: small elements of a gradient are off
+ * by more than ROUNDINGS of themselves. */
 static void test_gradient_dots(ModelConfig config) {
     Model *m = model_shaken(config, 23), *direction = model_shaken(config, 24);
     Workspace *ws = workspace_new();
     Row rows[ROWS];
     int count = rows_mixed(rows, m, 25);
     Load load = load_new(m, ws, rows, count);
-    double logp[ROWS], dot[ROWS], dot_threads[ROWS], alone;
+    double logp[ROWS], dot[ROWS], dot_threads[ROWS], plain[ROWS], alone;
     real *grad = grad_new(m), *copy = grad_new(m);
     memcpy(copy, direction->w, m->parameters * sizeof(real));
     model_forward(m, ws, &load.batch, true, logp, NULL);
     model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot);
     CHECK(same(copy, direction->w, m->parameters * sizeof(real)), "the direction was written to");
+    model_gradient_dots_plain(m, ws, &load.batch, load.dlogp, direction->w, plain);
     for (int r = 0; r < count; r++) {
         memset(grad, 0, m->parameters * sizeof(real));
         run_rows(m, &rows[r], 1, logp, grad);
@@ -718,18 +949,22 @@ static void test_gradient_dots(ModelConfig config) {
             sum += term;
             squares += term * term;
         }
+        CHECK(plain[r] == sum, "row %d: the plain dot is %.17g, should be %.17g", r, plain[r], sum);
         double off = fabs(dot[r] - sum) / sqrt(squares) / U;
-        CHECK(off <= 4 * ROUNDINGS, "row %d: dot %.9g, should be %.9g (%.0f u)", r, dot[r], sum, off);
+        CHECK(off <= 4 * ROUNDINGS, "row %d: dot %.9g, should be %.9g (%.0f u)", r, dot[r], sum,
+              off);
         Load one = load_new(m, ws, &rows[r], 1);
         model_forward(m, ws, &one.batch, true, logp, NULL);
         model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
-        CHECK(same(&alone, &dot[r], sizeof alone), "row %d: dot %.17g, alone %.17g", r, dot[r], alone);
+        CHECK(same(&alone, &dot[r], sizeof alone), "row %d: dot %.17g, alone %.17g", r, dot[r],
+              alone);
         load_free(&one);
     }
     set_threads(3);
     model_forward(m, ws, &load.batch, true, logp, NULL);
     model_gradient_dots(m, ws, &load.batch, load.dlogp, direction->w, dot_threads);
-    CHECK(same(dot, dot_threads, (size_t)count * sizeof *dot), "3 threads: other bits of the inner products");
+    CHECK(same(dot, dot_threads, (size_t)count * sizeof *dot),
+          "3 threads: other bits of the inner products");
     set_threads(1);
     free(grad);
     free(copy);
@@ -739,7 +974,8 @@ static void test_gradient_dots(ModelConfig config) {
     model_free(direction);
 }
 
-/* More scored tokens than the head handles at once: the inner products of a row alone, bit by bit. */
+/* More scored tokens than the head handles at once: the inner products of a row alone, bit by
+ * bit. */
 static void test_gradient_dots_chunks(void) {
     Rng rng = rng_new(26, 0);
     Model *m = model_shaken(SMALL, 23), *direction = model_shaken(SMALL, 24);
@@ -759,7 +995,8 @@ static void test_gradient_dots_chunks(void) {
         Load one = load_new(m, ws, &rows[r], 1);
         model_forward(m, ws, &one.batch, true, logp, NULL);
         model_gradient_dots(m, ws, &one.batch, one.dlogp, direction->w, &alone);
-        CHECK(same(&alone, &dot[r], sizeof alone), "of %d scored tokens, row %d: dot %.17g, alone %.17g", scored, r, dot[r], alone);
+        CHECK(same(&alone, &dot[r], sizeof alone),
+              "of %d scored tokens, row %d: dot %.17g, alone %.17g", scored, r, dot[r], alone);
         load_free(&one);
     }
     load_free(&load);
@@ -770,7 +1007,8 @@ static void test_gradient_dots_chunks(void) {
 
 /* ---- weights of tokens ---- */
 
-static void row_run(const Model *m, const Row *row, bool weighted, double factor, double *logp, real *grad) {
+static void row_run(const Model *m, const Row *row, bool weighted, double factor, double *logp,
+                    real *grad) {
     Row copy = *row;
     copy.weighted = weighted;
     copy.dlogp = row->dlogp * factor;
@@ -787,9 +1025,11 @@ static void test_weights(void) {
     Row row = row_new(&rng, m, 80, 3, false), doubled = row;
     row_run(m, &row, false, 1, &logp, grad);
     row_run(m, &row, true, 1, &logp_other, other);
-    CHECK(logp == logp_other && same(grad, other, bytes), "weights 1 are not the same as no weights");
+    CHECK(logp == logp_other && same(grad, other, bytes),
+          "weights 1 are not the same as no weights");
     for (int i = 0; i < row.n; i++) doubled.weight[i] *= 2;
-    row_run(m, &row, true, 2, &logp, grad); /* a factor of 2 rounds nothing: the same bits wherever it comes in */
+    row_run(m, &row, true, 2, &logp,
+            grad); /* a factor of 2 rounds nothing: the same bits wherever it comes in */
     row_run(m, &doubled, true, 1, &logp_other, other);
     CHECK(logp_other == 2 * logp, "weights 2: logp %.17g, with weights 1 %.17g", logp_other, logp);
     CHECK(same(grad, other, bytes), "weights 2 and dlogp 2 give different gradients");
@@ -805,17 +1045,19 @@ static void test_weights(void) {
         row_run(m, &one, true, 1, &logp_other, other);
         parts += (double)weighted.weight[i] * logp_other;
     }
-    CHECK(fabs(parts - logp) <= 1e-12 * fabs(logp), "weighted logp %.17g, the sum of its tokens %.17g", logp, parts);
+    CHECK(fabs(parts - logp) <= 1e-12 * fabs(logp),
+          "weighted logp %.17g, the sum of its tokens %.17g", logp, parts);
     free(grad);
     free(other);
     model_free(m);
 }
 
-/* Of equal logits the first token counts as the most probable one, within a block of columns and across blocks. */
+/* Of equal logits the first token counts as the most probable one, within a block of columns and
+ * across blocks. */
 static void test_ties(void) {
     Error never = {0};
     ModelConfig shape = SMALL;
-    shape.vocab = 1100; /* more than two blocks */
+    shape.vocab = 1100;                  /* more than two blocks */
     Model *m = model_new(shape, &never); /* without weights every logit is 0 */
     Workspace *ws = workspace_new();
     const int target[] = {0, 1, 511, 512, 1024, 1099};
@@ -833,7 +1075,8 @@ static void test_ties(void) {
     model_free(m);
 }
 
-/* Each part of 20 passes has taken some time (a microsecond at least), and all of them no more than the clock says. */
+/* Each part of 20 passes has taken some time (a microsecond at least), and all of them no more
+ * than the clock says. */
 static void test_part_seconds(void) {
     Rng rng = rng_new(17, 0);
     Model *m = model_shaken(SMALL, 17);
@@ -867,7 +1110,8 @@ static void test_part_seconds(void) {
 static void test_unscored(void) {
     Rng rng = rng_new(16, 0);
     Model *m = model_shaken(SMALL, 16);
-    Row rows[3] = {row_new(&rng, m, 20, 0, true), row_new(&rng, m, 70, 0, true), row_new(&rng, m, 66, 0, false)};
+    Row rows[3] = {row_new(&rng, m, 20, 0, true), row_new(&rng, m, 70, 0, true),
+                   row_new(&rng, m, 66, 0, false)};
     memset(rows[1].weight, 0, sizeof rows[1].weight);
     Row two[2] = {rows[0], rows[2]};
     double logp[3], logp_two[2];
@@ -875,16 +1119,20 @@ static void test_unscored(void) {
     run_rows(m, rows, 3, logp, grad);
     run_rows(m, two, 2, logp_two, grad_two);
     CHECK(logp[1] == 0, "an unscored row has logp %g", logp[1]);
-    CHECK(logp[0] == logp_two[0] && logp[2] == logp_two[1], "an unscored row changes its neighbors' logp");
-    CHECK(same(grad, grad_two, m->parameters * sizeof(real)), "an unscored row changes the gradient");
+    CHECK(logp[0] == logp_two[0] && logp[2] == logp_two[1],
+          "an unscored row changes its neighbors' logp");
+    CHECK(same(grad, grad_two, m->parameters * sizeof(real)),
+          "an unscored row changes the gradient");
     Workspace *ws = workspace_new();
     Batch b = {0};
     int hits[2] = {9, 9};
     batch_row_inputs(&b, rows[0].sequence, 5, NULL);
     batch_row(&b, rows[2].sequence, rows[2].n, rows[2].first, NULL);
-    CHECK(b.rows == 2 && b.tokens == 5 + rows[2].n - 1, "a batch of %d rows, %d tokens", b.rows, b.tokens);
+    CHECK(b.rows == 2 && b.tokens == 5 + rows[2].n - 1, "a batch of %d rows, %d tokens", b.rows,
+          b.tokens);
     model_forward(m, ws, &b, false, logp, hits);
-    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1], "beside a scored row: logp %g, %d hits", logp[0], hits[0]);
+    CHECK(logp[0] == 0 && hits[0] == 0 && logp[1] == logp_two[1],
+          "beside a scored row: logp %g, %d hits", logp[0], hits[0]);
     batch_free(&b);
     workspace_free(ws);
     free(grad);
@@ -895,11 +1143,14 @@ static void test_unscored(void) {
 /* ---- micro-batches: the sum over batches of one row is the gradient of one batch ---- */
 
 static void test_micro_batches(void) {
-    const double bound = U > 1e-9 ? 1e-6 : 1e-14; /* only the order in which rows and their tokens are added differs */
+    const double bound =
+        U > 1e-9 ? 1e-6
+                 : 1e-14; /* only the order in which rows and their tokens are added differs */
     Rng rng = rng_new(17, 0);
     Model *m = model_shaken(SMALL, 17);
     Row rows[ROWS];
-    for (int r = 0; r < ROWS; r++) rows[r] = row_new(&rng, m, 2 + rng_below(&rng, 12), 0, r % 2 == 0);
+    for (int r = 0; r < ROWS; r++)
+        rows[r] = row_new(&rng, m, 2 + rng_below(&rng, 12), 0, r % 2 == 0);
     double logp[ROWS], logp_one[ROWS], *sum = mem_new(m->parameters, sizeof *sum);
     real *grad = grad_new(m), *parts = grad_new(m);
     run_rows(m, rows, ROWS, logp, grad);
@@ -913,14 +1164,17 @@ static void test_micro_batches(void) {
     model_free(m);
 }
 
-/* A vocabulary so large that the logits of one batch do not fit at once: two chunks of 64 tokens, the second one short. */
+/* A vocabulary so large that the logits of one batch do not fit at once: two chunks of 64
+ * tokens, the second one short. */
 static void test_chunks(void) {
-    const ModelConfig config = {.layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 19) + 1};
+    const ModelConfig config = {
+        .layers = 1, .heads = 1, .channels = 3, .context = 64, .vocab = (1 << 19) + 1};
     Rng rng = rng_new(18, 0);
     Model *m = model_shaken(config, 18);
     Row rows[2] = {row_new(&rng, m, 65, 0, false), row_new(&rng, m, 60, 0, true)};
     rows[0].first = 20;
-    for (int i = 20; i < 60; i++) rows[1].weight[i] = (real)(i % 5 + 1) / 4; /* 45 and at least 40 scored tokens */
+    for (int i = 20; i < 60; i++)
+        rows[1].weight[i] = (real)(i % 5 + 1) / 4; /* 45 and at least 40 scored tokens */
     double logp[2], logp_one[2], *sum = mem_new(m->parameters, sizeof *sum);
     real *grad = grad_new(m), *parts = grad_new(m);
     run_rows(m, rows, 2, logp, grad);
@@ -936,8 +1190,8 @@ static void test_chunks(void) {
 
 /* ---- AdamW ---- */
 
-/* [E13] Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of itself, the root by
- * half of that; every other operation by a few u. */
+/* [E13] Against the oracle's, weight by weight. In float, 1 - beta2 is off by u / (1 - beta2) of
+ * itself, the root by half of that; every other operation by a few u. */
 static void test_optimizer(void) {
     enum { STEPS = 6 };
     const double b1 = 0.9, b2 = 0.98, decay = 0.1, scale = 0.7;
@@ -945,7 +1199,8 @@ static void test_optimizer(void) {
     Model *m = model_shaken(SMALL, 19);
     size_t n = m->parameters;
     Optimizer *o = optimizer_new(m, b1, b2, decay);
-    CHECK(o->epsilon == 1e-8 && o->step == 0, "a new optimizer: epsilon %g, step %ld", o->epsilon, o->step);
+    CHECK(o->epsilon == 1e-8 && o->step == 0, "a new optimizer: epsilon %g, step %ld", o->epsilon,
+          o->step);
     real *grad = grad_new(m);
     OracleWeight *x = mem_new(n, sizeof *x);
     double total = 0;
@@ -960,13 +1215,15 @@ static void test_optimizer(void) {
         optimizer_step(o, m, grad, scale, how.learning_rate);
         for (int i = 0; i < m->tensor_count; i++) {
             how.decay = m->tensors[i].rank == 2 ? decay : 0;
-            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size; j++)
+            for (size_t j = m->tensors[i].offset; j < m->tensors[i].offset + m->tensors[i].size;
+                 j++)
                 oracle_adamw(&how, &x[j], scale * (double)grad[j], step);
         }
     }
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
-        double error = fabs((double)m->w[i] - x[i].w), bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(x[i].w) + total));
+        double error = fabs((double)m->w[i] - x[i].w),
+               bound = U * (total * (16 + 3 / (1 - b2)) + STEPS * (fabs(x[i].w) + total));
         if (!(error / bound <= worst)) worst = error / bound;
     }
     CHECK(worst <= 1, "AdamW: weights off by %.3g times the bound", worst);
@@ -978,13 +1235,15 @@ static void test_optimizer(void) {
 }
 
 static void test_norm(void) {
-    const ModelConfig configs[2] = {{.layers = 1, .heads = 1, .channels = 3, .context = 4, .vocab = 5}, WIDE};
+    const ModelConfig configs[2] = {
+        {.layers = 1, .heads = 1, .channels = 3, .context = 4, .vocab = 5}, WIDE};
     for (int c = 0; c < 2; c++) {
         Model *m = model_shaken(configs[c], 20);
         double sum = 0;
         for (size_t i = 0; i < m->parameters; i++) sum += (double)m->w[i] * (double)m->w[i];
         double norm = gradient_norm(m, m->w);
-        CHECK(fabs(norm - sqrt(sum)) <= 1e-12 * norm, "norm %.17g, should be %.17g", norm, sqrt(sum));
+        CHECK(fabs(norm - sqrt(sum)) <= 1e-12 * norm, "norm %.17g, should be %.17g", norm,
+              sqrt(sum));
         m->w[m->parameters - 1] = 1e20f; /* the square is no float */
         norm = gradient_norm(m, m->w);
         CHECK(fabs(norm - 1e20) <= 1e14, "norm of a gradient of 1e20: %g", norm);
@@ -1002,22 +1261,30 @@ static void test_table(void) {
         CHECK(t->offset == at && t->decay == (t->rank == 2), "%s: offset or decay", t->name);
         at += t->size;
     }
-    CHECK(at == expected && m->parameters == expected, "%zu parameters, should be %zu", m->parameters, expected);
+    CHECK(at == expected && m->parameters == expected, "%zu parameters, should be %zu",
+          m->parameters, expected);
     Model *copy = model_copy(m);
     CHECK(copy->w != m->w && same(copy->w, m->w, m->parameters * sizeof(real)), "model_copy");
     model_free(copy);
-    const ModelConfig bad[] = {{0, 1, 4, 4, 4}, {1, 0, 4, 4, 4},       {1, 1, 0, 4, 4},       {1, 1, 4, 0, 4},
-                               {1, 1, 4, 4, 0}, {1, 3, 4, 4, 4},       {1, 1, -4, 4, 4},      {1 << 30, 1, 4, 4, 4},
-                               {1, 1, 1, 1, 1 << 30}, {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}};
+    const ModelConfig bad[] = {{0, 1, 4, 4, 4},       {1, 0, 4, 4, 4},       {1, 1, 0, 4, 4},
+                               {1, 1, 4, 0, 4},       {1, 1, 4, 4, 0},       {1, 3, 4, 4, 4},
+                               {1, 1, -4, 4, 4},      {1 << 30, 1, 4, 4, 4}, {1, 1, 1, 1, 1 << 30},
+                               {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Error err = {0};
         Model *none = model_new(bad[i], &err);
-        CHECK(!none && (err.status == STATUS_DATA || err.status == STATUS_USAGE), "bad shape %zu was accepted", i);
+        CHECK(!none && (err.status == STATUS_DATA || err.status == STATUS_USAGE),
+              "bad shape %zu was accepted", i);
     }
-    /* the limits themselves: the largest is accepted (where memory allows to try), one more is not */
-    const ModelConfig largest_ones[] = {{1000, 1, 1, 1, 1}, {1, 1, 1, 1 << 20, 1}, {1, 1, 1, 1, 1 << 24}};
-    const ModelConfig beyond[] = {{1001, 1, 1, 1, 1},          {1, 10001, 10001, 1, 1}, {1, 1, 100001, 1, 1},
-                                  {1, 1, 1, (1 << 20) + 1, 1}, {1, 1, 1, 1, (1 << 24) + 1}};
+    /* the limits themselves: the largest is accepted (where memory allows to try), one more is
+     * not */
+    const ModelConfig largest_ones[] = {
+        {1000, 1, 1, 1, 1}, {1, 1, 1, 1 << 20, 1}, {1, 1, 1, 1, 1 << 24}};
+    const ModelConfig beyond[] = {{1001, 1, 1, 1, 1},
+                                  {1, 10001, 10001, 1, 1},
+                                  {1, 1, 100001, 1, 1},
+                                  {1, 1, 1, (1 << 20) + 1, 1},
+                                  {1, 1, 1, 1, (1 << 24) + 1}};
     for (size_t i = 0; i < sizeof largest_ones / sizeof *largest_ones; i++) {
         Error err = {0};
         Model *most = model_new(largest_ones[i], &err);
@@ -1026,10 +1293,13 @@ static void test_table(void) {
     }
     for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++) {
         Error err = {0};
-        CHECK(!model_new(beyond[i], &err) && err.status == STATUS_DATA, "shape %zu beyond the largest was accepted", i);
+        CHECK(!model_new(beyond[i], &err) && err.status == STATUS_DATA,
+              "shape %zu beyond the largest was accepted", i);
     }
-    double layer = 2.0 * 12 * 24 * 24 + 4 * 24 * 5, qkv = 2.0 * 3 * 24 * 24; /* the last layer: qkv, and the rest of the scored */
-    double flops = model_flops(m, 10, 9, 4), want = 10 * (layer + qkv) + 4 * (layer - qkv + 2 * 24 * 61.0);
+    double layer = 2.0 * 12 * 24 * 24 + 4 * 24 * 5,
+           qkv = 2.0 * 3 * 24 * 24; /* the last layer: qkv, and the rest of the scored */
+    double flops = model_flops(m, 10, 9, 4),
+           want = 10 * (layer + qkv) + 4 * (layer - qkv + 2 * 24 * 61.0);
     CHECK(flops == want, "%g operations, should be %g", flops, want);
     model_free(m);
     model_free(NULL);
@@ -1041,26 +1311,40 @@ static void test_table(void) {
 /* Names and shapes are those of a Hugging Face GPT-2, whose linear layers have [in][out]. */
 static void test_shapes(void) {
     enum { C = 24, INSIDE = 12 }; /* SMALL's channels; tensors of a layer */
-    typedef struct { const char *name; int rows, columns; } Shape; /* columns 0: a vector */
+    typedef struct {
+        const char *name;
+        int rows, columns;
+    } Shape; /* columns 0: a vector */
     static const Shape first[2] = {{"wte.weight", 61, C}, {"wpe.weight", MOST, C}};
     static const Shape last[2] = {{"ln_f.weight", C, 0}, {"ln_f.bias", C, 0}};
-    static const Shape layer[INSIDE] = {
-        {"ln_1.weight", C, 0}, {"ln_1.bias", C, 0}, {"attn.c_attn.weight", C, 3 * C}, {"attn.c_attn.bias", 3 * C, 0},
-        {"attn.c_proj.weight", C, C}, {"attn.c_proj.bias", C, 0}, {"ln_2.weight", C, 0}, {"ln_2.bias", C, 0},
-        {"mlp.c_fc.weight", C, 4 * C}, {"mlp.c_fc.bias", 4 * C, 0}, {"mlp.c_proj.weight", 4 * C, C}, {"mlp.c_proj.bias", C, 0}};
+    static const Shape layer[INSIDE] = {{"ln_1.weight", C, 0},
+                                        {"ln_1.bias", C, 0},
+                                        {"attn.c_attn.weight", C, 3 * C},
+                                        {"attn.c_attn.bias", 3 * C, 0},
+                                        {"attn.c_proj.weight", C, C},
+                                        {"attn.c_proj.bias", C, 0},
+                                        {"ln_2.weight", C, 0},
+                                        {"ln_2.bias", C, 0},
+                                        {"mlp.c_fc.weight", C, 4 * C},
+                                        {"mlp.c_fc.bias", 4 * C, 0},
+                                        {"mlp.c_proj.weight", 4 * C, C},
+                                        {"mlp.c_proj.bias", C, 0}};
     Error err = {0};
     Model *m = model_new(SMALL, &err);
     CHECK(m->tensor_count == 2 + 2 * INSIDE + 2, "%d tensors", m->tensor_count);
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         int l = (i - 2) / INSIDE;
-        const Shape *want = i < 2 ? &first[i] : l < 2 ? &layer[(i - 2) % INSIDE] : &last[i - 2 - 2 * INSIDE];
+        const Shape *want = i < 2   ? &first[i]
+                            : l < 2 ? &layer[(i - 2) % INSIDE]
+                                    : &last[i - 2 - 2 * INSIDE];
         char name[48];
         if (i < 2 || l == 2) snprintf(name, sizeof name, "%s", want->name);
         else snprintf(name, sizeof name, "h.%d.%s", l, want->name);
-        CHECK(strcmp(t->name, name) == 0 && t->rank == (want->columns ? 2 : 1) && t->shape[0] == want->rows &&
-                  t->shape[1] == want->columns, "tensor %d: %s [%d][%d], should be %s [%d][%d]", i, t->name, t->shape[0],
-              t->shape[1], name, want->rows, want->columns);
+        CHECK(strcmp(t->name, name) == 0 && t->rank == (want->columns ? 2 : 1) &&
+                  t->shape[0] == want->rows && t->shape[1] == want->columns,
+              "tensor %d: %s [%d][%d], should be %s [%d][%d]", i, t->name, t->shape[0], t->shape[1],
+              name, want->rows, want->columns);
     }
     model_free(m);
 }
@@ -1072,16 +1356,23 @@ static void test_initialize(void) {
     model_initialize(other, 5);
     CHECK(same(m->w, other->w, m->parameters * sizeof(real)), "the same seed gives other weights");
     model_initialize(other, 6);
-    CHECK(!same(m->w, other->w, m->parameters * sizeof(real)), "another seed gives the same weights");
+    CHECK(!same(m->w, other->w, m->parameters * sizeof(real)),
+          "another seed gives the same weights");
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         double sum = 0, squares = 0, size = (double)t->size;
-        for (size_t j = 0; j < t->size; j++) sum += (double)m->w[t->offset + j], squares += pow((double)m->w[t->offset + j], 2);
+        for (size_t j = 0; j < t->size; j++)
+            sum += (double)m->w[t->offset + j], squares += pow((double)m->w[t->offset + j], 2);
         bool gain = t->rank == 1 && strstr(t->name, "ln_") && strstr(t->name, "weight");
-        double std = t->rank == 1 ? 0 : strstr(t->name, "c_proj") ? 0.02 / sqrt(4) : 0.02, found = sqrt(squares / size);
-        if (t->rank == 1) CHECK(sum == (gain ? size : 0) && squares == sum, "%s is not all %d", t->name, gain);
+        double std = t->rank == 1                ? 0
+                     : strstr(t->name, "c_proj") ? 0.02 / sqrt(4)
+                                                 : 0.02,
+               found = sqrt(squares / size);
+        if (t->rank == 1)
+            CHECK(sum == (gain ? size : 0) && squares == sum, "%s is not all %d", t->name, gain);
         else /* five deviations of the estimates */
-            CHECK(fabs(found - std) < 5 * std / sqrt(2 * size) && fabs(sum / size) < 5 * std / sqrt(size),
+            CHECK(fabs(found - std) < 5 * std / sqrt(2 * size) &&
+                      fabs(sum / size) < 5 * std / sqrt(size),
                   "%s: mean %g, deviation %g, should be %g", t->name, sum / size, found, std);
     }
     model_free(other);
@@ -1094,11 +1385,15 @@ static void test_initialize(void) {
     int same_start = 0, moved = 0;
     for (int i = 0; i < m->tensor_count - 2; i++) { /* but ln_f */
         const ModelTensor *t = &m->tensors[i];
-        for (int j = 0; j < i && t->rank == 2; j++) same_start += m->w[t->offset] == m->w[m->tensors[j].offset];
-        bool residual = t->rank == 2 && strstr(t->name, "c_proj"); /* its deviation falls with the number of layers */
+        for (int j = 0; j < i && t->rank == 2; j++)
+            same_start += m->w[t->offset] == m->w[m->tensors[j].offset];
+        bool residual =
+            t->rank == 2 &&
+            strstr(t->name, "c_proj"); /* its deviation falls with the number of layers */
         moved += !residual && !same(m->w + t->offset, other->w + t->offset, t->size * sizeof(real));
     }
-    CHECK(same_start == 0 && moved == 0, "%d tensors begin with the same number, %d change with another layer", same_start, moved);
+    CHECK(same_start == 0 && moved == 0,
+          "%d tensors begin with the same number, %d change with another layer", same_start, moved);
     model_free(m);
     model_free(other);
 }
@@ -1117,6 +1412,9 @@ int main(void) {
     test_extend();
     test_batch_bits();
     test_workspace();
+    test_attention_twins();
+    test_head_twins();
+    test_row_maps();
     test_thread_bits();
     test_two_passes();
     test_recompute();

@@ -1,4 +1,5 @@
-/* Model folders: config.json and model.safetensors as Hugging Face writes them, in every type and with every defect. */
+/* Model folders: config.json and model.safetensors as Hugging Face writes them, in every type
+ * and with every defect. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/model_folder.h"
 
@@ -9,22 +10,27 @@
 
 #include "tests/unit/check.h"
 
-static const ModelConfig SMALL = {.layers = 2, .heads = 3, .channels = 24, .context = 160, .vocab = 61};
+static const ModelConfig SMALL = {
+    .layers = 2, .heads = 3, .channels = 24, .context = 160, .vocab = 61};
 
 static bool same(const void *a, const void *b, size_t n) { return memcmp(a, b, n) == 0; }
 
-/* How to write model.safetensors; all zero: as Hugging Face does, in F32. */
+/* How to write model.safetensors. All zero: as Hugging Face does, in F32.
+ * edit: 'm' missing, 'f' flat, of shape [size], 't' turned, [columns, rows], 's' short, 'r' rank + 1.
+ * head: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers. */
 typedef struct {
-    const char *prefix;    /* before every name */
-    const char *type;      /* F32, F64, F16, BF16, or what is no weight */
-    const char *edited;    /* this tensor is changed: */
-    char edit;             /* 'm' missing, 'f' flat: of shape [size], 't' turned: [columns, rows], 's' short, 'r' rank + 1 */
-    double poison;         /* its last element, if not 0 */
-    const char *more;      /* one more tensor of this name, of shape [2] */
-    int head;              /* lm_head.weight: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers */
+    const char *prefix; /* before every name */
+    const char *type;   /* F32, F64, F16, BF16, or one that weights cannot have */
+    const char *edited; /* this tensor is changed: */
+    char edit;          /* how, or 0 */
+    double poison;      /* its last element, if not 0 */
+    const char *more;   /* one more tensor of this name, of shape [2] */
+    int head;           /* lm_head.weight */
 } Weights;
 
-static size_t type_size(const char *type) { return strstr(type, "64") ? 8 : strstr(type, "32") ? 4 : 2; }
+static size_t type_size(const char *type) {
+    return strstr(type, "64") ? 8 : strstr(type, "32") ? 4 : 2;
+}
 
 /* The bits of x, which every type here can hold exactly, or is NaN or infinite. */
 static void put_value(Buf *b, const char *type, double x) {
@@ -43,14 +49,15 @@ static void put_value(Buf *b, const char *type, double x) {
 }
 
 /* The tensor whose bytes end the data so far, and start at `from`. */
-static void put_header(Buf *header, const Buf *data, const char *type, const char *prefix, const char *name, const char *shape,
-                       size_t from) {
+static void put_header(Buf *header, const Buf *data, const char *type, const char *prefix,
+                       const char *name, const char *shape, size_t from) {
     if (header->n > 1) buf_putc(header, ',');
-    buf_printf(header, "\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", prefix, name, type, shape, from,
-               data->n);
+    buf_printf(header, "\"%s%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+               prefix, name, type, shape, from, data->n);
 }
 
-static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor *t, const Weights *how) {
+static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor *t,
+                       const Weights *how) {
     bool edited = how->edited && strcmp(t->name, how->edited) == 0;
     char edit = edited ? how->edit : 0, shape[64];
     int rows = t->shape[0] - (edit == 's'), columns = t->shape[1];
@@ -58,20 +65,26 @@ static void put_tensor(Buf *header, Buf *data, const Model *m, const ModelTensor
     if (edit == 'm') return;
     if (edit == 's') size -= t->rank == 2 ? (size_t)columns : 1;
     if (t->rank == 1) snprintf(shape, sizeof shape, "%d", rows);
-    else snprintf(shape, sizeof shape, "%d,%d", edit == 't' ? columns : rows, edit == 't' ? rows : columns);
+    else
+        snprintf(shape, sizeof shape, "%d,%d", edit == 't' ? columns : rows,
+                 edit == 't' ? rows : columns);
     if (edit == 'f') snprintf(shape, sizeof shape, "%zu", t->size);
     if (edit == 'r') snprintf(shape + strlen(shape), 3, ",1");
     for (size_t j = 0; j < size; j++)
-        put_value(data, how->type, edited && how->poison != 0 && j == size - 1 ? how->poison : (double)m->w[t->offset + j]);
+        put_value(data, how->type,
+                  edited && how->poison != 0 && j == size - 1 ? how->poison
+                                                              : (double)m->w[t->offset + j]);
     put_header(header, data, how->type, how->prefix, t->name, shape, from);
 }
 
 static void put_lm_head(Buf *header, Buf *data, const Model *m, Weights how) {
     char shape[64];
-    size_t from = data->n, size = m->tensors[0].size - (how.head == 3 ? (size_t)m->config.channels : 0);
+    size_t from = data->n,
+           size = m->tensors[0].size - (how.head == 3 ? (size_t)m->config.channels : 0);
     if (how.head == 4) how.type = "I32";
     snprintf(shape, sizeof shape, "%d,%d", m->config.vocab - (how.head == 3), m->config.channels);
-    for (size_t j = 0; j < size; j++) put_value(data, how.type, how.head == 2 && j == size - 1 ? 3 : (double)m->w[j]);
+    for (size_t j = 0; j < size; j++)
+        put_value(data, how.type, how.head == 2 && j == size - 1 ? 3 : (double)m->w[j]);
     put_header(header, data, how.type, "", "lm_head.weight", shape, from);
 }
 
@@ -107,7 +120,8 @@ static void write_weights(const char *folder, const Model *m, Weights how) {
 }
 
 /* config.json as the model writes it, with one piece of the text replaced. */
-static void write_config(const char *folder, const Buf *original, const char *from, const char *to) {
+static void write_config(const char *folder, const Buf *original, const char *from,
+                         const char *to) {
     Buf text = {0};
     const char *at = from ? strstr(original->s, from) : NULL;
     CHECK(!from || at, "config.json has no %s", from);
@@ -122,26 +136,32 @@ static void write_config(const char *folder, const Buf *original, const char *fr
     buf_free(&text);
 }
 
-/* Loads the folder: the weights must be m's, or, with `word`, it must be refused with a message that names the folder and says
- * the word. */
+/* Loads the folder: the weights must be m's, or, with `word`, it must be refused with a message
+ * that names the folder and says the word. */
 static void check_load(const char *folder, const Model *m, const char *word, const char *what) {
     Error err = {0};
     Model *loaded = model_load(folder, &err);
     if (!word) {
         CHECK(loaded && err.status == 0, "%s: refused: %s", what, err.text);
-        bool shape = loaded && loaded->parameters == m->parameters && loaded->config.heads == m->config.heads;
+        bool shape = loaded && loaded->parameters == m->parameters &&
+                     loaded->config.heads == m->config.heads;
         CHECK(shape, "%s: other shape", what);
-        if (shape) CHECK(same(loaded->w, m->w, m->parameters * sizeof(real)), "%s: other weights", what);
+        if (shape)
+            CHECK(same(loaded->w, m->w, m->parameters * sizeof(real)), "%s: other weights", what);
     } else {
         CHECK(!loaded, "%s: was loaded", what);
-        CHECK(err.status == STATUS_DATA || err.status == STATUS_IO, "%s: status %d", what, err.status);
-        CHECK(strstr(err.text, folder) && strstr(err.text, word), "%s: the message is \"%s\"", what, err.text);
+        CHECK(err.status == STATUS_DATA || err.status == STATUS_IO, "%s: status %d", what,
+              err.status);
+        CHECK(strstr(err.text, folder) && strstr(err.text, word), "%s: the message is \"%s\"", what,
+              err.text);
     }
     model_free(loaded);
 }
 
 static void test_config(const char *folder, const Model *m, const Buf *config) {
-    static const struct { const char *from, *to, *word; } cases[] = {
+    static const struct {
+        const char *from, *to, *word;
+    } cases[] = {
         {"\"gelu_new\"", "\"relu\"", "activation_function"},
         {"\"gelu_new\"", "7", "activation_function"},
         {"\"model_type\": \"gpt2\"", "\"model_type\": \"llama\"", "model_type"},
@@ -170,7 +190,7 @@ static void test_config(const char *folder, const Model *m, const Buf *config) {
         {"{", "[", "config.json:"},
         {"\"n_inner\": null", "\"n_inner\": 96", NULL},
         {"\"n_positions\"", "\"n_something\"", NULL}, /* n_ctx stands in */
-        {"\"model_type\"", "\"left_out\"", NULL}, /* what is not said is as GPT-2 has it */
+        {"\"model_type\"", "\"left_out\"", NULL},     /* what is not said is as GPT-2 has it */
         {"\"activation_function\"", "\"left_out\"", NULL},
         {"\"layer_norm_epsilon\"", "\"left_out\"", NULL},
         {"\"scale_attn_weights\"", "\"left_out\"", NULL},
@@ -183,19 +203,24 @@ static void test_config(const char *folder, const Model *m, const Buf *config) {
     write_weights(folder, m, (Weights){0});
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char what[128];
-        snprintf(what, sizeof what, "config.json with %s instead of %s", cases[i].to, cases[i].from);
+        snprintf(what, sizeof what, "config.json with %s instead of %s", cases[i].to,
+                 cases[i].from);
         write_config(folder, config, cases[i].from, cases[i].to);
         check_load(folder, m, cases[i].word, what);
     }
     Error err = {0};
     write_config(folder, config, "\"n_head\": 3", "\"n_head\": 5");
     Model *none = model_load(folder, &err);
-    CHECK(!none && err.status == STATUS_DATA && strstr(err.text, "heads"), "24 channels in 5 heads: \"%s\"", err.text);
+    CHECK(!none && err.status == STATUS_DATA && strstr(err.text, "heads"),
+          "24 channels in 5 heads: \"%s\"", err.text);
     write_config(folder, config, NULL, NULL);
 }
 
 static void test_weight_files(const char *folder, const Model *m) {
-    static const struct { Weights how; const char *word; } cases[] = {
+    static const struct {
+        Weights how;
+        const char *word;
+    } cases[] = {
         {{.type = "F32"}, NULL},
         {{.type = "F64"}, NULL},
         {{.type = "F16"}, NULL},
@@ -230,13 +255,14 @@ static void test_weight_files(const char *folder, const Model *m) {
         {{.edited = "ln_f.bias", .poison = NAN}, "ln_f.bias"},
         {{.edited = "wte.weight", .poison = INFINITY}, "wte.weight"},
         {{.edited = "h.1.attn.c_attn.bias", .poison = -INFINITY}, "h.1.attn.c_attn.bias"},
-        {{.type = "F64", .edited = "h.0.mlp.c_proj.weight", .poison = NAN}, "h.0.mlp.c_proj.weight"},
+        {{.type = "F64", .edited = "h.0.mlp.c_proj.weight", .poison = NAN},
+         "h.0.mlp.c_proj.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char what[160];
         const Weights *how = &cases[i].how;
-        snprintf(what, sizeof what, "weights %zu: %s %s edited, lm_head %d", i, how->type ? how->type : "F32",
-                 how->edited ? how->edited : "nothing", how->head);
+        snprintf(what, sizeof what, "weights %zu: %s %s edited, lm_head %d", i,
+                 how->type ? how->type : "F32", how->edited ? how->edited : "nothing", how->head);
         write_weights(folder, m, *how);
         check_load(folder, m, cases[i].word, what);
     }
@@ -262,12 +288,14 @@ static void test_files(void) {
     Buf config = {0};
     Model *m = model_new(SMALL, &err);
     model_initialize(m, 22);
-    char *config_path = path_join(folder, "config.json"), *weights_path = path_join(folder, "model.safetensors");
+    char *config_path = path_join(folder, "config.json"),
+         *weights_path = path_join(folder, "model.safetensors");
     check_load(folder, m, "config.json", "an empty folder");
     CHECK(model_save(m, folder, &err), "save: %s", err.text);
     check_load(folder, m, NULL, "saved and loaded");
     CHECK(file_read(config_path, &config, &err), "%s", err.text);
-    for (size_t i = 0; i < m->parameters; i++) m->w[i] = (real)((int)(i % 65) - 32) / 16; /* exact in every type */
+    for (size_t i = 0; i < m->parameters; i++)
+        m->w[i] = (real)((int)(i % 65) - 32) / 16; /* exact in every type */
     test_config(folder, m, &config);
     test_weight_files(folder, m);
     test_tie(folder, m, &config);
@@ -275,7 +303,8 @@ static void test_files(void) {
     check_load(folder, m, "model.safetensors", "a folder without weights");
     unlink(config_path);
     rmdir(folder);
-    CHECK(!model_save(m, folder, &err) && err.status == STATUS_IO, "saved into a folder that is gone");
+    CHECK(!model_save(m, folder, &err) && err.status == STATUS_IO,
+          "saved into a folder that is gone");
     err = (Error){0};
     CHECK(!model_load(folder, &err) && err.status != 0, "loaded from a folder that is gone");
     free(config_path);
