@@ -182,7 +182,8 @@ static bool tensor_check(const Model *m, const TensorFile *file, const TensorInf
                      file->path, STR_ARG(shown));
 }
 
-/* Does the file hold the tensors that config.json promises, and no other? Asked before memory is allocated. */
+/* Does the file hold the tensors that config.json promises, and no other? Asked before memory is
+ * allocated. */
 static bool weights_check(const Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];

@@ -16,7 +16,8 @@ static const ModelConfig SMALL = {
 static bool same(const void *a, const void *b, size_t n) { return memcmp(a, b, n) == 0; }
 
 /* How to write model.safetensors. All zero: as Hugging Face does, in F32.
- * edit: 'm' missing, 'f' flat, of shape [size], 't' turned, [columns, rows], 's' short, 'r' rank + 1.
+ * edit: 'm' missing, 'f' flat, of shape [size], 't' turned, [columns, rows], 's' short, 'r' of
+ * rank + 1.
  * head: 0 none, 1 as wte, 2 with another last element, 3 a row short, 4 of integers. */
 typedef struct {
     const char *prefix; /* before every name */
