@@ -151,9 +151,9 @@ enum RngStream {
 /* The generator at the start of one stream of a seed. `stream` is one of enum RngStream. */
 Rng rng_new(uint64_t seed, uint64_t stream);
 uint64_t rng_u64(Rng *r);
-int rng_below(Rng *r, int n); /* uniform in 0..n-1 without bias; n >= 1 */
-double rng_uniform(Rng *r);   /* uniform in [0,1), 53 bits */
-double rng_normal(Rng *r);    /* standard normal, by Box and Muller */
+int rng_below(Rng *r, int n);            /* uniform in 0..n-1 without bias; n >= 1 */
+double rng_uniform(Rng *r);              /* uniform in [0,1), 53 bits */
+double rng_normal(Rng *r);               /* standard normal, by Box and Muller */
 void rng_shuffle(Rng *r, int *v, int n); /* Fisher-Yates */
 int *rng_order(Rng *r, int n);           /* 0..n-1 in random order; free() it */
 
