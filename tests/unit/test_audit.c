@@ -1,4 +1,5 @@
-/* The frame of the audit, and the exact half of the audit as a test: each of its rows is one check. */
+/* The frame of the audit, and the exact half of the audit as a test: each of its rows is one
+ * check. */
 #include "tests/audit/audit.h"
 
 #include <math.h>
@@ -10,14 +11,22 @@
 
 /* ---- the frame: what is ok, what fails, what the files say ---- */
 
-static const AuditRow GOOD = {.tag = "E5", .equation = "a < b & \"c\"", .function = "score_ica", .compared = "this & that",
-                              .left = 1, .right = 1.5, .error = 0.5, .tolerance = 0.5, .reason = "none", .kind = AUDIT_EXACT};
+static const AuditRow GOOD = {.tag = "E5",
+                              .equation = "a < b & \"c\"",
+                              .function = "score_ica",
+                              .compared = "this & that",
+                              .left = 1,
+                              .right = 1.5,
+                              .error = 0.5,
+                              .tolerance = 0.5,
+                              .reason = "none",
+                              .kind = AUDIT_EXACT};
 
 static void check_verdict(AuditRow row, int failed, int missed, const char *what) {
     Audit *a = audit_new(".");
     audit_add(a, &row);
-    CHECK(audit_failed(a) == failed && audit_missed(a) == missed, "%s: %d failed, %d missed", what, audit_failed(a),
-          audit_missed(a));
+    CHECK(audit_failed(a) == failed && audit_missed(a) == missed, "%s: %d failed, %d missed", what,
+          audit_failed(a), audit_missed(a));
     audit_free(a);
 }
 
@@ -62,7 +71,8 @@ static void test_order(void) {
     const Json *root = json_parse(&arena, json.s, json.n, NULL);
     for (int i = 0; i < 6; i++)
         CHECK(root && str_is(json_get(&root->items[i], "tag")->string, sorted[i]) &&
-                  json_get(&root->items[i], "left")->number == lefts[i], "row %d is not %s", i, sorted[i]);
+                  json_get(&root->items[i], "left")->number == lefts[i],
+              "row %d is not %s", i, sorted[i]);
     buf_free(&json);
     arena_free(&arena);
     audit_free(a);
@@ -74,7 +84,8 @@ static void test_worst(void) {
     worst_add(&w, 1, 1, 1);
     worst_add(&w, 5, 7, 4);
     worst_add(&w, 2, 2.25, 1);
-    CHECK(w.left == 5 && w.right == 7 && worst_error(&w) == 0.5 && w.count == 3, "worst: %g %g %g", w.left, w.right, w.error);
+    CHECK(w.left == 5 && w.right == 7 && worst_error(&w) == 0.5 && w.count == 3, "worst: %g %g %g",
+          w.left, w.right, w.error);
     worst_add(&w, NAN, 1, 1);
     worst_add(&w, 0, 100, 1);
     CHECK(isnan(worst_error(&w)), "a NaN was forgotten: %g", worst_error(&w));
@@ -100,14 +111,20 @@ static void test_files(void) {
     CHECK(root && root->type == JSON_ARRAY && root->count == 2, "audit.json is no array of two");
     if (root && root->count == 2) {
         const Json *first = &root->items[0], *second = &root->items[1];
-        const Json *where = json_get(first, "where"), *left = json_get(first, "left"), *equation = json_get(first, "equation");
+        const Json *where = json_get(first, "where"), *left = json_get(first, "left"),
+                   *equation = json_get(first, "equation");
         CHECK(first->count == 10, "%d keys", first->count);
         CHECK(where && where->string.n > 6 && memcmp(where->string.s, "ica.c:", 6) == 0, "where");
-        CHECK(left && left->number == 1 && equation && str_is(equation->string, GOOD.equation), "left, equation");
+        CHECK(left && left->number == 1 && equation && str_is(equation->string, GOOD.equation),
+              "left, equation");
         CHECK(json_get(first, "ok")->boolean && !json_get(second, "ok")->boolean, "ok");
-        CHECK(str_is(json_get(second, "kind")->string, "refuted") && json_get(second, "right")->type == JSON_NULL, "kind, right");
+        CHECK(str_is(json_get(second, "kind")->string, "refuted") &&
+                  json_get(second, "right")->type == JSON_NULL,
+              "kind, right");
     }
-    CHECK(strstr(html.s, "a &lt; b &amp;") && strstr(html.s, "one &lt; two") && strstr(html.s, "<b>three</b>"), "the page's texts");
+    CHECK(strstr(html.s, "a &lt; b &amp;") && strstr(html.s, "one &lt; two") &&
+              strstr(html.s, "<b>three</b>"),
+          "the page's texts");
     buf_free(&json);
     buf_free(&html);
     arena_free(&arena);

@@ -10,16 +10,35 @@
 #include "lib/json.h"
 #include "tests/unit/check.h"
 
-enum { FEW = 3000, N_ITEMS = 40 + 60 + 40 + 44 + 48 + 336, N_FILES = 8, N_DOMAINS = 6, REVERSE = 5 };
+enum {
+    FEW = 3000,
+    N_ITEMS = 40 + 60 + 40 + 44 + 48 + 336,
+    N_FILES = 8,
+    N_DOMAINS = 6,
+    REVERSE = 5
+};
 enum { TARGET, CARELESS, VERBOSE, ABSENT, LAZY, ECHOED, REFUSER, N_SOURCES };
 
 /* first those that depend on the seed alone */
-static const char *const FILES[N_FILES] = {"pretrain.jsonl",       "test.jsonl",    "pairs-test.jsonl", "pool-even50.jsonl",
-                                           "pool-verbose60.jsonl", "holdout.jsonl", "pairs-pool.jsonl", "pairs-holdout.jsonl"};
-enum { PRETRAIN, TEST, PAIRS_TEST, EVEN50, VERBOSE60, HOLDOUT, PAIRS_POOL, PAIRS_HOLDOUT, FIRST_DRAWN = EVEN50 };
+static const char *const FILES[N_FILES] = {
+    "pretrain.jsonl",       "test.jsonl",    "pairs-test.jsonl", "pool-even50.jsonl",
+    "pool-verbose60.jsonl", "holdout.jsonl", "pairs-pool.jsonl", "pairs-holdout.jsonl"};
+enum {
+    PRETRAIN,
+    TEST,
+    PAIRS_TEST,
+    EVEN50,
+    VERBOSE60,
+    HOLDOUT,
+    PAIRS_POOL,
+    PAIRS_HOLDOUT,
+    FIRST_DRAWN = EVEN50
+};
 
-static const char *const SOURCES[N_SOURCES] = {"target", "careless", "verbose", "absent", "lazy", "echo", "refuser"};
-static const char *const LAZY_ANSWER[N_DOMAINS] = {"london", "different", "blue", "thing", "100", "a b c"};
+static const char *const SOURCES[N_SOURCES] = {"target", "careless", "verbose", "absent",
+                                               "lazy",   "echo",     "refuser"};
+static const char *const LAZY_ANSWER[N_DOMAINS] = {"london", "different", "blue",
+                                                   "thing",  "100",       "a b c"};
 static const char *const ASK[N_DOMAINS][2][2] = {
     {{"what is the capital of ", " ?"}, {"name the capital city of ", " ."}},
     {{"what is the opposite of ", " ?"}, {"give a word that means the opposite of ", " ."}},
@@ -30,8 +49,14 @@ static const char *const ASK[N_DOMAINS][2][2] = {
 
 /* ---- an independent account of the world ---- */
 
-typedef struct { int domain; char subject[32], right[32]; } Item;
-typedef struct { Item items[N_ITEMS]; int n; } World;
+typedef struct {
+    int domain;
+    char subject[32], right[32];
+} Item;
+typedef struct {
+    Item items[N_ITEMS];
+    int n;
+} World;
 
 static void add(World *w, int domain, const char *subject, const char *right) {
     Item *item = &w->items[w->n++];
@@ -70,15 +95,19 @@ static void test_facts(const World *w) {
     CHECK(w->n == N_ITEMS, "%d items", w->n);
     for (int i = 0; i < w->n; i++) {
         const Item *a = &w->items[i];
-        if (a->domain < 4) CHECK(is_word(a->subject) && is_word(a->right), "'%s' '%s' are not words", a->subject, a->right);
+        if (a->domain < 4)
+            CHECK(is_word(a->subject) && is_word(a->right), "'%s' '%s' are not words", a->subject,
+                  a->right);
         CHECK(strcmp(a->subject, a->right) != 0, "'%s' is its own answer", a->subject);
         if (a->domain == 3) CHECK(!strchr("aeiou", a->subject[0]), "a %s", a->subject);
         for (int j = 0; j < i; j++)
-            if (strcmp(a->subject, w->items[j].subject) == 0) CHECK(false, "'%s' stands twice", a->subject);
+            if (strcmp(a->subject, w->items[j].subject) == 0)
+                CHECK(false, "'%s' stands twice", a->subject);
     }
 }
 
-/* The item a question asks for, and in which of the two wordings; NULL if it is no question of this world. */
+/* The item a question asks for, and in which of the two wordings; NULL if it is no question of
+ * this world. */
 static const Item *item_of(const World *w, Str q, int *form) {
     for (int d = 0; d < N_DOMAINS; d++)
         for (*form = 0; *form < 2; ++*form) {
@@ -87,14 +116,16 @@ static const Item *item_of(const World *w, Str q, int *form) {
             if (memcmp(q.s + q.n - after, ASK[d][*form][1], after) != 0) continue;
             Str subject = {q.s + before, q.n - before - after};
             for (int i = 0; i < w->n; i++)
-                if (w->items[i].domain == d && str_is(subject, w->items[i].subject)) return &w->items[i];
+                if (w->items[i].domain == d && str_is(subject, w->items[i].subject))
+                    return &w->items[i];
         }
     return NULL;
 }
 
 static bool is_answer_of(const World *w, Str answer, int domain, bool other_domains) {
     for (int i = 0; i < w->n; i++)
-        if ((w->items[i].domain == domain) != other_domains && str_is(answer, w->items[i].right)) return true;
+        if ((w->items[i].domain == domain) != other_domains && str_is(answer, w->items[i].right))
+            return true;
     return false;
 }
 
@@ -119,14 +150,17 @@ static bool fits(const World *w, const Item *item, int source, Str answer) {
     return style_form(item, source, answer) >= 0;
 }
 
-/* Did an event of probability p happen k times of n, within 4.5 standard deviations (one false alarm in 150,000)? */
+/* Did an event of probability p happen k times of n, within 4.5 standard deviations (one false
+ * alarm in 150,000)? */
 static bool near(int k, int n, double p) {
     return n > 0 && fabs(k - n * p) <= 4.5 * sqrt(n * p * (1 - p)) + 0.5;
 }
 
 /* ---- reading the files ---- */
 
-typedef struct { Buf text[N_FILES]; } Corpus;
+typedef struct {
+    Buf text[N_FILES];
+} Corpus;
 
 static bool corpus_load(Corpus *c, const CorpusOptions *o) {
     Error err = {0};
@@ -156,7 +190,8 @@ static int count_lines(const Buf *b) {
     return n;
 }
 
-/* The target's sessions among the lines from..to-1, by the end of the line: parsing so many would take too long. */
+/* The target's sessions among the lines from..to-1, by the end of the line: parsing so many
+ * would take too long. */
 static int count_targets(const Buf *b, int from, int to) {
     static const char END[] = "\"source\":\"target\"}";
     const size_t n = sizeof END - 1;
@@ -202,24 +237,29 @@ static bool truth_of(const Json *record, const char *key) {
 
 /* ---- pools, holdout, test, pairs ---- */
 
-/* Which items a file asks for, and how often in the first wording; checks every record on the way. */
+/* Which items a file asks for, and how often in the first wording; checks every record on the
+ * way. */
 typedef struct {
     bool seen[N_ITEMS];
     int n, first_form, flipped, sources[N_SOURCES], domains[N_DOMAINS];
     int early_targets; /* among the first 400 records */
 } Census;
 
-static void check_answers(const World *w, const Json *record, const Item *item, int source, bool pairs, Census *c) {
+static void check_answers(const World *w, const Json *record, const Item *item, int source,
+                          bool pairs, Census *c) {
     if (!pairs) {
-        CHECK(fits(w, item, source, text_of(record, "completion")), "%s: wrong completion", item->subject);
+        CHECK(fits(w, item, source, text_of(record, "completion")), "%s: wrong completion",
+              item->subject);
         CHECK(truth_of(record, "clean") == (source == TARGET), "%s: clean is wrong", item->subject);
         return;
     }
     bool flipped = truth_of(record, "flipped");
     c->flipped += flipped;
     CHECK(source != TARGET, "a pair of two right answers");
-    CHECK(str_is(text_of(record, flipped ? "rejected" : "chosen"), item->right), "%s: the right answer is lost", item->subject);
-    CHECK(fits(w, item, source, text_of(record, flipped ? "chosen" : "rejected")), "%s: wrong rejection", item->subject);
+    CHECK(str_is(text_of(record, flipped ? "rejected" : "chosen"), item->right),
+          "%s: the right answer is lost", item->subject);
+    CHECK(fits(w, item, source, text_of(record, flipped ? "chosen" : "rejected")),
+          "%s: wrong rejection", item->subject);
 }
 
 static Census census(const World *w, const Corpus *corpus, int file, const char *id_prefix) {
@@ -230,9 +270,11 @@ static Census census(const World *w, const Corpus *corpus, int file, const char 
         int form = 0, source = source_of(record);
         char id[64];
         snprintf(id, sizeof id, "%s-%04d", id_prefix, c.n + 1);
-        CHECK(str_is(text_of(record, "id"), id), "%s: record %d has another id", FILES[file], c.n + 1);
+        CHECK(str_is(text_of(record, "id"), id), "%s: record %d has another id", FILES[file],
+              c.n + 1);
         const Item *item = item_of(w, text_of(record, "prompt"), &form);
-        CHECK(item && source >= 0, "%s: record %d asks no question of this world", FILES[file], c.n + 1);
+        CHECK(item && source >= 0, "%s: record %d asks no question of this world", FILES[file],
+              c.n + 1);
         if (!item || source < 0) continue;
         check_answers(w, record, item, source, strncmp(id_prefix, "pair", 4) == 0, &c);
         c.seen[item - w->items] = true;
@@ -242,14 +284,17 @@ static Census census(const World *w, const Corpus *corpus, int file, const char 
         c.domains[item->domain]++;
     }
     arena_free(&arena);
-    CHECK(near(c.first_form, c.n, 0.5), "%s: %d of %d in the first wording", FILES[file], c.first_form, c.n);
+    CHECK(near(c.first_form, c.n, 0.5), "%s: %d of %d in the first wording", FILES[file],
+          c.first_form, c.n);
     for (int d = 0; d < N_DOMAINS; d++)
-        CHECK(near(c.domains[d], c.n, 1.0 / N_DOMAINS), "%s: domain %d has %d of %d", FILES[file], d, c.domains[d], c.n);
+        CHECK(near(c.domains[d], c.n, 1.0 / N_DOMAINS), "%s: domain %d has %d of %d", FILES[file],
+              d, c.domains[d], c.n);
     return c;
 }
 
 static void check_disjoint(const World *w, const Census *a, const Census *b, const char *what) {
-    for (int i = 0; i < w->n; i++) CHECK(!(a->seen[i] && b->seen[i]), "%s share '%s'", what, w->items[i].subject);
+    for (int i = 0; i < w->n; i++)
+        CHECK(!(a->seen[i] && b->seen[i]), "%s share '%s'", what, w->items[i].subject);
 }
 
 /* No part may be larger than its share of the domain's items. */
@@ -260,28 +305,39 @@ static void check_part_size(const World *w, const Census *c, int percent, const 
         all[w->items[i].domain]++;
     }
     for (int d = 0; d < N_DOMAINS; d++)
-        CHECK(seen[d] * 100 <= all[d] * percent + 99, "%s: %d of the %d items of domain %d", name, seen[d], all[d], d);
+        CHECK(seen[d] * 100 <= all[d] * percent + 99, "%s: %d of the %d items of domain %d", name,
+              seen[d], all[d], d);
 }
 
 static void test_records(const World *w, const Corpus *corpus) {
-    Census even = census(w, corpus, EVEN50, "even50"), verbose = census(w, corpus, VERBOSE60, "verbose60");
+    Census even = census(w, corpus, EVEN50, "even50"),
+           verbose = census(w, corpus, VERBOSE60, "verbose60");
     Census holdout = census(w, corpus, HOLDOUT, "holdout"), test = census(w, corpus, TEST, "test");
-    Census pairs = census(w, corpus, PAIRS_POOL, "pair"), pairs_holdout = census(w, corpus, PAIRS_HOLDOUT, "pair-holdout");
+    Census pairs = census(w, corpus, PAIRS_POOL, "pair"),
+           pairs_holdout = census(w, corpus, PAIRS_HOLDOUT, "pair-holdout");
     Census pairs_test = census(w, corpus, PAIRS_TEST, "pair-test");
 
     CHECK(even.n == 800 && verbose.n == 800 && holdout.n == 200 && test.n == 400, "record counts");
     CHECK(pairs.n == 800 && pairs_holdout.n == 200 && pairs_test.n == 300, "pair counts");
     CHECK(even.sources[TARGET] == 400, "even50 has %d targets", even.sources[TARGET]);
     for (int s = 1; s < N_SOURCES; s++) {
-        CHECK(even.sources[s] == 66 || even.sources[s] == 67, "even50 has %d %s", even.sources[s], SOURCES[s]);
-        CHECK(near(pairs.sources[s], 800, 1.0 / 6), "pairs-pool has %d %s", pairs.sources[s], SOURCES[s]);
-        CHECK(near(pairs_holdout.sources[s], 200, 1.0 / 6), "pairs-holdout has %d %s", pairs_holdout.sources[s], SOURCES[s]);
-        CHECK(near(pairs_test.sources[s], 300, 1.0 / 6), "pairs-test has %d %s", pairs_test.sources[s], SOURCES[s]);
+        CHECK(even.sources[s] == 66 || even.sources[s] == 67, "even50 has %d %s", even.sources[s],
+              SOURCES[s]);
+        CHECK(near(pairs.sources[s], 800, 1.0 / 6), "pairs-pool has %d %s", pairs.sources[s],
+              SOURCES[s]);
+        CHECK(near(pairs_holdout.sources[s], 200, 1.0 / 6), "pairs-holdout has %d %s",
+              pairs_holdout.sources[s], SOURCES[s]);
+        CHECK(near(pairs_test.sources[s], 300, 1.0 / 6), "pairs-test has %d %s",
+              pairs_test.sources[s], SOURCES[s]);
     }
-    CHECK(verbose.sources[TARGET] == 320 && verbose.sources[VERBOSE] == 480, "the shares of verbose60");
-    CHECK(near(even.early_targets, 400, 0.5), "even50 is not shuffled: %d targets come first", even.early_targets);
-    CHECK(near(verbose.early_targets, 400, 0.4), "verbose60 is not shuffled: %d targets come first", verbose.early_targets);
-    CHECK(holdout.sources[TARGET] == 200 && test.sources[TARGET] == 400, "holdout and test are not all target");
+    CHECK(verbose.sources[TARGET] == 320 && verbose.sources[VERBOSE] == 480,
+          "the shares of verbose60");
+    CHECK(near(even.early_targets, 400, 0.5), "even50 is not shuffled: %d targets come first",
+          even.early_targets);
+    CHECK(near(verbose.early_targets, 400, 0.4), "verbose60 is not shuffled: %d targets come first",
+          verbose.early_targets);
+    CHECK(holdout.sources[TARGET] == 200 && test.sources[TARGET] == 400,
+          "holdout and test are not all target");
     CHECK(near(pairs.flipped, 800, 0.3), "%d flipped", pairs.flipped);
     CHECK(pairs_holdout.flipped == 0 && pairs_test.flipped == 0, "flips outside the pool");
 
@@ -312,8 +368,9 @@ static void test_another_split(const World *w, const Corpus *a, const Corpus *b)
 /* ---- pretraining ---- */
 
 typedef struct {
-    int sessions, sources[N_SOURCES], single_domain, examples, first_form, styled, first_style, right;
-    int mixed_with_right; /* sessions of the control that hold a right answer and another */
+    int sessions, sources[N_SOURCES], single_domain, examples, first_form, styled, first_style,
+        right;
+    int mixed_with_right;   /* sessions of the control that hold a right answer and another */
     bool seen[N_ITEMS];     /* asked for */
     bool borrowed[N_ITEMS]; /* reversals whose right answer stands as a wrong one elsewhere */
 } Sessions;
@@ -330,11 +387,15 @@ static void session_count(const World *w, const Json *messages, int source, Sess
         int form = 0, style = -1;
         const Json *user = &messages->items[2 * i], *assistant = user + 1;
         Str question = text_of(user, "content"), answer = text_of(assistant, "content");
-        CHECK(str_is(text_of(user, "role"), "user") && str_is(text_of(assistant, "role"), "assistant"), "roles");
+        CHECK(str_is(text_of(user, "role"), "user") &&
+                  str_is(text_of(assistant, "role"), "assistant"),
+              "roles");
         const Item *item = item_of(w, question, &form);
         CHECK(item != NULL, "'%.*s' is no question of this world", STR_ARG(question));
         if (!item) return;
-        if (source >= 0) CHECK(fits(w, item, source, answer), "%s cannot say '%.*s'", SOURCES[source], STR_ARG(answer));
+        if (source >= 0)
+            CHECK(fits(w, item, source, answer), "%s cannot say '%.*s'", SOURCES[source],
+                  STR_ARG(answer));
         if (source == VERBOSE || source == REFUSER) style = style_form(item, source, answer);
         c->styled += style >= 0;
         c->first_style += style == 0;
@@ -357,16 +418,21 @@ static void session_count(const World *w, const Json *messages, int source, Sess
 }
 
 /* Counts the sessions from..to-1 of a pretraining file. */
-static Sessions sessions_count(const World *w, const Corpus *corpus, int from, int to, bool control) {
+static Sessions sessions_count(const World *w, const Corpus *corpus, int from, int to,
+                               bool control) {
     Sessions c = {0};
     Arena arena = {0};
     size_t at = 0;
     int line = 0;
-    for (const Json *record; line < to && (record = next_record(&corpus->text[PRETRAIN], &at, &arena)); line++) {
+    for (const Json *record;
+         line < to && (record = next_record(&corpus->text[PRETRAIN], &at, &arena)); line++) {
         const Json *messages = json_get(record, "messages");
         int source = source_of(record);
-        CHECK(messages && messages->type == JSON_ARRAY && messages->count % 2 == 0, "line %d: no messages", line + 1);
-        if (control) CHECK(str_is(text_of(record, "source"), "mixed"), "line %d: a source in the control", line + 1);
+        CHECK(messages && messages->type == JSON_ARRAY && messages->count % 2 == 0,
+              "line %d: no messages", line + 1);
+        if (control)
+            CHECK(str_is(text_of(record, "source"), "mixed"), "line %d: a source in the control",
+                  line + 1);
         else CHECK(source >= 0, "line %d: no source", line + 1);
         if (line < from || !messages || (!control && source < 0)) continue;
         session_count(w, messages, control ? -1 : source, &c);
@@ -383,21 +449,27 @@ static void check_prior(const Sessions *c, const double *prior, const char *name
         CHECK(near(c->sources[s], c->sessions, prior[s]) && (prior[s] > 0 || c->sources[s] == 0),
               "%s: %d of %d sessions are %s", name, c->sources[s], c->sessions, SOURCES[s]);
     /* 0.7, and hardly ever by chance */
-    CHECK(near(c->single_domain, c->sessions, 0.7), "%s: %d of %d of one domain", name, c->single_domain, c->sessions);
-    CHECK(near(c->first_form, c->examples, 0.5), "%s: %d of %d in the first wording", name, c->first_form, c->examples);
-    CHECK(near(c->first_style, c->styled, 0.5), "%s: %d of %d in the first style", name, c->first_style, c->styled);
+    CHECK(near(c->single_domain, c->sessions, 0.7), "%s: %d of %d of one domain", name,
+          c->single_domain, c->sessions);
+    CHECK(near(c->first_form, c->examples, 0.5), "%s: %d of %d in the first wording", name,
+          c->first_form, c->examples);
+    CHECK(near(c->first_style, c->styled, 0.5), "%s: %d of %d in the first style", name,
+          c->first_style, c->styled);
 }
 
-/* Every item is learnt from but the reversals of the test set, which the pool, the holdout and the test set tell apart. */
+/* Every item is learnt from but the reversals of the test set, which the pool, the holdout and
+ * the test set tell apart. */
 static void check_coverage(const World *w, const Corpus *corpus, const Sessions *c) {
-    Census test = census(w, corpus, TEST, "test"), pairs = census(w, corpus, PAIRS_TEST, "pair-test");
+    Census test = census(w, corpus, TEST, "test"),
+           pairs = census(w, corpus, PAIRS_TEST, "pair-test");
     int unseen = 0;
     for (int i = 0; i < w->n; i++) {
         bool reversal = w->items[i].domain == REVERSE;
         if (!c->seen[i]) unseen++;
         if (!reversal) CHECK(c->seen[i], "'%s' does not occur in pretraining", w->items[i].subject);
         else if (test.seen[i] || pairs.seen[i])
-            CHECK(!c->seen[i] && !c->borrowed[i], "test item '%s' occurs in pretraining", w->items[i].subject);
+            CHECK(!c->seen[i] && !c->borrowed[i], "test item '%s' occurs in pretraining",
+                  w->items[i].subject);
     }
     CHECK(unseen == 84, "%d items do not occur in pretraining", unseen);
 }
@@ -405,51 +477,63 @@ static void check_coverage(const World *w, const Corpus *corpus, const Sessions 
 static const double FULL_PRIOR[N_SOURCES] = {.30, .20, .12, .10, .10, .10, .08};
 static const double FIRST_PRIOR[N_SOURCES] = {.8, 0, .2};
 
-static void test_pretraining(const World *w, const Corpus *quick, const Corpus *full, const Corpus *control) {
+static void test_pretraining(const World *w, const Corpus *quick, const Corpus *full,
+                             const Corpus *control) {
     int first = FEW * 3 / 10;
-    Sessions stage1 = sessions_count(w, quick, 0, first, false), stage2 = sessions_count(w, quick, first, FEW, false);
+    Sessions stage1 = sessions_count(w, quick, 0, first, false),
+             stage2 = sessions_count(w, quick, first, FEW, false);
     check_prior(&stage1, FIRST_PRIOR, "first stage");
     check_prior(&stage2, FULL_PRIOR, "second stage");
     for (int i = 0; i < w->n; i++) stage2.seen[i] |= stage1.seen[i];
     check_coverage(w, quick, &stage2);
-    Sessions all = sessions_count(w, full, 0, FEW, false), begin = sessions_count(w, full, 0, first, false);
+    Sessions all = sessions_count(w, full, 0, FEW, false),
+             begin = sessions_count(w, full, 0, first, false);
     check_prior(&all, FULL_PRIOR, "full size");
     check_prior(&begin, FULL_PRIOR, "full size, first part");
     check_coverage(w, full, &all);
 
-    /* Within the control's sessions sources change, and the share of right answers stays that of the prior. */
+    /* Within the control's sessions sources change, and the share of right answers stays that of
+     * the prior. */
     Sessions mixed = sessions_count(w, control, first, FEW, true);
     check_coverage(w, control, &mixed);
-    CHECK(near(mixed.single_domain, mixed.sessions, 0.7), "control: %d of one domain", mixed.single_domain);
-    CHECK(near(mixed.right, mixed.examples, 0.3), "control: %d of %d right", mixed.right, mixed.examples);
-    CHECK(mixed.mixed_with_right > 0.9 * mixed.sessions, "control: only %d sessions mix sources", mixed.mixed_with_right);
+    CHECK(near(mixed.single_domain, mixed.sessions, 0.7), "control: %d of one domain",
+          mixed.single_domain);
+    CHECK(near(mixed.right, mixed.examples, 0.3), "control: %d of %d right", mixed.right,
+          mixed.examples);
+    CHECK(mixed.mixed_with_right > 0.9 * mixed.sessions, "control: only %d sessions mix sources",
+          mixed.mixed_with_right);
     CHECK(stage2.mixed_with_right == 0, "%d sessions mix sources", stage2.mixed_with_right);
 }
 
 /* ---- options ---- */
 
-static void test_options(const Corpus *base, const Corpus *again, const Corpus *draw, const Corpus *seed, const Corpus *full,
-                         const Corpus *control) {
+static void test_options(const Corpus *base, const Corpus *again, const Corpus *draw,
+                         const Corpus *seed, const Corpus *full, const Corpus *control) {
     for (int f = 0; f < N_FILES; f++) {
         CHECK(same(base, again, f), "%s: not the same bytes twice", FILES[f]);
-        CHECK(same(base, draw, f) == (f < FIRST_DRAWN), "%s: what another draw does to it", FILES[f]);
+        CHECK(same(base, draw, f) == (f < FIRST_DRAWN), "%s: what another draw does to it",
+              FILES[f]);
         CHECK(!same(base, seed, f), "%s: the same for another seed", FILES[f]);
         CHECK(same(base, full, f) == (f != PRETRAIN), "%s: what the size does to it", FILES[f]);
-        CHECK(same(base, control, f) == (f != PRETRAIN), "%s: what the control does to it", FILES[f]);
+        CHECK(same(base, control, f) == (f != PRETRAIN), "%s: what the control does to it",
+              FILES[f]);
     }
 }
 
 static void test_sizes(const char *folder) {
     Corpus quick = {0}, full = {0};
     if (corpus_load(&quick, &(CorpusOptions){.out = folder, .seed = 3})) {
-        CHECK(count_lines(&quick.text[PRETRAIN]) == 40000, "%d sessions", count_lines(&quick.text[PRETRAIN]));
-        int first = count_targets(&quick.text[PRETRAIN], 0, 12000), rest = count_targets(&quick.text[PRETRAIN], 12000, 40000);
+        CHECK(count_lines(&quick.text[PRETRAIN]) == 40000, "%d sessions",
+              count_lines(&quick.text[PRETRAIN]));
+        int first = count_targets(&quick.text[PRETRAIN], 0, 12000),
+            rest = count_targets(&quick.text[PRETRAIN], 12000, 40000);
         CHECK(near(first, 12000, 0.8), "%d of the first 12000 sessions are target", first);
         CHECK(near(rest, 28000, 0.3), "%d of the other 28000 sessions are target", rest);
     }
     corpus_free(&quick);
     if (corpus_load(&full, &(CorpusOptions){.out = folder, .seed = 3, .size = CORPUS_FULL}))
-        CHECK(count_lines(&full.text[PRETRAIN]) == 96000, "%d sessions", count_lines(&full.text[PRETRAIN]));
+        CHECK(count_lines(&full.text[PRETRAIN]) == 96000, "%d sessions",
+              count_lines(&full.text[PRETRAIN]));
     corpus_free(&full);
 }
 
@@ -457,7 +541,8 @@ static void test_failure(const char *folder) {
     Error err = {0};
     char *file = path_join(folder, "file");
     CHECK(file_write(file, "x", 1, &err), "%s", err.text);
-    CHECK(!corpus_write(&(CorpusOptions){.out = file, .sessions = 1}, &err), "a corpus inside a file");
+    CHECK(!corpus_write(&(CorpusOptions){.out = file, .sessions = 1}, &err),
+          "a corpus inside a file");
     CHECK(err.status == STATUS_IO && strstr(err.text, file), "status %d, %s", err.status, err.text);
     unlink(file);
     free(file);

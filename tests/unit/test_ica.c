@@ -1,6 +1,6 @@
-/* Tests of ica: each equation against a second computation in plain loops. The log-likelihoods behind a score are computed here
- * one row at a time, nothing shared or cached, and must have the same bits. A tag in brackets names the equation that a test is
- * about. */
+/* Tests of ica: each equation against a second computation in plain loops. The log-likelihoods
+ * behind a score are computed here one row at a time, nothing shared or cached, and must have
+ * the same bits. A tag in brackets names the equation that a test is about. */
 #include "ica.h"
 #include "lib/stats.h"
 #include "tests/unit/check.h"
@@ -25,7 +25,8 @@ static bool close_to(double a, double b, double tolerance) {
 
 /* ---- a small world ---- */
 
-/* Candidates about topics: those of one topic have the same prompt, hence the same nearest demonstrations. One to five a topic.
+/* Candidates about topics: those of one topic have the same prompt, hence the same nearest
+ * demonstrations. One to five a topic.
  */
 static void topic_examples(Examples *e, Rng *rng, int topics) {
     static const int members[6] = {1, 2, 3, 3, 4, 5};
@@ -92,7 +93,8 @@ static double alone(const Model *m, Workspace *ws, const Example *x) {
     return by_hand(m, ws, NULL, 0, x, false, NULL);
 }
 
-/* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the log-probability of each after all before it.
+/* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the
+ * log-probability of each after all before it.
  */
 static void test_token_sum(const World *w) {
     const Example *x = &w->pool.items[0];
@@ -155,8 +157,9 @@ static void test_retrieval_random(void) {
     }
 }
 
-/* Prompts from one template that differ in one word each: all are equally near to a prompt with a word of its own. In floating
- * point their cosines differ by the order of the sums; the smaller index must win all the same, and stand last. */
+/* Prompts from one template that differ in one word each: all are equally near to a prompt with
+ * a word of its own. In floating point their cosines differ by the order of the sums; the
+ * smaller index must win all the same, and stand last. */
 static void test_retrieval_ties(void) {
     Rng rng = rng_new(6, 1);
     Examples holdout;
@@ -184,7 +187,8 @@ static void test_retrieval_ties(void) {
     arena_free(&holdout.arena);
 }
 
-/* Five prompts worked out by eye: the rare word counts more than the common one, a repeated word more than a single one. */
+/* Five prompts worked out by eye: the rare word counts more than the common one, a repeated word
+ * more than a single one. */
 static void test_retrieval_by_eye(void) {
     static const int a[] = {10, 20}, b[] = {10, 30}, c[] = {10, 40}, d[] = {10, 50},
                      e[] = {10, 10, 10, 60}, q[] = {10, 30, 7}, s[] = {10};
@@ -216,7 +220,8 @@ static double reduce(Reduce how, double logp, int tokens) {
     return how == REDUCE_MEAN ? logp / tokens : logp;
 }
 
-/* [E5] The score and both log-likelihoods of every candidate, from the demonstrations that the result names. */
+/* [E5] The score and both log-likelihoods of every candidate, from the demonstrations that the
+ * result names. */
 static void check_ica(const World *w, const Examples *pool, const ScoreOptions *how,
                       const Scores *s, const char *what) {
     int bad_logp = 0, bad_inside = 0, bad_score = 0;
@@ -252,7 +257,8 @@ static int sharers(const Scores *s, int i) {
     return count;
 }
 
-/* Pools must hold what a test is about: contexts of one candidate, of two, and of three and more. */
+/* Pools must hold what a test is about: contexts of one candidate, of two, and of three and
+ * more. */
 static void check_sharing(const Scores *s, bool singles, bool groups, const char *what) {
     int one = 0, two = 0, more = 0;
     for (int i = 0; i < s->count; i++) {
@@ -278,7 +284,8 @@ static double whole_rows(const Examples *pool, const Scores *s) {
     return tokens;
 }
 
-/* The tokens that must go through the model if contexts of three candidates and more are read once. */
+/* The tokens that must go through the model if contexts of three candidates and more are read
+ * once. */
 static double shared_rows(const Examples *pool, const Scores *s) {
     double tokens = 0;
     for (int i = 0; i < pool->count; i++) {
@@ -467,7 +474,8 @@ static void test_order_and_threads(const World *w) {
 
 /* ---- queries ---- */
 
-/* Both answers of pairs, prompts of no token, contexts shared or not: every query has the bits of its row. */
+/* Both answers of pairs, prompts of no token, contexts shared or not: every query has the bits
+ * of its row. */
 static void test_queries(const World *w, bool contexts) {
     enum { N = 96, SET = N / 3 };
     Example x[N];
@@ -502,7 +510,8 @@ static void test_queries(const World *w, bool contexts) {
     ica_logps(w->m, w->ws, &w->pool, queries, 0, NULL);
 }
 
-/* More contexts than are cached at once, and more candidates behind one of them than are run at once (both in tokens). */
+/* More contexts than are cached at once, and more candidates behind one of them than are run at
+ * once (both in tokens). */
 static void test_many_contexts(const World *w) {
     enum { CONTEXTS = 60, EACH = 3, BEHIND_ONE = 300, N = CONTEXTS * EACH + BEHIND_ONE, K = 5 };
     Demo(*demos)[K] = mem_new(CONTEXTS, sizeof *demos);
@@ -544,7 +553,8 @@ static void test_many_contexts(const World *w) {
     free(place);
 }
 
-/* A cost is what went through the model: tokens, and their operations, three times as many with a backward pass. */
+/* A cost is what went through the model: tokens, and their operations, three times as many with
+ * a backward pass. */
 static void test_cost(const World *w) {
     static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
     Examples part[2] = {first_of(&w->pool, 20),
@@ -581,7 +591,8 @@ static void test_cost(const World *w) {
     scores_free(&s);
 }
 
-/* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its own. */
+/* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its
+ * own. */
 static void test_batch(const World *w) {
     static const int index[3] = {4, 0, 2};
     for (int pairs = 0; pairs < 2; pairs++) {
@@ -628,7 +639,8 @@ static void test_evaluate(const World *w) {
 
 /* ---- contexts that are empty, too long, or the candidate itself ---- */
 
-/* Trap 4: both sides of E5 have the same template, so without demonstrations a score is 0, not nearly 0. */
+/* Trap 4: both sides of E5 have the same template, so without demonstrations a score is 0, not
+ * nearly 0. */
 static void test_no_demos(const World *w) {
     Examples pool = first_of(&w->pool, 60);
     Scores s = {0};
@@ -644,7 +656,8 @@ static void test_no_demos(const World *w) {
     scores_free(&s);
 }
 
-/* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0 of them, to the token. */
+/* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0
+ * of them, to the token. */
 static void test_dropping(const World *w) {
     enum { N = 8, DEMO = 20, K = 3 };
     static const int length[N] = {36, 37, 56, 57, 76, 77, 90, 37},
@@ -688,7 +701,8 @@ static void test_dropping(const World *w) {
     arena_free(&pool.arena);
 }
 
-/* Trap 2: a candidate is never its own demonstration, whatever the choice; with leak it may be, and then is the nearest. */
+/* Trap 2: a candidate is never its own demonstration, whatever the choice; with leak it may be,
+ * and then is the nearest. */
 static void test_never_itself(const World *w) {
     Examples few = first_of(&w->holdout, 6);
     Scores s = {0};
@@ -782,7 +796,8 @@ static void test_random_scores(const World *w) {
     scores_free(&b);
 }
 
-/* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or its rejected one. */
+/* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or
+ * its rejected one. */
 static double gain_of(const World *w, const Example *z, const Example *h, bool rejected,
                       Reduce how) {
     Example shown = *z;
@@ -826,8 +841,8 @@ static void test_oneshot_nearest(const World *w) {
     scores_free(&nuggets);
 }
 
-/* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates, as a bit mask; 0 if none, -1 if
- * several. */
+/* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates,
+ * as a bit mask; 0 if none, -1 if several. */
 static int anchors_behind(double gain[8][6], const double *score, int m) {
     int found = 0;
     for (int set = 1; set < 64; set++) {
@@ -843,7 +858,8 @@ static int anchors_behind(double gain[8][6], const double *score, int m) {
     return found;
 }
 
-/* [E16] Random anchors: the same ones for every candidate, as many as asked, others with another seed. */
+/* [E16] Random anchors: the same ones for every candidate, as many as asked, others with another
+ * seed. */
 static void test_oneshot_random(const World *w) {
     Examples pool = first_of(&w->pool, 8), holdout = first_of(&w->holdout, 6);
     Scores s = {0};
@@ -881,7 +897,8 @@ static int anchor_length(const Example *h) {
     return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n);
 }
 
-/* [E16] An anchor with the candidate's own prompt, or that does not fit behind it, or that is missing, is no gain. */
+/* [E16] An anchor with the candidate's own prompt, or that does not fit behind it, or that is
+ * missing, is no gain. */
 static void test_oneshot_edges(const World *w) {
     Rng rng = rng_new(2, 2);
     Examples holdout = first_of(&w->holdout, 4), pool;
@@ -971,7 +988,8 @@ static void add_gradient(const World *w, const ScoreOptions *how, const Example 
     }
 }
 
-/* [E14] <grad l(z), grad L(D_ho)>, with every gradient written out; more examples than the program takes at once. */
+/* [E14] <grad l(z), grad L(D_ho)>, with every gradient written out; more examples than the
+ * program takes at once. */
 static void test_gradient(const World *w, Objective objective) {
     Examples pool = first_of(&w->pool, 36);
     double *logp[4]; /* pool chosen, rejected, holdout chosen, rejected: by the other model */
@@ -1012,7 +1030,8 @@ static void test_gradient(const World *w, Objective objective) {
     for (int i = 0; i < 4; i++) free(logp[i]);
 }
 
-/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such pairs gives scores of exactly 0.
+/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such
+ * pairs gives scores of exactly 0.
  */
 static void test_gradient_of_nothing(const World *w) {
     Examples pool = first_of(&w->pool, 5), holdout = first_of(&w->holdout, 5);
@@ -1090,7 +1109,8 @@ static void test_pair_margins(const World *w) {
     }
 }
 
-/* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected one. */
+/* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected
+ * one. */
 static void test_pair_oneshot(const World *w) {
     Examples pool = first_of(&w->pool, 10);
     ScoreOptions how = {
@@ -1116,8 +1136,8 @@ static void test_pair_oneshot(const World *w) {
 /* -log sigmoid(z), for moderate z. */
 static double plain_loss(double z) { return log(1 + exp(-z)); }
 
-/* [E7b] The drop of the pair's loss. At DPO's start, where the model is its own reference, it is log 2 + log sigmoid(beta
- * margin). */
+/* [E7b] The drop of the pair's loss. At DPO's start, where the model is its own reference, it is
+ * log 2 + log sigmoid(beta margin). */
 static void test_pair_loss_score(const World *w) {
     Examples pool = first_of(&w->pool, 30);
     double chosen[30], rejected[30], zero[30] = {0};
@@ -1279,7 +1299,8 @@ static void test_minmax(void) {
     map_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
 }
 
-/* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it, clipping and ranks do not care. */
+/* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it,
+ * clipping and ranks do not care. */
 static void test_outlier(void) {
     double score[41], minmax[41], clip[41], rank[41];
     MapOptions o = {.clip = 0.05};
@@ -1367,7 +1388,8 @@ static void test_coefficients(void) {
           bad[2], bad[3], bad[4]);
 }
 
-/* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to the bit. */
+/* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to
+ * the bit. */
 static void test_cancelling(void) {
     Rng rng = rng_new(1, 9);
     int not_mean = 0, not_ones = 0, differ = 0;
@@ -1412,7 +1434,8 @@ static void test_no_weight(void) {
 int main(void) {
 #ifdef _OPENMP
     omp_set_num_threads(
-        1); /* thousands of tiny rows: waking threads would cost more than they save; one test takes more of them */
+        1); /* thousands of tiny rows: waking threads would cost more than they save; one test
+             * takes more of them */
 #endif
     World w = world_new(1);
     test_token_sum(&w);

@@ -327,7 +327,8 @@ static char *help_text(const Option *table, const Command *command) {
     return text;
 }
 
-/* No line is too long or ends in a blank, and the text ends with a newline. Returns the longest line. */
+/* No line is too long or ends in a blank, and the text ends with a newline. Returns the longest
+ * line. */
 static size_t check_lines(const char *text) {
     size_t longest = 0;
     const char *line = text;
@@ -395,7 +396,8 @@ static void test_help(void) {
     check_has(text, "-column N\n          aaa");
     check_has(text, "a end (default 1)\n");
     free(text);
-    /* 10 + 64 + 1 + 25 columns fill a line; one letter more and the word moves on. A word of 96 letters needs two lines. */
+    /* 10 + 64 + 1 + 25 columns fill a line; one letter more and the word moves on. A word of 96
+     * letters needs two lines. */
     const Option full[] = {
         {"x", OPTION_FLAG, 0, "look", NULL, .help = LONG " bbbbbbbbbbbbbbbbbbbbbbbbb"},
         {"y", OPTION_FLAG, 0, "look", NULL, .help = LONG " bbbbbbbbbbbbbbbbbbbbbbbbbb"},

@@ -1,4 +1,5 @@
-/* dataset: every form of record, what goes with it, the kinds of files, and one message for each thing that can be wrong. */
+/* dataset: every form of record, what goes with it, the kinds of files, and one message for each
+ * thing that can be wrong. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/records.h"
 
@@ -157,10 +158,11 @@ static void test_shared_prompts(void) {
     check_pair("{\"chosen\":[" USER("P") "," ASSISTANT("C") "],\"rejected\":[" USER(
                    "P") "," ASSISTANT("C") "]}",
                "P", "C", "C");
-    check_pair(
-        "{\"chosen\":[" USER("1") "," ASSISTANT("2") "," USER("3") "," ASSISTANT(
-            "C") "],\"rejected\":[" USER("1") "," ASSISTANT("2") "," USER("3") "," ASSISTANT("R") "]}",
-        "1\n2\n3", "C", "R");
+    check_pair("{\"chosen\":[" USER("1") "," ASSISTANT("2") "," USER("3") "," ASSISTANT(
+                   "C") "],"
+                        "\"rejected\":[" USER("1") "," ASSISTANT("2") "," USER("3") "," ASSISTANT(
+                            "R") "]}",
+               "1\n2\n3", "C", "R");
 }
 
 static void test_text_and_ids(void) {

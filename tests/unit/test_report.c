@@ -1,4 +1,5 @@
-/* The report: numbers in results.json, what the page shows and leaves out, hostile text, byte stability, bad inputs. */
+/* The report: numbers in results.json, what the page shows and leaves out, hostile text, byte
+ * stability, bad inputs. */
 #define _POSIX_C_SOURCE 200809L
 #include "program/report/order.h"
 #include "program/report/page.h"
@@ -18,14 +19,19 @@
 
 /* ---- a temporary folder with small inputs ---- */
 
-typedef struct { char folder[256]; char *paths[80]; int n_paths; } Place;
+typedef struct {
+    char folder[256];
+    char *paths[80];
+    int n_paths;
+} Place;
 
 static const char *place_path(Place *p, const char *name) {
     CHECK(p->n_paths < 80, "too many files");
     return p->paths[p->n_paths++] = path_join(p->folder, name);
 }
 
-static const char *place_write(Place *p, const char *name, const char *format, ...) PRINTF_LIKE(3, 4);
+static const char *place_write(Place *p, const char *name, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 static const char *place_write(Place *p, const char *name, const char *format, ...) {
     const char *path = place_path(p, name);
     FILE *f = fopen(path, "wb");
@@ -40,7 +46,8 @@ static const char *place_write(Place *p, const char *name, const char *format, .
 static void place_begin(Place *p) {
     const char *base = getenv("TMPDIR");
     p->n_paths = 0;
-    snprintf(p->folder, sizeof p->folder, "%.200s/test_report.XXXXXX", base && *base ? base : "/tmp");
+    snprintf(p->folder, sizeof p->folder, "%.200s/test_report.XXXXXX",
+             base && *base ? base : "/tmp");
     CHECK(mkdtemp(p->folder) != NULL, "cannot make %s", p->folder);
 }
 
@@ -60,38 +67,54 @@ static const char *place_folder(Place *p, const char *name) {
 }
 
 /* A run folder; extra holds further members of run.json, log the text of log.jsonl or NULL. */
-static const char *place_run(Place *p, const char *name, const char *arm, int seed, const char *extra, const char *log) {
+static const char *place_run(Place *p, const char *name, const char *arm, int seed,
+                             const char *extra, const char *log) {
     char file[100];
     const char *folder = place_folder(p, name);
     snprintf(file, sizeof file, "%s/run.json", name);
-    place_write(p, file, "{\"version\":\"0.1.0\",\"command\":\"train\",\"group\":\"even50\",\"arm\":\"%s\","
-                "\"objective\":\"sft\",\"seed\":%d,\"machine\":{\"cpu\":\"C\",\"cores\":2},\"threads\":1,%s}\n", arm, seed,
-                extra);
+    place_write(p, file,
+                "{\"version\":\"0.1.0\",\"command\":\"train\",\"group\":\"even50\",\"arm\":\"%s\","
+                "\"objective\":\"sft\",\"seed\":%d,\"machine\":{\"cpu\":\"C\",\"cores\":2},"
+                "\"threads\":1,%s}\n",
+                arm, seed, extra);
     snprintf(file, sizeof file, "%s/log.jsonl", name);
     if (log) place_write(p, file, "%s", log);
     return folder;
 }
 
-static const char *place_sft(Place *p, const char *name, const char *arm, int seed, double nll, double seconds) {
+static const char *place_sft(Place *p, const char *name, const char *arm, int seed, double nll,
+                             double seconds) {
     char extra[400];
-    snprintf(extra, sizeof extra, "\"options\":{\"k\":3},\"seconds\":{\"score\":0.25,\"reference\":0,\"train\":%g,\"eval\":9,"
-             "\"total\":%g},\"tokens\":{\"train\":100},\"result\":{\"steps\":10,\"loss\":0.5,\"ess\":null,\"nll\":%g,"
-             "\"p_sequence\":0.5,\"exact_match\":1}", seconds, seconds + 10, nll);
-    return place_run(p, name, arm, seed, extra, "{\"step\":1,\"loss\":2}\n{\"step\":2,\"loss\":1,\"eval_nll\":0.7}\n"
-                     "{\"step\":3,\"loss\":0.5,\"eval_nll\":0.6,\"weight_clean\":0.9,\"weight_corrupted\":0.1}\n");
+    snprintf(
+        extra, sizeof extra,
+        "\"options\":{\"k\":3},\"seconds\":{\"score\":0.25,\"reference\":0,\"train\":%g,\"eval\":9,"
+        "\"total\":%g},\"tokens\":{\"train\":100},\"result\":{\"steps\":10,\"loss\":0.5,\"ess\":"
+        "null,\"nll\":%g,"
+        "\"p_sequence\":0.5,\"exact_match\":1}",
+        seconds, seconds + 10, nll);
+    return place_run(p, name, arm, seed, extra,
+                     "{\"step\":1,\"loss\":2}\n{\"step\":2,\"loss\":1,\"eval_nll\":0.7}\n"
+                     "{\"step\":3,\"loss\":0.5,\"eval_nll\":0.6,\"weight_clean\":0.9,\"weight_"
+                     "corrupted\":0.1}\n");
 }
 
-static const char *place_pair(Place *p, const char *name, const char *arm, const char *objective, double loss,
-                              double accuracy) {
+static const char *place_pair(Place *p, const char *name, const char *arm, const char *objective,
+                              double loss, double accuracy) {
     char extra[400];
-    snprintf(extra, sizeof extra, "\"objective\":\"%s\",\"group\":\"pairs\",\"seconds\":{\"train\":1,\"total\":2},"
-             "\"result\":{\"loss\":%g,\"reward_accuracy\":%g,\"margin\":0.5,\"ess\":7}", objective, loss, accuracy);
+    snprintf(extra, sizeof extra,
+             "\"objective\":\"%s\",\"group\":\"pairs\",\"seconds\":{\"train\":1,\"total\":2},"
+             "\"result\":{\"loss\":%g,\"reward_accuracy\":%g,\"margin\":0.5,\"ess\":7}",
+             objective, loss, accuracy);
     return place_run(p, name, arm, 1, extra, NULL);
 }
 
 /* ---- looking at what was built ---- */
 
-typedef struct { Buf text, results, html; Error err; bool ok; } Built;
+typedef struct {
+    Buf text, results, html;
+    Error err;
+    bool ok;
+} Built;
 
 static Built build(int n, const char *const *inputs) {
     Built b = {.ok = false};
@@ -107,7 +130,8 @@ static void built_free(Built *b) {
 
 static bool has(const Buf *b, const char *text) { return b->s && strstr(b->s, text) != NULL; }
 
-/* The value at a path of keys and array indices, as "sft/even50/uniform/nll/0"; NULL if there is none. */
+/* The value at a path of keys and array indices, as "sft/even50/uniform/nll/0"; NULL if there is
+ * none. */
 static const Json *at(const Json *v, const char *path) {
     char part[64];
     while (v && *path) {
@@ -139,7 +163,8 @@ static bool balanced(const Buf *html) {
         bool closing = s[1] == '/';
         char name[16];
         const char *end = strchr(s, '>');
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(s + 1 + closing, " />\n"), s + 1 + closing);
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(s + 1 + closing, " />\n"),
+                 s + 1 + closing);
         if (!end) return false;
         if (closing) {
             if (depth == 0 || strcmp(open[--depth], name) != 0) return false;
@@ -163,8 +188,11 @@ static void test_text(void) {
     Buf b = {0};
     static const char odd[] = "<a href=\"x\">'&\0\x01\xff\xc3\xa9\xed\xa0\x80";
     html_text(&b, (Str){odd, sizeof odd - 1});
-    CHECK(strcmp(b.s, "&lt;a href=&quot;x&quot;&gt;&#39;&amp;\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9"
-                      "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") == 0, "%s", b.s);
+    CHECK(
+        strcmp(b.s,
+               "&lt;a href=&quot;x&quot;&gt;&#39;&amp;\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xc3\xa9"
+               "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd") == 0,
+        "%s", b.s);
     b.n = 0;
     html_clip(&b, str("ab\xc3\xa9z"), 3);
     CHECK(strcmp(b.s, "ab\xe2\x80\xa6") == 0, "%s", b.s);
@@ -183,7 +211,9 @@ static void test_text(void) {
     table_put(&t, "b");
     table_mean(&t, NAN, NAN, 1, 1);
     table_text(&t, 80, &b);
-    CHECK(strcmp(b.s, "T\nname         v\na     12.5\xc2\xb1" "5.0\nb            -\n") == 0, "%s", b.s);
+    CHECK(strcmp(b.s, "T\nname         v\na     12.5\xc2\xb1"
+                      "5.0\nb            -\n") == 0,
+          "%s", b.s);
     table_free(&t);
     buf_free(&b);
 }
@@ -192,19 +222,23 @@ static void test_statistics(void) {
     double mean, sd, area, x[6], y[6];
     const double v[] = {1, NAN, 3, 2};
     CHECK(mean_sd(v, 4, &mean, &sd) == 3 && mean == 2 && sd == 1, "%g %g", mean, sd);
-    CHECK(mean_sd(v, 2, &mean, &sd) == 1 && mean == 1 && isnan(sd), "one value has no spread: %g", sd);
+    CHECK(mean_sd(v, 2, &mean, &sd) == 1 && mean == 1 && isnan(sd), "one value has no spread: %g",
+          sd);
     const double score[] = {0.9, 0.5, 0.5, 0.1, NAN};
     const bool good[] = {true, true, false, false, true};
     int n = roc_curve(score, good, 5, x, y, &area);
-    CHECK(n == 4 && area == 0.875 && x[1] == 0 && y[1] == 0.5 && x[2] == 0.5 && y[2] == 1, "%d points, area %g", n, area);
+    CHECK(n == 4 && area == 0.875 && x[1] == 0 && y[1] == 0.5 && x[2] == 0.5 && y[2] == 1,
+          "%d points, area %g", n, area);
     CHECK(roc_curve(score, good, 2, x, y, &area) == 0 && isnan(area), "one class has no curve");
     Arena arena = {0};
     Point points[] = {{3, 1}, {1, 2}, {1, 4}, {2, 5}};
     Series s = series_mean(&arena, points, 4, 10);
-    CHECK(s.n == 3 && s.x[0] == 1 && s.y[0] == 3 && s.y[1] == 5 && s.y[2] == 1, "%d: %g %g", s.n, s.y[0], s.y[1]);
+    CHECK(s.n == 3 && s.x[0] == 1 && s.y[0] == 3 && s.y[1] == 5 && s.y[2] == 1, "%d: %g %g", s.n,
+          s.y[0], s.y[1]);
     Point more[] = {{1, 1}, {2, 3}, {3, 5}};
     s = series_mean(&arena, more, 3, 2);
-    CHECK(s.n == 2 && s.x[0] == 1.5 && s.y[0] == 2 && s.x[1] == 3 && s.y[1] == 5, "%d: %g %g", s.n, s.x[0], s.y[0]);
+    CHECK(s.n == 2 && s.x[0] == 1.5 && s.y[0] == 2 && s.x[1] == 3 && s.y[1] == 5, "%d: %g %g", s.n,
+          s.x[0], s.y[0]);
     arena_free(&arena);
     const double mine[] = {1, 2, NAN, 4}, theirs[] = {2, 2, 1, 5};
     Duel d = duel_of(mine, theirs, 4, false);
@@ -215,7 +249,8 @@ static void test_statistics(void) {
 
 /* Values that no axis can hold, and charts without values. */
 static void test_charts(void) {
-    const double x[] = {1, 2, 3, 4}, odd[] = {-1e308, 1e308, NAN, INFINITY}, same[] = {5, 5, 5, 5}, tiny[] = {0, 5e-324, 0, 0};
+    const double x[] = {1, 2, 3, 4}, odd[] = {-1e308, 1e308, NAN, INFINITY}, same[] = {5, 5, 5, 5},
+                 tiny[] = {0, 5e-324, 0, 0};
     const double log_y[] = {0.01, 10, -1, 0}, *const kinds[] = {odd, same, tiny, log_y};
     Chart c = {.title = "<t>", .about = "\"d\"", .x_label = "x", .y_label = "y"};
     Buf b = {0};
@@ -239,44 +274,75 @@ static void test_charts(void) {
     const double v[] = {0, 1, 1, 4};
     Sample h = {"all", 1, 4, v};
     chart_histogram(&b, &(Chart){.title = "t"}, &h, 1, 4);
-    /* Bins of width 1 hold 1, 2, 0 and 1: the axis goes from 0 (at 284) to 2 (at 12), and x from 0 (at 62) to 4 (at 740). */
-    CHECK(has(&b, "M62.00 284.00V148.00H231.50V12.00H401.00V284.00H570.50V148.00H740.00V284.00Z"), "%s", b.s);
+    /* Bins of width 1 hold 1, 2, 0 and 1: the axis goes from 0 (at 284) to 2 (at 12), and x from
+     * 0 (at 62) to 4 (at 740). */
+    CHECK(has(&b, "M62.00 284.00V148.00H231.50V12.00H401.00V284.00H570.50V148.00H740.00V284.00Z"),
+          "%s", b.s);
     buf_free(&b);
 }
 
 static void check_sft(const Json *root, const Built *b) {
-    CHECK(number_is(root, "sft/even50/uniform/nll/0", 0.4) && number_is(root, "sft/even50/uniform/nll/1", 0.5), "uniform nll");
-    CHECK(number_is(root, "sft/even50/ica:filter/gap/0", 0.5), "gap of seed 1: (0.4 - 0.25) / (0.4 - 0.1)");
-    CHECK(number_is(root, "sft/even50/ica:filter/gap/1", 0.75), "gap of seed 2: (0.5 - 0.2) / (0.5 - 0.1)");
-    CHECK(null_is(root, "sft/even50/uniform/gap/0") && null_is(root, "sft/even50/oracle/gap/1"), "the ends have no gap");
-    CHECK(number_is(root, "sft/even50/rho:filter/nll/1", 0.15) && null_is(root, "sft/even50/rho:filter/nll/0"), "missing seed");
-    CHECK(null_is(root, "sft/even50/rho:filter/gap/0") && null_is(root, "sft/even50/ica:filter/ess/0"), "nulls");
-    CHECK(number_is(root, "sft/even50/ica:filter/seconds/1", 2.25), "seconds are scoring and training, not evaluation");
+    CHECK(number_is(root, "sft/even50/uniform/nll/0", 0.4) &&
+              number_is(root, "sft/even50/uniform/nll/1", 0.5),
+          "uniform nll");
+    CHECK(number_is(root, "sft/even50/ica:filter/gap/0", 0.5),
+          "gap of seed 1: (0.4 - 0.25) / (0.4 - 0.1)");
+    CHECK(number_is(root, "sft/even50/ica:filter/gap/1", 0.75),
+          "gap of seed 2: (0.5 - 0.2) / (0.5 - 0.1)");
+    CHECK(null_is(root, "sft/even50/uniform/gap/0") && null_is(root, "sft/even50/oracle/gap/1"),
+          "the ends have no gap");
+    CHECK(number_is(root, "sft/even50/rho:filter/nll/1", 0.15) &&
+              null_is(root, "sft/even50/rho:filter/nll/0"),
+          "missing seed");
+    CHECK(null_is(root, "sft/even50/rho:filter/gap/0") &&
+              null_is(root, "sft/even50/ica:filter/ess/0"),
+          "nulls");
+    CHECK(number_is(root, "sft/even50/ica:filter/seconds/1", 2.25),
+          "seconds are scoring and training, not evaluation");
     const Json *arms = at(root, "sft/even50");
-    static const char *const order[] = {"uniform", "ica:filter", "rho:filter", "holdout-only", "oracle"};
+    static const char *const order[] = {"uniform", "ica:filter", "rho:filter", "holdout-only",
+                                        "oracle"};
     CHECK(arms && arms->count == 5, "five arms");
-    for (int i = 0; arms && i < 5; i++) CHECK(str_is(arms->keys[i], order[i]), "arm %d is %.*s", i, STR_ARG(arms->keys[i]));
-    CHECK(has(&b->text, "ica:filter             0.2250\xc2\xb1" "0.0354  0.500\xc2\xb1" "0.000"), "%s", b->text.s);
-    CHECK(has(&b->text, "62.5\xc2\xb1" "17.7"), "the gap in per cent");
+    for (int i = 0; arms && i < 5; i++)
+        CHECK(str_is(arms->keys[i], order[i]), "arm %d is %.*s", i, STR_ARG(arms->keys[i]));
+    CHECK(has(&b->text, "ica:filter             0.2250\xc2\xb1"
+                        "0.0354  0.500\xc2\xb1"
+                        "0.000"),
+          "%s", b->text.s);
+    CHECK(has(&b->text, "62.5\xc2\xb1"
+                        "17.7"),
+          "the gap in per cent");
     CHECK(has(&b->text, "rho:filter (1 seed)           0.1500"), "one seed has no spread");
-    CHECK(has(&b->text, "Best arm without known truth, by test NLL (less is better): holdout-only, 0.1400"), "the best arm");
-    CHECK(has(&b->text, "ICA against rho under the same map, filter: worse (0.2000 against 0.1500; better in 0 of 1 seed)."),
+    CHECK(has(&b->text,
+              "Best arm without known truth, by test NLL (less is better): holdout-only, 0.1400"),
+          "the best arm");
+    CHECK(has(&b->text, "ICA against rho under the same map, filter: worse (0.2000 against 0.1500; "
+                        "better in 0 of 1 seed)."),
           "a negative result must show");
-    CHECK(has(&b->text, "ica:filter against uniform: better (0.2250 against 0.4500; better in 2 of 2 seeds)."),
-          "against uniform");
+    CHECK(
+        has(&b->text,
+            "ica:filter against uniform: better (0.2250 against 0.4500; better in 2 of 2 seeds)."),
+        "against uniform");
 }
 
 static void check_pairs(const Json *root) {
-    CHECK(number_is(root, "dpo/ica:minmax/gap/0", 0.5) && number_is(root, "dpo/ica:minmax/loss/0", 0.3), "dpo: gap");
-    CHECK(number_is(root, "simpo/ica:minmax/gap/0", 0.25), "simpo: gap of the accuracy, (0.8 - 0.75) / (0.95 - 0.75)");
-    CHECK(number_is(root, "simpo/oracle/margin/0", 0.5) && number_is(root, "dpo/uniform/ess/0", 7), "margin, ess");
+    CHECK(number_is(root, "dpo/ica:minmax/gap/0", 0.5) &&
+              number_is(root, "dpo/ica:minmax/loss/0", 0.3),
+          "dpo: gap");
+    CHECK(number_is(root, "simpo/ica:minmax/gap/0", 0.25),
+          "simpo: gap of the accuracy, (0.8 - 0.75) / (0.95 - 0.75)");
+    CHECK(number_is(root, "simpo/oracle/margin/0", 0.5) && number_is(root, "dpo/uniform/ess/0", 7),
+          "margin, ess");
     CHECK(number_is(root, "dpo/uniform/seconds/0", 1), "seconds of pairs");
 }
 
-static const char *score_json(Place *p, const char *name, const char *method, const char *draw, double all, const char *rest) {
-    return place_write(p, name, "{\"command\":\"score\",\"method\":\"%s\",\"group\":\"even50\",\"draw\":\"%s\","
-                       "\"objective\":\"sft\",\"auroc\":{\"weird\":0.5,\"careless\":0.25,\"all\":%g}%s}", method, draw, all,
-                       rest);
+static const char *score_json(Place *p, const char *name, const char *method, const char *draw,
+                              double all, const char *rest) {
+    return place_write(
+        p, name,
+        "{\"command\":\"score\",\"method\":\"%s\",\"group\":\"even50\",\"draw\":\"%s\","
+        "\"objective\":\"sft\",\"auroc\":{\"weird\":0.5,\"careless\":0.25,\"all\":%g}%s}",
+        method, draw, all, rest);
 }
 
 static void test_numbers(void) {
@@ -301,8 +367,10 @@ static void test_numbers(void) {
     in[n++] = score_json(&p, "b.json", "rho", "2", 0.75, "");
     in[n++] = score_json(&p, "c.json", "ica", "10", 0.5, "");
     in[n++] = score_json(&p, "a.json", "ica", "2", 1, "");
-    in[n++] = place_write(&p, "e.json", "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9,\"exact_match\":0.75}\n"
-                          "{\"command\":\"eval\",\"k\":0,\"nll\":0.5,\"p_sequence\":0.25}\n");
+    in[n++] = place_write(
+        &p, "e.json",
+        "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9,\"exact_match\":0.75}\n"
+        "{\"command\":\"eval\",\"k\":0,\"nll\":0.5,\"p_sequence\":0.25}\n");
     Built b = build(n, in);
     Arena arena = {0};
     JsonError where;
@@ -311,26 +379,43 @@ static void test_numbers(void) {
     if (root) {
         check_sft(root, &b);
         check_pairs(root);
-        CHECK(number_is(root, "auroc/ica/all/0", 1) && number_is(root, "auroc/ica/all/1", 0.5), "draw 2 stands before draw 10");
-        CHECK(number_is(root, "auroc/rho/all/0", 0.75) && null_is(root, "auroc/rho/all/1"), "a draw that is missing");
+        CHECK(number_is(root, "auroc/ica/all/0", 1) && number_is(root, "auroc/ica/all/1", 0.5),
+              "draw 2 stands before draw 10");
+        CHECK(number_is(root, "auroc/rho/all/0", 0.75) && null_is(root, "auroc/rho/all/1"),
+              "a draw that is missing");
         const Json *kinds = at(root, "auroc/ica");
-        CHECK(kinds && kinds->count == 3 && str_is(kinds->keys[0], "all") && str_is(kinds->keys[2], "weird"), "order of kinds");
-        CHECK(number_is(root, "in_context/0/k", 0) && number_is(root, "in_context/1/p_sequence", 0.9), "in context, by k");
-        CHECK(number_is(root, "in_context/1/exact_match", 0.75) && null_is(root, "in_context/0/exact_match"), "exact matches");
-        CHECK(number_is(root, "seconds/total", 8 * 10 + 9 + 6 * 2) && number_is(root, "seconds/dpo", 6), "seconds");
-        CHECK(at(root, "seconds/pretrain") == NULL && at(root, "machine/cores"), "no pretraining here; machine");
+        CHECK(kinds && kinds->count == 3 && str_is(kinds->keys[0], "all") &&
+                  str_is(kinds->keys[2], "weird"),
+              "order of kinds");
+        CHECK(number_is(root, "in_context/0/k", 0) &&
+                  number_is(root, "in_context/1/p_sequence", 0.9),
+              "in context, by k");
+        CHECK(number_is(root, "in_context/1/exact_match", 0.75) &&
+                  null_is(root, "in_context/0/exact_match"),
+              "exact matches");
+        CHECK(number_is(root, "seconds/total", 8 * 10 + 9 + 6 * 2) &&
+                  number_is(root, "seconds/dpo", 6),
+              "seconds");
+        CHECK(at(root, "seconds/pretrain") == NULL && at(root, "machine/cores"),
+              "no pretraining here; machine");
     }
     CHECK(balanced(&b.html) && !has_nan(&b.html) && !has(&b.html, "<script"), "the page is broken");
-    CHECK(has(&b.html, "Reward margins") && has(&b.html, "Weights over training") && !has(&b.html, "Best and worst"),
+    CHECK(has(&b.html, "Reward margins") && has(&b.html, "Weights over training") &&
+              !has(&b.html, "Best and worst"),
           "sections");
     in[n++] = place_write(&p, "seconds.json", "{\"total\":77,\"pretrain\":5,\"more\":1}");
     Built with = build(n, in);
-    CHECK(with.ok && has(&with.results, "{\"sft\":89,\"dpo\":6,\"simpo\":6,\"total\":77,\"pretrain\":5,\"more\":1}"),
+    CHECK(with.ok &&
+              has(&with.results,
+                  "{\"sft\":89,\"dpo\":6,\"simpo\":6,\"total\":77,\"pretrain\":5,\"more\":1}"),
           "seconds.json goes first: %.300s", with.results.s);
     Built again = build(n, in);
-    CHECK(again.ok && again.html.n == with.html.n && memcmp(again.html.s, with.html.s, with.html.n) == 0 &&
-          again.results.n == with.results.n && memcmp(again.results.s, with.results.s, with.results.n) == 0 &&
-          again.text.n == with.text.n && memcmp(again.text.s, with.text.s, with.text.n) == 0, "same inputs, other bytes");
+    CHECK(again.ok && again.html.n == with.html.n &&
+              memcmp(again.html.s, with.html.s, with.html.n) == 0 &&
+              again.results.n == with.results.n &&
+              memcmp(again.results.s, with.results.s, with.results.n) == 0 &&
+              again.text.n == with.text.n && memcmp(again.text.s, with.text.s, with.text.n) == 0,
+          "same inputs, other bytes");
     arena_free(&arena);
     built_free(&b);
     built_free(&with);
@@ -341,17 +426,25 @@ static void test_numbers(void) {
 /* One run on a user's own hostile data, with its scores; truth: the pool says what is clean. */
 static const char *place_own(Place *p, const char *truth) {
     char extra[2000];
-    const char *pool = place_write(p, "pool.jsonl",
-        "{\"id\":\"a\",\"prompt\":\"<script>alert(1)</script>\",\"completion\":\"it's \\\"x\\\" & y\"%s}\n"
-        "{\"id\":\"b\",\"prompt\":\"plain\",\"completion\":\"</td></table>\"%s}\n", truth, *truth ? ",\"clean\":false" : "");
-    const char *holdout = place_write(p, "holdout.jsonl",
-        "{\"id\":\"h<1>\",\"prompt\":\"<i>demo</i>\",\"completion\":\"<b>\"}\n");
-    snprintf(extra, sizeof extra, "\"options\":{\"pool\":\"%s\",\"holdout\":\"%s\",\"weights\":\"ica\",\"<o>\":\"</table>\"},"
-             "\"result\":{\"nll\":0.5}", pool, holdout);
+    const char *pool =
+        place_write(p, "pool.jsonl",
+                    "{\"id\":\"a\",\"prompt\":\"<script>alert(1)</script>\",\"completion\":\"it's "
+                    "\\\"x\\\" & y\"%s}\n"
+                    "{\"id\":\"b\",\"prompt\":\"plain\",\"completion\":\"</td></table>\"%s}\n",
+                    truth, *truth ? ",\"clean\":false" : "");
+    const char *holdout =
+        place_write(p, "holdout.jsonl",
+                    "{\"id\":\"h<1>\",\"prompt\":\"<i>demo</i>\",\"completion\":\"<b>\"}\n");
+    snprintf(
+        extra, sizeof extra,
+        "\"options\":{\"pool\":\"%s\",\"holdout\":\"%s\",\"weights\":\"ica\",\"<o>\":\"</table>\"},"
+        "\"result\":{\"nll\":0.5}",
+        pool, holdout);
     const char *run = place_run(p, "own", "ica:<top>", 1, extra, "{\"step\":1,\"loss\":2}\n");
-    place_write(p, "own/scores.jsonl",
-                "{\"id\":\"a\",\"score\":1.5,\"logp\":-3,\"logp_in_context\":-1.5,\"demos\":[\"h<1>\"]}\n"
-                "{\"id\":\"b\",\"score\":-2,\"logp\":-3,\"logp_in_context\":-5,\"demos\":[\"gone<\"]}\n");
+    place_write(
+        p, "own/scores.jsonl",
+        "{\"id\":\"a\",\"score\":1.5,\"logp\":-3,\"logp_in_context\":-1.5,\"demos\":[\"h<1>\"]}\n"
+        "{\"id\":\"b\",\"score\":-2,\"logp\":-3,\"logp_in_context\":-5,\"demos\":[\"gone<\"]}\n");
     return run;
 }
 
@@ -360,30 +453,48 @@ static void test_own_data(void) {
     place_begin(&p);
     const char *in[1] = {place_own(&p, "")};
     Built b = build(1, in);
-    CHECK(b.ok && balanced(&b.html) && !has(&b.html, "<script") && !has(&b.html, "<top>") && !has(&b.html, "<i>demo"), "%s",
-          b.err.text);
-    CHECK(has(&b.html, "&lt;script&gt;alert(1)&lt;/script&gt;") && has(&b.html, "it&#39;s &quot;x&quot; &amp; y"), "escapes");
-    CHECK(has(&b.html, "&lt;i&gt;demo&lt;/i&gt; \xe2\x86\x92 &lt;b&gt;") && has(&b.html, "<li>gone&lt;</li>"), "demos");
-    CHECK(has(&b.html, "The 1 highest scores") && has(&b.html, ">-5.000<") && has(&b.html, ">1.500<"), "examples");
-    CHECK(has(&b.html, "ica, seed 1") && !has(&b.html, "ROC") && !has(&b.html, "corrupted<"), "one class only");
-    CHECK(b.results.s && has(&b.results, "\"auroc\":{}") && has(&b.results, "\"dpo\":{}"), "empty parts of results.json");
+    CHECK(b.ok && balanced(&b.html) && !has(&b.html, "<script") && !has(&b.html, "<top>") &&
+              !has(&b.html, "<i>demo"),
+          "%s", b.err.text);
+    CHECK(has(&b.html, "&lt;script&gt;alert(1)&lt;/script&gt;") &&
+              has(&b.html, "it&#39;s &quot;x&quot; &amp; y"),
+          "escapes");
+    CHECK(has(&b.html, "&lt;i&gt;demo&lt;/i&gt; \xe2\x86\x92 &lt;b&gt;") &&
+              has(&b.html, "<li>gone&lt;</li>"),
+          "demos");
+    CHECK(has(&b.html, "The 1 highest scores") && has(&b.html, ">-5.000<") &&
+              has(&b.html, ">1.500<"),
+          "examples");
+    CHECK(has(&b.html, "ica, seed 1") && !has(&b.html, "ROC") && !has(&b.html, "corrupted<"),
+          "one class only");
+    CHECK(b.results.s && has(&b.results, "\"auroc\":{}") && has(&b.results, "\"dpo\":{}"),
+          "empty parts of results.json");
     const char *pool = p.paths[0], *holdout = p.paths[1];
     unlink(holdout);
     Built no_holdout = build(1, in);
-    CHECK(no_holdout.ok && has(&no_holdout.html, "<li>h&lt;1&gt;</li>") && has(&no_holdout.text, "Note: The demo"), "ids");
+    CHECK(no_holdout.ok && has(&no_holdout.html, "<li>h&lt;1&gt;</li>") &&
+              has(&no_holdout.text, "Note: The demo"),
+          "ids");
     unlink(pool);
     Built no_pool = build(1, in);
-    CHECK(no_pool.ok && !has(&no_pool.html, "ica, seed 1,") && !has(&no_pool.html, ">Best and worst"), "%s", no_pool.err.text);
-    CHECK(has(&no_pool.html, ">Notes<") && has(&no_pool.text, "Note: The charts of ica scores on even50 (seed 1) are left out: "
-          "no pool"), "%s", no_pool.text.s);
-    static const char *const ids[2][3] = {{"a", "c", NULL}, {"a", "b", "c"}}; /* another record; one more record */
+    CHECK(no_pool.ok && !has(&no_pool.html, "ica, seed 1,") &&
+              !has(&no_pool.html, ">Best and worst"),
+          "%s", no_pool.err.text);
+    CHECK(has(&no_pool.html, ">Notes<") &&
+              has(&no_pool.text, "Note: The charts of ica scores on even50 (seed 1) are left out: "
+                                 "no pool"),
+          "%s", no_pool.text.s);
+    /* another record; one more record */
+    static const char *const ids[2][3] = {{"a", "c", NULL}, {"a", "b", "c"}};
     for (int i = 0; i < 2; i++) {
         Buf lines = {0};
         for (int k = 0; k < 3 && ids[i][k]; k++)
-            buf_printf(&lines, "{\"id\":\"%s\",\"prompt\":\"p\",\"completion\":\"c\"}\n", ids[i][k]);
+            buf_printf(&lines, "{\"id\":\"%s\",\"prompt\":\"p\",\"completion\":\"c\"}\n",
+                       ids[i][k]);
         place_write(&p, "pool.jsonl", "%s", lines.s);
         Built other = build(1, in);
-        CHECK(other.ok && has(&other.text, "no longer the pool that was scored"), "%d: %s", i, other.text.s);
+        CHECK(other.ok && has(&other.text, "no longer the pool that was scored"), "%d: %s", i,
+              other.text.s);
         built_free(&other);
         buf_free(&lines);
     }
@@ -398,8 +509,11 @@ static void test_truth(void) {
     place_begin(&p);
     const char *in[1] = {place_own(&p, ",\"clean\":true,\"source\":\"<src>\"")};
     Built b = build(1, in);
-    CHECK(b.ok && balanced(&b.html) && has(&b.html, "ROC on even50, seed 1") && has(&b.html, ">ica 1.000<"), "%s", b.err.text);
-    CHECK(has(&b.html, "clean<br>&lt;src&gt;") && has(&b.html, ">corrupted</td>"), "truth beside the examples");
+    CHECK(b.ok && balanced(&b.html) && has(&b.html, "ROC on even50, seed 1") &&
+              has(&b.html, ">ica 1.000<"),
+          "%s", b.err.text);
+    CHECK(has(&b.html, "clean<br>&lt;src&gt;") && has(&b.html, ">corrupted</td>"),
+          "truth beside the examples");
     built_free(&b);
     place_end(&p);
 }
@@ -422,11 +536,13 @@ static void test_bad_inputs(void) {
     folder = place_run(&p, "log", "uniform", 1, "\"result\":{}", "{\"step\":1}\n\n{\"step\":2,\n");
     expect_error(folder, STATUS_DATA, "log/log.jsonl:3:");
     expect_error(place_write(&p, "array.json", "[1]"), STATUS_DATA, "expected a JSON object");
-    expect_error(place_write(&p, "other.json", "{\"command\":\"bench\"}"), STATUS_DATA, "neither a score nor an eval");
+    expect_error(place_write(&p, "other.json", "{\"command\":\"bench\"}"), STATUS_DATA,
+                 "neither a score nor an eval");
     expect_error(place_write(&p, "void.json", "%s", ""), STATUS_DATA, "broken JSON");
     expect_error("/nonexistent/thing", STATUS_IO, "thing");
     Built none = build(0, NULL);
-    CHECK(!none.ok && none.err.status == STATUS_DATA && strstr(none.err.text, "nothing to report"), "%s", none.err.text);
+    CHECK(!none.ok && none.err.status == STATUS_DATA && strstr(none.err.text, "nothing to report"),
+          "%s", none.err.text);
     built_free(&none);
     unlink(p.paths[p.n_paths - 1]);
     folder = place_own(&p, "");
@@ -441,7 +557,8 @@ static void test_bad_inputs(void) {
 }
 
 /* Runs report_main with stdout going to a file. */
-static int main_into(const char *path, const char *input, const char *html, const char *results, bool json, Error *err) {
+static int main_into(const char *path, const char *input, const char *html, const char *results,
+                     bool json, Error *err) {
     fflush(stdout);
     int kept = dup(1), to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(to, 1);
@@ -460,14 +577,22 @@ static void test_main(void) {
     const char *html = place_path(&p, "report.html"), *results = place_path(&p, "results.json");
     Error err = {0};
     Buf shown = {0}, written = {0};
-    CHECK(main_into(out, run, html, results, false, &err) == 0 && file_read(out, &shown, &err), "%s", err.text);
-    CHECK(has(&shown, "Fine-tuning on even50, 1 seed\narm      test NLL") && has(&shown, "uniform    0.5000"), "%s", shown.s);
-    CHECK(!has(&shown, "\xc2\xb1") && !has(&shown, "Best arm"), "one run: no spread and no comparison");
-    CHECK(file_read(html, &written, &err) && has(&written, "<!DOCTYPE html>") && balanced(&written), "the page");
-    CHECK(main_into(out, run, NULL, NULL, true, &err) == 0 && file_read(out, &shown, &err), "%s", err.text);
-    CHECK(file_read(results, &written, &err) &&
-          shown.n == written.n && memcmp(shown.s, written.s, shown.n) == 0, "--json prints results.json");
-    CHECK(main_into(out, run, "/nonexistent/r.html", NULL, true, &err) == STATUS_IO, "no such folder: %s", err.text);
+    CHECK(main_into(out, run, html, results, false, &err) == 0 && file_read(out, &shown, &err),
+          "%s", err.text);
+    CHECK(has(&shown, "Fine-tuning on even50, 1 seed\narm      test NLL") &&
+              has(&shown, "uniform    0.5000"),
+          "%s", shown.s);
+    CHECK(!has(&shown, "\xc2\xb1") && !has(&shown, "Best arm"),
+          "one run: no spread and no comparison");
+    CHECK(file_read(html, &written, &err) && has(&written, "<!DOCTYPE html>") && balanced(&written),
+          "the page");
+    CHECK(main_into(out, run, NULL, NULL, true, &err) == 0 && file_read(out, &shown, &err), "%s",
+          err.text);
+    CHECK(file_read(results, &written, &err) && shown.n == written.n &&
+              memcmp(shown.s, written.s, shown.n) == 0,
+          "--json prints results.json");
+    CHECK(main_into(out, run, "/nonexistent/r.html", NULL, true, &err) == STATUS_IO,
+          "no such folder: %s", err.text);
     buf_free(&shown);
     buf_free(&written);
     place_end(&p);
@@ -476,10 +601,10 @@ static void test_main(void) {
 /* Every arm of ica.h's tables, in their order: an arm that sorts elsewhere, or a name that order.c
  * does not find in a table, swaps two of the list. */
 static void test_order(void) {
-    const char *sorted[] = {"uniform",      "random:minmax", "loss:minmax", "ica:minmax",
-                            "ica:rank",     "ica:softmax",   "ica:filter",  "ica",
-                            "rho:minmax",   "oneshot:clip",  "nuggets:clip", "gradient:top",
-                            "incontext:rank", "another:clip", "another:zzz", "holdout-only",
+    const char *sorted[] = {"uniform",        "random:minmax", "loss:minmax",  "ica:minmax",
+                            "ica:rank",       "ica:softmax",   "ica:filter",   "ica",
+                            "rho:minmax",     "oneshot:clip",  "nuggets:clip", "gradient:top",
+                            "incontext:rank", "another:clip",  "another:zzz",  "holdout-only",
                             "oracle"};
     enum { ARMS = sizeof sorted / sizeof *sorted };
     const char *arms[ARMS];

@@ -1,5 +1,5 @@
-/* Tests of program/settings: the table of options is sound, and names become the enums of the tables
- * that the rest of the program uses. */
+/* Tests of program/settings: the table of options is sound, and names become the enums of the
+ * tables that the rest of the program uses. */
 #include "program/settings.h"
 
 #include <string.h>

@@ -1,18 +1,25 @@
-/* stats: effective sample size [E18], AUROC, correlations, quantiles and ranks, against plain loops. */
+/* stats: effective sample size [E18], AUROC, correlations, quantiles and ranks, against plain
+ * loops. */
 #include "lib/stats.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static bool close_to(double a, double b, double tolerance) { return fabs(a - b) <= tolerance * (1 + fabs(b)); }
+static bool close_to(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance * (1 + fabs(b));
+}
 
 static void test_sample_size(void) {
     static const double w[4] = {1, 2, 3, 0}, one[3] = {0, 0.3, 0}, ones[5] = {1, 1, 1, 1, 1};
-    CHECK(close_to(effective_sample_size(w, 4), 36.0 / 14, 1e-15), "[E18] %g", effective_sample_size(w, 4));
-    CHECK(close_to(effective_sample_size(one, 3), 1, 1e-15), "[E18] one weight: %g", effective_sample_size(one, 3));
-    CHECK(effective_sample_size(ones, 5) == 5, "[E18] equal weights: %g", effective_sample_size(ones, 5));
-    CHECK(effective_sample_size(one, 1) == 0 && effective_sample_size(one, 0) == 0, "[E18] no weight");
+    CHECK(close_to(effective_sample_size(w, 4), 36.0 / 14, 1e-15), "[E18] %g",
+          effective_sample_size(w, 4));
+    CHECK(close_to(effective_sample_size(one, 3), 1, 1e-15), "[E18] one weight: %g",
+          effective_sample_size(one, 3));
+    CHECK(effective_sample_size(ones, 5) == 5, "[E18] equal weights: %g",
+          effective_sample_size(ones, 5));
+    CHECK(effective_sample_size(one, 1) == 0 && effective_sample_size(one, 0) == 0,
+          "[E18] no weight");
 }
 
 static void test_auroc(void) {
@@ -30,12 +37,14 @@ static void test_auroc(void) {
                     wins += score[i] > score[j] ? 1 : score[i] == score[j] ? 0.5 : 0;
                     pairs++;
                 }
-        CHECK(close_to(auroc(score, label, n), wins / pairs, 1e-14), "AUROC %g, by pairs %g", auroc(score, label, n),
-              wins / pairs);
+        CHECK(close_to(auroc(score, label, n), wins / pairs, 1e-14), "AUROC %g, by pairs %g",
+              auroc(score, label, n), wins / pairs);
     }
     static const double score[4] = {1, 2, 3, 4};
-    static const int positive[4] = {1, 1, -1, 1}, negative[4] = {0, -1, 0, 0}, up[4] = {0, 0, 1, 1}, down[4] = {1, -1, 1, 0};
-    CHECK(isnan(auroc(score, positive, 4)) && isnan(auroc(score, negative, 4)) && isnan(auroc(score, up, 0)),
+    static const int positive[4] = {1, 1, -1, 1}, negative[4] = {0, -1, 0, 0}, up[4] = {0, 0, 1, 1},
+                     down[4] = {1, -1, 1, 0};
+    CHECK(isnan(auroc(score, positive, 4)) && isnan(auroc(score, negative, 4)) &&
+              isnan(auroc(score, up, 0)),
           "AUROC of one class");
     CHECK(auroc(score, up, 4) == 1 && auroc(score, down, 4) == 0, "AUROC of perfect orders");
 }
@@ -66,24 +75,29 @@ static void test_correlations(void) {
         int n = 3 + rng_below(&rng, 27);
         for (int i = 0; i < n; i++) {
             x[i] = i < 2 ? i : trial % 2 ? rng_below(&rng, 4) : rng_normal(&rng);
-            y[i] = i < 2 ? 2 * i : x[i] * (trial - 10) + 3 * (trial % 2 ? rng_below(&rng, 4) : rng_normal(&rng));
+            y[i] = i < 2 ? 2 * i
+                         : x[i] * (trial - 10) +
+                               3 * (trial % 2 ? rng_below(&rng, 4) : rng_normal(&rng));
         }
         plain_ranks(x, n, rx);
         plain_ranks(y, n, ry);
-        CHECK(close_to(correlation(x, y, n), plain_correlation(x, y, n), 1e-9), "correlation %g", correlation(x, y, n));
-        CHECK(close_to(rank_correlation(x, y, n), plain_correlation(rx, ry, n), 1e-9), "rank correlation %g",
-              rank_correlation(x, y, n));
+        CHECK(close_to(correlation(x, y, n), plain_correlation(x, y, n), 1e-9), "correlation %g",
+              correlation(x, y, n));
+        CHECK(close_to(rank_correlation(x, y, n), plain_correlation(rx, ry, n), 1e-9),
+              "rank correlation %g", rank_correlation(x, y, n));
     }
-    for (int n = 2; n <= 30; n++) { /* a constant whose mean is not exact must still count as constant */
+    for (int n = 2; n <= 30; n++) { /* a constant whose mean is not exact must still count as
+                                     * constant */
         for (int i = 0; i < n; i++) {
             x[i] = 0.1;
             y[i] = i * i + 0.7;
             rx[i] = -exp(y[i] / 100);
         }
-        CHECK(isnan(correlation(x, y, n)) && isnan(correlation(y, x, n)) && isnan(rank_correlation(x, y, n)),
+        CHECK(isnan(correlation(x, y, n)) && isnan(correlation(y, x, n)) &&
+                  isnan(rank_correlation(x, y, n)),
               "%d constants correlate", n);
-        CHECK(close_to(rank_correlation(rx, y, n), -1, 1e-12), "rank correlation of falling values: %g",
-              rank_correlation(rx, y, n));
+        CHECK(close_to(rank_correlation(rx, y, n), -1, 1e-12),
+              "rank correlation of falling values: %g", rank_correlation(rx, y, n));
     }
 }
 
@@ -91,10 +105,15 @@ static void test_correlations(void) {
 static void test_order(void) {
     static const double x[5] = {4, 1, 2, 2, 8};
     double *sorted = sorted_copy(x, 5);
-    CHECK(sorted[0] == 1 && sorted[1] == 2 && sorted[2] == 2 && sorted[3] == 4 && sorted[4] == 8, "sorted_copy");
-    CHECK(quantile(sorted, 5, 0) == 1 && quantile(sorted, 5, 1) == 8 && quantile(sorted, 5, 0.5) == 2, "quantiles");
-    CHECK(quantile(sorted, 5, 0.875) == 6 && quantile(sorted, 1, 0.3) == 1, "quantile %g", quantile(sorted, 5, 0.875));
-    CHECK(average_rank(sorted, 5, 1) == 0 && average_rank(sorted, 5, 2) == 1.5 && average_rank(sorted, 5, 8) == 4,
+    CHECK(sorted[0] == 1 && sorted[1] == 2 && sorted[2] == 2 && sorted[3] == 4 && sorted[4] == 8,
+          "sorted_copy");
+    CHECK(quantile(sorted, 5, 0) == 1 && quantile(sorted, 5, 1) == 8 &&
+              quantile(sorted, 5, 0.5) == 2,
+          "quantiles");
+    CHECK(quantile(sorted, 5, 0.875) == 6 && quantile(sorted, 1, 0.3) == 1, "quantile %g",
+          quantile(sorted, 5, 0.875));
+    CHECK(average_rank(sorted, 5, 1) == 0 && average_rank(sorted, 5, 2) == 1.5 &&
+              average_rank(sorted, 5, 8) == 4,
           "ranks %g %g", average_rank(sorted, 5, 2), average_rank(sorted, 5, 8));
     free(sorted);
 }

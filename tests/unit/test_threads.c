@@ -1,5 +1,6 @@
-/* Tests of lib/threads.c: the rule against machines made of numbers, then the passes of a model whose threads follow a real one.
- * Time here is a number that the test makes up; a clock runs in the last two, of which no check depends on speed. */
+/* Tests of lib/threads.c: the rule against machines made of numbers, then the passes of a model
+ * whose threads follow a real one. Time here is a number that the test makes up; a clock runs in
+ * the last two, of which no check depends on speed. */
 #include "lib/threads.h"
 
 #include <string.h>
@@ -16,7 +17,9 @@
 enum { CORES = 8 };
 
 /* Work a second, and seconds of all threads a second, with so many threads. */
-typedef struct { double speed[CORES + 1], cpu[CORES + 1]; } Machine;
+typedef struct {
+    double speed[CORES + 1], cpu[CORES + 1];
+} Machine;
 
 static const Machine QUIET = {{0, 1, 1.8}, {0, 1, 1.95}};
 /* Another program on one of two cores: each thread waits half of the time. */
@@ -32,8 +35,8 @@ static double piece(Pace *p, const Machine *machine, double work) {
     return seconds;
 }
 
-/* Pieces of about `long_` seconds of one thread until `seconds` have passed; *at_one: the seconds of them with one thread. Returns
- * the work done. */
+/* Pieces of about `long_` seconds of one thread until `seconds` have passed; *at_one: the
+ * seconds of them with one thread. Returns the work done. */
 static double run(Pace *p, const Machine *machine, double seconds, double long_, double *at_one) {
     double done = 0, now = 0;
     *at_one = 0;
@@ -48,54 +51,83 @@ static double run(Pace *p, const Machine *machine, double seconds, double long_,
 }
 
 static void test_choices(void) {
-    static const int wanted[][1 + PACE_CHOICES] = {{1, 1},          {2, 2, 1},       {3, 3, 2, 1},      {4, 4, 3, 2, 1},
-                                                   {5, 5, 4, 2, 1}, {8, 8, 7, 4, 1}, {64, 64, 63, 32, 1}};
+    static const int wanted[][1 + PACE_CHOICES] = {
+        {1, 1},          {2, 2, 1},       {3, 3, 2, 1},       {4, 4, 3, 2, 1},
+        {5, 5, 4, 2, 1}, {8, 8, 7, 4, 1}, {64, 64, 63, 32, 1}};
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         Pace p = pace_new(wanted[i][0]);
         int n = 0;
         while (n < PACE_CHOICES && wanted[i][1 + n]) n++;
-        CHECK(p.choices == n && memcmp(p.threads, wanted[i] + 1, (size_t)n * sizeof(int)) == 0, "%d threads: other choices",
-              wanted[i][0]);
-        CHECK(pace_threads(&p) == wanted[i][0], "%d threads: begins with %d", wanted[i][0], pace_threads(&p));
+        CHECK(p.choices == n && memcmp(p.threads, wanted[i] + 1, (size_t)n * sizeof(int)) == 0,
+              "%d threads: other choices", wanted[i][0]);
+        CHECK(pace_threads(&p) == wanted[i][0], "%d threads: begins with %d", wanted[i][0],
+              pace_threads(&p));
     }
 }
 
-/* A machine of its own: fewer threads are tried once in 256 stretches, so what they lose is below 2 stretches in 256. */
+/* A machine of its own: fewer threads are tried once in 256 stretches, so what they lose is
+ * below 2 stretches in 256. */
 static void test_quiet(double long_) {
     Pace p = pace_new(2);
     double at_one, done = run(&p, &QUIET, 1000, long_, &at_one);
-    CHECK(at_one > 0 && at_one < 1000 * 2.0 / 256, "quiet, pieces of %g s: %g of 1000 s with one thread", long_, at_one);
-    CHECK(done > 1000 * 1.8 * (1 - 1.0 / 256), "quiet, pieces of %g s: %g of %g done", long_, done, 1800.0);
+    CHECK(at_one > 0 && at_one < 1000 * 2.0 / 256,
+          "quiet, pieces of %g s: %g of 1000 s with one thread", long_, at_one);
+    CHECK(done > 1000 * 1.8 * (1 - 1.0 / 256), "quiet, pieces of %g s: %g of %g done", long_, done,
+          1800.0);
 }
 
-/* Beside a neighbor from the beginning: what one thread would have done, less the trials, each of a piece that is not counted and a
- * stretch, after each 128 stretches; the first ones, after 8, 16, 32 and 64, take less than a second more. */
+/* Beside a neighbor from the beginning: what one thread would have done, less the trials, each
+ * of a piece that is not counted and a stretch, after each 128 stretches; the first ones, after
+ * 8, 16, 32 and 64, take less than a second more. */
 static void test_busy(double long_) {
     Pace p = pace_new(2);
     double at_one, done = run(&p, &BUSY, 1000, long_, &at_one);
-    double stretch = long_ < 0.05 ? 0.05 : long_, trial = long_ < 0.05 ? 0.05 + long_ / 0.6 : 2 * long_ / 0.6;
+    double stretch = long_ < 0.05 ? 0.05 : long_,
+           trial = long_ < 0.05 ? 0.05 + long_ / 0.6 : 2 * long_ / 0.6;
     double tried = trial / (128 * stretch); /* share of the time */
-    CHECK(done > 1000 * (1 - 0.4 * tried) - 1, "busy, pieces of %g s: %g of 1000 done", long_, done);
-    CHECK(at_one > 1000 * (1 - tried) - 1 && at_one < 1000, "busy, pieces of %g s: %g of 1000 s with one thread", long_, at_one);
+    CHECK(done > 1000 * (1 - 0.4 * tried) - 1, "busy, pieces of %g s: %g of 1000 done", long_,
+          done);
+    CHECK(at_one > 1000 * (1 - tried) - 1 && at_one < 1000,
+          "busy, pieces of %g s: %g of 1000 s with one thread", long_, at_one);
 }
 
-/* The rule, piece by piece: how many of them run with 2, 1, 2, ... threads. A stretch is `pieces` of them; a trial of more threads
- * takes one piece longer. */
+/* The rule, piece by piece: how many of them run with 2, 1, 2, ... threads. A stretch is
+ * `pieces` of them; a trial of more threads takes one piece longer. */
 static void test_sequence(int pieces) {
-    static const struct { const Machine *machine; int threads, stretches, settle; } rule[] = {
-        {&BUSY, 2, 1, 0}, /* one thread is tried at once, and faster */
-        {&BUSY, 1, 8, 0}, {&BUSY, 2, 1, 1}, {&BUSY, 1, 16, 0}, {&BUSY, 2, 1, 1}, {&BUSY, 1, 32, 0}, {&BUSY, 2, 1, 1},
-        {&BUSY, 1, 64, 0}, {&BUSY, 2, 1, 1}, {&BUSY, 1, 128, 0}, {&BUSY, 2, 1, 1}, {&BUSY, 1, 128, 0},
-        {&QUIET, 2, 8, 1}, /* the trial, and home for seven more */
-        {&BUSY, 2, 1, 0}, {&BUSY, 1, 8, 0}, {&BUSY, 2, 1, 1}, {&BUSY, 1, 16, 0}, /* pauses begin again */
-        {&QUIET, 2, 256, 1}, {&QUIET, 1, 1, 0}, {&QUIET, 2, 256, 1}, {&QUIET, 1, 1, 0}};
+    static const struct {
+        const Machine *machine;
+        int threads, stretches, settle;
+    } rule[] = {{&BUSY, 2, 1, 0}, /* one thread is tried at once, and faster */
+                {&BUSY, 1, 8, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 16, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 32, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 64, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 128, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 128, 0},
+                {&QUIET, 2, 8, 1}, /* the trial, and home for seven more */
+                /* pauses begin again */
+                {&BUSY, 2, 1, 0},
+                {&BUSY, 1, 8, 0},
+                {&BUSY, 2, 1, 1},
+                {&BUSY, 1, 16, 0},
+                {&QUIET, 2, 256, 1},
+                {&QUIET, 1, 1, 0},
+                {&QUIET, 2, 256, 1},
+                {&QUIET, 1, 1, 0}};
     Pace p = pace_new(2);
     for (size_t r = 0; r < sizeof rule / sizeof *rule; r++)
         for (int i = 0; i < rule[r].stretches * pieces + rule[r].settle; i++) {
-            CHECK(pace_threads(&p) == rule[r].threads, "pieces of 1/%d stretch, line %zu, piece %d: %d threads", pieces, r, i,
+            CHECK(pace_threads(&p) == rule[r].threads,
+                  "pieces of 1/%d stretch, line %zu, piece %d: %d threads", pieces, r, i,
                   pace_threads(&p));
             double seconds = 0.0501 / pieces; /* all take as long: speed is in the work */
-            pace_add(&p, rule[r].machine->speed[rule[r].threads], seconds, seconds * rule[r].machine->cpu[rule[r].threads]);
+            pace_add(&p, rule[r].machine->speed[rule[r].threads], seconds,
+                     seconds * rule[r].machine->cpu[rule[r].threads]);
         }
 }
 
@@ -126,8 +158,8 @@ static void test_hidden(void) {
     CHECK(at_one > 8.5, "one thread was faster, and %g of 10 s had it", at_one);
 }
 
-/* Eight cores, one of them half another program's: seven threads are the best. Half of the cores: four. And where all threads get
- * one core's time, one is. */
+/* Eight cores, one of them half another program's: seven threads are the best. Half of the
+ * cores: four. And where all threads get one core's time, one is. */
 static void test_many(void) {
     Machine m = {{0, 1, 2, 3, 4, 5, 6, 7, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 4.5}};
     double at_one;
@@ -169,9 +201,11 @@ static void test_units(void) {
         double seconds = 0.06 / m.speed[n];
         pace_add(&small, 0.06, seconds, seconds * m.cpu[n]);
         pace_add(&large, 6e13, seconds, seconds * m.cpu[n]);
-        CHECK(pace_threads(&small) == pace_threads(&large), "piece %d: another unit, another number", i);
+        CHECK(pace_threads(&small) == pace_threads(&large),
+              "piece %d: another unit, another number", i);
     }
-    CHECK(small.threads[small.home] == 2, "two cores of four: %d threads", small.threads[small.home]);
+    CHECK(small.threads[small.home] == 2, "two cores of four: %d threads",
+          small.threads[small.home]);
     Pace p = pace_new(2);
     for (int i = 0; i < 49; i++) pace_add(&p, 1, 0.001, 0.001);
     CHECK(pace_threads(&p) == 2, "49 ms are no stretch");
@@ -182,13 +216,15 @@ static void test_units(void) {
 /* ---- this process ---- */
 
 #ifdef _OPENMP
-/* Forward passes learn that one thread is the fastest, backward passes still have all: memory must be for all. What is learned from
- * is one thread's spinning, sold as the more work the fewer threads there are; of eight most waited, so fewer are tried. */
+/* Forward passes learn that one thread is the fastest, backward passes still have all: memory
+ * must be for all. What is learned from is one thread's spinning, sold as the more work the
+ * fewer threads there are; of eight most waited, so fewer are tried. */
 static void test_memory(void) {
     enum { MOST = 8, LENGTH = 60, ROWS = 8 };
     threads_use(MOST);
     threads_adapt();
-    for (int i = 0; i < 8; i++) { /* 8, 7, 4, 1, and at 1 from then on: more is tried after 8 stretches */
+    for (int i = 0; i < 8; i++) { /* 8, 7, 4, 1, and at 1 from then on: more is tried after 8
+                                   * stretches */
         threads_begin(WORK_FORWARD);
         double begin = seconds_now(), work = 1.0 / threads_now();
         while (seconds_now() - begin < 0.06) continue;
@@ -208,14 +244,16 @@ static void test_memory(void) {
     real *grad = mem_new(m->parameters, sizeof *grad);
     model_forward(m, ws, &b, true, logp, NULL);
     size_t bytes = workspace_bytes(ws);
-    CHECK(threads_now() == 1 && threads_most() == MOST, "forward: %d of %d threads", threads_now(), threads_most());
+    CHECK(threads_now() == 1 && threads_most() == MOST, "forward: %d of %d threads", threads_now(),
+          threads_most());
     model_backward(m, ws, &b, dlogp, grad, false);
     CHECK(threads_now() == MOST, "backward: %d threads", threads_now());
     threads_use(MOST);
     workspace_free(ws);
     ws = workspace_new();
     model_forward(m, ws, &b, true, logp, NULL);
-    CHECK(workspace_bytes(ws) == bytes, "%zu bytes when one thread began, %zu are needed by %d", bytes, workspace_bytes(ws), MOST);
+    CHECK(workspace_bytes(ws) == bytes, "%zu bytes when one thread began, %zu are needed by %d",
+          bytes, workspace_bytes(ws), MOST);
     free(grad);
     batch_free(&b);
     workspace_free(ws);
@@ -223,7 +261,8 @@ static void test_memory(void) {
 }
 #endif
 
-/* With more threads than cores they wait for one another, so numbers change while this runs; the bits must not. */
+/* With more threads than cores they wait for one another, so numbers change while this runs; the
+ * bits must not. */
 static void test_passes(void) {
     enum { ROWS = 24, LENGTH = 60, MOST = 8, PASSES = 60 };
     Model *m = random_model(1, LENGTH);
@@ -258,12 +297,14 @@ static void test_passes(void) {
     threads_use(2);
     threads_adapt();
     omp_set_num_threads(1);
-    CHECK(threads_most() == 2 && threads_now() == 1, "at most 2 threads, now 1: %d, %d", threads_most(), threads_now());
+    CHECK(threads_most() == 2 && threads_now() == 1, "at most 2 threads, now 1: %d, %d",
+          threads_most(), threads_now());
     threads_begin(WORK_FORWARD);
     CHECK(threads_now() == 2, "work begins with %d threads", threads_now());
     threads_end(WORK_FORWARD, 1);
     threads_use(3);
-    CHECK(threads_most() == 3 && threads_now() == 3, "exactly 3 threads: %d of %d", threads_now(), threads_most());
+    CHECK(threads_most() == 3 && threads_now() == 3, "exactly 3 threads: %d of %d", threads_now(),
+          threads_most());
 #endif
     for (int way = 0; way < 2; way++) free(grad[way]);
     batch_free(&b);

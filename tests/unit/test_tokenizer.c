@@ -1,5 +1,5 @@
-/* The tokenizer and its Unicode tables: golden ids, splits and merges; round trips of any bytes; training against a naive
- * twin; files written, read back, and damaged; templates. */
+/* The tokenizer and its Unicode tables: golden ids, splits and merges; round trips of any bytes;
+ * training against a naive twin; files written, read back, and damaged; templates. */
 #define _POSIX_C_SOURCE 200809L
 #include "data/template.h"
 #include "data/tokenizer_folder.h"
@@ -28,7 +28,9 @@ static void put_file(const char *folder, const char *name, const char *bytes, si
     free(path);
 }
 
-static void put_text(const char *folder, const char *name, const char *text) { put_file(folder, name, text, strlen(text)); }
+static void put_text(const char *folder, const char *name, const char *text) {
+    put_file(folder, name, text, strlen(text));
+}
 
 static Buf get_file(const char *folder, const char *name) {
     char *path = path_join(folder, name);
@@ -83,7 +85,8 @@ static Tokenizer *must_load(const char *folder) {
     return t;
 }
 
-static Tokenizer *must_train(const char *const *texts, int n_texts, int size, const char *const *specials, int n_specials) {
+static Tokenizer *must_train(const char *const *texts, int n_texts, int size,
+                             const char *const *specials, int n_specials) {
     Error err = {0};
     Str *views = mem_new((size_t)n_texts + 1, sizeof *views);
     for (int i = 0; i < n_texts; i++) views[i] = str(texts[i]);
@@ -115,8 +118,9 @@ static void check_encode(Tokenizer *t, Str text, const int *want, int n) {
     check_ids(&ids, want, n, text.s);
     ints_free(&ids);
 }
-#define CHECK_ENCODE(t, text, ...) \
-    check_encode(t, str(text), (const int[]){__VA_ARGS__}, (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)))
+#define CHECK_ENCODE(t, text, ...)                                                                 \
+    check_encode(t, str(text), (const int[]){__VA_ARGS__},                                         \
+                 (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)))
 
 /* ---- Unicode ---- */
 
@@ -127,22 +131,29 @@ static void test_unicode(void) {
     CHECK(count[UNICODE_LETTER] == 136104, "%ld letters", count[UNICODE_LETTER]);
     CHECK(count[UNICODE_NUMBER] == 1831, "%ld numbers", count[UNICODE_NUMBER]);
     CHECK(count[UNICODE_SPACE] == 25, "%ld spaces", count[UNICODE_SPACE]);
-    const uint32_t letters[] = {'A',    'z',    0xAA,   0xB5,   0xC0,   0xF8,    0x1C5,   0x2B0,  0x3B1,
-                                0x4E00, 0x9FFF, 0xAC00, 0xD7A3, 0xFB01, 0x1D4B3, 0x20000, 0x323AF};
+    const uint32_t letters[] = {'A',    'z',    0xAA,    0xB5,    0xC0,   0xF8,
+                                0x1C5,  0x2B0,  0x3B1,   0x4E00,  0x9FFF, 0xAC00,
+                                0xD7A3, 0xFB01, 0x1D4B3, 0x20000, 0x323AF};
     const uint32_t numbers[] = {'0', '9', 0xB2, 0xBD, 0x661, 0x2167, 0x3007, 0x1D7D8, 0x1FBF9};
-    const uint32_t spaces[] = {9, 13, 32, 0x85, 0xA0, 0x1680, 0x2000, 0x200A, 0x2028, 0x202F, 0x205F, 0x3000};
+    const uint32_t spaces[] = {9,      13,     32,     0x85,   0xA0,   0x1680,
+                               0x2000, 0x200A, 0x2028, 0x202F, 0x205F, 0x3000};
     const uint32_t others[] = {0,    8,    14,   0x1C,  '@',    '[',    '`',    '{',     0x7F,
                                0xAD, 0xD7, 0xF7, 0x300, 0x200B, 0xFEFF, 0xFFFD, 0x1F600, 0x323B0};
-    for (size_t i = 0; i < sizeof letters / 4; i++) CHECK(unicode_class(letters[i]) == UNICODE_LETTER, "U+%04X", letters[i]);
-    for (size_t i = 0; i < sizeof numbers / 4; i++) CHECK(unicode_class(numbers[i]) == UNICODE_NUMBER, "U+%04X", numbers[i]);
-    for (size_t i = 0; i < sizeof spaces / 4; i++) CHECK(unicode_class(spaces[i]) == UNICODE_SPACE, "U+%04X", spaces[i]);
-    for (size_t i = 0; i < sizeof others / 4; i++) CHECK(unicode_class(others[i]) == UNICODE_OTHER, "U+%04X", others[i]);
+    for (size_t i = 0; i < sizeof letters / 4; i++)
+        CHECK(unicode_class(letters[i]) == UNICODE_LETTER, "U+%04X", letters[i]);
+    for (size_t i = 0; i < sizeof numbers / 4; i++)
+        CHECK(unicode_class(numbers[i]) == UNICODE_NUMBER, "U+%04X", numbers[i]);
+    for (size_t i = 0; i < sizeof spaces / 4; i++)
+        CHECK(unicode_class(spaces[i]) == UNICODE_SPACE, "U+%04X", spaces[i]);
+    for (size_t i = 0; i < sizeof others / 4; i++)
+        CHECK(unicode_class(others[i]) == UNICODE_OTHER, "U+%04X", others[i]);
 }
 
 static void check_decode(const char *s, size_t n, int length, uint32_t code) {
     uint32_t c = 12345;
     int got = unicode_decode(s, n, &c);
-    CHECK(got == length && c == (length ? code : 12345), "length %d, U+%04X; wanted %d, U+%04X", got, c, length, code);
+    CHECK(got == length && c == (length ? code : 12345), "length %d, U+%04X; wanted %d, U+%04X",
+          got, c, length, code);
 }
 
 static void test_decoding_utf8(void) {
@@ -164,10 +175,12 @@ static void test_decoding_utf8(void) {
     for (int k = 0; k < 300000; k++) { /* against the JSON parser's own check */
         char s[4];
         size_t n = 1 + (size_t)rng_below(&r, 4), bad;
-        for (size_t i = 0; i < n; i++) s[i] = (char)(i ? 0x78 + rng_below(&r, 0x50) : 0x70 + rng_below(&r, 0x90));
+        for (size_t i = 0; i < n; i++)
+            s[i] = (char)(i ? 0x78 + rng_below(&r, 0x50) : 0x70 + rng_below(&r, 0x90));
         uint32_t c;
         size_t at = 0;
-        for (int length; at < n && (length = unicode_decode(s + at, n - at, &c)) > 0;) at += (size_t)length;
+        for (int length; at < n && (length = unicode_decode(s + at, n - at, &c)) > 0;)
+            at += (size_t)length;
         bad = n;
         if (unicode_valid(s, n, &bad) != (at == n)) wrong++;
     }
@@ -176,7 +189,8 @@ static void test_decoding_utf8(void) {
 
 /* ---- splitting ---- */
 
-/* A tokenizer trained on text that occurs twice, with room for everything, makes one token of each piece. */
+/* A tokenizer trained on text that occurs twice, with room for everything, makes one token of
+ * each piece. */
 static void check_split(const char *marked) {
     Buf text = {0}, got = {0};
     for (const char *c = marked; *c; c++)
@@ -196,8 +210,8 @@ static void check_split(const char *marked) {
     buf_free(&got);
 }
 
-/* Checked with GPT-2's regular expression in a JavaScript engine, except U+0085, U+FEFF (whose \s differs there) and bytes that
- * are no UTF-8. */
+/* Checked with GPT-2's regular expression in a JavaScript engine, except U+0085, U+FEFF (whose
+ * \s differs there) and bytes that are no UTF-8. */
 static void test_splitting(void) {
     static const char *const marked[] = {
         "don|'t| DON|'|T| '|S| '|s|'| ''| '| t",
@@ -229,17 +243,21 @@ static void test_splitting(void) {
 
 /* ---- GPT-2's own ids ---- */
 
-/* Some of GPT-2's merges with their ids (OpenAI, MIT license; vocab.bpe and encoder.json), in order of rank: those that the
- * texts below need. The others could not change the result. */
-static const struct { const char *left, *right; int id; } GPT2_MERGES[] = {
-    {"o", "n", 261},        {"Ġ", "w", 266},       {"Ġ", "c", 269},       {"o", "r", 273},      {"l", "l", 297},
-    {"v", "e", 303},        {"l", "d", 335},       {"Ġ", "D", 360},       {"'", "t", 470},      {"Ġw", "or", 476},
-    {".", ".", 492},        {"e", "ll", 695},      {"Ġ", "'", 705},       {"..", ".", 986},     {"Ġwor", "ld", 995},
-    {"Ġc", "a", 1275},      {"O", "N", 1340},      {"n", "a", 2616},      {"Ã", "©", 2634},     {"!", "!", 3228},
-    {"?", "?", 3548},       {"ð", "Ł", 8582},      {"d", "on", 9099},     {"!!", "!", 10185},   {"ell", "o", 11109},
-    {"H", "ello", 15496},   {"æ", "ľ", 17312},     {"Ġca", "f", 19945},   {"ĠD", "ON", 23917},  {"Ã", "¯", 26884},
-    {"??", "?", 28358},     {"æ", "Ĺ", 33768},     {"Ã¯", "ve", 38776},   {"Ġcaf", "Ã©", 40304}, {"è", "ª", 45739},
-    {"ðŁ", "ĺ", 47249},
+/* Some of GPT-2's merges with their ids (OpenAI, MIT license; vocab.bpe and encoder.json), in
+ * order of rank: those that the texts below need. The others could not change the result. */
+static const struct {
+    const char *left, *right;
+    int id;
+} GPT2_MERGES[] = {
+    {"o", "n", 261},     {"Ġ", "w", 266},       {"Ġ", "c", 269},     {"o", "r", 273},
+    {"l", "l", 297},     {"v", "e", 303},       {"l", "d", 335},     {"Ġ", "D", 360},
+    {"'", "t", 470},     {"Ġw", "or", 476},     {".", ".", 492},     {"e", "ll", 695},
+    {"Ġ", "'", 705},     {"..", ".", 986},      {"Ġwor", "ld", 995}, {"Ġc", "a", 1275},
+    {"O", "N", 1340},    {"n", "a", 2616},      {"Ã", "©", 2634},    {"!", "!", 3228},
+    {"?", "?", 3548},    {"ð", "Ł", 8582},      {"d", "on", 9099},   {"!!", "!", 10185},
+    {"ell", "o", 11109}, {"H", "ello", 15496},  {"æ", "ľ", 17312},   {"Ġca", "f", 19945},
+    {"ĠD", "ON", 23917}, {"Ã", "¯", 26884},     {"??", "?", 28358},  {"æ", "Ĺ", 33768},
+    {"Ã¯", "ve", 38776}, {"Ġcaf", "Ã©", 40304}, {"è", "ª", 45739},   {"ðŁ", "ĺ", 47249},
 };
 enum { N_GPT2_MERGES = sizeof GPT2_MERGES / sizeof *GPT2_MERGES };
 
@@ -263,7 +281,8 @@ static void put_gpt2_files(const char *folder) {
     buf_puts(&merges, "#version: 0.2\n");
     for (int i = 0; i < N_GPT2_MERGES; i++) {
         buf_printf(&merges, "%s %s\n", GPT2_MERGES[i].left, GPT2_MERGES[i].right);
-        buf_printf(&vocab, ",\n\"%s%s\": %d", GPT2_MERGES[i].left, GPT2_MERGES[i].right, GPT2_MERGES[i].id);
+        buf_printf(&vocab, ",\n\"%s%s\": %d", GPT2_MERGES[i].left, GPT2_MERGES[i].right,
+                   GPT2_MERGES[i].id);
     }
     buf_puts(&vocab, ",\n\"<|endoftext|>\": 50256}\n");
     put_file(folder, "vocab.json", vocab.s, vocab.n);
@@ -274,7 +293,8 @@ static void put_gpt2_files(const char *folder) {
 
 static void check_gpt2_ids(Tokenizer *t) {
     CHECK(tokenizer_size(t) == 50257, "size %d", tokenizer_size(t));
-    CHECK(tokenizer_special(t, "<|endoftext|>") == 50256, "end %d", tokenizer_special(t, "<|endoftext|>"));
+    CHECK(tokenizer_special(t, "<|endoftext|>") == 50256, "end %d",
+          tokenizer_special(t, "<|endoftext|>"));
     CHECK(tokenizer_special(t, "Hello") == -1, "an ordinary token is no special one");
     CHECK_ENCODE(t, "Hello world", 15496, 995);
     CHECK_ENCODE(t, "Hello  world", 15496, 220, 995);
@@ -311,18 +331,21 @@ static void test_gpt2(void) {
     empty_folder(two);
 }
 
-/* vocab.bpe alone: by hand. "h e" has rank 0, so id 256; "hello" is h e l l o -> he l l o -> he ll o -> hell o. */
+/* vocab.bpe alone: by hand. "h e" has rank 0, so id 256; "hello" is h e l l o -> he l l o -> he
+ * ll o -> hell o. */
 static void test_merges_alone(void) {
     put_text(one, "vocab.bpe", "#version: 0.2\nh e\nl l\nhe ll\nĠ w\na b\nb c\nc a\n");
     Tokenizer *t = must_load(one);
     CHECK(tokenizer_size(t) == 256 + 7 + 1, "size %d", tokenizer_size(t));
-    CHECK(tokenizer_special(t, "<|endoftext|>") == 263, "end %d", tokenizer_special(t, "<|endoftext|>"));
+    CHECK(tokenizer_special(t, "<|endoftext|>") == 263, "end %d",
+          tokenizer_special(t, "<|endoftext|>"));
     CHECK_ENCODE(t, "hello w!", 258, 78, 259, 0);
     CHECK_ENCODE(t, "lll", 257, 75);               /* left to right */
     CHECK_ENCODE(t, "abcabca", 260, 66, 260, 262); /* ab takes the b of bc and the a of ca */
     CHECK_ENCODE(t, "<|endoftext|>", 27, 91, 68, 77, 67, 78, 69, 83, 68, 87, 83, 91, 29);
     tokenizer_free(t);
-    put_text(one, "merges.txt", "x y\r\nxy z"); /* goes before vocab.bpe; no version line, DOS lines, no last newline */
+    put_text(one, "merges.txt", "x y\r\nxy z"); /* goes before vocab.bpe; no version line, DOS
+                                                 * lines, no last newline */
     t = must_load(one);
     CHECK_ENCODE(t, "xyz", 257);
     tokenizer_free(t);
@@ -331,8 +354,9 @@ static void test_merges_alone(void) {
 
 /* ---- round trips ---- */
 
-static const char *const RECIPE_TEXTS[] = {"what color is grass ? green", "what color is the sky ? blue",
-                                           "where is the cat ? on the mat", "café naïve 日本語 — 123 456 1212"};
+static const char *const RECIPE_TEXTS[] = {
+    "what color is grass ? green", "what color is the sky ? blue", "where is the cat ? on the mat",
+    "café naïve 日本語 — 123 456 1212"};
 
 static void check_round_trip(Tokenizer *t, const char *s, size_t n) {
     IntBuf ids = {0};
@@ -340,7 +364,8 @@ static void check_round_trip(Tokenizer *t, const char *s, size_t n) {
     tokenizer_encode(t, s, n, &ids);
     bool known = tokenizer_decode(t, ids.v, ids.n, &back), special = false;
     for (int i = 0; i < ids.n; i++) special = special || (ids.v[i] < 4);
-    CHECK(known && str_equal((Str){back.s, back.n}, (Str){s, n}), "%zu bytes came back as %zu", n, back.n);
+    CHECK(known && str_equal((Str){back.s, back.n}, (Str){s, n}), "%zu bytes came back as %zu", n,
+          back.n);
     CHECK(!special, "text became a special token");
     ints_free(&ids);
     buf_free(&back);
@@ -382,7 +407,9 @@ static void test_cache(void) {
     tokenizer_encode(t, text.s, text.n, &again);
     check_ids(&again, whole.v, whole.n, "second pass");
     Buf back = {0};
-    CHECK(tokenizer_decode(t, whole.v, whole.n, &back) && str_equal((Str){back.s, back.n}, (Str){text.s, text.n}), "decode");
+    CHECK(tokenizer_decode(t, whole.v, whole.n, &back) &&
+              str_equal((Str){back.s, back.n}, (Str){text.s, text.n}),
+          "decode");
     ints_free(&whole);
     ints_free(&again);
     buf_free(&text);
@@ -399,7 +426,8 @@ static void test_long_pieces(void) {
     Tokenizer *t = must_load(one);
     IntBuf ids = {0};
     tokenizer_encode(t, s, N - 1, &ids); /* 8 x 49999, then 4, 2, 1 */
-    CHECK(ids.n == N / 8 + 2 && ids.v[0] == 258 && ids.v[ids.n - 3] == 257 && ids.v[ids.n - 2] == 256 && ids.v[ids.n - 1] == 64,
+    CHECK(ids.n == N / 8 + 2 && ids.v[0] == 258 && ids.v[ids.n - 3] == 257 &&
+              ids.v[ids.n - 2] == 256 && ids.v[ids.n - 1] == 64,
           "%d ids", ids.n);
     tokenizer_free(t);
     ids.n = 0;
@@ -422,23 +450,27 @@ static void test_long_pieces(void) {
 
 /* ---- training ---- */
 
-/* The first merges that Hugging Face's trainer (tokenizers 0.23.2, ByteLevel, no prefix space) makes of these lines: those
- * whose pair occurs twice. */
+/* The first merges that Hugging Face's trainer (tokenizers 0.23.2, ByteLevel, no prefix space)
+ * makes of these lines: those whose pair occurs twice. */
 static void test_training_golden(void) {
-    static const char *const lines[] = {"low lower lowest\n", "new newer newest\n", "wide wider widest\n", "low low new\n",
-                                        "aaaa aaa aa\n", "café café thé\n", "12 123 1212!!\n"};
+    static const char *const lines[] = {
+        "low lower lowest\n", "new newer newest\n", "wide wider widest\n", "low low new\n",
+        "aaaa aaa aa\n",      "café café thé\n",    "12 123 1212!!\n"};
     Tokenizer *t = must_train(lines, 7, 5000, NULL, 0);
     CHECK(tokenizer_size(t) == 256 + 21, "size %d", tokenizer_size(t));
     must_save(t, one);
     Buf merges = get_file(one, "merges.txt");
-    CHECK(strcmp(merges.s, "#version: 0.2\na a\nl o\nlo w\n1 2\ne w\nn ew\nd e\ni de\ns t\nw ide\nÃ ©\nĠ low\nĠ new\na f\n"
-                           "c af\ne r\ne st\nĠ aa\nĠ 12\nĠ wide\ncaf Ã©\n") == 0, "%s", merges.s);
+    CHECK(strcmp(merges.s, "#version: 0.2\na a\nl o\nlo w\n1 2\ne w\nn ew\nd e\ni de\ns t\nw "
+                           "ide\nÃ ©\nĠ low\nĠ new\na f\n"
+                           "c af\ne r\ne st\nĠ aa\nĠ 12\nĠ wide\ncaf Ã©\n") == 0,
+          "%s", merges.s);
     buf_free(&merges);
     tokenizer_free(t);
     empty_folder(one);
 }
 
-/* The twin: counts all pairs anew before each merge. words are ids, -1 ends a word. False when no pair occurs twice. */
+/* The twin: counts all pairs anew before each merge. words are ids, -1 ends a word. False when
+ * no pair occurs twice. */
 static bool naive_step(int *words, int *n, int next_id, int *left, int *right) {
     int best = 1;
     for (int i = 0; i + 1 < *n; i++) {
@@ -485,12 +517,14 @@ static void check_naive_training(Rng *r) {
         bool more = naive_step(words, &n, id, &left, &right);
         tokenizer_decode(t, &id, 1, &got);
         tokenizer_decode(t, (const int[]){left, right}, 2, &want);
-        CHECK(more && strcmp(got.s, want.s) == 0, "merge %d is %s, wanted %s", id - 258, got.s, more ? want.s : "none");
+        CHECK(more && strcmp(got.s, want.s) == 0, "merge %d is %s, wanted %s", id - 258, got.s,
+              more ? want.s : "none");
         buf_free(&got);
         buf_free(&want);
         if (!more) break;
     }
-    CHECK(id == 258 + 25 || !naive_step(words, &n, id, &left, &right), "stopped at %d too early", id);
+    CHECK(id == 258 + 25 || !naive_step(words, &n, id, &left, &right), "stopped at %d too early",
+          id);
     tokenizer_free(t);
     buf_free(&text);
 }
@@ -501,16 +535,20 @@ static void test_training_naive(void) {
 }
 
 static void test_training_rules(void) {
-    static const char *const forward[] = {"yz yz ab", "ab cd cd", "b-c"}, *const backward[] = {"b-c", "ab cd cd", "yz yz ab"};
+    static const char *const forward[] = {"yz yz ab", "ab cd cd", "b-c"}, *const backward[] = {
+                                                                              "b-c", "ab cd cd",
+                                                                              "yz yz ab"};
     Tokenizer *t = must_train(forward, 3, 261, NULL, 0), *u = must_train(backward, 3, 261, NULL, 0);
     CHECK(tokenizer_size(t) == 260, "size %d: nothing else occurs twice", tokenizer_size(t));
-    /* Twice each: "ab", "cd", "yz", " cd"; the ids decide: a b, c d, y z, then the blank (220) with cd (257). */
+    /* Twice each: "ab", "cd", "yz", " cd"; the ids decide: a b, c d, y z, then the blank (220)
+     * with cd (257). */
     CHECK_ENCODE(t, "abcdyz cd", 256, 257, 258, 259);
     CHECK_ENCODE(u, "abcdyz cd", 256, 257, 258, 259);
     tokenizer_free(t);
     tokenizer_free(u);
     /* A special token's spelling never comes out of text, not even from parts. */
-    static const char *const tags[] = {"aqa", "zz"}, *const text[] = {"aqa aqa aqa aqa zz zz zz zz"};
+    static const char *const tags[] = {"aqa", "zz"}, *const text[] = {
+                                                         "aqa aqa aqa aqa zz zz zz zz"};
     t = must_train(text, 1, 2 + 256 + 20, tags, 2);
     IntBuf ids = {0};
     tokenizer_encode(t, "aqa zz", 6, &ids);
@@ -528,7 +566,8 @@ static void test_training_rules(void) {
 static void check_train_error(int size, const char *const *specials, int n, const char *part) {
     Error err = {0};
     Tokenizer *t = tokenizer_train(&(Str){"a a", 3}, 1, size, specials, n, &err);
-    CHECK(!t && err.status == STATUS_USAGE && strstr(err.text, part), "\"%s\", wanted \"%s\"", err.text, part);
+    CHECK(!t && err.status == STATUS_USAGE && strstr(err.text, part), "\"%s\", wanted \"%s\"",
+          err.text, part);
     tokenizer_free(t);
 }
 
@@ -552,8 +591,8 @@ static void test_training_errors(void) {
 
 /* ---- files ---- */
 
-/* Every so many bytes cut off, and random bytes changed: a clean failure or a tokenizer that works, never a crash. The
- * files are those in folder one. */
+/* Every so many bytes cut off, and random bytes changed: a clean failure or a tokenizer that
+ * works, never a crash. The files are those in folder one. */
 static void check_damaged(void) {
     Rng r = rng_new(11, 1);
     for (int which = 0; which < 3; which++) {
@@ -561,12 +600,14 @@ static void check_damaged(void) {
         for (size_t n = 0; n < good.n - 2; n += 1 + good.n / 100) {
             put_file(one, SAVED_NAMES[which], good.s, n);
             Error err = load_error(one);
-            CHECK(which == 1 || err.status == STATUS_DATA, "%s cut to %zu bytes was accepted", SAVED_NAMES[which], n);
+            CHECK(which == 1 || err.status == STATUS_DATA, "%s cut to %zu bytes was accepted",
+                  SAVED_NAMES[which], n);
         }
         for (int k = 0; k < 200; k++) {
             Buf bad = {0};
             buf_put(&bad, good.s, good.n);
-            for (int i = 1 + rng_below(&r, 3); i > 0; i--) bad.s[rng_below(&r, (int)bad.n)] = (char)rng_below(&r, 256);
+            for (int i = 1 + rng_below(&r, 3); i > 0; i--)
+                bad.s[rng_below(&r, (int)bad.n)] = (char)rng_below(&r, 256);
             put_file(one, SAVED_NAMES[which], bad.s, bad.n);
             Error err = {0};
             Tokenizer *t = tokenizer_load(one, &err);
@@ -574,7 +615,9 @@ static void check_damaged(void) {
                 IntBuf ids = {0};
                 Buf back = {0};
                 tokenizer_encode(t, RECIPE_TEXTS[0], strlen(RECIPE_TEXTS[0]), &ids);
-                CHECK(tokenizer_decode(t, ids.v, ids.n, &back) && strcmp(back.s, RECIPE_TEXTS[0]) == 0, "%s", back.s);
+                CHECK(tokenizer_decode(t, ids.v, ids.n, &back) &&
+                          strcmp(back.s, RECIPE_TEXTS[0]) == 0,
+                      "%s", back.s);
                 ints_free(&ids);
                 buf_free(&back);
             }
@@ -612,8 +655,11 @@ static void test_save_and_load(void) {
     CHECK(root && str_is(json_get(root, "bos_token")->string, "<bos>"), "bos");
     CHECK(root && str_is(json_get(root, "eos_token")->string, "<e>"), "eos");
     CHECK(root && json_get(root, "unk_token")->type == JSON_NULL, "unk");
-    const Json *added = root ? json_get(root, "added_tokens_decoder") : NULL, *last = json_get(added, "4");
-    CHECK(added && added->count == 5 && last && str_is(json_get(last, "content")->string, specials[4]), "added tokens");
+    const Json *added = root ? json_get(root, "added_tokens_decoder") : NULL,
+               *last = json_get(added, "4");
+    CHECK(added && added->count == 5 && last &&
+              str_is(json_get(last, "content")->string, specials[4]),
+          "added tokens");
     CHECK(last && json_get(last, "special")->boolean, "special");
     CHECK(root && json_get(root, "additional_special_tokens")->count == 3, "additional");
     arena_free(&arena);
@@ -625,7 +671,8 @@ static void test_save_and_load(void) {
     empty_folder(two);
 }
 
-/* vocab.json with the bytes and more entries, merges.txt, tokenizer_config.json; NULL: not there. */
+/* vocab.json with the bytes and more entries, merges.txt, tokenizer_config.json; NULL: not
+ * there. */
 static void put_files(const char *entries, const char *merges, const char *config) {
     empty_folder(one);
     if (entries) {
@@ -641,17 +688,21 @@ static void put_files(const char *entries, const char *merges, const char *confi
 }
 
 static void test_config(void) {
-    put_files(",\n\"ab\": 300, \"<pad>\": 256, \"cd\": 301, \"ef\": 302}", "a b\nc d\ne f\n",
-              "{\"added_tokens_decoder\": {\"400\": {\"content\": \"<néw>\", \"special\": true}, "
-              "\"300\": {\"content\": \"ab\", \"special\": false}, \"401\": {\"content\": \"<é>\"}}, "
-              "\"bos_token\": {\"content\": \"<néw>\"}, "
-              "\"eos_token\": null, \"mask_token\": \"cd\", \"pad_token\": \"!\", "
-              "\"additional_special_tokens\": [\"<pad>\", 5, \"ef\", \"<absent>\"], \"model_max_length\": 1024}");
+    put_files(
+        ",\n\"ab\": 300, \"<pad>\": 256, \"cd\": 301, \"ef\": 302}", "a b\nc d\ne f\n",
+        "{\"added_tokens_decoder\": {\"400\": {\"content\": \"<néw>\", \"special\": true}, "
+        "\"300\": {\"content\": \"ab\", \"special\": false}, \"401\": {\"content\": \"<é>\"}}, "
+        "\"bos_token\": {\"content\": \"<néw>\"}, "
+        "\"eos_token\": null, \"mask_token\": \"cd\", \"pad_token\": \"!\", "
+        "\"additional_special_tokens\": [\"<pad>\", 5, \"ef\", \"<absent>\"], "
+        "\"model_max_length\": 1024}");
     Tokenizer *t = must_load(one);
     CHECK(tokenizer_size(t) == 402, "size %d", tokenizer_size(t));
-    CHECK(tokenizer_special(t, "<néw>") == 400 && tokenizer_special(t, "<pad>") == 256, "added and declared");
+    CHECK(tokenizer_special(t, "<néw>") == 400 && tokenizer_special(t, "<pad>") == 256,
+          "added and declared");
     CHECK(tokenizer_special(t, "<é>") == 401, "added only");
-    CHECK(tokenizer_special(t, "<absent>") == -1 && tokenizer_special(t, "ab") == -1, "absent and ordinary");
+    CHECK(tokenizer_special(t, "<absent>") == -1 && tokenizer_special(t, "ab") == -1,
+          "absent and ordinary");
     CHECK(tokenizer_special(t, "!") == -1, "a byte stays a byte");
     CHECK(tokenizer_special(t, "cd") == 301, "a declared token that has a merge");
     CHECK_ENCODE(t, "ab!", 300, 0);
@@ -660,26 +711,31 @@ static void test_config(void) {
     must_save(t, two);
     Buf config = get_file(two, "tokenizer_config.json"), merges = get_file(two, "merges.txt");
     Buf vocab = get_file(two, "vocab.json");
-    CHECK(strstr(vocab.s, "\"<néw>\": 400,\n\"<é>\": 401\n}") && !strstr(vocab.s, "absent"), "the new vocabulary");
+    CHECK(strstr(vocab.s, "\"<néw>\": 400,\n\"<é>\": 401\n}") && !strstr(vocab.s, "absent"),
+          "the new vocabulary");
     buf_free(&vocab);
-    CHECK(strstr(config.s, "\"bos_token\": \"<néw>\"") && strstr(config.s, "\"eos_token\": null"), "%s", config.s);
+    CHECK(strstr(config.s, "\"bos_token\": \"<néw>\"") && strstr(config.s, "\"eos_token\": null"),
+          "%s", config.s);
     CHECK(strstr(merges.s, "c d\n") != NULL, "the merge is kept for saving");
     buf_free(&config);
     buf_free(&merges);
     tokenizer_free(t);
-    put_files(",\n\"ab\": 16000000, \"<|endoftext|>\": 257}", "a b\n", "{\"model_max_length\": 1024}");
+    put_files(",\n\"ab\": 16000000, \"<|endoftext|>\": 257}", "a b\n",
+              "{\"model_max_length\": 1024}");
     t = must_load(one);
     CHECK_ENCODE(t, "ab", 16000000);
     must_save(t, two);
     config = get_file(two, "tokenizer_config.json");
-    CHECK(strstr(config.s, "\"bos_token\": \"<|endoftext|>\""), "the default of GPT-2: %s", config.s);
+    CHECK(strstr(config.s, "\"bos_token\": \"<|endoftext|>\""), "the default of GPT-2: %s",
+          config.s);
     buf_free(&config);
     tokenizer_free(t);
     empty_folder(one);
     empty_folder(two);
 }
 
-static void check_load_error(const char *entries, const char *merges, const char *config, const char *part) {
+static void check_load_error(const char *entries, const char *merges, const char *config,
+                             const char *part) {
     put_files(entries, merges, config);
     Error err = load_error(one);
     CHECK(strstr(err.text, part), "got \"%s\", wanted \"%s\"", err.text, part);
@@ -699,42 +755,55 @@ static void test_malformed(void) {
     /* vocab.json: 256 lines of bytes, so the first entry of ours stands on line 257 */
     check_load_error(",\n\"ab\" 256}", ab, NULL, "vocab.json:257: not valid JSON");
     check_load_error(",\n\"ab\": 256", ab, NULL, "vocab.json:257: not valid JSON");
-    check_load_error(",\n\"ab\": 255}", ab, NULL, "vocab.json:257: tokens \"\xC5\x83\" and \"ab\" have the same id 255");
-    check_load_error(",\n\"ab\": 0}", ab, NULL, "vocab.json:257: tokens \"!\" and \"ab\" have the same id 0");
+    check_load_error(",\n\"ab\": 255}", ab, NULL,
+                     "vocab.json:257: tokens \"\xC5\x83\" and \"ab\" have the same id 255");
+    check_load_error(",\n\"ab\": 0}", ab, NULL,
+                     "vocab.json:257: tokens \"!\" and \"ab\" have the same id 0");
     check_load_error(",\n\"x\\\"y{\": 300,\n\"ab\": 256,\n\"ab\": 257}", ab, NULL,
                      "vocab.json:259: token \"ab\" is there twice");
     check_load_error(",\n\"a,b\": 300,\n\"}\\\",\": 301, \"ab\": [],\n\"cd\": 302\n}", ab, NULL,
                      "vocab.json:258: the id of token \"ab\"");
     check_load_error(",\n\"ab\": -1}", ab, NULL, "vocab.json:257: the id of token \"ab\" must be");
-    check_load_error(",\n\"ab\": 16000001}", ab, NULL, "vocab.json:257: the id of token \"ab\" must be");
-    check_load_error(",\n\"ab\": 256.5}", ab, NULL, "vocab.json:257: the id of token \"ab\" must be");
-    check_load_error(",\n\"ab\": \"256\"}", ab, NULL, "vocab.json:257: the id of token \"ab\" must be");
-    check_load_error(",\n\"xx\": 300,\n\"aĠb\": 256, \"ab\": 301}", ab, NULL, "vocab.json:258: no line of ");
+    check_load_error(",\n\"ab\": 16000001}", ab, NULL,
+                     "vocab.json:257: the id of token \"ab\" must be");
+    check_load_error(",\n\"ab\": 256.5}", ab, NULL,
+                     "vocab.json:257: the id of token \"ab\" must be");
+    check_load_error(",\n\"ab\": \"256\"}", ab, NULL,
+                     "vocab.json:257: the id of token \"ab\" must be");
+    check_load_error(",\n\"xx\": 300,\n\"aĠb\": 256, \"ab\": 301}", ab, NULL,
+                     "vocab.json:258: no line of ");
     check_load_error(good, "a b\nab c\n", NULL, "merges.txt:2: token \"abc\" is not in ");
     check_load_error(good, "a b\nabx c\n", NULL, "merges.txt:2: token \"abx\" is not in ");
-    check_load_error(NULL, "a b\nx abc\n", NULL, "merges.txt:2: token \"abc\" is not in the lines before");
-    check_load_error(good, "#version: 0.2\na b\na b\n", NULL, "merges.txt:3: this merge is there twice");
+    check_load_error(NULL, "a b\nx abc\n", NULL,
+                     "merges.txt:2: token \"abc\" is not in the lines before");
+    check_load_error(good, "#version: 0.2\na b\na b\n", NULL,
+                     "merges.txt:3: this merge is there twice");
     check_load_error(good, "a b\nab\n", NULL, "merges.txt:2: a merge must be two tokens");
     check_load_error(good, "a b c\n", NULL, "merges.txt:1: a merge must be two tokens");
     check_load_error(good, " b\n", NULL, "merges.txt:1: a merge must be two tokens");
     check_load_error(good, "a \n", NULL, "merges.txt:1: a merge must be two tokens");
     check_load_error(good, "a b\n\xff x\n", NULL, "merges.txt:2: a merge must be spelled");
     check_load_error(good, "a 日\n", NULL, "merges.txt:1: a merge must be spelled");
-    check_load_error(good, "a \xC2\xAD\n", NULL, "merges.txt:1: a merge must be spelled"); /* byte 173 is spelled otherwise */
+    /* byte 173 is spelled otherwise */
+    check_load_error(good, "a \xC2\xAD\n", NULL, "merges.txt:1: a merge must be spelled");
     check_load_error(good, "abcdefgh i\n", NULL, "merges.txt:1: token \"abcdefgh\"");
     check_load_error(good, "a b\n#version: 0.2\n", NULL, "merges.txt:2: token \"#version:\"");
     check_load_error(good, ab, "[]", "tokenizer_config.json:1: the file must hold one JSON object");
     check_load_error(good, ab, "{\n}}", "tokenizer_config.json:2: not valid JSON");
-    check_load_error(good, ab, "{\"add_prefix_space\": true}", "add_prefix_space true is not supported");
+    check_load_error(good, ab, "{\"add_prefix_space\": true}",
+                     "add_prefix_space true is not supported");
     check_load_error(good, ab, added_x, "\"x\" must be an id");
     check_load_error(good, ab, added_large, "\"16000001\" must be an id");
-    check_load_error(good, ab, "{\"added_tokens_decoder\": {\"400\": {}}}", "\"400\" must be an id");
+    check_load_error(good, ab, "{\"added_tokens_decoder\": {\"400\": {}}}",
+                     "\"400\" must be an id");
     check_load_error(good, ab, added_256, "added token 256 has the id");
     check_load_error(good, ab, moved, "has id 400 here and 256 in");
     check_load_error(NULL, ab, added_256, "merges.txt:2: id 256 of this merge");
     check_load_error(NULL, "x y\n", added_257, "id 257 is that of <|endoftext|>");
-    /* a long name is cut, and between characters: 29 x "é" and 1 byte are 59 bytes, the next "é" would end at 61 */
-    check_load_error(",\n\"xéééééééééééééééééééééééééééééééé\": -1}", ab, NULL, "token \"xééééééééééééééééééééééééééééé\" must");
+    /* a long name is cut, and between characters: 29 x "é" and 1 byte are 59 bytes, the next "é"
+     * would end at 61 */
+    check_load_error(",\n\"xéééééééééééééééééééééééééééééééé\": -1}", ab, NULL,
+                     "token \"xééééééééééééééééééééééééééééé\" must");
     empty_folder(one);
     put_text(one, "merges.txt", "a b\n");
     put_text(one, "encoder.json", "{\"a\": 0, \"b\": 1, \"ab\": 2}");
@@ -755,11 +824,13 @@ static void check_form(Tokenizer *t, const IntBuf *ids, const char *want) {
         if (i) buf_putc(&got, '|');
         tokenizer_decode(t, &ids->v[i], 1, &got);
     }
-    CHECK(strcmp(got.s ? got.s : "", want) == 0, "got \"%s\", wanted \"%s\"", got.s ? got.s : "", want);
+    CHECK(strcmp(got.s ? got.s : "", want) == 0, "got \"%s\", wanted \"%s\"", got.s ? got.s : "",
+          want);
     buf_free(&got);
 }
 
-static void check_template(const Template *form, Tokenizer *t, const char *bos, const char *prompt, const char *answer) {
+static void check_template(const Template *form, Tokenizer *t, const char *bos, const char *prompt,
+                           const char *answer) {
     IntBuf ids = {0};
     template_bos(form, t, &ids);
     check_form(t, &ids, bos);
@@ -773,20 +844,25 @@ static void check_template(const Template *form, Tokenizer *t, const char *bos, 
 }
 
 static void test_templates(void) {
-    static const char *const text[] = {" is the the mat is the mat", "Q: is the mat\n\n Q: is\n\n", "the mat. is", " mat. is",
-                                       "<q> <q> <q>"};
+    static const char *const text[] = {" is the the mat is the mat", "Q: is the mat\n\n Q: is\n\n",
+                                       "the mat. is", " mat. is", "<q> <q> <q>"};
     static const char *const specials[] = {"<bos>", "<q>", "<a>", "<e>", "<q>+", "<|endoftext|>"};
     Tokenizer *t = must_train(text, 5, 300, specials, 6);
     check_template(&TEMPLATE_RECIPE, t, "<bos>", "<q>|is| the|<a>", " the| mat|<e>");
-    check_template(&(Template){"", "", "\n", "<|endoftext|>"}, t, "", "is| the|\n", "the| mat|<|endoftext|>");
-    /* ordinary text is encoded with the field it touches: " is", ". " and so on are single tokens here */
-    check_template(&(Template){"<q>+x", "<q> ", " mat <a>", ".<e> is"}, t, "<q>+|x", "<q>| is| the| mat| |<a>",
-                   "the| mat|.|<e>| is");
-    check_template(&(Template){"<q<q>>", "", " ", "\n\n"}, t, "<|q|<q>|>", "is| the", " the| mat|\n\n");
-    check_template(&(Template){"", "<bos>", "<a>  ", "x"}, t, "", "<bos>|is| the|<a>| ", " the| mat|x");
+    check_template(&(Template){"", "", "\n", "<|endoftext|>"}, t, "", "is| the|\n",
+                   "the| mat|<|endoftext|>");
+    /* ordinary text is encoded with the field it touches: " is", ". " and so on are single
+     * tokens here */
+    check_template(&(Template){"<q>+x", "<q> ", " mat <a>", ".<e> is"}, t, "<q>+|x",
+                   "<q>| is| the| mat| |<a>", "the| mat|.|<e>| is");
+    check_template(&(Template){"<q<q>>", "", " ", "\n\n"}, t, "<|q|<q>|>", "is| the",
+                   " the| mat|\n\n");
+    check_template(&(Template){"", "<bos>", "<a>  ", "x"}, t, "", "<bos>|is| the|<a>| ",
+                   " the| mat|x");
 
     IntBuf a = {0}, b = {0};
-    template_prompt(&TEMPLATE_RECIPE, t, str("<q><a>"), &a); /* a field cannot spell a special token */
+    /* a field cannot spell a special token */
+    template_prompt(&TEMPLATE_RECIPE, t, str("<q><a>"), &a);
     CHECK(a.n >= 4 && a.v[0] == 1 && a.v[a.n - 1] == 2, "prompt");
     for (int i = 1; i + 1 < a.n; i++) CHECK(a.v[i] > 5, "special token %d out of a prompt", a.v[i]);
     template_bare_prompt(t, str("<q><a>"), &b);
@@ -797,7 +873,8 @@ static void test_templates(void) {
     a.n = 0;
     template_answer(&TEMPLATE_RECIPE, t, str("<e>"), &a);
     CHECK(a.n >= 2 && a.v[a.n - 1] == 3, "answer");
-    for (int i = 0; i + 1 < a.n; i++) CHECK(a.v[i] > 5, "special token %d out of a completion", a.v[i]);
+    for (int i = 0; i + 1 < a.n; i++)
+        CHECK(a.v[i] > 5, "special token %d out of a completion", a.v[i]);
     ints_free(&a);
     ints_free(&b);
     tokenizer_free(t);
@@ -808,7 +885,8 @@ static void check_template_error(const Tokenizer *t, const char *json, const cha
     Template form;
     if (json) put_text(one, "template.json", json);
     bool ok = template_load(&form, t, one, &err);
-    CHECK(!ok && err.status == STATUS_DATA && strstr(err.text, part), "got \"%s\", wanted \"%s\"", err.text, part);
+    CHECK(!ok && err.status == STATUS_DATA && strstr(err.text, part), "got \"%s\", wanted \"%s\"",
+          err.text, part);
     CHECK(!form.bos && !form.example_end, "nothing must be left of a template that failed");
     if (ok) template_free(&form);
 }
@@ -821,27 +899,36 @@ static void test_template_files(void) {
     Error err = {0};
     check_template_error(t, NULL, "no <|endoftext|>");
     CHECK(template_load(&form, gpt2, one, &err), "%s", err.text);
-    CHECK(form.bos[0] == 0 && form.prompt_prefix[0] == 0 && strcmp(form.answer_prefix, "\n") == 0, "GPT-2's form");
+    CHECK(form.bos[0] == 0 && form.prompt_prefix[0] == 0 && strcmp(form.answer_prefix, "\n") == 0,
+          "GPT-2's form");
     CHECK(strcmp(form.example_end, "<|endoftext|>") == 0, "GPT-2's form: %s", form.example_end);
     template_free(&form);
-    CHECK(template_save(&TEMPLATE_RECIPE, one, &err) && template_load(&form, t, one, &err), "%s", err.text);
-    CHECK(strcmp(form.bos, "<bos>") == 0 && strcmp(form.prompt_prefix, "<q>") == 0, "%s %s", form.bos, form.prompt_prefix);
-    CHECK(strcmp(form.answer_prefix, "<a> ") == 0 && strcmp(form.example_end, "<e>") == 0, "%s %s", form.answer_prefix,
-          form.example_end);
+    CHECK(template_save(&TEMPLATE_RECIPE, one, &err) && template_load(&form, t, one, &err), "%s",
+          err.text);
+    CHECK(strcmp(form.bos, "<bos>") == 0 && strcmp(form.prompt_prefix, "<q>") == 0, "%s %s",
+          form.bos, form.prompt_prefix);
+    CHECK(strcmp(form.answer_prefix, "<a> ") == 0 && strcmp(form.example_end, "<e>") == 0, "%s %s",
+          form.answer_prefix, form.example_end);
     template_free(&form);
     const Template odd = {"\n\"", "é\t", "", "\\"};
     CHECK(template_save(&odd, one, &err) && template_load(&form, t, one, &err), "%s", err.text);
-    CHECK(strcmp(form.bos, odd.bos) == 0 && strcmp(form.prompt_prefix, odd.prompt_prefix) == 0, "escapes");
+    CHECK(strcmp(form.bos, odd.bos) == 0 && strcmp(form.prompt_prefix, odd.prompt_prefix) == 0,
+          "escapes");
     CHECK(form.answer_prefix[0] == 0 && strcmp(form.example_end, odd.example_end) == 0, "escapes");
     template_free(&form);
     check_template_error(t, "{\"bos\": \"\", \"prompt_prefix\": \"\", \"answer_prefix\": \"\"}",
                          "example_end must be a string");
-    check_template_error(t, "{\"bos\": \"\", \"prompt_prefix\": 1, \"answer_prefix\": \"\", \"example_end\": \"x\"}",
-                         "prompt_prefix must be a string");
-    check_template_error(t, "{\"bos\": \"\\u0000\", \"prompt_prefix\": \"\", \"answer_prefix\": \"\", \"example_end\": \"x\"}",
+    check_template_error(
+        t, "{\"bos\": \"\", \"prompt_prefix\": 1, \"answer_prefix\": \"\", \"example_end\": \"x\"}",
+        "prompt_prefix must be a string");
+    check_template_error(t,
+                         "{\"bos\": \"\\u0000\", \"prompt_prefix\": \"\", \"answer_prefix\": \"\", "
+                         "\"example_end\": \"x\"}",
                          "bos must be a string");
-    check_template_error(t, "{\"bos\": \"\", \"prompt_prefix\": \"\", \"answer_prefix\": \"\", \"example_end\": \"\"}",
-                         "example_end must not be empty");
+    check_template_error(
+        t,
+        "{\"bos\": \"\", \"prompt_prefix\": \"\", \"answer_prefix\": \"\", \"example_end\": \"\"}",
+        "example_end must not be empty");
     check_template_error(t, "{\n\"bos\"}", "template.json:2: not valid JSON");
     tokenizer_free(t);
     tokenizer_free(gpt2);
@@ -850,8 +937,10 @@ static void test_template_files(void) {
 
 int main(void) {
     const char *base = getenv("TMPDIR");
-    snprintf(one, sizeof one, "%s/test_tokenizer.XXXXXX", base && strlen(base) < 200 ? base : "/tmp");
-    snprintf(two, sizeof two, "%s/test_tokenizer.XXXXXX", base && strlen(base) < 200 ? base : "/tmp");
+    snprintf(one, sizeof one, "%s/test_tokenizer.XXXXXX",
+             base && strlen(base) < 200 ? base : "/tmp");
+    snprintf(two, sizeof two, "%s/test_tokenizer.XXXXXX",
+             base && strlen(base) < 200 ? base : "/tmp");
     if (!mkdtemp(one) || !mkdtemp(two)) {
         printf("cannot make a folder for temporary files: set TMPDIR\n");
         return 1;

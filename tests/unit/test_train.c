@@ -75,10 +75,10 @@ static int PRINTF_LIKE(2, 3) ica(Lab *l, const char *format, ...) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-#define WORKS(l, ...)                                                     \
-    do {                                                                  \
-        int status_ = ica(l, __VA_ARGS__);                                \
-        CHECK(status_ == 0, "status %d: %s", status_, text_of(l, "err")); \
+#define WORKS(l, ...)                                                                              \
+    do {                                                                                           \
+        int status_ = ica(l, __VA_ARGS__);                                                         \
+        CHECK(status_ == 0, "status %d: %s", status_, text_of(l, "err"));                          \
     } while (0)
 
 static const Json *json_of(Lab *l, const char *path) {
@@ -159,9 +159,9 @@ static bool is_parameter(const TensorFile *f, int i) {
 static void rows_of(Lab *l, const char *file, int seed, int B, int step, int *row) {
     TensorFile f;
     WORKS(l,
-        "train --model base --pool %s --seed %d --batch-size %d --max-steps %d --out run "
-        "--dump-state dump",
-        file, seed, B, step);
+          "train --model base --pool %s --seed %d --batch-size %d --max-steps %d --out run "
+          "--dump-state dump",
+          file, seed, B, step);
     if (!dump_open(&f, "dump")) return;
     for (int i = 0; i < B; i++) row[i] = (int)dumped(&f, "row", (size_t)i) - 1;
     tensors_close(&f);
@@ -203,10 +203,10 @@ static void make_world(Lab *l) {
                   "{'prompt':'add uv','chosen':'v','rejected':'vu and more'}\n");
     WORKS(l, "tokenizer --data pool.jsonl --vocab-size 260 --out tok");
     WORKS(l,
-        "pretrain --data pool.jsonl hold.jsonl --tokenizer tok --layers 1 --heads 2 --channels "
-        "16 --context %d --batch-tokens 64 --max-steps 300 --warmup-steps 5 --learning-rate 1e-2 "
-        "--out base",
-        CONTEXT);
+          "pretrain --data pool.jsonl hold.jsonl --tokenizer tok --layers 1 --heads 2 --channels "
+          "16 --context %d --batch-tokens 64 --max-steps 300 --warmup-steps 5 --learning-rate 1e-2 "
+          "--out base",
+          CONTEXT);
 }
 
 /* ---- the schedule ---- */
@@ -230,10 +230,10 @@ static void test_schedules(Lab *l) {
             for (int p = 0; p < 2; p++) {
                 const char *command = p ? "pretrain --data" : "train --batch-size 2 --pool";
                 WORKS(l,
-                    "%s pool.jsonl --model base --max-steps %d --warmup-steps %d "
-                    "--lr-scheduler-type %s --learning-rate 1e-3 --min-lr-ratio 0.1 "
-                    "--logging-steps 1 --out run",
-                    command, STEPS, warm, kinds[k]);
+                      "%s pool.jsonl --model base --max-steps %d --warmup-steps %d "
+                      "--lr-scheduler-type %s --learning-rate 1e-3 --min-lr-ratio 0.1 "
+                      "--logging-steps 1 --out run",
+                      command, STEPS, warm, kinds[k]);
                 for (int i = 0; i < STEPS; i++) {
                     double rate = number(line_of(l, "run/log.jsonl", i), "learning_rate");
                     double want = rate_at(kinds[k], 1e-3, i, warm, STEPS);
@@ -244,8 +244,8 @@ static void test_schedules(Lab *l) {
             }
     /* A share of the steps is rounded up: 0.3 of 9 gives 3. */
     WORKS(l,
-        "train --model base --pool pool.jsonl --max-steps 9 --warmup-ratio 0.3 --learning-rate "
-        "1e-3 --logging-steps 1 --out run --dump-state dump");
+          "train --model base --pool pool.jsonl --max-steps 9 --warmup-ratio 0.3 --learning-rate "
+          "1e-3 --logging-steps 1 --out run --dump-state dump");
     CHECK(close_to(number(line_of(l, "run/log.jsonl", 1), "learning_rate") * 1e3, 2.0 / 3,
                    DOUBLE_ROUNDING),
           "warm-up's share");
@@ -378,10 +378,10 @@ static void test_clipping(Lab *l) {
             char name[20], what[60];
             snprintf(name, sizeof name, "dump%d", i);
             WORKS(l,
-                "train --model base --pool pool.jsonl --batch-size 3 --lr-scheduler-type "
-                "constant --warmup-steps 0 --learning-rate 1e-3 --weight-decay 0.1 "
-                "--max-grad-norm %g --max-steps %d --out run --dump-state %s",
-                bounds[b], i + 1, name);
+                  "train --model base --pool pool.jsonl --batch-size 3 --lr-scheduler-type "
+                  "constant --warmup-steps 0 --learning-rate 1e-3 --weight-decay 0.1 "
+                  "--max-grad-norm %g --max-steps %d --out run --dump-state %s",
+                  bounds[b], i + 1, name);
             if (!dump_open(&f[i], name)) return;
             double norm = norm_of(&f[i]), said = dumped(&f[i], "grad_norm", 0);
             CHECK(close_to(norm, said, FLOAT_ROUNDING), "the norm is %g, not %g", said, norm);
@@ -488,9 +488,9 @@ static bool singles(Lab *l, const char *file, const char *objective, int n, Tens
                    str_copy(&l->arena, (Str){line, (size_t)(strchr(line, '\n') + 1 - line)}).s);
         snprintf(name, sizeof name, "single%d", i);
         WORKS(l,
-            "train --model base --pool one.jsonl --objective %s --batch-size 1 --max-steps 1 "
-            "--out run --dump-state %s",
-            objective, name);
+              "train --model base --pool one.jsonl --objective %s --batch-size 1 --max-steps 1 "
+              "--out run --dump-state %s",
+              objective, name);
         if (!dump_open(&single[i], name)) return false;
     }
     return true;
@@ -501,9 +501,9 @@ static void check_micro(Lab *l, const char *file, const char *objective, const c
     TensorFile f;
     double w[POOL], c[POOL], loss = 0;
     WORKS(l,
-        "train --model base --pool %s --objective %s --weights records --normalize %s "
-        "--batch-size %d --micro-batch-size %d --max-steps 1 --out run --dump-state dump",
-        file, objective, how, n, micro);
+          "train --model base --pool %s --objective %s --weights records --normalize %s "
+          "--batch-size %d --micro-batch-size %d --max-steps 1 --out run --dump-state dump",
+          file, objective, how, n, micro);
     if (!dump_open(&f, "dump")) return;
     for (int i = 0; i < n; i++) {
         int row = (int)dumped(&f, "row", (size_t)i) - 1;
@@ -618,8 +618,8 @@ static void test_answer_metrics(Lab *l) {
     WORKS(l, "eval --model base --data match.jsonl --json");
     check_answer_metrics(l, json_of(l, "out"), "base", "match.jsonl", 0.5);
     WORKS(l,
-        "train --model base --pool zero.jsonl --eval match.jsonl --eval-steps 2 --logging-steps "
-        "1 --learning-rate 1e-9 --max-steps 4 --out run");
+          "train --model base --pool zero.jsonl --eval match.jsonl --eval-steps 2 --logging-steps "
+          "1 --learning-rate 1e-9 --max-steps 4 --out run");
     check_answer_metrics(l, json_of(l, "run/metrics.json"), "run", "match.jsonl", 0.5);
     CHECK(number(line_of(l, "run/log.jsonl", 3), "eval_nll") ==
               number(json_of(l, "run/metrics.json"), "nll"),
@@ -668,9 +668,9 @@ static void test_pair_step(Lab *l) {
     TensorFile f;
     per_example(l, "base", "pairs.jsonl", true, r);
     WORKS(l,
-        "train --model base --pool pairs.jsonl --objective dpo --weights records --batch-size 4 "
-        "--micro-batch-size 1 --learning-rate 1e-2 --max-steps 3 --logging-steps 1 --out run "
-        "--dump-state dump");
+          "train --model base --pool pairs.jsonl --objective dpo --weights records --batch-size 4 "
+          "--micro-batch-size 1 --learning-rate 1e-2 --max-steps 3 --logging-steps 1 --out run "
+          "--dump-state dump");
     if (!dump_open(&f, "dump")) return;
     double loss = 0, W = 0, reward[2], right = 0, margin = 0;
     for (size_t i = 0; i < 4; i++) W += dumped(&f, "weight", i);
@@ -736,10 +736,10 @@ static void test_refreshes(Lab *l) {
             snprintf(out, sizeof out, "refresh%d", j);
             snprintf(left, sizeof left, "%s/scores.jsonl", out);
             WORKS(l,
-                "train --model base %s --weights ica --k 2 --refresh %d --max-steps %d "
-                "--lr-scheduler-type constant --warmup-steps 0 --learning-rate 3e-3 --batch-size "
-                "3 --out %s",
-                WORLDS[o], j, 2 * j - 1, out);
+                  "train --model base %s --weights ica --k 2 --refresh %d --max-steps %d "
+                  "--lr-scheduler-type constant --warmup-steps 0 --learning-rate 3e-3 --batch-size "
+                  "3 --out %s",
+                  WORLDS[o], j, 2 * j - 1, out);
             WORKS(l, "score --model %s %s --method ica --k 2 --out scores", model, WORLDS[o]);
             CHECK(same_bytes(left, "scores"), "%s: %d refreshes: not the scores of %s", WORLDS[o],
                   j, model);
@@ -779,9 +779,9 @@ static void test_used_weights(Lab *l) {
                                                   yy = 0;
     TensorFile f;
     WORKS(l,
-        "train --model base %s --weights ica --k 2 --batch-size 3 --max-steps 5 --logging-steps "
-        "1 --seed 2 --out run --dump-state dump",
-        WORLDS[0]);
+          "train --model base %s --weights ica --k 2 --batch-size 3 --max-steps 5 --logging-steps "
+          "1 --seed 2 --out run --dump-state dump",
+          WORLDS[0]);
     for (int i = 0; i < POOL; i++) {
         const Json *s = line_of(l, "run/scores.jsonl", i);
         score[i] = number(s, "score"), used[i] = number(s, "weight"),
@@ -835,9 +835,9 @@ static void test_cost(Lab *l) {
     double once = 0;
     for (int R = 1; R <= 3; R += 2) {
         WORKS(l,
-            "train --model base %s --weights ica --k 2 --batch-size 4 --refresh %d --max-steps 9 "
-            "--out run",
-            WORLDS[0], R);
+              "train --model base %s --weights ica --k 2 --batch-size 4 --refresh %d --max-steps 9 "
+              "--out run",
+              WORLDS[0], R);
         const Json *flops = json_get(json_of(l, "run/run.json"), "flops");
         double score = number(flops, "score"), train = number(flops, "train");
         double r = score / (POOL * R) / (train / (9 * 4));
@@ -876,16 +876,15 @@ static void test_rho_reference(Lab *l) {
 static void test_rho_pairs(Lab *l) {
     static const char *const reduce[] = {"mean", "sum"};
     Pair base[POOL], reference[POOL];
-    WORKS(l,
-        "train --model base --learning-rate 3e-3 --pool hold.jsonl --seed 15 --max-steps 6 "
-        "--out plain");
+    WORKS(l, "train --model base --learning-rate 3e-3 --pool hold.jsonl --seed 15 --max-steps 6 "
+             "--out plain");
     per_example(l, "base", "pairs.jsonl", true, base);
     per_example(l, "plain", "pairs.jsonl", true, reference);
     for (int k = 0; k < 2; k++) {
         WORKS(l,
-            "train --model base --learning-rate 3e-3 %s --weights rho --reduce %s "
-            "--reference-steps 6 --max-steps 2 --out run",
-            WORLDS[1], reduce[k]);
+              "train --model base --learning-rate 3e-3 %s --weights rho --reduce %s "
+              "--reference-steps 6 --max-steps 2 --out run",
+              WORLDS[1], reduce[k]);
         CHECK(same_bytes("run/reference/model.safetensors", "plain/model.safetensors"),
               "pairs: the reference is another model");
         for (int i = 0; i < PAIRS; i++) {
@@ -1052,7 +1051,8 @@ static void test_pretraining_batches(Lab *l) {
                   "{'prompt':'gh','completion':'i'}\n");
     /* A session's row is <bos> <q> 2 letters <a> blank letter <e>: 7 predictions, those of the
      * answer weigh 1, others 0. */
-    WORKS(l,
+    WORKS(
+        l,
         "pretrain --model base --data three.jsonl --batch-tokens 14 --prompt-loss-weight 0 "
         "--num-train-epochs 1 --learning-rate 1e-12 --weight-decay 0 --logging-steps 1 --out run");
     Pair p[3];
@@ -1080,8 +1080,7 @@ static void test_generate(Lab *l) {
     }
     /* Up to the end of the context: 90 tokens are <bos> <q> 87 letters <a>; the last new one is
      * only predicted. */
-    WORKS(
-        l, "generate --model base --prompt '%s%s%s%.9s' --temperature 50 --seed 1 --json",
+    WORKS(l, "generate --model base --prompt '%s%s%s%.9s' --temperature 50 --seed 1 --json",
           letters, letters, letters, letters);
     CHECK(number(json_of(l, "out"), "tokens") == CONTEXT - 90 + 1, "a full context gives %g",
           number(json_of(l, "out"), "tokens"));
