@@ -1,5 +1,5 @@
-/* Chapter three, from top to bottom: the learning rate; the loop; pretraining; then fine-tuning:
- * references, scores, the weighted gradient, and a run from its first check to its evaluation. */
+/* Chapter three, from top to bottom: the loop; pretraining; then fine-tuning: references, scores,
+ * the weighted gradient, and a run from its first check to its last evaluation. */
 #include "train.h"
 
 #include <math.h>
@@ -8,45 +8,8 @@
 
 #include "data/order.h"
 #include "ica.h"
-#include "lib/stats.h"
 #include "lib/threads.h"
 #include "model.h"
-
-/* ---- the learning rate ---- */
-
-static double cosine_factor(double part, double low) {
-    return low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * part));
-}
-static double linear_factor(double part, double low) { return 1 - (1 - low) * part; }
-static double constant_factor(double part, double low) { return (void)part, (void)low, 1; }
-
-const ScheduleInfo SCHEDULES[] = {
-    [SCHEDULE_COSINE] = {"cosine", "half a cosine wave from the peak to the end", cosine_factor},
-    [SCHEDULE_LINEAR] = {"linear", "a line from the peak to the end", linear_factor},
-    [SCHEDULE_CONSTANT] = {"constant", "the peak", constant_factor},
-};
-_Static_assert(sizeof SCHEDULES / sizeof *SCHEDULES == SCHEDULE_COUNT, "a row for each schedule");
-
-LoopOptions loop_options_new(long steps) {
-    return (LoopOptions){.steps = steps,
-                         .schedule = SCHEDULE_CONSTANT,
-                         .learning_rate = 1e-3,
-                         .beta1 = 0.9,
-                         .beta2 = 0.999,
-                         .max_grad_norm = 1,
-                         .logging_steps = 1,
-                         .seed = 1};
-}
-
-/* The learning rate of a step. It rises as (step + 1) / warmup, then follows the schedule. */
-static double learning_rate(const LoopOptions *o, long step) {
-    long warmup = o->warmup_steps;
-    if (warmup < 0) warmup = (long)ceil(o->warmup_ratio * (double)o->steps);
-    if (step < warmup) return o->learning_rate * (double)(step + 1) / (double)warmup;
-    long falling = o->steps - 1 - warmup;
-    double part = falling > 0 ? (double)(step - warmup) / (double)falling : 1;
-    return o->learning_rate * SCHEDULES[o->schedule].factor(part, o->min_lr_ratio);
-}
 
 /* ---- the loop ---- */
 
@@ -117,15 +80,24 @@ static const char *loop_resumes(const Loop *loop) {
     return loop->state.run ? loop->state.run->header.resume : NULL;
 }
 
-/* Has the resumed run finished, result included? A run killed after its last step but before
- * writing the result has not. */
-static bool loop_complete(const Loop *loop) {
+/* Begins the run, or continues it after its state was loaded. *complete: the resumed run has
+ * finished, result included, and nothing is left to do. (A run killed after its last step but
+ * before writing the result has not.) */
+static bool loop_begin(Loop *loop, bool *complete, Error *err) {
     const char *resume = loop_resumes(loop);
-    return resume && loop_at(loop) >= loop->o->steps && run_has_result(resume);
+    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume);
+    return *complete || !loop->state.run || run_begin(loop->state.run, err);
 }
 
 /* Is something due after this step that is done once in `steps` steps (0: never)? */
 static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps == 0; }
+
+/* The learning rate of a step. */
+static double loop_rate(const LoopOptions *o, long step) {
+    long warmup = o->warmup_steps;
+    if (warmup < 0) warmup = (long)ceil(o->warmup_ratio * (double)o->steps);
+    return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
+}
 
 /* Logs the steps since the last line. */
 static void loop_log(Loop *loop, long step, double lr, double norm) {
@@ -167,7 +139,7 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     Optimizer *optimizer = loop->state.optimizer;
     StepReport r = {0};
     double start = seconds_now(), scored = loop->spent->score_seconds;
-    double lr = learning_rate(o, step), norm = 0;
+    double lr = loop_rate(o, step), norm = 0;
     Dump *dump = step + 1 == o->steps ? loop->dump : NULL;
     if (dump) dump_begin(dump, loop->model);
     /* Compute the gradient, and move the parameters along it if it is finite [E13]. */
@@ -265,9 +237,7 @@ static void pretraining_evaluate(Loop *loop, LogLine *line) {
 static bool pretraining_run(const Pretraining *p, Loop *loop, LoopResult *result, Error *err) {
     const char *resume = loop_resumes(loop);
     if (resume && !run_state_load(&loop->state, resume, err)) return false;
-    *result = (LoopResult){.complete = loop_complete(loop)};
-    if (result->complete) return true;
-    if (!run_begin(loop->state.run, err)) return false;
+    if (!loop_begin(loop, &result->complete, err) || result->complete) return err->status == 0;
     fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
             loop->model->parameters, sessions_rows(p->sessions), p->sessions->token.n,
             loop->o->steps, threads_most());
@@ -280,6 +250,7 @@ bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *
               LoopResult *result, Error *err) {
     Pretraining p = {.o = o, .sessions = sessions, .x = x};
     Loop loop;
+    *result = (LoopResult){0};
     loop_new(&loop, run->model->model, &o->loop, run, &p);
     loop.gradient = pretraining_gradient;
     if (x->eval.examples.count) loop.evaluate = pretraining_evaluate;
@@ -292,6 +263,11 @@ bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *
 
 /* ---- fine-tuning ---- */
 
+/* Of pool, holdout and file of weights. A resumed run needs the same data. */
+typedef struct {
+    double all[3];
+} Fingerprints;
+
 /* Fine-tuning of one model on one pool. A candidate is an index into the pool everywhere here. */
 typedef struct {
     const TrainOptions *o;
@@ -303,36 +279,38 @@ typedef struct {
     Logps by_reference; /* its log-likelihoods of the pool, known after the first scores */
     Scores scores;      /* the last ones; count 0 in a resumed run that computed none */
     ScoreNotes notes;
+    Fingerprints prints; /* of the data that the run began with */
     /* The step's batch. */
     ShuffledOrder order;
-    int *record;         /* [batch_size] */
-    double *weight;      /* [batch_size] */
-    double *coefficient; /* [batch_size] the factor of each record's loss, w_i / W */
-    Batch rows;          /* of one micro-batch */
+    int *record;          /* [batch_size] */
+    double *weight;       /* [batch_size] */
+    double *coefficient;  /* [batch_size] the factor of each record's loss, w_i / W */
+    Batch rows;           /* of one micro-batch */
+    double *logp, *dlogp; /* [2 batch_size] of its rows */
+    Arena arena;          /* owns the arrays */
 } Tuning;
 
 static Tuning tuning_new(const Splits *x, const TrainOptions *o, PoolWeights *w) {
     size_t n = (size_t)o->batch_size;
-    return (Tuning){.o = o,
-                    .x = x,
-                    .w = w,
-                    .notes = {.rank_agreement = NAN},
-                    .record = mem_new(n, sizeof(int)),
-                    .weight = mem_new(n, sizeof(double)),
-                    .coefficient = mem_new(n, sizeof(double))};
+    Tuning t = {.o = o, .x = x, .w = w, .notes = {.rank_agreement = NAN}};
+    t.record = arena_new(&t.arena, n, sizeof *t.record);
+    t.weight = arena_new(&t.arena, n, sizeof *t.weight);
+    t.coefficient = arena_new(&t.arena, n, sizeof *t.coefficient);
+    t.logp = arena_new(&t.arena, 2 * n, sizeof *t.logp);
+    t.dlogp = arena_new(&t.arena, 2 * n, sizeof *t.dlogp);
+    return t;
 }
 
 static void tuning_free(Tuning *t) {
-    Logps *logps[] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference,
-                      &t->by_reference};
-    for (int i = 0; i < 4; i++) logps_free(logps[i]);
+    logps_free(&t->pool_reference);
+    logps_free(&t->holdout_reference);
+    logps_free(&t->eval_reference);
+    logps_free(&t->by_reference);
     scores_free(&t->scores);
     model_free(t->reference);
     ints_free(&t->order.item);
-    free(t->record);
-    free(t->weight);
-    free(t->coefficient);
     batch_free(&t->rows);
+    arena_free(&t->arena);
 }
 
 /* Makes the pool's weights of its scores. */
@@ -503,18 +481,6 @@ static void take_batch(Tuning *t, long step) {
     free(score);
 }
 
-static void report_weights(const Tuning *t, StepReport *report) {
-    const Dataset *d = &t->x->pool.data; /* empty if the examples come from no file */
-    report->weighted = 1;
-    report->ess = effective_sample_size(t->weight, t->o->batch_size);
-    for (int i = 0; i < t->o->batch_size && d->count > 0; i++) {
-        int clean = d->records[t->record[i]].clean;
-        if (clean < 0) continue; /* unknown */
-        report->weight[clean] += t->weight[i];
-        report->records[clean]++;
-    }
-}
-
 /* Where the micro-batch that begins at `from` ends: after micro_batch_size records, or (0) as many
  * as keep the activations small. */
 static int micro_end(const Tuning *t, int from) {
@@ -551,22 +517,15 @@ static double pair_loss(const Tuning *t, int i, const double logp[2], double dlo
     bool constant = same_answers(e);
     dlogp[0] = constant ? 0 : t->coefficient[i] * g.d_chosen;
     dlogp[1] = constant ? 0 : t->coefficient[i] * g.d_rejected;
-    report->pairs++;
-    report->reward_chosen += g.reward_chosen;
-    report->reward_rejected += g.reward_rejected;
-    report->accuracy += g.reward_chosen > g.reward_rejected;
-    bool means = OBJECTIVES[t->o->objective].token_means; /* The log then has means, too. */
-    report->logp_chosen += means ? logp[0] / e->answer_n : logp[0];
-    report->logp_rejected += means ? logp[1] / e->rejected_n : logp[1];
+    step_report_pair(report, &p, &g, OBJECTIVES[t->o->objective].token_means);
     return loss;
 }
 
 /* Adds the gradient of batch entries from..to-1: rows, log-likelihoods, losses, backward. */
 static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *report) {
     bool pairs = OBJECTIVES[t->o->objective].pairs, add = from > 0;
+    double *logp = t->logp, *dlogp = t->dlogp, unused;
     int n = to - from;
-    size_t rows = 2 * (size_t)n;
-    double *dlogp = mem_new(rows, sizeof *dlogp), *logp = mem_new(rows, sizeof *logp), unused;
     batch_clear(&t->rows);
     ica_batch(&t->rows, &t->x->pool.examples, t->record + from, n, pairs);
     if (pairs) {
@@ -582,8 +541,6 @@ static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *
     if (loop->dump) dump_rows(loop->dump, from, n, logp);
     report->flops += 3 * batch_flops(loop->model, &t->rows);
     report->tokens += t->rows.tokens;
-    free(dlogp);
-    free(logp);
 }
 
 /* The gradient of a step: the sum over the batch of w_i grad l_i, divided by W. */
@@ -597,7 +554,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report) {
     /* Take the batch, and divide its weights by W. */
     take_batch(t, step);
     bool any = loss_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
-    report_weights(t, report);
+    step_report_weights(report, &t->x->pool.data, t->record, t->weight, B);
     if (loop->dump) dump_batch(loop->dump, t->record, t->weight);
     /* Sum the gradient over micro-batches. */
     for (int from = 0, to; any && from < B; from = to) {
@@ -637,11 +594,6 @@ static bool tuning_save(const Loop *loop, Error *err) {
     return ok;
 }
 
-/* Of pool, holdout and file of weights. A resumed run needs the same data. */
-typedef struct {
-    double all[3];
-} Fingerprints;
-
 /* Registers what the state keeps, and loads the state if the run is resumed. */
 static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     PoolWeights *w = t->w;
@@ -649,11 +601,11 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     int n = t->x->pool.examples.count;
     Fingerprints now = {{run_fingerprint(t->x->pool.data.fingerprint),
                          run_fingerprint(t->x->holdout.data.fingerprint),
-                         run_fingerprint(w->fingerprint)}},
-                 kept = now;
+                         run_fingerprint(w->fingerprint)}};
+    t->prints = now;
     if (w->source == WEIGHTS_MAPPED) map_scores(t);
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
-    run_state_keep(&loop->state, "fingerprints", kept.all, 3);
+    run_state_keep(&loop->state, "fingerprints", t->prints.all, 3);
     if (w->source != WEIGHTS_FIXED) {
         run_state_keep(&loop->state, "scores", w->score, n);
         run_state_keep(&loop->state, "weights", w->used, n);
@@ -663,7 +615,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
         dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent);
     if (!resume) return true;
     if (!run_state_load(&loop->state, resume, err)) return false;
-    if (memcmp(&now, &kept, sizeof now) != 0)
+    if (memcmp(&now, &t->prints, sizeof now) != 0)
         return error_set(err, STATUS_DATA,
                          "%s: pool, holdout or weights changed since the run "
                          "began: a resumed run needs the same data",
@@ -688,15 +640,13 @@ static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err
 
 /* Begins or resumes the run, does its steps, and finishes it. */
 static bool tuning_run(Tuning *t, Loop *loop, TrainResult *result, Error *err) {
-    Run *run = loop->state.run;
-    if (!tuning_start(t, loop, err)) return false;
-    result->loop.complete = loop_complete(loop);
-    if (result->loop.complete) return true;
-    if (run && !run_begin(run, err)) return false;
+    bool *complete = &result->loop.complete;
+    if (!tuning_start(t, loop, err) || !loop_begin(loop, complete, err)) return false;
+    if (*complete) return true;
     if (tuning_method(t).needs_reference) t->reference = run_reference(t, loop, err);
     if (err->status == 0 && loop_run(loop, err) && tuning_finish(t, loop, result, err)) return true;
     Error unsaid = {0}; /* The first error is the one to tell. */
-    if (run) tuning_save(loop, &unsaid);
+    if (loop->state.run) tuning_save(loop, &unsaid);
     return false;
 }
 

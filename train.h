@@ -16,9 +16,11 @@
  *   model_initialize(m, 1);
  *   PoolWeights weights = pool_weights_new(2);      // every weight is 1
  *   weights.weight[1] = 0.5;
- *   TrainOptions o = {.loop = loop_options_new(2), .batch_size = 2};
+ *   TrainOptions o = {.loop = {.steps = 2, .schedule = SCHEDULE_CONSTANT, .learning_rate = 1e-3,
+ *                              .beta1 = 0.9, .beta2 = 0.999, .max_grad_norm = 1, .seed = 1},
+ *                     .batch_size = 2};
  *   TrainResult result;
- *   if (!train(m, &data, &o, &weights, NULL, &result, &err)) error_print(&err);
+ *   if (!train(m, &data, &o, &weights, NULL, &result, &err)) return error_print(&err);
  *   pool_weights_free(&weights);
  *   model_free(m);
  *
@@ -33,18 +35,9 @@
 #include "data/run.h"
 #include "data/scores.h"
 #include "data/sessions.h"
+#include "lib/schedule.h"
 
 /* ---- the loop ---- */
-
-/* How the learning rate falls after the warm-up. */
-typedef enum { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_COUNT } Schedule;
-typedef struct {
-    const char *name, *help;
-    /* The share of the peak at `part` of the way from the warm-up's end (0) to the last step (1).
-     * `low` is the share at the end. */
-    double (*factor)(double part, double low);
-} ScheduleInfo;
-extern const ScheduleInfo SCHEDULES[SCHEDULE_COUNT];
 
 /* What pretraining and fine-tuning have in common. */
 typedef struct {
@@ -67,9 +60,6 @@ typedef struct {
     int (*stop)(
         void); /* the signal that asks to stop, or 0; asked after every step. May be NULL. */
 } LoopOptions;
-
-/* AdamW's usual constants, a constant learning rate of 1e-3, no warm-up. */
-LoopOptions loop_options_new(long steps);
 
 /* What a loop ends with. */
 typedef struct {

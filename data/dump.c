@@ -1,4 +1,4 @@
-/* One optimizer step as a file. */
+/* One optimizer step, collected while it happens and written at its end. */
 #include "data/dump.h"
 
 #include <stdlib.h>
@@ -19,8 +19,13 @@ struct Dump {
 Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_size) {
     Dump *d = mem_new(1, sizeof *d);
     size_t n = (size_t)batch_size;
-    *d = (Dump){.path = path, .pool = pool, .records = batch_size, .answers = pairs ? 2 : 1, .record = mem_new(n, sizeof(int)),
-                .weight = mem_new(n, sizeof(double)), .logp = mem_new(2 * n, sizeof(double))};
+    *d = (Dump){.path = path,
+                .pool = pool,
+                .records = batch_size,
+                .answers = pairs ? 2 : 1,
+                .record = mem_new(n, sizeof(int)),
+                .weight = mem_new(n, sizeof(double)),
+                .logp = mem_new(2 * n, sizeof(double))};
     return d;
 }
 
@@ -45,12 +50,14 @@ void dump_batch(Dump *d, const int *record, const double *weight) {
 
 void dump_rows(Dump *d, int from, int n, const double *logp) {
     for (int i = 0; i < n; i++)
-        for (int a = 0; a < d->answers; a++) d->logp[a * d->records + from + i] = logp[i * d->answers + a];
+        for (int a = 0; a < d->answers; a++)
+            d->logp[a * d->records + from + i] = logp[i * d->answers + a];
 }
 
-/* Rows 0 .. records - 1 are the answers, or the chosen ones; after them come the rejected ones. */
+/* Rows 0..records-1 are the answers, or the chosen ones. After them come the rejected ones. */
 static Query row_query(const Dump *d, int row) {
-    return (Query){.x = &d->pool->examples.items[d->record[row % d->records]], .rejected = row >= d->records};
+    return (Query){.x = &d->pool->examples.items[d->record[row % d->records]],
+                   .rejected = row >= d->records};
 }
 
 static int row_length(const Dump *d, int row) {
@@ -58,7 +65,7 @@ static int row_length(const Dump *d, int row) {
     return query_length(&d->pool->examples, &q);
 }
 
-/* A row's whole sequence into ids [width], and into labels [width] what is scored of it. */
+/* Puts a whole row into ids [width], and what is scored of it into labels [width]. */
 static void put_sequence(const Dump *d, int row, int width, int64_t *ids, int64_t *labels) {
     Query q = row_query(d, row);
     IntBuf sequence = {0};
@@ -70,10 +77,13 @@ static void put_sequence(const Dump *d, int row, int width, int64_t *ids, int64_
     ints_free(&sequence);
 }
 
-/* Five tensors for each parameter; returns how many in all. */
-static int put_parameters(const Dump *d, const Model *m, const real *grad, const Optimizer *o, Arena *arena, TensorOut *out) {
-    const struct { const char *ending; const real *values; } parts[5] = {
-        {"", d->before}, {".grad", grad}, {".after", m->w}, {".m", o->m}, {".v", o->v}};
+/* Lists five tensors for each parameter. Returns how many in all. */
+static int put_parameters(const Dump *d, const Model *m, const real *grad, const Optimizer *o,
+                          Arena *arena, TensorOut *out) {
+    const struct {
+        const char *ending;
+        const real *values;
+    } parts[5] = {{"", d->before}, {".grad", grad}, {".after", m->w}, {".m", o->m}, {".v", o->v}};
     int n = 0;
     for (int i = 0; i < m->tensor_count; i++)
         for (int p = 0; p < 5; p++) {
@@ -81,32 +91,51 @@ static int put_parameters(const Dump *d, const Model *m, const real *grad, const
             size_t size = strlen(t->name) + strlen(parts[p].ending) + 1;
             char *name = arena_new(arena, size, 1);
             snprintf(name, size, "%s%s", t->name, parts[p].ending);
-            out[n++] = (TensorOut){.name = name, .type = TENSOR_REAL, .rank = t->rank, .shape = {t->shape[0], t->shape[1]},
+            out[n++] = (TensorOut){.name = name,
+                                   .type = TENSOR_REAL,
+                                   .rank = t->rank,
+                                   .shape = {t->shape[0], t->shape[1]},
                                    .data = parts[p].values + t->offset};
         }
     return n;
 }
 
-bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss, double lr, double norm,
-                Error *err) {
+static TensorOut reals(const char *name, int n, const double *values) {
+    return (TensorOut){.name = name, .type = TENSOR_F64, .rank = 1, .shape = {n}, .data = values};
+}
+
+bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss,
+                double lr, double norm, Error *err) {
     Arena arena = {0};
     int B = d->records, rows = B * d->answers, width = 0;
     for (int r = 0; r < rows; r++) width = row_length(d, r) > width ? row_length(d, r) : width;
+    /* Lay out the batch: line numbers, and a row of ids and labels for each answer. */
+    size_t size = mem_mul((size_t)rows, (size_t)width);
     int64_t *line = arena_new(&arena, (size_t)B, sizeof *line);
-    int64_t *ids = arena_new(&arena, mem_mul((size_t)rows, (size_t)width), sizeof *ids);
-    int64_t *labels = arena_new(&arena, mem_mul((size_t)rows, (size_t)width), sizeof *labels);
-    for (int r = 0; r < rows; r++) put_sequence(d, r, width, ids + (size_t)r * (size_t)width, labels + (size_t)r * (size_t)width);
+    int64_t *ids = arena_new(&arena, size, sizeof *ids);
+    int64_t *labels = arena_new(&arena, size, sizeof *labels);
     for (int i = 0; i < B; i++) line[i] = d->pool->data.records[d->record[i]].line;
+    for (int r = 0; r < rows; r++) {
+        size_t at = (size_t)r * (size_t)width;
+        put_sequence(d, r, width, ids + at, labels + at);
+    }
+    /* List the tensors and write them. */
+    TensorOut out_of_ids = {
+        .name = "input_ids", .type = TENSOR_I64, .rank = 2, .shape = {rows, width}, .data = ids};
+    TensorOut out_of_labels = out_of_ids;
+    out_of_labels.name = "labels";
+    out_of_labels.data = labels;
     TensorOut *out = arena_new(&arena, 5 * (size_t)m->tensor_count + 8, sizeof *out);
     int n = put_parameters(d, m, grad, o, &arena, out);
-    out[n++] = (TensorOut){.name = "logp", .type = TENSOR_F64, .rank = 1, .shape = {rows}, .data = d->logp};
-    out[n++] = (TensorOut){.name = "weight", .type = TENSOR_F64, .rank = 1, .shape = {B}, .data = d->weight};
-    out[n++] = (TensorOut){.name = "row", .type = TENSOR_I64, .rank = 1, .shape = {B}, .data = line};
-    out[n++] = (TensorOut){.name = "input_ids", .type = TENSOR_I64, .rank = 2, .shape = {rows, width}, .data = ids};
-    out[n++] = (TensorOut){.name = "labels", .type = TENSOR_I64, .rank = 2, .shape = {rows, width}, .data = labels};
-    out[n++] = (TensorOut){.name = "loss", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &loss};
-    out[n++] = (TensorOut){.name = "lr", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &lr};
-    out[n++] = (TensorOut){.name = "grad_norm", .type = TENSOR_F64, .rank = 1, .shape = {1}, .data = &norm};
+    out[n++] = reals("logp", rows, d->logp);
+    out[n++] = reals("weight", B, d->weight);
+    out[n++] =
+        (TensorOut){.name = "row", .type = TENSOR_I64, .rank = 1, .shape = {B}, .data = line};
+    out[n++] = out_of_ids;
+    out[n++] = out_of_labels;
+    out[n++] = reals("loss", 1, &loss);
+    out[n++] = reals("lr", 1, &lr);
+    out[n++] = reals("grad_norm", 1, &norm);
     bool ok = tensors_write(d->path, out, n, NULL, 0, err);
     arena_free(&arena);
     return ok;

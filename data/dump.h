@@ -1,21 +1,46 @@
-/* dump: one optimizer step of fine-tuning as a safetensors file, so that another framework can check it (train --dump-state).
+/* dump: one optimizer step of fine-tuning as a safetensors file, so that another framework can
+ * check it (train --dump-state).
  *
- *   Dump *d = dump_new("step.safetensors", &x.pool, pairs, batch_size);
- *   dump_begin(d, model);                                  // the weights before the step
- *   dump_batch(d, record, weight);  dump_rows(d, from, n, logp);  ...
- *   optimizer_step(optimizer, model, grad, scale, lr);
- *   ok = dump_write(d, model, grad, optimizer, loss, lr, norm, &err);
+ * | tensor                     | of a batch of B records |
+ * |---|---|
+ * | each parameter             | under its Hugging Face name, before the update |
+ * | NAME.grad                  | its gradient, before clipping |
+ * | NAME.after, NAME.m, NAME.v | the parameter and its moments after the update |
+ * | weight [B], row [B]        | before E9 divides it; the record's line in the pool's file |
+ * | logp [B], pairs [2 B]      | token sums; of pairs all chosen answers, then all rejected ones |
+ * | input_ids, labels          | a whole row for each logp, padded with 0 and -100 |
+ * | loss, lr, grad_norm [1]    | as minimized; the step's rate; before clipping |
+ *
+ * Parameters are in this build's precision, other reals are F64, integers are I64.
+ *
+ * Usage:
+ *   static const int prompt[] = {1, 2}, answer[] = {3, 0};
+ *   Example item = {.prompt = prompt, .prompt_n = 2, .answer = answer, .answer_n = 2};
+ *   Record record = {.line = 1};
+ *   ExampleFile pool = {.data = {.count = 1, .records = &record},
+ *                       .examples = {.count = 1, .items = &item}};
+ *   Error err = {0};
+ *   Model *m = model_new((ModelConfig){.layers = 1, .heads = 1, .channels = 8, .context = 4,
+ *                                      .vocab = 5}, &err);
+ *   Optimizer *o = optimizer_new(m, 0.9, 0.999, 0);
+ *   real *grad = mem_new(m->parameters, sizeof(real));
+ *   Dump *d = dump_new("step.safetensors", &pool, false, 1);   // a batch of one record
+ *   dump_begin(d, m);
+ *   dump_batch(d, (int[]){0}, (double[]){1});
+ *   dump_rows(d, 0, 1, (double[]){-3.2});
+ *   optimizer_step(o, m, grad, 1, 1e-3);
+ *   if (!dump_write(d, m, grad, o, 1.6, 1e-3, 0, &err)) return error_print(&err);
  *   dump_free(d);
+ *   free(grad);
+ *   optimizer_free(o);
+ *   model_free(m);
  *
- * The file, for a batch of B records: every parameter under its Hugging Face name (before the update), NAME.grad (before clipping),
- * NAME.after, NAME.m and NAME.v (behind the update), in this build's precision; `weight` [B] (before E9 divides it) and `row` [B],
- * the record's line in the pool's file; `logp`, token sums, [B], or for pairs [2 B]: all chosen answers, then all rejected ones;
- * `input_ids` and `labels`, one row for each logp, as long as the longest: whole sequences, labels -100 where nothing is scored,
- * ids 0 behind the end; `loss` (weighted, as it is minimized), `lr`, `grad_norm` (before clipping), [1] each. Floating point of the
- * batch is F64, integers are I64.
+ * Errors: status 4 if the file cannot be written.
  */
 #ifndef DUMP_H
 #define DUMP_H
+
+#include <stdlib.h>
 
 #include "data/examples.h"
 
@@ -25,13 +50,15 @@ typedef struct Dump Dump;
 Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_size);
 void dump_free(Dump *d); /* NULL is fine */
 
+/* Keeps the parameters as they are before the step. */
 void dump_begin(Dump *d, const Model *m);
-/* record, weight: [batch_size] */
+/* Keeps the batch: record, weight [batch_size]. */
 void dump_batch(Dump *d, const int *record, const double *weight);
-/* The log-likelihoods of batch entries from .. from + n - 1 in the order of ica_batch: [n], pairs [2 n] chosen, rejected, ... */
+/* Keeps the log-likelihoods of batch entries from..from+n-1 in the order of ica_batch: [n], or of
+ * pairs [2 n], chosen and rejected in turn. */
 void dump_rows(Dump *d, int from, int n, const double *logp);
-/* Everything since dump_begin. Status 4 if the file cannot be written. */
-bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss, double lr, double norm,
-                Error *err);
+/* Writes everything since dump_begin. */
+bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss,
+                double lr, double norm, Error *err);
 
 #endif

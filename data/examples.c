@@ -12,45 +12,55 @@ static const int *keep_ids(Arena *arena, const IntBuf *ids, int from, int n) {
     return copy;
 }
 
-/* The answer's tokens, cut to what the context leaves if --truncate; false with an error naming the line if it cannot be. */
-static bool fit_answer(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, int bos_n, int prompt_n,
-                       int *answer_n, Error *err) {
-    int room = f->model->config.context + 1 - bos_n - prompt_n; /* the last token is only predicted, never read */
+/* Cuts an answer to what the context leaves, if `truncate` allows that. False, with an error that
+ * names the line, if the answer does not fit. */
+static bool fit_answer(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate,
+                       int bos_n, int prompt_n, int *answer_n, Error *err) {
+    int room = f->model->config.context + 1 - bos_n -
+               prompt_n; /* the last token is only predicted, never read */
     if (bos_n + prompt_n < 1)
-        return error_set(err, STATUS_DATA, "%s:%ld: the prompt has no tokens: nothing would predict the first token of the answer",
-                         d->path, r->line);
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%ld: the prompt has no tokens: nothing would predict the first token of the answer",
+            d->path, r->line);
     if (room < 1)
-        return error_set(
-            err, STATUS_DATA,
-            "%s:%ld: the prompt has %d tokens and the model's context is %d: no token of the completion would be left; "
-            "shorten the prompt or leave the record out",
-            d->path, r->line, prompt_n, f->model->config.context);
+        return error_set(err, STATUS_DATA,
+                         "%s:%ld: the prompt has %d tokens and the model's context is %d: no token "
+                         "of the completion would be left; "
+                         "shorten the prompt or leave the record out",
+                         d->path, r->line, prompt_n, f->model->config.context);
     if (*answer_n > room && !truncate)
-        return error_set(
-            err, STATUS_DATA,
-            "%s:%ld: prompt and completion have %d tokens and the model's context is %d; shorten them, or cut completions "
-            "with --truncate",
-            d->path, r->line, prompt_n + *answer_n, f->model->config.context);
+        return error_set(err, STATUS_DATA,
+                         "%s:%ld: prompt and completion have %d tokens and the model's context is "
+                         "%d; shorten them, or cut completions "
+                         "with --truncate",
+                         d->path, r->line, prompt_n + *answer_n, f->model->config.context);
     if (*answer_n > room) *answer_n = room;
     return true;
 }
 
-/* {"input_ids", "labels"}: what comes before the first label is the prompt, the rest the answer. */
-static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, Arena *arena, Example *e,
-                             Error *err) {
+/* {"input_ids", "labels"}: what comes before the first label is the prompt. The rest is the answer.
+ * Without labels the prompt is the first token. */
+static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate,
+                             Arena *arena, Example *e, Error *err) {
     int first = 1;
     if (r->labels)
         for (first = 0; first < r->n_ids && r->labels[first] == -100;) first++;
     for (int i = 0; i < r->n_ids; i++) {
         if (r->input_ids[i] >= f->model->config.vocab)
-            return error_set(err, STATUS_DATA, "%s:%ld: input_ids holds %d and the model's vocabulary has %d tokens", d->path,
-                             r->line, r->input_ids[i], f->model->config.vocab);
+            return error_set(err, STATUS_DATA,
+                             "%s:%ld: input_ids holds %d and the model's vocabulary has %d tokens",
+                             d->path, r->line, r->input_ids[i], f->model->config.vocab);
         if (r->labels && i >= first && r->labels[i] != r->input_ids[i])
-            return error_set(err, STATUS_DATA, "%s:%ld: labels must be -100 up to the response and equal input_ids from there on",
-                             d->path, r->line);
+            return error_set(
+                err, STATUS_DATA,
+                "%s:%ld: labels must be -100 up to the response and equal input_ids from there on",
+                d->path, r->line);
     }
     if (first < 1 || first >= r->n_ids)
-        return error_set(err, STATUS_DATA, "%s:%ld: input_ids and labels leave no prompt or no response", d->path, r->line);
+        return error_set(err, STATUS_DATA,
+                         "%s:%ld: input_ids and labels leave no prompt or no response", d->path,
+                         r->line);
     IntBuf ids = {.v = r->input_ids, .n = r->n_ids};
     *e = (Example){.prompt_n = first, .bare_n = first, .answer_n = r->n_ids - first};
     e->bare = e->prompt = keep_ids(arena, &ids, 0, first);
@@ -58,15 +68,19 @@ static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Recor
     return fit_answer(f, d, r, truncate, 0, first, &e->answer_n, err);
 }
 
-/* Text records: earlier turns of a conversation become part of the prompt, in the template's own form. pairs: r is one. */
-static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate, bool pairs, Arena *arena,
-                              Example *e, Error *err) {
+/* Text. Earlier turns of a conversation become part of the prompt, in the template's form. */
+static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r,
+                              bool truncate, bool pairs, Arena *arena, Example *e, Error *err) {
     if (r->kind == RECORD_TEXT)
-        return error_set(err, STATUS_DATA, "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
-                         d->path, r->line);
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
+            d->path, r->line);
     if (!f->tokenizer)
-        return error_set(err, STATUS_DATA, "%s:%ld: the model folder has no vocab.json and merges.txt: only input_ids can be read",
-                         d->path, r->line);
+        return error_set(
+            err, STATUS_DATA,
+            "%s:%ld: the model folder has no vocab.json and merges.txt: only input_ids can be read",
+            d->path, r->line);
     IntBuf ids = {0};
     bool turns = r->kind == RECORD_TURNS;
     Str prompt = turns ? r->turns[r->n_turns - 1].prompt : r->prompt;
@@ -82,10 +96,11 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
     e->bare_n = ids.n;
     e->bare = keep_ids(arena, &ids, 0, ids.n);
     ids.n = 0;
-    template_answer(&f->template, f->tokenizer, turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
+    template_answer(&f->template, f->tokenizer,
+                    turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
     e->answer_n = ids.n;
     e->answer = keep_ids(arena, &ids, 0, ids.n);
-    if (pairs) { /* else nothing may depend on the rejected answer, not even what fits the context */
+    if (pairs) { /* Else nothing may depend on the rejected answer, not even what fits. */
         ids.n = 0;
         template_answer(&f->template, f->tokenizer, r->rejected, &ids);
         e->rejected_n = ids.n;
@@ -96,69 +111,91 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
            (!pairs || fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->rejected_n, err));
 }
 
+/* ---- files ---- */
+
 static void example_file_free(ExampleFile *l) {
     if (l->data.path) records_free(&l->data);
     arena_free(&l->examples.arena);
     *l = (ExampleFile){0};
 }
 
-static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate, bool pairs, Error *err) {
+/* One record as an example. ids: the file has input_ids. pairs: it must have preference pairs. */
+static bool example_from_record(const ModelFolder *f, const Dataset *d, const Record *r,
+                                bool truncate, bool ids, bool pairs, Arena *arena, Example *e,
+                                Error *err) {
+    if (pairs && r->kind != RECORD_PAIR)
+        return error_set(err, STATUS_DATA,
+                         "%s:%ld: not a preference pair: this objective needs \"prompt\", "
+                         "\"chosen\" and \"rejected\"",
+                         d->path, r->line);
+    if ((r->kind == RECORD_IDS) != ids)
+        return error_set(err, STATUS_DATA,
+                         "%s:%ld: input_ids and text records cannot be mixed in one file", d->path,
+                         r->line);
+    return ids ? example_from_ids(f, d, r, truncate, arena, e, err)
+               : example_from_text(f, d, r, truncate, pairs, arena, e, err);
+}
+
+static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate,
+                              bool pairs, Error *err) {
+    Dataset *d = &l->data;
+    Examples *x = &l->examples;
     *l = (ExampleFile){0};
-    if (!records_load(&l->data, path, err)) {
-        l->data.path = NULL;
+    if (!records_load(d, path, err)) {
+        d->path = NULL;
         return false;
     }
-    const Dataset *d = &l->data;
-    Examples *x = &l->examples;
     bool ids = d->records[0].kind == RECORD_IDS;
     x->count = d->count;
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
-    x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows: they bring their own first token */
-    for (int i = 0; i < d->count; i++) {
-        const Record *r = &d->records[i];
-        bool ok = (r->kind == RECORD_IDS) == ids;
-        if (pairs && r->kind != RECORD_PAIR)
-            ok = error_set(err, STATUS_DATA,
-                           "%s:%ld: no preference pair: this objective needs \"prompt\", \"chosen\" and \"rejected\"", d->path,
-                           r->line);
-        else if (!ok)
-            error_set(err, STATUS_DATA, "%s:%ld: input_ids and text records cannot be mixed in one file", d->path, r->line);
-        else
-            ok = ids ? example_from_ids(f, d, r, truncate, &x->arena, &x->items[i], err)
-                     : example_from_text(f, d, r, truncate, pairs, &x->arena, &x->items[i], err);
-        if (!ok) {
+    x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
+    for (int i = 0; i < d->count; i++)
+        if (!example_from_record(f, d, &d->records[i], truncate, ids, pairs, &x->arena,
+                                 &x->items[i], err)) {
             example_file_free(l);
             return false;
         }
-    }
     return true;
 }
 
-/* Prompt and completion in lower case, each run of white space as one blank: what counts as the same example. */
+/* ---- the same example in two files ---- */
+
+/* Appends text in lower case, each run of white space as one blank, and none at either end. Then a
+ * mark that no text can imitate. */
+static void put_normalized(Buf *b, Str text) {
+    size_t from = b->n;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.s[i];
+        bool blank = c == ' ' || (c >= '\t' && c <= '\r');
+        if (blank && (b->n == from || b->s[b->n - 1] == ' ')) continue;
+        buf_putc(b, blank ? ' ' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
+    }
+    while (b->n > from && b->s[b->n - 1] == ' ') b->n--;
+    buf_putc(b, 1);
+}
+
+/* Prompts and completions, normalized: what counts as the same example. */
 static Str normalized(Arena *arena, const Record *r) {
     Buf b = {0};
     if (r->kind == RECORD_IDS) buf_put(&b, r->input_ids, (size_t)r->n_ids * sizeof(int));
-    Str parts[2] = {r->prompt, r->chosen};
-    for (int t = 0; t < (r->kind == RECORD_TURNS ? r->n_turns : r->kind == RECORD_PAIR); t++) {
-        if (r->kind == RECORD_TURNS) parts[0] = r->turns[t].prompt, parts[1] = r->turns[t].completion;
-        for (int p = 0; p < 2; p++) {
-            for (size_t i = 0; i < parts[p].n; i++) {
-                char c = parts[p].s[i];
-                bool blank = c == ' ' || (c >= '\t' && c <= '\r');
-                if (blank && (b.n == 0 || b.s[b.n - 1] == ' ' || b.s[b.n - 1] == 1)) continue;
-                buf_putc(&b, blank ? ' ' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
-            }
-            while (b.n && b.s[b.n - 1] == ' ') b.n--;
-            buf_putc(&b, 1); /* a mark between the parts that no text's end can imitate */
-        }
+    for (int t = 0; r->kind == RECORD_TURNS && t < r->n_turns; t++) {
+        put_normalized(&b, r->turns[t].prompt);
+        put_normalized(&b, r->turns[t].completion);
+    }
+    if (r->kind == RECORD_PAIR) {
+        put_normalized(&b, r->prompt);
+        put_normalized(&b, r->chosen);
     }
     Str kept = str_copy(arena, (Str){b.s, b.n});
     buf_free(&b);
     return kept;
 }
 
-typedef struct { Str text; const Record *record; } Key;
+typedef struct {
+    Str text;
+    const Record *record;
+} Key;
 
 static int compare_keys(const void *a, const void *b) {
     const Key *x = a, *y = b;
@@ -170,12 +207,14 @@ static int compare_keys(const void *a, const void *b) {
 
 static Key *sorted_keys(Arena *arena, const Dataset *d) {
     Key *keys = arena_new(arena, (size_t)d->count, sizeof *keys);
-    for (int i = 0; i < d->count; i++) keys[i] = (Key){normalized(arena, &d->records[i]), &d->records[i]};
+    for (int i = 0; i < d->count; i++)
+        keys[i] = (Key){normalized(arena, &d->records[i]), &d->records[i]};
     qsort(keys, (size_t)d->count, sizeof *keys, compare_keys);
     return keys;
 }
 
-/* An example in two of pool, holdout and test would leak the holdout into training, or the test into either. */
+/* An example in two of pool, holdout and test would leak the holdout into training, or the test
+ * into either. */
 static bool check_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
     Arena arena = {0};
     Key *x = sorted_keys(&arena, &a->data), *y = sorted_keys(&arena, &b->data);
@@ -183,7 +222,8 @@ static bool check_disjoint(const ExampleFile *a, const ExampleFile *b, Error *er
         int c = compare_keys(&x[i], &y[j]);
         if (c == 0)
             error_set(err, STATUS_DATA,
-                      "%s:%ld and %s:%ld are the same example; remove one, or say --allow-overlap to measure the leak",
+                      "%s:%ld and %s:%ld are the same example; remove one, or say --allow-overlap "
+                      "to measure the leak",
                       a->data.path, x[i].record->line, b->data.path, y[j].record->line);
         else if (c < 0) i++;
         else j++;
@@ -200,16 +240,25 @@ void splits_free(Splits *x) {
 
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *err) {
     *x = (Splits){0};
-    const struct { ExampleFile *to; const char *path; bool pairs; } files[3] = {
-        {&x->pool, s->pool, s->pairs}, {&x->holdout, s->holdout, s->holdout_pairs}, {&x->eval, s->eval, s->pairs}};
+    const struct {
+        ExampleFile *to;
+        const char *path;
+        bool pairs;
+    } files[3] = {{&x->pool, s->pool, s->pairs},
+                  {&x->holdout, s->holdout, s->holdout_pairs},
+                  {&x->eval, s->eval, s->pairs}};
     for (int i = 0; i < 3; i++)
-        if (files[i].path && !example_file_read(files[i].to, f, files[i].path, s->truncate, files[i].pairs, err)) goto failed;
+        if (files[i].path &&
+            !example_file_read(files[i].to, f, files[i].path, s->truncate, files[i].pairs, err))
+            goto failed;
     for (int i = 0; i < 3 && !s->allow_overlap; i++)
         for (int j = i + 1; j < 3; j++)
-            if (files[i].path && files[j].path && !check_disjoint(files[i].to, files[j].to, err)) goto failed;
+            if (files[i].path && files[j].path && !check_disjoint(files[i].to, files[j].to, err))
+                goto failed;
     if (s->pool && s->holdout && x->pool.examples.bos_n != x->holdout.examples.bos_n) {
-        error_set(err, STATUS_DATA, "%s and %s: one has input_ids and the other text: both must be of one kind", s->pool,
-                  s->holdout);
+        error_set(err, STATUS_DATA,
+                  "%s and %s: one has input_ids and the other text: both must be of one kind",
+                  s->pool, s->holdout);
         goto failed;
     }
     return true;

@@ -1,13 +1,22 @@
-/* examples: records of files as examples of token ids. This is where text, template and context length meet,
- * so that pretraining, scoring, training and evaluation cannot disagree about the form of a row.
+/* examples: records of files as examples of token ids. Text, template and context length meet here
+ * and nowhere else, so pretraining, scoring, training and evaluation agree about the form of a row.
  *
- *   ModelFolder f;
+ * Usage:
+ *   const char pool[] = "{\"input_ids\":[1,2,3],\"labels\":[-100,-100,3]}\n";
+ *   Error err = {0};
+ *   ModelFolder f = {.model = model_new((ModelConfig){.layers = 1, .heads = 1, .channels = 8,
+ *                                                     .context = 4, .vocab = 5}, &err)};
+ *   SplitFiles files = {.pool = "pool.jsonl"};
  *   Splits x;
- *   if (!model_folder_load(&f, "out/base", &err)) return error_print(&err);
- *   SplitFiles files = {.pool = "pool.jsonl", .holdout = "trusted.jsonl"};
- *   if (!splits_read(&x, &f, &files, &err)) return error_print(&err);     // also checks that nothing stands in two of them
- *   use(&x.pool.examples, &x.pool.data);
- *   splits_free(&x); model_folder_free(&f);
+ *   if (!file_write("pool.jsonl", pool, sizeof pool - 1, &err) ||
+ *       !splits_read(&x, &f, &files, &err))
+ *       return error_print(&err);
+ *   if (x.pool.examples.items[0].prompt_n != 2) return 1;   // what has no label is the prompt
+ *   splits_free(&x);
+ *   model_folder_free(&f);
+ *
+ * Errors: status 3 names file and line: a prompt longer than the context, an answer that does not
+ * fit, a record in two of the files, and more. Status 4 if a file cannot be read.
  */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H
@@ -15,10 +24,8 @@
 #include "data/model_folder.h"
 #include "ica.h"
 #include "data/records.h"
-#include "model.h"
-#include "tokenizer.h"
 
-/* A file as examples; record i of the data is example i. Empty (count 0) when there is no file. */
+/* A file as examples: record i of the data is example i. Both are empty if there is no file. */
 typedef struct {
     Dataset data;
     Examples examples;
@@ -26,17 +33,19 @@ typedef struct {
 
 typedef struct {
     const char *pool, *holdout, *eval; /* paths, or NULL */
-    bool truncate;                     /* cut answers that do not fit the context, in place of an error */
-    bool allow_overlap;                /* do not check that the three are disjoint */
-    bool pairs;                        /* pool and test must be preference pairs; else a pair is its chosen answer alone */
-    bool holdout_pairs;                /* the holdout too (else its chosen answers, or completions, are enough) */
+    bool truncate;                     /* Cut answers that do not fit the context. */
+    bool allow_overlap;                /* Do not check that the three are disjoint. */
+    bool pairs; /* Pool and test must be preference pairs. Else a pair is its chosen answer. */
+    bool holdout_pairs; /* So must the holdout. */
 } SplitFiles;
 
-/* Pool, holdout and test of one command. Everything is read and checked here, before the command writes anything. Errors name file
- * and line: a prompt longer than the context, an answer that does not fit, a record in two of the files, ... (status 3). */
-typedef struct { ExampleFile pool, holdout, eval; } Splits;
+/* Pool, holdout and test of one command. All are read and checked before the command writes. */
+typedef struct {
+    ExampleFile pool, holdout, eval;
+} Splits;
 
-bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err); /* on false nothing needs freeing */
+/* On false nothing needs freeing. */
+bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err);
 void splits_free(Splits *x);
 
 #endif

@@ -5,7 +5,7 @@
  *   ShuffledOrder order = {0};
  *   int seen[3] = {0};
  *   for (long i = 0; i < 6; i++) seen[shuffled_at(&order, 1, 3, i)]++;   // two epochs
- *   if (seen[0] != 2 || seen[1] != 2 || seen[2] != 2) return;
+ *   if (seen[0] != 2 || seen[1] != 2 || seen[2] != 2) return 1;
  *   ints_free(&order.item);
  */
 #ifndef ORDER_H

@@ -10,6 +10,7 @@
 
 #include "lib/gemm.h"
 #include "lib/json.h"
+#include "lib/stats.h"
 #include "lib/tensors.h"
 #include "lib/threads.h"
 
@@ -162,6 +163,27 @@ double run_fingerprint(uint64_t fingerprint) { return (double)(fingerprint >> 11
 
 void step_report_add(StepReport *sum, const StepReport *r) {
     for (size_t i = 0; i < sizeof r->all / sizeof *r->all; i++) sum->all[i] += r->all[i];
+}
+
+void step_report_weights(StepReport *r, const Dataset *d, const int *record, const double *weight,
+                         int n) {
+    r->weighted = 1;
+    r->ess = effective_sample_size(weight, n);
+    for (int i = 0; i < n && d->count > 0; i++) {
+        int clean = d->records[record[i]].clean;
+        if (clean < 0) continue; /* unknown */
+        r->weight[clean] += weight[i];
+        r->records[clean]++;
+    }
+}
+
+void step_report_pair(StepReport *r, const PairLogps *p, const PairGradient *g, bool means) {
+    r->pairs++;
+    r->reward_chosen += g->reward_chosen;
+    r->reward_rejected += g->reward_rejected;
+    r->accuracy += g->reward_chosen > g->reward_rejected;
+    r->logp_chosen += means ? p->chosen / p->chosen_tokens : p->chosen;
+    r->logp_rejected += means ? p->rejected / p->rejected_tokens : p->rejected;
 }
 
 /* Every member of LogLine with its key, in the order of the file. */

@@ -16,9 +16,10 @@
  *       LogLine line = log_line(&window, 1);     // after step 1
  *       run_log(&run, &line);
  *       buf_puts(&run.result, "\"loss\":2.5");
- *       run_end(&run, &err);                     // writes run.json with its result
  *   }
+ *   run_end(&run, &err);                         // writes run.json with its result
  *   run_free(&run);
+ *   if (err.status) return error_print(&err);
  *
  * Errors: status 3 for a state that does not belong to the run, 4 for files.
  */
@@ -94,6 +95,12 @@ typedef union {
 } StepReport;
 _Static_assert(sizeof(StepReport) == 16 * sizeof(double), "StepReport.all has every member");
 void step_report_add(StepReport *sum, const StepReport *r);
+/* Reports the weights [n] of a batch. `record` are the batch's indices into d, which knows perhaps
+ * which records are clean; it is empty if the examples come from no file. */
+void step_report_weights(StepReport *r, const Dataset *d, const int *record, const double *weight,
+                         int n);
+/* Reports a pair and its two log-likelihoods: token sums, or with `means` token means. */
+void step_report_pair(StepReport *r, const PairLogps *p, const PairGradient *g, bool means);
 
 /* The steps since the last log line. */
 typedef union {

@@ -12,10 +12,10 @@
  *   Record record = {.id = str("1"), .line = 1};
  *   Dataset pool = {.path = "pool.jsonl", .count = 1, .records = &record};
  *   ScoreColumns read = {.score = &(double){0}, .weight = &(double){0}};
- *   if (!file_write("example-scores.jsonl", line, sizeof line - 1, &err) ||
- *       !scores_read("example-scores.jsonl", &pool, &read, &err))
- *       error_print(&err);                      // also a file that another program wrote
- *   // read.weight[0] is 0.25. read.bare is false: the lines have weights.
+ *   if (!file_write("scores.jsonl", line, sizeof line - 1, &err) ||
+ *       !scores_read("scores.jsonl", &pool, &read, &err))   // also a file of another program
+ *       return error_print(&err);
+ *   if (read.weight[0] != 0.25 || read.bare) return 1;       // not bare: the lines have weights
  *
  * Errors: status 3 with the file's line, 4 if a file cannot be read or written.
  */

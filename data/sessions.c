@@ -1,6 +1,8 @@
 /* Files into rows, rows into batches. */
 #include "data/sessions.h"
 
+#include <stdlib.h>
+
 #include "data/records.h"
 
 /* ---- rows ---- */

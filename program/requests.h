@@ -4,7 +4,7 @@
  * Usage:
  *   Settings s = {.lr_scheduler_type = SCHEDULE_LINEAR, .learning_rate = 1e-3, .adam_beta1 = 0.9};
  *   LoopOptions o = request_loop(&s, 100);
- *   if (o.schedule != SCHEDULE_LINEAR || o.steps != 100) return;
+ *   if (o.schedule != SCHEDULE_LINEAR || o.steps != 100) return 1;
  */
 #ifndef REQUESTS_H
 #define REQUESTS_H
