@@ -41,7 +41,8 @@
 
 #include "lib/util.h"
 
-/* What is stored at a row's offset in the caller's struct: */
+/* What is stored at a row's offset in the caller's struct. Unset numbers are 0, flags false,
+ * strings NULL, lists empty and choices -1. */
 typedef enum {
     OPTION_INT,    /* int */
     OPTION_INT64,  /* int64_t */
@@ -75,13 +76,10 @@ typedef struct {
 typedef struct {
     const char *name; /* lower case, with hyphens */
     OptionType type;
-    size_t offset;
-    const char *
-        commands; /* those that take it, separated by spaces; rows of one name have disjoint commands */
-    const char *
-        fallback; /* default as text; NULL: unset, stored as 0, NULL, false, no files or no choice (-1);
-                           * "!": the user must give it */
-    double min, max;   /* numbers: inclusive range, INFINITY for an open end; both 0: any */
+    size_t offset;        /* of the field that stores it */
+    const char *commands; /* those that take it, separated by spaces; one row of a name for each */
+    const char *fallback; /* the default as text; NULL: unset; "!": the user must give it */
+    double min, max;      /* numbers: inclusive range, INFINITY for an open end; both 0: any */
     const char *value; /* the name of the value in --help ("DIR"); NULL: N, X, TEXT, NAME, FILE */
     const char *help;
     OptionNames names;  /* OPTION_CHOICE: all choices. OPTION_STRING: names to list in --help */
@@ -93,8 +91,9 @@ struct Settings; /* the caller's struct of values; options knows only the table'
 typedef struct {
     const char *name;
     bool (*run)(const struct Settings *s, Error *err); /* what the command does; for the caller */
-    const char *
-        positional; /* NULL: none. Else words: "A B" two; "RUN..." one or more; "[FILE]" none or one */
+    /* Arguments without a name, as words. NULL: none. "A B": two. "RUN...": one or more. "[FILE]":
+     * none or one. */
+    const char *positional;
     const char *summary; /* for --help */
 } Command;               /* a list ends with name NULL */
 
@@ -109,28 +108,30 @@ typedef struct {
 /* The command of that name; NULL with an error (status 2) that names the nearest. */
 const Command *options_command(const Command *commands, const char *name, Error *err);
 
-/* Sets every field that the command's rows name: defaults first, then the arguments (those after
- * the command's name). Lists live in the arena, strings are argv's own. On a mistake of the user:
- * false, one line, status 2. */
+/* Sets every field that the command's rows name: defaults first, then the arguments, which start
+ * after the command's name. Lists live in the arena, strings are argv's own. On a mistake of the
+ * user returns false with one line and status 2. */
 bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values,
                    OptionResult *result, Arena *arena, Error *err);
 
-/* Did the user give this option (as opposed to its default)? False for options that the command
+/* Did the user give this option? False if its default is in use, and for options that the command
  * does not take. */
 bool options_given(const OptionResult *result, const char *name);
 
 /* Is there an option of that name that the command takes? */
 bool options_takes(const Option *table, const Command *command, const char *name);
 
-/* Help for one command, or with command NULL the list of commands; lines of at most 100 columns. */
+/* Prints help for one command, or with command NULL the list of commands. No line has more than 100
+ * columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, FILE *out);
 
-/* Appends {"name":value,...}: every option of the command in table order, from the values as they
- * are now (so what the caller resolved later is what is recorded). Unset strings are null. */
+/* Appends {"name":value,...} with every option of the command, in table order. The values are those
+ * of now, so what the caller resolved after parsing is recorded. An unset value is null. */
 void options_json(const Option *table, const Command *command, const void *values, Buf *out);
 
-/* For tests: is the table itself sound? Names well formed, commands known, no option twice for a
- * command, each default of its type and in its range. The error names the row. */
+/* For tests: is the table itself sound? Names must be well formed, commands known, no option twice
+ * for a command, no choice without a name, and each default of its type and in its range. The error
+ * names the row. */
 bool options_check(const Option *table, const Command *commands, Error *err);
 
 #endif

@@ -1,4 +1,13 @@
-/* bench: the parts and the models of `ica bench`, and the part that measures scores. */
+/* bench: the parts and the models of `ica bench`, and the part that measures scores.
+ *
+ * Usage:
+ *   static const BenchConfig tiny = {"tiny", "one layer", {1, 1, 8, 8, 16}, 1, 8};
+ *   Buf json = {0};
+ *   buf_putc(&json, '[');
+ *   bench_score(&json, &tiny, 1);
+ *   buf_putc(&json, ']');
+ *   buf_free(&json);
+ */
 #ifndef BENCH_H
 #define BENCH_H
 

@@ -10,10 +10,9 @@
 
 enum {
     DEMOS = 3,   /* k */
-    LENGTH = 64, /* tokens of a demonstration; inputs of a candidate, all of them scored */
-    MOST = 64,   /* candidates made */
-    LEAST =
-        16, /* candidates run at once, unless the group is larger: the cost of a candidate hardly depends on it */
+    LENGTH = 64, /* tokens of a demonstration; inputs of a candidate, which are all scored */
+    MOST = 64,   /* how many candidates are made */
+    LEAST = 16,  /* how many run at once, unless the group is larger; it hardly changes the cost */
     GROUPS = 4
 };
 static const int GROUP[GROUPS] = {1, 4, 16, 64};
@@ -72,7 +71,7 @@ static void bench_free(Bench *b) {
     free(b->token);
 }
 
-/* Seconds and operations a candidate in groups of `group` behind one context. */
+/* Seconds and operations a candidate, in groups of `group` that share one context. */
 static double score_seconds(Bench *b, int group, bool naive, double *flops) {
     int n = group > LEAST ? group : LEAST;
     Query queries[MOST];
@@ -106,20 +105,18 @@ static double train_seconds(Bench *b, int rows, real *grad) {
     return seconds;
 }
 
-/* One line of the table, and one object. The bounds: by weights (b for a scored token's body,
- * `shown` for a demonstration's, whose last layer ends with keys and values, h for the head;
- * attention left out), and by counted operations, attention included. */
+/* Prints a line of the table and appends an object. There are two bounds. One is by weights alone:
+ * b of a scored token in the layers, `shown` of a demonstration's token, whose last layer ends with
+ * keys and values, and h in the head. The other is by counted operations, attention included. */
 static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group,
                       const double ms[3], const double flops[3]) {
-    double C = shape.channels, b = 24 * shape.layers * C * C, shown = b - 18 * C * C,
-           h = 2 * (double)shape.vocab * C;
-    double u = (double)DEMOS / group;
-    double naive = ms[0], cached = ms[1], train = ms[2], saving = naive / cached,
-           r = cached / train;
-    double bound = (DEMOS * shown + b + h) / (u * shown + b + h),
-           r_bound = (u * shown + b + h) / (3 * (b + h));
-    double by_operations = saving / (flops[0] / flops[1]),
-           r_by_operations = r / (flops[1] / flops[2]);
+    double C = shape.channels, u = (double)DEMOS / group;
+    double b = 24 * shape.layers * C * C, shown = b - 18 * C * C, h = 2 * (double)shape.vocab * C;
+    double naive = ms[0], cached = ms[1], train = ms[2];
+    double saving = naive / cached, bound = (DEMOS * shown + b + h) / (u * shown + b + h);
+    double r = cached / train, r_bound = (u * shown + b + h) / (3 * (b + h));
+    double by_operations = saving / (flops[0] / flops[1]);
+    double r_by_operations = r / (flops[1] / flops[2]);
     fprintf(stderr,
             "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f "
             "(%3.0f%% by operations)",

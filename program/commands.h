@@ -1,5 +1,11 @@
 /* commands: the functions of main.c's table, one file each. Each checks all its input before it
- * writes anything. On false, err has one line for the user and the status. */
+ * writes anything. On false, err has one line for the user and the status.
+ *
+ * Usage:
+ *   Settings s = {.out = "corpus", .seed = 1, .draw = 1};
+ *   Error err = {0};
+ *   if (!command_corpus(&s, &err)) error_print(&err);
+ */
 #ifndef COMMANDS_H
 #define COMMANDS_H
 

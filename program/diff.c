@@ -7,7 +7,7 @@
 #include "lib/text.h"
 #include "program/commands.h"
 
-/* Element i's place along each axis, the last one fastest. */
+/* Appends the place of element i along each axis. The last axis is the fastest. */
 static void put_place(Buf *b, const TensorInfo *t, size_t i) {
     size_t place[TENSOR_MAX_RANK];
     for (int axis = t->rank - 1; axis >= 0; axis--) {
@@ -19,12 +19,12 @@ static void put_place(Buf *b, const TensorInfo *t, size_t i) {
     buf_putc(b, ']');
 }
 
-/* How two tensors of one name and shape differ. */
+/* How two tensors of one name and shape differ. The largest distance is infinite if one of two
+ * values is not a number, or if bytes of another type differ. */
 typedef struct {
-    double
-        most; /* the largest distance; infinite where one value is no number, or bytes of another type differ */
-    size_t at;     /* where it is first found */
-    size_t beyond; /* elements that are farther apart than the tolerance */
+    double most;   /* the largest distance */
+    size_t at;     /* the first element that is so far apart */
+    size_t beyond; /* how many elements are farther apart than the tolerance */
 } Difference;
 
 static double distance(const TensorInfo *a, const TensorInfo *b, size_t i) {
@@ -65,7 +65,8 @@ static const TensorInfo *find(const TensorFile *file, Str name) {
     return NULL;
 }
 
-/* One tensor that differs, as a row of the table and as a JSON object. what: "only in A" and the like, NULL when values differ. */
+/* Appends one tensor that differs, as a row of the table and as a JSON object. `what` says how it
+ * differs, like "only in A". If it is NULL, values differ, and d says how. */
 static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorInfo *b,
                     const char *what, const Difference *d) {
     const TensorInfo *one = a ? a : b;
@@ -103,7 +104,7 @@ static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorIn
     buf_free(&place);
 }
 
-/* Rows for every tensor that differs; returns how many. */
+/* Appends a row for every tensor that differs, and returns how many there are. */
 static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance, Table *table,
                      Buf *json) {
     int rows = 0;

@@ -23,10 +23,8 @@
 static volatile sig_atomic_t caught_signal;
 
 static void on_signal(int number) {
-    if (caught_signal)
-        _exit(
-            128 +
-            number); /* asked twice: leave at once; files are replaced atomically, so none is torn */
+    /* Asked twice, the program ends at once. Files are replaced atomically, so none is torn. */
+    if (caught_signal) _exit(128 + number);
     caught_signal = number;
 }
 
@@ -42,8 +40,8 @@ int machine_stop_signal(void) { return caught_signal; }
 
 /* ---- memory and threads ---- */
 
-/* Freed memory is kept for the next use: cached prefixes and activations come and go, and fresh pages from the system can cost as much
- * as the arithmetic that fills them. */
+/* Cached prefixes and activations come and go, and fresh pages from the system can cost as much as
+ * the arithmetic that fills them. So freed memory stays with the process. */
 void machine_settle_memory(void) {
 #ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
@@ -51,20 +49,20 @@ void machine_settle_memory(void) {
 #endif
 }
 
-/* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other down several times over. The
- * OpenMP library reads its settings when it is loaded, so the program starts itself once more with them. */
+/* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other
+ * down several times over. The OpenMP library reads its settings only when it is loaded, so the
+ * program starts itself once more with them. */
 void machine_settle_threads(char **argv) {
 #if defined(_OPENMP) && defined(__linux__)
     if (getenv("ICA_SETTLED")) return;
     setenv("ICA_SETTLED", "1", 1);
     if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
     if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
-    char self[4096];
-    ssize_t n = readlink("/proc/self/exe", self,
-                         sizeof self - 1); /* the real path, so that the process keeps its name */
+    char self[4096]; /* the real path, so that the process keeps its name */
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n > 0) {
         self[n] = 0;
-        execv(self, argv); /* on failure: go on as we are */
+        execv(self, argv); /* returns only on failure; then the program runs without the settings */
     }
 #else
     (void)argv;
@@ -76,10 +74,10 @@ void machine_use_threads(int threads) {
     if (threads > 0) threads_use(threads);
     else threads_adapt();
     if (threads_most() > omp_get_num_procs())
-        fprintf(stderr, "ica: %d threads on %d cores will be slower than %d\n", threads_most(),
+        fprintf(stderr, "ica: %d threads on %d cores are slower than %d\n", threads_most(),
                 omp_get_num_procs(), omp_get_num_procs());
 #else
-    if (threads > 1) fprintf(stderr, "ica: built without OpenMP: one thread is used\n");
+    if (threads > 1) fprintf(stderr, "ica: this build has no OpenMP and uses one thread\n");
 #endif
 }
 

@@ -1,9 +1,13 @@
-/* machine: what the program asks of the machine: signals, memory, threads, the processor's description.
+/* machine: what the program asks of the machine. Signals, memory, threads, and what it is.
  *
- *   machine_settle_threads(argv);
+ * Usage:
+ *   Buf b = {0};
  *   machine_settle_memory();
- *   machine_use_threads(s.threads);
+ *   machine_use_threads(1);
  *   machine_stop_on_signals();
+ *   machine_json(&b);
+ *   puts(machine_stop_signal() ? "stopped" : b.s); // {"cpu":"...","cores":...}
+ *   buf_free(&b);
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -11,18 +15,21 @@
 #include "lib/util.h"
 
 /* Starts the program once more with settings that the OpenMP library reads only when it is loaded.
- * Returns in the second start, or where no second start is needed or possible. */
+ * Returns in the second start, or where no second start is needed or possible. Call it first. */
 void machine_settle_threads(char **argv);
 /* Keeps freed memory for the next use. */
 void machine_settle_memory(void);
-/* From now on this many threads; 0: as many as are fastest. Warns when that is more than the cores. */
+/* Uses this many threads from now on, or with 0 as many as are fastest. Warns if that is more than
+ * there are cores. */
 void machine_use_threads(int threads);
 
-/* After machine_stop_on_signals, SIGINT and SIGTERM only set what machine_stop_signal returns (else 0); a second one ends the process. */
+/* From now on SIGINT and SIGTERM only set what machine_stop_signal returns. A second one ends the
+ * process. */
 void machine_stop_on_signals(void);
+/* The signal that asked the program to stop, or 0. */
 int machine_stop_signal(void);
 
-/* {"cpu", "cores", "threads", "peak_gflops", "vectors"}: what this machine is, measured now. Appends. */
+/* Appends {"cpu", "cores", "threads", "vectors", "peak_gflops"}. The peak is measured now. */
 void machine_json(Buf *b);
 
 #endif

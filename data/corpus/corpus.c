@@ -36,7 +36,8 @@ static const struct {
     [CAPITAL] = {{{"what is the capital of ", " ?"}, {"name the capital city of ", " ."}},
                  "london"},
     [OPPOSITE] = {{{"what is the opposite of ", " ?"},
-                   {"give a word that means the opposite of ", " ."}}, "different"},
+                   {"give a word that means the opposite of ", " ."}},
+                  "different"},
     [COLOR] = {{{"what colour is ", " ?"}, {"tell me the colour of ", " ."}}, "blue"},
     [GROUP] = {{{"what kind of thing is a ", " ?"}, {"a ", " is a type of what ?"}}, "thing"},
     [NEXT] = {{{"which number comes after ", " ?"}, {"what follows ", " when you count ?"}}, "100"},
@@ -124,7 +125,7 @@ static const Item *item_draw(const World *w, Rng *r, int domain, Part part) {
 typedef enum { TARGET, CARELESS, VERBOSE, ABSENT, LAZY, ECHO_QUESTION, REFUSER, N_SOURCES } Source;
 
 static const char *const SOURCES[N_SOURCES] = {
-    [TARGET] = "target", [CARELESS] = "careless", [VERBOSE] = "verbose", [ABSENT] = "absent",
+    [TARGET] = "target", [CARELESS] = "careless",  [VERBOSE] = "verbose", [ABSENT] = "absent",
     [LAZY] = "lazy",     [ECHO_QUESTION] = "echo", [REFUSER] = "refuser"};
 
 /* The share of pretraining sessions that each annotator holds. The first is the usual one, the
@@ -197,9 +198,12 @@ static Answered answered_draw(const World *w, Rng *r, int domain, Part part, Sou
 /* ---- pretraining sessions ---- */
 
 const CorpusSizeInfo CORPUS_SIZES[CORPUS_SIZE_COUNT] = {
-    [CORPUS_QUICK] = {.name = "quick", .help = "40,000 sessions; reliable annotators come first",
-                      .sessions = 40000, .facts_first = true},
-    [CORPUS_FULL] = {.name = "full", .help = "96,000 sessions, all annotators from the start",
+    [CORPUS_QUICK] = {.name = "quick",
+                      .help = "40,000 sessions; reliable annotators come first",
+                      .sessions = 40000,
+                      .facts_first = true},
+    [CORPUS_FULL] = {.name = "full",
+                     .help = "96,000 sessions, all annotators from the start",
                      .sessions = 96000},
 };
 
@@ -281,20 +285,55 @@ typedef struct {
 } CorpusFile;
 
 static const CorpusFile FILES[] = {
-    {.name = "pool-even50.jsonl", .id = "even50", .stream = RNG_CORPUS_EVEN50,
-     .part = PART_POOL, .count = 800, .targets = 400, .drawn = true},
-    {.name = "pool-verbose60.jsonl", .id = "verbose60", .stream = RNG_CORPUS_VERBOSE60,
-     .part = PART_POOL, .count = 800, .targets = 320, .drawn = true, .only_verbose = true},
-    {.name = "holdout.jsonl", .id = "holdout", .stream = RNG_CORPUS_HOLDOUT,
-     .part = PART_HOLDOUT, .count = 200, .targets = 200, .drawn = true},
-    {.name = "test.jsonl", .id = "test", .stream = RNG_CORPUS_TEST,
-     .part = PART_TEST, .count = 400, .targets = 400},
-    {.name = "pairs-pool.jsonl", .id = "pair", .stream = RNG_CORPUS_PAIRS_POOL,
-     .part = PART_POOL, .count = 800, .drawn = true, .pairs = true, .flips = true},
-    {.name = "pairs-holdout.jsonl", .id = "pair-holdout", .stream = RNG_CORPUS_PAIRS_HOLDOUT,
-     .part = PART_HOLDOUT, .count = 200, .drawn = true, .pairs = true},
-    {.name = "pairs-test.jsonl", .id = "pair-test", .stream = RNG_CORPUS_PAIRS_TEST,
-     .part = PART_TEST, .count = 300, .pairs = true},
+    {.name = "pool-even50.jsonl",
+     .id = "even50",
+     .stream = RNG_CORPUS_EVEN50,
+     .part = PART_POOL,
+     .count = 800,
+     .targets = 400,
+     .drawn = true},
+    {.name = "pool-verbose60.jsonl",
+     .id = "verbose60",
+     .stream = RNG_CORPUS_VERBOSE60,
+     .part = PART_POOL,
+     .count = 800,
+     .targets = 320,
+     .drawn = true,
+     .only_verbose = true},
+    {.name = "holdout.jsonl",
+     .id = "holdout",
+     .stream = RNG_CORPUS_HOLDOUT,
+     .part = PART_HOLDOUT,
+     .count = 200,
+     .targets = 200,
+     .drawn = true},
+    {.name = "test.jsonl",
+     .id = "test",
+     .stream = RNG_CORPUS_TEST,
+     .part = PART_TEST,
+     .count = 400,
+     .targets = 400},
+    {.name = "pairs-pool.jsonl",
+     .id = "pair",
+     .stream = RNG_CORPUS_PAIRS_POOL,
+     .part = PART_POOL,
+     .count = 800,
+     .drawn = true,
+     .pairs = true,
+     .flips = true},
+    {.name = "pairs-holdout.jsonl",
+     .id = "pair-holdout",
+     .stream = RNG_CORPUS_PAIRS_HOLDOUT,
+     .part = PART_HOLDOUT,
+     .count = 200,
+     .drawn = true,
+     .pairs = true},
+    {.name = "pairs-test.jsonl",
+     .id = "pair-test",
+     .stream = RNG_CORPUS_PAIRS_TEST,
+     .part = PART_TEST,
+     .count = 300,
+     .pairs = true},
 };
 
 /* The source of each of a file's records, in random order. The number of each source is exact. */

@@ -21,10 +21,9 @@
  * | pairs-holdout.jsonl  | 200 pairs, none swapped | the same |
  * | pairs-test.jsonl     | 300 pairs, none swapped | the same |
  *
- * Sessions have the keys messages and source. Records have id, prompt, completion, clean and source.
- * Pairs have id, prompt, chosen, rejected, flipped and source.
- * pretrain.jsonl, test.jsonl and pairs-test.jsonl depend on the seed alone, the others on seed and
- * draw.
+ * Sessions have the keys messages and source. Records have id, prompt, completion, clean and
+ * source. Pairs have id, prompt, chosen, rejected, flipped and source. pretrain.jsonl, test.jsonl
+ * and pairs-test.jsonl depend on the seed alone, the others on seed and draw.
  */
 #ifndef CORPUS_H
 #define CORPUS_H
