@@ -32,7 +32,7 @@ tab=$(printf '\t')
 
 objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null |
     sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
-programs="test_stats test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm
+programs="test_stats test_weights test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm
     test_threads"
 
 stop() {
@@ -111,7 +111,8 @@ build_base() {
 programs_for() {
     case $1 in
     ica.c) echo "test_pairs test_ica test_scoring" ;;
-    lib/weights.c | lib/objectives.c) echo "test_pairs test_ica" ;;
+    lib/weights.c) echo "test_weights test_pairs" ;;
+    lib/objectives.c) echo "test_pairs test_ica" ;;
     lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
     lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
     lib/fast/share.c) echo "test_scoring test_ica" ;;

@@ -1,6 +1,6 @@
 /* Tests of ica: each equation against a second computation in plain loops. The log-likelihoods
- * behind a score are computed here one row at a time, nothing shared or cached, and must have
- * the same bits. A tag in brackets names the equation that a test is about. */
+ * behind a score are computed here one row at a time, nothing shared or cached, and must have the
+ * same bits. A tag in brackets names the equation that a test is about. */
 #include "ica.h"
 #include "lib/stats.h"
 #include "tests/unit/check.h"
@@ -93,8 +93,8 @@ static double alone(const Model *m, Workspace *ws, const Example *x) {
     return by_hand(m, ws, NULL, 0, x, false, NULL);
 }
 
-/* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the
- * log-probability of each after all before it.
+/* [E10] logp(y|x) is the sum over y's own tokens, the end token among them, of the log-probability
+ * of each after all before it.
  */
 static void test_token_sum(const World *w) {
     const Example *x = &w->pool.items[0];
@@ -157,9 +157,9 @@ static void test_retrieval_random(void) {
     }
 }
 
-/* Prompts from one template that differ in one word each: all are equally near to a prompt with
- * a word of its own. In floating point their cosines differ by the order of the sums; the
- * smaller index must win all the same, and stand last. */
+/* Prompts from one template that differ in one word each: all are equally near to a prompt with a
+ * word of its own. In floating point their cosines differ by the order of the sums; the smaller
+ * index must win all the same, and stand last. */
 static void test_retrieval_ties(void) {
     Rng rng = rng_new(6, 1);
     Examples holdout;
@@ -257,8 +257,8 @@ static int sharers(const Scores *s, int i) {
     return count;
 }
 
-/* Pools must hold what a test is about: contexts of one candidate, of two, and of three and
- * more. */
+/* Pools must hold what a test is about: contexts of one candidate, of two, and of three and more.
+ */
 static void check_sharing(const Scores *s, bool singles, bool groups, const char *what) {
     int one = 0, two = 0, more = 0;
     for (int i = 0; i < s->count; i++) {
@@ -284,8 +284,8 @@ static double whole_rows(const Examples *pool, const Scores *s) {
     return tokens;
 }
 
-/* The tokens that must go through the model if contexts of three candidates and more are read
- * once. */
+/* The tokens that must go through the model if contexts of three candidates and more are read once.
+ */
 static double shared_rows(const Examples *pool, const Scores *s) {
     double tokens = 0;
     for (int i = 0; i < pool->count; i++) {
@@ -474,8 +474,8 @@ static void test_order_and_threads(const World *w) {
 
 /* ---- queries ---- */
 
-/* Both answers of pairs, prompts of no token, contexts shared or not: every query has the bits
- * of its row. */
+/* Both answers of pairs, prompts of no token, contexts shared or not: every query has the bits of
+ * its row. */
 static void test_queries(const World *w, bool contexts) {
     enum { N = 96, SET = N / 3 };
     Example x[N];
@@ -553,8 +553,8 @@ static void test_many_contexts(const World *w) {
     free(place);
 }
 
-/* A cost is what went through the model: tokens, and their operations, three times as many with
- * a backward pass. */
+/* A cost is what went through the model: tokens, and their operations, three times as many with a
+ * backward pass. */
 static void test_cost(const World *w) {
     static const int zero_in_it[] = {0, END}; /* token 0 counts as any other */
     Examples part[2] = {first_of(&w->pool, 20),
@@ -591,8 +591,8 @@ static void test_cost(const World *w) {
     scores_free(&s);
 }
 
-/* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its
- * own. */
+/* Rows of a batch: bos, prompt, answer; for pairs the rejected answer follows as a row of its own.
+ */
 static void test_batch(const World *w) {
     static const int index[3] = {4, 0, 2};
     for (int pairs = 0; pairs < 2; pairs++) {
@@ -656,8 +656,8 @@ static void test_no_demos(const World *w) {
     scores_free(&s);
 }
 
-/* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0
- * of them, to the token. */
+/* Holdout examples of 20 tokens each; candidates of a length that leaves room for 3, 2, 1 or 0 of
+ * them, to the token. */
 static void test_dropping(const World *w) {
     enum { N = 8, DEMO = 20, K = 3 };
     static const int length[N] = {36, 37, 56, 57, 76, 77, 90, 37},
@@ -701,8 +701,8 @@ static void test_dropping(const World *w) {
     arena_free(&pool.arena);
 }
 
-/* Trap 2: a candidate is never its own demonstration, whatever the choice; with leak it may be,
- * and then is the nearest. */
+/* Trap 2: a candidate is never its own demonstration, whatever the choice; with leak it may be, and
+ * then is the nearest. */
 static void test_never_itself(const World *w) {
     Examples few = first_of(&w->holdout, 6);
     Scores s = {0};
@@ -796,8 +796,8 @@ static void test_random_scores(const World *w) {
     scores_free(&b);
 }
 
-/* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or
- * its rejected one. */
+/* [E16] One term: logp(y_h | z, x_h) - logp(y_h | x_h), the candidate shown with its answer or its
+ * rejected one. */
 static double gain_of(const World *w, const Example *z, const Example *h, bool rejected,
                       Reduce how) {
     Example shown = *z;
@@ -841,8 +841,8 @@ static void test_oneshot_nearest(const World *w) {
     scores_free(&nuggets);
 }
 
-/* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates,
- * as a bit mask; 0 if none, -1 if several. */
+/* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates, as a
+ * bit mask; 0 if none, -1 if several. */
 static int anchors_behind(double gain[8][6], const double *score, int m) {
     int found = 0;
     for (int set = 1; set < 64; set++) {
@@ -988,8 +988,8 @@ static void add_gradient(const World *w, const ScoreOptions *how, const Example 
     }
 }
 
-/* [E14] <grad l(z), grad L(D_ho)>, with every gradient written out; more examples than the
- * program takes at once. */
+/* [E14] <grad l(z), grad L(D_ho)>, with every gradient written out; more examples than the program
+ * takes at once. */
 static void test_gradient(const World *w, Objective objective) {
     Examples pool = first_of(&w->pool, 36);
     double *logp[4]; /* pool chosen, rejected, holdout chosen, rejected: by the other model */
@@ -1030,8 +1030,8 @@ static void test_gradient(const World *w, Objective objective) {
     for (int i = 0; i < 4; i++) free(logp[i]);
 }
 
-/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such
- * pairs gives scores of exactly 0.
+/* [E14] A pair of two equal answers has no gradient: exactly none, so that a holdout of such pairs
+ * gives scores of exactly 0.
  */
 static void test_gradient_of_nothing(const World *w) {
     Examples pool = first_of(&w->pool, 5), holdout = first_of(&w->holdout, 5);
@@ -1109,8 +1109,8 @@ static void test_pair_margins(const World *w) {
     }
 }
 
-/* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected
- * one. */
+/* [E16] One-shot on pairs: the pair shown with its chosen answer minus shown with its rejected one.
+ */
 static void test_pair_oneshot(const World *w) {
     Examples pool = first_of(&w->pool, 10);
     ScoreOptions how = {
@@ -1244,201 +1244,182 @@ static void test_pair_edges(void) {
           "different answers");
 }
 
-/* ---- [E8] weights ---- */
+/* ---- every method of the table, by rows one at a time ---- */
 
-/* Scores of kind 0: spread; 1: many ties; 2: all equal; 3: one outlier. */
-static void random_scores(Rng *rng, double *score, int n, int kind) {
-    for (int i = 0; i < n; i++) {
-        double x = rng_normal(rng);
-        score[i] = kind == 1 ? floor(2 * x) / 2 : kind == 2 ? 0.1 : x;
-    }
-    if (kind == 3) score[rng_below(rng, n)] = 1e4;
+/* What a method's score is, from rows run alone, demonstrations by the oracle, and explicit
+ * gradients. A pair's sides are its chosen and its rejected answer. */
+typedef struct {
+    const World *w;
+    const ScoreOptions *how;
+    const Example *z;
+    int index, sides;
+} Case;
+
+/* The reduced log-likelihood of one side by a model, after the k nearest holdout examples. */
+static double side_logp(const Case *c, const Model *m, int k, int side) {
+    Demo demos[8];
+    int nearest[8], n = oracle_nearest(&c->w->holdout, c->z, k, false, nearest);
+    for (int d = 0; d < n; d++)
+        demos[d].prompt_of = demos[d].answer_of = &c->w->holdout.items[nearest[d]];
+    double logp = by_hand(m, c->w->ws, demos, n, c->z, side == 1, NULL);
+    return reduce(c->how->reduce, logp, side ? c->z->rejected_n : c->z->answer_n);
 }
 
-static void test_maps_random(void) {
-    static const int sizes[] = {1, 2, 3, 10, 41, 100};
-    Rng rng = rng_new(8, 0);
-    for (int map = MAP_MINMAX; map <= MAP_FILTER; map++)
-        for (int t = 0; t < 24; t++) {
-            double u = rng_uniform(&rng);
-            MapOptions o = {.temperature = 0.3 + u, .share = u, .clip = 0.05 + 0.1 * u};
-            double score[100], weight[100], factor = 1, most = 0;
-            int n = sizes[t / 4], bad = 0;
-            random_scores(&rng, score, n, t % 4);
-            map_weights((WeightMap)map, &o, score, n, weight);
-            if (map == MAP_SOFTMAX) { /* up to a common factor; the largest weight is 1 */
-                factor = weight[0] / oracle_weight(MAP_SOFTMAX, &o, score, n, 0);
-                if (!(weight[0] > 1e-200)) continue; /* the outlier took all */
-                for (int i = 0; i < n; i++) most = fmax(most, weight[i]);
-                CHECK(most == 1, "softmax: the largest weight is %g", most);
+/* Chosen minus rejected; of a single answer, the answer's. */
+static double contrast(const Case *c, const Model *m, int k) {
+    return side_logp(c, m, k, 0) - (c->sides == 2 ? side_logp(c, m, k, 1) : 0);
+}
+
+/* By how much the candidate helps its nearest anchors, and which share of them. */
+static void anchor_gains(const Case *c, double *mean, double *share) {
+    int nearest[8], n = oracle_nearest(&c->w->holdout, c->z, c->how->k, false, nearest);
+    *mean = *share = 0;
+    for (int a = 0; a < n; a++) {
+        const Example *h = &c->w->holdout.items[nearest[a]];
+        double gain = gain_of(c->w, c->z, h, false, c->how->reduce);
+        if (c->sides == 2) gain -= gain_of(c->w, c->z, h, true, c->how->reduce);
+        *mean += gain / n;
+        *share += (gain > 0) / (double)n;
+    }
+}
+
+static double plain_ica(const Case *c) {
+    return contrast(c, c->w->m, c->how->k) - contrast(c, c->w->m, 0);
+}
+static double plain_rho(const Case *c) {
+    return contrast(c, c->w->other, 0) - contrast(c, c->w->m, 0);
+}
+static double plain_oneshot(const Case *c) {
+    double mean, share;
+    anchor_gains(c, &mean, &share);
+    return mean;
+}
+static double plain_nuggets(const Case *c) {
+    double mean, share;
+    anchor_gains(c, &mean, &share);
+    return share;
+}
+static double plain_incontext(const Case *c) { return contrast(c, c->w->m, c->how->k); }
+static double plain_low_loss(const Case *c) {
+    const PairOptions *o = &c->how->pair;
+    if (c->how->objective != OBJECTIVE_SIMPO) return contrast(c, c->w->m, 0);
+    double w = by_hand(c->w->m, c->w->ws, NULL, 0, c->z, false, NULL) / c->z->answer_n;
+    double l = by_hand(c->w->m, c->w->ws, NULL, 0, c->z, true, NULL) / c->z->rejected_n;
+    return -plain_loss(o->beta * (w - l) - o->beta * o->gamma_beta_ratio);
+}
+static double plain_random(const Case *c) {
+    Rng rng = rng_new(c->how->seed, RNG_RANDOM_SCORE);
+    double x = 0;
+    for (int i = 0; i <= c->index; i++) x = rng_uniform(&rng);
+    return x;
+}
+static double plain_gradient(const Case *c) {
+    size_t n = c->w->m->parameters;
+    real *mean = mem_new(n, sizeof *mean), *own = mem_new(n, sizeof *own);
+    double dot = 0;
+    for (int h = 0; h < c->w->holdout.count; h++)
+        add_gradient(c->w, c->how, &c->w->holdout.items[h], c->how->holdout_reference, h,
+                     1.0 / c->w->holdout.count, mean);
+    add_gradient(c->w, c->how, c->z, c->how->pool_reference, c->index, 1, own);
+    for (size_t i = 0; i < n; i++) dot += (double)own[i] * (double)mean[i];
+    free(mean);
+    free(own);
+    return dot;
+}
+
+/* A new method needs its row here: its score in plain loops. */
+static double (*const PLAIN[METHOD_COUNT])(const Case *c) = {
+    [METHOD_ICA] = plain_ica,           [METHOD_RHO] = plain_rho,
+    [METHOD_ONESHOT] = plain_oneshot,   [METHOD_NUGGETS] = plain_nuggets,
+    [METHOD_GRADIENT] = plain_gradient, [METHOD_INCONTEXT] = plain_incontext,
+    [METHOD_LOSS] = plain_low_loss,     [METHOD_RANDOM] = plain_random};
+
+/* [E5] [E7a] [E14] [E15] [E16] Every method with every objective and reduction. Log-likelihoods
+ * have the same bits on both sides, so only the order of a few sums differs: 1e-12. Gradients are
+ * sums of some 30,000 products of the working precision: 1e-4 of the score in float, 1e-10 in
+ * double. */
+static void test_every_method(const World *world) {
+    enum { N = 5, K = 3 };
+    World w = *world;
+    w.pool = first_of(&world->pool, N);
+    w.holdout = first_of(&world->holdout, 12);
+    double logp[4][12];
+    ica_answer_logps(w.other, w.ws, &w.pool, (Logps){logp[0], logp[1]}, NULL);
+    ica_answer_logps(w.other, w.ws, &w.holdout, (Logps){logp[2], logp[3]}, NULL);
+    for (int m = 0; m < METHOD_COUNT; m++) {
+        const MethodInfo *method = &METHODS[m];
+        CHECK(method->name && method->help && method->answer && method->pair && PLAIN[m],
+              "method %d: its row, or its plain formula here, is not complete", m);
+        for (int t = 0; t < OBJECTIVE_COUNT * REDUCE_COUNT; t++) {
+            ScoreOptions how = {.method = (Method)m,
+                                .objective = (Objective)(t / REDUCE_COUNT),
+                                .reduce = (Reduce)(t % REDUCE_COUNT),
+                                .k = K,
+                                .seed = 11,
+                                .pair = {.beta = 0.3, .gamma_beta_ratio = 0.5},
+                                .pool_reference = {logp[0], logp[1]},
+                                .holdout_reference = {logp[2], logp[3]}};
+            Scores s = {0};
+            int bad = 0;
+            ica_score(w.m, w.other, w.ws, &w.pool, &w.holdout, &how, &s);
+            for (int i = 0; i < N; i++) {
+                Case c = {&w, &how, &w.pool.items[i], i, OBJECTIVES[how.objective].pairs ? 2 : 1};
+                double tolerance = !method->needs_gradients ? 1e-12
+                                   : sizeof(real) == 4      ? 1e-4
+                                                            : 1e-10;
+                bad += !close_to(s.score[i], PLAIN[m](&c), tolerance);
             }
-            for (int i = 0; i < n; i++)
-                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i),
-                                 1e-11) ||
-                       !(weight[i] >= 0);
-            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4,
-                  bad);
+            CHECK(bad == 0, "method %s, objective %s, reduction %s: %d of %d scores differ",
+                  method->name, OBJECTIVES[how.objective].name, REDUCTIONS[how.reduce].name, bad,
+                  N);
+            scores_free(&s);
         }
-}
-
-static void test_minmax(void) {
-    static const double score[4] = {3, 1, 5, 2}, equal[3] = {0.1, 0.1, 0.1};
-    double w[4], batch[2];
-    MapOptions o = {0};
-    map_weights(MAP_MINMAX, &o, score, 4, w);
-    CHECK(w[0] == 0.5 && w[1] == 0 && w[2] == 1 && w[3] == 0.25, "[E8] %g %g %g %g", w[0], w[1],
-          w[2], w[3]);
-    map_weights(MAP_MINMAX_BATCH, &o, score, 2, batch); /* over the two given, not over the pool */
-    CHECK(batch[0] == 1 && batch[1] == 0, "[E8] batch %g %g", batch[0], batch[1]);
-    for (int map = MAP_MINMAX; map <= MAP_CLIP; map++) {
-        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, equal, 3, w);
-        CHECK(w[0] == 1 && w[1] == 1 && w[2] == 1, "[E8] map %d: equal scores weigh %g", map, w[0]);
-        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, score, 1, w);
-        CHECK(w[0] == 1, "[E8] map %d: a single score weighs %g", map, w[0]);
     }
-    map_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
 }
 
-/* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it,
- * clipping and ranks do not care. */
-static void test_outlier(void) {
-    double score[41], minmax[41], clip[41], rank[41];
-    MapOptions o = {.clip = 0.05};
-    for (int i = 0; i < 41; i++) score[i] = i < 40 ? i : -1e6;
-    map_weights(MAP_MINMAX, &o, score, 41, minmax);
-    map_weights(MAP_CLIP, &o, score, 41, clip);
-    map_weights(MAP_RANK, &o, score, 41, rank);
-    CHECK(minmax[0] > 0.99 && minmax[39] == 1 && minmax[40] == 0, "[E8] outlier: %g %g %g",
-          minmax[0], minmax[39], minmax[40]);
-    CHECK(effective_sample_size(minmax, 41) > 39.9, "[E18] squeezed together: %g",
-          effective_sample_size(minmax, 41));
-    /* the percentiles lie at the third value and the third from the end: 1 and 37 */
-    CHECK(clip[40] == 0 && clip[0] == 0 && clip[1] == 0 && close_to(clip[2], 1.0 / 36, 1e-12) &&
-              clip[37] == 1 && clip[39] == 1 && close_to(clip[36], 35.0 / 36, 1e-12),
-          "clip: %g %g %g", clip[1], clip[2], clip[36]);
-    CHECK(rank[40] == 0 && rank[0] == 1 / 40.0 && rank[39] == 1, "rank: %g %g", rank[0], rank[39]);
-    for (int i = 0; i < 41; i++)
-        score[i] = i == 3 ? -5 : i == 4 ? 7 : 0; /* both percentiles are 0 */
-    map_weights(MAP_CLIP, &o, score, 41, clip);
-    CHECK(clip[3] == 0 && clip[4] == 1 && clip[0] == 1, "clip with equal percentiles: %g %g %g",
-          clip[3], clip[4], clip[0]);
-}
-
-static void test_other_maps(void) {
-    static const double ties[5] = {2, 1, 2, 0, 2}, signs[4] = {-1, 0, 0.5, 2};
-    double score[10], w[10], v[10];
-    MapOptions o = {.temperature = 0.5, .share = 0.5};
-    map_weights(MAP_RANK, &o, ties, 5, w);
-    CHECK(w[0] == 0.75 && w[1] == 0.25 && w[2] == 0.75 && w[3] == 0, "rank with ties: %g %g %g %g",
-          w[0], w[1], w[2], w[3]);
-    map_weights(MAP_POSITIVE, &o, signs, 4, w);
-    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 0.5 && w[3] == 2, "positive: %g %g %g %g", w[0], w[1],
-          w[2], w[3]);
-    map_weights(MAP_FILTER, &o, signs, 4, w);
-    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 1 && w[3] == 1, "filter: %g %g %g %g", w[0], w[1], w[2],
-          w[3]);
-    for (int i = 0; i < 10; i++) score[i] = i % 3 == 0; /* four ones, six zeros */
-    for (int keep = 0; keep <= 10; keep++) {
-        double sum = 0;
-        int wrong = 0, most = keep ? keep : 1;
-        o.share = keep / 10.0;
-        map_weights(MAP_TOP, &o, score, 10, w);
-        for (int i = 0; i < 10; i++) {
-            sum += w[i];
-            wrong += w[i] != 0 && w[i] != 1;
-            for (int j = 0; j < 10; j++)
-                wrong += w[i] < w[j] && (score[i] > score[j] || (score[i] == score[j] && i < j));
+/* Every table of choices has a row of its own name for each value. */
+static void check_names(const void *table, size_t stride, int count, const char *what) {
+    for (int i = 0; i < count; i++) {
+        const Choice *row =
+            (const Choice *)(const void *)((const char *)table + (size_t)i * stride);
+        CHECK(row->name && row->help, "%s %d has no row", what, i);
+        for (int j = 0; j < i && row->name; j++) {
+            const Choice *other =
+                (const Choice *)(const void *)((const char *)table + (size_t)j * stride);
+            CHECK(strcmp(row->name, other->name) != 0, "%s: two rows are called %s", what,
+                  row->name);
         }
-        CHECK(sum == most && wrong == 0, "top %d of 10: kept %g, %d out of order", keep, sum,
-              wrong);
     }
-    for (int i = 0; i < 10; i++) score[i] = i * i;
-    map_weights(MAP_SOFTMAX, &o, score, 10, w);
-    for (int i = 0; i < 10; i++) score[i] = 3 * score[i] + 1000;
-    map_weights(MAP_SOFTMAX, &o, score, 10, v);
-    for (int i = 0; i < 10; i++)
-        CHECK(close_to(v[i], w[i], 1e-10), "softmax of standardized scores depends on their scale");
 }
 
-/* ---- [E9] coefficients ---- */
-
-static void test_coefficients(void) {
-    static const double w[8] = {0.5, 0, 2, 1, 0.25, 3, 0, 0.1};
-    double c[8];
-    int bad[5] = {0};
-    double all = 0, in_micro[3] = {0};
-    for (int i = 0; i < 8; i++) {
-        all += w[i];
-        in_micro[i / 3] += w[i];
-    }
-    CHECK(loss_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
-    for (int i = 0; i < 8; i++) bad[0] += !close_to(c[i], w[i] / all, 1e-15);
-    CHECK(loss_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
-    for (int i = 0; i < 8; i++) bad[1] += c[i] != w[i] / 8;
-    CHECK(loss_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
-    for (int i = 0; i < 8; i++) bad[2] += c[i] != w[i];
-    CHECK(loss_coefficients(NORMALIZE_MICRO, w, 8, 3, c),
-          "W > 0"); /* micro-batches of 3, 3 and 2 */
-    for (int i = 0; i < 8; i++)
-        bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
-    loss_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
-    for (int i = 0; i < 8; i++) bad[4] += !close_to(c[i], w[i] / all, 1e-15);
-    CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
-          "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1],
-          bad[2], bad[3], bad[4]);
-}
-
-/* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to
- * the bit. */
-static void test_cancelling(void) {
-    Rng rng = rng_new(1, 9);
-    int not_mean = 0, not_ones = 0, differ = 0;
-    double w[40], c[40];
-    for (int n = 1; n <= 40; n++) {
-        for (int i = 0; i < n; i++) w[i] = 0.01 + 3 * rng_uniform(&rng);
-        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
-        for (int i = 0; i < n; i++) not_mean += c[i] != 1.0 / n;
-        loss_coefficients(NORMALIZE_BATCH, w, n, 1, c);
-        for (int i = 1; i < n; i++) differ += c[i] != c[0];
-        for (int i = 0; i < n; i++) w[i] = 1;
-        for (int micro = 1; micro <= n; micro++)
-            for (int how = NORMALIZE_BATCH; how <= NORMALIZE_COUNT; how++) {
-                loss_coefficients((Normalize)how, w, n, micro, c);
-                for (int i = 0; i < n; i++) not_ones += c[i] != 1.0 / n;
-            }
-        loss_coefficients(NORMALIZE_NONE, w, n, 1, c);
-        for (int i = 0; i < n; i++) not_ones += c[i] != 1;
-    }
-    CHECK(not_mean == 0, "[E9] micro-batches of one: %d coefficients are not 1/n", not_mean);
-    CHECK(differ > 700, "[E9] over the batch weights must not cancel");
-    CHECK(not_ones == 0, "[E9] weights of 1: %d coefficients are not the plain mean's", not_ones);
-}
-
-static void test_no_weight(void) {
-    static const double none[4] = {0}, half[4] = {0, 0, 1, 3},
-                        tiny[4] = {1e-300, 1e-300, 1e-300, 1e-300};
-    double c[4];
-    for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
-        c[0] = c[1] = c[2] = c[3] = 9;
-        CHECK(!loss_coefficients((Normalize)how, none, 4, 2, c),
-              "[E9] all weights 0: the step must be skipped (%d)", how);
-        CHECK(c[0] == 0 && c[3] == 0, "[E9] all weights 0: coefficient %g", c[0]);
-    }
-    CHECK(loss_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
-    CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1],
-          c[2], c[3]);
-    CHECK(loss_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25,
-          "[E9] there is no epsilon: %g", c[0]);
+static void test_tables(void) {
+    check_names(METHODS, sizeof *METHODS, METHOD_COUNT, "method");
+    check_names(OBJECTIVES, sizeof *OBJECTIVES, OBJECTIVE_COUNT, "objective");
+    check_names(DEMO_CHOICES, sizeof *DEMO_CHOICES, DEMO_COUNT, "choice of demonstrations");
+    check_names(REDUCTIONS, sizeof *REDUCTIONS, REDUCE_COUNT, "reduction");
+    check_names(PAIR_SCORES, sizeof *PAIR_SCORES, PAIR_SCORE_COUNT, "pair score");
+    check_names(ANCHOR_CHOICES, sizeof *ANCHOR_CHOICES, ANCHORS_COUNT, "choice of anchors");
+    for (int d = 0; d < DEMO_COUNT; d++)
+        CHECK(DEMO_CHOICES[d].choose, "demonstrations %d: no function", d);
+    for (int o = 0; o < OBJECTIVE_COUNT; o++)
+        CHECK(OBJECTIVES[o].pairs == (OBJECTIVES[o].pair != NULL), "objective %d: pairs and loss",
+              o);
+    CHECK(method_needs_k(METHOD_ICA, ANCHORS_RANDOM) &&
+              method_needs_k(METHOD_ONESHOT, ANCHORS_NEAREST) &&
+              !method_needs_k(METHOD_ONESHOT, ANCHORS_RANDOM) &&
+              !method_needs_k(METHOD_RHO, ANCHORS_NEAREST),
+          "which methods take k");
 }
 
 int main(void) {
 #ifdef _OPENMP
-    omp_set_num_threads(
-        1); /* thousands of tiny rows: waking threads would cost more than they save; one test
-             * takes more of them */
+    /* Thousands of tiny rows: waking threads would cost more than they save. One test takes more. */
+    omp_set_num_threads(1);
 #endif
     World w = world_new(1);
+    test_tables();
     test_token_sum(&w);
+    test_every_method(&w);
     test_retrieval_random();
     test_retrieval_ties();
     test_retrieval_by_eye();
@@ -1469,13 +1450,6 @@ int main(void) {
     test_pair_loss_score(&w);
     test_pair_objectives();
     test_pair_edges();
-    test_maps_random();
-    test_minmax();
-    test_outlier();
-    test_other_maps();
-    test_coefficients();
-    test_cancelling();
-    test_no_weight();
     world_free(&w);
     return check_report("test_ica");
 }

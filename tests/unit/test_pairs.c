@@ -1,6 +1,6 @@
-/* The weighted objectives through the model: SFT [E10], DPO [E11] and SimPO [E12], reweighted
- * [E9], against central differences (double build); identities; the gradient rival [E14] against
- * explicit inner products; both pair scores [E7a] [E7b]. */
+/* The weighted objectives through the model: SFT [E10], DPO [E11] and SimPO [E12], reweighted [E9],
+ * against central differences (double build); identities; the gradient rival [E14] against explicit
+ * inner products; both pair scores [E7a] [E7b]. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,8 +101,8 @@ static double largest_of(const real *x, size_t n) {
     return most;
 }
 
-/* Against central differences: error <= 1e-7 + 1e-6 of the tensor's largest, at 40 coordinates
- * of every tensor. */
+/* Against central differences: error <= 1e-7 + 1e-6 of the tensor's largest, at 40 coordinates of
+ * every tensor. */
 static void test_differences(Model *m, Workspace *ws, const Examples *x, const Loss *l,
                              const char *name) {
 #ifdef REAL_DOUBLE
@@ -135,8 +135,8 @@ static void test_differences(Model *m, Workspace *ws, const Examples *x, const L
 #endif
 }
 
-/* Pairs one at a time and together: sums in another order, 1e-6 of the largest in float (1e-14
- * in double). */
+/* Pairs one at a time and together: sums in another order, 1e-6 of the largest in float (1e-14 in
+ * double). */
 static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l,
                        const char *name) {
     real *all = mem_new(m->parameters, sizeof *all), *one = mem_new(m->parameters, sizeof *one);
@@ -147,8 +147,8 @@ static void test_micro(Model *m, Workspace *ws, const Examples *x, const Loss *l
         double most = largest_of(all + tensor->offset, tensor->size), worst = 0;
         for (size_t i = tensor->offset; i < tensor->offset + tensor->size; i++)
             worst = fmax(worst, fabs((double)all[i] - (double)one[i]));
-        /* a key bias has a true gradient of 0: what stands there is rounding of the neighbors'
-         * size */
+        /* a key bias has a true gradient of 0: what stands there is rounding of the neighbors' size
+         */
         double scale = largest_of(all, m->parameters);
         CHECK(worst <= 16 * UNIT * most + UNIT * scale,
               "%s: %s: micro-batches differ by %g, largest %g", name, tensor->name, worst, most);

@@ -96,8 +96,8 @@ static void test_cached_is_naive(const World *w) {
         CHECK(cost.forward >= least && cost.forward <= whole.forward,
               "%d queries: %.0f tokens, at least %d, at most %.0f", n, cost.forward, least,
               whole.forward);
-        if (cases[c].choices < 10 && n > 100) /* a prefix is left uncached only where it saves
-                                               * less than 16 tokens */
+        if (cases[c].choices < 10 &&
+            n > 100) /* a prefix is left uncached only where it saves less than 16 tokens */
             CHECK(cost.forward <= least + (whole.forward - least) / 4,
                   "%d queries: %.0f tokens where %d would do, whole rows %.0f", n, cost.forward,
                   least, whole.forward);
@@ -107,8 +107,8 @@ static void test_cached_is_naive(const World *w) {
     }
 }
 
-/* A query's bits depend neither on where it stands, nor on who stands beside it, nor on the
- * number of threads. */
+/* A query's bits depend neither on where it stands, nor on who stands beside it, nor on the number
+ * of threads. */
 static void test_any_order(const World *w) {
     enum { N = 700, PARTS = 3 };
     Demo demos[N * K];
@@ -272,8 +272,8 @@ static void test_contexts(const World *w) {
         int lists = distinct_lists(&some), strangers = 0;
         CHECK(lists <= contexts && lists > before,
               "--contexts %d: %d lists, %d with a quarter of that", contexts, lists, before);
-        for (int i = 0; i < some.count; i++) { /* every list is the nearest one of some
-                                                * candidate: the center */
+        for (int i = 0; i < some.count;
+             i++) { /* every list is the nearest one of some candidate: the center */
             bool found = false;
             for (int j = 0; j < all.count && !found; j++) {
                 found = some.n_demos[i] == all.n_demos[j];
@@ -302,8 +302,8 @@ static void test_contexts(const World *w) {
 }
 
 /* Five prompts, each many times, five contexts: the clusters are the prompts, whatever is drawn
- * first, because there is no distance left in a prompt that has a center. Then every candidate
- * is shown its own nearest examples. */
+ * first, because there is no distance left in a prompt that has a center. Then every candidate is
+ * shown its own nearest examples. */
 static void test_contexts_are_clusters(const World *w) {
     enum { PROMPTS = 5, N = 60 };
     Example items[N];
@@ -351,8 +351,8 @@ static void test_contexts_never_itself(const World *w) {
     scores_free(&s);
 }
 
-/* One fixed list for all: a candidate whose own prompt is in it is shown the rest of the list,
- * and nobody anything else. */
+/* One fixed list for all: a candidate whose own prompt is in it is shown the rest of the list, and
+ * nobody anything else. */
 static void test_fixed_list(const World *w) {
     Scores s = {0};
     ScoreOptions how = {.method = METHOD_INCONTEXT, .k = K, .demos = DEMOS_FIXED, .seed = 4};
@@ -383,8 +383,8 @@ int main(void) {
     Rng rng = rng_new(3, 0);
     random_examples(&w.pool, &rng, 400, 30);
     random_examples(&w.holdout, &rng, 40, 30);
-    /* answers of one token */
-    for (int i = 0; i < 40; i += 5) w.pool.items[i].answer_n = w.holdout.items[i].answer_n = 1;
+    for (int i = 0; i < 40; i += 5)
+        w.pool.items[i].answer_n = w.holdout.items[i].answer_n = 1; /* answers of one token */
     test_cached_is_naive(&w);
     test_any_order(&w);
     test_pairs_share_prompts(&w);

@@ -86,8 +86,8 @@ static void test_correlations(void) {
         CHECK(close_to(rank_correlation(x, y, n), plain_correlation(rx, ry, n), 1e-9),
               "rank correlation %g", rank_correlation(x, y, n));
     }
-    for (int n = 2; n <= 30; n++) { /* a constant whose mean is not exact must still count as
-                                     * constant */
+    for (int n = 2; n <= 30;
+         n++) { /* a constant whose mean is not exact must still count as constant */
         for (int i = 0; i < n; i++) {
             x[i] = 0.1;
             y[i] = i * i + 0.7;

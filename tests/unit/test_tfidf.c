@@ -1,5 +1,5 @@
-/* tfidf: the weighting against its formula by hand, and the index against the twin that makes
- * every vector anew. */
+/* tfidf: the weighting against its formula by hand, and the index against the twin that makes every
+ * vector anew. */
 #include "lib/tfidf.h"
 #include "tests/unit/check.h"
 
@@ -27,8 +27,8 @@ static void test_by_hand(void) {
     tfidf_free(NULL);
 }
 
-/* Random documents, empty ones and queries with unknown tokens among them: the same bits both
- * ways. */
+/* Random documents, empty ones and queries with unknown tokens among them: the same bits both ways.
+ */
 static void test_index_is_plain(void) {
     enum { MOST = 30, TOKENS = 12 };
     Rng rng = rng_new(21, 0);

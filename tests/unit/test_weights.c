@@ -1,0 +1,228 @@
+/* weights: every map against the oracle and by hand, and the factors of a batch's losses. A tag in
+ * brackets names the equation that a test is about. */
+#include "lib/weights.h"
+#include "lib/stats.h"
+#include "tests/reference/oracle.h"
+#include "tests/unit/check.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool close_to(double a, double b, double tolerance) {
+    return fabs(a - b) <= tolerance * (1 + fabs(b));
+}
+
+/* Every value has a row with a name of its own, help, and a function. */
+static void test_tables(void) {
+    for (int m = 0; m < MAP_COUNT; m++) {
+        CHECK(MAPS[m].name && MAPS[m].help && MAPS[m].weights, "map %d: its row is not complete",
+              m);
+        for (int other = 0; other < m && MAPS[m].name; other++)
+            CHECK(strcmp(MAPS[m].name, MAPS[other].name) != 0, "two maps are called %s",
+                  MAPS[m].name);
+    }
+    for (int n = 0; n < NORMALIZATION_COUNT; n++)
+        CHECK(NORMALIZATIONS[n].name && NORMALIZATIONS[n].help, "normalization %d has no row", n);
+    CHECK(strcmp(MAPS[MAP_SOFTMAX].name, "softmax") == 0 && MAPS[MAP_MINMAX_BATCH].of_batch &&
+              strcmp(NORMALIZATIONS[NORMALIZE_MICRO].name, "micro") == 0,
+          "a row stands at another value's place");
+}
+
+/* ---- [E8] weights ---- */
+
+/* Scores of kind 0: spread; 1: many ties; 2: all equal; 3: one outlier. */
+static void random_scores(Rng *rng, double *score, int n, int kind) {
+    for (int i = 0; i < n; i++) {
+        double x = rng_normal(rng);
+        score[i] = kind == 1 ? floor(2 * x) / 2 : kind == 2 ? 0.1 : x;
+    }
+    if (kind == 3) score[rng_below(rng, n)] = 1e4;
+}
+
+static void test_maps_random(void) {
+    static const int sizes[] = {1, 2, 3, 10, 41, 100};
+    Rng rng = rng_new(8, 0);
+    for (int map = 0; map < MAP_COUNT; map++)
+        for (int t = 0; t < 24; t++) {
+            double u = rng_uniform(&rng);
+            MapOptions o = {.temperature = 0.3 + u, .share = u, .clip = 0.05 + 0.1 * u};
+            double score[100], weight[100], factor = 1, most = 0;
+            int n = sizes[t / 4], bad = 0;
+            random_scores(&rng, score, n, t % 4);
+            map_weights((WeightMap)map, &o, score, n, weight);
+            if (map == MAP_SOFTMAX) { /* up to a common factor; the largest weight is 1 */
+                factor = weight[0] / oracle_weight(MAP_SOFTMAX, &o, score, n, 0);
+                if (!(weight[0] > 1e-200)) continue; /* the outlier took all */
+                for (int i = 0; i < n; i++) most = fmax(most, weight[i]);
+                CHECK(most == 1, "softmax: the largest weight is %g", most);
+            }
+            for (int i = 0; i < n; i++)
+                bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i),
+                                 1e-11) ||
+                       !(weight[i] >= 0);
+            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4,
+                  bad);
+        }
+}
+
+static void test_minmax(void) {
+    static const double score[4] = {3, 1, 5, 2}, equal[3] = {0.1, 0.1, 0.1};
+    double w[4], batch[2];
+    MapOptions o = {0};
+    map_weights(MAP_MINMAX, &o, score, 4, w);
+    CHECK(w[0] == 0.5 && w[1] == 0 && w[2] == 1 && w[3] == 0.25, "[E8] %g %g %g %g", w[0], w[1],
+          w[2], w[3]);
+    map_weights(MAP_MINMAX_BATCH, &o, score, 2, batch); /* over the two given, not over the pool */
+    CHECK(batch[0] == 1 && batch[1] == 0, "[E8] batch %g %g", batch[0], batch[1]);
+    for (int map = MAP_MINMAX; map <= MAP_CLIP; map++) {
+        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, equal, 3, w);
+        CHECK(w[0] == 1 && w[1] == 1 && w[2] == 1, "[E8] map %d: equal scores weigh %g", map, w[0]);
+        map_weights((WeightMap)map, &(MapOptions){.clip = 0.05}, score, 1, w);
+        CHECK(w[0] == 1, "[E8] map %d: a single score weighs %g", map, w[0]);
+    }
+    map_weights(MAP_MINMAX, &o, score, 0, w); /* nothing to do, nothing read */
+}
+
+/* Trap 5: one outlier squeezes all other weights of E8; the effective sample size shows it,
+ * clipping and ranks do not care. */
+static void test_outlier(void) {
+    double score[41], minmax[41], clip[41], rank[41];
+    MapOptions o = {.clip = 0.05};
+    for (int i = 0; i < 41; i++) score[i] = i < 40 ? i : -1e6;
+    map_weights(MAP_MINMAX, &o, score, 41, minmax);
+    map_weights(MAP_CLIP, &o, score, 41, clip);
+    map_weights(MAP_RANK, &o, score, 41, rank);
+    CHECK(minmax[0] > 0.99 && minmax[39] == 1 && minmax[40] == 0, "[E8] outlier: %g %g %g",
+          minmax[0], minmax[39], minmax[40]);
+    CHECK(effective_sample_size(minmax, 41) > 39.9, "[E18] squeezed together: %g",
+          effective_sample_size(minmax, 41));
+    /* the percentiles lie at the third value and the third from the end: 1 and 37 */
+    CHECK(clip[40] == 0 && clip[0] == 0 && clip[1] == 0 && close_to(clip[2], 1.0 / 36, 1e-12) &&
+              clip[37] == 1 && clip[39] == 1 && close_to(clip[36], 35.0 / 36, 1e-12),
+          "clip: %g %g %g", clip[1], clip[2], clip[36]);
+    CHECK(rank[40] == 0 && rank[0] == 1 / 40.0 && rank[39] == 1, "rank: %g %g", rank[0], rank[39]);
+    for (int i = 0; i < 41; i++)
+        score[i] = i == 3 ? -5 : i == 4 ? 7 : 0; /* both percentiles are 0 */
+    map_weights(MAP_CLIP, &o, score, 41, clip);
+    CHECK(clip[3] == 0 && clip[4] == 1 && clip[0] == 1, "clip with equal percentiles: %g %g %g",
+          clip[3], clip[4], clip[0]);
+}
+
+static void test_other_maps(void) {
+    static const double ties[5] = {2, 1, 2, 0, 2}, signs[4] = {-1, 0, 0.5, 2};
+    double score[10], w[10], v[10];
+    MapOptions o = {.temperature = 0.5, .share = 0.5};
+    map_weights(MAP_RANK, &o, ties, 5, w);
+    CHECK(w[0] == 0.75 && w[1] == 0.25 && w[2] == 0.75 && w[3] == 0, "rank with ties: %g %g %g %g",
+          w[0], w[1], w[2], w[3]);
+    map_weights(MAP_POSITIVE, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 0.5 && w[3] == 2, "positive: %g %g %g %g", w[0], w[1],
+          w[2], w[3]);
+    map_weights(MAP_FILTER, &o, signs, 4, w);
+    CHECK(w[0] == 0 && w[1] == 0 && w[2] == 1 && w[3] == 1, "filter: %g %g %g %g", w[0], w[1], w[2],
+          w[3]);
+    for (int i = 0; i < 10; i++) score[i] = i % 3 == 0; /* four ones, six zeros */
+    for (int keep = 0; keep <= 10; keep++) {
+        double sum = 0;
+        int wrong = 0, most = keep ? keep : 1;
+        o.share = keep / 10.0;
+        map_weights(MAP_TOP, &o, score, 10, w);
+        for (int i = 0; i < 10; i++) {
+            sum += w[i];
+            wrong += w[i] != 0 && w[i] != 1;
+            for (int j = 0; j < 10; j++)
+                wrong += w[i] < w[j] && (score[i] > score[j] || (score[i] == score[j] && i < j));
+        }
+        CHECK(sum == most && wrong == 0, "top %d of 10: kept %g, %d out of order", keep, sum,
+              wrong);
+    }
+    for (int i = 0; i < 10; i++) score[i] = i * i;
+    map_weights(MAP_SOFTMAX, &o, score, 10, w);
+    for (int i = 0; i < 10; i++) score[i] = 3 * score[i] + 1000;
+    map_weights(MAP_SOFTMAX, &o, score, 10, v);
+    for (int i = 0; i < 10; i++)
+        CHECK(close_to(v[i], w[i], 1e-10), "softmax of standardized scores depends on their scale");
+}
+
+/* ---- [E9] coefficients ---- */
+
+static void test_coefficients(void) {
+    static const double w[8] = {0.5, 0, 2, 1, 0.25, 3, 0, 0.1};
+    double c[8];
+    int bad[5] = {0};
+    double all = 0, in_micro[3] = {0};
+    for (int i = 0; i < 8; i++) {
+        all += w[i];
+        in_micro[i / 3] += w[i];
+    }
+    CHECK(loss_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[0] += !close_to(c[i], w[i] / all, 1e-15);
+    CHECK(loss_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[1] += c[i] != w[i] / 8;
+    CHECK(loss_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
+    for (int i = 0; i < 8; i++) bad[2] += c[i] != w[i];
+    CHECK(loss_coefficients(NORMALIZE_MICRO, w, 8, 3, c),
+          "W > 0"); /* micro-batches of 3, 3 and 2 */
+    for (int i = 0; i < 8; i++)
+        bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
+    loss_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
+    for (int i = 0; i < 8; i++) bad[4] += !close_to(c[i], w[i] / all, 1e-15);
+    CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
+          "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1],
+          bad[2], bad[3], bad[4]);
+}
+
+/* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to the
+ * bit. */
+static void test_cancelling(void) {
+    Rng rng = rng_new(1, 9);
+    int not_mean = 0, not_ones = 0, differ = 0;
+    double w[40], c[40];
+    for (int n = 1; n <= 40; n++) {
+        for (int i = 0; i < n; i++) w[i] = 0.01 + 3 * rng_uniform(&rng);
+        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
+        for (int i = 0; i < n; i++) not_mean += c[i] != 1.0 / n;
+        loss_coefficients(NORMALIZE_BATCH, w, n, 1, c);
+        for (int i = 1; i < n; i++) differ += c[i] != c[0];
+        for (int i = 0; i < n; i++) w[i] = 1;
+        for (int micro = 1; micro <= n; micro++)
+            for (int how = NORMALIZE_BATCH; how <= NORMALIZE_COUNT; how++) {
+                loss_coefficients((Normalize)how, w, n, micro, c);
+                for (int i = 0; i < n; i++) not_ones += c[i] != 1.0 / n;
+            }
+        loss_coefficients(NORMALIZE_NONE, w, n, 1, c);
+        for (int i = 0; i < n; i++) not_ones += c[i] != 1;
+    }
+    CHECK(not_mean == 0, "[E9] micro-batches of one: %d coefficients are not 1/n", not_mean);
+    CHECK(differ > 700, "[E9] over the batch weights must not cancel");
+    CHECK(not_ones == 0, "[E9] weights of 1: %d coefficients are not the plain mean's", not_ones);
+}
+
+static void test_no_weight(void) {
+    static const double none[4] = {0}, half[4] = {0, 0, 1, 3},
+                        tiny[4] = {1e-300, 1e-300, 1e-300, 1e-300};
+    double c[4];
+    for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
+        c[0] = c[1] = c[2] = c[3] = 9;
+        CHECK(!loss_coefficients((Normalize)how, none, 4, 2, c),
+              "[E9] all weights 0: the step must be skipped (%d)", how);
+        CHECK(c[0] == 0 && c[3] == 0, "[E9] all weights 0: coefficient %g", c[0]);
+    }
+    CHECK(loss_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
+    CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1],
+          c[2], c[3]);
+    CHECK(loss_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25,
+          "[E9] there is no epsilon: %g", c[0]);
+}
+
+int main(void) {
+    test_tables();
+    test_maps_random();
+    test_minmax();
+    test_outlier();
+    test_other_maps();
+    test_coefficients();
+    test_cancelling();
+    test_no_weight();
+    return check_report("test_weights");
+}
