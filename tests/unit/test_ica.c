@@ -1413,7 +1413,7 @@ static void test_tables(void) {
 
 int main(void) {
 #ifdef _OPENMP
-    /* Thousands of tiny rows: waking threads would cost more than they save. One test takes more. */
+    /* Thousands of tiny rows: waking threads costs more than it saves. One test takes more. */
     omp_set_num_threads(1);
 #endif
     World w = world_new(1);
