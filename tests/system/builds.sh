@@ -42,8 +42,8 @@ build() {
 # Each compiler once with all that it has, once with nothing: the optimizer's warnings and this
 # machine's vectors in one, narrow vectors and the code for one thread in the other. -O1 is enough
 # for that, and half the time.
-strict="-I. -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings -Wno-unknown-pragmas -Werror
-    -fno-math-errno -ffp-contract=off"
+strict="-I. -std=c11 -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings
+    -Wno-unknown-pragmas -Werror -fno-math-errno -ffp-contract=off"
 for cc in gcc clang; do
     command -v $cc >/dev/null 2>&1 || continue
     openmp=

@@ -84,7 +84,8 @@ read_c() {
             if (body && bare ~ /^}/ || start == FNR && bare ~ /[{].*}[ ]*$/) {
                 # the name is before the first parenthesis; tables and types have none, or an =
                 name = head
-                if (index(name, "(") && (!index(name, "=") || index(name, "(") < index(name, "="))) {
+                if (index(name, "(") && (!index(name, "=") ||
+                    index(name, "(") < index(name, "="))) {
                     sub(/[ ]*[(].*/, "", name)
                     sub(/.*[ *]/, "", name)
                     printf "function %s %d %s %d\n", file, start, name, FNR - start + 1
@@ -131,14 +132,16 @@ includes() { # FOLDER
         }
         BEGIN {
             n = split(floors, line, "\n")
-            for (i = 1; i <= n; i++) { split(line[i], part, " "); pattern[i] = part[1]; number[i] = part[2] }
+            for (i = 1; i <= n; i++) { split(line[i], part, " "); pattern[i] = part[1];
+                number[i] = part[2] }
         }
         /^#include "/ {
             split($0, part, "\"")
             where = "house: " FILENAME ":" FNR ": "
             if (!floor_of(FILENAME)) print where "stands on no floor of tests/system/house.sh"
             else if (system("test -f " part[2])) print where part[2] " is no path from the root"
-            else if (floor_of(part[2]) > floor_of(FILENAME)) print where part[2] " is above " FILENAME
+            else if (floor_of(part[2]) > floor_of(FILENAME))
+                print where part[2] " is above " FILENAME
         }' $(sources . '*.[ch]'))
 }
 
@@ -160,7 +163,8 @@ style() { # FOLDER
     fi
     # shellcheck disable=SC2046
     (cd "$1" && clang-format --dry-run $(sources . '*.[ch]') 2>&1 |
-        sed -n 's/^\([^:]*:[0-9]*\):.*clang-format-violations.*/house: \1: not in the style of .clang-format/p' |
+        sed -n 's/^\([^:]*:[0-9]*\):.*clang-format-violations.*/\1/p' |
+        sed 's/.*/house: &: not in the style of .clang-format/' |
         sort -u)
 }
 
@@ -169,9 +173,11 @@ figures() { # of the chapters, for the log
     read_c . $(sources . '*.[ch]' | grep -v ^tests/) | awk '
         $1 == "file" { lines[$2] = $3; code[$2] = $4; comment[$2] = $5
             all_lines += $3; all_code += $4; all_comment += $5 }
-        $1 == "function" { length_of[++n] = $5; count[$2]++; if ($5 > longest[$2]) longest[$2] = $5 }
+        $1 == "function" { length_of[++n] = $5; count[$2]++;
+            if ($5 > longest[$2]) longest[$2] = $5 }
         END {
-            printf "%-12s %6s %6s %17s %10s %8s\n", "file", "lines", "code", "comment per line", "functions",
+            printf "%-12s %6s %6s %17s %10s %8s\n", "file", "lines", "code", "comment per line",
+                "functions",
                 "longest"
             m = split("model.c ica.c train.c tokenizer.c", name, " ")
             for (i = 1; i <= m; i++)
@@ -185,7 +191,7 @@ figures() { # of the chapters, for the log
                 length_of[j + 1] = x
             }
             for (i = 1; i <= n; i++) over += length_of[i] > 40
-            printf "functions: median %d lines, nine of ten at most %d, longest %d; %d of %d over 40\n",
+            printf "functions: median %d lines, nine of ten <= %d, longest %d; %d of %d over 40\n",
                 length_of[int((n + 1) / 2)], length_of[int(n * 0.9)], length_of[n], over, n
         }'
     wc -c README.md | awk '{ print "README.md: " $1 " bytes" }'

@@ -5,9 +5,9 @@
 #
 # A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
 # The equations that the program computes stand on exactly one function of model.c, ica.c or lib
-# (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2, E3, E4, E17)
-# on exactly one function in tests/; E1 cannot be computed and is in the README alone. README's row
-# must name the function.
+# (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2, E3,
+# E4, E17) on exactly one function in tests/; E1 cannot be computed and is in the README alone.
+# README's row must name the function.
 #
 # A layer's tag, as [linear], stands in the heading of one section of model.c and of one of the
 # oracle: "/* ---- [linear] ...". A file of lib/fast that computes it sooner may have the tag too.
@@ -201,7 +201,8 @@ trace() {
                 }
             for (i = 1; i <= n_defects; i++) print "trace: " defects[i]
             exit n_defects > 0
-        }' README.md model.c ica.c lib/stats.c lib/tfidf.c lib/weights.c lib/objectives.c tests/*/*.c)
+        }' README.md model.c ica.c \
+        lib/stats.c lib/tfidf.c lib/weights.c lib/objectives.c tests/*/*.c)
 }
 
 # ---- the script itself: a copy with one defect must give that line more ----
@@ -250,8 +251,10 @@ defect ica.c 's/^\/\* \[E15\]/\/* [E15] [E16]/' \
     'E16: on two functions: ica.c:.* score_rho, ica.c:.* score_oneshot'
 defect model.c 's/^\/\* \[E13\]/\/* [E13] [E18]/' \
     'E18: on two functions: model.c:.* adamw, lib/stats.c:.* effective_sample_size'
-defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E99]/' 'E99: lib/weights.c:[0-9]*: there is no such equation'
-defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' 'E1: lib/weights.c:[0-9]*: it cannot be computed'
+defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E99]/' \
+    'E99: lib/weights.c:[0-9]*: there is no such equation'
+defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' \
+    'E1: lib/weights.c:[0-9]*: it cannot be computed'
 defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' \
     'E4: lib/weights.c:[0-9]*: the tag stands on no function that computes it'
 defect ica.c 's/^\/\* ---- contexts/\/* ---- [E6] contexts/' \
