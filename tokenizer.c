@@ -110,9 +110,9 @@ struct Tokenizer {
     IntBuf specials; /* indices of the special tokens in `tokens` */
     Merge *merges;   /* [n_merges] by rank */
     int n_merges, merge_capacity;
-    Map ranks;        /* from the pair of a merge that may be applied to its rank */
-    int byte_id[256]; /* the id of each single byte */
-    int bos, eos;     /* ids, or -1 */
+    Map ranks;         /* from the pair of a merge that may be applied to its rank */
+    int byte_id[256];  /* the id of each single byte */
+    int bos, eos, pad; /* ids, or -1 */
     CacheLine *cache; /* [CACHE_LINES], or NULL before the first encoding; one line for each hash */
 };
 
@@ -127,15 +127,16 @@ void tokenizer_free(Tokenizer *t) {
     free(t);
 }
 
-/* Adds a token with an id above all others. */
-static void add_token(Tokenizer *t, int id, Str bytes, bool special) {
+/* Adds a copy of a token, whose id is above all others. */
+static void add_token(Tokenizer *t, Token token) {
     if (t->n_tokens == t->token_capacity) {
         t->token_capacity = t->token_capacity ? t->token_capacity * 2 : 512;
         t->tokens = mem_grow(t->tokens, (size_t)t->token_capacity, sizeof *t->tokens);
     }
-    if (special) ints_put(&t->specials, t->n_tokens);
-    if (!special && bytes.n == 1) t->byte_id[(unsigned char)bytes.s[0]] = id;
-    t->tokens[t->n_tokens++] = (Token){id, special, str_copy(&t->arena, bytes)};
+    if (token.special) ints_put(&t->specials, t->n_tokens);
+    else if (token.bytes.n == 1) t->byte_id[(unsigned char)token.bytes.s[0]] = token.id;
+    token.bytes = str_copy(&t->arena, token.bytes);
+    t->tokens[t->n_tokens++] = token;
 }
 
 /* The token with an id, or NULL. Without gaps it is at index id. Else a binary search finds it. */
@@ -171,17 +172,17 @@ Tokenizer *tokenizer_new(const TokenizerParts *parts) {
     Token *sorted = mem_new((size_t)parts->n_tokens, sizeof *sorted);
     for (int i = 0; i < parts->n_tokens; i++) sorted[i] = parts->tokens[i];
     qsort(sorted, (size_t)parts->n_tokens, sizeof *sorted, compare_tokens);
-    for (int i = 0; i < parts->n_tokens; i++)
-        add_token(t, sorted[i].id, sorted[i].bytes, sorted[i].special);
+    for (int i = 0; i < parts->n_tokens; i++) add_token(t, sorted[i]);
     free(sorted);
     for (int i = 0; i < parts->n_merges; i++) add_merge(t, parts->merges[i]);
     t->bos = parts->bos;
     t->eos = parts->eos;
+    t->pad = parts->pad;
     return t;
 }
 
 TokenizerParts tokenizer_parts(const Tokenizer *t) {
-    return (TokenizerParts){t->tokens, t->merges, t->n_tokens, t->n_merges, t->bos, t->eos};
+    return (TokenizerParts){t->tokens, t->merges, t->n_tokens, t->n_merges, t->bos, t->eos, t->pad};
 }
 
 int tokenizer_size(const Tokenizer *t) { return t->tokens[t->n_tokens - 1].id + 1; }
@@ -536,7 +537,7 @@ static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
         Str joined = {bytes.s, bytes.n};
         if (spells_special(t, joined)) continue; /* best_pair does not give it again */
         merge_pair(tr, p, merge.result);
-        add_token(t, merge.result, joined, false);
+        add_token(t, (Token){.id = merge.result, .bytes = joined});
         add_merge(t, merge);
     }
     buf_free(&bytes);
@@ -555,7 +556,7 @@ static bool add_special_names(Tokenizer *t, const char *const *specials, int n_s
         if (is_byte || find_special(t, name) >= 0)
             return error_set(err, STATUS_USAGE, "special token \"%.*s\" %s: give it another name",
                              STR_ARG(s), is_byte ? "is how a byte is spelled" : "is named twice");
-        add_token(t, t->n_tokens, name, true);
+        add_token(t, (Token){.id = t->n_tokens, .special = true, .bytes = name});
     }
     return true;
 }
@@ -571,11 +572,11 @@ Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
     /* The ids: special tokens, bytes, merges. */
     Tokenizer *t = mem_new(1, sizeof *t);
     Trainer tr = {0};
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->pad = -1;
     bool ok = add_special_names(t, specials, n_specials, err);
     for (int rank = 0; ok && rank < 256; rank++) {
         char byte = (char)symbols_byte_of_rank(rank);
-        add_token(t, t->n_tokens, (Str){&byte, 1}, false);
+        add_token(t, (Token){.id = t->n_tokens, .bytes = {&byte, 1}});
     }
     ok = ok && trainer_init(&tr, t, texts, n_texts, err);
     if (ok) {

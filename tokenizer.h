@@ -85,8 +85,9 @@ enum { TOKENIZER_MAX_ID = 16000000 }; /* above every known vocabulary, far below
 
 typedef struct {
     int id;
-    bool special;
-    Str bytes; /* what it decodes to; the name of a special token */
+    bool special; /* no text becomes it */
+    bool plain;   /* a special token that its files declare as "special": false, as <think> is */
+    Str bytes;    /* what it decodes to; the name of a special token */
 } Token;
 
 typedef struct {
@@ -98,7 +99,7 @@ typedef struct {
     const Token *tokens; /* [n_tokens] distinct ids; a token for each single byte is among them */
     const Merge *merges; /* [n_merges] by rank, the first is applied first; distinct pairs */
     int n_tokens, n_merges;
-    int bos, eos; /* ids of the special tokens that files call so, or -1 */
+    int bos, eos, pad; /* ids of the special tokens that files call so, or -1 */
 } TokenizerParts;
 
 /* Builds a tokenizer from copies of its parts. A merge whose result is special is kept, so that it

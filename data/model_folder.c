@@ -314,9 +314,10 @@ void model_folder_free(ModelFolder *f) {
 
 /* Does the folder have any file of a vocabulary? */
 static bool has_vocabulary(const char *path) {
-    const char *const names[] = {"vocab.json", "encoder.json", "merges.txt", "vocab.bpe"};
+    const char *const names[] = {"vocab.json", "encoder.json", "merges.txt", "vocab.bpe",
+                                 "tokenizer.json"};
     bool found = false;
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *file = path_join(path, names[i]);
         found |= file_exists(file);
         free(file);

@@ -1,17 +1,20 @@
-/* Loading collects what the three files say about each name, then makes the parts of a tokenizer:
+/* Loading collects what the files say about each name, then makes the parts of a tokenizer:
  *
- *   load_vocab    names with their ids
- *   load_bytes    the names of single bytes must be there
- *   load_config   names that are declared special, perhaps new ones with an id
- *   load_merges   pairs of names; the names that they make
- *   finish        every name becomes a token, in bytes
+ *   load_vocab     names with their ids
+ *   load_bytes     the names of single bytes must be there
+ *   load_declared  names that are declared, special or not, perhaps new ones with an id
+ *   load_merges    pairs of names; the names that they make
+ *   compare_json   a tokenizer.json beside the other files must say the same
+ *   make_tokenizer every name becomes a token, in bytes
  *
- * The configuration comes before the merges, because a merge must know if its result is special.
+ * Declarations come before the merges, because a merge must know if its result is special.
  */
 #include "data/tokenizer_folder.h"
 
+#include "data/tokenizer_json.h"
 #include "lib/json.h"
 #include "lib/map.h"
+#include "lib/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +23,27 @@ static const char END_OF_TEXT[] = "<|endoftext|>";
 
 /* ---- loading: names and what is known of them ---- */
 
+/* What files say about a name. An added one has an id and no word about special or not. */
+typedef enum { UNDECLARED, DECLARED_ADDED, DECLARED_PLAIN, DECLARED_SPECIAL } Declared;
+
 typedef struct {
     int id;
     bool made;    /* a byte, or the result of a merge: text can become it */
-    bool special; /* declared by tokenizer_config.json */
+    bool in_json; /* tokenizer.json has it too */
+    Declared declared;
+    const char *path; /* the file that gave the id, and then the one that declared it */
 } NameEntry;
+
+/* The roles of tokens that have a key of their own in files. */
+enum { ROLE_BOS, ROLE_EOS, ROLE_PAD, ROLES = 7 };
+static const char *const ROLE_KEYS[ROLES] = {"bos_token", "eos_token", "pad_token", "unk_token",
+                                             "sep_token", "cls_token", "mask_token"};
+
+typedef struct {
+    bool said; /* a file has the key, perhaps with null */
+    Str name;
+    const char *path; /* the file that names it */
+} Role;
 
 typedef struct {
     Arena arena;        /* the names and the tokens' bytes */
@@ -35,11 +54,16 @@ typedef struct {
     Map by_id;   /* from ids to entries */
     Map pairs;   /* the pairs of ids of all merges that may be applied */
     int next_id; /* without a vocabulary file: the id of the next byte or merge */
-    char *vocab_path, *merges_path, *config_path; /* the first and the last may be NULL */
-    Buf vocab_text;                               /* kept for line numbers */
+    /* Files, NULL if they are not there. The first two may both be tokenizer.json. */
+    char *vocab_path, *merges_path, *config_path, *map_path, *added_path, *json_path;
+    TokenizerJson json;
+    Buf vocab_text; /* kept for line numbers */
     Buf merges_text, scratch;
-    Str bos, eos; /* names */
+    Role roles[ROLES];
 } Loader;
+
+/* Are vocabulary and merges those of tokenizer.json? */
+static bool is_json_alone(const Loader *l) { return l->json_path && l->vocab_path == l->json_path; }
 
 static void add_entry(Loader *l, Str name, NameEntry entry) {
     int i = strset_add(&l->names, name);
@@ -51,7 +75,7 @@ static void add_entry(Loader *l, Str name, NameEntry entry) {
     map_set(&l->by_id, (uint64_t)entry.id, i);
 }
 
-/* ---- vocab.json ---- */
+/* ---- the vocabulary ---- */
 
 /* The line of a member of the object in a valid JSON text; no member before it is a list or an
  * object. */
@@ -69,31 +93,37 @@ static long member_line(const Buf *text, int member) {
     return line;
 }
 
+/* Where a member of the vocabulary stands, "vocab.json:17". */
+static const char *vocab_place(Loader *l, int member) {
+    if (is_json_alone(l)) return l->json_path;
+    return text_new(&l->arena, "%s:%ld", l->vocab_path, member_line(&l->vocab_text, member));
+}
+
 static bool load_vocab_member(Loader *l, int member, Str name, const Json *value, Error *err) {
     Str s = token_shown(name);
     if (value->type != JSON_NUMBER || !value->is_integer || value->number < 0 ||
         value->number > TOKENIZER_MAX_ID)
-        return error_set(
-            err, STATUS_DATA, "%s:%ld: the id of token \"%.*s\" must be an integer from 0 to %d",
-            l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(s), TOKENIZER_MAX_ID);
+        return error_set(err, STATUS_DATA,
+                         "%s: the id of token \"%.*s\" must be an integer from 0 to %d",
+                         vocab_place(l, member), STR_ARG(s), TOKENIZER_MAX_ID);
     if (strset_find(&l->names, name) >= 0)
-        return error_set(err, STATUS_DATA, "%s:%ld: token \"%.*s\" is there twice: remove one",
-                         l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(s));
+        return error_set(err, STATUS_DATA, "%s: token \"%.*s\" is there twice: remove one",
+                         vocab_place(l, member), STR_ARG(s));
     int taken = map_get(&l->by_id, (uint64_t)value->number);
     if (taken >= 0) {
         Str other = token_shown(l->names.v[taken]);
         return error_set(err, STATUS_DATA,
-                         "%s:%ld: tokens \"%.*s\" and \"%.*s\" have the same id %.0f: "
+                         "%s: tokens \"%.*s\" and \"%.*s\" have the same id %.0f: "
                          "make it unique",
-                         l->vocab_path, member_line(&l->vocab_text, member), STR_ARG(other),
-                         STR_ARG(s), value->number);
+                         vocab_place(l, member), STR_ARG(other), STR_ARG(s), value->number);
     }
-    add_entry(l, name, (NameEntry){.id = (int)value->number});
+    add_entry(l, name, (NameEntry){.id = (int)value->number, .path = l->vocab_path});
     return true;
 }
 
 static bool load_vocab(Loader *l, Error *err) {
-    const Json *root = json_read_object(l->vocab_path, &l->arena, &l->vocab_text, err);
+    const Json *root = l->json.vocab;
+    if (!is_json_alone(l)) root = json_read_object(l->vocab_path, &l->arena, &l->vocab_text, err);
     for (int k = 0; root && k < root->count; k++)
         if (!load_vocab_member(l, k, root->keys[k], &root->items[k], err)) return false;
     return root != NULL;
@@ -107,7 +137,8 @@ static bool load_bytes(Loader *l, Error *err) {
         symbols_from_bytes(&l->scratch, (Str){&byte, 1});
         Str symbol = {l->scratch.s, l->scratch.n};
         if (!l->vocab_path)
-            add_entry(l, str_copy(&l->arena, symbol), (NameEntry){.id = l->next_id++});
+            add_entry(l, str_copy(&l->arena, symbol),
+                      (NameEntry){.id = l->next_id++, .path = l->merges_path});
         int i = strset_find(&l->names, symbol);
         if (i < 0)
             return error_set(err, STATUS_DATA,
@@ -119,33 +150,109 @@ static bool load_bytes(Loader *l, Error *err) {
     return true;
 }
 
-/* ---- tokenizer_config.json ---- */
+/* ---- declarations: added tokens, roles ---- */
 
-/* The name in a value of the configuration: a string, or an object with the string as content. */
+/* The name in a value of a file: a string, or an object with the string as content. */
 static Str token_content(const Json *value) {
     if (value && value->type == JSON_OBJECT) value = json_get(value, "content");
     return value && value->type == JSON_STRING ? value->string : (Str){NULL, 0};
 }
 
-/* Declares a token special. id -1: its id in the vocabulary. If it has none nothing happens. */
-static bool declare_special(Loader *l, Str name, int id, Error *err) {
-    int i = name.n ? strset_find(&l->names, name) : -1;
-    if (i >= 0) {
-        Str s = token_shown(name);
-        if (id >= 0 && l->entries[i].id != id)
-            return error_set(err, STATUS_DATA,
-                             "%s: token \"%.*s\" has id %d here and %d in the vocabulary: "
-                             "make them equal",
-                             l->config_path, STR_ARG(s), id, l->entries[i].id);
-        if (!l->entries[i].made) l->entries[i].special = true; /* a byte stays a byte */
-        return true;
+/* Refuses a token that takes text around it along, or that only whole words become. */
+static bool check_flags(const Json *value, const char *path, Error *err) {
+    static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
+    for (int i = 0; i < 3; i++) {
+        const Json *flag = json_get(value, flags[i]);
+        if (!flag || flag->type != JSON_BOOL || !flag->boolean) continue;
+        Str s = token_shown(token_content(value));
+        return error_set(err, STATUS_DATA, "%s: token \"%.*s\" has %s true, which is not supported",
+                         path, STR_ARG(s), flags[i]);
     }
-    if (name.n == 0 || id < 0) return true;
-    if (map_get(&l->by_id, (uint64_t)id) >= 0)
+    return true;
+}
+
+/* A new name with an id. */
+static bool declare_new(Loader *l, const char *path, Str name, int id, Declared how, Error *err) {
+    Str s = token_shown(name);
+    int taken = map_get(&l->by_id, (uint64_t)id);
+    if (taken >= 0 && !l->vocab_path)
         return error_set(err, STATUS_DATA,
-                         "%s: added token %d has the id of another token: make it unique",
-                         l->config_path, id);
-    add_entry(l, name, (NameEntry){.id = id, .special = true});
+                         "%s: vocab.json is missing beside it: without one id %d is not that of "
+                         "\"%.*s\", as %s says",
+                         l->merges_path, id, STR_ARG(s), path);
+    if (taken >= 0) {
+        Str other = token_shown(l->names.v[taken]);
+        return error_set(
+            err, STATUS_DATA,
+            "%s: added token \"%.*s\" has the id %d, as \"%.*s\" in %s: make it unique", path,
+            STR_ARG(s), id, STR_ARG(other), l->entries[taken].path);
+    }
+    add_entry(l, name, (NameEntry){.id = id, .declared = how, .path = path});
+    return true;
+}
+
+/* Takes a declaration in. id -1: its id in another file. If it has none nothing happens. */
+static bool declare(Loader *l, const char *path, Str name, int id, Declared how, Error *err) {
+    Str s = token_shown(name);
+    int i = name.n ? strset_find(&l->names, name) : -1;
+    if (i < 0) return name.n == 0 || id < 0 || declare_new(l, path, name, id, how, err);
+    NameEntry *entry = &l->entries[i];
+    if (id >= 0 && entry->id != id)
+        return error_set(err, STATUS_DATA,
+                         "%s: token \"%.*s\" has id %d here and %d in %s: make them equal", path,
+                         STR_ARG(s), id, entry->id, entry->path);
+    if (entry->made || how <= DECLARED_ADDED) return true; /* a byte stays a byte */
+    if (entry->declared > DECLARED_ADDED && entry->declared != how)
+        return error_set(
+            err, STATUS_DATA,
+            "%s: token \"%.*s\" is %sspecial here and %sspecial in %s: make them equal", path,
+            STR_ARG(s), how == DECLARED_SPECIAL ? "" : "not ",
+            how == DECLARED_SPECIAL ? "not " : "", entry->path);
+    entry->declared = how;
+    entry->path = path;
+    return true;
+}
+
+static Declared declared_by(const Json *value) {
+    const Json *special = json_get(value, "special");
+    bool is_plain = special && special->type == JSON_BOOL && !special->boolean;
+    return is_plain ? DECLARED_PLAIN : DECLARED_SPECIAL;
+}
+
+/* added_tokens.json: {"name": id}. */
+static bool load_added_file(Loader *l, Error *err) {
+    Buf text = {0};
+    const Json *root = json_read_object(l->added_path, &l->arena, &text, err);
+    buf_free(&text);
+    for (int k = 0; root && k < root->count; k++) {
+        const Json *id = &root->items[k];
+        Str s = token_shown(root->keys[k]);
+        if (id->type != JSON_NUMBER || !id->is_integer || id->number < 0 ||
+            id->number > TOKENIZER_MAX_ID || s.n == 0)
+            return error_set(err, STATUS_DATA,
+                             "%s: the id of token \"%.*s\" must be an integer from 0 to %d",
+                             l->added_path, STR_ARG(s), TOKENIZER_MAX_ID);
+        if (!declare(l, l->added_path, root->keys[k], (int)id->number, DECLARED_ADDED, err))
+            return false;
+    }
+    return root != NULL;
+}
+
+/* tokenizer.json's added_tokens: [{"id", "content", "special"}]. */
+static bool load_added_list(Loader *l, Error *err) {
+    for (int k = 0; l->json.added && k < l->json.added->count; k++) {
+        const Json *value = &l->json.added->items[k], *id = json_get(value, "id");
+        Str content = token_content(value);
+        if (!id || id->type != JSON_NUMBER || !id->is_integer || id->number < 0 ||
+            id->number > TOKENIZER_MAX_ID || content.n == 0)
+            return error_set(
+                err, STATUS_DATA,
+                "%s: added_tokens: element %d must have an id from 0 to %d and content",
+                l->json_path, k + 1, TOKENIZER_MAX_ID);
+        if (!check_flags(value, l->json_path, err) ||
+            !declare(l, l->json_path, content, (int)id->number, declared_by(value), err))
+            return false;
+    }
     return true;
 }
 
@@ -160,47 +267,91 @@ static int id_of_key(Str key) {
     return id <= TOKENIZER_MAX_ID ? id : -1;
 }
 
-static bool load_added_tokens(Loader *l, const Json *added, Error *err) {
+/* tokenizer_config.json's added_tokens_decoder: {"id": {"content", "special"}}. */
+static bool load_decoder(Loader *l, const Json *added, Error *err) {
     for (int k = 0; added && added->type == JSON_OBJECT && k < added->count; k++) {
-        Str content = token_content(&added->items[k]), s = token_shown(added->keys[k]);
+        const Json *value = &added->items[k];
+        Str content = token_content(value), s = token_shown(added->keys[k]);
         int id = id_of_key(added->keys[k]);
         if (id < 0 || content.n == 0)
             return error_set(err, STATUS_DATA,
                              "%s: added_tokens_decoder: \"%.*s\" must be an id from 0 to %d with "
                              "an object {\"content\": name}",
                              l->config_path, STR_ARG(s), TOKENIZER_MAX_ID);
-        const Json *special = json_get(&added->items[k], "special");
-        bool is_plain = special && special->type == JSON_BOOL && !special->boolean;
-        if (is_plain && strset_find(&l->names, content) >= 0) continue;
-        if (!declare_special(l, content, id, err)) return false;
+        if (!check_flags(value, l->config_path, err) ||
+            !declare(l, l->config_path, content, id, declared_by(value), err))
+            return false;
+    }
+    return true;
+}
+
+/* A role's token, "bos_token": both files may name it, and must name the same one. */
+static bool load_role(Loader *l, const char *path, int role, const Json *value, Error *err) {
+    Role *r = &l->roles[role];
+    Str name = token_content(value);
+    if (!value) return true;
+    if (r->name.n && name.n && !str_equal(r->name, name)) {
+        Str s = token_shown(name), other = token_shown(r->name);
+        return error_set(err, STATUS_DATA,
+                         "%s: %s is \"%.*s\" here and \"%.*s\" in %s: make them equal", path,
+                         ROLE_KEYS[role], STR_ARG(s), STR_ARG(other), r->path);
+    }
+    r->said = true;
+    if (name.n) *r = (Role){true, name, path};
+    return check_flags(value, path, err) && declare(l, path, name, -1, DECLARED_SPECIAL, err);
+}
+
+/* The roles and the lists of other special tokens, in tokenizer_config.json and in
+ * special_tokens_map.json. A list may also be an object {"role": name}. */
+static bool load_roles(Loader *l, const char *path, const Json *root, Error *err) {
+    static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
+    for (int role = 0; role < ROLES; role++)
+        if (!load_role(l, path, role, json_get(root, ROLE_KEYS[role]), err)) return false;
+    for (int i = 0; i < 2; i++) {
+        const Json *list = json_get(root, lists[i]);
+        bool has_items = list && (list->type == JSON_ARRAY || list->type == JSON_OBJECT);
+        for (int k = 0; has_items && k < list->count; k++)
+            if (!check_flags(&list->items[k], path, err) ||
+                !declare(l, path, token_content(&list->items[k]), -1, DECLARED_SPECIAL, err))
+                return false;
     }
     return true;
 }
 
 static bool load_config(Loader *l, Error *err) {
-    static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "pad_token",
-                                       "sep_token", "cls_token", "mask_token"};
     Buf text = {0};
     const Json *root = json_read_object(l->config_path, &l->arena, &text, err);
     buf_free(&text);
     if (!root) return false;
     const Json *prefix = json_get(root, "add_prefix_space");
-    const Json *more = json_get(root, "additional_special_tokens");
     if (prefix && prefix->type == JSON_BOOL && prefix->boolean)
         return error_set(err, STATUS_DATA,
                          "%s: add_prefix_space true is not supported: use a tokenizer without it",
                          l->config_path);
-    if (!load_added_tokens(l, json_get(root, "added_tokens_decoder"), err)) return false;
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-        if (!declare_special(l, token_content(json_get(root, keys[k])), -1, err)) return false;
-    for (int k = 0; more && more->type == JSON_ARRAY && k < more->count; k++)
-        if (!declare_special(l, token_content(&more->items[k]), -1, err)) return false;
-    if (json_get(root, "bos_token")) l->bos = token_content(json_get(root, "bos_token"));
-    if (json_get(root, "eos_token")) l->eos = token_content(json_get(root, "eos_token"));
-    return true;
+    return load_decoder(l, json_get(root, "added_tokens_decoder"), err) &&
+           load_roles(l, l->config_path, root, err);
 }
 
-/* ---- merges.txt ---- */
+static bool load_map(Loader *l, Error *err) {
+    Buf text = {0};
+    const Json *root = json_read_object(l->map_path, &l->arena, &text, err);
+    buf_free(&text);
+    return root && load_roles(l, l->map_path, root, err);
+}
+
+/* All declarations. Those with an id come first: the others go by name. */
+static bool load_declared(Loader *l, Error *err) {
+    return (!l->added_path || load_added_file(l, err)) && load_added_list(l, err) &&
+           (!l->config_path || load_config(l, err)) && (!l->map_path || load_map(l, err));
+}
+
+/* ---- merges ---- */
+
+/* Where a merge stands: "merges.txt:17", or "tokenizer.json: merge 16". */
+static const char *merge_place(Loader *l, long number) {
+    bool is_json = l->merges_path == l->json_path;
+    return text_new(&l->arena, is_json ? "%s: merge %ld" : "%s:%ld", l->merges_path, number);
+}
 
 /* Cuts "left right" into names[0] and names[1]. names[2] is what they make, in l->scratch. */
 static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *err) {
@@ -208,8 +359,8 @@ static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *e
     size_t n = blank ? (size_t)(blank - line.s) : 0;
     if (n == 0 || n + 1 == line.n || memchr(blank + 1, ' ', line.n - n - 1))
         return error_set(err, STATUS_DATA,
-                         "%s:%ld: a merge must be two tokens with one blank in between",
-                         l->merges_path, number);
+                         "%s: a merge must be two tokens with one blank in between",
+                         merge_place(l, number));
     names[0] = (Str){line.s, n};
     names[1] = (Str){blank + 1, line.n - n - 1};
     l->scratch.n = 0;
@@ -218,19 +369,20 @@ static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *e
     names[2] = (Str){l->scratch.s, l->scratch.n};
     return symbols_to_bytes(names[2], NULL) ||
            error_set(err, STATUS_DATA,
-                     "%s:%ld: a merge must be spelled in GPT-2's byte alphabet: this is another "
+                     "%s: a merge must be spelled in GPT-2's byte alphabet: this is another "
                      "kind of file, or damaged",
-                     l->merges_path, number);
+                     merge_place(l, number));
 }
 
 /* Without a vocabulary file, a merge's result gets the next id. */
 static bool add_result(Loader *l, Str name, long number, Error *err) {
     if (map_get(&l->by_id, (uint64_t)l->next_id) >= 0 || l->next_id >= TOKENIZER_MAX_ID)
         return error_set(err, STATUS_DATA,
-                         "%s:%ld: id %d of this merge is taken in tokenizer_config.json: "
-                         "add the vocab.json",
-                         l->merges_path, number, l->next_id);
-    add_entry(l, str_copy(&l->arena, name), (NameEntry){.id = l->next_id++});
+                         "%s: id %d of this merge is that of an added token: "
+                         "vocab.json is missing beside it",
+                         merge_place(l, number), l->next_id);
+    add_entry(l, str_copy(&l->arena, name),
+              (NameEntry){.id = l->next_id++, .path = l->merges_path});
     return true;
 }
 
@@ -253,8 +405,8 @@ static bool load_merge(Loader *l, Str line, long number, Error *err) {
         found[k] = strset_find(&l->names, names[k]);
         if (found[k] >= 0) continue;
         Str s = token_shown(names[k]);
-        return error_set(err, STATUS_DATA, "%s:%ld: token \"%.*s\" is not in %s: %s",
-                         l->merges_path, number, STR_ARG(s),
+        return error_set(err, STATUS_DATA, "%s: token \"%.*s\" is not in %s: %s",
+                         merge_place(l, number), STR_ARG(s),
                          l->vocab_path ? l->vocab_path : "the lines before it",
                          l->vocab_path ? "the two files do not belong together, or one is cut short"
                                        : "lines are missing");
@@ -264,15 +416,42 @@ static bool load_merge(Loader *l, Str line, long number, Error *err) {
     Merge merge = {l->entries[found[0]].id, l->entries[found[1]].id, result->id};
     uint64_t pair = map_pair(merge.left, merge.right);
     if (map_get(&l->pairs, pair) >= 0)
-        return error_set(err, STATUS_DATA, "%s:%ld: this merge is there twice: remove one",
-                         l->merges_path, number);
+        return error_set(err, STATUS_DATA, "%s: this merge is there twice: remove one",
+                         merge_place(l, number));
     result->made = true;
-    if (!result->special) map_set(&l->pairs, pair, l->n_merges);
+    if (result->declared != DECLARED_SPECIAL) map_set(&l->pairs, pair, l->n_merges);
     keep_merge(l, merge);
     return true;
 }
 
+/* A merge of tokenizer.json, "left right" or ["left", "right"], as a line of merges.txt. */
+static bool merge_line(Loader *l, int k, Str *line, Error *err) {
+    const Json *v = &l->json.merges->items[k];
+    bool is_pair = v->type == JSON_ARRAY && v->count == 2 && v->items[0].type == JSON_STRING &&
+                   v->items[1].type == JSON_STRING;
+    if (v->type == JSON_STRING) *line = v->string;
+    else if (is_pair) {
+        Str left = v->items[0].string, right = v->items[1].string;
+        char *joined = arena_new(&l->arena, left.n + right.n + 1, 1);
+        memcpy(joined, left.s, left.n);
+        joined[left.n] = ' ';
+        memcpy(joined + left.n + 1, right.s, right.n);
+        *line = (Str){joined, left.n + right.n + 1};
+    } else
+        return error_set(err, STATUS_DATA, "%s: merge %d must be \"left right\" or two strings",
+                         l->json_path, k + 1);
+    return true;
+}
+
+static bool load_json_merges(Loader *l, Error *err) {
+    Str line;
+    for (int k = 0; k < l->json.merges->count; k++)
+        if (!merge_line(l, k, &line, err) || !load_merge(l, line, k + 1, err)) return false;
+    return true;
+}
+
 static bool load_merges(Loader *l, Error *err) {
+    if (l->merges_path == l->json_path) return load_json_merges(l, err);
     if (!file_read(l->merges_path, &l->merges_text, err)) return false;
     const char *at = l->merges_text.s, *end = at + l->merges_text.n;
     for (long number = 1; at < end; number++) {
@@ -286,6 +465,56 @@ static bool load_merges(Loader *l, Error *err) {
     return true;
 }
 
+/* ---- tokenizer.json beside the other files ---- */
+
+static bool unequal(const Loader *l, const char *other_path, const char *what, Str name,
+                    Error *err) {
+    Str s = token_shown(name);
+    return error_set(err, STATUS_DATA,
+                     "%s and %s are not the same tokenizer: %s \"%.*s\": remove the one that is "
+                     "not this model's",
+                     l->json_path, other_path, what, STR_ARG(s));
+}
+
+/* The vocabulary of tokenizer.json is that of the other files, with the same ids. */
+static bool compare_vocab(Loader *l, Error *err) {
+    const char *path = l->vocab_path ? l->vocab_path : l->merges_path;
+    const Json *vocab = l->json.vocab;
+    for (int k = 0; k < vocab->count; k++) {
+        int i = strset_find(&l->names, vocab->keys[k]);
+        const Json *id = &vocab->items[k];
+        if (i < 0 || id->type != JSON_NUMBER || id->number != l->entries[i].id)
+            return unequal(l, path, "they differ in token", vocab->keys[k], err);
+        l->entries[i].in_json = true;
+    }
+    for (int k = 0; l->json.added && k < l->json.added->count; k++)
+        l->entries[strset_find(&l->names, token_content(&l->json.added->items[k]))].in_json = true;
+    for (int i = 0; i < l->names.n; i++)
+        if (!l->entries[i].in_json && l->entries[i].declared == UNDECLARED)
+            return unequal(l, path, "the first lacks token", l->names.v[i], err);
+    return true;
+}
+
+/* So are the merges. */
+static bool compare_merges(Loader *l, Error *err) {
+    int count = l->json.merges->count;
+    Str line, names[3];
+    for (int k = 0; k < count; k++) {
+        if (!merge_line(l, k, &line, err)) return false;
+        const char *blank = memchr(line.s, ' ', line.n);
+        names[0] = (Str){line.s, blank ? (size_t)(blank - line.s) : line.n};
+        names[1] = blank ? (Str){blank + 1, line.n - names[0].n - 1} : (Str){"", 0};
+        bool same = k < l->n_merges;
+        for (int j = 0; same && j < 2; j++) {
+            int i = strset_find(&l->names, names[j]);
+            same = i >= 0 && l->entries[i].id == (j ? l->merges[k].right : l->merges[k].left);
+        }
+        if (!same) return unequal(l, l->merges_path, "they differ in merge", line, err);
+    }
+    return count == l->n_merges ||
+           unequal(l, l->merges_path, "the second has more merges than the first, from", line, err);
+}
+
 /* ---- loading: the tokenizer ---- */
 
 static bool has_hidden_symbol(Str name) {
@@ -294,8 +523,11 @@ static bool has_hidden_symbol(Str name) {
     return false;
 }
 
-static int special_id(const Loader *l, const Token *tokens, Str name) {
-    int i = strset_find(&l->names, name);
+/* The id of a role's token. Without a word about it, bos and eos are GPT-2's. */
+static int role_id(const Loader *l, const Token *tokens, int role) {
+    bool is_open = !l->roles[role].said && role != ROLE_PAD;
+    Str name = is_open ? str(END_OF_TEXT) : l->roles[role].name;
+    int i = name.n ? strset_find(&l->names, name) : -1;
     return i >= 0 && tokens[i].special ? tokens[i].id : -1;
 }
 
@@ -308,24 +540,26 @@ static Tokenizer *make_tokenizer(Loader *l, Error *err) {
     for (int i = 0; i < n; i++) {
         Str name = l->names.v[i], s = token_shown(name);
         const NameEntry *entry = &l->entries[i];
-        bool special = entry->special || !entry->made;
-        if (!entry->made && !entry->special && has_hidden_symbol(name) &&
+        bool special = entry->declared == DECLARED_SPECIAL || !entry->made;
+        bool plain =
+            special && entry->declared != UNDECLARED && entry->declared != DECLARED_SPECIAL;
+        if (special && entry->declared == UNDECLARED && has_hidden_symbol(name) &&
             symbols_to_bytes(name, NULL)) {
             error_set(err, STATUS_DATA,
-                      "%s:%ld: no line of %s makes token \"%.*s\": the two files do not belong "
+                      "%s: no line of %s makes token \"%.*s\": the two files do not belong "
                       "together, or one is cut short",
-                      l->vocab_path, member_line(&l->vocab_text, i), l->merges_path, STR_ARG(s));
+                      vocab_place(l, i), l->merges_path, STR_ARG(s));
             return NULL;
         }
         l->scratch.n = 0;
         if (special) buf_put(&l->scratch, name.s, name.n);
         else symbols_to_bytes(name, &l->scratch);
         Str bytes = str_copy(&l->arena, (Str){l->scratch.s, l->scratch.n});
-        tokens[i] = (Token){entry->id, special, bytes};
+        tokens[i] = (Token){entry->id, special, plain, bytes};
     }
-    return tokenizer_new(&(TokenizerParts){tokens, l->merges, n, l->n_merges,
-                                           special_id(l, tokens, l->bos),
-                                           special_id(l, tokens, l->eos)});
+    return tokenizer_new(
+        &(TokenizerParts){tokens, l->merges, n, l->n_merges, role_id(l, tokens, ROLE_BOS),
+                          role_id(l, tokens, ROLE_EOS), role_id(l, tokens, ROLE_PAD)});
 }
 
 static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
@@ -337,16 +571,18 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
         return NULL;
     }
     if ((l->vocab_path && !load_vocab(l, err)) || !load_bytes(l, err)) return NULL;
-    if ((l->config_path && !load_config(l, err)) || !load_merges(l, err)) return NULL;
+    if (!load_declared(l, err) || !load_merges(l, err)) return NULL;
+    bool is_beside = l->json_path && !is_json_alone(l);
+    if (is_beside && (!compare_vocab(l, err) || !compare_merges(l, err))) return NULL;
     if (!l->vocab_path && strset_find(&l->names, str(END_OF_TEXT)) < 0) {
         if (map_get(&l->by_id, (uint64_t)l->next_id) >= 0) {
             error_set(err, STATUS_DATA,
-                      "%s: without a vocab.json id %d is that of <|endoftext|>: add the "
-                      "vocab.json",
-                      l->config_path, l->next_id);
+                      "%s: vocab.json is missing beside it: without one id %d is that of "
+                      "<|endoftext|>, and of an added token",
+                      l->merges_path, l->next_id);
             return NULL;
         }
-        add_entry(l, str(END_OF_TEXT), (NameEntry){.id = l->next_id});
+        add_entry(l, str(END_OF_TEXT), (NameEntry){.id = l->next_id, .path = l->merges_path});
     }
     return make_tokenizer(l, err);
 }
@@ -360,20 +596,30 @@ static char *find_file(const char *folder, const char *name, const char *other_n
 }
 
 Tokenizer *tokenizer_load(const char *folder, Error *err) {
-    Loader l = {.bos = str(END_OF_TEXT), .eos = str(END_OF_TEXT)}; /* without a configuration */
+    Loader l = {0};
     l.vocab_path = find_file(folder, "vocab.json", "encoder.json");
     l.merges_path = find_file(folder, "merges.txt", "vocab.bpe");
     l.config_path = find_file(folder, "tokenizer_config.json", NULL);
-    Tokenizer *t = load_all(&l, folder, err);
+    l.map_path = find_file(folder, "special_tokens_map.json", NULL);
+    l.added_path = find_file(folder, "added_tokens.json", NULL);
+    l.json_path = find_file(folder, "tokenizer.json", NULL);
+    if (!l.vocab_path && !l.merges_path) l.vocab_path = l.merges_path = l.json_path;
+    Tokenizer *t = NULL;
+    if (!l.json_path || tokenizer_json_read(&l.json, l.json_path, &l.arena, err))
+        t = load_all(&l, folder, err);
+    bool is_alone = is_json_alone(&l);
     arena_free(&l.arena);
     strset_free(&l.names);
     map_free(&l.by_id);
     map_free(&l.pairs);
     free(l.entries);
     free(l.merges);
-    free(l.vocab_path);
-    free(l.merges_path);
+    if (!is_alone) free(l.vocab_path);
+    if (!is_alone) free(l.merges_path);
     free(l.config_path);
+    free(l.map_path);
+    free(l.added_path);
+    free(l.json_path);
     buf_free(&l.vocab_text);
     buf_free(&l.merges_text);
     buf_free(&l.scratch);
@@ -438,7 +684,8 @@ static void put_added_tokens(Buf *b, const TokenizerParts *p) {
         buf_printf(b, "%s    \"%d\": {\"content\": ", count++ ? ",\n" : "\n", token->id);
         json_put_string(b, token->bytes);
         buf_puts(b, ", \"lstrip\": false, \"normalized\": false, \"rstrip\": false, "
-                    "\"single_word\": false, \"special\": true}");
+                    "\"single_word\": false, \"special\": ");
+        buf_puts(b, token->plain ? "false}" : "true}");
     }
     buf_puts(b, count ? "\n  },\n" : "},\n");
 }
@@ -449,13 +696,15 @@ static void put_config(Buf *b, const TokenizerParts *p) {
     buf_puts(b, "  \"additional_special_tokens\": [");
     for (int i = 0, others = 0; i < p->n_tokens; i++) {
         const Token *token = &p->tokens[i];
-        if (!token->special || token->id == p->bos || token->id == p->eos) continue;
+        bool has_role = token->id == p->bos || token->id == p->eos || token->id == p->pad;
+        if (!token->special || token->plain || has_role) continue;
         if (others++) buf_puts(b, ", ");
         json_put_string(b, token->bytes);
     }
     buf_puts(b, "],\n");
     put_token_key(b, "bos_token", p, p->bos);
     put_token_key(b, "eos_token", p, p->eos);
+    put_token_key(b, "pad_token", p, p->pad >= 0 ? p->pad : p->eos);
     put_token_key(b, "unk_token", p, -1);
     buf_puts(b, "  \"clean_up_tokenization_spaces\": false,\n"
                 "  \"tokenizer_class\": \"GPT2Tokenizer\"\n}\n");

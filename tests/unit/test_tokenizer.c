@@ -15,8 +15,10 @@
 
 /* ---- files for a test ---- */
 
-static const char *const FILE_NAMES[] = {"vocab.json", "encoder.json",          "merges.txt",
-                                         "vocab.bpe",  "tokenizer_config.json", "template.json"};
+static const char *const FILE_NAMES[] = {
+    "vocab.json",     "encoder.json",      "merges.txt",
+    "vocab.bpe",      "template.json",     "tokenizer_config.json",
+    "tokenizer.json", "added_tokens.json", "special_tokens_map.json"};
 /* Those that tokenizer_save writes. */
 static const char *const SAVED_NAMES[] = {"vocab.json", "merges.txt", "tokenizer_config.json"};
 enum { N_FILE_NAMES = sizeof FILE_NAMES / sizeof *FILE_NAMES };
@@ -741,13 +743,29 @@ static void check_load_error(const char *entries, const char *merges, const char
     CHECK(strstr(err.text, part), "got \"%s\", wanted \"%s\"", err.text, part);
 }
 
-static void test_malformed(void) {
+static void test_malformed_config(void) {
     const char *good = ",\n\"ab\": 256}", *ab = "#version: 0.2\na b\n";
     const char *added_x = "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<n>\"}}}";
     const char *added_large = "{\"added_tokens_decoder\": {\"16000001\": {\"content\": \"<n>\"}}}";
     const char *added_256 = "{\"added_tokens_decoder\": {\"256\": {\"content\": \"<n>\"}}}";
     const char *added_257 = "{\"added_tokens_decoder\": {\"257\": {\"content\": \"<n>\"}}}";
     const char *moved = "{\"added_tokens_decoder\": {\"400\": {\"content\": \"ab\"}}}";
+    check_load_error(good, ab, "[]", "tokenizer_config.json:1: the file must hold one JSON object");
+    check_load_error(good, ab, "{\n}}", "tokenizer_config.json:2: not valid JSON");
+    check_load_error(good, ab, "{\"add_prefix_space\": true}",
+                     "add_prefix_space true is not supported");
+    check_load_error(good, ab, added_x, "\"x\" must be an id");
+    check_load_error(good, ab, added_large, "\"16000001\" must be an id");
+    check_load_error(good, ab, "{\"added_tokens_decoder\": {\"400\": {}}}",
+                     "\"400\" must be an id");
+    check_load_error(good, ab, added_256, "added token \"<n>\" has the id 256, as \"ab\" in ");
+    check_load_error(good, ab, moved, "has id 400 here and 256 in");
+    check_load_error(NULL, ab, added_256, "merges.txt:2: id 256 of this merge");
+    check_load_error(NULL, "x y\n", added_257, "id 257 is that of <|endoftext|>");
+}
+
+static void test_malformed(void) {
+    const char *good = ",\n\"ab\": 256}", *ab = "#version: 0.2\na b\n";
     check_load_error(good, ab, NULL, "");
     CHECK(load_error(one).status == 0, "the good one");
     check_load_error(NULL, NULL, NULL, "neither merges.txt nor vocab.bpe");
@@ -788,18 +806,6 @@ static void test_malformed(void) {
     check_load_error(good, "a \xC2\xAD\n", NULL, "merges.txt:1: a merge must be spelled");
     check_load_error(good, "abcdefgh i\n", NULL, "merges.txt:1: token \"abcdefgh\"");
     check_load_error(good, "a b\n#version: 0.2\n", NULL, "merges.txt:2: token \"#version:\"");
-    check_load_error(good, ab, "[]", "tokenizer_config.json:1: the file must hold one JSON object");
-    check_load_error(good, ab, "{\n}}", "tokenizer_config.json:2: not valid JSON");
-    check_load_error(good, ab, "{\"add_prefix_space\": true}",
-                     "add_prefix_space true is not supported");
-    check_load_error(good, ab, added_x, "\"x\" must be an id");
-    check_load_error(good, ab, added_large, "\"16000001\" must be an id");
-    check_load_error(good, ab, "{\"added_tokens_decoder\": {\"400\": {}}}",
-                     "\"400\" must be an id");
-    check_load_error(good, ab, added_256, "added token 256 has the id");
-    check_load_error(good, ab, moved, "has id 400 here and 256 in");
-    check_load_error(NULL, ab, added_256, "merges.txt:2: id 256 of this merge");
-    check_load_error(NULL, "x y\n", added_257, "id 257 is that of <|endoftext|>");
     /* a long name is cut, and between characters: 29 x "é" and 1 byte are 59 bytes, the next "é"
      * would end at 61 */
     check_load_error(",\n\"xéééééééééééééééééééééééééééééééé\": -1}", ab, NULL,
@@ -812,6 +818,228 @@ static void test_malformed(void) {
     put_text(one, "vocab.json", "[1, 2]");
     err = load_error(one);
     CHECK(strstr(err.text, "vocab.json:1: the file must hold one JSON object"), "%s", err.text);
+    empty_folder(one);
+}
+
+/* ---- files beside vocab.json and merges.txt ---- */
+
+/* The bytes, "ab" with its merge, and "<pad>", "<x>" without one, in ids 256 to 258. */
+static void put_small(void) {
+    put_files(",\n\"ab\": 256, \"<pad>\": 257, \"<x>\": 258}", "a b\n", NULL);
+}
+
+/* The small files with two more must be refused with these words. */
+static void check_pair_error(const char *name, const char *text, const char *other_name,
+                             const char *other_text, const char *part) {
+    put_small();
+    put_text(one, name, text);
+    if (other_name) put_text(one, other_name, other_text);
+    Error err = load_error(one);
+    CHECK(err.status == STATUS_DATA && strstr(err.text, part), "got \"%s\", wanted \"%s\"",
+          err.text, part);
+}
+
+static const char ADDED[] = "added_tokens.json", MAP[] = "special_tokens_map.json",
+                  CONFIG[] = "tokenizer_config.json";
+
+/* ids from added_tokens.json, roles and lists from special_tokens_map.json: special or not. */
+static void test_added_tokens(void) {
+    put_small();
+    put_text(one, ADDED,
+             "{\"<|im_start|>\": 300, \"<|im_end|>\": 301, \"<think>\": 302, \"ab\": 256}");
+    put_text(one, MAP,
+             "{\"eos_token\": {\"content\": \"<|im_end|>\", \"lstrip\": false}, "
+             "\"pad_token\": \"<pad>\", \"additional_special_tokens\": [\"<|im_start|>\"]}");
+    Tokenizer *t = must_load(one);
+    TokenizerParts p = tokenizer_parts(t);
+    CHECK(tokenizer_size(t) == 303, "size %d", tokenizer_size(t));
+    CHECK(tokenizer_special(t, "<|im_start|>") == 300, "an added special token");
+    CHECK(tokenizer_special(t, "<think>") == 302, "an added token that is not special is one too");
+    CHECK(p.eos == 301 && p.pad == 257 && p.bos == -1, "roles %d %d %d", p.eos, p.pad, p.bos);
+    CHECK_ENCODE(t, "ab", 256);
+    const Template chat = {"", "<|im_start|>", "<|im_end|><think>", "<|im_end|>"};
+    IntBuf ids = {0};
+    template_prompt(&chat, t, str("ab"), &ids);
+    check_ids(&ids, (const int[]){300, 256, 301, 302}, 4, "a template with added tokens");
+    ints_free(&ids);
+    must_save(t, two);
+    Buf config = get_file(two, CONFIG);
+    const char *think = strstr(config.s, "\"302\": {\"content\": \"<think>\"");
+    const char *start = strstr(config.s, "\"300\": {\"content\": \"<|im_start|>\"");
+    const char *more = "\"additional_special_tokens\": [\"<x>\", \"<|im_start|>\"]";
+    CHECK(think && strstr(think, "\"special\": false}"), "<think> is not special: %s", config.s);
+    CHECK(start && strncmp(strstr(start, "\"special\""), "\"special\": true}", 16) == 0, "%s",
+          start);
+    CHECK(strstr(config.s, more), "the others: %s", config.s);
+    CHECK(strstr(config.s, "\"pad_token\": \"<pad>\""), "%s", config.s);
+    buf_free(&config);
+    tokenizer_free(t);
+    t = must_load(two);
+    p = tokenizer_parts(t);
+    CHECK(p.eos == 301 && p.pad == 257 && p.n_tokens == 262, "saved and loaded");
+    tokenizer_free(t);
+    /* the newer list, and one of two files that says nothing */
+    put_text(one, CONFIG, "{\"extra_special_tokens\": {\"think\": \"<x>\"}, \"eos_token\": null}");
+    t = must_load(one);
+    CHECK(tokenizer_parts(t).eos == 301, "null says nothing beside a name");
+    tokenizer_free(t);
+    empty_folder(two);
+}
+
+static void test_added_conflicts(void) {
+    const char *plain_x = "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<x>\", "
+                          "\"special\": false}}}";
+    check_pair_error(ADDED, "{\"<x>\": 300}", NULL, NULL,
+                     "added_tokens.json: token \"<x>\" has id 300 here and 258 in ");
+    check_pair_error(ADDED, "{\"<y>\": 258}", NULL, NULL,
+                     "added_tokens.json: added token \"<y>\" has the id 258, as \"<x>\" in ");
+    check_pair_error(ADDED, "{\"<y>\": -1}", NULL, NULL, "the id of token \"<y>\" must be");
+    check_pair_error(ADDED, "{\"\": 300}", NULL, NULL, "the id of token \"\" must be");
+    check_pair_error(ADDED, "[]", NULL, NULL, "added_tokens.json:1: the file must hold one");
+    check_pair_error(MAP, "{", NULL, NULL, "special_tokens_map.json:1: not valid JSON");
+    check_pair_error(ADDED, "{\"<y>\": 300}", CONFIG,
+                     "{\"added_tokens_decoder\": {\"301\": {\"content\": \"<y>\"}}}",
+                     "tokenizer_config.json: token \"<y>\" has id 301 here and 300 in ");
+    check_pair_error(CONFIG, "{\"pad_token\": \"<pad>\"}", MAP, "{\"pad_token\": \"<x>\"}",
+                     "special_tokens_map.json: pad_token is \"<x>\" here and \"<pad>\" in ");
+    check_pair_error(CONFIG, plain_x, MAP, "{\"eos_token\": \"<x>\"}",
+                     "special_tokens_map.json: token \"<x>\" is special here and not special in ");
+    check_pair_error(MAP, "{\"mask_token\": {\"content\": \"<x>\", \"lstrip\": true}}", NULL, NULL,
+                     "token \"<x>\" has lstrip true");
+    check_pair_error(CONFIG,
+                     "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<x>\", "
+                     "\"single_word\": true}}}",
+                     NULL, NULL, "token \"<x>\" has single_word true");
+    /* what the program writes, without its vocab.json */
+    empty_folder(one);
+    put_text(one, "merges.txt", "a b\n");
+    put_text(one, CONFIG, "{\"added_tokens_decoder\": {\"0\": {\"content\": \"<bos>\"}}}");
+    Error err = load_error(one);
+    CHECK(strstr(err.text, "merges.txt: vocab.json is missing beside it"), "%s", err.text);
+    empty_folder(one);
+}
+
+/* ---- tokenizer.json ---- */
+
+static const char JSON_PARTS[] =
+    "{\"version\": \"1.0\", \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", "
+    "\"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}, "
+    "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": "
+    "\"A\"}}], \"special_tokens\": {}}, \"decoder\": {\"type\": \"ByteLevel\"}, \"added_tokens\": "
+    "[{\"id\": 258, \"content\": \"<x>\", \"special\": true}, {\"id\": 259, \"content\": "
+    "\"<think>\", \"special\": false}], \"model\": {\"type\": \"BPE\", \"dropout\": null, "
+    "\"continuing_subword_prefix\": \"\", \"byte_fallback\": false, \"ignore_merges\": false, ";
+
+/* tokenizer.json with one piece of its parts replaced, these entries after the bytes, merges. */
+static void put_json(const char *from, const char *to, const char *entries, const char *merges) {
+    Buf b = {0};
+    const char *at = from ? strstr(JSON_PARTS, from) : NULL;
+    CHECK(!from || at, "tokenizer.json has no %s", from);
+    if (at) {
+        buf_put(&b, JSON_PARTS, (size_t)(at - JSON_PARTS));
+        buf_puts(&b, to);
+        buf_puts(&b, at + strlen(from));
+    } else buf_puts(&b, JSON_PARTS);
+    buf_puts(&b, "\"vocab\": {");
+    put_byte_entries(&b);
+    buf_printf(&b, "%s}, \"merges\": %s}}", entries, merges);
+    put_file(one, "tokenizer.json", b.s, b.n);
+    buf_free(&b);
+}
+
+static const char JSON_ENTRIES[] = ", \"ab\": 256, \"Ġab\": 257";
+
+/* Alone, tokenizer.json is the tokenizer; merges are strings or pairs. */
+static void test_json_alone(void) {
+    static const char *const merges[] = {"[\"a b\", \"Ġ ab\"]",
+                                         "[[\"a\", \"b\"], [\"Ġ\", \"ab\"]]"};
+    for (int i = 0; i < 2; i++) {
+        empty_folder(one);
+        put_json(NULL, NULL, JSON_ENTRIES, merges[i]);
+        Tokenizer *t = must_load(one);
+        CHECK_ENCODE(t, "ab ab", 256, 257);
+        CHECK(tokenizer_special(t, "<x>") == 258 && tokenizer_size(t) == 260, "added tokens");
+        CHECK(tokenizer_special(t, "<think>") == 259, "one that is not special");
+        must_save(t, two);
+        tokenizer_free(t);
+        t = must_load(two);
+        CHECK_ENCODE(t, "ab ab", 256, 257);
+        tokenizer_free(t);
+    }
+    empty_folder(two);
+}
+
+/* Parts that are not GPT-2's are refused by name, also where the other files are there. */
+static void test_json_parts(void) {
+    static const struct {
+        const char *from, *to, *part;
+    } cases[] = {
+        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFC\"}", "normalizer"},
+        {"\"add_prefix_space\": false", "\"add_prefix_space\": true", "pre_tokenizer"},
+        {"\"add_prefix_space\"", "\"other\"", "pre_tokenizer"},
+        {"\"use_regex\": true", "\"use_regex\": false", "pre_tokenizer"},
+        {"r\": {\"type\": \"ByteLevel\"", "r\": {\"type\": \"Sequence\"", "pre_tokenizer"},
+        {"{\"Sequence\"", "{\"SpecialToken\"", "post_processor"},
+        {"[{\"Sequence\"", "[{\"SpecialToken\": {}}, {\"Sequence\"", "post_processor"},
+        {"TemplateProcessing", "BertProcessing", "post_processor"},
+        {"r\": {\"type\": \"ByteLevel\"}", "r\": null", "decoder"},
+        {"\"BPE\"", "\"Unigram\"", "model.type"},
+        {"\"dropout\": null", "\"dropout\": 0.1", "model.dropout"},
+        {"prefix\": \"\"", "prefix\": \"##\"", "model.continuing_subword_prefix"},
+        {"\"byte_fallback\": false", "\"byte_fallback\": true", "model.byte_fallback"},
+        {"\"ignore_merges\": false", "\"ignore_merges\": true", "model.ignore_merges"},
+    };
+    for (int beside = 0; beside < 2; beside++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            empty_folder(one);
+            if (beside) put_files(",\n\"ab\": 256}", "a b\n", NULL);
+            put_json(cases[i].from, cases[i].to, ", \"ab\": 256", "[\"a b\"]");
+            Error err = load_error(one);
+            Buf want = {0};
+            buf_printf(&want, "tokenizer.json: %s is not as in GPT-2's", cases[i].part);
+            CHECK(err.status == STATUS_DATA && strstr(err.text, want.s),
+                  "got \"%s\", wanted \"%s\"", err.text, want.s);
+            buf_free(&want);
+        }
+    put_json("\"TemplateProcessing\"", "\"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}]",
+             ", \"ab\": 256", "[\"a b\"]");
+    tokenizer_free(must_load(one));
+}
+
+/* Errors in what it holds, and a tokenizer.json that is not that of the files beside it. */
+static void test_json_malformed(void) {
+    static const struct {
+        bool beside;
+        const char *entries, *merges, *part;
+    } cases[] = {
+        {false, ", \"ab\": 256", "[\"a c\"]", "tokenizer.json: merge 1: token \"ac\" is not in"},
+        {false, ", \"ab\": 256", "[\"a b\", 5]", "tokenizer.json: merge 2 must be"},
+        {false, ", \"ab\": 256", "[[\"a\"]]", "tokenizer.json: merge 1 must be"},
+        {false, ", \"ab\": 256", "[[\"a \", \"b\"]]", "merge 1: a merge must be two tokens"},
+        {false, ", \"ab\": 256", "[\"a b\", \"a b\"]", "merge 2: this merge is there twice"},
+        {false, ", \"ab\": 255", "[]", "have the same id 255"},
+        {false, ", \"Ġab\": 256", "[]", "makes token \"Ġab\""},
+        {false, ", \"ab\": 256", "{}", "needs model.vocab"},
+        {false, ", \"y\": 258", "[]", "token \"y\" is there twice"},
+        {false, ", \"<y>\": 258", "[]", "added token \"<x>\" has the id 258, as \"<y>\" in "},
+        {true, ", \"ab\": 256, \"cd\": 257", "[\"a b\", \"c d\"]", NULL},
+        {true, ", \"ab\": 257, \"cd\": 256", "[\"a b\", \"c d\"]", "they differ in token \"ab\""},
+        {true, ", \"ab\": 256, \"ac\": 257", "[\"a b\", \"c d\"]", "they differ in token \"ac\""},
+        {true, ", \"ab\": 256", "[\"a b\"]", "the first lacks token \"cd\""},
+        {true, ", \"ab\": 256, \"cd\": 257", "[\"c d\", \"a b\"]", "they differ in merge \"c d\""},
+        {true, ", \"ab\": 256, \"cd\": 257", "[\"a b\"]", "the second has more merges"},
+        {true, ", \"ab\": 256, \"cd\": 257", "[\"a b\", \"c d\", \"a b\"]",
+         "they differ in merge \"a b\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        empty_folder(one);
+        if (cases[i].beside) put_files(",\n\"ab\": 256, \"cd\": 257}", "a b\nc d\n", NULL);
+        put_json(NULL, NULL, cases[i].entries, cases[i].merges);
+        Error err = load_error(one);
+        const char *part = cases[i].part;
+        CHECK(part ? err.status == STATUS_DATA && strstr(err.text, part) : !err.status,
+              "%zu: got \"%s\", wanted \"%s\"", i, err.text, part ? part : "nothing");
+    }
     empty_folder(one);
 }
 
@@ -960,6 +1188,12 @@ int main(void) {
     test_save_and_load();
     test_config();
     test_malformed();
+    test_malformed_config();
+    test_added_tokens();
+    test_added_conflicts();
+    test_json_alone();
+    test_json_parts();
+    test_json_malformed();
     test_templates();
     test_template_files();
     rmdir(one);
