@@ -32,8 +32,8 @@ tab=$(printf '\t')
 
 objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null |
     sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
-programs="test_stats test_weights test_tfidf test_report test_pairs test_ica test_scoring test_model test_gemm
-    test_threads"
+programs="test_stats test_weights test_tfidf test_report test_pairs test_ica test_scoring
+    test_model test_gemm test_threads"
 
 stop() {
     echo "mutate: $1" >&2

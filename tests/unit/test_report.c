@@ -345,32 +345,58 @@ static const char *score_json(Place *p, const char *name, const char *method, co
         method, draw, all, rest);
 }
 
+/* Runs of two seeds, pairs, scores of two draws, and an evaluation, in no order. Returns how many. */
+static int place_all(Place *p, const char **in) {
+    int n = 0;
+    in[n++] = place_sft(p, "o2", "oracle", 2, 0.1, 1);
+    in[n++] = place_sft(p, "u2", "uniform", 2, 0.5, 1);
+    in[n++] = place_sft(p, "u1", "uniform", 1, 0.4, 1);
+    in[n++] = place_sft(p, "h1", "holdout-only", 1, 0.14, 1);
+    in[n++] = place_sft(p, "r2", "rho:filter", 2, 0.15, 1);
+    in[n++] = place_sft(p, "i1", "ica:filter", 1, 0.25, 1);
+    in[n++] = place_sft(p, "i2", "ica:filter", 2, 0.2, 2);
+    in[n++] = place_sft(p, "o1", "oracle", 1, 0.1, 1);
+    in[n++] = place_pair(p, "d1", "uniform", "dpo", 0.4, 0.9);
+    in[n++] = place_pair(p, "d2", "ica:minmax", "dpo", 0.3, 0.9);
+    in[n++] = place_pair(p, "d3", "oracle", "dpo", 0.2, 0.9);
+    in[n++] = place_pair(p, "s1", "uniform", "simpo", 0.4, 0.75);
+    in[n++] = place_pair(p, "s2", "ica:minmax", "simpo", 0.3, 0.8);
+    in[n++] = place_pair(p, "s3", "oracle", "simpo", 0.2, 0.95);
+    in[n++] = score_json(p, "b.json", "rho", "2", 0.75, "");
+    in[n++] = score_json(p, "c.json", "ica", "10", 0.5, "");
+    in[n++] = score_json(p, "a.json", "ica", "2", 1, "");
+    in[n++] = place_write(
+        p, "e.json",
+        "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9,\"exact_match\":0.75}\n"
+        "{\"command\":\"eval\",\"k\":0,\"nll\":0.5,\"p_sequence\":0.25}\n");
+    return n;
+}
+
+static void check_others(const Json *root) {
+    CHECK(number_is(root, "auroc/ica/all/0", 1) && number_is(root, "auroc/ica/all/1", 0.5),
+          "draw 2 stands before draw 10");
+    CHECK(number_is(root, "auroc/rho/all/0", 0.75) && null_is(root, "auroc/rho/all/1"),
+          "a draw that is missing");
+    const Json *kinds = at(root, "auroc/ica");
+    CHECK(kinds && kinds->count == 3 && str_is(kinds->keys[0], "all") &&
+              str_is(kinds->keys[2], "weird"),
+          "order of kinds");
+    CHECK(number_is(root, "in_context/0/k", 0) && number_is(root, "in_context/1/p_sequence", 0.9),
+          "in context, by k");
+    CHECK(number_is(root, "in_context/1/exact_match", 0.75) &&
+              null_is(root, "in_context/0/exact_match"),
+          "exact matches");
+    CHECK(number_is(root, "seconds/total", 8 * 10 + 9 + 6 * 2) && number_is(root, "seconds/dpo", 6),
+          "seconds");
+    CHECK(at(root, "seconds/pretrain") == NULL && at(root, "machine/cores"),
+          "no pretraining here; machine");
+}
+
 static void test_numbers(void) {
     Place p;
     place_begin(&p);
     const char *in[24];
-    int n = 0;
-    in[n++] = place_sft(&p, "o2", "oracle", 2, 0.1, 1);
-    in[n++] = place_sft(&p, "u2", "uniform", 2, 0.5, 1);
-    in[n++] = place_sft(&p, "u1", "uniform", 1, 0.4, 1);
-    in[n++] = place_sft(&p, "h1", "holdout-only", 1, 0.14, 1);
-    in[n++] = place_sft(&p, "r2", "rho:filter", 2, 0.15, 1);
-    in[n++] = place_sft(&p, "i1", "ica:filter", 1, 0.25, 1);
-    in[n++] = place_sft(&p, "i2", "ica:filter", 2, 0.2, 2);
-    in[n++] = place_sft(&p, "o1", "oracle", 1, 0.1, 1);
-    in[n++] = place_pair(&p, "d1", "uniform", "dpo", 0.4, 0.9);
-    in[n++] = place_pair(&p, "d2", "ica:minmax", "dpo", 0.3, 0.9);
-    in[n++] = place_pair(&p, "d3", "oracle", "dpo", 0.2, 0.9);
-    in[n++] = place_pair(&p, "s1", "uniform", "simpo", 0.4, 0.75);
-    in[n++] = place_pair(&p, "s2", "ica:minmax", "simpo", 0.3, 0.8);
-    in[n++] = place_pair(&p, "s3", "oracle", "simpo", 0.2, 0.95);
-    in[n++] = score_json(&p, "b.json", "rho", "2", 0.75, "");
-    in[n++] = score_json(&p, "c.json", "ica", "10", 0.5, "");
-    in[n++] = score_json(&p, "a.json", "ica", "2", 1, "");
-    in[n++] = place_write(
-        &p, "e.json",
-        "{\"command\":\"eval\",\"k\":3,\"nll\":0.1,\"p_sequence\":0.9,\"exact_match\":0.75}\n"
-        "{\"command\":\"eval\",\"k\":0,\"nll\":0.5,\"p_sequence\":0.25}\n");
+    int n = place_all(&p, in);
     Built b = build(n, in);
     Arena arena = {0};
     JsonError where;
@@ -379,25 +405,7 @@ static void test_numbers(void) {
     if (root) {
         check_sft(root, &b);
         check_pairs(root);
-        CHECK(number_is(root, "auroc/ica/all/0", 1) && number_is(root, "auroc/ica/all/1", 0.5),
-              "draw 2 stands before draw 10");
-        CHECK(number_is(root, "auroc/rho/all/0", 0.75) && null_is(root, "auroc/rho/all/1"),
-              "a draw that is missing");
-        const Json *kinds = at(root, "auroc/ica");
-        CHECK(kinds && kinds->count == 3 && str_is(kinds->keys[0], "all") &&
-                  str_is(kinds->keys[2], "weird"),
-              "order of kinds");
-        CHECK(number_is(root, "in_context/0/k", 0) &&
-                  number_is(root, "in_context/1/p_sequence", 0.9),
-              "in context, by k");
-        CHECK(number_is(root, "in_context/1/exact_match", 0.75) &&
-                  null_is(root, "in_context/0/exact_match"),
-              "exact matches");
-        CHECK(number_is(root, "seconds/total", 8 * 10 + 9 + 6 * 2) &&
-                  number_is(root, "seconds/dpo", 6),
-              "seconds");
-        CHECK(at(root, "seconds/pretrain") == NULL && at(root, "machine/cores"),
-              "no pretraining here; machine");
+        check_others(root);
     }
     CHECK(balanced(&b.html) && !has_nan(&b.html) && !has(&b.html, "<script"), "the page is broken");
     CHECK(has(&b.html, "Reward margins") && has(&b.html, "Weights over training") &&
