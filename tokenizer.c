@@ -672,6 +672,45 @@ void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf 
     weave_end(&w);
 }
 
+/* The length of a piece <...> at the start of s, or 0. It has a letter or a digit, no white space,
+ * and no other angle bracket. */
+static size_t bracket_length(Str s) {
+    bool has_letter = false;
+    for (size_t i = 1; i < s.n && s.s[0] == '<'; i++) {
+        unsigned char c = (unsigned char)s.s[i];
+        if (c == '>') return has_letter ? i + 1 : 0;
+        if (c == '<' || c <= ' ') return 0;
+        has_letter |= c >= 128 || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+    }
+    return 0;
+}
+
+Str template_unknown(const Template *template, const Tokenizer *t) {
+    const char *const texts[] = {template->bos, template->prompt_prefix, template->answer_prefix,
+                                 template->example_end};
+    for (int i = 0; i < 4; i++)
+        for (Str s = str(texts[i]); s.n > 0;) {
+            const Token *special = special_at(t, s);
+            size_t unknown = special ? 0 : bracket_length(s), step = special ? special->bytes.n : 1;
+            if (unknown) return (Str){s.s, unknown};
+            s = (Str){s.s + step, s.n - step};
+        }
+    return (Str){NULL, 0};
+}
+
+static bool ends_with(Str s, Str end) {
+    return end.n > 0 && s.n >= end.n && memcmp(s.s + s.n - end.n, end.s, end.n) == 0;
+}
+
+Str template_strip_end(const Template *template, const Tokenizer *t, Str answer) {
+    Str end = str(template->example_end);
+    const Token *special = special_at(t, end);
+    if (!special) return answer; /* example_end is ordinary text, as an answer may have it */
+    if (!ends_with(answer, end)) end = special->bytes;
+    if (ends_with(answer, end)) answer.n -= end.n;
+    return answer;
+}
+
 void template_bare_prompt(Tokenizer *t, Str prompt, IntBuf *ids) {
     tokenizer_encode(t, prompt.s, prompt.n, ids);
 }

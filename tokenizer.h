@@ -76,6 +76,12 @@ extern const char *const TEMPLATE_RECIPE_SPECIALS[4];
 void template_bos(const Template *template, Tokenizer *t, IntBuf *ids);
 void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids);
 void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids);
+/* The first piece of the form <...> in the template that is no special token, as a misspelled name
+ * of one would be. Without any it is {NULL, 0}. */
+Str template_unknown(const Template *template, const Tokenizer *t);
+/* The answer without the end token's text, if it ends in it: the text is example_end, or the
+ * special token at its start. Text anywhere else is the answer's own. */
+Str template_strip_end(const Template *template, const Tokenizer *t, Str answer);
 /* Appends the prompt's ids without any template. Retrieval compares these. */
 void template_bare_prompt(Tokenizer *t, Str prompt, IntBuf *ids);
 

@@ -113,6 +113,33 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
 
 /* ---- files ---- */
 
+static bool strip_end(const Dataset *d, const Record *r, const ModelFolder *f, Str *answer,
+                      int *ended, Error *err) {
+    Str own = template_strip_end(&f->template, f->tokenizer, *answer);
+    *ended += own.n < answer->n;
+    *answer = own;
+    return own.n > 0 || error_set(err, STATUS_DATA,
+                                  "%s:%ld: the answer is only the end token's text: fill it in or "
+                                  "remove the record",
+                                  d->path, r->line);
+}
+
+bool answers_strip_end(Dataset *d, const ModelFolder *f, bool pairs, int *ended, Error *err) {
+    for (int i = 0; f->tokenizer && i < d->count; i++) {
+        Record *r = &d->records[i];
+        for (int t = 0; r->kind == RECORD_TURNS && t < r->n_turns; t++)
+            if (!strip_end(d, r, f, &r->turns[t].completion, ended, err)) return false;
+        if (r->kind == RECORD_PAIR && (!strip_end(d, r, f, &r->chosen, ended, err) ||
+                                       (pairs && !strip_end(d, r, f, &r->rejected, ended, err))))
+            return false;
+        if (r->kind != RECORD_TEXT) continue;
+        size_t n = r->text.n;
+        r->text = template_strip_end(&f->template, f->tokenizer, r->text);
+        *ended += r->text.n < n;
+    }
+    return true;
+}
+
 static void example_file_free(ExampleFile *l) {
     if (l->data.path) records_free(&l->data);
     arena_free(&l->examples.arena);
@@ -150,13 +177,12 @@ static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
     x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
-    for (int i = 0; i < d->count; i++)
-        if (!example_from_record(f, d, &d->records[i], truncate, ids, pairs, &x->arena,
-                                 &x->items[i], err)) {
-            example_file_free(l);
-            return false;
-        }
-    return true;
+    bool ok = answers_strip_end(d, f, pairs, &l->ended, err);
+    for (int i = 0; ok && i < d->count; i++)
+        ok = example_from_record(f, d, &d->records[i], truncate, ids, pairs, &x->arena,
+                                 &x->items[i], err);
+    if (!ok) example_file_free(l);
+    return ok;
 }
 
 /* ---- the same example in two files ---- */

@@ -29,6 +29,7 @@
 typedef struct {
     Dataset data;
     Examples examples;
+    int ended; /* answers that ended in the end token's text */
 } ExampleFile;
 
 typedef struct {
@@ -47,5 +48,10 @@ typedef struct {
 /* On false nothing needs freeing. */
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err);
 void splits_free(Splits *x);
+
+/* Cuts the end token's text off the answers and texts of d that end in it, since the template adds
+ * the token itself. pairs: off rejected answers too. Adds their number to *ended. False if nothing
+ * is left of an answer. */
+bool answers_strip_end(Dataset *d, const ModelFolder *f, bool pairs, int *ended, Error *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "data/examples.h"
 #include "data/records.h"
 
 /* ---- rows ---- */
@@ -103,7 +104,8 @@ bool sessions_read(Sessions *s, const ModelFolder *f, const char *const *files, 
         Dataset d;
         if (!records_load(&d, files[i], err)) break;
         s->fingerprint[i] = d.fingerprint;
-        for (int j = 0; j < d.count; j++)
+        bool ok = answers_strip_end(&d, f, false, &s->ended, err);
+        for (int j = 0; ok && j < d.count; j++)
             if (!add_record(s, f, &d, &d.records[j], o, &stream, err)) break;
         records_free(&d);
     }

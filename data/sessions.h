@@ -36,6 +36,7 @@ typedef struct {
     Buf weight;            /* a real for each token */
     IntBuf batch;          /* batch b is rows batch[b]..batch[b+1]-1 */
     bool shuffle;          /* Batches go in random order, new in every epoch. Text always does. */
+    int ended;             /* answers that ended in the end token's text */
     uint64_t *fingerprint; /* [files] hash64 of each file */
 } Sessions;
 

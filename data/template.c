@@ -58,6 +58,13 @@ bool template_load(Template *template, const Tokenizer *t, const char *folder, E
                        "%s: is not there, and the tokenizer has no <|endoftext|> to do without: "
                        "add a template.json with bos, prompt_prefix, answer_prefix, example_end",
                        path);
+    Str unknown = ok ? template_unknown(template, t) : (Str){NULL, 0};
+    Str shown = token_shown(unknown);
+    if (unknown.n)
+        ok = error_set(err, STATUS_DATA,
+                       "%s: \"%.*s\" is no token of the vocabulary: correct its spelling, or add "
+                       "the token to added_tokens.json",
+                       path, STR_ARG(shown));
     if (!ok) template_free(template);
     free(path);
     return ok;

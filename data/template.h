@@ -18,9 +18,10 @@
 
 #include "tokenizer.h"
 
-/* Reads the folder's template.json. All four keys are needed, and example_end must not be empty.
- * Other keys are ignored. Without the file it is GPT-2's plain text, "", "", "\n", "<|endoftext|>",
- * if t has that token. On false (status 3 or 4) there is nothing to free. */
+/* Reads the folder's template.json. All four keys are needed, and example_end must not be empty. A
+ * piece of the form <...> must be a special token of t. Other keys are ignored. Without the file it
+ * is GPT-2's plain text, "", "", "\n", "<|endoftext|>", if t has that token. On false (status 3 or
+ * 4) there is nothing to free. */
 bool template_load(Template *template, const Tokenizer *t, const char *folder, Error *err);
 /* Writes the folder's template.json, atomically. */
 bool template_save(const Template *template, const char *folder, Error *err);

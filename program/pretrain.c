@@ -72,6 +72,7 @@ bool command_pretrain(const Settings *s, Error *err) {
     if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
     if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
         splits_read(&x, &f, &files, err)) {
+        tell_ended(sessions.ended + x.holdout.ended + x.eval.ended);
         pretrain_on(s, &f, &sessions, &x, start, err);
         splits_free(&x);
     }

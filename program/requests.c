@@ -101,6 +101,13 @@ void tell_dropped(int demos) {
                 demos);
 }
 
+void tell_ended(int answers) {
+    if (answers)
+        fprintf(stderr,
+                "%d answers end in the text of the end token: it is read as the end token\n",
+                answers);
+}
+
 void tell_complete(const Settings *s) {
     fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
 }

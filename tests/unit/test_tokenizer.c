@@ -1119,6 +1119,38 @@ static void check_template_error(const Tokenizer *t, const char *json, const cha
     if (ok) template_free(&form);
 }
 
+/* What looks like a token in a template must be one. */
+static void test_template_pieces(void) {
+    Tokenizer *t = must_train(RECIPE_TEXTS, 4, 300, TEMPLATE_RECIPE_SPECIALS, 4);
+    Template form;
+    Error err = {0};
+    static const struct {
+        const char *prefix, *piece; /* NULL: there is nothing to refuse */
+    } pieces[] = {
+        {"<|user|>", "<|user|>"}, {"<bos> <q><qu>", "<qu>"},
+        {"x</s>", "</s>"},        {"<<é>", "<é>"},
+        {"< q>", NULL},           {"a<b", NULL},
+        {"<=> <>", NULL},         {"<q>a>", NULL},
+    };
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        Buf json = {0}, want = {0};
+        buf_printf(&json, "{\"bos\": \"\", \"prompt_prefix\": \"%s\", \"answer_prefix\": \"<a>\", ",
+                   pieces[i].prefix);
+        buf_puts(&json, "\"example_end\": \"<e>\"}");
+        buf_printf(&want, "\"%s\" is no token of the vocabulary", pieces[i].piece);
+        if (pieces[i].piece) check_template_error(t, json.s, want.s);
+        else {
+            put_text(one, "template.json", json.s);
+            CHECK(template_load(&form, t, one, &err), "%s: %s", pieces[i].prefix, err.text);
+            template_free(&form);
+        }
+        buf_free(&json);
+        buf_free(&want);
+    }
+    tokenizer_free(t);
+    empty_folder(one);
+}
+
 static void test_template_files(void) {
     Tokenizer *t = must_train(RECIPE_TEXTS, 4, 300, TEMPLATE_RECIPE_SPECIALS, 4);
     static const char *const end[] = {"<|endoftext|>"};
@@ -1196,6 +1228,7 @@ int main(void) {
     test_json_malformed();
     test_templates();
     test_template_files();
+    test_template_pieces();
     rmdir(one);
     rmdir(two);
     return check_report("tokenizer");
