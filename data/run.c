@@ -216,6 +216,16 @@ static double log_member(const LogLine *line, int i) {
     return *(const double *)(const void *)((const char *)line + LOG[i].at);
 }
 
+LogLine log_line_read(const Json *object) {
+    LogLine line;
+    for (int i = 0; i < LOG_MEMBERS; i++) {
+        const Json *v = json_get(object, LOG[i].key);
+        double x = v && v->type == JSON_NUMBER ? v->number : NAN;
+        memcpy((char *)&line + LOG[i].at, &x, sizeof x);
+    }
+    return line;
+}
+
 LogLine log_line(const LogWindow *w, long step) {
     const StepReport *r = &w->sum;
     double speed = w->seconds > 0 ? 1 / w->seconds : 0;

@@ -28,6 +28,7 @@
 
 #include "data/examples.h"
 #include "data/model_folder.h"
+#include "lib/json.h"
 
 #define ICA_VERSION "0.1.0"
 
@@ -123,6 +124,8 @@ typedef struct {
     double icl_p_sequence, icl_nll, eval_nll, eval_loss; /* at evaluation steps */
 } LogLine;
 
+/* A line of the file, parsed. */
+LogLine log_line_read(const Json *object);
 /* The line of a window that ends after `step` steps. */
 LogLine log_line(const LogWindow *w, long step);
 void run_log(Run *run, const LogLine *line);

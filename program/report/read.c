@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "program/report/read.h"
 
+#include "data/run.h"
 #include "program/report/order.h"
 
 #include <math.h>
@@ -9,11 +10,6 @@
 #include <sys/stat.h>
 
 /* ---- JSON values and files ---- */
-
-/* The key of each LogColumn. */
-static const char *const LOG_KEYS[LOG_COLUMNS] = {
-    "step",           "loss",    "eval_nll",       "weight_clean", "weight_corrupted",
-    "icl_p_sequence", "icl_nll", "rewards/margins"};
 
 double report_number(const Json *object, const char *key) {
     const Json *v = json_get(object, key);
@@ -89,13 +85,22 @@ static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
     JsonLines rows = {0};
     bool ok = !file_exists(path) || lines_load(&scratch, path, &rows, err);
     run->n_log = ok ? rows.n : 0;
-    for (int c = 0; c < LOG_COLUMNS; c++) {
+    for (int c = 0; c < LOG_COLUMNS; c++)
         run->log[c] = arena_new(arena, (size_t)run->n_log + 1, sizeof(double));
-        for (int i = 0; i < run->n_log; i++) run->log[c][i] = report_number(rows.v[i], LOG_KEYS[c]);
+    for (int i = 0; i < run->n_log; i++) {
+        LogLine line = log_line_read(rows.v[i]);
+        /* Runs on pairs log a loss instead of an NLL. */
+        double eval = isnan(line.eval_nll) ? line.eval_loss : line.eval_nll;
+        const double value[LOG_COLUMNS] = {[LOG_STEP] = line.step,
+                                           [LOG_LOSS] = line.loss,
+                                           [LOG_EVAL] = eval,
+                                           [LOG_CLEAN] = line.weight_clean,
+                                           [LOG_CORRUPTED] = line.weight_corrupted,
+                                           [LOG_ICL_P] = line.icl_p_sequence,
+                                           [LOG_ICL_NLL] = line.icl_nll,
+                                           [LOG_MARGIN] = line.reward_margin};
+        for (int c = 0; c < LOG_COLUMNS; c++) run->log[c][i] = value[c];
     }
-    for (int i = 0; i < run->n_log; i++) /* runs on pairs log a loss instead of an NLL */
-        if (isnan(run->log[LOG_EVAL][i]))
-            run->log[LOG_EVAL][i] = report_number(rows.v[i], "eval_loss");
     arena_free(&scratch);
     free(path);
     return ok;
