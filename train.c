@@ -8,7 +8,6 @@
 
 #include "data/order.h"
 #include "ica.h"
-#include "lib/threads.h"
 #include "model.h"
 
 /* ---- the loop ---- */
@@ -234,13 +233,10 @@ static void pretraining_evaluate(Loop *loop, LogLine *line) {
 }
 
 /* Runs the loop from its beginning, or from where the run was left. */
-static bool pretraining_run(const Pretraining *p, Loop *loop, LoopResult *result, Error *err) {
+static bool pretraining_run(Loop *loop, LoopResult *result, Error *err) {
     const char *resume = loop_resumes(loop);
     if (resume && !run_state_load(&loop->state, resume, err)) return false;
     if (!loop_begin(loop, &result->complete, err) || result->complete) return err->status == 0;
-    fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
-            loop->model->parameters, sessions_rows(p->sessions), p->sessions->token.n,
-            loop->o->steps, threads_most());
     if (!loop_run(loop, err) || !loop_save(loop, err)) return false;
     *result = loop_result(loop);
     return true;
@@ -254,7 +250,7 @@ bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *
     loop_new(&loop, run->model->model, &o->loop, run, &p);
     loop.gradient = pretraining_gradient;
     if (x->eval.examples.count) loop.evaluate = pretraining_evaluate;
-    bool ok = pretraining_run(&p, &loop, result, err);
+    bool ok = pretraining_run(&loop, result, err);
     loop_free(&loop);
     ints_free(&p.order.item);
     batch_free(&p.rows);
@@ -262,11 +258,6 @@ bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *
 }
 
 /* ---- fine-tuning ---- */
-
-/* Of pool, holdout and file of weights. A resumed run needs the same data. */
-typedef struct {
-    double all[3];
-} Fingerprints;
 
 /* Fine-tuning of one model on one pool. A candidate is an index into the pool everywhere here. */
 typedef struct {
@@ -279,7 +270,6 @@ typedef struct {
     Logps by_reference; /* its log-likelihoods of the pool, known after the first scores */
     Scores scores;      /* the last ones; count 0 in a resumed run that computed none */
     ScoreNotes notes;
-    Fingerprints prints; /* of the data that the run began with */
     /* The step's batch. */
     ShuffledOrder order;
     int *record;          /* [batch_size] */
@@ -332,25 +322,17 @@ static MethodInfo tuning_method(const Tuning *t) {
 static void dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
                            Spent *spent) {
     bool gradients = tuning_method(t).needs_gradients;
-    const struct {
-        Logps *to;
-        const Examples *data;
-        const char *chosen, *rejected;
-    } all[3] = {{&t->pool_reference, &t->x->pool.examples, "reference.pool.chosen",
-                 "reference.pool.rejected"},
-                {&t->holdout_reference, gradients ? &t->x->holdout.examples : NULL,
-                 "reference.holdout.chosen", "reference.holdout.rejected"},
-                {&t->eval_reference, &t->x->eval.examples, "reference.eval.chosen",
-                 "reference.eval.rejected"}};
+    Logps *to[3] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference};
+    const ExampleFile *data[3] = {&t->x->pool, &t->x->holdout, &t->x->eval};
+    const char *const name[3] = {"reference.pool", "reference.holdout", "reference.eval"};
     double start = seconds_now();
     Cost cost = {0};
     for (int i = 0; i < 3; i++) {
-        int n = all[i].data ? all[i].data->count : 0;
-        if (n == 0) continue;
-        *all[i].to = logps_new(n);
-        if (state) run_state_keep(state, all[i].chosen, all[i].to->chosen, n);
-        if (state) run_state_keep(state, all[i].rejected, all[i].to->rejected, n);
-        if (compute) ica_answer_logps(m, ws, all[i].data, *all[i].to, &cost);
+        int n = data[i]->examples.count;
+        if (n == 0 || (i == 1 && !gradients)) continue;
+        *to[i] = logps_new(n);
+        if (state) run_state_keep_logps(state, name[i], *to[i], n);
+        if (compute) ica_answer_logps(m, ws, &data[i]->examples, *to[i], &cost);
     }
     spent->reference_seconds += seconds_now() - start;
     spent->reference_flops += cost.flops;
@@ -599,13 +581,10 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     PoolWeights *w = t->w;
     const char *resume = loop_resumes(loop);
     int n = t->x->pool.examples.count;
-    Fingerprints now = {{run_fingerprint(t->x->pool.data.fingerprint),
-                         run_fingerprint(t->x->holdout.data.fingerprint),
-                         run_fingerprint(w->fingerprint)}};
-    t->prints = now;
     if (w->source == WEIGHTS_MAPPED) map_scores(t);
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
-    run_state_keep(&loop->state, "fingerprints", t->prints.all, 3);
+    run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
+                   w->fingerprint);
     if (w->source != WEIGHTS_FIXED) {
         run_state_keep(&loop->state, "scores", w->score, n);
         run_state_keep(&loop->state, "weights", w->used, n);
@@ -615,11 +594,6 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
         dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent);
     if (!resume) return true;
     if (!run_state_load(&loop->state, resume, err)) return false;
-    if (memcmp(&now, &t->prints, sizeof now) != 0)
-        return error_set(err, STATUS_DATA,
-                         "%s: pool, holdout or weights changed since the run "
-                         "began: a resumed run needs the same data",
-                         resume);
     if (w->source != WEIGHTS_FIXED) map_scores(t);
     return true;
 }

@@ -157,8 +157,6 @@ bool run_has_result(const char *folder) {
     return has;
 }
 
-double run_fingerprint(uint64_t fingerprint) { return (double)(fingerprint >> 11); }
-
 /* ---- the log ---- */
 
 void step_report_add(StepReport *sum, const StepReport *r) {
@@ -281,9 +279,24 @@ void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long 
 
 void run_state_keep(RunState *state, const char *name, double *values, int count) {
     if (!values) return;
-    state->kept[state->kept_count].name = name;
-    state->kept[state->kept_count].values = values;
-    state->kept[state->kept_count++].count = count;
+    int i = state->kept_count++;
+    snprintf(state->kept[i].name, sizeof state->kept[i].name, "%s", name);
+    state->kept[i].values = values;
+    state->kept[i].count = count;
+}
+
+void run_state_keep_logps(RunState *state, const char *name, Logps x, int count) {
+    char text[40];
+    snprintf(text, sizeof text, "%s.chosen", name);
+    run_state_keep(state, text, x.chosen, count);
+    snprintf(text, sizeof text, "%s.rejected", name);
+    run_state_keep(state, text, x.rejected, count);
+}
+
+void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights) {
+    const uint64_t hash[3] = {pool, holdout, weights};
+    for (int i = 0; i < 3; i++) state->data[i] = (double)(hash[i] >> 11); /* exact in a double */
+    run_state_keep(state, "fingerprints", state->data, 3);
 }
 
 static const struct {
@@ -402,13 +415,20 @@ static bool state_read(RunState *state, const TensorFile *file) {
 
 bool run_state_load(RunState *state, const char *folder, Error *err) {
     char *path = path_join(folder, STATE_NAME);
+    double data[3];
     TensorFile file;
+    memcpy(data, state->data, sizeof data);
     if (tensors_open(&file, path, err)) {
         if (!state_read(state, &file))
             error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
         tensors_close(&file);
     }
     free(path);
+    if (memcmp(data, state->data, sizeof data) != 0)
+        error_set(err, STATUS_DATA,
+                  "%s: pool, holdout or weights changed since the run began: a resumed run needs "
+                  "the same data",
+                  folder);
     return err->status == 0;
 }
 

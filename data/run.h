@@ -165,24 +165,27 @@ typedef struct {
     Run *run;             /* whose model is saved, with spent and log_bytes; NULL: nothing is */
     Optimizer *optimizer; /* its step is the number of steps learned */
     int skipped;          /* steps whose weights were all 0 */
+    double data[3];       /* fingerprints of the data, see run_state_data */
     struct {
-        const char *name;
-        double *values;
+        char name[40];
+        double *values; /* [count] borrowed, and must live as long as the state */
         int count;
-    } kept[12]; /* values [count] are borrowed */
+    } kept[12];
     int kept_count;
 } RunState;
 
 /* Also keeps these values [count], borrowed. Does nothing if they are NULL. */
 void run_state_keep(RunState *state, const char *name, double *values, int count);
+/* The same for log-likelihoods [count], as NAME.chosen and NAME.rejected. */
+void run_state_keep_logps(RunState *state, const char *name, Logps x, int count);
+/* Also keeps hash64 of the files of the data: pool, holdout, weights (0: none). run_state_load then
+ * checks that a resumed run has the same. The state must not move afterwards. */
+void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights);
 /* Writes into the run's folder: the model folder, then training_state.safetensors. */
 bool run_state_save(RunState *state, Error *err);
 /* Reads what run_state_save wrote into the run's model, the optimizer, the run and the kept
  * arrays. */
 bool run_state_load(RunState *state, const char *folder, Error *err);
 bool run_state_exists(const char *folder);
-
-/* A fingerprint as a number that a double holds exactly. */
-double run_fingerprint(uint64_t fingerprint);
 
 #endif

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "lib/json.h"
+#include "lib/threads.h"
 #include "program/commands.h"
 #include "program/requests.h"
 
@@ -51,6 +52,9 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * (double)epoch);
     PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};
     LoopResult result;
+    fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
+            f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
+            threads_most());
     bool ok = pretrain(sessions, x, &o, &run, &result, err);
     if (ok && !result.complete) put_result(&run.result, &result);
     if (ok && result.complete) tell_complete(s);
