@@ -29,6 +29,7 @@ full)
     SIZE=full MODEL="--layers 4 --heads 4 --channels 96 --batch-tokens 2048 --learning-rate 3e-3" ;;
 *) UPTO= ;;
 esac
+MODEL="${MODEL:-} --min-lr-ratio 0.1"
 case $UPTO in
 report | base) ;;
 *)
@@ -110,11 +111,12 @@ in_context() {
 }
 
 # Fine-tuning: the same for every arm, for RHO's reference, and for training on the holdout alone.
-TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150"
-TUNE="$TUNE --anchors random --num-anchors 8"
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32"
+TUNE="$TUNE --reference-steps 150 --anchors random --num-anchors 8"
 
 # Pairs: with 30 % flipped, `top` keeps the best 60 %.
-PAIRS="--learning-rate 2e-4 --warmup-steps 20 --batch-size 32 --reference-steps 150 --share 0.6"
+PAIRS="--learning-rate 2e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32"
+PAIRS="$PAIRS --reference-steps 150 --share 0.6"
 
 score_one() { # METHOD DRAW
     # shellcheck disable=SC2086

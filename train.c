@@ -126,6 +126,7 @@ static void loop_account(Loop *loop, const StepReport *r, double seconds, double
     loop->spent->train_seconds += seconds - scoring;
     loop->spent->train_tokens += r->tokens;
     loop->spent->train_flops += r->flops;
+    loop->spent->trained += r->trained;
 }
 
 static bool loop_save(Loop *loop, Error *err) {
@@ -213,6 +214,7 @@ static bool pretraining_gradient(Loop *loop, long step, StepReport *report) {
     model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad, false);
     for (size_t r = 0; r < rows; r++) report->loss -= logp[r] / total;
     report->tokens = p->rows.tokens;
+    report->trained = p->rows.rows;
     report->flops = 3 * batch_flops(loop->model, &p->rows);
     free(dlogp);
     free(logp);
@@ -272,9 +274,10 @@ typedef struct {
     ScoreNotes notes;
     /* The step's batch. */
     ShuffledOrder order;
-    int *record;          /* [batch_size] */
-    double *weight;       /* [batch_size] */
-    double *coefficient;  /* [batch_size] the factor of each record's loss, w_i / W */
+    int batch;            /* how many records: batch_size, or fewer at the end of an epoch */
+    int *record;          /* [batch] */
+    double *weight;       /* [batch] */
+    double *coefficient;  /* [batch] the factor of each record's loss, w_i / W */
     Batch rows;           /* of one micro-batch */
     double *logp, *dlogp; /* [2 batch_size] of its rows */
     Arena arena;          /* owns the arrays */
@@ -402,7 +405,7 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
 /* Is this step one of floor(j S / R), j = 0..R-1, where scores are computed? Returns j, or -1. */
 static int refresh_at(int refresh, long step, long steps) {
     for (int j = 0; j < refresh; j++)
-        if ((long)((double)j * (double)steps / refresh) == step) return j;
+        if ((int64_t)j * steps / refresh == step) return j;
     return -1;
 }
 
@@ -423,6 +426,7 @@ static void refresh_weights(Tuning *t, Loop *loop, int refresh) {
     loop->spent->score_seconds += seconds_now() - start;
     loop->spent->score_tokens += t->scores.cost.forward;
     loop->spent->score_flops += t->scores.cost.flops;
+    loop->spent->scored += t->scores.count;
 }
 
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
@@ -449,11 +453,9 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
 /* Takes the step's records in the order of the data, with their weights. */
 static void take_batch(Tuning *t, long step) {
     PoolWeights *w = t->w;
-    int B = t->o->batch_size, count = t->x->pool.examples.count;
-    for (int i = 0; i < B; i++) {
-        t->record[i] = shuffled_at(&t->order, t->o->loop.seed, count, step * B + i);
-        t->weight[i] = w->weight[t->record[i]];
-    }
+    int B = t->batch = batch_at(&t->order, t->o->loop.seed, t->x->pool.examples.count,
+                                t->o->batch_size, step, t->record);
+    for (int i = 0; i < B; i++) t->weight[i] = w->weight[t->record[i]];
     if (w->source == WEIGHTS_FIXED || !MAPS[t->o->map].of_batch) return;
     /* Make the weights anew: this map looks at the scores of the batch alone. */
     double *score = mem_new((size_t)B, sizeof *score);
@@ -468,7 +470,7 @@ static void take_batch(Tuning *t, long step) {
 static int micro_end(const Tuning *t, int from) {
     enum { TOKENS = 4096 };
     const Examples *pool = &t->x->pool.examples;
-    int micro = t->o->micro_batch_size, B = t->o->batch_size, tokens = 0, to = from;
+    int micro = t->o->micro_batch_size, B = t->batch, tokens = 0, to = from;
     if (micro > 0) return from + micro < B ? from + micro : B;
     for (; to < B; to++) {
         const Example *z = &pool->items[t->record[to]];
@@ -523,21 +525,22 @@ static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *
     if (loop->dump) dump_rows(loop->dump, from, n, logp);
     report->flops += 3 * batch_flops(loop->model, &t->rows);
     report->tokens += t->rows.tokens;
+    report->trained += n;
 }
 
 /* The gradient of a step: the sum over the batch of w_i grad l_i, divided by W. */
 static bool tuning_gradient(Loop *loop, long step, StepReport *report) {
     Tuning *t = loop->self;
     const TrainOptions *o = t->o;
-    int B = o->batch_size, micro = o->micro_batch_size > 0 ? o->micro_batch_size : B;
     /* Compute scores if they are due. */
     int refresh = t->w->source == WEIGHTS_SCORED ? refresh_at(o->refresh, step, o->loop.steps) : -1;
     if (refresh >= 0) refresh_weights(t, loop, refresh);
     /* Take the batch, and divide its weights by W. */
     take_batch(t, step);
+    int B = t->batch, micro = o->micro_batch_size > 0 ? o->micro_batch_size : B;
     bool any = loss_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
     step_report_weights(report, &t->x->pool.data, t->record, t->weight, B);
-    if (loop->dump) dump_batch(loop->dump, t->record, t->weight);
+    if (loop->dump) dump_batch(loop->dump, B, t->record, t->weight);
     /* Sum the gradient over micro-batches. */
     for (int from = 0, to; any && from < B; from = to) {
         to = micro_end(t, from);

@@ -9,7 +9,7 @@
 struct Dump {
     const char *path;
     const ExampleFile *pool;
-    int records, answers; /* of the batch; answers of a record: 1, pairs 2 */
+    int records, answers; /* of the step's batch; answers of a record: 1, pairs 2 */
     int *record;          /* [records] */
     double *weight;       /* [records] */
     double *logp;         /* [answers][records] */
@@ -21,7 +21,6 @@ Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_
     size_t n = (size_t)batch_size;
     *d = (Dump){.path = path,
                 .pool = pool,
-                .records = batch_size,
                 .answers = pairs ? 2 : 1,
                 .record = mem_new(n, sizeof(int)),
                 .weight = mem_new(n, sizeof(double)),
@@ -43,7 +42,8 @@ void dump_begin(Dump *d, const Model *m) {
     memcpy(d->before, m->w, m->parameters * sizeof(real));
 }
 
-void dump_batch(Dump *d, const int *record, const double *weight) {
+void dump_batch(Dump *d, int n, const int *record, const double *weight) {
+    d->records = n;
     memcpy(d->record, record, (size_t)d->records * sizeof *record);
     memcpy(d->weight, weight, (size_t)d->records * sizeof *weight);
 }

@@ -1,7 +1,7 @@
 /* dump: one optimizer step of fine-tuning as a safetensors file, so that another framework can
  * check it (train --dump-state).
  *
- * | tensor                     | of a batch of B records |
+ * | tensor                     | of a batch of B records (the last of an epoch may be smaller) |
  * |---|---|
  * | each parameter             | under its Hugging Face name, before the update |
  * | NAME.grad                  | its gradient, before clipping |
@@ -26,7 +26,7 @@
  *   real *grad = mem_new(m->parameters, sizeof(real));
  *   Dump *d = dump_new("step.safetensors", &pool, false, 1);   // a batch of one record
  *   dump_begin(d, m);
- *   dump_batch(d, (int[]){0}, (double[]){1});
+ *   dump_batch(d, 1, (int[]){0}, (double[]){1});
  *   dump_rows(d, 0, 1, (double[]){-3.2});
  *   optimizer_step(o, m, grad, 1, 1e-3);
  *   if (!dump_write(d, m, grad, o, 1.6, 1e-3, 0, &err)) return error_print(&err);
@@ -46,14 +46,14 @@
 
 typedef struct Dump Dump;
 
-/* Path and pool are borrowed. */
+/* Path and pool are borrowed. batch_size: of the largest batch. */
 Dump *dump_new(const char *path, const ExampleFile *pool, bool pairs, int batch_size);
 void dump_free(Dump *d); /* NULL is fine */
 
 /* Keeps the parameters as they are before the step. */
 void dump_begin(Dump *d, const Model *m);
-/* Keeps the batch: record, weight [batch_size]. */
-void dump_batch(Dump *d, const int *record, const double *weight);
+/* Keeps the step's batch of n records: record, weight [n]. */
+void dump_batch(Dump *d, int n, const int *record, const double *weight);
 /* Keeps the log-likelihoods of batch entries from..from+n-1 in the order of ica_batch: [n], or of
  * pairs [2 n], chosen and rejected in turn. */
 void dump_rows(Dump *d, int from, int n, const double *logp);

@@ -114,7 +114,7 @@ tune() { # OUT ARM SEED
 # shellcheck disable=SC2086  # the words of TUNE and weights are arguments
 study() { # OUT
     out=$1 ica=$here/ica
-    TUNE="--learning-rate 5e-4 --batch-size 16 --reference-steps 60 --truncate"
+    TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-steps 60 --truncate"
     make -s -C "$here" ica
     base "$out"
     set --

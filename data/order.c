@@ -1,5 +1,7 @@
 #include "data/order.h"
 
+#include <math.h>
+
 int shuffled_at(ShuffledOrder *order, uint64_t seed, int n, long position) {
     long epoch = position / n;
     if (epoch != order->epoch || order->item.n == 0) {
@@ -12,10 +14,35 @@ int shuffled_at(ShuffledOrder *order, uint64_t seed, int n, long position) {
     return order->item.v[position % n];
 }
 
+long epoch_batches(int n, int size) { return n / size + (n % size > 0); }
+
+long batches_of_epochs(double epochs, long batches) {
+    long steps = (long)ceil(epochs * (double)batches);
+    return steps > 0 ? steps : 1;
+}
+
+int batch_at(ShuffledOrder *order, uint64_t seed, int n, int size, long step, int *item) {
+    long batches = epoch_batches(n, size), epoch = step / batches, first = step % batches * size;
+    int count = n - first < size ? (int)(n - first) : size;
+    for (int i = 0; i < count; i++) item[i] = shuffled_at(order, seed, n, epoch * n + first + i);
+    return count;
+}
+
+double batches_items(int n, int size, long steps) {
+    long batches = epoch_batches(n, size);
+    return (double)(steps / batches) * n + (double)(steps % batches) * size;
+}
+
 int ordered_at(int n, long step, long steps) {
     enum { PARTS = 20 };
-    long parts = n < PARTS || steps <= n ? 1 : PARTS, part = parts == 1 ? 0 : step * parts / steps;
-    long first_step = (part * steps + parts - 1) / parts; /* of this part */
-    long first = part * n / parts, size = (part + 1) * n / parts - first;
-    return (int)(first + (step - first_step) % size);
+    int parts = n < PARTS || steps <= n ? 1 : PARTS, part = parts - 1, first = 0;
+    long begins = 0; /* the step at which the part's first item comes */
+    /* Find the last part that has begun. An item's first step is its share of all steps. */
+    for (; part >= 0; part--) {
+        first = (int)((int64_t)part * n / parts);
+        begins = (long)(((int64_t)first * steps + n - 1) / n);
+        if (begins <= step) break;
+    }
+    int after = (int)((int64_t)(part + 1) * n / parts);
+    return first + (int)((step - begins) % (after - first));
 }

@@ -311,7 +311,9 @@ static const struct {
              {"train_tokens", offsetof(Spent, train_tokens)},
              {"score_flops", offsetof(Spent, score_flops)},
              {"reference_flops", offsetof(Spent, reference_flops)},
-             {"train_flops", offsetof(Spent, train_flops)}};
+             {"train_flops", offsetof(Spent, train_flops)},
+             {"scored", offsetof(Spent, scored)},
+             {"trained", offsetof(Spent, trained)}};
 
 /* What two runs of the same bits may differ in: what was spent, and the log's length. */
 static void put_run(Buf *b, const Run *run) {

@@ -51,6 +51,7 @@ typedef struct {
     double seconds; /* in all, loading and saving too; without steps that an interruption lost */
     double score_seconds, reference_seconds, train_seconds, eval_seconds;
     double score_tokens, train_tokens, score_flops, reference_flops, train_flops;
+    double scored, trained; /* records: once for each score, and for each step with them */
 } Spent;
 
 typedef struct {
@@ -88,13 +89,14 @@ bool run_has_result(const char *folder);
 typedef union {
     struct {
         double steps, loss, tokens, flops; /* of steps that learned something */
+        double trained;                    /* records, each as often as a step had it */
         double weighted, ess;              /* steps with weights; their effective sample sizes */
         double weight[2], records[2];      /* of records known to be corrupted [0], clean [1] */
         double pairs, reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;
     };
-    double all[16];
+    double all[17];
 } StepReport;
-_Static_assert(sizeof(StepReport) == 16 * sizeof(double), "StepReport.all has every member");
+_Static_assert(sizeof(StepReport) == 17 * sizeof(double), "StepReport.all has every member");
 void step_report_add(StepReport *sum, const StepReport *r);
 /* Reports the weights [n] of a batch. `record` are the batch's indices into d, which knows perhaps
  * which records are clean; it is empty if the examples come from no file. */
@@ -110,9 +112,9 @@ typedef union {
         double seconds;
         double last_loss; /* of the last line */
     };
-    double all[18];
+    double all[19];
 } LogWindow;
-_Static_assert(sizeof(LogWindow) == 18 * sizeof(double), "LogWindow.all has every member");
+_Static_assert(sizeof(LogWindow) == 19 * sizeof(double), "LogWindow.all has every member");
 
 /* One line: means over a window. docs/formats.md explains each number. One that is NaN is not
  * known, and the line has no such key. */

@@ -2,25 +2,31 @@
 
 #include <math.h>
 
-static double cosine_factor(double part, double low) {
-    return low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * part));
+static double cosine_factor(double done, double steps) {
+    return 0.5 * (1 + cos(3.14159265358979323846 * (done / steps)));
 }
 
-static double linear_factor(double part, double low) { return 1 - (1 - low) * part; }
+static double linear_factor(double done, double steps) { return (steps - done) / steps; }
 
-static double constant_factor(double part, double low) { return (void)part, (void)low, 1; }
+static double constant_factor(double done, double steps) { return (void)done, (void)steps, 1; }
 
 const ScheduleInfo SCHEDULES[] = {
-    [SCHEDULE_COSINE] = {"cosine", "half a cosine wave from the peak to the end", cosine_factor},
-    [SCHEDULE_LINEAR] = {"linear", "a line from the peak to the end", linear_factor},
-    [SCHEDULE_CONSTANT] = {"constant", "the peak", constant_factor},
+    [SCHEDULE_COSINE] = {"cosine", "warm-up, then half a cosine wave down to 0", true, true,
+                         cosine_factor},
+    [SCHEDULE_LINEAR] = {"linear", "warm-up, then a line down to 0", true, true, linear_factor},
+    [SCHEDULE_CONSTANT] = {"constant", "the peak from the first step on", false, false,
+                           constant_factor},
+    [SCHEDULE_CONSTANT_WITH_WARMUP] = {"constant_with_warmup", "warm-up, then the peak", true,
+                                       false, constant_factor},
 };
 _Static_assert(sizeof SCHEDULES / sizeof *SCHEDULES == SCHEDULE_COUNT, "a row for each schedule");
 
 double schedule_rate(Schedule schedule, double peak, long step, long steps, long warmup,
                      double low) {
-    if (step < warmup) return peak * (double)(step + 1) / (double)warmup;
-    long falling = steps - 1 - warmup;
-    double part = falling > 0 ? (double)(step - warmup) / (double)falling : 1;
-    return peak * SCHEDULES[schedule].factor(part, low);
+    const ScheduleInfo *info = &SCHEDULES[schedule];
+    if (!info->warms) warmup = 0;
+    if (step < warmup) return peak * ((double)step / (double)warmup);
+    long falling = steps > warmup ? steps - warmup : 1;
+    double factor = info->factor((double)(step - warmup), (double)falling);
+    return peak * (info->falls ? factor * (1 - low) + low : factor);
 }

@@ -1,26 +1,41 @@
-/* schedule: how a step size falls over the steps of a run.
+/* schedule: how a step size rises and falls over the steps of a run, as Hugging Face's
+ * transformers.get_scheduler has it under the same name.
  *
  * Usage:
- *   // 10 steps, of which 2 warm up, then a line down to a tenth.
- *   if (schedule_rate(SCHEDULE_LINEAR, 1, 0, 10, 2, 0.1) != 0.5) return 1;
- *   if (schedule_rate(SCHEDULE_LINEAR, 1, 1, 10, 2, 0.1) != 1) return 1;
- *   if (schedule_rate(SCHEDULE_LINEAR, 1, 9, 10, 2, 0.1) > 0.1 + 1e-15) return 1;
+ *   // 10 steps, of which 2 warm up, then a line towards 0.
+ *   if (schedule_rate(SCHEDULE_LINEAR, 1, 0, 10, 2, 0) != 0) return 1;
+ *   if (schedule_rate(SCHEDULE_LINEAR, 1, 1, 10, 2, 0) != 0.5) return 1;
+ *   if (schedule_rate(SCHEDULE_LINEAR, 1, 2, 10, 2, 0) != 1) return 1;
+ *   if (schedule_rate(SCHEDULE_LINEAR, 1, 9, 10, 2, 0) != 0.125) return 1;
+ *   // The name "constant" has no warm-up.
+ *   if (schedule_rate(SCHEDULE_CONSTANT, 1, 0, 10, 2, 0) != 1) return 1;
  */
 #ifndef SCHEDULE_H
 #define SCHEDULE_H
 
-typedef enum { SCHEDULE_COSINE, SCHEDULE_LINEAR, SCHEDULE_CONSTANT, SCHEDULE_COUNT } Schedule;
+#include <stdbool.h>
+
+typedef enum {
+    SCHEDULE_COSINE,
+    SCHEDULE_LINEAR,
+    SCHEDULE_CONSTANT,
+    SCHEDULE_CONSTANT_WITH_WARMUP,
+    SCHEDULE_COUNT
+} Schedule;
 
 typedef struct {
     const char *name, *help;
-    /* The share of the peak at `part` of the way from the warm-up's end (0) to the last step (1).
-     * `low` is the share at the last step. */
-    double (*factor)(double part, double low);
+    bool warms; /* begins with a warm-up */
+    bool falls; /* may end at a rate above 0, see `low` */
+    /* The share of the peak after `done` of the `steps` that follow the warm-up. */
+    double (*factor)(double done, double steps);
 } ScheduleInfo;
 extern const ScheduleInfo SCHEDULES[SCHEDULE_COUNT];
 
-/* The step size of a step, 0 <= step < steps. It rises as peak (step + 1) / warmup, then follows
- * the schedule down to peak times `low`. */
+/* The step size of a step, 0 <= step < steps. The first `warmup` steps rise as peak step / warmup,
+ * so the first of them has 0. Then the rate falls towards peak `low`, which step number `steps`,
+ * the first after the run, would have. low > 0 is no part of Hugging Face's linear; of its cosine
+ * it is cosine_with_min_lr. */
 double schedule_rate(Schedule schedule, double peak, long step, long steps, long warmup,
                      double low);
 

@@ -1,6 +1,7 @@
 /* pretrain: next-token training of a new model, or of one that exists. */
 #include <math.h>
 
+#include "data/order.h"
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
@@ -49,7 +50,7 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
         run_input(&run, s->data.values[i], sessions->fingerprint[i]);
     run_inputs(&run, x);
     long epoch = sessions_batches(sessions);
-    long steps = s->max_steps > 0 ? s->max_steps : (long)ceil(s->num_train_epochs * (double)epoch);
+    long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};
     LoopResult result;
     fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",

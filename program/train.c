@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/order.h"
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
@@ -58,15 +59,16 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
 
 /* ---- results ---- */
 
-/* What scoring cost beside training: in seconds, and in operations n r / (P B), where r is the cost
- * of one score over the training cost of one record, and P = steps / R. */
-static void put_overhead(Run *run, const TrainOptions *o, int pool, double alone_share) {
+/* What scoring cost beside training: in seconds, and in operations. r is the cost of one score over
+ * the training cost of one record. All scores together then cost `scored` r / `trained` of
+ * training, which is n r / (P B): n records, and P batches of B between two refreshes. */
+static void put_overhead(Run *run, double alone_share) {
     const Spent *spent = &run->spent;
     if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
-    double scored = (double)pool * o->refresh, trained = (double)o->loop.steps * o->batch_size;
+    double scored = spent->scored, trained = spent->trained;
     double r = spent->score_flops / scored / (spent->train_flops / trained);
     double measured = spent->score_seconds / spent->train_seconds;
-    double formula = pool * r / ((double)o->loop.steps / o->refresh * o->batch_size);
+    double formula = scored * r / trained;
     json_key_number(&run->result, "relative_cost", r);
     json_key_number(&run->result, "relative_cost_base", alone_share * r);
     json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
@@ -78,11 +80,10 @@ static void put_overhead(Run *run, const TrainOptions *o, int pool, double alone
             100 * measured, measured * trained / scored, 100 * formula, r, alone_share * r);
 }
 
-static void put_result(Run *run, const TrainOptions *o, const Splits *x, const PoolWeights *w,
-                       const TrainResult *result) {
+static void put_result(Run *run, const Splits *x, const PoolWeights *w, const TrainResult *result) {
     int n = x->pool.examples.count;
     Buf *b = &run->result;
-    if (w->source == WEIGHTS_SCORED) put_overhead(run, o, n, result->alone_share);
+    if (w->source == WEIGHTS_SCORED) put_overhead(run, result->alone_share);
     json_key_number(b, "steps", (double)result->loop.steps);
     json_key_number(b, "train_loss", result->loop.loss);
     if (w->source == WEIGHTS_SCORED)
@@ -127,8 +128,7 @@ static void tell_equal_answers(const Examples *pool) {
 
 static long count_steps(const Settings *s, int records) {
     if (s->max_steps > 0) return s->max_steps;
-    long steps = (long)ceil(s->num_train_epochs * records / s->batch_size);
-    return steps > 0 ? steps : 1;
+    return batches_of_epochs(s->num_train_epochs, epoch_batches(records, s->batch_size));
 }
 
 /* Trains with the pool's weights and ends the run. */
@@ -144,7 +144,7 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
         bool ok = train(f->model, x, &o, &w, run, &result, err);
         if (ok && result.loop.complete) tell_complete(s);
         else if (ok) {
-            put_result(run, &o, x, &w, &result);
+            put_result(run, x, &w, &result);
             if (!result.evaluated || put_metrics(run, &o, x, &result, err)) print_result(s, run);
         }
         run_end(run, err);

@@ -204,10 +204,10 @@ def check_adamw(worst, u, step, dump, m0, v0):
 # ---- twenty steps ----
 
 def schedule(step):
-    """Linear warm-up, then a cosine down to LOW of the peak at the last step."""
-    if step <= WARMUP:
-        return LEARNING_RATE * step / WARMUP
-    part = (step - 1 - WARMUP) / (STEPS - 1 - WARMUP)
+    """The rate of step 1, 2, ...: transformers' cosine_with_min_lr."""
+    if step - 1 < WARMUP:
+        return LEARNING_RATE * (step - 1) / WARMUP
+    part = (step - 1 - WARMUP) / (STEPS - WARMUP)
     return LEARNING_RATE * (LOW + (1 - LOW) * 0.5 * (1 + math.cos(math.pi * part)))
 
 

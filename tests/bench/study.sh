@@ -8,7 +8,7 @@ OUT=${OUT:-out}/quick
 [ -f "$OUT/base/model.safetensors" ] || { echo "study: run ./run.sh first" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --max-steps 120"
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32 --max-steps 120"
 
 # numbers on stdin: mean +- standard deviation
 spread() { awk \

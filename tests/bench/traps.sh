@@ -20,7 +20,7 @@ export LC_ALL
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-TUNE="--learning-rate 5e-4 --warmup-steps 20 --batch-size 32 --max-steps 120"
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32 --max-steps 120"
 
 # numbers on stdin: mean +- standard deviation, to so many decimals (4)
 spread() {

@@ -3,8 +3,8 @@
  * functions.
  *
  * Expected values that today's program defines by choice stand in one small function each:
- * `rate_at` (the schedule), `order_of` (which record comes when), `put_text` (how a text becomes
- * tokens). From the environment: ICA, the program to test. */
+ * `rate_at` (the schedule), `order_of` and `batch_of` (which record comes when), `put_text` (how a
+ * text becomes tokens). From the environment: ICA, the program to test. */
 #define _XOPEN_SOURCE 700
 #include <math.h>
 #include <signal.h>
@@ -155,16 +155,19 @@ static bool is_parameter(const TensorFile *f, int i) {
     return part_of(f, f->tensors[i].name, ".grad") != NULL;
 }
 
-/* The records of the N-th step of a run over FILE in batches of B. */
-static void rows_of(Lab *l, const char *file, int seed, int B, int step, int *row) {
+/* The records of the N-th step of a run over FILE in batches of B. Returns how many. */
+static int rows_of(Lab *l, const char *file, int seed, int B, int step, int *row) {
     TensorFile f;
+    int n = 0;
     WORKS(l,
           "train --model base --pool %s --seed %d --batch-size %d --max-steps %d --out run "
           "--dump-state dump",
           file, seed, B, step);
-    if (!dump_open(&f, "dump")) return;
-    for (int i = 0; i < B; i++) row[i] = (int)dumped(&f, "row", (size_t)i) - 1;
+    if (!dump_open(&f, "dump")) return 0;
+    for (; n < B && !isnan(dumped(&f, "row", (size_t)n)); n++)
+        row[n] = (int)dumped(&f, "row", (size_t)n) - 1;
     tensors_close(&f);
+    return n;
 }
 
 /* ---- the world ---- */
@@ -211,47 +214,53 @@ static void make_world(Lab *l) {
 
 /* ---- the schedule ---- */
 
-/* The learning rate of a step (the first is 0) of `steps`, with `warm` of warm-up: up to the peak
- * by equal parts, the first step having one part; then from the peak down to a tenth of it at the
- * last step. */
-static double rate_at(const char *kind, double peak, int step, int warm, int steps) {
-    if (step < warm) return peak * (step + 1) / warm;
+/* The learning rate of a step (the first is 0) of `steps`, with `warm` of warm-up and the lowest
+ * share `low`, as transformers.get_scheduler has it (tests/unit/test_schedule.c has its tables):
+ * from 0 up to the peak, then down to the lowest rate at the step after the last one. */
+static double rate_at(const char *kind, double peak, int step, int warm, int steps, double low) {
     if (strcmp(kind, "constant") == 0) return peak;
-    double done = steps - 1 > warm ? (double)(step - warm) / (steps - 1 - warm) : 1;
-    if (strcmp(kind, "linear") == 0) return peak * (1 - 0.9 * done);
-    return peak * (0.1 + 0.9 * (1 + cos(acos(-1) * done)) / 2);
+    if (step < warm) return peak * step / warm;
+    if (strcmp(kind, "constant_with_warmup") == 0) return peak;
+    double done = (double)(step - warm) / (steps - warm);
+    if (strcmp(kind, "linear") == 0) return peak * (low + (1 - low) * (1 - done));
+    return peak * (low + (1 - low) * (1 + cos(acos(-1) * done)) / 2);
+}
+
+enum { SCHEDULED = 9 };
+
+static void check_schedule(Lab *l, const char *command, const char *kind, int warm, double low) {
+    WORKS(l,
+          "%s pool.jsonl --model base --max-steps %d --warmup-steps %d --lr-scheduler-type %s "
+          "--learning-rate 1e-3 --logging-steps 1 --min-lr-ratio %g --out run",
+          command, SCHEDULED, warm, kind, low);
+    for (int i = 0; i < SCHEDULED; i++) {
+        double rate = number(line_of(l, "run/log.jsonl", i), "learning_rate");
+        double want = rate_at(kind, 1e-3, i, warm, SCHEDULED, low);
+        CHECK(fabs(rate - want) <= 1e-3 * DOUBLE_ROUNDING,
+              "%s %s, warm-up %d, low %g, step %d: %g, not %g", command, kind, warm, low, i + 1,
+              rate, want);
+    }
 }
 
 static void test_schedules(Lab *l) {
-    static const char *const kinds[] = {"linear", "cosine", "constant"};
-    enum { STEPS = 9 };
-    for (int k = 0; k < 3; k++)
+    static const char *const kinds[] = {"linear", "cosine", "constant", "constant_with_warmup"};
+    static const char *const commands[] = {"train --batch-size 2 --pool", "pretrain --data"};
+    for (int k = 0; k < 4; k++)
         for (int warm = 0; warm <= 3; warm += 3)
             for (int p = 0; p < 2; p++) {
-                const char *command = p ? "pretrain --data" : "train --batch-size 2 --pool";
-                WORKS(l,
-                      "%s pool.jsonl --model base --max-steps %d --warmup-steps %d "
-                      "--lr-scheduler-type %s --learning-rate 1e-3 --min-lr-ratio 0.1 "
-                      "--logging-steps 1 --out run",
-                      command, STEPS, warm, kinds[k]);
-                for (int i = 0; i < STEPS; i++) {
-                    double rate = number(line_of(l, "run/log.jsonl", i), "learning_rate");
-                    double want = rate_at(kinds[k], 1e-3, i, warm, STEPS);
-                    CHECK(fabs(rate - want) <= 1e-3 * DOUBLE_ROUNDING,
-                          "%s %s, warm-up %d, step %d: %g, not %g", command, kinds[k], warm, i + 1,
-                          rate, want);
-                }
+                check_schedule(l, commands[p], kinds[k], warm, 0);
+                if (k < 2) check_schedule(l, commands[p], kinds[k], warm, 0.1);
             }
-    /* A share of the steps is rounded up: 0.3 of 9 gives 3. */
+    /* By default a cosine falls to 0. A share of the steps is rounded up: 0.3 of 9 gives 3. */
     WORKS(l,
           "train --model base --pool pool.jsonl --max-steps 9 --warmup-ratio 0.3 --learning-rate "
           "1e-3 --logging-steps 1 --out run --dump-state dump");
-    CHECK(close_to(number(line_of(l, "run/log.jsonl", 1), "learning_rate") * 1e3, 2.0 / 3,
+    CHECK(close_to(number(line_of(l, "run/log.jsonl", 1), "learning_rate") * 1e3, 1.0 / 3,
                    DOUBLE_ROUNDING),
           "warm-up's share");
     TensorFile f;
     if (!dump_open(&f, "dump")) return;
-    double want = rate_at("cosine", 1e-3, 8, 3, 9);
+    double want = rate_at("cosine", 1e-3, 8, 3, 9, 0);
     CHECK(close_to(dumped(&f, "lr", 0) * 1e3, want * 1e3, DOUBLE_ROUNDING),
           "the dump's rate: %g, not %g", dumped(&f, "lr", 0), want);
     tensors_close(&f);
@@ -302,24 +311,40 @@ static void test_epochs(Lab *l) {
     CHECK(memcmp(other, row[0], sizeof other) != 0, "another seed has the same order");
 }
 
-/* Batches that do not divide the pool: a batch goes on into the next epoch, and the number of steps
- * is rounded up. */
+/* The records of a step in batches of B. Every epoch has each record once, so its last batch may
+ * be smaller. Returns how many. */
+static int batch_of(int seed, int n, int B, int step, int *record) {
+    int order[64], batches = (n + B - 1) / B, from = step % batches * B;
+    order_of(seed, step / batches, n, order);
+    for (int i = from; i < from + B && i < n; i++) record[i - from] = order[i];
+    return from + B < n ? B : n - from;
+}
+
+static void check_steps(Lab *l, const char *file, int B, const char *epochs, int want) {
+    WORKS(l, "train --model base --pool %s --batch-size %d --num-train-epochs %s --out run", file,
+          B, epochs);
+    CHECK(result(l, "run", "steps") == want, "%s in batches of %d, %s epochs: %g steps, not %d",
+          file, B, epochs, result(l, "run", "steps"), want);
+}
+
 static void test_last_batch(Lab *l) {
     enum { B = 3 };
-    for (int step = 0; step < 6; step++) {
-        int row[B];
-        rows_of(l, "pool.jsonl", 3, B, step + 1, row);
-        for (int i = 0; i < B; i++)
-            CHECK(row[i] == record_at(3, POOL, step * B + i), "step %d, row %d: record %d",
-                  step + 1, i, row[i]);
+    for (int step = 0; step < 7; step++) {
+        int row[B], want[B], n = rows_of(l, "pool.jsonl", 3, B, step + 1, row);
+        CHECK(n == batch_of(3, POOL, B, step, want), "step %d has %d records", step + 1, n);
+        for (int i = 0; i < n; i++)
+            CHECK(row[i] == want[i], "step %d, row %d: record %d", step + 1, i, row[i]);
     }
-    WORKS(l, "train --model base --pool pool.jsonl --batch-size 3 --num-train-epochs 1 --out run");
-    CHECK(result(l, "run", "steps") == 3, "8 records in batches of 3 take %g steps",
-          result(l, "run", "steps"));
-    WORKS(l,
-          "train --model base --pool pool.jsonl --batch-size 4 --num-train-epochs 2.5 --out run");
-    CHECK(result(l, "run", "steps") == 5, "2.5 epochs of 2 batches take %g steps",
-          result(l, "run", "steps"));
+    /* Steps of an epoch are rounded up first, then those of all epochs. */
+    check_steps(l, "pool.jsonl", 3, "1", 3);
+    check_steps(l, "pool.jsonl", 3, "2", 6);
+    check_steps(l, "pool.jsonl", 3, "1.5", 5);
+    check_steps(l, "pool.jsonl", 4, "2.5", 5);
+    check_steps(l, "pool.jsonl", 32, "2", 2);
+    check_steps(l, "pool.jsonl", 32, "0.01", 1);
+    /* A pool smaller than the batch: each of its records comes once. */
+    int row[32];
+    CHECK(rows_of(l, "hold.jsonl", 1, 32, 2, row) == 5, "a batch of 32 from 5 records");
 }
 
 /* ---- the step ---- */
@@ -496,52 +521,59 @@ static bool singles(Lab *l, const char *file, const char *objective, int n, Tens
     return true;
 }
 
-static void check_micro(Lab *l, const char *file, const char *objective, const char *how, int n,
-                        int micro, const TensorFile *single) {
+/* The last of `steps` steps in batches of B, computed by micro-batches. Nothing has moved before it,
+ * because the first step of a warm-up has the rate 0. */
+static void check_micro(Lab *l, const char *file, const char *objective, const char *how, int B,
+                        int micro, int steps, const TensorFile *single) {
     TensorFile f;
     double w[POOL], c[POOL], loss = 0;
+    int n = 0, row[POOL];
     WORKS(l,
           "train --model base --pool %s --objective %s --weights records --normalize %s "
-          "--batch-size %d --micro-batch-size %d --max-steps 1 --out run --dump-state dump",
-          file, objective, how, n, micro);
+          "--batch-size %d --micro-batch-size %d --warmup-steps 1 --max-steps %d --out run "
+          "--dump-state dump",
+          file, objective, how, B, micro, steps);
     if (!dump_open(&f, "dump")) return;
-    for (int i = 0; i < n; i++) {
-        int row = (int)dumped(&f, "row", (size_t)i) - 1;
-        w[i] = dumped(&f, "weight", (size_t)i);
-        CHECK(w[i] == number(line_of(l, file, row), "weight"), "record %d has the weight %g", row,
-              w[i]);
+    for (; n < B && !isnan(dumped(&f, "row", (size_t)n)); n++) {
+        row[n] = (int)dumped(&f, "row", (size_t)n) - 1;
+        w[n] = dumped(&f, "weight", (size_t)n);
+        CHECK(w[n] == number(line_of(l, file, row[n]), "weight"), "record %d has the weight %g",
+              row[n], w[n]);
     }
     for (int i = 0; i < n; i++) {
         c[i] = coefficient(how, w, n, micro ? micro : n, i);
-        loss += c[i] * dumped(&single[(int)dumped(&f, "row", (size_t)i) - 1], "loss", 0);
+        loss += c[i] * dumped(&single[row[i]], "loss", 0);
     }
     double error = gradient_error(&f, single, c, n);
     CHECK(error < GRADIENT_ROUNDING,
-          "%s, normalize %s, micro-batches of %d: the gradient differs by %g", objective, how,
-          micro, error);
+          "%s, normalize %s, %d records in micro-batches of %d: the gradient differs by %g",
+          objective, how, n, micro, error);
     CHECK(close_to(dumped(&f, "loss", 0), loss, FLOAT_ROUNDING),
-          "%s, normalize %s, micro-batches of %d: a loss of %g, not %g", objective, how, micro,
-          dumped(&f, "loss", 0), loss);
+          "%s, normalize %s, %d records in micro-batches of %d: a loss of %g, not %g", objective,
+          how, n, micro, dumped(&f, "loss", 0), loss);
     tensors_close(&f);
 }
 
+/* Whole batches, and the smaller ones at the end of an epoch: 3 of 8 records in
+ * batches of 5, 2 of 6 pairs in batches of 4. */
 static void test_micro_batches(Lab *l) {
     static const struct {
         const char *file, *objective;
-        int n;
-    } worlds[] = {{"pool.jsonl", "sft", POOL},
-                  {"pairs.jsonl", "dpo", PAIRS},
-                  {"pairs.jsonl", "simpo", PAIRS}};
+        int n, some;
+    } worlds[] = {{"pool.jsonl", "sft", POOL, 5},
+                  {"pairs.jsonl", "dpo", PAIRS, 4},
+                  {"pairs.jsonl", "simpo", PAIRS, 4}};
     static const char *const hows[] = {"batch", "micro", "count", "none"};
     for (int o = 0; o < 3; o++) {
+        const char *file = worlds[o].file, *objective = worlds[o].objective;
         TensorFile single[POOL];
-        if (!singles(l, worlds[o].file, worlds[o].objective, worlds[o].n, single)) return;
+        int n = worlds[o].n, some = worlds[o].some;
+        if (!singles(l, file, objective, n, single)) return;
         for (int micro = 0; micro <= 4; micro += micro == 0 ? 1 : 3)
-            check_micro(l, worlds[o].file, worlds[o].objective, "batch", worlds[o].n, micro,
-                        single);
-        for (int h = 1; h < 4; h++)
-            check_micro(l, worlds[o].file, worlds[o].objective, hows[h], worlds[o].n, 4, single);
-        for (int i = 0; i < worlds[o].n; i++) tensors_close(&single[i]);
+            check_micro(l, file, objective, "batch", n, micro, 1, single);
+        for (int h = 1; h < 4; h++) check_micro(l, file, objective, hows[h], n, 4, 1, single);
+        for (int h = 0; h < 4; h++) check_micro(l, file, objective, hows[h], some, 2, 2, single);
+        for (int i = 0; i < n; i++) tensors_close(&single[i]);
     }
 }
 
@@ -790,14 +822,12 @@ static void test_used_weights(Lab *l) {
     }
     for (int step = 0; step < STEPS; step++) {
         double low = INFINITY, high = -INFINITY;
-        for (int i = 0; i < B; i++) {
-            low = fmin(low, score[record_at(2, POOL, step * B + i)]);
-            high = fmax(high, score[record_at(2, POOL, step * B + i)]);
+        int record[B], n = batch_of(2, POOL, B, step, record);
+        for (int i = 0; i < n; i++) {
+            low = fmin(low, score[record[i]]);
+            high = fmax(high, score[record[i]]);
         }
-        for (int i = 0; i < B; i++) {
-            int record = record_at(2, POOL, step * B + i);
-            used[record] = (score[record] - low) / (high - low);
-        }
+        for (int i = 0; i < n; i++) used[record[i]] = (score[record[i]] - low) / (high - low);
     }
     for (int i = 0; i < POOL; i++) sum += used[i], square += used[i] * used[i];
     for (int i = 0; i < POOL; i++) {
@@ -850,6 +880,18 @@ static void test_cost(Lab *l) {
               "R = %d: overhead_formula %g, not %g", R, result(l, "run", "overhead_formula"),
               score / train);
     }
+    /* More refreshes than steps: three scores of each record are computed, one before each step.
+     * The steps have 3, 3 and 2 records. */
+    WORKS(l,
+          "train --model base %s --weights ica --k 2 --batch-size 3 --refresh 10 --max-steps 3 "
+          "--out run",
+          WORLDS[0]);
+    const Json *flops = json_get(json_of(l, "run/run.json"), "flops");
+    double score = number(flops, "score"), train = number(flops, "train");
+    CHECK(close_to(score / once, 3, FOUR_DIGITS), "3 refreshes cost %g of one", score / once);
+    CHECK(close_to(result(l, "run", "relative_cost") * train / score * 3, 1, FOUR_DIGITS),
+          "10 refreshes in 3 steps: relative_cost %g, not %g", result(l, "run", "relative_cost"),
+          score / train / 3);
 }
 
 /* ---- RHO ---- */
