@@ -1,24 +1,32 @@
-"""The program's numbers against PyTorch: log-likelihoods, gradients, AdamW, twenty steps of training.
+"""The program's numbers against PyTorch: log-likelihoods, gradients, AdamW, training.
 
-Usage: audit_torch.py FOLDER BUILD...   (tests/audit/audit_torch.sh makes the folder and knows which builds there are)
+Usage: audit_torch.py FOLDER BUILD...
+(tests/audit/audit_torch.sh makes the folder and knows which builds there are)
 
-This file shares nothing with the program: it reads the files of `ica train --dump-state` with its own reader, has its own GPT-2 in
-a page, takes gradients by autograd and steps by torch.optim.AdamW. It needs PyTorch and the standard library.
+This file shares nothing with the program: it reads the files of `ica train --dump-state` with its
+own reader, has its own GPT-2 in a page, takes gradients by autograd and steps by torch.optim.AdamW.
+It needs PyTorch and the standard library.
 
-PyTorch computes in double whatever the build, on the very numbers of the file, so that all rounding is the program's. With u the
-unit roundoff of the build, 2^-24 or 2^-53, the tolerances are:
+PyTorch computes in double whatever the build, on the very numbers of the file, so that all rounding
+is the program's. With u the unit roundoff of the build, 2^-24 or 2^-53, the tolerances are:
 
-  logp       a pass forward and back through 2 layers is 38 stages of sums of at most 160 terms: as a random walk
-             sqrt(38 * 160) = 78 roundings, and three deviations of it are ROUNDINGS = 256 (as in tests/unit/test_model.c), each u of a
-             logit's size 1 + max |logit|; over the scored tokens the root of the sum of squares, since they round independently.
-  dlogp      a pair's z moves by the errors of its log-likelihoods, the reference's too; sigmoid's slope is at most 1/4.
-  gradients  ROUNDINGS * u of the sum over rows of |one row's gradient|, the largest of the tensor, and what dlogp's error moves.
-  AdamW      each of some ten operations rounds once; the sums in m and v at the size of their terms: see adamw_tolerances.
-  training   the same training in PyTorch with noise of 78 u (one deviation of the above) on every gradient, four times: the root
-             mean square by which that moves a tensor is what rounding does, and FACTOR times it is allowed; and the weight itself
-             rounds at every step, sqrt(20) u of it as a random walk. Key biases have a true gradient of zero (softmax does not
-             see a constant added to all scores), so that AdamW, which divides by the gradient's own size, makes whole steps of
-             rounding: they are left out there, and must have no effect on any log-likelihood.
+  logp       a pass forward and back through 2 layers is 38 stages of sums of at most 160 terms: as
+             a random walk sqrt(38 * 160) = 78 roundings, and three deviations of it are ROUNDINGS =
+             256 (as in tests/unit/test_model.c), each u of a logit's size 1 + max |logit|; over the
+             scored tokens the root of the sum of squares, since they round independently.
+  dlogp      a pair's z moves by the errors of its log-likelihoods, the reference's too; sigmoid's
+             slope is at most 1/4.
+  gradients  ROUNDINGS * u of the sum over rows of |one row's gradient|, the largest of the tensor,
+             and what dlogp's error moves.
+  AdamW      each of some ten operations rounds once; the sums in m and v at the size of their
+             terms: see adamw_tolerances.
+  training   the same training in PyTorch with noise of 78 u (one deviation of the above) on every
+             gradient, four times: the root mean square by which that moves a tensor is what
+             rounding does, and FACTOR times it is allowed; and the weight itself rounds at every
+             step, sqrt(20) u of it as a random walk. Key biases have a true gradient of zero
+             (softmax does not see a constant added to all scores), so that AdamW, which divides by
+             the gradient's own size, makes whole steps of rounding: they are left out there, and
+             must have no effect on any log-likelihood.
 """
 import json
 import math
@@ -49,7 +57,8 @@ def read(path):
             continue
         kind, width = TYPES[t["dtype"]]
         begin, end = t["data_offsets"]
-        x = torch.frombuffer(data, dtype=kind, count=(end - begin) // width, offset=begin).reshape(t["shape"]).clone()
+        x = torch.frombuffer(data, dtype=kind, count=(end - begin) // width,
+                             offset=begin).reshape(t["shape"]).clone()
         out[name] = x.double() if x.is_floating_point() else x
     return out
 
@@ -74,12 +83,14 @@ def forward(p, ids, heads):
     while "h.%d.ln_1.weight" % layer in p:
         def w(name):
             return p["h.%d.%s" % (layer, name)]
-        qkv = norm(x, w("ln_1.weight"), w("ln_1.bias")) @ w("attn.c_attn.weight") + w("attn.c_attn.bias")
+        qkv = norm(x, w("ln_1.weight"),
+                   w("ln_1.bias")) @ w("attn.c_attn.weight") + w("attn.c_attn.bias")
         q, k, v = (t.reshape(rows, length, heads, -1).transpose(1, 2) for t in qkv.chunk(3, -1))
         scores = (q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])).masked_fill(future, -math.inf)
         mixed = (scores.softmax(-1) @ v).transpose(1, 2).reshape(rows, length, -1)
         x = x + mixed @ w("attn.c_proj.weight") + w("attn.c_proj.bias")
-        hidden = gelu(norm(x, w("ln_2.weight"), w("ln_2.bias")) @ w("mlp.c_fc.weight") + w("mlp.c_fc.bias"))
+        hidden = gelu(norm(x, w("ln_2.weight"), w("ln_2.bias")) @ w("mlp.c_fc.weight")
+                      + w("mlp.c_fc.bias"))
         x = x + hidden @ w("mlp.c_proj.weight") + w("mlp.c_proj.bias")
         layer += 1
     return norm(x, p["ln_f.weight"], p["ln_f.bias"]) @ p["wte.weight"].T
@@ -91,7 +102,8 @@ def logps(p, batch, heads):
     logits, target = forward(p, ids[:, :-1], heads), labels[:, 1:]
     scored = target != -100
     each = logits.log_softmax(-1).gather(2, target.clamp(min=0).unsqueeze(2)).squeeze(2)
-    return (each * scored).sum(1), (((1 + logits.detach().abs().amax(2)) * scored) ** 2).sum(1).sqrt()
+    size = (1 + logits.detach().abs().amax(2)) * scored
+    return (each * scored).sum(1), (size ** 2).sum(1).sqrt()
 
 
 # ---- the objectives, E9 to E12 ----
@@ -115,7 +127,7 @@ def weighted_loss(objective, logp, reference, batch):
 
 
 def dlogp_errors(objective, batch, logp_error, reference_error):
-    """By how much each row's d loss / d logp, and the loss, can be off when the log-likelihoods are."""
+    """By how much each row's d loss / d logp, and the loss, can be off when the logps are."""
     w = batch["weight"] / batch["weight"].sum()
     n = (batch["labels"] != -100).sum(1).double()
     if objective == "sft":
@@ -168,29 +180,32 @@ def clipped(norm_of_all):
 
 
 def adamw_tolerances(u, step, rate, before, after, m0, v0, grad):
-    """m: beta1, the product, the gradient's scale and product, 1 - beta1, its product, the sum: at most 6 roundings at the terms'
-    sizes. v: the same with one more product, 8. The weight: what m's error moves, half of v's 8 through the root, and some 12
-    operations at the step's own size; the subtraction rounds at the weight's, and PyTorch rounds it twice (in double), once for
-    the decay."""
+    """m: beta1, the product, the gradient's scale and product, 1 - beta1, its product, the sum: at
+    most 6 roundings at the terms' sizes. v: the same with one more product, 8. The weight: what m's
+    error moves, half of v's 8 through the root, and some 12 operations at the step's own size; the
+    subtraction rounds at the weight's, and PyTorch rounds it twice (in double), once for the
+    decay."""
     m_terms = BETAS[0] * m0.abs() + (1 - BETAS[0]) * grad.abs()
     v_terms = BETAS[1] * v0 + (1 - BETAS[1]) * grad ** 2
     root = (v_terms / (1 - BETAS[1] ** step)).sqrt() + EPSILON
     size = m_terms / (1 - BETAS[0] ** step) / root
     decay = DECAY * before.abs() if before.dim() == 2 else 0
-    # a product of two small numbers may fall below the smallest normal float, and then loses all its digits
+    # a product of two small numbers may fall below the smallest normal float, and then loses all
+    # its digits
     tiny = 2.0 ** -126 if u > 1e-10 else 0.0
     weight = (u + 2.0 ** -52) * after.abs() + rate * u * (22 * size + 4 * decay)
     return {"m": 6 * u * m_terms + tiny, "v": 8 * u * v_terms + tiny, "after": weight}
 
 
 def check_adamw(worst, u, step, dump, m0, v0):
-    """Error over tolerance of after, m and v, PyTorch's optimizer set to the state before the step."""
+    """Error over tolerance of after, m and v; PyTorch's optimizer has the state before the step."""
     rate, scale = float(dump["lr"]), clipped(float(dump["grad_norm"]))
     p = {k: v.clone().requires_grad_() for k, v in parameters(dump).items()}
     optimizer = adamw(p, rate, DECAY)
     for k, v in p.items():
         v.grad = dump[k + ".grad"] * scale
-        optimizer.state[v] = {"step": torch.tensor(float(step - 1)), "exp_avg": m0[k].clone(), "exp_avg_sq": v0[k].clone()}
+        optimizer.state[v] = {"step": torch.tensor(float(step - 1)), "exp_avg": m0[k].clone(),
+                              "exp_avg_sq": v0[k].clone()}
     optimizer.step()
     for k, v in p.items():
         state = optimizer.state[v]
@@ -198,7 +213,8 @@ def check_adamw(worst, u, step, dump, m0, v0):
         allowed = adamw_tolerances(u, step, rate, dump[k], dump[k + ".after"], m0[k], v0[k], v.grad)
         for part, x in found.items():
             off = (x - dump[k + "." + part]).abs()
-            worst[part].see(float((off / allowed[part].clamp(min=1e-300)).max()), 1.0, "step %d, %s" % (step, k))
+            worst[part].see(float((off / allowed[part].clamp(min=1e-300)).max()), 1.0,
+                            "step %d, %s" % (step, k))
 
 
 # ---- twenty steps ----
@@ -232,7 +248,8 @@ def train(objective, start, batches, reference, heads, noise=None, sizes=None):
 
 
 def parts(p):
-    """The tensors, the biases of queries, keys and values apart; key biases under a name of their own."""
+    """The tensors, with the biases of queries, keys and values apart; key biases under a name of
+    their own."""
     out = {}
     for k, v in p.items():
         if k.endswith("attn.c_attn.bias"):
@@ -252,12 +269,14 @@ def rms(x):
 class Table:
     def __init__(self):
         self.failed = 0
-        print("%-7s %-6s %-34s %-34s %10s %10s  %s" % ("build", "loss", "what", "where it is worst", "error", "tolerance", "ok"))
+        print("%-7s %-6s %-34s %-34s %10s %10s  %s" %
+              ("build", "loss", "what", "where it is worst", "error", "tolerance", "ok"))
 
     def row(self, build, objective, what, where, error, tolerance):
         ok = error <= tolerance  # false for NaN
         self.failed += not ok
-        print("%-7s %-6s %-34s %-34s %10.3g %10.3g  %s" % (build, objective, what, where, error, tolerance, "yes" if ok else "NO"))
+        print("%-7s %-6s %-34s %-34s %10.3g %10.3g  %s" %
+              (build, objective, what, where, error, tolerance, "yes" if ok else "NO"))
 
 
 class Worst:
@@ -286,12 +305,14 @@ def check_batch(table, build, objective, folder, dumps):
     for step, d in enumerate(dumps, 1):
         for r, w in zip(d["row"], d["weight"]):
             worst.see(abs(given[int(r) - 1] - float(w)), 0, "step %d, record %d" % (step, r))
-    worst.put(table, build, objective, "weights of %d records" % len({int(r) for d in dumps for r in d["row"]}))
+    worst.put(table, build, objective,
+              "weights of %d records" % len({int(r) for d in dumps for r in d["row"]}))
 
 
 def check_objective(table, folder, build, objective, base, heads):
     u = 2.0 ** -24 if build == "float" else 2.0 ** -53
-    dumps = [read(os.path.join(folder, "%s-%s-%d.safetensors" % (build, objective, n))) for n in range(1, STEPS + 1)]
+    dumps = [read(os.path.join(folder, "%s-%s-%d.safetensors" % (build, objective, n)))
+             for n in range(1, STEPS + 1)]
     check_batch(table, build, objective, folder, dumps)
     worst = {k: Worst() for k in ("loss", "logp", "grad", "norm", "after", "m", "v", "chain")}
     nothing = {k: torch.zeros_like(v) for k, v in base.items()}
@@ -301,21 +322,27 @@ def check_objective(table, folder, build, objective, base, heads):
         worst["chain"].see(0 if equal(p, last) else 1, 0.5, "step %d" % step)
         with torch.no_grad():
             reference, size = logps(base, d, heads)
-        loss, logp, grad, allowed = gradients(objective, p, d, reference, heads, u, ROUNDINGS * u * size)
+        loss, logp, grad, allowed = gradients(objective, p, d, reference, heads, u,
+                                              ROUNDINGS * u * size)
         references.append(reference)
         sizes.append(allowed["size"])
-        worst["loss"].see(abs(float(loss) - float(d["loss"])), allowed["loss"] + 4 * u, "step %d" % step)
+        worst["loss"].see(abs(float(loss) - float(d["loss"])), allowed["loss"] + 4 * u,
+                          "step %d" % step)
         for r in range(len(logp)):
-            worst["logp"].see(abs(float(logp[r] - d["logp"][r])), float(allowed["logp"][r]), "step %d, row %d" % (step, r))
+            worst["logp"].see(abs(float(logp[r] - d["logp"][r])), float(allowed["logp"][r]),
+                              "step %d, row %d" % (step, r))
         for k in p:
-            worst["grad"].see(float((grad[k] - d[k + ".grad"]).abs().max()), allowed["grad"][k], "step %d, %s" % (step, k))
+            worst["grad"].see(float((grad[k] - d[k + ".grad"]).abs().max()), allowed["grad"][k],
+                              "step %d, %s" % (step, k))
         norm_here = math.sqrt(sum(float((d[k + ".grad"] ** 2).sum()) for k in p))
         many = sum(x.numel() for x in p.values())
-        worst["norm"].see(abs(norm_here - float(d["grad_norm"])), many * 2.0 ** -53 * norm_here, "step %d" % step)
+        worst["norm"].see(abs(norm_here - float(d["grad_norm"])), many * 2.0 ** -53 * norm_here,
+                          "step %d" % step)
         check_adamw(worst, u, step, d, m, v)
         m, v, last = parameters(d, ".m"), parameters(d, ".v"), parameters(d, ".after")
     worst["chain"].put(table, build, objective, "a step begins where the last ended")
-    worst["logp"].put(table, build, objective, "log-likelihoods of %d rows" % sum(len(d["logp"]) for d in dumps))
+    worst["logp"].put(table, build, objective,
+                      "log-likelihoods of %d rows" % sum(len(d["logp"]) for d in dumps))
     worst["loss"].put(table, build, objective, "weighted losses")
     worst["grad"].put(table, build, objective, "gradients, %d tensors" % len(base))
     clips = sum(float(d["grad_norm"]) > MAX_NORM for d in dumps)
@@ -329,22 +356,26 @@ def check_objective(table, folder, build, objective, base, heads):
 def check_training(table, build, objective, end, base, heads, u, batches, references, sizes):
     """PyTorch trains from the base on the same batches; the program's weights behind step 20."""
     after = parameters(end, ".after")
-    table.row(build, objective, "learning rate of step %d" % STEPS, "", abs(float(end["lr"]) - schedule(STEPS)), 1e-15)
+    table.row(build, objective, "learning rate of step %d" % STEPS, "",
+              abs(float(end["lr"]) - schedule(STEPS)), 1e-15)
     mine = train(objective, base, batches, references, heads)
     torch.manual_seed(1)
-    moved = [parts(train(objective, base, batches, references, heads, DEVIATION * u, sizes)) for _ in range(4)]
+    moved = [parts(train(objective, base, batches, references, heads, DEVIATION * u, sizes))
+             for _ in range(4)]
     exact, program, start, worst = parts(mine), parts(after), parts(base), Worst()
     way = apart = allowed = 0.0  # sums of squares over all tensors
     for k in exact:
         if k.endswith(" KEY"):
             continue
-        tolerance = FACTOR * max(rms(x[k] - exact[k]) for x in moved) + math.sqrt(STEPS) * u * rms(exact[k])
+        noise = max(rms(x[k] - exact[k]) for x in moved)
+        tolerance = FACTOR * noise + math.sqrt(STEPS) * u * rms(exact[k])
         worst.see(rms(program[k] - exact[k]), tolerance, k)
         way += float(((exact[k] - start[k]) ** 2).sum())
         apart += float(((exact[k] - program[k]) ** 2).sum())
         allowed += tolerance ** 2 * exact[k].numel()
     worst.put(table, build, objective, "%d steps of training, each tensor" % STEPS)
-    table.row(build, objective, "the same, apart / way travelled", "all but key biases", math.sqrt(apart / way),
+    table.row(build, objective, "the same, apart / way travelled", "all but key biases",
+              math.sqrt(apart / way),
               math.sqrt(allowed / way))
     keyed = dict(after)  # the program's key biases in place of PyTorch's
     for k in keyed:
@@ -356,7 +387,8 @@ def check_training(table, build, objective, end, base, heads, u, batches, refere
         b, _ = logps(keyed, end, heads)
     off = (a - b).abs()
     row = int((off / size).argmax())
-    table.row(build, objective, "key biases have no effect on logp", "row %d" % row, float(off[row]),
+    table.row(build, objective, "key biases have no effect on logp", "row %d" % row,
+              float(off[row]),
               float(ROUNDINGS * 2.0 ** -53 * size[row]))
 
 
@@ -371,7 +403,8 @@ def main():
     for build in builds:
         for objective in ("sft", "dpo", "simpo"):
             check_objective(table, folder, build, objective, base, heads)
-    print("audit-torch: %s" % ("all agree" if table.failed == 0 else "%d rows DISAGREE" % table.failed))
+    verdict = "all agree" if table.failed == 0 else "%d rows DISAGREE" % table.failed
+    print("audit-torch: %s" % verdict)
     return 1 if table.failed else 0
 
 

@@ -1,4 +1,7 @@
-"""A GPT-2 training step in PyTorch, eager, for tests/bench/anchors.sh:  anchors_torch.py CONFIG ROWS LENGTH  prints milliseconds, one a line."""
+"""A GPT-2 training step in PyTorch, eager, for tests/bench/anchors.sh.
+
+anchors_torch.py CONFIG ROWS LENGTH  prints milliseconds, one a line.
+"""
 import os
 import sys
 import time
@@ -6,7 +9,8 @@ import time
 import torch
 import torch.nn.functional as F
 
-LAYERS, HEADS, CHANNELS, VOCAB = {"A": (6, 6, 384, 50304), "B": (12, 12, 768, 50257), "C": (4, 4, 128, 1024)}[sys.argv[1]]
+LAYERS, HEADS, CHANNELS, VOCAB = {"A": (6, 6, 384, 50304), "B": (12, 12, 768, 50257),
+                                  "C": (4, 4, 128, 1024)}[sys.argv[1]]
 ROWS, LENGTH = int(sys.argv[2]), int(sys.argv[3])
 
 
@@ -14,11 +18,14 @@ class Block(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.ln_1, self.ln_2 = torch.nn.LayerNorm(CHANNELS), torch.nn.LayerNorm(CHANNELS)
-        self.qkv, self.out = torch.nn.Linear(CHANNELS, 3 * CHANNELS), torch.nn.Linear(CHANNELS, CHANNELS)
-        self.fc, self.proj = torch.nn.Linear(CHANNELS, 4 * CHANNELS), torch.nn.Linear(4 * CHANNELS, CHANNELS)
+        self.qkv = torch.nn.Linear(CHANNELS, 3 * CHANNELS)
+        self.out = torch.nn.Linear(CHANNELS, CHANNELS)
+        self.fc = torch.nn.Linear(CHANNELS, 4 * CHANNELS)
+        self.proj = torch.nn.Linear(4 * CHANNELS, CHANNELS)
 
     def forward(self, x, mask):
-        split = [t.view(ROWS, LENGTH, HEADS, CHANNELS // HEADS).transpose(1, 2) for t in self.qkv(self.ln_1(x)).chunk(3, -1)]
+        split = [t.view(ROWS, LENGTH, HEADS, CHANNELS // HEADS).transpose(1, 2)
+                 for t in self.qkv(self.ln_1(x)).chunk(3, -1)]
         scores = (split[0] @ split[1].transpose(-1, -2)) * (CHANNELS // HEADS) ** -0.5
         heads = torch.softmax(scores.masked_fill(mask, float("-inf")), -1) @ split[2]
         x = x + self.out(heads.transpose(1, 2).reshape(ROWS, LENGTH, CHANNELS))

@@ -345,7 +345,7 @@ static const char *score_json(Place *p, const char *name, const char *method, co
         method, draw, all, rest);
 }
 
-/* Runs of two seeds, pairs, scores of two draws, and an evaluation, in no order. Returns how many. */
+/* Runs of two seeds, pairs, scores of two draws, an evaluation, in no order. Returns how many. */
 static int place_all(Place *p, const char **in) {
     int n = 0;
     in[n++] = place_sft(p, "o2", "oracle", 2, 0.1, 1);
