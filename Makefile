@@ -133,11 +133,10 @@ $(PROGRAM_TESTS:%.c=build/float/%): | build/float/ica
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
-NOT_YET = %/house.sh %/examples.sh
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive
 FIRST = $(LONG:%=tests/system/%.sh)
-SCRIPTS = $(FIRST) $(filter-out $(FIRST) $(NOT_YET) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
+SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys
 	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) \
