@@ -30,8 +30,9 @@ tool=$work/mutate
 equivalent=$PWD/tests/mutation/mutate.equivalent
 tab=$(printf '\t')
 
-objects="$(ls ./*.c ./lib/*.c ./lib/*/*.c ./data/*.c ./data/*/*.c 2>/dev/null |
-    sed "s,^[.]/,,") tests/reference/oracle.c tests/unit/world.c"
+objects="$(ls ./*.c ./lib/*.c ./*/*/*.c ./data/*.c ./program/*.c | sed 's,^[.]/,,' |
+    grep -v -e '^tests/' -e '^build/' -e '^out' -e '^program/main.c$')
+    tests/reference/oracle.c tests/unit/world.c"
 programs="test_stats test_weights test_tfidf test_report test_pairs test_ica test_scoring
     test_model test_gemm test_threads"
 
@@ -82,7 +83,7 @@ build_base() {
     rm -rf "$work/base/tree"
     mkdir -p "$work/base/tree" "$work/base/tmp"
     for source in $objects; do echo "$source"; done >"$work/base/objects"
-    cp ./*.[ch] "$work/base/tree" && cp -r lib data tests "$work/base/tree" || exit 1
+    cp ./*.[ch] "$work/base/tree" && cp -r lib data program tests "$work/base/tree" || exit 1
     for flavor in "$@"; do
         mkdir -p "$work/base/$flavor"
         for source in $objects $(for p in $programs; do echo "tests/unit/$p.c"; done); do
