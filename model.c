@@ -12,9 +12,9 @@
  *          |                 |
  *       linear qkv           |          the block, L times:
  *          |                 |
- *     q, k, v [N][3 C]       |          a token's C numbers are its place in the residual stream.
- *          |                 |          Attention lets a token read from those before it;
- *      attention  <--- keys and values  the MLP works on each token alone. Both add their
+ *     q, k, v [N][3 C]       |          x is the residual stream: C numbers for each token.
+ *          |                 |          Attention lets a token read itself and those before it.
+ *      attention  <--- keys and values  The MLP works on each token alone. Both add their
  *          |           of a prefix      result to the stream, so the derivative has
  *       linear out           |          a straight way back.
  *          |                 |
@@ -46,14 +46,16 @@
  *
  * The backward pass is the same picture from bottom to top. It starts with d loss / d logp of
  * each row. In comments and code, d followed by a name is the derivative of the loss by that
- * quantity. So dx has the shape of x.
+ * quantity. So dx has the shape of x. In functions of layers, f is the layer's parameters and df
+ * their gradient.
  *
  * The letters are those of model.h: N tokens, C channels, H heads, D = C / H, F = 4 C, T context,
  * V vocabulary, L layers. In the argument lists, what a function writes comes first, then what it
  * reads, then the parameters, then sizes.
  *
- * Where lib/fast/ has a faster twin of something, this chapter has the plain text of it, and
- * calls one of both. A first reader can skip lib/fast/. */
+ * Four things have a faster twin in lib/fast/: attention, the head, inner products, and tokens
+ * that end early. This chapter has the plain text of each, and PLAIN decides which one it calls. A
+ * first reader can skip lib/fast/, but for rows.h (batches) and workspace.h (memory). */
 #include "model.h"
 
 #include <string.h>
@@ -81,8 +83,8 @@ static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
  * and copies are loops over one array, and know nothing of layers.
  *
  * This table says what is where. A row has the tensor's name in files, its dimensions (a vector
- * has one), its initialization, and the pointer in ModelView or Layer that leads to it. To add a
- * tensor, add a role and a member in model.h, and a row here. */
+ * has one), its initialization, and its slot: where in ModelView or Layer the pointer to it is, as
+ * an offset in bytes. To add a tensor, add a role and a member in model.h, and a row here. */
 
 typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QKV, INNER, DIMS } Dim;
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
@@ -123,8 +125,8 @@ static int dim_size(const Model *m, Dim dim) {
     return size[dim];
 }
 
-/* The deviation that ModelTensor.std describes. Outputs that add to the residual stream are
- * smaller, which keeps its variance from growing with L. */
+/* ModelTensor.std. The 2 L products that add to the residual stream begin smaller, by 1 / sqrt(2
+ * L). This keeps the stream's variance from growing with L. */
 static double init_std(const Model *m, Init init) {
     if (init == INIT_RESIDUAL) return 0.02 / sqrt(2.0 * m->config.layers);
     return init == INIT_NORMAL ? 0.02 : init == INIT_ONE ? -1 : 0;
@@ -172,7 +174,7 @@ ModelView model_view(const Model *m, real *flat) {
         layer->fc = (Linear){.in = s.channels, .out = s.inner};
         layer->proj = (Linear){.in = s.inner, .out = s.channels};
     }
-    /* Set the pointer of each tensor, at the place that the table names. */
+    /* Set the pointer of each tensor in its slot. */
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         char *owner = t->layer < 0 ? (char *)&v : (char *)&v.layer[t->layer];
@@ -241,7 +243,7 @@ void model_initialize(Model *m, uint64_t seed) {
 }
 
 Model *model_copy(const Model *m) {
-    Error never = {0};
+    Error never = {0}; /* the shape has passed these checks before */
     Model *copy = model_new(m->config, &never);
     memcpy(copy->w, m->w, m->parameters * sizeof(real));
     return copy;
@@ -266,9 +268,10 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
  * parameters. Backward gets dy and applies the chain rule, which leaves two things: dx, the dy of
  * the layer below, and the gradient of the parameters.
  *
- * f is a layer's parameters, df the same members of the gradient. The GradientTarget says whether
- * the gradient is written or added. It has a second meaning, `inner`, which each layer hands over
- * to lib/fast/inner.h in one line.
+ * Where a gradient goes is said by a GradientTarget. Plainly, it is written to df, or with `add`
+ * added to it. If `inner` is set, df holds a direction instead, and only the gradient's inner
+ * product with it is wanted (E14). Each layer leaves that case to lib/fast/inner.h in one line,
+ * which a first reader can skip.
  *
  * Every element is computed by one thread, and every sum has one order. So results have the same
  * bits for any number of threads. */
@@ -276,16 +279,20 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
 /* ---- [linear] y = x w + b ----
  * x [N][in], w [in][out], b [out], y [N][out]
  * backward: dx = dy w^T, dw += x^T dy, db += sum over n of dy_n
- * Element by element: y_nj = sum over i of x_ni w_ij + b_j. So x_ni reaches the loss through every
+ * Element by element: y_nj = b_j + sum over i of x_ni w_ij. So x_ni reaches the loss through every
  * y_nj, with the factor w_ij, and w_ij reaches it through every token n, with the factor x_ni.
- * gemm computes any product of matrices. Swapped strides transpose one. */
+ *
+ * One function computes all products (lib/gemm.h): gemm(m, n, k, A, strides of A, B, strides of B,
+ * C, row stride of C, bias, add) is C[m][n] = A[m][k] B[k][n], plus the bias, or added to C. The
+ * two strides are the steps to the next row and to the next column. Swapping them transposes.
+ * sum_columns and its like (lib/fast/sums.h) are the sums over n, in a fixed order. */
 
 static void linear_forward(real *y, const real *x, const Linear *f, int N) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
     gemm(N, f->out, f->in, x, in, 1, f->w, out, 1, y, out, f->b, false);
 }
 
-/* y = residual + x w + b */
+/* y = residual + x w + b, for the two products that add to the residual stream. */
 static void linear_onto(real *y, const real *residual, const real *x, const Linear *f, int N) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
 #pragma omp parallel for if ((long)N * f->out > PARALLEL_FROM)
@@ -383,7 +390,7 @@ static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, co
 }
 
 /* ---- [gelu] gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3) ----
- * s = sqrt(2/pi), a = 0.044715. A smooth step: y is x where x is large and 0 where it is small.
+ * s = sqrt(2/pi), a = 0.044715. A smooth ramp: y is nearly x far above 0, and nearly 0 far below.
  * backward: dx = dy ((1 + t)/2 + x/2 (1 - t^2) s (1 + 3 a x^2)) */
 
 #define GELU_S ((real)0.7978845608028654)
@@ -419,7 +426,7 @@ static void embed_forward(real *x, const ModelView *f, const Batch *b, const Row
     }
 }
 
-/* Always adds: the head has written to dwte before. */
+/* Always adds: the head has written its part of dwte, and body_backward has cleared dwpe. */
 static void embed_backward(const GradientTarget *to, const ModelView *df, const real *dx,
                            const Batch *b, const RowMap *map, int C) {
     const int *token = b->token.v, *position = map->position;
@@ -431,14 +438,14 @@ static void embed_backward(const GradientTarget *to, const ModelView *df, const 
  * s_ij = q_i . k_j / sqrt(D)
  * Token i asks with its query q_i. Each token j up to i answers with its key k_j. The better the
  * two fit, the more of j's value v_j goes into i's output. softmax makes the weights p_ij of a
- * token positive with sum 1: p_ij = exp(s_ij) / sum over j of exp(s_ij).
+ * token positive with sum 1: p_ij = exp(s_ij) / sum over k <= i of exp(s_ik).
  *
  * Each head does this with its own D channels of the queries, keys and values. Positions j count
  * from the start of the sequence. The first `past` of them are cached in the row's prefix. The
  * others are the row's own tokens.
  *
  * backward: dv_j += p_ij do_i, dp_ij = do_i . v_j,
- *           ds_ij = p_ij (dp_ij - sum over j of p_ij dp_ij),
+ *           ds_ij = p_ij (dp_ij - sum over k <= i of p_ik dp_ik),
  *           dq_i += ds_ij k_j / sqrt(D), dk_j += ds_ij q_i / sqrt(D)
  * The sum is there because the p_ij of a token compete: to raise one is to lower the others.
  *
@@ -450,7 +457,7 @@ typedef struct {
     const Prefix *prefix;
     int layer, channel; /* the head's first channel */
     size_t C;
-    const real *qkv; /* of the row's first own token */
+    const real *qkv; /* the row's first own token; the next one's is 3 C further */
 } PlainHead;
 
 static PlainHead plain_head(const Attention *a, int row, int head, const real *qkv) {
@@ -514,17 +521,18 @@ void attention_forward_plain(const Attention *at, real *out, const real *qkv) {
     free(p);
 }
 
-/* What own token i adds to the derivatives of its row; dqkv is the row's and the head's first
- * number, p has room for two rows of positions. A prefix is a constant: nothing is added there. */
+/* Adds own token i's part to the derivatives of its row. dqkv is the row's and the head's first
+ * number. dout is do_i. p is scratch for p_i and dp_i. A prefix is a constant: nothing is added
+ * there. */
 static void query_backward(const PlainHead *a, int i, real *dqkv, const real *dout, real *p) {
     int seen = a->past + i + 1;
-    real *dp = p + seen, *dq = dqkv + (size_t)i * 3 * a->C, inner = 0,
+    real *dp = p + seen, *dq = dqkv + (size_t)i * 3 * a->C, average = 0,
          scale = 1 / (real)sqrt((double)a->D);
     probabilities(a, i, p);
     for (int j = 0; j < seen; j++) dp[j] = plain_dot(dout, value_of(a, j), a->D);
-    for (int j = 0; j < seen; j++) inner += p[j] * dp[j];
+    for (int j = 0; j < seen; j++) average += p[j] * dp[j];
     for (int j = 0; j < seen; j++) {
-        real ds = p[j] * (dp[j] - inner) * scale;
+        real ds = p[j] * (dp[j] - average) * scale; /* the formula's ds_ij / sqrt(D) */
         for (int d = 0; d < a->D; d++) dq[d] += ds * key_of(a, j)[d];
         if (j < a->past) continue;
         real *dk = dqkv + (size_t)(j - a->past) * 3 * a->C + a->C, *dv = dk + a->C;
@@ -552,11 +560,12 @@ void attention_backward_plain(const Attention *at, real *dqkv, const real *dout,
 }
 
 /* ---- [head] logit_v = h . wte_v, log p(target) = logit_target - log sum of exp(logit_v) ----
- * A word is likely if its embedding points where the hidden state h points. The largest logit is
- * subtracted from all before exp, which changes no probability and keeps exp from overflowing.
+ * h is a token's hidden state: its output of the last layer norm. The next token is likely to be v
+ * if v's embedding points where h points. The largest logit is subtracted from all before exp,
+ * which changes no probability and keeps exp from overflowing.
  *
- * backward, with f = dlogp[row] x weight of the token:
- *           dlogit_v = f ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
+ * backward, with p = softmax of the logits and factor = dlogp[row] x weight of the token:
+ *           dlogit_v = factor ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
  *           dwte_v += dlogit_v h
  * The larger the probability of the target already is, the less its logit is pushed.
  *
@@ -567,7 +576,8 @@ static void plain_logits(const Logits *x, const real *h, real *logit) {
     for (int v = 0; v < x->V; v++) logit[v] = plain_dot(h, x->wte + (size_t)v * (size_t)x->C, x->C);
 }
 
-/* term = weight x log p(target); hit: is the target the first of the most probable tokens? */
+/* term = weight x log p(target). hit: is the target the most probable token? Of equally probable
+ * ones the first counts. */
 static void token_forward(const real *logit, int V, int target, double weight, double *term,
                           int *hit) {
     real total = 0;
@@ -579,12 +589,12 @@ static void token_forward(const real *logit, int V, int target, double weight, d
 }
 
 /* Adds to dh[C] and dwte[V][C]; logit[V] becomes the probabilities. */
-static void token_backward(const Logits *x, real *logit, int target, real f, const real *h,
+static void token_backward(const Logits *x, real *logit, int target, real factor, const real *h,
                            real *dh) {
     size_t C = (size_t)x->C;
     plain_softmax(logit, x->V);
     for (int v = 0; v < x->V; v++) {
-        real dlogit = f * ((v == target) - logit[v]);
+        real dlogit = factor * ((v == target) - logit[v]);
         for (size_t c = 0; c < C; c++) {
             dh[c] += dlogit * x->wte[(size_t)v * C + c];
             x->dwte[(size_t)v * C + c] += dlogit * h[c];
@@ -592,6 +602,7 @@ static void token_backward(const Logits *x, real *logit, int target, real f, con
     }
 }
 
+/* Goes forward if `forward`, backward if `to` is not NULL, or both. */
 void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to) {
     const Batch *b = x->batch;
     size_t C = (size_t)x->C;
@@ -600,7 +611,7 @@ void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to) {
     for (int i = 0; i < x->map->live; i++) {
         int n = x->map->token[i], target = b->target.v[n];
         const real *h = x->h + (size_t)i * C;
-        /* Clear what a token without a target leaves at zero. */
+        /* A token without a target adds nothing: its results stay 0. */
         if (forward) x->term[i] = x->hit[i] = 0;
         if (to) memset(x->dh + (size_t)i * C, 0, C * sizeof(real));
         if (target < 0) continue;
@@ -609,8 +620,8 @@ void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to) {
         if (forward)
             token_forward(logit, x->V, target, (double)b->weight[n], &x->term[i], &x->hit[i]);
         if (!to) continue;
-        real f = (real)(x->dlogp[x->map->row[n]] * (double)b->weight[n]);
-        token_backward(x, logit, target, f, h, x->dh + (size_t)i * C);
+        real factor = (real)(x->dlogp[x->map->row[n]] * (double)b->weight[n]);
+        token_backward(x, logit, target, factor, h, x->dh + (size_t)i * C);
     }
     free(logit);
 }
@@ -642,9 +653,10 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
 }
 
 /* ---- the clock: where the time goes ----
- * One hook. Below this line, a call of a layer is timed: the time since the last such call is
- * added to the layer's part. A macro does not expand inside itself, so the name in its body is
- * the function. It uses the variable `ws` of its surroundings. Attention takes its twin here. */
+ * Below this line the name of a layer's function is a macro. It calls the function, and adds the
+ * time since the last such call to the layer's part. A macro does not expand inside itself, so the
+ * name in its body is the function. The macros use the caller's variable `ws`. Those of attention
+ * also choose between the plain and the fast twin. */
 
 #define TIMED(part, call) (call, clock_add(ws, part))
 #define linear_forward(...) TIMED(PART_MATMUL, linear_forward(__VA_ARGS__))
@@ -664,10 +676,16 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
     TIMED(PART_ATTENTION, (PLAIN ? attention_backward_plain : attention_backward_fast)(__VA_ARGS__))
 
 /* ---- one block: mid = x + attention(ln1(x)), x' = mid + mlp(ln2(mid)) ----
- * After the last layer's attention only live tokens are read, so the rest of that layer and the
- * head run on their rows alone (lib/fast/rows.h). No bit changes: rows are independent, and the
- * gradient of an unscored token would be zero. In the plain build all tokens are live. */
+ * After the last layer's attention only the scored tokens are read: they are "live". So the rest
+ * of that layer and the head run on the live tokens alone, packed at the front (lib/fast/rows.h).
+ * No bit changes: tokens are independent there, and the gradient of an unscored token would be
+ * zero. In the plain build all tokens are live.
+ *
+ * workspace_kept gives the arrays of layer l: x, the input; stat1, stat2, of the layer norms; qkv;
+ * soft, of attention; att, its output; mid; fc; and next, the output. */
 
+/* Collects the arguments of attention. `soft` and `scratch` are for the fast twin, and so is
+ * `first`: in the last layer it may skip the queries that no live token reads. */
 static Attention attention_of(const Model *m, const Workspace *ws, const Batch *b, int l,
                               real *soft) {
     Attention a = {.batch = b, .layer = l, .context = m->config.context};
@@ -677,8 +695,8 @@ static Attention attention_of(const Model *m, const Workspace *ws, const Batch *
     return a;
 }
 
-/* `extend`: append keys and values to the rows' prefixes. `again`: only what the backward pass
- * reads, not the output. */
+/* `extend`: append keys and values to the rows' prefixes. `again`: the backward pass runs the block
+ * once more, and needs what it keeps but not its output. */
 static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, bool extend,
                           bool again) {
     const Layer *f = &m->view.layer[l];
@@ -693,8 +711,8 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     if (extend) batch_store(b, l, k.qkv + C, (size_t)m->shape.qkv);
     attention_forward(&attention, k.att, k.qkv);
 
-    /* Continue with the live tokens alone after the last attention; ws->normed has been used and
-     * is free. */
+    /* After the last attention, continue with the live tokens alone. ws->normed has done its work
+     * and can take their x. */
     if (l == m->config.layers - 1) {
         rows_pick(&ws->map, k.att, k.att, C);
         rows_pick(&ws->map, ws->normed, x, C);
@@ -722,23 +740,24 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     Attention attention = attention_of(m, ws, b, l, k.soft);
     bool last = l == m->config.layers - 1;
     int N = last ? ws->map.live : b->tokens, C = m->shape.channels, F = m->shape.inner;
-    GradientTarget rows = target_of_tokens(to, last ? ws->map.token : NULL);
+    /* The same target, and it knows which tokens are packed in the last layer. */
+    GradientTarget live = target_of_tokens(to, last ? ws->map.token : NULL);
 
-    /* Go back through the MLP. gelu_backward recomputes gelu's output, so the projection's
-     * weights wait for it. */
+    /* Go back through the MLP. The weights of its second product need gelu's output, which
+     * gelu_backward recomputes. So they come after it. */
     linear_input_gradient(ws->dhidden, ws->dx, &f->proj, N);
     gelu_backward(ws->hidden, ws->dhidden, k.fc, (size_t)N * (size_t)F);
-    linear_weight_gradient(&rows, &d->proj, ws->dx, ws->hidden, N);
+    linear_weight_gradient(&live, &d->proj, ws->dx, ws->hidden, N);
     norm_again(ws->normed, k.stat2, k.mid, &f->ln2, N);
     linear_input_gradient(ws->da, ws->dhidden, &f->fc, N);
-    linear_weight_gradient(&rows, &d->fc, ws->dhidden, ws->normed, N);
-    norm_backward(&rows, ws->dx, &d->ln2, ws->da, k.mid, k.stat2, &f->ln2, N);
+    linear_weight_gradient(&live, &d->fc, ws->dhidden, ws->normed, N);
+    norm_backward(&live, ws->dx, &d->ln2, ws->da, k.mid, k.stat2, &f->ln2, N);
 
     /* Go back through attention's projection. */
     linear_input_gradient(ws->da, ws->dx, &f->out, N);
-    linear_weight_gradient(&rows, &d->out, ws->dx, k.att, N);
+    linear_weight_gradient(&live, &d->out, ws->dx, k.att, N);
 
-    /* Bring the live tokens' rows back to their places. */
+    /* Bring the live tokens back to their places, with zeros between them. */
     if (last) {
         N = b->tokens;
         rows_spread(&ws->map, ws->dx, N, C);
@@ -759,7 +778,8 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
  *     model_forward_backward    both, where dlogp is known beforehand: the logits are computed once
  *     model_gradient_dots       dlogp to each row's <gradient, direction>; after a model_forward
  *     model_extend              tokens to keys and values in prefixes
- * Each tells lib/threads.h when its work begins and ends, and how much it was. */
+ * Each tells lib/threads.h when its work begins and ends, and how many operations it was. That
+ * chooses the number of threads by it. */
 
 /* Embeddings and blocks. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
@@ -776,8 +796,8 @@ static void final_norm_forward(const Model *m, Workspace *ws) {
     norm_forward(ws->h, ws->statf, x, &m->view.lnf, ws->map.live);
 }
 
-/* The head forward, backward (df is not NULL), or both. Leaves terms and hits, or ws->dh and the
- * part of dwte. */
+/* Runs the head forward, backward (to and df are not NULL), or both. Forward leaves the terms and
+ * hits of the live tokens, backward leaves ws->dh and writes or adds to dwte. */
 static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forward,
                         const double *dlogp, const GradientTarget *to, const ModelView *df) {
     Logits x = {.batch = b, .map = &ws->map, .C = m->shape.channels, .V = m->config.vocab};
@@ -788,6 +808,7 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
     x.logits = ws->logits, x.softmax = ws->softmax;
     if (PLAIN) logits_pass_plain(&x, forward, to);
     else logits_pass_fast(&x, forward, to);
+    /* Its matrix products count as such. */
     clock_add(ws, PART_CROSS_ENTROPY);
     ws->part_seconds[PART_CROSS_ENTROPY] -= x.product_seconds;
     ws->part_seconds[PART_MATMUL] += x.product_seconds;
@@ -824,8 +845,8 @@ void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, dou
     threads_end(WORK_FORWARD, batch_flops(m, b));
 }
 
-/* A pass that goes backward, into the flat buffer or into inner products with it, as `to` says. A
- * forward pass comes before if logp, which it fills, is not NULL. */
+/* A pass that goes backward. `to` says whether the flat buffer takes the gradient, or holds a
+ * direction. With logp the forward pass comes first, and fills it. */
 static void pass_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
                           double *logp, const GradientTarget *to, real *flat) {
     ModelView df = model_view(m, flat);
@@ -914,9 +935,10 @@ void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
 double model_flops(const Model *m, double tokens, double length, double scored) {
     double C = m->config.channels, L = m->config.layers, V = m->config.vocab,
            attention = 2 * C * (length + 1);
-    /* A token meets 12 C^2 weights a layer, and sees (length + 1) / 2 keys on average, each
-     * twice (scores, values). In the last layer it meets the 3 C^2 of queries, keys and values,
-     * and the rest only where it is scored. */
+    /* A multiply-add is two operations. A token meets 12 C^2 weights a layer: 3 C^2 in qkv, C^2 in
+     * out, 8 C^2 in the MLP. It sees (length + 1) / 2 keys on average, and each takes 2 C
+     * multiply-adds, in a score and with a value. In the last layer it meets qkv, and the rest
+     * only where it is scored. */
     return tokens * ((L - 1) * (24 * C * C + attention) + 6 * C * C) +
            scored * (18 * C * C + attention + 2 * V * C);
 }
@@ -936,8 +958,9 @@ double batch_flops(const Model *m, const Batch *b) {
 /* ---- AdamW ----
  * A step of the size lr for each parameter, whatever the scale of its gradient: the mean of the
  * gradient is divided by the root of the mean of its square. g is the gradient, m and v are these
- * running means, t counts the steps. Both means start at 0; the factors 1 / (1 - b^t) correct
- * that. Weight decay pulls on matrices only, and bypasses the moments ("decoupled"):
+ * running means (`mean` and `square` in the code), t counts the steps. Both means start at 0; the
+ * factors 1 / (1 - b^t) correct that. Weight decay pulls on matrices only. It bypasses the means
+ * ("decoupled"):
  *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2
  *     w -= lr ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w) */
 
@@ -960,8 +983,8 @@ double gradient_norm(const Model *m, const real *grad) {
     return sqrt(sum_squares(grad, m->parameters));
 }
 
-/* What all parameters share in one step: the optimizer's settings, the corrections 1 / (1 -
- * b^t), the gradient's factor. */
+/* What all parameters share in one step: the optimizer's settings, rest = 1 - b, correct = 1 / (1 -
+ * b^t), and the scale of the gradient. */
 typedef struct {
     real b1, b2, rest1, rest2, correct1, correct2, eps, lr, scale;
 } StepFactors;
@@ -981,9 +1004,9 @@ static StepFactors step_factors(const Optimizer *o, double scale, double learnin
 static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, const real *grad,
                   size_t n) {
     for (size_t j = 0; j < n; j++) {
-        real d = grad[j] * f.scale;
-        mean[j] = f.b1 * mean[j] + f.rest1 * d;
-        square[j] = f.b2 * square[j] + f.rest2 * d * d;
+        real g = grad[j] * f.scale;
+        mean[j] = f.b1 * mean[j] + f.rest1 * g;
+        square[j] = f.b2 * square[j] + f.rest2 * g * g;
 #ifdef REAL_DOUBLE
         real root = sqrt(square[j] * f.correct2);
 #else

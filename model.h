@@ -21,18 +21,22 @@
  *   batch_free(&batch);
  *   model_free(m);
  *
+ * A row is one sequence of tokens, and a Batch is a list of rows that run together. The tokens of
+ * a row whose probability counts are scored; here they are the response. Rows differ in length
+ * and may start after a cached Prefix (lib/fast/rows.h). A Workspace is the memory of a pass
+ * (lib/fast/workspace.h).
+ *
  * The seam. Every objective and every score of this project is a scalar function of the
  * log-likelihoods of rows. So this file offers one pair: the log-likelihood of each row's
- * response, and its backward pass given d loss / d logp for each row.
- *
- * Rows are ragged and may start after a cached prefix: lib/fast/rows.h has the types Batch and
- * Prefix.
+ * response, and its backward pass given d loss / d logp for each row. E10, E13 and E14 are
+ * equations of README.md.
  *
  * Letters: N tokens of the batch, C channels, H heads, D = C / H channels of a head, F = 4 C
- * channels inside the MLP, T context, V vocabulary, L layers. Matrices are row-major. Functions
+ * channels inside the MLP, T context (the most positions of a row), V vocabulary, L layers.
+ * Matrices are row-major. `real` is float; builds with -DREAL_DOUBLE make it double. Functions
  * use the threads that lib/threads.h gives. Results have the same bits for any number of
- * threads. What a function returns or fills with _new is the caller's; other pointers are
- * borrowed. / */
+ * threads. The caller owns, and frees, what a function named _new, _after or _copy returns. Other
+ * pointers are borrowed. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -55,29 +59,29 @@ typedef struct {
 /* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat
  * the roles from ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role. */
 typedef enum {
-    ROLE_WTE,
-    ROLE_WPE,
-    ROLE_LN1_G,
+    ROLE_WTE,   /* embedding of each token, and the head's matrix */
+    ROLE_WPE,   /* embedding of each position */
+    ROLE_LN1_G, /* layer norm before attention: gain and bias */
     ROLE_LN1_B,
-    ROLE_QKV_W,
+    ROLE_QKV_W, /* attention's queries, keys and values */
     ROLE_QKV_B,
-    ROLE_OUT_W,
+    ROLE_OUT_W, /* attention's output */
     ROLE_OUT_B,
-    ROLE_LN2_G,
+    ROLE_LN2_G, /* layer norm before the MLP */
     ROLE_LN2_B,
-    ROLE_FC_W,
+    ROLE_FC_W, /* the MLP's first product, C to F ("fully connected") */
     ROLE_FC_B,
-    ROLE_PROJ_W,
+    ROLE_PROJ_W, /* the MLP's second product, F to C ("projection") */
     ROLE_PROJ_B,
-    ROLE_LNF_G,
+    ROLE_LNF_G, /* layer norm before the head */
     ROLE_LNF_B,
     ROLE_COUNT,
     ROLE_LAYER_FIRST = ROLE_LN1_G,
     ROLE_LAYER_LAST = ROLE_PROJ_B
 } TensorRole;
 
-/* One tensor. From this single list files, initialization, weight decay, tests and dumps are
- * made. */
+/* One tensor. Model.tensors lists them all. Whatever must know tensors apart walks this list: the
+ * files' readers and writers, initialization, weight decay, tests, and dumps. */
 typedef struct {
     char name[48]; /* Hugging Face's name without "transformer." */
     TensorRole role;
@@ -90,7 +94,8 @@ typedef struct {
 } ModelTensor;
 
 /* A layer is data: pointers and sizes. The pointers go into one flat buffer with the table's
- * layout, which holds the parameters, their gradients, or a direction. */
+ * layout. It holds the parameters, their gradients, or a direction in the parameters' space, with
+ * which model_gradient_dots multiplies gradients. */
 typedef struct {
     real *w, *b;
     int in, out;
@@ -115,8 +120,8 @@ typedef struct {
 } ModelView;
 
 typedef struct {
-    ModelConfig config;
-    LayerShape shape;
+    ModelConfig config; /* what a model file says */
+    LayerShape shape;   /* what follows from it: the sizes C, H, D, 3 C and F of every layer */
     int tensor_count;
     ModelTensor *tensors; /* [tensor_count] */
     size_t parameters;    /* number of scalars, all tensors together */
@@ -126,8 +131,8 @@ typedef struct {
 
 /* A model with zero weights. On a bad shape (status 3) NULL with err set. */
 Model *model_new(ModelConfig config, Error *err);
-/* The same in two steps, for a caller that must check the table first: the table of tensors,
- * then memory for the weights. */
+/* The same in two steps, for a caller that must check the table of tensors before the weights take
+ * memory. model_shape makes a model without weights, model_allocate adds them. */
 Model *model_shape(ModelConfig config, Error *err);
 void model_allocate(Model *m);
 /* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains
@@ -143,7 +148,8 @@ void model_view_free(ModelView *v);
 /* An empty prefix for this model's current weights, with room for `capacity` positions of its
  * own; capacity <= T. */
 Prefix *prefix_new(const Model *m, int capacity);
-/* The same after a parent: parent->length + capacity <= T. NULL: no parent. */
+/* The same for positions that follow those of a parent (NULL: none). parent->length + capacity
+ * <= T. */
 Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
 
 /* ---- forward and backward ---- */
@@ -153,12 +159,14 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity);
 void workspace_reserve(Workspace *ws, const Model *m, int tokens);
 
 /* logp[rows]: the sum over a row's scored tokens of weight x log p(target | all before).
- * hits[rows] (or NULL): how many of them are the most probable token. With keep, a
- * model_backward of the same batch may follow (threads_most() no larger). */
+ * hits[rows] (or NULL): for how many of them the target is the most probable token. With keep,
+ * model_backward or model_gradient_dots of the same batch may follow, if threads_most() has not
+ * grown since. */
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp,
                    int *hits);
 /* grad[parameters] = sum over rows of dlogp[row] x d logp[row] / d parameters. With `add`, it is
- * added to what grad holds, as for the second part of a batch. The logits are computed again. */
+ * added to what grad holds, as for the second part of a batch. The logits take too much memory to
+ * be kept, so they are computed again. */
 void model_backward(const Model *m, Workspace *ws, const Batch *b, const double *dlogp, real *grad,
                     bool add);
 /* Both at once, for losses whose dlogp does not depend on logp (E10): the logits are computed
@@ -167,7 +175,8 @@ void model_forward_backward(const Model *m, Workspace *ws, const Batch *b, const
                             double *logp, real *grad, bool add);
 /* dot[row] = <dlogp[row] x d logp[row] / d parameters, direction>, for every row in one backward
  * pass, without a row's gradient in memory (lib/fast/inner.h). Follows a model_forward with
- * keep, like model_backward. direction [parameters] is only read. */
+ * keep, like model_backward. direction [parameters] is only read; it is not const because
+ * model_view takes buffers of either kind. */
 void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const double *dlogp,
                          real *direction, double *dot);
 /* Runs the rows, none scored, and appends their keys and values to their own prefixes (none
@@ -183,9 +192,9 @@ double batch_flops(const Model *m,
 
 /* ---- the plain twins ---- */
 
-/* The chapter's own text of what lib/fast/ does sooner: same signatures, same meaning. `make
- * naive` runs the entire program on them; every build has them, so that tests can hold the twins
- * together. */
+/* lib/fast/ has faster versions of these functions, their twins, with the same signatures and the
+ * same meaning. The plain ones are the chapter's text. `make naive` runs the entire program on
+ * them. Every build has both, so that tests can compare them. */
 void attention_forward_plain(const Attention *a, real *out, const real *qkv);
 void attention_backward_plain(const Attention *a, real *dqkv, const real *dout, const real *qkv);
 void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to);

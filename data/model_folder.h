@@ -21,7 +21,7 @@
  *
  * A key of config.json that would change what the model computes is honoured or refused, never
  * ignored. Errors name the file: status 3 for what a file says, 4 if it cannot be read or
- * written. / */
+ * written. */
 #ifndef MODEL_FOLDER_H
 #define MODEL_FOLDER_H
 

@@ -28,7 +28,7 @@
  * Key j has absolute position j in every sum, and keys that a query must not see have
  * probability exactly 0 and add nothing to finite numbers. That is why a cached prefix and an
  * entire row give the same bits, for any grouping and any number of threads: each task, a head
- * of some rows, is one thread's. / */
+ * of some rows, is one thread's. */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 

@@ -29,7 +29,7 @@
  * caller sums inner over the tokens of a row.
  *
  * Plain twin: model_gradient_dots_plain in model.c, which computes the gradient of each row and
- * multiplies. / */
+ * multiplies. */
 #ifndef INNER_H
 #define INNER_H
 

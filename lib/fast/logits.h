@@ -23,7 +23,7 @@
  * - Softmax runs along: its maximum and sum are kept up to date from block to block. When a
  *   block has a larger maximum, the sum so far is scaled to it.
  * - A pass that goes forward and backward at once stores the chunk's logits in between, and so
- *   computes them once. / */
+ *   computes them once. */
 #ifndef LOGITS_H
 #define LOGITS_H
 

@@ -11,7 +11,7 @@
  *
  * Everything here is bookkeeping: copies and indices, no arithmetic. Model.h includes this file.
  * All pointers are borrowed, except for what a function named _make or _new returns. Nothing
- * fails (running out of memory ends the program). / */
+ * fails (running out of memory ends the program). */
 #ifndef ROWS_H
 #define ROWS_H
 
@@ -28,9 +28,9 @@ enum { PARALLEL_FROM = 20000 };
  * Many rows may share one prefix: its work is done once.
  *
  * Prefixes form a tree. A prefix may start where its parent ends, and stores only the positions
- * that it adds:
+ * that it adds. Here rows share demonstrations ("demos", examples shown before the row's own):
  *
- *     bos + demo A  [0..40) ----+---- demo B  [40..71) ----+---- row 1  [71..90)
+ *     start + demo A [0..40) ---+---- demo B  [40..71) ----+---- row 1  [71..90)
  *                               |                          +---- row 2  [71..84)
  *                               +---- demo C  [40..66) --------- row 3  [66..80)
  *
@@ -74,6 +74,8 @@ const real *prefix_find(const Prefix *p, int layer, int position);
  *     target    .  .  .  .  A  e  .  .  A  e        the token that follows; . is -1, not scored
  *     start     0                 6           10    [rows + 1]
  *
+ * The letters are tokens: b begins a row, A is an answer, and e ends it.
+ *
  * The layers work on all N tokens at once and do not know about rows. Only attention and the
  * positions do. So padding costs nothing, and no row's bits depend on its neighbors.
  *
@@ -116,24 +118,24 @@ int batch_past(const Batch *b, int row);
 void batch_store(const Batch *b, int layer, const real *kv, size_t stride);
 
 /* ---- the map of a batch: tokens that end early ----
- * After the last layer's attention, a token's row of numbers is read only to predict the token
- * that follows. Where nothing is scored, nothing reads it. So the rest of the last layer, the
- * final norm and the head need only the scored tokens, some tenth of a batch of long contexts.
- * The map lists these "live" tokens:
+ * After the last layer's attention, a token's activations are read only to predict the token that
+ * follows. Where nothing is scored, nothing reads them. So the rest of the last layer, the final
+ * norm and the head need only the scored tokens. Of a batch of long contexts these are about a
+ * tenth. The map lists these "live" tokens:
  *
  *     all tokens   0  1  2  3  4  5  6  7  8  9
  *     scored                   *  *        *  *
  *     token[live]              4  5        8  9
  *
- * rows_pick packs the live rows to the front, and rows_spread brings them back with zeros
- * between them. No bit changes: rows are independent of each other, and the gradient of a
- * dropped row would be zero.
+ * rows_pick packs the activations of live tokens at the front of an array, and rows_spread brings
+ * them back with zeros between them. No bit changes: after attention tokens are independent of
+ * each other, and the gradient of a dropped one would be zero.
  *
  * The plain twin is the map with ROWS_ALL, where every token is live and both functions change
  * nothing. */
 typedef enum {
     ROWS_SCORED, /* live: tokens with a target */
-    ROWS_LAST,   /* live: each row's last token, whose logits may be asked for */
+    ROWS_LAST,   /* live: each row's last token, whose logits model_logits may be asked for */
     ROWS_ALL     /* live: every token (plain) */
 } RowsLive;
 
@@ -142,17 +144,18 @@ typedef struct {
     int *token;    /* [live] which tokens they are, ascending */
     int *row;      /* [tokens] the row of each token */
     int *position; /* [tokens] the position of each token in its sequence, prefix included */
-    /* [rows] each row's first live token, counted from the row's start; its length if none. */
+    /* [rows] each row's first live token, counted from the row's start; its length if none. The
+     * last layer's attention may skip the queries before it. */
     int *first;
 } RowMap;
 
 /* Fills the map; its arrays are the caller's, with room for all tokens. */
 void rows_map(RowMap *map, const Batch *b, RowsLive live);
-/* to[i] = from[token[i]] for all live i; rows have `width` numbers; `to` may be `from`. */
+/* to[i] = from[token[i]] for all live i, where a token has `width` numbers. `to` may be `from`. */
 void rows_pick(const RowMap *map, real *to, const real *from, int width);
-/* The way back, in place: x[token[i]] = x[i], and 0 for all other of N tokens. */
+/* The way back, in place: x[token[i]] = x[i], and 0 for all others of N tokens. */
 void rows_spread(const RowMap *map, real *x, int N, int width);
-/* Index among the live tokens of a row's last one. */
+/* The place of a row's last token among the live ones. */
 int rows_last(const RowMap *map, int row);
 
 #endif

@@ -35,7 +35,7 @@
  * - After the last layer's attention, rows are those of the live tokens, packed at the front
  *   (lib/fast/rows.h). So in the last layer, mid, stat2, fc and the output hold map.live rows.
  *
- * To add an array, add a member here and a row to the table in workspace.c. / */
+ * To add an array, add a member here and a row to the table in workspace.c. */
 #ifndef WORKSPACE_H
 #define WORKSPACE_H
 
