@@ -12,7 +12,7 @@
  *
  * The chapter: rows, contexts, log-likelihoods, scores, scores of pairs, what the methods need, all
  * methods. A method, or a way to choose demonstrations, is a row of a table and a function above
- * that table. Nothing here knows a method by name but its row.
+ * that table. Outside of its row, no code here asks which method it runs.
  *
  * What is only numbers is in lib: from scores to weights (E8, E9) in weights.c, the losses (E10 to
  * E12) in objectives.c, how to judge scores and weights (E18) in stats.c. Which prompts are nearest
@@ -34,8 +34,8 @@
  *   bos | prompt 1 | answer 1 | ... | prompt k | answer k | prompt x | answer y
  *       '---- farthest -----'       '----- nearest -----'            '-- scored
  *
- * With no demonstrations it is the row of plain training. Both sides of every difference below so
- * have one template, and a candidate without demonstrations has a score of exactly 0. These
+ * With no demonstrations it is the row of plain training. So both sides of every difference below
+ * have the same template, and a candidate without demonstrations has a score of exactly 0. These
  * functions are the only ones that know the order of a row. */
 
 int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
@@ -104,6 +104,7 @@ Tfidf *ica_index(const Examples *holdout) {
     return index;
 }
 
+/* Near to x, and not x's own prompt: here both are the same document. */
 int ica_nearest(const Tfidf *index, const Example *x, int k, bool allow_overlap, int *nearest) {
     return tfidf_nearest(index, document_of(x), document_of(x), k, allow_overlap, nearest);
 }
@@ -120,7 +121,7 @@ struct DemoChooser {
     Rng rng;
 };
 
-/* A candidate never sees its own prompt, because its own answer would stand in its context. */
+/* May x be shown this example? */
 static bool eligible(const DemoChooser *c, const Example *x, const Example *shown) {
     return c->how->allow_overlap || !same_prompt(x, shown);
 }
@@ -140,9 +141,9 @@ static int demos_random(DemoChooser *c, const Example *x, Demo *demos) {
     int n = 0, k = c->how->k;
     for (int tries = 0; n < k && tries < 100 * (k + 1); tries++) {
         const Example *drawn = &c->holdout->items[rng_below(&c->rng, c->holdout->count)];
-        bool used = !eligible(c, x, drawn);
-        for (int i = 0; i < n; i++) used |= demos[i].prompt_of == drawn;
-        if (!used) demos[n++] = (Demo){drawn, drawn};
+        bool refused = !eligible(c, x, drawn);
+        for (int i = 0; i < n; i++) refused |= demos[i].prompt_of == drawn;
+        if (!refused) demos[n++] = (Demo){drawn, drawn};
     }
     return n;
 }
@@ -180,8 +181,10 @@ const DemoInfo DEMO_CHOICES[] = {
 /* clang-format on */
 _Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row each");
 
-/* Drops the farthest demonstrations, which are the first ones, until the row fits the context, for
- * either of a pair's answers. Changes the list in place. Returns how many were dropped. */
+/* Drops the farthest demonstrations, which are the first ones, until the row fits the context. Both
+ * answers of a pair must fit, so that both see the same list: `more` is what the longer one adds to
+ * the query's own. A row's last token is only predicted and takes no place. Changes the list in
+ * place. Returns how many were dropped. */
 static int drop_demos(const Model *m, const Examples *set, Query *q, Demo *demos) {
     int dropped = 0, own = q->rejected ? q->x->rejected_n : q->x->answer_n;
     int more = (q->x->answer_n > q->x->rejected_n ? q->x->answer_n : q->x->rejected_n) - own;
@@ -208,7 +211,8 @@ static void run_queries(const Model *m, Workspace *ws, const Examples *set, Quer
         row[i].first = query_row(set, &queries[i], &tokens);
         row[i].n = tokens.n - start;
     }
-    /* The buffer no longer moves, so the rows may point into it. */
+    /* The buffer no longer moves, so the rows may point into it. Each starts where the one before
+     * ends. */
     for (int i = 0, start = 0; i < n; start += row[i++].n) row[i].token = tokens.v + start;
     /* Run them and hand out the results. */
     (plain ? plain_logps : share_logps)(m, ws, row, n, cost);
@@ -234,9 +238,9 @@ void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *
     run_queries(m, ws, set, queries, n, cost, true);
 }
 
-/* The answers of every item after its own demonstrations, demos[count][k] of which n_demos[i]
- * count. demos NULL: without any. out.rejected NULL: only the (chosen) answers. hits NULL: not
- * asked for. */
+/* The log-likelihoods of every item's answers after its own demonstrations. Item i's are
+ * demos[i * k .. i * k + n_demos[i] - 1]. demos NULL: no demonstrations. out.rejected NULL: only
+ * the (chosen) answers. hits NULL: not asked for. */
 static void answer_pass(const Model *m, Workspace *ws, const Examples *data, const Demo *demos,
                         const int *n_demos, int k, Logps out, int *hits, Cost *cost) {
     int answers = out.rejected ? 2 : 1, n = data->count * answers;
@@ -276,7 +280,7 @@ typedef struct {
 struct Evidence {
     const ScoreOptions *how;
     Reduced answer, rejected;    /* rejected: of a pair, whose chosen answer is `answer` */
-    PairLogps alone, in_context; /* of a pair: token sums, both with the reference without C */
+    PairLogps alone, in_context; /* of a pair: token sums. DPO's reference never sees C. */
     const double *gain;          /* [anchors] what the candidate does for each anchor, reduced */
     int anchors;
     double inner_product; /* of the candidate's gradient and the holdout's */
@@ -287,8 +291,8 @@ struct Evidence {
  * candidate's answer. */
 static double score_ica(const Evidence *z) { return z->answer.in_context - z->answer.alone; }
 
-/* [E15] RHO-Loss: s = l(y|x; theta) - l(y|x; theta_ref): what training on the holdout does for it.
- */
+/* [E15] RHO-Loss: s = l(y|x; theta) - l(y|x; theta_ref): what training on the holdout does for the
+ * answer. Of one answer, since a pair needs it twice. */
 static double score_rho(const Reduced *y) { return y->by_reference - y->alone; }
 
 /* The same of the candidate's only answer. */
@@ -323,11 +327,11 @@ static double score_random(const Evidence *z) { return rng_uniform(z->rng); }
 
 /* ---- scores of preference pairs ----
  *
- * A pair is a prompt with a chosen and a rejected answer. Its log-likelihoods become margins,
- * chosen minus rejected, and what was said of an answer is said of its margin. Demonstrations show
- * the chosen answer only. The paper words ICA's score of a pair as a drop of the loss (E7b), its
- * code computes a gain of the margin (E7a). At DPO's start both rank alike, for SimPO and later
- * they do not. */
+ * A pair is a prompt with a chosen answer y_w and a rejected one y_l. Its margin is the
+ * log-likelihood of the chosen answer minus that of the rejected one. Where a score above reads an
+ * answer's log-likelihood, a pair's score reads the margin. Demonstrations show the chosen answer
+ * only. The paper describes ICA's score of a pair as a drop of the loss (E7b). Its code computes a
+ * gain of the margin (E7a). At DPO's start both rank alike. For SimPO, and later, they do not. */
 
 PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i) {
     double w = reference.chosen ? reference.chosen[i] : 0;
@@ -416,7 +420,8 @@ static void choose_contexts(const Scoring *s) {
         free(prompts);
     }
 
-    /* Choose. First, candidates before this part of the pool draw their random numbers. */
+    /* Choose. If the pool is a part of a larger one, i starts below 0: the candidates before it
+     * draw their random numbers, and what they draw is thrown away. */
     for (int i = DEMO_CHOICES[how->demos].drawn ? -how->first : 0; i < n; i++) {
         Demo *mine = s->out->demos + (size_t)(i < 0 ? 0 : i) * (size_t)how->k;
         Query q = {.demos = mine, .x = &s->pool->items[i]};
@@ -438,9 +443,10 @@ const Choice ANCHOR_CHOICES[] = {
 };
 _Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, "a row each");
 
-/* The anchors of every candidate: queries[pool][anchors] about holdout examples, with room for the
- * candidate as the one demonstration. Its n_demos is 1 where the anchor may follow the candidate. A
- * candidate with fewer anchors is given the first example, which then has no gain. */
+/* Fills queries[pool][anchors]. Each asks for the answer of one anchor. n_demos is 1 where the
+ * candidate may be shown before the anchor, and anchor_queries then shows it. Where fewer than
+ * `anchors` are found, the first holdout example fills the place. Its n_demos is 0, so its gain
+ * will be 0. */
 static void choose_anchors(const Scoring *s, Query *queries) {
     int k = s->anchors, *nearest = mem_new((size_t)k + 1, sizeof *nearest);
     bool overlap = s->how->allow_overlap;
@@ -462,8 +468,8 @@ static void choose_anchors(const Scoring *s, Query *queries) {
     free(nearest);
 }
 
-/* Runs the anchors' queries, each after its candidate with its answer, or (pairs) its rejected one.
- * An anchor that does not fit after it is scored without it. */
+/* Runs the anchors' queries. The demonstration is the candidate, with its answer or, if `rejected`,
+ * with its rejected one. Where both do not fit the context, the anchor is asked without it. */
 static void anchor_queries(const Scoring *s, bool rejected, Query *queries) {
     Example *shown = mem_new((size_t)s->pool->count, sizeof *shown);
     Demo *demo = mem_new((size_t)s->pool->count, sizeof *demo);
@@ -475,7 +481,7 @@ static void anchor_queries(const Scoring *s, bool rejected, Query *queries) {
         demo[i] = (Demo){&shown[i], &shown[i]};
         for (int a = 0; a < s->anchors; a++) {
             Query *q = &queries[(size_t)i * (size_t)s->anchors + (size_t)a];
-            Demo copy = demo[i];
+            Demo copy = demo[i]; /* the list that drop_demos may change */
             q->demos = &demo[i];
             s->out->dropped += drop_demos(s->m, s->pool, q, &copy);
         }
@@ -501,7 +507,7 @@ static void anchor_pass(Scoring *s) {
     if (s->pairs) anchor_queries(s, true, other);
     else ica_answer_logps(s->m, s->ws, s->holdout, (Logps){alone, NULL}, &s->out->cost);
 
-    /* The gain is the difference, reduced. An anchor without the candidate in front has none. */
+    /* The gain is the difference, reduced. Without the candidate in front it is 0. */
     s->gain = mem_new(total, sizeof *s->gain);
     for (size_t i = 0; i < total; i++) {
         const Example *h = with[i].x;
@@ -538,9 +544,9 @@ static void loss_rows(const Scoring *s, const Examples *data, Logps reference, i
     free(logp);
 }
 
-/* [E14] s = <grad l(z), grad L(D_ho)>, where L is the mean of l over the holdout: the first-order
- * drop of the holdout's loss by one step on z, per unit of learning rate. It is exact for each
- * example, and no example's gradient is ever held in memory. */
+/* [E14] s = <grad l(z), grad L(D_ho)>, where L is the mean of l over the holdout: to first order,
+ * how much one step on z lowers the holdout's loss, per unit of learning rate. Each inner product
+ * is exact, and yet no candidate's gradient is ever in memory (model_gradient_dots). */
 static void gradient_pass(Scoring *s) {
     enum { AT_ONCE = 32 };
     Batch b = {0};
@@ -548,7 +554,7 @@ static void gradient_pass(Scoring *s) {
     int holdout = s->holdout->count, pool = s->pool->count;
     real *direction = mem_new(s->m->parameters, sizeof *direction);
 
-    /* The holdout's mean gradient is the direction. */
+    /* The holdout's mean gradient is the direction; it grows from 0. */
     for (int from = 0, to; from < holdout; from = to) {
         to = from + AT_ONCE < holdout ? from + AT_ONCE : holdout;
         loss_rows(s, s->holdout, s->how->holdout_reference, from, to, &b, dlogp);
@@ -587,24 +593,25 @@ static void alone_pass(const Scoring *s, const Model *m, Logps earlier, Logps ou
 
 /* clang-format off */
 const MethodInfo METHODS[] = {
-    /* name, help, needs_: holdout, alone, k, reference, anchors, gradients; the scores of an answer
-     * and of a pair */
+    /* name, help; what it needs; the score of an answer, of a pair
+     *              hold-  alone  k      refer- an-    gradi-
+     *              out                  ence   chors  ents */
     [METHOD_ICA] = {"ica", "gain of the answer's log-likelihood by demonstrations",
-                    true, true, true, false, false, false, score_ica, pair_ica},
+                    true,  true,  true,  false, false, false, score_ica, pair_ica},
     [METHOD_RHO] = {"rho", "RHO-Loss: its gain by training a reference on the holdout",
-                    true, true, false, true, false, false, answer_rho, pair_rho},
+                    true,  true,  false, true,  false, false, answer_rho, pair_rho},
     [METHOD_ONESHOT] = {"oneshot", "mean gain of holdout answers after the candidate",
-                        true, false, false, false, true, false, score_oneshot, score_oneshot},
+                    true,  false, false, false, true,  false, score_oneshot, score_oneshot},
     [METHOD_NUGGETS] = {"nuggets", "share of holdout answers that gain",
-                        true, false, false, false, true, false, score_nuggets, score_nuggets},
+                    true,  false, false, false, true,  false, score_nuggets, score_nuggets},
     [METHOD_GRADIENT] = {"gradient", "inner product of its gradient and the holdout's",
-                         true, false, false, false, false, true, score_gradient, score_gradient},
+                    true,  false, false, false, false, true,  score_gradient, score_gradient},
     [METHOD_INCONTEXT] = {"incontext", "log-likelihood in context, nothing subtracted",
-                          true, false, true, false, false, false, score_incontext, pair_context},
+                    true,  false, true,  false, false, false, score_incontext, pair_context},
     [METHOD_LOSS] = {"loss", "log-likelihood alone: a low loss is kept",
-                     false, true, false, false, false, false, score_loss, pair_loss},
+                    false, true,  false, false, false, false, score_loss, pair_loss},
     [METHOD_RANDOM] = {"random", "a random number",
-                       false, false, false, false, false, false, score_random, score_random},
+                    false, false, false, false, false, false, score_random, score_random},
 };
 /* clang-format on */
 _Static_assert(sizeof METHODS / sizeof *METHODS == METHOD_COUNT, "a row each");
@@ -645,7 +652,7 @@ static Evidence evidence_of(const ScoreOptions *how, const Examples *pool, const
     const Example *e = &pool->items[i];
     const Logps *alone = &s->alone, *in = &s->in_context, *by = &s->by_reference;
     double (*reduce)(double, int) = REDUCTIONS[how->reduce].reduce;
-    int w = e->answer_n, l = e->rejected_n;
+    int w = e->answer_n, l = e->rejected_n; /* lengths of y_w and y_l */
     Evidence z = {.how = how};
     z.answer =
         (Reduced){reduce(alone->chosen[i], w), reduce(in->chosen[i], w), reduce(by->chosen[i], w)};
@@ -677,7 +684,7 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     if (method->needs_reference)
         alone_pass(&s, reference, how->earlier_by_reference, out->by_reference);
 
-    /* Ask it for every score. First, candidates before this part of the pool draw their numbers. */
+    /* Ask it for every score. The candidates of a larger pool before this part draw first. */
     Rng rng = rng_new(how->seed, RNG_RANDOM_SCORE);
     for (int i = 0; i < how->first; i++) rng_uniform(&rng);
     for (int i = 0; i < pool->count; i++) {

@@ -26,11 +26,13 @@
  *   workspace_free(ws);
  *   model_free(model);
  *
- * This room sees the model through one window: token ids go in, log-likelihoods come out. It holds
- * no tensor code. Notation as in the paper: a candidate is z = (x, y), prompt and answer. C(x) is
- * its context, and l(y|x) = -logp(y|x). A log-likelihood is a sum over the answer's tokens, in
- * nats, unless a name says mean. Nothing here fails: rows must fit the model's context, which the
- * reader of the data checks. README has the table of equations.
+ * This file asks the model one thing: token ids go in, log-likelihoods come out. It has no tensor
+ * code. An example's "bare" prompt is the prompt without its template.
+ *
+ * Notation as in the paper: a candidate is z = (x, y), prompt and answer. C(x) is its context, and
+ * l(y|x) = -logp(y|x). A log-likelihood is a sum over the answer's tokens, in nats, unless a name
+ * says mean. Nothing here fails: rows must fit the model's context, which the reader of the data
+ * checks. README has the table of equations.
  */
 #ifndef ICA_H
 #define ICA_H
@@ -60,8 +62,8 @@ typedef struct {
     Arena arena; /* owns items and tokens */
 } Examples;
 
-/* Log-likelihoods of the answers of n examples: [n] each. `rejected` is for pairs; NULL where
- * nothing is known. */
+/* Log-likelihoods of the answers of n examples, [n] each. `rejected` is of pairs, else it may be
+ * NULL. Both are NULL where nothing is known. */
 typedef struct {
     double *chosen, *rejected;
 } Logps;
@@ -81,7 +83,7 @@ typedef struct {
     const Example *x;
     bool rejected;
     double logp; /* out: token sum */
-    int hits;    /* out: how many of the answer's tokens are the most probable one */
+    int hits;    /* out: how many of the answer's tokens were the most probable token */
 } Query;
 
 /* Appends the query's row: start token, demonstrations, prompt, answer. Returns the answer's place
@@ -108,7 +110,7 @@ typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_CO
 typedef struct DemoChooser DemoChooser; /* what it may look at: ica.c */
 typedef struct {
     const char *name, *help;
-    bool by_nearness; /* by similar prompts: clusters of candidates (contexts) may share them */
+    bool by_nearness; /* `contexts` applies: a cluster of candidates may share demonstrations */
     bool drawn;       /* draws random numbers for every candidate */
     int (*choose)(DemoChooser *c, const Example *x,
                   Demo *demos); /* fills demos[k], returns how many */
@@ -119,32 +121,33 @@ extern const DemoInfo DEMO_CHOICES[DEMO_COUNT];
 
 /* Fills in logp and hits of queries[n]. What rows have in common before their answers
  * (demonstrations, a pair's prompt, the first words of a question) is computed once where that pays
- * (lib/fast/share.h). The bits do not depend on it. Every row must fit the model's context. cost
- * may be NULL. */
+ * (lib/fast/share.h). The bits do not depend on it. Every row must fit the model's context. *cost
+ * (or NULL) grows by what the passes cost. */
 void ica_logps(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
                Cost *cost);
-/* The twin that runs every row whole. Same signature, same bits. */
+/* The twin, which runs each entire row. Same signature, same bits. */
 void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
                      Cost *cost);
 
 /* logp(y|x) of every item of `data`, for both answers where out.rejected is not NULL. cost may be
  * NULL. */
 void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps out, Cost *cost);
-/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many tokens
- * are the most probable one (hits may be NULL). k = 0 needs no holdout. Returns how many
- * demonstrations did not fit and were dropped. */
+/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many of the
+ * answer's tokens were the most probable token (hits may be NULL). k = 0 needs no holdout. Returns
+ * how many demonstrations did not fit and were dropped. */
 int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
                  int k, double *logp, int *hits);
 
 /* ---- scores ---- */
 
-/* Of item i with these log-likelihoods. reference: DPO's, of the whole set; its members NULL: there
- * is none. */
+/* What the pair losses read of item i, whose answers have these log-likelihoods. reference: DPO's,
+ * of the entire set. Its members are NULL if there is none. */
 PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps reference, int i);
 /* Are both answers the same tokens? The pair's loss is then a constant. Its gradient is exactly 0,
  * while the difference of two computed gradients would be rounding. */
 bool same_answers(const Example *e);
 
+/* What scores a candidate. METHODS in ica.c says each in a line. */
 typedef enum {
     METHOD_ICA,
     METHOD_RHO,
@@ -157,20 +160,21 @@ typedef enum {
     METHOD_COUNT
 } Method;
 typedef enum { PAIR_MARGIN, PAIR_LOSS, PAIR_SCORE_COUNT } PairScore;
+/* Anchors are holdout examples whose answers are scored after the candidate: One-shot, NUGGETS. */
 typedef enum { ANCHORS_NEAREST, ANCHORS_RANDOM, ANCHORS_COUNT } Anchors;
 
 typedef struct Evidence
     Evidence; /* what is known of one candidate when its score is computed: ica.c */
 
-/* One method of scoring. The questions say what ica_score computes before it asks for the scores.
- */
+/* One method of scoring. ica_score computes what the needs_ members ask for, then calls `answer` or
+ * `pair` for each candidate. */
 typedef struct {
     const char *name, *help;
     bool needs_holdout;   /* trusted examples */
     bool needs_alone;     /* logp(y|x) of every candidate */
     bool needs_k;         /* k demonstrations for every candidate, and logp(y|C,x) */
     bool needs_reference; /* a model trained on the holdout */
-    bool needs_anchors;   /* holdout examples that are scored after the candidate */
+    bool needs_anchors;   /* logp of holdout answers after the candidate */
     bool needs_gradients; /* of candidates and holdout; of pairs, the holdout needs both answers */
     double (*answer)(const Evidence *z); /* the score of a prompt with an answer */
     double (*pair)(const Evidence *z);   /* the score of a preference pair */
@@ -196,17 +200,18 @@ typedef struct {
     /* DPO: log-likelihoods by the starting model, of the pool and (METHOD_GRADIENT) of the holdout.
      * Borrowed. */
     Logps pool_reference, holdout_reference;
-    /* Log-likelihoods of the pool that the caller computed earlier and that still hold, so that
-     * they are not computed again. Alone: by the very weights that score now, as DPO's reference at
-     * a run's first step. By METHOD_RHO's reference: it stays the same when scores are refreshed.
+    /* Log-likelihoods of the pool that the caller already has; members NULL: compute them.
+     * earlier_alone is by exactly the weights that score now, as DPO's reference is at a run's
+     * first step. earlier_by_reference is by METHOD_RHO's reference, which never changes.
      * Borrowed. */
     Logps earlier_alone, earlier_by_reference;
     int k;
     DemoChoice demos;
-    /* DEMOS_NEAREST: the most lists of demonstrations, one for each cluster of candidates, and one
-     * more for a candidate that would see its own prompt. 0: every candidate has its own list. */
+    /* DEMOS_NEAREST: group the candidates into at most this many clusters. A cluster shares one
+     * list of demonstrations. A candidate that would see its own prompt there gets its own list. 0:
+     * every candidate does. */
     int contexts;
-    Reduce reduce;
+    Reduce reduce; /* how an answer's log-likelihood enters a score: token mean or sum */
     Anchors anchors;
     int num_anchors;    /* for ANCHORS_RANDOM; ANCHORS_NEAREST takes k */
     bool allow_overlap; /* examples with the candidate's own prompt may be shown: the leak */
@@ -220,8 +225,8 @@ typedef struct {
     int count;
     double *score;                         /* [count] larger is better */
     Logps alone, in_context, by_reference; /* [count] token sums; NaN where the method has none */
-    int *hits;       /* [count] in context: how many of the (chosen) answer's tokens are the most
-                        * probable one */
+    int *hits;       /* [count] in context: how many of the (chosen) answer's tokens were the most
+                        * probable token */
     Demo *demos;     /* [count][k] */
     int *n_demos, k; /* [count] */
     int dropped;     /* demonstrations that did not fit the context */

@@ -17,7 +17,8 @@
 typedef enum { OBJECTIVE_SFT, OBJECTIVE_DPO, OBJECTIVE_SIMPO, OBJECTIVE_COUNT } Objective;
 typedef enum { REDUCE_MEAN, REDUCE_SUM, REDUCE_COUNT } Reduce;
 
-/* The pair losses' constants. */
+/* The pair losses' constants. E12's gamma is beta * gamma_beta_ratio. With label_smoothing e, the
+ * losses are as if a share e of all pairs had their answers swapped; E11 and E12 have e = 0. */
 typedef struct {
     double beta, gamma_beta_ratio, label_smoothing;
 } PairOptions;
@@ -27,7 +28,9 @@ typedef struct {
     double chosen, rejected, chosen_reference, rejected_reference;
     int chosen_tokens, rejected_tokens;
 } PairLogps;
-/* Derivatives of the loss by the two log-likelihoods, and what the metrics call rewards. */
+/* Derivatives of the loss by the two log-likelihoods. And the rewards: the two terms whose
+ * difference the loss takes, beta times each answer's log-likelihood (DPO: minus the reference's;
+ * SimPO: its token mean). */
 typedef struct {
     double d_chosen, d_rejected, reward_chosen, reward_rejected;
 } PairGradient;
@@ -46,7 +49,7 @@ typedef struct {
     const char *name, *help;
     bool pairs;           /* takes preference pairs */
     bool needs_reference; /* compares with the log-likelihoods of the starting model */
-    bool token_means;     /* of pairs: divides log-likelihoods by the answer's tokens */
+    bool token_means;     /* of pairs: divides log-likelihoods by the answer's number of tokens */
     Reduce reduce;        /* default of --reduce */
     double beta;          /* default of --beta */
     PairLoss *pair;       /* SFT has none */

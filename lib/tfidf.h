@@ -46,8 +46,9 @@ void tfidf_cosines(const Tfidf *index, Document d, double *cosine);
  * token ids. */
 void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine);
 
-/* The k indexed documents nearest to `like`, the nearest last. Documents with the tokens of `own`
- * or of `like` are left out unless allow_own. nearest has room for k. Returns how many there are.
+/* The k indexed documents nearest to `like`, the nearest last. Documents with exactly the tokens of
+ * `own` or of `like` are left out unless allow_own. (`like` may be the center of own's cluster.)
+ * nearest has room for k. Returns how many there are.
  */
 int tfidf_nearest(const Tfidf *index, Document like, Document own, int k, bool allow_own,
                   int *nearest);

@@ -22,15 +22,16 @@ typedef struct {
     const char *name, *help;
 } Choice;
 
+/* The maps. s is a score; minimum, maximum and ranks are of the scores that the map is given. */
 typedef enum {
-    MAP_MINMAX,
-    MAP_MINMAX_BATCH,
-    MAP_CLIP,
-    MAP_RANK,
-    MAP_SOFTMAX,
-    MAP_TOP,
-    MAP_POSITIVE,
-    MAP_FILTER,
+    MAP_MINMAX,       /* [E8] (s - min) / (max - min), over the pool */
+    MAP_MINMAX_BATCH, /* the same, over each batch */
+    MAP_CLIP,         /* the same between two percentiles, 0 below and 1 above */
+    MAP_RANK,         /* rank / (n - 1), the smallest score has rank 0 */
+    MAP_SOFTMAX,      /* exp((s - max) / (standard deviation * temperature)) */
+    MAP_TOP,          /* 1 for the best `share`, else 0 */
+    MAP_POSITIVE,     /* max(0, s) */
+    MAP_FILTER,       /* 1 if s > 0, else 0 */
     MAP_COUNT
 } WeightMap;
 
@@ -55,11 +56,12 @@ extern const MapInfo MAPS[MAP_COUNT];
  * NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
 void map_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
 
+/* What W is in g = sum of w_i grad l_i / W. */
 typedef enum {
-    NORMALIZE_BATCH,
-    NORMALIZE_MICRO,
-    NORMALIZE_COUNT,
-    NORMALIZE_NONE,
+    NORMALIZE_BATCH, /* [E9] the sum of the batch's weights */
+    NORMALIZE_MICRO, /* each micro-batch's sum, as in the public code; then their mean */
+    NORMALIZE_COUNT, /* the number of examples */
+    NORMALIZE_NONE,  /* 1 */
     NORMALIZATION_COUNT
 } Normalize;
 extern const Choice NORMALIZATIONS[NORMALIZATION_COUNT];
