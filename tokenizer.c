@@ -17,7 +17,7 @@
  *     rank 2: _ low    low | _low e r
  *     rank 3: e r      low | _low er                    three tokens
  *
- * Decoding writes the bytes of each token after the other. So decode(encode(text)) is the text.
+ * Decoding writes the bytes of one token after the other. So decode(encode(text)) is the text.
  *
  * The chapter has seven parts: how files spell bytes, the tokenizer, pieces, encoding, decoding,
  * training, and the template that puts a prompt and an answer into tokens.
@@ -47,6 +47,7 @@ static bool byte_is_visible(int byte) {
     return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 }
 
+/* The bytes without a visible character are 0 to 32, 127 to 160, and 173. */
 static uint32_t symbol_of_byte(int byte) {
     if (byte_is_visible(byte)) return (uint32_t)byte;
     return 256 + (uint32_t)(byte <= 32 ? byte : byte <= 160 ? byte - 127 + 33 : 67);
@@ -60,6 +61,7 @@ static int byte_of_symbol(uint32_t c) {
     return hidden <= 32 ? hidden : hidden <= 66 ? hidden - 33 + 127 : 173;
 }
 
+/* The 94, 12 and 82 visible bytes, as in byte_is_visible, then the 68 others. */
 int symbols_byte_of_rank(int rank) {
     if (rank < 94) return 33 + rank;
     if (rank < 106) return 161 + rank - 94;
@@ -205,8 +207,7 @@ int tokenizer_special(const Tokenizer *t, const char *name) { return find_specia
  *     | ?\p{L}+                    letters, with at most one blank before them
  *     | ?\p{N}+                    numbers, likewise
  *     | ?[^\s\p{L}\p{N}]+          everything else that is not white space, likewise
- *     |\s+(?!\S)|\s+               white space; if a word follows, its last character is left for
- * it
+ *     |\s+(?!\S)|\s+               white space, but its last character is left to a word after it
  *
  * A byte that is not UTF-8 counts as one character of "everything else". */
 
@@ -359,7 +360,7 @@ bool tokenizer_decode(const Tokenizer *t, const int *ids, int n, Buf *text) {
  * it everywhere. Counting anew for each merge would read the text vocab_size times. Instead:
  *
  *   - Only distinct pieces are kept, each with a weight: how often it occurs in the texts.
- *   - All their spots lie in one array, piece after piece.
+ *   - The spots of all pieces are in one array, piece after piece.
  *   - Each pair knows its count and the spots where it was seen. A merge visits only these.
  *   - A heap gives the pair with the largest count. Its counts may be out of date; see best_pair.
  *
@@ -411,9 +412,9 @@ static void push_pair(Trainer *tr, int p) {
     heap_push(&tr->heap, (HeapItem){UINT64_MAX - (uint64_t)pair->count, key});
 }
 
-/* The index of the most frequent pair, or -1. After a pair is pushed its count only falls. So a
- * pair that comes out with its true count beats all others, and one with an old count is pushed
- * again. */
+/* The index of the most frequent pair, or -1. After a pair is pushed its count only falls, because
+ * merge_pair makes new pairs and adds to no old one. So a pair that comes out with its true count
+ * beats all others. One with an old count is pushed again. */
 static int best_pair(Trainer *tr) {
     while (tr->heap.n > 0) {
         HeapItem best = heap_pop(&tr->heap);
@@ -427,7 +428,7 @@ static int best_pair(Trainer *tr) {
 /* Replaces pair p by the result everywhere. Every pair that this creates contains the result, which
  * is a new token, so no older pair gains a count. */
 static void merge_pair(Trainer *tr, int p, int result) {
-    Pair pair = tr->pairs[p];
+    Pair pair = tr->pairs[p]; /* a copy: pair_add may move the array */
     int first_new = tr->n_pairs;
     for (int k = 0; k < pair.spots.n; k++) {
         int i = pair.spots.v[k];
@@ -524,8 +525,9 @@ static bool spells_special(const Tokenizer *t, Str bytes) {
 
 /* Makes merges and their tokens until there are vocab_size tokens.
  *
- * Every merge makes bytes that no earlier token has. A stretch of bytes whose ends no merge crosses
- * is merged in the same way wherever it is, so two different pairs never stand for equal bytes. */
+ * Every merge makes bytes that no earlier token has. The merges inside of a stretch of bytes depend
+ * on these bytes alone, unless a merge crosses the stretch's ends. So equal bytes never come from
+ * two different pairs. */
 static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
     Buf bytes = {0};
     for (int p; t->n_tokens < vocab_size && (p = best_pair(tr)) >= 0;) {
@@ -535,7 +537,7 @@ static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
         buf_put(&bytes, left.s, left.n);
         buf_put(&bytes, right.s, right.n);
         Str joined = {bytes.s, bytes.n};
-        if (spells_special(t, joined)) continue; /* best_pair does not give it again */
+        if (spells_special(t, joined)) continue; /* it has left the heap and does not come again */
         merge_pair(tr, p, merge.result);
         add_token(t, (Token){.id = merge.result, .bytes = joined});
         add_merge(t, merge);

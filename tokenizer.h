@@ -66,7 +66,7 @@ typedef struct {
     const char *bos, *prompt_prefix, *answer_prefix, *example_end;
 } Template;
 
-/* The recipe's template: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
+/* The template of vocabularies made here: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
 extern const Template TEMPLATE_RECIPE;
 extern const char *const TEMPLATE_RECIPE_SPECIALS[4];
 

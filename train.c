@@ -30,10 +30,10 @@ struct Loop {
     Workspace *ws;
     real *grad;        /* [parameters] */
     RunState state;    /* the optimizer, and what is saved */
-    Spent own, *spent; /* the totals: own, or the run's */
-    LogWindow window;
-    double flops; /* of the steps done here, forward and backward */
-    Dump *dump;   /* NULL, or gets the last step */
+    Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
+    LogWindow window;  /* sums over the steps since the last log line */
+    double flops;      /* of the steps done here, forward and backward */
+    Dump *dump;        /* NULL, or gets the last step */
     /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
     bool (*gradient)(Loop *loop, long step, StepReport *report);
     /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */
@@ -71,7 +71,7 @@ static LoopResult loop_result(const Loop *loop) {
                         .activation_bytes = workspace_bytes(loop->ws)};
 }
 
-/* The next step. */
+/* The number of the next step. AdamW counts the steps that moved the parameters. */
 static long loop_at(const Loop *loop) { return loop->state.optimizer->step + loop->state.skipped; }
 
 /* The folder of the run to continue, or NULL. */
@@ -88,7 +88,7 @@ static bool loop_begin(Loop *loop, bool *complete, Error *err) {
     return *complete || !loop->state.run || run_begin(loop->state.run, err);
 }
 
-/* Is something due after this step that is done once in `steps` steps (0: never)? */
+/* Is a thing that comes every `steps` steps due after this one? With 0 it never is. */
 static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps == 0; }
 
 /* The learning rate of a step. */
@@ -118,7 +118,7 @@ static void loop_log(Loop *loop, long step, double lr, double norm) {
 }
 
 /* Adds what a step reports to the window, and what it cost to the totals. `scoring` is the part of
- * its seconds that went into scores: they have their own account. */
+ * its seconds that went into scores, which the totals count apart. */
 static void loop_account(Loop *loop, const StepReport *r, double seconds, double scoring) {
     step_report_add(&loop->window.sum, r);
     loop->window.seconds += seconds;
@@ -221,7 +221,7 @@ static bool pretraining_gradient(Loop *loop, long step, StepReport *report) {
     return true;
 }
 
-/* The meter of in-context learning: the answers' probability with k demonstrations. */
+/* Measures in-context learning: the probability of test answers after k demonstrations. */
 static void pretraining_evaluate(Loop *loop, LogLine *line) {
     enum { MOST = 100 }; /* it must be cheap */
     const Pretraining *p = loop->self;
@@ -265,7 +265,7 @@ bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *
 typedef struct {
     const TrainOptions *o;
     const Splits *x;
-    PoolWeights *w;
+    PoolWeights *w; /* the pool's scores and weights, and where they come from */
     /* DPO: log-likelihoods of each split by the model that training started from; else empty. */
     Logps pool_reference, holdout_reference, eval_reference;
     Model *reference;   /* METHOD_RHO: a model trained on the holdout; else NULL */
@@ -306,7 +306,7 @@ static void tuning_free(Tuning *t) {
     arena_free(&t->arena);
 }
 
-/* Makes the pool's weights of its scores. */
+/* Makes the pool's weights from its scores. */
 static void map_scores(Tuning *t) {
     int n = t->x->pool.examples.count;
     map_weights(t->o->map, &t->o->map_options, t->w->score, n, t->w->weight);
@@ -392,6 +392,7 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
     how.holdout_reference = t->holdout_reference;
     how.earlier_by_reference = t->by_reference;
     if (refresh == 0) how.earlier_alone = t->pool_reference; /* DPO's reference is this model. */
+    /* Each refresh has its own draws. */
     how.seed = t->o->loop.seed * 1000003u + (uint64_t)refresh;
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
@@ -402,14 +403,15 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
     t->notes.rank_agreement = ica_pair_agreement(&how, &t->x->pool.examples, &t->scores);
 }
 
-/* Is this step one of floor(j S / R), j = 0..R-1, where scores are computed? Returns j, or -1. */
+/* Scores are computed R = `refresh` times in S = `steps` steps, at the steps floor(j S / R) for j =
+ * 0..R-1. Returns the j of this step, or -1. */
 static int refresh_at(int refresh, long step, long steps) {
     for (int j = 0; j < refresh; j++)
         if ((int64_t)j * steps / refresh == step) return j;
     return -1;
 }
 
-/* Computes scores with the present parameters, and makes weights of them. */
+/* Computes scores with the present parameters, and makes weights from them. */
 static void refresh_weights(Tuning *t, Loop *loop, int refresh) {
     double start = seconds_now();
     size_t bytes = (size_t)t->x->pool.examples.count * sizeof(double);
@@ -528,14 +530,16 @@ static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *
     report->trained += n;
 }
 
-/* The gradient of a step: the sum over the batch of w_i grad l_i, divided by W. */
+/* The gradient of a step: the sum over the batch of w_i grad l_i, divided by W, which is the sum of
+ * the weights unless --normalize says otherwise (lib/weights.h). */
 static bool tuning_gradient(Loop *loop, long step, StepReport *report) {
     Tuning *t = loop->self;
     const TrainOptions *o = t->o;
     /* Compute scores if they are due. */
     int refresh = t->w->source == WEIGHTS_SCORED ? refresh_at(o->refresh, step, o->loop.steps) : -1;
     if (refresh >= 0) refresh_weights(t, loop, refresh);
-    /* Take the batch, and divide its weights by W. */
+    /* Take the batch, and divide its weights by W. Without a micro_batch_size, micro_end cuts the
+     * batch for memory alone: E9 sees one piece. */
     take_batch(t, step);
     int B = t->batch, micro = o->micro_batch_size > 0 ? o->micro_batch_size : B;
     bool any = loss_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
@@ -622,7 +626,8 @@ static bool tuning_run(Tuning *t, Loop *loop, TrainResult *result, Error *err) {
     if (*complete) return true;
     if (tuning_method(t).needs_reference) t->reference = run_reference(t, loop, err);
     if (err->status == 0 && loop_run(loop, err) && tuning_finish(t, loop, result, err)) return true;
-    Error unsaid = {0}; /* The first error is the one to tell. */
+    /* Keep the scores that were computed. If that fails too, the first error is printed. */
+    Error unsaid = {0};
     if (loop->state.run) tuning_save(loop, &unsaid);
     return false;
 }

@@ -63,7 +63,7 @@ typedef struct {
 
 /* What a loop ends with. */
 typedef struct {
-    bool complete; /* The resumed run had ended before: nothing was done. */
+    bool complete; /* the resumed run had ended before, so nothing was done */
     long steps;
     double loss;             /* mean over the last log line's steps */
     int skipped;             /* steps whose weights were all 0 */
@@ -78,9 +78,9 @@ typedef struct {
     int k; /* demonstrations in the evaluations of the log */
 } PretrainOptions;
 
-/* Trains the run's model on the sessions. x holds the holdout and the test of the evaluations in
- * the log; both may be empty. Afterwards the caller ends the run with run_end, also after a
- * failure. */
+/* Trains the run's model on the sessions, which are rows of tokens in batches (data/sessions.h).
+ * x holds the holdout and the test of the evaluations in the log; both may be empty. Afterwards
+ * the caller ends the run with run_end, also after a failure. */
 bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *o, Run *run,
               LoopResult *result, Error *err);
 
@@ -95,10 +95,10 @@ typedef struct {
     Normalize normalize;  /* [E9] */
     WeightMap map;        /* of scores to weights */
     MapOptions map_options;
-    int refresh;         /* R: how often scores are computed in the run */
+    int refresh;         /* R: how many times the run computes scores, at equal distances */
     int reference_steps; /* METHOD_RHO: training steps of its reference */
-    /* How candidates are scored. The functions below set its objective, pair, seed, and what was
-     * computed before. */
+    /* How candidates are scored. The functions below set its objective, pair and seed, and its
+     * log-likelihoods: the references and the earlier ones. */
     ScoreOptions scoring;
     Dump *dump; /* NULL, or gets the last step */
 } TrainOptions;
@@ -106,8 +106,8 @@ typedef struct {
 typedef struct {
     LoopResult loop;
     ScoreNotes notes;   /* of the last scores */
-    double alone_share; /* the part of the last scores' operations that ran without context; or 0 */
-    bool evaluated;     /* metrics, or of pairs pair_metrics, are known */
+    double alone_share; /* the share of the last scores' operations that ran without context */
+    bool evaluated;     /* metrics are known; of pairs, pair_metrics */
     Metrics metrics;
     PairMetrics pair_metrics;
 } TrainResult;

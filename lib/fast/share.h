@@ -15,7 +15,7 @@
  *   model_free(m);
  *
  * share_logps and its plain twin give the same bits, because a row after a cached prefix has the
- * bits of the whole row (model.h), and no row's bits depend on its neighbors.
+ * bits of the entire row (lib/fast/attention.h), and no row's bits depend on its neighbors.
  */
 #ifndef SHARE_H
 #define SHARE_H
@@ -28,7 +28,7 @@ typedef struct {
     int n, first;     /* the answer is token[first..n-1], 1 <= first < n */
     double
         logp; /* out: the sum of the answer's log-probabilities, each token given all before it */
-    int hits; /* out: how many of the answer's tokens are the most probable one */
+    int hits; /* out: how many of the answer's tokens were the most probable token */
 } TokenRow;
 
 /* Tokens that went through the model, and the floating-point operations of that. */
@@ -42,7 +42,7 @@ void cost_add(Cost *cost, const Model *m, const Batch *b, bool backward);
 /* Fills in logp and hits of rows[n], and adds what that cost. Every row must fit the model's
  * context. */
 void share_logps(const Model *m, Workspace *ws, TokenRow *rows, int n, Cost *cost);
-/* The plain twin, which runs every row whole, a batch at a time. */
+/* The plain twin, which runs each entire row, a batch at a time. */
 void plain_logps(const Model *m, Workspace *ws, TokenRow *rows, int n, Cost *cost);
 
 #endif
