@@ -310,15 +310,15 @@ report() {
                 equivalents
             if (mislisted) printf "Listed there, but found by a test:\n%s\n", mislisted
             if (survivors) printf "Survived:\n%s\n", survivors
-            printf "%-12s", "killed of"
+            printf "%-24s", "killed of"
             for (c in columns) printf " %9s", c
             printf " %9s\n", "all"
             for (r in rows) {
-                printf "%-12s", r
+                printf "%-24s", r
                 for (c in columns) printf " %9s", killed[r, c] + 0 "/" of[r, c] + 0
                 printf " %9s\n", killed[r, ""] + 0 "/" of[r, ""] + 0
             }
-            printf "%-12s", "all"
+            printf "%-24s", "all"
             for (c in columns) printf " %9s", killed["", c] + 0 "/" of["", c] + 0
             printf " %9s\n\n", all["killed"] + 0 "/" counted
             printf "mutate: seed %d: %d killed of %d, %.1f %%; ", seed, all["killed"], counted, rate
@@ -331,7 +331,7 @@ report() {
 
 mkdir -p "$work/results"
 # shellcheck disable=SC2086
-$CC -std=c11 -O1 tests/mutation/mutate.c lib/util.c -o "$tool" -lm || exit 1
+$CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c -o "$tool" -lm || exit 1
 everything=$(cat ./*.[ch] lib/*.[ch] data/*.[ch] tests/unit/*.[ch] tests/reference/*.[ch] | cksum |
     tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
