@@ -20,6 +20,8 @@
 #:                   (minutes); make audit-exact: the part without trained models (seconds)
 #: make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is
 #:                   installed (a minute)
+#: make judge-transformers  model folders against Hugging Face's transformers, where it is
+#:                   installed: it loads them, generates and stops (a minute)
 #: make mutate       200 small defects, one at a time: do the tests find them? (30 minutes)
 #:
 #: Measurements:
@@ -172,6 +174,8 @@ study: ica
 # In double too where somebody built that.
 audit-torch: ica $(if $(wildcard ica-double),double)
 	@sh tests/audit/audit_torch.sh
+judge-transformers: ica
+	@sh tests/audit/judge_transformers.sh
 traps: ica
 	@sh tests/bench/traps.sh
 bench: ica
@@ -191,5 +195,6 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test clean trace house examples formats commands format \
-	kills audit audit-exact audit-torch mutate study traps bench bench-anchors bench-neighbor scale
+	kills audit audit-exact audit-torch judge-transformers mutate study traps bench bench-anchors \
+	bench-neighbor scale
 .SECONDARY:

@@ -12,6 +12,9 @@
 
 /* ---- config.json ---- */
 
+static const char NO_TOKENS[] =
+    "\"bos_token_id\": null, \"eos_token_id\": null, \"pad_token_id\": null";
+
 typedef struct {
     char *path;
     ModelConfig shape;
@@ -92,7 +95,8 @@ static bool config_read(const Json *root, Config *config, Error *err) {
     return true;
 }
 
-static void config_write(Buf *text, ModelConfig c) {
+/* token_keys: members with the ids of bos, eos and pad. Without them readers assume GPT-2's ids. */
+static void config_write(Buf *text, ModelConfig c, const char *token_keys) {
     buf_puts(text, "{\n  \"model_type\": \"gpt2\",\n");
     buf_puts(text, "  \"architectures\": [\"GPT2LMHeadModel\"],\n");
     buf_printf(text, "  \"vocab_size\": %d,\n", c.vocab);
@@ -102,6 +106,7 @@ static void config_write(Buf *text, ModelConfig c) {
     buf_puts(text, "  \"activation_function\": \"gelu_new\",\n  \"layer_norm_epsilon\": 1e-05,\n");
     buf_puts(text, "  \"initializer_range\": 0.02,\n  \"scale_attn_weights\": true,\n");
     buf_puts(text, "  \"scale_attn_by_inverse_layer_idx\": false,\n");
+    buf_printf(text, "  %s,\n", token_keys);
     buf_puts(text, "  \"tie_word_embeddings\": true,\n  \"resid_pdrop\": 0.0,\n");
     buf_puts(text, "  \"embd_pdrop\": 0.0,\n  \"attn_pdrop\": 0.0\n}\n");
 }
@@ -288,16 +293,123 @@ Model *model_load(const char *folder, Error *err) {
     return m;
 }
 
-bool model_save(const Model *m, const char *folder, Error *err) {
+static bool save_with(const Model *m, const char *token_keys, const char *folder, Error *err) {
     Buf text = {0};
     char *config = path_join(folder, "config.json");
     char *weights = path_join(folder, "model.safetensors");
-    config_write(&text, m->config);
+    config_write(&text, m->config, token_keys);
     bool ok = weights_save(m, weights, err) && file_write(config, text.s, text.n, err);
     free(config);
     free(weights);
     buf_free(&text);
     return ok;
+}
+
+bool model_save(const Model *m, const char *folder, Error *err) {
+    return save_with(m, NO_TOKENS, folder, err);
+}
+
+/* ---- what other programs want ---- */
+
+static const char *const TOKEN_KEYS[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+
+/* The id of the token that ends an answer. */
+static int end_id(const ModelFolder *f) {
+    IntBuf ids = {0};
+    template_answer(&f->template, f->tokenizer, (Str){"", 0}, &ids);
+    int id = ids.v[ids.n - 1];
+    ints_free(&ids);
+    return id;
+}
+
+/* The members of config.json that name tokens by their ids. */
+static void put_token_keys(Buf *b, const ModelFolder *f) {
+    if (!f->tokenizer) {
+        buf_puts(b, f->token_keys ? f->token_keys : NO_TOKENS);
+        return;
+    }
+    TokenizerParts p = tokenizer_parts(f->tokenizer);
+    int ids[] = {p.bos, end_id(f), p.pad >= 0 ? p.pad : p.eos};
+    for (int i = 0; i < 3; i++) {
+        buf_printf(b, "%s\"%s\": ", i ? ", " : "", TOKEN_KEYS[i]);
+        if (ids[i] >= 0) buf_printf(b, "%d", ids[i]);
+        else buf_puts(b, "null");
+    }
+}
+
+/* The same members of a config.json that was read, for a folder without a tokenizer. */
+static bool read_token_keys(ModelFolder *f, const char *folder, Error *err) {
+    Arena arena = {0};
+    Buf text = {0}, keys = {0};
+    char *path = path_join(folder, "config.json");
+    const Json *root = json_read_object(path, &arena, &text, err);
+    for (int i = 0; root && i < 3; i++) {
+        const Json *v = json_get(root, TOKEN_KEYS[i]);
+        buf_printf(&keys, "%s\"%s\": ", i ? ", " : "", TOKEN_KEYS[i]);
+        if (v) json_put_value(&keys, v);
+        else buf_puts(&keys, "null");
+    }
+    f->token_keys = keys.s;
+    free(path);
+    buf_free(&text);
+    arena_free(&arena);
+    return root != NULL;
+}
+
+/* Reads generation_config.json, if it is there. */
+static bool read_generation(ModelFolder *f, const char *folder, Error *err) {
+    Arena arena = {0};
+    Buf text = {0};
+    char *path = path_join(folder, "generation_config.json");
+    bool ok = !file_exists(path) || json_read_object(path, &arena, &text, err);
+    if (ok && text.n) f->generation_config = text.s;
+    else buf_free(&text);
+    free(path);
+    arena_free(&arena);
+    return ok;
+}
+
+static bool is_id(const Json *v, int id) { return v->type == JSON_NUMBER && v->number == id; }
+
+/* Is the id among the tokens that end a generation? */
+static bool stops_at(const Json *eos, int id) {
+    if (!eos) return false;
+    for (int i = 0; eos->type == JSON_ARRAY && i < eos->count; i++)
+        if (is_id(&eos->items[i], id)) return true;
+    return is_id(eos, id);
+}
+
+/* The folder's generation_config.json as it was, but with the answer's end among the tokens that
+ * end a generation. Without one, a file that says no more than that. */
+static void put_generation(Buf *b, const ModelFolder *f) {
+    Arena arena = {0};
+    const char *text = f->generation_config;
+    const Json *root = text ? json_parse(&arena, text, strlen(text), NULL) : NULL;
+    const Json *eos = json_get(root, "eos_token_id");
+    int end = f->tokenizer ? end_id(f) : -1;
+    if (root && (end < 0 || stops_at(eos, end))) buf_puts(b, text);
+    else if (root) {
+        buf_printf(b, "{\"eos_token_id\":[%d", end);
+        for (int i = 0; eos && eos->type == JSON_ARRAY && i < eos->count; i++) {
+            buf_putc(b, ',');
+            json_put_value(b, &eos->items[i]);
+        }
+        if (eos && eos->type == JSON_NUMBER) buf_printf(b, ",%.*s", STR_ARG(eos->string));
+        buf_putc(b, ']');
+        for (int i = 0; i < root->count; i++) {
+            if (str_is(root->keys[i], "eos_token_id")) continue;
+            buf_putc(b, ',');
+            json_put_string(b, root->keys[i]);
+            buf_putc(b, ':');
+            json_put_value(b, &root->items[i]);
+        }
+        buf_puts(b, "}\n");
+    } else {
+        buf_puts(b, "{");
+        put_token_keys(b, f);
+        buf_puts(b, "}\n");
+    }
+    arena_free(&arena);
 }
 
 /* ---- the folder: model, tokenizer, template ---- */
@@ -309,6 +421,8 @@ void model_folder_free(ModelFolder *f) {
         template_free(&f->template);
     }
     free(f->bos);
+    free(f->generation_config);
+    free(f->token_keys);
     *f = (ModelFolder){0};
 }
 
@@ -342,8 +456,11 @@ bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err) {
 
 bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
     *f = (ModelFolder){.model = model_load(path, err)};
-    if (f->model && has_vocabulary(path) && model_folder_load_tokenizer(f, path, err) &&
-        tokenizer_size(f->tokenizer) > f->model->config.vocab)
+    bool has_words = has_vocabulary(path);
+    bool ok =
+        f->model && read_generation(f, path, err) &&
+        (has_words ? model_folder_load_tokenizer(f, path, err) : read_token_keys(f, path, err));
+    if (ok && has_words && tokenizer_size(f->tokenizer) > f->model->config.vocab)
         error_set(
             err, STATUS_DATA,
             "%s: the vocabulary has %d tokens and the model only %d; they do not belong together",
@@ -353,7 +470,16 @@ bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
 }
 
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err) {
-    return folder_make(path, err) && model_save(f->model, path, err) &&
-           (!f->tokenizer ||
-            (tokenizer_save(f->tokenizer, path, err) && template_save(&f->template, path, err)));
+    Buf keys = {0}, generation = {0};
+    char *generation_path = path_join(path, "generation_config.json");
+    put_token_keys(&keys, f);
+    put_generation(&generation, f);
+    bool ok = folder_make(path, err) && save_with(f->model, keys.s, path, err) &&
+              file_write(generation_path, generation.s, generation.n, err) &&
+              (!f->tokenizer || (tokenizer_save(f->tokenizer, &f->template, path, err) &&
+                                 template_save(&f->template, path, err)));
+    free(generation_path);
+    buf_free(&keys);
+    buf_free(&generation);
+    return ok;
 }

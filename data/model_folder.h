@@ -16,8 +16,9 @@
  * | config.json              | the shape of the model: ModelConfig |
  * | model.safetensors        | the weights, one tensor for each row of the model's table |
  * | vocab.json, merges.txt   | the tokenizer; if both are missing, data must carry input_ids |
- * | tokenizer_config.json    | the tokenizer's special tokens |
+ * | tokenizer_config.json    | the tokenizer's special tokens; the template as a chat_template |
  * | template.json            | the text around prompts and answers |
+ * | generation_config.json   | for Hugging Face's generate: where an answer ends |
  *
  * A key of config.json that would change what the model computes is honoured or refused, never
  * ignored. Errors name the file: status 3 for what a file says, 4 if it cannot be read or
@@ -35,6 +36,9 @@ typedef struct {
     Template template;    /* meaningless without a tokenizer, like bos */
     int *bos;             /* [bos_n] the tokens at the start of every row */
     int bos_n;
+    /* What other programs want, carried from the folder to those that are saved. NULL: nothing. */
+    char *generation_config; /* the text of generation_config.json */
+    char *token_keys;        /* without a tokenizer: config.json's ids of bos, eos and pad */
 } ModelFolder;
 
 /* Loads everything in the folder. On false nothing needs freeing. */

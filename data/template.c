@@ -86,6 +86,44 @@ bool template_save(const Template *template, const char *folder, Error *err) {
     return ok;
 }
 
+/* A Jinja string literal. */
+static void put_literal(Buf *b, Str s) {
+    buf_putc(b, '\'');
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.s[i];
+        if (c == '\n') buf_puts(b, "\\n");
+        else if (c == '\r') buf_puts(b, "\\r");
+        else if (c == '\'' || c == '\\') buf_printf(b, "\\%c", c);
+        else buf_putc(b, c);
+    }
+    buf_putc(b, '\'');
+}
+
+/* Literals, so that no white space of the template's own gets into the text. */
+void template_chat(const Template *template, Buf *jinja) {
+    Str answer_prefix = str(template->answer_prefix), blank = {"", 0};
+    if (answer_prefix.n > 0 && answer_prefix.s[answer_prefix.n - 1] == ' ') {
+        answer_prefix.n--; /* it goes with the answer */
+        blank = str(" ");
+    }
+    buf_puts(jinja, "{{ ");
+    put_literal(jinja, str(template->bos));
+    buf_puts(jinja, " }}{% set ns = namespace(before='') %}{% for m in messages %}"
+                    "{% if m['role'] == 'system' %}"
+                    "{% set ns.before = m['content'] + '\\n' if m['content'] else '' %}"
+                    "{% elif m['role'] == 'user' %}{{ ");
+    put_literal(jinja, str(template->prompt_prefix));
+    buf_puts(jinja, " + ns.before + m['content'] }}{% set ns.before = '' %}"
+                    "{% if not loop.last or add_generation_prompt %}{{ ");
+    put_literal(jinja, answer_prefix);
+    buf_puts(jinja, " }}{% endif %}{% elif m['role'] == 'assistant' %}{{ ");
+    put_literal(jinja, blank);
+    buf_puts(jinja, " + m['content'] + ");
+    put_literal(jinja, str(template->example_end));
+    buf_puts(jinja, " }}{% else %}{{ raise_exception('roles are system, user, assistant') }}"
+                    "{% endif %}{% endfor %}");
+}
+
 void template_free(Template *template) {
     free((char *)template->bos);
     free((char *)template->prompt_prefix);

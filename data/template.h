@@ -25,6 +25,10 @@
 bool template_load(Template *template, const Tokenizer *t, const char *folder, Error *err);
 /* Writes the folder's template.json, atomically. */
 bool template_save(const Template *template, const char *folder, Error *err);
+/* Appends the template as a Jinja chat template, which Hugging Face's apply_chat_template renders:
+ * the same text as a row of this program, for messages of system (joined to the user's text by a
+ * line break), user and assistant. The prompt for an answer ends without answer_prefix's blank. */
+void template_chat(const Template *template, Buf *jinja);
 /* Frees the strings of a template that was loaded. */
 void template_free(Template *template);
 

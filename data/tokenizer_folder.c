@@ -11,6 +11,7 @@
  */
 #include "data/tokenizer_folder.h"
 
+#include "data/template.h"
 #include "data/tokenizer_json.h"
 #include "lib/json.h"
 #include "lib/map.h"
@@ -690,7 +691,7 @@ static void put_added_tokens(Buf *b, const TokenizerParts *p) {
     buf_puts(b, count ? "\n  },\n" : "},\n");
 }
 
-static void put_config(Buf *b, const TokenizerParts *p) {
+static void put_config(Buf *b, const TokenizerParts *p, const Template *template) {
     buf_puts(b, "{\n  \"add_prefix_space\": false,\n");
     put_added_tokens(b, p);
     buf_puts(b, "  \"additional_special_tokens\": [");
@@ -702,6 +703,14 @@ static void put_config(Buf *b, const TokenizerParts *p) {
         json_put_string(b, token->bytes);
     }
     buf_puts(b, "],\n");
+    if (template) {
+        Buf jinja = {0};
+        template_chat(template, &jinja);
+        buf_puts(b, "  \"chat_template\": ");
+        json_put_string(b, (Str){jinja.s, jinja.n});
+        buf_puts(b, ",\n");
+        buf_free(&jinja);
+    }
     put_token_key(b, "bos_token", p, p->bos);
     put_token_key(b, "eos_token", p, p->eos);
     put_token_key(b, "pad_token", p, p->pad >= 0 ? p->pad : p->eos);
@@ -717,12 +726,12 @@ static bool save_text(const char *folder, const char *name, const Buf *text, Err
     return ok;
 }
 
-bool tokenizer_save(const Tokenizer *t, const char *folder, Error *err) {
+bool tokenizer_save(const Tokenizer *t, const Template *template, const char *folder, Error *err) {
     TokenizerParts parts = tokenizer_parts(t);
     Buf vocab = {0}, merges = {0}, config = {0};
     put_vocab(&vocab, &parts);
     put_merges(&merges, &parts);
-    put_config(&config, &parts);
+    put_config(&config, &parts, template);
     bool ok = save_text(folder, "vocab.json", &vocab, err) &&
               save_text(folder, "merges.txt", &merges, err) &&
               save_text(folder, "tokenizer_config.json", &config, err);

@@ -13,7 +13,8 @@
  *   Error err = {0};
  *   Str text = str("low lower lowest");
  *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
- *   if (folder_make("example-tokenizer", &err) && tokenizer_save(t, "example-tokenizer", &err)) {
+ *   if (folder_make("example-tokenizer", &err) &&
+ *       tokenizer_save(t, NULL, "example-tokenizer", &err)) {
  *       Tokenizer *again = tokenizer_load("example-tokenizer", &err);   // encodes as t does
  *       tokenizer_free(again);
  *   }
@@ -38,7 +39,7 @@
 Tokenizer *tokenizer_load(const char *folder, Error *err);
 
 /* Writes the first three files into an existing folder, each atomically. Without a pad token it is
- * the eos token. */
-bool tokenizer_save(const Tokenizer *t, const char *folder, Error *err);
+ * the eos token. The template, unless it is NULL, is written as the key chat_template. */
+bool tokenizer_save(const Tokenizer *t, const Template *template, const char *folder, Error *err);
 
 #endif

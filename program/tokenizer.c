@@ -49,7 +49,7 @@ static bool train_and_save(const Settings *s, const Texts *texts, Error *err) {
     Tokenizer *t =
         tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err);
     if (!t) return false;
-    bool ok = folder_make(s->out, err) && tokenizer_save(t, s->out, err) &&
+    bool ok = folder_make(s->out, err) && tokenizer_save(t, &TEMPLATE_RECIPE, s->out, err) &&
               template_save(&TEMPLATE_RECIPE, s->out, err);
     if (ok) fprintf(stderr, "%s: %d tokens from %d texts\n", s->out, tokenizer_size(t), texts->n);
     tokenizer_free(t);

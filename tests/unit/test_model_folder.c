@@ -314,7 +314,142 @@ static void test_files(void) {
     model_free(m);
 }
 
+/* ---- what other programs want ---- */
+
+static void put_text(const char *folder, const char *name, const char *text) {
+    Error err = {0};
+    char *path = path_join(folder, name);
+    if (!file_write(path, text, strlen(text), &err)) exit(error_print(&err));
+    free(path);
+}
+
+/* A file of the folder holds a piece of text. */
+static void check_holds(const char *folder, const char *name, const char *piece) {
+    Error err = {0};
+    Buf text = {0};
+    char *path = path_join(folder, name);
+    bool ok = file_read(path, &text, &err);
+    CHECK(ok, "%s", err.text);
+    if (ok) CHECK(strstr(text.s, piece), "%s has no %s: %s", name, piece, text.s);
+    free(path);
+    buf_free(&text);
+}
+
+/* Loads the folder and saves it into another one. */
+static void pass_on(const char *from, const char *to) {
+    Error err = {0};
+    ModelFolder f;
+    bool ok = model_folder_load(&f, from, &err);
+    CHECK(ok, "%s", err.text);
+    if (!ok) return;
+    CHECK(model_folder_save(&f, to, &err), "%s", err.text);
+    model_folder_free(&f);
+}
+
+static void remove_folder(const char *folder) {
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer_config.json",
+                                        "template.json",
+                                        "generation_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_join(folder, names[i]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+}
+
+/* bos, eos and pad: the ids of <bos>, of the answer's end, and of eos where there is no pad. */
+static void check_token_ids(const char *folder, const char *to) {
+    Error err = {0};
+    Str text = str("low lower");
+    ModelFolder f = {.tokenizer = tokenizer_train(&text, 1, 262, TEMPLATE_RECIPE_SPECIALS, 4, &err),
+                     .template = TEMPLATE_RECIPE};
+    const char *ids = "\"bos_token_id\": 0, \"eos_token_id\": 3, \"pad_token_id\": 3";
+    f.model = model_new((ModelConfig){1, 1, 8, 16, 262}, &err);
+    model_initialize(f.model, 1);
+    CHECK(model_folder_save(&f, folder, &err), "%s", err.text);
+    model_free(f.model);
+    tokenizer_free(f.tokenizer);
+    check_holds(folder, "config.json", ids);
+    check_holds(folder, "generation_config.json", ids);
+    check_holds(folder, "tokenizer_config.json", "\"pad_token\": \"<e>\"");
+    check_holds(folder, "tokenizer_config.json", "\"chat_template\": \"{{ '<bos>' }}{% set ns");
+    /* The end is the template's, whatever token the tokenizer calls eos. */
+    put_text(folder, "template.json",
+             "{\"bos\": \"\", \"prompt_prefix\": \"\", "
+             "\"answer_prefix\": \"\", \"example_end\": \"<a>\"}");
+    pass_on(folder, to);
+    check_holds(to, "config.json", "\"eos_token_id\": 2, \"pad_token_id\": 3");
+    check_holds(to, "tokenizer_config.json", "\"eos_token\": \"<e>\"");
+}
+
+/* generation_config.json is carried over, byte by byte where it ends answers where we do. */
+static void check_generation(const char *folder, const char *to) {
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"{\"eos_token_id\": 2,  \"top_k\": 5}", "{\"eos_token_id\": 2,  \"top_k\": 5}"},
+        {"{\"eos_token_id\":[7, 2]}\n", "{\"eos_token_id\":[7, 2]}\n"},
+        {"{\"top_p\": 0.90, \"eos_token_id\": 7}", "{\"eos_token_id\":[2,7],\"top_p\":0.90}"},
+        {"{\"eos_token_id\": [7, 8]}", "{\"eos_token_id\":[2,7,8]}"},
+        {"{\"eos_token_id\": null, \"x\": [{}]}", "{\"eos_token_id\":[2],\"x\":[{}]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put_text(folder, "generation_config.json", cases[i].in);
+        pass_on(folder, to);
+        check_holds(to, "generation_config.json", cases[i].out);
+    }
+    Error err = {0};
+    ModelFolder f;
+    put_text(folder, "generation_config.json", "{");
+    CHECK(!model_folder_load(&f, folder, &err), "half a file was read");
+    CHECK(strstr(err.text, "generation_config.json:1: not valid JSON"), "%s", err.text);
+}
+
+/* Without a vocabulary the ids are those that config.json had. */
+static void check_no_vocabulary(const char *folder, const char *to) {
+    ModelConfig shape = {1, 1, 8, 16, 262};
+    Error err = {0};
+    Buf config = {0};
+    Model *m = model_new(shape, &err);
+    model_initialize(m, 1);
+    CHECK(model_save(m, folder, &err), "%s", err.text);
+    char *path = path_join(folder, "config.json");
+    CHECK(file_read(path, &config, &err), "%s", err.text);
+    write_config(folder, &config, "\"eos_token_id\": null", "\"eos_token_id\": [9, 8]");
+    pass_on(folder, to);
+    check_holds(to, "config.json", "\"bos_token_id\": null, \"eos_token_id\": [9,8], \"pad");
+    check_holds(to, "generation_config.json", "\"eos_token_id\": [9,8]");
+    free(path);
+    buf_free(&config);
+    model_free(m);
+}
+
+static void test_other_programs(void) {
+    char folder[512], to[600];
+    void (*const checks[])(const char *, const char *) = {check_token_ids, check_generation,
+                                                          check_no_vocabulary};
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/test_folder.XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        exit(1);
+    }
+    snprintf(to, sizeof to, "%s/to", folder);
+    for (int i = 0; i < 3; i++) {
+        checks[i](folder, to);
+        remove_folder(to);
+        if (i != 0) remove_folder(folder); /* the second goes on with the first one's */
+        if (i == 1) CHECK(folder_make(folder, &(Error){0}), "no folder");
+    }
+}
+
 int main(void) {
     test_files();
+    test_other_programs();
     return check_report("test_model_folder");
 }

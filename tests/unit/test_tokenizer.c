@@ -103,7 +103,7 @@ static Tokenizer *must_train(const char *const *texts, int n_texts, int size,
 
 static void must_save(const Tokenizer *t, const char *folder) {
     Error err = {0};
-    CHECK(tokenizer_save(t, folder, &err), "%s", err.text);
+    CHECK(tokenizer_save(t, NULL, folder, &err), "%s", err.text);
 }
 
 static void check_ids(const IntBuf *got, const int *want, int n, const char *what) {
@@ -586,7 +586,8 @@ static void test_training_errors(void) {
     CHECK(tokenizer_size(t) == 260, "just enough: %d", tokenizer_size(t));
     Error err = {0};
     char *nowhere = path_join(one, "nowhere");
-    CHECK(!tokenizer_save(t, nowhere, &err) && err.status == STATUS_IO, "saving into no folder");
+    CHECK(!tokenizer_save(t, NULL, nowhere, &err) && err.status == STATUS_IO,
+          "saving into no folder");
     free(nowhere);
     tokenizer_free(t);
 }
@@ -1119,6 +1120,25 @@ static void check_template_error(const Tokenizer *t, const char *json, const cha
     if (ok) template_free(&form);
 }
 
+/* What a chat template is made of. Golden: `make judge-transformers` renders such templates with
+ * Hugging Face's library, and compares the text and the tokens with the program's. */
+static void test_chat_template(void) {
+    const Template odd = {"'\\", "{% {{\n", " \r ", "<e>\n"};
+    Buf jinja = {0};
+    template_chat(&odd, &jinja);
+    const char *want =
+        "{{ '\\'\\\\' }}{% set ns = namespace(before='') %}{% for m in messages %}"
+        "{% if m['role'] == 'system' %}"
+        "{% set ns.before = m['content'] + '\\n' if m['content'] else '' %}"
+        "{% elif m['role'] == 'user' %}{{ '{% {{\\n' + ns.before + m['content'] }}"
+        "{% set ns.before = '' %}{% if not loop.last or add_generation_prompt %}{{ ' \\r' }}"
+        "{% endif %}{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + '<e>\\n' }}"
+        "{% else %}{{ raise_exception('roles are system, user, assistant') }}{% endif %}{% endfor "
+        "%}";
+    CHECK(strcmp(jinja.s, want) == 0, "%s", jinja.s);
+    buf_free(&jinja);
+}
+
 /* What looks like a token in a template must be one. */
 static void test_template_pieces(void) {
     Tokenizer *t = must_train(RECIPE_TEXTS, 4, 300, TEMPLATE_RECIPE_SPECIALS, 4);
@@ -1229,6 +1249,7 @@ int main(void) {
     test_templates();
     test_template_files();
     test_template_pieces();
+    test_chat_template();
     rmdir(one);
     rmdir(two);
     return check_report("tokenizer");
