@@ -10,7 +10,7 @@
 
 #include "lib/json.h"
 
-enum { WIDTH = 132, SOURCES = 11 };
+enum { WIDTH = 132, SOURCES = 12 };
 
 static const char *const SOURCE[SOURCES] = {"model.c",
                                             "ica.c",
@@ -22,6 +22,7 @@ static const char *const SOURCE[SOURCES] = {"model.c",
                                             "tests/reference/oracle.c",
                                             "tests/audit/audit_exact.c",
                                             "tests/audit/audit_product.c",
+                                            "tests/audit/audit_training.c",
                                             "tests/audit/audit_trained.c"};
 
 typedef struct {
@@ -125,6 +126,7 @@ void audit_add(Audit *a, const AuditRow *row) {
     e->row.function = str_copy(&a->arena, str(row->function)).s;
     e->row.compared = str_copy(&a->arena, str(row->compared)).s;
     e->row.reason = str_copy(&a->arena, str(row->reason)).s;
+    if (row->if_true) e->row.if_true = str_copy(&a->arena, str(row->if_true)).s;
 }
 
 static Section *section_of(Audit *a, const char *heading) {
@@ -169,7 +171,7 @@ void worst_add(Worst *w, double left, double right, double scale) {
 double worst_error(const Worst *w) { return w->count ? w->error : NAN; }
 
 void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w,
-                 double tolerance, const char *reason, AuditKind kind) {
+                 double tolerance, const char *reason) {
     audit_add(a, &(AuditRow){.tag = e->tag,
                              .equation = e->equation,
                              .function = e->function,
@@ -179,7 +181,23 @@ void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst 
                              .error = worst_error(w),
                              .tolerance = tolerance,
                              .reason = reason,
-                             .kind = kind});
+                             .kind = AUDIT_EXACT});
+}
+
+void audit_refuted(Audit *a, const Equation *e, const char *compared, const Worst *w,
+                   const char *if_true, const Worst *holds, double tolerance, const char *reason) {
+    audit_add(a, &(AuditRow){.tag = e->tag,
+                             .equation = e->equation,
+                             .function = e->function,
+                             .compared = compared,
+                             .left = w->left,
+                             .right = w->right,
+                             .error = worst_error(w),
+                             .tolerance = tolerance,
+                             .reason = reason,
+                             .kind = AUDIT_REFUTED,
+                             .if_true = if_true,
+                             .error_if_true = worst_error(holds)});
 }
 
 double order_of(const double *x, const double *y, int n) {
@@ -198,34 +216,32 @@ double order_of(const double *x, const double *y, int n) {
 /* ---- judging ---- */
 
 static bool entry_ok(const Entry *e) {
-    return e->where && (e->row.kind == AUDIT_REFUTED || e->row.error <= e->row.tolerance);
-}
-
-static bool entry_failed(const Entry *e) {
-    return !entry_ok(e) && (e->row.kind == AUDIT_EXACT || !e->where);
+    const AuditRow *r = &e->row;
+    if (!e->where) return false;
+    switch (r->kind) {
+    case AUDIT_REFUTED:
+        return r->error > r->tolerance && r->if_true && r->error_if_true <= r->tolerance;
+    case AUDIT_MEASUREMENT: return !isnan(r->error);
+    default: return r->error <= r->tolerance;
+    }
 }
 
 int audit_rows(const Audit *a) { return a->entries; }
 
+const AuditRow *audit_row(const Audit *a, int i) { return &a->entry[i].row; }
+
 int audit_failed(const Audit *a) {
     int failed = 0;
-    for (int i = 0; i < a->entries; i++) failed += entry_failed(&a->entry[i]);
+    for (int i = 0; i < a->entries; i++) failed += !entry_ok(&a->entry[i]);
     return failed;
 }
 
-int audit_missed(const Audit *a) {
-    int missed = 0;
-    for (int i = 0; i < a->entries; i++)
-        missed += !entry_ok(&a->entry[i]) && !entry_failed(&a->entry[i]);
-    return missed;
-}
-
-static const char *kind_name(AuditKind kind) {
-    return kind == AUDIT_EXACT ? "exact" : kind == AUDIT_APPROXIMATE ? "approximate" : "refuted";
-}
+static const char *const KIND_NAMES[AUDIT_KINDS] = {
+    [AUDIT_EXACT] = "exact", [AUDIT_REFUTED] = "refuted", [AUDIT_MEASUREMENT] = "measurement"};
 
 static const char *verdict(const Entry *e) {
-    return entry_ok(e) ? "ok" : entry_failed(e) ? "FAILED" : "missed";
+    if (!entry_ok(e)) return "FAILED";
+    return e->row.kind == AUDIT_MEASUREMENT ? "-" : "ok";
 }
 
 static const char *place(const Entry *e) { return e->where ? e->where : "not in the sources"; }
@@ -237,9 +253,13 @@ static const char *place(const Entry *e) { return e->where ? e->where : "not in 
  * the tolerance. */
 static void print_row(const Entry *e, FILE *to) {
     const AuditRow *r = &e->row;
-    fprintf(to, "      %-11s %-6s %s\n", kind_name(r->kind), verdict(e), r->compared);
-    fprintf(to, "%19s %15.8g %15.8g %8.2g %8.2g  %s\n", "", r->left, r->right, r->error,
-            r->tolerance, r->reason);
+    fprintf(to, "      %-11s %-6s %s\n", KIND_NAMES[r->kind], verdict(e), r->compared);
+    fprintf(to, "%19s %15.8g %15.8g %8.2g ", "", r->left, r->right, r->error);
+    if (r->kind == AUDIT_MEASUREMENT) fprintf(to, "%8s  %s\n", "-", r->reason);
+    else fprintf(to, "%8.2g  %s\n", r->tolerance, r->reason);
+    if (r->if_true)
+        fprintf(to, "%19s %31s %8.2g           where it is true: %s\n", "", "", r->error_if_true,
+                r->if_true);
 }
 
 void audit_print(const Audit *a, FILE *to) {
@@ -260,13 +280,11 @@ void audit_print(const Audit *a, FILE *to) {
     for (int i = 0; i < a->sections; i++)
         fprintf(to, "\n== %s ==\n%s", a->section[i].heading,
                 a->section[i].text.n ? a->section[i].text.s : "");
-    int of_kind[3] = {0};
+    int of_kind[AUDIT_KINDS] = {0};
     for (int i = 0; i < a->entries; i++) of_kind[a->entry[i].row.kind]++;
-    fprintf(to,
-            "\n%d rows: %d exact, %d approximate, %d refuted; %d failed, %d approximate ones "
-            "missed their bound\n",
-            a->entries, of_kind[AUDIT_EXACT], of_kind[AUDIT_APPROXIMATE], of_kind[AUDIT_REFUTED],
-            audit_failed(a), audit_missed(a));
+    fprintf(to, "\n%d rows: %d exact, %d refuted, %d measurements; %d failed\n", a->entries,
+            of_kind[AUDIT_EXACT], of_kind[AUDIT_REFUTED], of_kind[AUDIT_MEASUREMENT],
+            audit_failed(a));
 }
 
 /* ---- files ---- */
@@ -296,8 +314,10 @@ void audit_json(const Audit *a, Buf *json) {
         put_number(json, "right", e->row.right);
         put_number(json, "error", e->row.error);
         put_number(json, "tolerance", e->row.tolerance);
-        put_member(json, "kind", kind_name(e->row.kind));
-        buf_printf(json, "\"ok\":%s}", entry_ok(e) ? "true" : "false");
+        put_member(json, "kind", KIND_NAMES[e->row.kind]);
+        put_number(json, "error_if_true", e->row.if_true ? e->row.error_if_true : NAN);
+        bool judged = e->row.kind != AUDIT_MEASUREMENT || !entry_ok(e);
+        buf_printf(json, "\"ok\":%s}", !judged ? "null" : entry_ok(e) ? "true" : "false");
     }
     buf_puts(json, "\n]\n");
 }
@@ -317,9 +337,9 @@ static void put_cell(Buf *html, bool number, const char *format, ...) {
 }
 
 static void equations_table(const Audit *a, Buf *html) {
-    static const char *const heads[] = {"tag",        "equation",   "where", "compared",
-                                        "left side",  "right side", "error", "tolerance",
-                                        "its reason", "kind",       "ok"};
+    static const char *const heads[] = {
+        "tag",       "equation",   "where", "compared",      "left side", "right side", "error",
+        "tolerance", "its reason", "kind",  "error if true", "ok"};
     buf_puts(html, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr>");
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         buf_printf(html, "<th scope=\"col\">%s</th>", heads[i]);
@@ -333,9 +353,12 @@ static void equations_table(const Audit *a, Buf *html) {
         put_cell(html, true, "%.8g", e->row.left);
         put_cell(html, true, "%.8g", e->row.right);
         put_cell(html, true, "%.2g", e->row.error);
-        put_cell(html, true, "%.2g", e->row.tolerance);
+        if (e->row.kind == AUDIT_MEASUREMENT) put_cell(html, true, "-");
+        else put_cell(html, true, "%.2g", e->row.tolerance);
         put_cell(html, false, "%s", e->row.reason);
-        put_cell(html, true, "%s", kind_name(e->row.kind));
+        put_cell(html, true, "%s", KIND_NAMES[e->row.kind]);
+        if (e->row.if_true) put_cell(html, false, "%.2g, %s", e->row.error_if_true, e->row.if_true);
+        else put_cell(html, true, "-");
         put_cell(html, true, "%s", verdict(e));
         buf_puts(html, "</tr>\n");
     }
@@ -347,18 +370,17 @@ void audit_html(const Audit *a, Buf *html) {
     Arena arena = {0};
     page_section(&page, "Equations");
     page_paragraph(&page,
-                   "Exact: the two sides are equal but for rounding. Approximate: a claim that is "
-                   "measured; its tolerance is a "
-                   "bound of acceptance. Refuted: something that does not hold, and by how much.");
+                   "Exact: the two sides are equal but for rounding. Refuted: a claim that does "
+                   "not hold. Its error must exceed the tolerance, and the same comparison must "
+                   "stay within it where the claim is true. Measurement: a number without a "
+                   "verdict, because no bound follows from anything.");
     equations_table(a, &page.body);
     for (int i = 0; i < a->sections; i++) {
         page_section(&page, a->section[i].heading);
         buf_put(&page.body, a->section[i].html.s, a->section[i].html.n);
     }
     page_finish(&page, "The audit",
-                text_new(&arena, "%d rows, %d failed, %d approximate ones missed their bound",
-                         a->entries, audit_failed(a), audit_missed(a)),
-                html);
+                text_new(&arena, "%d rows, %d failed", a->entries, audit_failed(a)), html);
     arena_free(&arena);
 }
 

@@ -17,17 +17,19 @@
  *   int status = audit_failed(a) > 0;
  *   audit_free(a);
  *
- * A row is ok when its function was found and error <= tolerance, so a NaN is never ok. An exact
- * row that is not ok fails the audit. An approximate row is a measured claim: its tolerance is a
- * bound of acceptance, and a miss is shown, not fatal. A refuted row shows something that does
- * NOT hold, and by how much: a finding, always ok.
+ * Three kinds of rows. A NaN is never ok, and a row whose function is nowhere fails.
+ * - Exact: both sides are equal but for rounding. The row is ok if error <= tolerance.
+ * - Refuted: a claim that does NOT hold, and by how much. The row is ok if error > tolerance, and if
+ *   the same comparison where the claim does hold stays within the tolerance. Without that second
+ *   comparison a broken one would refute anything.
+ * - Measurement: a number for which no bound follows from anything. It has no verdict.
  */
 #ifndef AUDIT_H
 #define AUDIT_H
 
 #include "lib/html.h"
 
-typedef enum { AUDIT_EXACT, AUDIT_APPROXIMATE, AUDIT_REFUTED } AuditKind;
+typedef enum { AUDIT_EXACT, AUDIT_REFUTED, AUDIT_MEASUREMENT, AUDIT_KINDS } AuditKind;
 
 typedef struct {
     const char *tag;      /* "E5", as in the README's table */
@@ -37,8 +39,11 @@ typedef struct {
     const char *compared; /* what the left and the right side are */
     double left, right;   /* at the place of the largest error, where many values are compared */
     double error, tolerance;
-    const char *reason; /* why this tolerance */
+    const char *reason; /* why this tolerance; of a measurement, how it was taken */
     AuditKind kind;
+    /* of refuted rows: where the claim holds, and the error of the same comparison there */
+    const char *if_true;
+    double error_if_true;
 } AuditRow;
 
 typedef struct Audit Audit;
@@ -57,9 +62,9 @@ void audit_note(Audit *a, const char *section, const char *html_or_text_paragrap
 void audit_table(Audit *a, const char *section, const Table *t);
 
 int audit_rows(const Audit *a);
-int audit_failed(const Audit *a); /* exact rows that are not ok, and rows whose function is
-                                   * nowhere */
-int audit_missed(const Audit *a); /* approximate rows that are not ok */
+/* Row i, in the order of tags. Valid until the next row is added. */
+const AuditRow *audit_row(const Audit *a, int i);
+int audit_failed(const Audit *a); /* how many rows are not ok */
 
 void audit_print(const Audit *a, FILE *to);
 void audit_json(const Audit *a, Buf *json);
@@ -78,12 +83,15 @@ typedef struct {
 /* error: |left - right| / scale */
 void worst_add(Worst *w, double left, double right, double scale);
 double worst_error(const Worst *w); /* NaN if nothing was compared */
-/* A row from these. */
+/* An exact row from these. */
 typedef struct {
     const char *tag, *equation, *function;
 } Equation;
 void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w,
-                 double tolerance, const char *reason, AuditKind kind);
+                 double tolerance, const char *reason);
+/* A refuted row; `holds` is the same comparison where the claim is true, `if_true` says where. */
+void audit_refuted(Audit *a, const Equation *e, const char *compared, const Worst *w,
+                   const char *if_true, const Worst *holds, double tolerance, const char *reason);
 /* The slope of log y over log x by least squares: the order of y in x. */
 double order_of(const double *x, const double *y, int n);
 

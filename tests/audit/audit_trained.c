@@ -14,9 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/examples.h"
-#include "ica.h"
-#include "model.h"
+#include "train.h"
 
 enum {
     DRAWS = 5,   /* of pool and holdout; */
@@ -188,55 +186,44 @@ static void step_from(Model *m, const real *start, const real *grad, double rate
     for (size_t j = 0; j < m->parameters; j++) m->w[j] = start[j] - (real)rate * grad[j];
 }
 
-/* RHO's reference as the main query trains it: 150 steps of AdamW on 32 holdout examples, 20 of
- * warm-up, then a cosine to a tenth. */
-static Model *reference_new(const Model *base, Workspace *ws, const Examples *holdout,
-                            uint64_t seed) {
-    enum { STEPS = 150, WARMUP = 20 };
-    Model *m = model_copy(base);
-    Optimizer *o = optimizer_new(m, 0.9, 0.999, 0);
-    real *grad = mem_new(m->parameters, sizeof *grad);
-    Example batch[AT_ONCE];
-    double share[AT_ONCE];
-    Examples rows = *holdout;
-    rows.items = batch;
-    rows.count = AT_ONCE;
-    Rng rng = rng_new(seed, 1);
-    int *order = mem_new((size_t)holdout->count, sizeof *order), at = 0;
-    for (int i = 0; i < holdout->count; i++) order[i] = i;
-    for (int step = 0; step < STEPS; step++) {
-        for (int i = 0; i < AT_ONCE; i++, at = (at + 1) % holdout->count) {
-            if (at == 0) rng_shuffle(&rng, order, holdout->count);
-            batch[i] = holdout->items[order[at]];
-            share[i] = 1.0 / AT_ONCE;
-        }
-        double part = (double)(step - WARMUP) / (STEPS - 1 - WARMUP), norm;
-        double rate = step < WARMUP ? (step + 1.0) / WARMUP
-                                    : 0.1 + 0.45 * (1 + cos(3.14159265358979323846 * part));
-        loss_gradient(m, ws, &rows, share, grad);
-        norm = gradient_norm(m, grad);
-        optimizer_step(o, m, grad, norm > 1 ? 1 / norm : 1, 5e-4 * rate);
-    }
-    free(order);
-    free(grad);
-    optimizer_free(o);
-    return m;
-}
-
 static ScoreOptions ask(Method method, int draw) {
     return (ScoreOptions){
         .method = method, .k = K, .reduce = REDUCE_MEAN, .seed = (uint64_t)draw + 1};
 }
 
-static double *score_new(const Base *b, int d, const Model *reference, Workspace *ws,
-                         Method method) {
+static double *score_new(const Base *b, int d, Workspace *ws, Method method) {
     ScoreOptions how = ask(method, d);
     Scores s = {0};
     int n = b->draw[d].pool.examples.count;
     double *score = mem_new((size_t)n, sizeof *score);
-    ica_score(b->folder.model, reference, ws, &b->draw[d].pool.examples,
+    ica_score(b->folder.model, NULL, ws, &b->draw[d].pool.examples,
               &b->draw[d].holdout.examples, &how, &s);
     memcpy(score, s.score, (size_t)n * sizeof *score);
+    scores_free(&s);
+    return score;
+}
+
+/* RHO-Loss as the main job computes it: the program trains the reference, 150 steps of 32 holdout
+ * examples. */
+static double *rho_new(const Base *b, int d) {
+    TrainOptions o = {.loop = {.schedule = SCHEDULE_COSINE,
+                               .learning_rate = 5e-4,
+                               .warmup_steps = 20,
+                               .beta1 = 0.9,
+                               .beta2 = 0.999,
+                               .max_grad_norm = 1,
+                               .seed = (uint64_t)d + 1},
+                      .batch_size = AT_ONCE,
+                      .reference_steps = 150,
+                      .scoring = ask(METHOD_RHO, d)};
+    Error err = {0};
+    Scores s = {0};
+    ScoreNotes notes;
+    Spent spent = {0};
+    double *score = mem_new((size_t)b->draw[d].pool.examples.count, sizeof *score);
+    if (train_score(b->folder.model, &b->draw[d], &o, &s, &notes, &spent, &err))
+        memcpy(score, s.score, (size_t)s.count * sizeof *score);
+    else score[0] = NAN; /* it diverged: no row is then ok */
     scores_free(&s);
     return score;
 }
@@ -252,11 +239,9 @@ static void find_facts(Base *b, int d) {
     x->verbose = labels_new(&data->pool.data, "verbose");
     ica_score(b->folder.model, NULL, ws, &data->pool.examples, &data->holdout.examples, &how,
               &x->ica);
-    x->loss = score_new(b, d, NULL, ws, METHOD_LOSS);
-    x->dot = score_new(b, d, NULL, ws, METHOD_GRADIENT);
-    Model *reference = reference_new(b->folder.model, ws, &data->holdout.examples, (uint64_t)d + 1);
-    x->rho = score_new(b, d, reference, ws, METHOD_RHO);
-    model_free(reference);
+    x->loss = score_new(b, d, ws, METHOD_LOSS);
+    x->dot = score_new(b, d, ws, METHOD_GRADIENT);
+    x->rho = rho_new(b, d);
     workspace_free(ws);
 }
 
@@ -367,7 +352,13 @@ enum { STEP_ALL, STEP_CLEAN, STEP_CORRUPTED, STEP_LEFT, STEP_FIGURES };
 enum {
     TRAINED_STEP_ICA = TRAININGS * GAIN_FIGURES,         /* of the gain in context */
     TRAINED_STEP_REAL = TRAINED_STEP_ICA + STEP_FIGURES, /* of the gain by one real step of .01 */
-    TRAINED_START = TRAINED_STEP_REAL + STEP_FIGURES,    /* the holdout's loss before */
+    TRAINED_STEP_LONG = TRAINED_STEP_REAL + STEP_FIGURES, /* ... and of .1 */
+    TRAINED_START = TRAINED_STEP_LONG + STEP_FIGURES,     /* the holdout's loss before */
+    /* the factor of the gain by the step of .01 that is nearest to the gain in context, and to .01
+     * times the inner product */
+    TRAINED_AS_STEP,
+    TRAINED_AS_PRODUCT,
+    TRAINED_AS_BOUND, /* the size of that gain less .01 times the product, of the gain's size */
     TRAINED_FIGURES
 };
 
@@ -375,6 +366,20 @@ static void step_figures(const Facts *x, const double *gain, double *out) {
     out[STEP_ALL] = factor_of(x->dot, gain, x->clean, -1, x->n, &out[STEP_LEFT]);
     out[STEP_CLEAN] = factor_of(x->dot, gain, x->clean, 1, x->n, NULL);
     out[STEP_CORRUPTED] = factor_of(x->dot, gain, x->clean, 0, x->n, NULL);
+}
+
+/* The gain in context, and the inner product, as multiples of the gain by one step of `rate`. The
+ * second factor is 1 + <gain, rest> / <gain, gain>, where rest = rate x product - gain. By Cauchy
+ * and Schwarz it is off 1 by at most |rest| / |gain|, which is the bound. */
+static void one_step_figures(const Facts *x, const double *gain, double rate, double *out) {
+    double rest = 0, size = 0;
+    for (int i = 0; i < x->n; i++) {
+        rest += pow(rate * x->dot[i] - gain[i], 2);
+        size += gain[i] * gain[i];
+    }
+    out[TRAINED_AS_STEP] = factor_of(gain, x->ica.score, x->clean, -1, x->n, NULL);
+    out[TRAINED_AS_PRODUCT] = rate * factor_of(gain, x->dot, x->clean, -1, x->n, NULL);
+    out[TRAINED_AS_BOUND] = sqrt(rest / size);
 }
 
 static void gain_figures(const Facts *x, const double *gain, double *out) {
@@ -414,6 +419,8 @@ static void measure_training(const Base *b, int d, double *out) {
         gain_figures(x, gain, out + t * GAIN_FIGURES);
         out[t * GAIN_FIGURES + GAIN_LOSS] = holdout_loss(m, ws, &h);
         if (t == 0) step_figures(x, gain, out + TRAINED_STEP_REAL);
+        if (t == 0) one_step_figures(x, gain, TRAINING[t].rate, out);
+        if (t == ONE_STEP) step_figures(x, gain, out + TRAINED_STEP_LONG);
     }
     free(gain);
     free(first);
@@ -603,7 +610,13 @@ enum {
     BOTH_AUROC_OTHER,
     BOTH_FIGURES
 };
-enum { CHAIN = BOTH_FIGURES, EXCHANGE_COUNT = 2 * BOTH_FIGURES, EXCHANGE_FIGURES };
+enum {
+    CHAIN = BOTH_FIGURES,
+    EXCHANGE_COUNT = 2 * BOTH_FIGURES, /* how many candidates */
+    EXCHANGE_OWN_GAP,                  /* the gap where the candidate itself is the demonstration */
+    EXCHANGE_OWN_CHAIN,
+    EXCHANGE_FIGURES
+};
 
 static void both_figures(const double *ica, const double *other, const int *clean, int n,
                          double *out) {
@@ -641,45 +654,81 @@ static bool all_fit(const Model *m, const Examples *form, const Example *z, cons
     return n == K && length - 1 <= m->config.context;
 }
 
-/* (a) E5 with C = {h} against E16's term for h; (b) E5 with C = (h_1..h_K) against the chain of
- * what z does for each h_i. */
-static void measure_exchange(const Base *b, int d, double *out) {
+/* Both sides of (a), E5 with C = {h} against E16's term for h, and of (b), E5 with C = (h_1..h_K)
+ * against the chain of what z does for each h_i. */
+typedef struct {
+    int n;      /* candidates */
+    int *clean; /* [n] */
+    double *score[2], *other[2];
+} Sides;
+
+static Sides sides_new(int most) {
+    Sides s = {.clean = mem_new((size_t)most, sizeof *s.clean)};
+    for (int i = 0; i < 2; i++) {
+        s.score[i] = mem_new((size_t)most, sizeof(double));
+        s.other[i] = mem_new((size_t)most, sizeof(double));
+    }
+    return s;
+}
+
+static void sides_free(Sides *s) {
+    free(s->clean);
+    for (int i = 0; i < 2; i++) free(s->score[i]), free(s->other[i]);
+}
+
+/* own: every demonstration is the candidate itself. Then z and h change places without any change,
+ * and each side is the other one, whatever the model. */
+static Sides exchange_sides(const Base *b, int d, bool own) {
     const Facts *x = &b->facts[d];
     const Examples *pool = &b->draw[d].pool.examples, *holdout = &b->draw[d].holdout.examples;
-    size_t most = (size_t)x->n / EVERY + 1;
+    int most = x->n / EVERY + 1, *index = mem_new((size_t)most, sizeof *index);
+    Sides s = sides_new(most);
     Workspace *ws = workspace_new();
-    Query *queries = mem_new(most * JOBS_EACH, sizeof *queries);
-    Demo *with = mem_new(most * (K + 1), sizeof *with);
-    double *alone = mem_new((size_t)holdout->count, sizeof *alone), *v[4];
-    int *clean = mem_new(most, sizeof *clean), *index = mem_new(most, sizeof *index), n = 0;
-    for (int i = 0; i < 4; i++) v[i] = mem_new(most, sizeof *v[i]);
+    Query *queries = mem_new((size_t)most * JOBS_EACH, sizeof *queries);
+    Demo *shown = mem_new((size_t)most * K, sizeof *shown),
+         *with = mem_new((size_t)most * (K + 1), sizeof *with);
+    double *alone = mem_new((size_t)holdout->count, sizeof *alone);
     for (int i = 0; i < x->n; i += EVERY) {
-        const Demo *h = x->ica.demos + (size_t)i * K;
-        if (!all_fit(b->folder.model, pool, &pool->items[i], h, x->ica.n_demos[i])) continue;
-        exchange_queries(&pool->items[i], h, with + (size_t)n * (K + 1),
-                         queries + (size_t)n * JOBS_EACH);
-        index[n] = i;
-        clean[n++] = x->clean[i];
+        const Example *z = &pool->items[i];
+        Demo *h = shown + (size_t)s.n * K;
+        for (int j = 0; j < K; j++) h[j] = own ? (Demo){z, z} : x->ica.demos[(size_t)i * K + (size_t)j];
+        if (!all_fit(b->folder.model, pool, z, h, own ? K : x->ica.n_demos[i])) continue;
+        exchange_queries(z, h, with + (size_t)s.n * (K + 1), queries + (size_t)s.n * JOBS_EACH);
+        index[s.n] = i;
+        s.clean[s.n++] = x->clean[i];
     }
-    ica_logps(b->folder.model, ws, pool, queries, n * JOBS_EACH, NULL);
+    ica_logps(b->folder.model, ws, pool, queries, s.n * JOBS_EACH, NULL);
     ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL);
-    for (int c = 0; c < n; c++) {
-        const Query *j = queries + (size_t)c * JOBS_EACH;
-        v[0][c] = j[1].logp - x->ica.alone.chosen[index[c]];
-        v[1][c] = j[JOBS_EACH - 1].logp - alone[j[JOBS_EACH - 1].x - holdout->items];
-        v[2][c] = j[0].logp - x->ica.alone.chosen[index[c]];
-        for (int i = 0; i < K; i++) v[3][c] += j[JOBS_Z + 2 * i].logp - j[JOBS_Z + 2 * i + 1].logp;
+    for (int c = 0; c < s.n; c++) {
+        const Query *j = queries + (size_t)c * JOBS_EACH, *last = &j[JOBS_EACH - 1];
+        double before = x->ica.alone.chosen[index[c]];
+        s.score[0][c] = j[1].logp - before;
+        s.other[0][c] = last->logp - (own ? before : alone[last->x - holdout->items]);
+        s.score[1][c] = j[0].logp - before;
+        for (int i = 0; i < K; i++)
+            s.other[1][c] += j[JOBS_Z + 2 * i].logp - j[JOBS_Z + 2 * i + 1].logp;
     }
-    both_figures(v[0], v[1], clean, n, out);
-    both_figures(v[2], v[3], clean, n, out + CHAIN);
-    out[EXCHANGE_COUNT] = n;
-    for (int i = 0; i < 4; i++) free(v[i]);
     free(alone);
-    free(clean);
     free(index);
+    free(shown);
     free(with);
     free(queries);
     workspace_free(ws);
+    return s;
+}
+
+static void measure_exchange(const Base *b, int d, double *out) {
+    Sides s = exchange_sides(b, d, false), own = exchange_sides(b, d, true);
+    double same[BOTH_FIGURES];
+    for (int i = 0; i < 2; i++) {
+        both_figures(s.score[i], s.other[i], s.clean, s.n, out + i * CHAIN);
+        memset(same, 0, sizeof same);
+        both_figures(own.score[i], own.other[i], own.clean, own.n, same);
+        out[EXCHANGE_OWN_GAP + i] = same[BOTH_GAP];
+    }
+    out[EXCHANGE_COUNT] = s.n;
+    sides_free(&s);
+    sides_free(&own);
 }
 
 /* ---- measurement: the order of the demonstrations ---- */
@@ -693,6 +742,7 @@ enum {
                                               * over the orders */
     ORDER_ACROSS,                            /* standard deviation of the mean score over
                                               * candidates */
+    ORDER_RATIO,                             /* the former over the latter */
     ORDER_REVERSED,                          /* Spearman: nearest last (the default) against
                                               * nearest first */
     ORDER_FIGURES
@@ -735,6 +785,7 @@ static void measure_order(const Base *b, int d, double *out) {
     }
     out[ORDER_WITHIN] = sqrt(out[ORDER_WITHIN]);
     mean_sd(mean, x->n, &sd, &out[ORDER_ACROSS]);
+    out[ORDER_RATIO] = out[ORDER_WITHIN] / out[ORDER_ACROSS];
     out[ORDER_REVERSED] = rank_correlation(score[0], score[ORDERS - 1], x->n);
     for (int o = 0; o < ORDERS; o++) free(score[o]);
     free(mean);
@@ -965,11 +1016,62 @@ static void show(Audit *a, const char *section, Table *t) {
     table_free(t);
 }
 
-/* A row of the audit: left and right, how far apart they are, and what is accepted. */
+/* An exact row. */
 static void claim(Audit *a, const Equation *e, const char *compared, double left, double right,
-                  double tolerance, const char *reason, AuditKind kind) {
-    audit_add(a, &(AuditRow){e->tag, e->equation, e->function, compared, left, right,
-                             fabs(left - right), tolerance, reason, kind});
+                  double tolerance, const char *reason) {
+    Worst w = {0};
+    worst_add(&w, left, right, 1);
+    audit_worst(a, e, compared, &w, tolerance, reason);
+}
+
+static void refuted(Audit *a, const Equation *e, const char *compared, double left, double right,
+                    const char *if_true, double error_if_true, double tolerance,
+                    const char *reason) {
+    Worst w = {0}, holds = {0};
+    worst_add(&w, left, right, 1);
+    worst_add(&holds, error_if_true, 0, 1);
+    audit_refuted(a, e, compared, &w, if_true, &holds, tolerance, reason);
+}
+
+/* The smallest (sign -1) or largest (sign 1) of the draws. */
+static double extreme_of(const Experiment *e, int figure, int sign) {
+    double most = -INFINITY;
+    for (int d = 0; d < e->draws; d++) most = fmax(most, sign * e->out[d * e->figures + figure]);
+    return sign * most;
+}
+
+/* "What reaches 1 there does so here too", refuted without a bar: not even the best draw here comes
+ * as near to 1 as the worst draw there. */
+static void refuted_by_draws(Audit *a, const Equation *e, const char *compared,
+                             const Experiment *here, int figure, const Experiment *there,
+                             int figure_there, const char *where) {
+    Arena arena = {0};
+    refuted(a, e, compared, extreme_of(here, figure, 1), 1,
+            text_new(&arena, "%s, the mean of its draws", where), 1 - mean_of(there, figure_there),
+            1 - extreme_of(there, figure_there, -1),
+            text_new(&arena, "the worst draw of: %s; the left side is the best draw", where));
+    arena_free(&arena);
+}
+
+/* A measurement: `right` is what it would be if the claim held entirely. */
+static void measured(Audit *a, const Equation *e, const char *compared, const Experiment *x,
+                     int figure, double right) {
+    Arena arena = {0};
+    double v[DRAWS], mean, sd;
+    for (int d = 0; d < x->draws; d++) v[d] = x->out[d * x->figures + figure];
+    mean_sd(v, x->draws, &mean, &sd);
+    audit_add(a, &(AuditRow){.tag = e->tag,
+                             .equation = e->equation,
+                             .function = e->function,
+                             .compared = compared,
+                             .left = mean,
+                             .right = right,
+                             .error = fabs(mean - right),
+                             .tolerance = NAN,
+                             .reason = text_new(&arena, "mean of %d draws, deviation %.3f",
+                                                x->draws, sd),
+                             .kind = AUDIT_MEASUREMENT});
+    arena_free(&arena);
 }
 
 static void note(Audit *a, const char *section, const char *format, ...) PRINTF_LIKE(3, 4);
@@ -1041,33 +1143,24 @@ static void report_scores(Audit *a, const Experiment *e) {
 
 static void claim_scores(Audit *a, const Experiment *e) {
     const Experiment *x = &e[SCORES], *control = &e[SCORES_CONTROL];
-    claim(a, &E5, "trained base: AUROC of clean against corrupted; 1: all found",
-          mean_of(x, SCORES_AUROC), 1, 0.07,
-          "expected .97, seeds and draws vary by .02: .93 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: the same against careless, a right-looking wrong answer",
-          mean_of(x, SCORES_AUROC + 1), 1, 0.25, "learned late and abruptly: .75 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E5, "control, nothing to infer from the context: AUROC; chance is 0.5",
-          mean_of(control, SCORES_AUROC), 0.5, 0.15, "at most .65 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E5, "control: the same against careless", mean_of(control, SCORES_AUROC + 1), 0.5,
-          0.15, "at most .65 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E15, "control: AUROC of RHO-Loss, which trains on the holdout",
-          mean_of(control, SCORES_AUROC + 3 * BY_RHO), 1, 0.03, "expected .99: .97 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E15, "trained base: Spearman of ICA and RHO-Loss", mean_of(x, SCORES_ICA_RHO), 1, 0.2,
-          "no bound is published: .8 is asked", AUDIT_APPROXIMATE);
-    claim(a, &E14, "control: AUROC of the inner product",
-          mean_of(control, SCORES_AUROC + 3 * BY_DOT), 1, 0.2, "far above chance: .8 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E14, "control: AUROC of the holdout's drop after one step of Adam",
-          mean_of(&e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM), 1, 0.05,
-          "expected .99: .95 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14, "trained base: Spearman of ICA and the inner product",
-          mean_of(x, SCORES_ICA_DOT), 1, 0.3, "expected .83: .70 is accepted", AUDIT_APPROXIMATE);
-    claim(a, &E14,
-          "\"it follows from gradients\": the same on the control, where gradients are as telling",
-          mean_of(control, SCORES_ICA_DOT), 1, 0.3, "what the trained base is asked for",
-          AUDIT_REFUTED);
+    measured(a, &E5, "trained base: AUROC of clean against corrupted; 1: all found", x,
+             SCORES_AUROC, 1);
+    measured(a, &E5, "trained base: the same against careless, a right-looking wrong answer", x,
+             SCORES_AUROC + 1, 1);
+    measured(a, &E5, "control, nothing to infer from the context: AUROC; chance is 0.5", control,
+             SCORES_AUROC, 0.5);
+    measured(a, &E5, "control: the same against careless", control, SCORES_AUROC + 1, 0.5);
+    measured(a, &E15, "control: AUROC of RHO-Loss, which trains on the holdout", control,
+             SCORES_AUROC + 3 * BY_RHO, 1);
+    measured(a, &E15, "trained base: Spearman of ICA and RHO-Loss", x, SCORES_ICA_RHO, 1);
+    measured(a, &E14, "control: AUROC of the inner product", control, SCORES_AUROC + 3 * BY_DOT, 1);
+    measured(a, &E14, "control: AUROC of the holdout's drop after one step of Adam",
+             &e[SINGLE_CONTROL], SINGLE_AUROC + ORACLE_ADAM, 1);
+    measured(a, &E14, "trained base: Spearman of ICA and the inner product", x, SCORES_ICA_DOT, 1);
+    refuted_by_draws(
+        a, &E14,
+        "\"it follows from gradients\": the same on the control, where gradients are as telling",
+        control, SCORES_ICA_DOT, x, SCORES_ICA_DOT, "the trained base");
 }
 
 /* ---- reading against training ---- */
@@ -1117,24 +1210,20 @@ static void claim_training(Audit *a, const Experiment *e) {
     const Experiment *x = &e[TRAINED], *control = &e[TRAINED_CONTROL];
     int one = ONE_STEP * GAIN_FIGURES, ten = TEN_STEPS * GAIN_FIGURES,
         longest = LONGEST * GAIN_FIGURES;
-    static const char accepted[] = "expected .85: .75 is accepted";
-    claim(a, &E4, "trained base: Spearman of the gains in context and by 1 step of .1",
-          mean_of(x, one + GAIN_RANK), 1, 0.25, accepted, AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: the same, 10 steps of .3", mean_of(x, ten + GAIN_RANK), 1, 0.25,
-          accepted, AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: Pearson, 30 steps of .3", mean_of(x, longest + GAIN_PEARSON), 1,
-          0.25, accepted, AUDIT_APPROXIMATE);
-    claim(a, &E4, "trained base: slope of the gain in context over that by 30 steps",
-          mean_of(x, longest + GAIN_SLOPE), 1, 0.5, "of one size: within a factor of 1.5",
-          AUDIT_APPROXIMATE);
-    claim(a, &E4, "\"as one small step\": slope over the gain by 1 step of .01",
-          mean_of(x, GAIN_SLOPE), 1, 0.5, "of one size", AUDIT_REFUTED);
-    claim(a, &E4, "control: Spearman with 1 step of .1; 0: no relation",
-          mean_of(control, one + GAIN_RANK), 0, 0.15,
-          "chance leaves .02, the deviation of a mean of 3 draws of 800; .15 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E4, "\"for any network\": the same on the control", mean_of(control, one + GAIN_RANK),
-          1, 0.25, "what the trained base is asked for", AUDIT_REFUTED);
+    measured(a, &E4, "trained base: Spearman of the gains in context and by 1 step of .1", x,
+             one + GAIN_RANK, 1);
+    measured(a, &E4, "trained base: the same, 10 steps of .3", x, ten + GAIN_RANK, 1);
+    measured(a, &E4, "trained base: Pearson, 30 steps of .3", x, longest + GAIN_PEARSON, 1);
+    measured(a, &E4, "trained base: slope of the gain in context over that by 30 steps", x,
+             longest + GAIN_SLOPE, 1);
+    refuted(a, &E4, "\"as one small step\": the gain in context as a multiple of that by 1 step of .01",
+            mean_of(x, TRAINED_AS_STEP), 1, ".01 times the inner product in place of the context",
+            fabs(mean_of(x, TRAINED_AS_PRODUCT) - 1), mean_of(x, TRAINED_AS_BOUND),
+            "the size of what the inner product leaves of the step's gain, by Cauchy and Schwarz");
+    measured(a, &E4, "control: Spearman with 1 step of .1; 0: no relation", control,
+             one + GAIN_RANK, 0);
+    refuted_by_draws(a, &E4, "\"for any network\": the same on the control", control,
+                     one + GAIN_RANK, x, one + GAIN_RANK, "the trained base");
 }
 
 /* ---- one step on a candidate ---- */
@@ -1198,53 +1287,52 @@ static void claim_identity(Audit *a, const Experiment *x) {
     claim(a, &E14,
           "trained base: the program's product against the two whole gradients, multiplied out",
           at[SINGLE_PRODUCT], at[SINGLE_EXPLICIT], at[SINGLE_BOUND],
-          "1e-12 of the sum of the terms' sizes: thousands of roundings in each gradient",
-          AUDIT_EXACT);
+          "1e-12 of the sum of the terms' sizes: thousands of roundings in each gradient");
     claim(a, &E14, "trained base: slope of the holdout's loss along a candidate's gradient",
           x->out[SINGLE_SLOPE], x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 1],
           "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); "
-          "rounding of the loss / h",
-          AUDIT_EXACT);
+          "rounding of the loss / h");
     claim(a, &E14, "trained base: slope of the candidate's loss along the holdout's gradient",
           x->out[SINGLE_SLOPE + 2], x->out[SINGLE_FIRST_DOT], x->out[SINGLE_SLOPE + 3],
           "difference of extrapolations from h, 2h and from 2h, 4h (15 times the next term); "
-          "rounding of the loss / h",
-          AUDIT_EXACT);
+          "rounding of the loss / h");
+}
+
+/* How far the constants among the clean and among the corrupted are from one. */
+static double apart(const Experiment *t, int figures) {
+    return fabs(mean_of(t, figures + STEP_CORRUPTED) / mean_of(t, figures + STEP_CLEAN) - 1);
 }
 
 static void claim_steps(Audit *a, const Experiment *e) {
     const Experiment *x = &e[SINGLE], *t = &e[TRAINED];
-    double by_step = mean_of(t, TRAINED_STEP_REAL + STEP_LEFT);
-    claim(a, &E3, "trained base: Spearman of ICA and the holdout's drop after a step of .01 on z",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_SGD), 1, 0.3, "expected .83: .70 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E3, "trained base: the same after Adam's step of 3e-4",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM), 1, 0.4, "expected .77: .60 is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E3, "\"ranks within a class\": the same among the clean alone",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_ADAM + 1), 1, 0.4, "what is asked for all",
-          AUDIT_REFUTED);
+    int adam = SINGLE_ICA + 3 * ORACLE_ADAM, cosine = SINGLE_ICA + 3 * ORACLE_COSINE;
+    static const char long_step[] = "what a real step of .1 leaves, ten times as long";
+    static const char real_step[] = "the gain by a real step of .01 on the holdout";
+    measured(a, &E3,
+             "trained base: Spearman of ICA and the holdout's drop after a step of .01 on z", x,
+             SINGLE_ICA + 3 * ORACLE_SGD, 1);
+    measured(a, &E3, "trained base: the same after Adam's step of 3e-4", x, adam, 1);
+    refuted_by_draws(a, &E3, "\"ranks within a class\": the same among the clean alone", x, adam + 1,
+                     x, adam, "clean and corrupted together");
     claim_identity(a, x);
-    claim(a, &E14,
-          "trained base: what a constant times the product leaves of the gain by a step of .01 on "
-          "the holdout",
-          by_step, 0, 0.1, "second order: .01 times the curvature; a tenth is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E14, "trained base: the same of the holdout's drop by a step of .01 on a candidate",
-          mean_of(x, SINGLE_LEFT), 0, 0.5,
-          "the same along one example's gradient, larger than the mean's; half is accepted",
-          AUDIT_APPROXIMATE);
-    claim(a, &E14, "\"conditioning acts as one step\": the same of the gain in context",
-          mean_of(t, TRAINED_STEP_ICA + STEP_LEFT), 0, by_step, "what a real step leaves",
-          AUDIT_REFUTED);
-    claim(a, &E14, "\"of one size eta\": the constant among the clean and among the corrupted",
-          mean_of(t, TRAINED_STEP_ICA + STEP_CLEAN), mean_of(t, TRAINED_STEP_ICA + STEP_CORRUPTED),
-          fabs(mean_of(t, TRAINED_STEP_REAL + STEP_CLEAN) -
-               mean_of(t, TRAINED_STEP_REAL + STEP_CORRUPTED)),
-          "as far apart as a real step's", AUDIT_REFUTED);
-    claim(a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean",
-          mean_of(x, SINGLE_ICA + 3 * ORACLE_COSINE + 1), 1, 0.3, "what is asked for the product",
-          AUDIT_REFUTED);
+    measured(a, &E14,
+             "trained base: what a constant times the product leaves of the gain by a step of .01 "
+             "on the holdout",
+             t, TRAINED_STEP_REAL + STEP_LEFT, 0);
+    measured(a, &E14,
+             "trained base: the same of the holdout's drop by a step of .01 on a candidate", x,
+             SINGLE_LEFT, 0);
+    refuted(a, &E14, "\"conditioning acts as one step\": the same of the gain in context",
+            mean_of(t, TRAINED_STEP_ICA + STEP_LEFT), 0, real_step,
+            mean_of(t, TRAINED_STEP_REAL + STEP_LEFT), mean_of(t, TRAINED_STEP_LONG + STEP_LEFT),
+            long_step);
+    refuted(a, &E14,
+            "\"of one size eta\": the constant among the corrupted, over that among the clean",
+            1 + apart(t, TRAINED_STEP_ICA), 1, real_step, apart(t, TRAINED_STEP_REAL),
+            apart(t, TRAINED_STEP_LONG), long_step);
+    refuted_by_draws(
+        a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean", x,
+        cosine + 1, x, cosine, "clean and corrupted together");
 }
 
 /* ---- both orders, and the order of demonstrations ---- */
@@ -1287,21 +1375,19 @@ static void report_exchange(Audit *a, const Experiment *e) {
 
 static void claim_exchange(Audit *a, const Experiment *e) {
     const Experiment *x = &e[EXCHANGE], *o = &e[ORDERED];
-    static const char bound[] = "no bound is published: .5 is asked";
-    claim(a, &E17, "trained base: Pearson of both sides, one demonstration",
-          mean_of(x, BOTH_PEARSON), 1, 0.5, bound, AUDIT_APPROXIMATE);
-    claim(a, &E17, "trained base: Pearson of both sides, a chain of three",
-          mean_of(x, CHAIN + BOTH_PEARSON), 1, 0.5, bound, AUDIT_APPROXIMATE);
-    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, one demonstration, nats",
-          mean_of(x, BOTH_GAP), 0, 1e-9, "rounding, as on the exact models", AUDIT_REFUTED);
-    claim(a, &E17, "\"the trained model is exchangeable\": mean gap, a chain of three, nats",
-          mean_of(x, CHAIN + BOTH_GAP), 0, 1e-9, "rounding, as on the exact models", AUDIT_REFUTED);
-    claim(a, &E6, "trained base: Spearman of ICA with the nearest demonstration last and first",
-          mean_of(o, ORDER_REVERSED), 1, 0.1, "order should not matter: .9 is asked",
-          AUDIT_APPROXIMATE);
-    claim(a, &E6, "trained base: deviation over the six orders / over candidates",
-          mean_of(o, ORDER_WITHIN) / mean_of(o, ORDER_ACROSS), 0, 0.2,
-          "order should not matter: a fifth is accepted", AUDIT_APPROXIMATE);
+    static const char own[] = "the candidate itself as its demonstration";
+    static const char rounding[] = "rounding, as on the exact models";
+    measured(a, &E17, "trained base: Pearson of both sides, one demonstration", x, BOTH_PEARSON, 1);
+    measured(a, &E17, "trained base: Pearson of both sides, a chain of three", x,
+             CHAIN + BOTH_PEARSON, 1);
+    refuted(a, &E17, "\"the trained model is exchangeable\": mean gap, one demonstration, nats",
+            mean_of(x, BOTH_GAP), 0, own, mean_of(x, EXCHANGE_OWN_GAP), 1e-9, rounding);
+    refuted(a, &E17, "\"the trained model is exchangeable\": mean gap, a chain of three, nats",
+            mean_of(x, CHAIN + BOTH_GAP), 0, own, mean_of(x, EXCHANGE_OWN_CHAIN), 1e-9, rounding);
+    measured(a, &E6, "trained base: Spearman of ICA with the nearest demonstration last and first",
+             o, ORDER_REVERSED, 1);
+    measured(a, &E6, "trained base: deviation over the six orders / over candidates", o,
+             ORDER_RATIO, 0);
 }
 
 /* ---- other demonstrations and holdouts ---- */
@@ -1328,18 +1414,14 @@ static void report_holdouts(Audit *a, const Experiment *e) {
 
 static void claim_holdouts(Audit *a, const Experiment *e) {
     const Experiment *x = &e[HOLDOUTS];
-    claim(a, &E5, "trained base: AUROC with random demonstrations", mean_of(x, HOLDOUT_CHOICE + 3),
-          1, 0.07, "as with the nearest", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: AUROC with a holdout of 20", mean_of(x, HOLDOUT_SIZE), 1, 0.07,
-          "as with 200", AUDIT_APPROXIMATE);
-    claim(a, &E5, "trained base: AUROC with 10 % of the holdout's answers wrong",
-          mean_of(x, HOLDOUT_NOISE + 3), 1, 0.15, "no bound is published: .85 is asked",
-          AUDIT_APPROXIMATE);
-    claim(a, &E5,
-          "trained base: AUROC against careless, demonstrations with the answers of others; 0: "
-          "turned round",
-          mean_of(x, HOLDOUT_CHOICE + 3 * 3 + 1), 0, 0.25,
-          "as far from chance as .75, on the other side", AUDIT_APPROXIMATE);
+    measured(a, &E5, "trained base: AUROC with random demonstrations", x, HOLDOUT_CHOICE + 3, 1);
+    measured(a, &E5, "trained base: AUROC with a holdout of 20", x, HOLDOUT_SIZE, 1);
+    measured(a, &E5, "trained base: AUROC with 10 % of the holdout's answers wrong", x,
+             HOLDOUT_NOISE + 3, 1);
+    measured(a, &E5,
+             "trained base: AUROC against careless, demonstrations with the answers of others; 0: "
+             "turned round",
+             x, HOLDOUT_CHOICE + 3 * 3 + 1, 0);
 }
 
 /* ---- the public code's traps ---- */
@@ -1381,16 +1463,17 @@ static void claim_traps(Audit *a, const Experiment *e) {
     double none = 0;
     for (int d = 0; d < x->draws; d++) none = fmax(none, x->out[d * x->figures + TRAPS_NONE]);
     claim(a, &E5, "trained base: largest score without demonstrations, one template", none, 0, 0,
-          "the same bits", AUDIT_EXACT);
-    claim(a, &E5,
-          "\"any template will do\": mean size of the score without demonstrations, a preamble in "
-          "the conditioned prompt",
-          mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, 0, "the same bits", AUDIT_REFUTED);
-    claim(a, &E5,
-          "\"any template will do\": AUROC against careless with three demonstrations and that "
-          "preamble",
-          mean_of(x, TRAPS_FRAME + FRAME_MIXED + 1), mean_of(x, TRAPS_FRAME + FRAME_ALONE + 1),
-          0.02, "what both passes with the preamble have", AUDIT_REFUTED);
+          "the same bits");
+    refuted(a, &E5,
+            "\"any template will do\": mean size of the score without demonstrations, a preamble in "
+            "the conditioned prompt",
+            mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, "one template", none, 0, "the same bits");
+    refuted_by_draws(
+        a, &E5,
+        "\"any template will do\": AUROC against careless with three demonstrations and that "
+        "preamble",
+        x, TRAPS_FRAME + FRAME_MIXED + 1, x, TRAPS_FRAME + FRAME_ALONE + 1,
+        "both passes with the preamble");
 }
 
 /* ---- the whole half ---- */
@@ -1437,10 +1520,9 @@ void audit_trained(Audit *a, const char *out_folder) {
     Error err = {0};
     if (base_read(&base[0], out_folder, &err) && base_read(&base[1], out_folder, &err))
         measure_and_report(a, base);
-    /* fails */
-    else
-        claim(a, &E4, "the base models of the main query and of its control", NAN, NAN, 0, err.text,
-              AUDIT_EXACT);
+    else /* a row that fails */
+        claim(a, &E4, "the base models of the main query and of its control", NAN, NAN, 0,
+              err.text);
     base_free(&base[0]);
     base_free(&base[1]);
 }
