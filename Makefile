@@ -79,7 +79,7 @@ FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
 FOLDERS = . lib lib/fast data data/corpus program program/report
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 # The audit's tolerances are those of double precision; what it needs beside its main function:
-AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o)
+AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o audit_training.o)
 # Each tests/unit/test_*.c is a program, each tests/system/*.sh a script; both end with a line
 # "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))

@@ -337,9 +337,9 @@ static void put_cell(Buf *html, bool number, const char *format, ...) {
 }
 
 static void equations_table(const Audit *a, Buf *html) {
-    static const char *const heads[] = {
-        "tag",       "equation",   "where", "compared",      "left side", "right side", "error",
-        "tolerance", "its reason", "kind",  "error if true", "ok"};
+    static const char *const heads[] = {"tag",        "equation",   "where",         "compared",
+                                        "left side",  "right side", "error",         "tolerance",
+                                        "its reason", "kind",       "error if true", "ok"};
     buf_puts(html, "<div class=\"scroll\" tabindex=\"0\"><table class=\"words\">\n<thead><tr>");
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         buf_printf(html, "<th scope=\"col\">%s</th>", heads[i]);

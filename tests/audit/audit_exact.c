@@ -342,8 +342,8 @@ static void not_the_drop_rows(Audit *a) {
                score = holdout_loss_score(&coin, &w.D_t, &w.D_ho, &w.z);
         List both = list_join(&w.D_t, &w.D_ho);
         Item x_alone = {.y = w.z.x[0]}; /* x is a throw like any other */
-        double told = item_loss_closed(&coin, &w.D_t, &x_alone) -
-                      item_loss_closed(&coin, &both, &x_alone);
+        double told =
+            item_loss_closed(&coin, &w.D_t, &x_alone) - item_loss_closed(&coin, &both, &x_alone);
         worst_add(&fails, drop, score, 1);
         worst_add(&gap, drop - score, told, 1);
         worst_add(&corrected, drop, score + told, 1);
@@ -475,9 +475,9 @@ static void forgetting_rows(Audit *a) {
         Arena arena = {0};
         Worst order = {0};
         worst_add(&order, order_of(lost[family], gap[family], 2), 1, 1);
-        audit_worst(
-            a, &E17, text_new(&arena, "%s: order of that gap in what is forgotten", FAMILY[family]),
-            &order, 0.02, "the next term is of relative order 1e-3, times a few");
+        audit_worst(a, &E17,
+                    text_new(&arena, "%s: order of that gap in what is forgotten", FAMILY[family]),
+                    &order, 0.02, "the next term is of relative order 1e-3, times a few");
         arena_free(&arena);
     }
     audit_table(a, "Both orders of conditioning", &table);
@@ -716,9 +716,9 @@ static void limit_rows(Audit *a) {
         for (int i = 0; i < 4; i++) error[i] = relative_error(heads, epsilons[i], 8);
         worst_add(&order, order_of(epsilons, error, 4), 2 * heads, 1);
         const char *head = heads == 1 ? "one head" : "two heads";
-        audit_worst(a, &E4,
-                    text_new(&arena, "%s: order in eps of softmax's distance from that step", head),
-                    &order, 0.1, "the next term is of relative order eps^2 <= 0.01, times some ten");
+        audit_worst(
+            a, &E4, text_new(&arena, "%s: order in eps of softmax's distance from that step", head),
+            &order, 0.1, "the next term is of relative order eps^2 <= 0.01, times some ten");
         arena_free(&arena);
     }
 }

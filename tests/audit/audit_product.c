@@ -203,7 +203,7 @@ static void ica_rows(Audit *a, const World *w) {
 /* [E6] */
 static void retrieval_rows(Audit *a) {
     Rng rng = rng_new(6, 0);
-    double differ = 0, same = 0, own = 0, queries = 0;
+    double same = 0, own = 0, queries = 0;
     for (int trial = 0; trial < 60; trial++) {
         Examples holdout = random_examples(&rng, 1 + rng_below(&rng, 30)),
                  candidates = random_examples(&rng, 4);
@@ -216,7 +216,6 @@ static void retrieval_rows(Audit *a) {
                 int wanted = oracle_nearest(&holdout, &candidates.items[i], k, false, want);
                 bool equal = n == wanted && memcmp(found, want, (size_t)n * sizeof(int)) == 0;
                 same += equal;
-                differ += !equal;
                 for (int d = 0; d < n && i == 0; d++)
                     own += holdout.items[found[d]].prompt == candidates.items[0].prompt;
                 queries++;
@@ -225,14 +224,14 @@ static void retrieval_rows(Audit *a) {
         arena_free(&holdout.arena);
         arena_free(&candidates.arena);
     }
-    audit_add(
-        a,
-        &(AuditRow){E6.tag, E6.equation, E6.function,
-                    "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)",
-                    same, queries, differ, 0, "lists of indices", AUDIT_EXACT});
-    audit_add(a, &(AuditRow){E6.tag, E6.equation, E6.function,
-                             "demonstrations with the candidate's own prompt, against 0", own, 0,
-                             own, 0, "a count", AUDIT_EXACT});
+    Worst lists = {0}, own_prompts = {0};
+    worst_add(&lists, same, queries, 1);
+    worst_add(&own_prompts, own, 0, 1);
+    audit_worst(a, &E6,
+                "lists equal to the oracle's, against queries (k = 0 to 32, own prompts, ties)",
+                &lists, 0, "lists of indices");
+    audit_worst(a, &E6, "demonstrations with the candidate's own prompt, against 0", &own_prompts,
+                0, "a count");
 }
 
 /* [E15] */
@@ -648,7 +647,8 @@ static void adamw_rows(Audit *a, const World *w) {
         }
     }
     audit_worst(a, &E13, "20 steps, every weight, clipped or not, against the oracle's", &weights,
-                1e-12, "rounding: 20 steps of some 10 operations; 1 - 0.999^t cancels three digits");
+                1e-12,
+                "rounding: 20 steps of some 10 operations; 1 - 0.999^t cancels three digits");
     audit_worst(a, &E13, "the first step, against -lr (g / (|g| + eps) + decay w)", &first, 1e-14,
                 "a few roundings; 1 - 0.999 cancels three digits");
     audit_worst(a, &E13, "the gradient's norm, against a plain sum (relative)", &norms, 1e-13,

@@ -196,8 +196,8 @@ static double *score_new(const Base *b, int d, Workspace *ws, Method method) {
     Scores s = {0};
     int n = b->draw[d].pool.examples.count;
     double *score = mem_new((size_t)n, sizeof *score);
-    ica_score(b->folder.model, NULL, ws, &b->draw[d].pool.examples,
-              &b->draw[d].holdout.examples, &how, &s);
+    ica_score(b->folder.model, NULL, ws, &b->draw[d].pool.examples, &b->draw[d].holdout.examples,
+              &how, &s);
     memcpy(score, s.score, (size_t)n * sizeof *score);
     scores_free(&s);
     return score;
@@ -350,8 +350,8 @@ enum {
  * corrupted, and what is left. */
 enum { STEP_ALL, STEP_CLEAN, STEP_CORRUPTED, STEP_LEFT, STEP_FIGURES };
 enum {
-    TRAINED_STEP_ICA = TRAININGS * GAIN_FIGURES,         /* of the gain in context */
-    TRAINED_STEP_REAL = TRAINED_STEP_ICA + STEP_FIGURES, /* of the gain by one real step of .01 */
+    TRAINED_STEP_ICA = TRAININGS * GAIN_FIGURES,          /* of the gain in context */
+    TRAINED_STEP_REAL = TRAINED_STEP_ICA + STEP_FIGURES,  /* of the gain by one real step of .01 */
     TRAINED_STEP_LONG = TRAINED_STEP_REAL + STEP_FIGURES, /* ... and of .1 */
     TRAINED_START = TRAINED_STEP_LONG + STEP_FIGURES,     /* the holdout's loss before */
     /* the factor of the gain by the step of .01 that is nearest to the gain in context, and to .01
@@ -691,7 +691,8 @@ static Sides exchange_sides(const Base *b, int d, bool own) {
     for (int i = 0; i < x->n; i += EVERY) {
         const Example *z = &pool->items[i];
         Demo *h = shown + (size_t)s.n * K;
-        for (int j = 0; j < K; j++) h[j] = own ? (Demo){z, z} : x->ica.demos[(size_t)i * K + (size_t)j];
+        for (int j = 0; j < K; j++)
+            h[j] = own ? (Demo){z, z} : x->ica.demos[(size_t)i * K + (size_t)j];
         if (!all_fit(b->folder.model, pool, z, h, own ? K : x->ica.n_demos[i])) continue;
         exchange_queries(z, h, with + (size_t)s.n * (K + 1), queries + (size_t)s.n * JOBS_EACH);
         index[s.n] = i;
@@ -1060,17 +1061,17 @@ static void measured(Audit *a, const Equation *e, const char *compared, const Ex
     double v[DRAWS], mean, sd;
     for (int d = 0; d < x->draws; d++) v[d] = x->out[d * x->figures + figure];
     mean_sd(v, x->draws, &mean, &sd);
-    audit_add(a, &(AuditRow){.tag = e->tag,
-                             .equation = e->equation,
-                             .function = e->function,
-                             .compared = compared,
-                             .left = mean,
-                             .right = right,
-                             .error = fabs(mean - right),
-                             .tolerance = NAN,
-                             .reason = text_new(&arena, "mean of %d draws, deviation %.3f",
-                                                x->draws, sd),
-                             .kind = AUDIT_MEASUREMENT});
+    audit_add(
+        a, &(AuditRow){.tag = e->tag,
+                       .equation = e->equation,
+                       .function = e->function,
+                       .compared = compared,
+                       .left = mean,
+                       .right = right,
+                       .error = fabs(mean - right),
+                       .tolerance = NAN,
+                       .reason = text_new(&arena, "mean of %d draws, deviation %.3f", x->draws, sd),
+                       .kind = AUDIT_MEASUREMENT});
     arena_free(&arena);
 }
 
@@ -1216,7 +1217,8 @@ static void claim_training(Audit *a, const Experiment *e) {
     measured(a, &E4, "trained base: Pearson, 30 steps of .3", x, longest + GAIN_PEARSON, 1);
     measured(a, &E4, "trained base: slope of the gain in context over that by 30 steps", x,
              longest + GAIN_SLOPE, 1);
-    refuted(a, &E4, "\"as one small step\": the gain in context as a multiple of that by 1 step of .01",
+    refuted(a, &E4,
+            "\"as one small step\": the gain in context as a multiple of that by 1 step of .01",
             mean_of(x, TRAINED_AS_STEP), 1, ".01 times the inner product in place of the context",
             fabs(mean_of(x, TRAINED_AS_PRODUCT) - 1), mean_of(x, TRAINED_AS_BOUND),
             "the size of what the inner product leaves of the step's gain, by Cauchy and Schwarz");
@@ -1312,8 +1314,8 @@ static void claim_steps(Audit *a, const Experiment *e) {
              "trained base: Spearman of ICA and the holdout's drop after a step of .01 on z", x,
              SINGLE_ICA + 3 * ORACLE_SGD, 1);
     measured(a, &E3, "trained base: the same after Adam's step of 3e-4", x, adam, 1);
-    refuted_by_draws(a, &E3, "\"ranks within a class\": the same among the clean alone", x, adam + 1,
-                     x, adam, "clean and corrupted together");
+    refuted_by_draws(a, &E3, "\"ranks within a class\": the same among the clean alone", x,
+                     adam + 1, x, adam, "clean and corrupted together");
     claim_identity(a, x);
     measured(a, &E14,
              "trained base: what a constant times the product leaves of the gain by a step of .01 "
@@ -1331,8 +1333,8 @@ static void claim_steps(Audit *a, const Experiment *e) {
             1 + apart(t, TRAINED_STEP_ICA), 1, real_step, apart(t, TRAINED_STEP_REAL),
             apart(t, TRAINED_STEP_LONG), long_step);
     refuted_by_draws(
-        a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean", x,
-        cosine + 1, x, cosine, "clean and corrupted together");
+        a, &E14, "\"or as a step of one length\": Spearman of ICA and the cosine among the clean",
+        x, cosine + 1, x, cosine, "clean and corrupted together");
 }
 
 /* ---- both orders, and the order of demonstrations ---- */
@@ -1464,10 +1466,11 @@ static void claim_traps(Audit *a, const Experiment *e) {
     for (int d = 0; d < x->draws; d++) none = fmax(none, x->out[d * x->figures + TRAPS_NONE]);
     claim(a, &E5, "trained base: largest score without demonstrations, one template", none, 0, 0,
           "the same bits");
-    refuted(a, &E5,
-            "\"any template will do\": mean size of the score without demonstrations, a preamble in "
-            "the conditioned prompt",
-            mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, "one template", none, 0, "the same bits");
+    refuted(
+        a, &E5,
+        "\"any template will do\": mean size of the score without demonstrations, a preamble in "
+        "the conditioned prompt",
+        mean_of(x, TRAPS_FRAME + FRAME_SIZE), 0, "one template", none, 0, "the same bits");
     refuted_by_draws(
         a, &E5,
         "\"any template will do\": AUROC against careless with three demonstrations and that "

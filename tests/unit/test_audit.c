@@ -22,35 +22,59 @@ static const AuditRow GOOD = {.tag = "E5",
                               .reason = "none",
                               .kind = AUDIT_EXACT};
 
-static void check_verdict(AuditRow row, int failed, int missed, const char *what) {
+static void check_verdict(AuditRow row, int failed, const char *what) {
     Audit *a = audit_new(".");
     audit_add(a, &row);
-    CHECK(audit_failed(a) == failed && audit_missed(a) == missed, "%s: %d failed, %d missed", what,
-          audit_failed(a), audit_missed(a));
+    CHECK(audit_failed(a) == failed, "%s: %d failed", what, audit_failed(a));
     audit_free(a);
 }
 
-static void test_verdicts(void) {
+static void test_exact(void) {
     AuditRow row = GOOD;
-    check_verdict(row, 0, 0, "error = tolerance");
+    check_verdict(row, 0, "error = tolerance");
     row.error = nextafter(0.5, 1);
-    check_verdict(row, 1, 0, "an exact row beyond its tolerance");
-    row.kind = AUDIT_APPROXIMATE;
-    check_verdict(row, 0, 1, "an approximate row beyond its tolerance");
-    row.kind = AUDIT_REFUTED;
-    check_verdict(row, 0, 0, "a refuted row");
-    row.kind = AUDIT_EXACT;
+    check_verdict(row, 1, "an exact row beyond its tolerance");
     row.error = NAN;
-    check_verdict(row, 1, 0, "NaN");
+    check_verdict(row, 1, "NaN");
     row = GOOD;
     row.function = "score_ic";
-    check_verdict(row, 1, 0, "a function that is nowhere");
+    check_verdict(row, 1, "a function that is nowhere");
     row.function = "model_forward";
-    check_verdict(row, 0, 0, "a function of another file");
+    check_verdict(row, 0, "a function of another file");
     row.function = "memcpy";
-    check_verdict(row, 1, 0, "a function that is only called");
+    check_verdict(row, 1, "a function that is only called");
     row.function = "note"; /* declared before it is defined */
-    check_verdict(row, 0, 0, "a function that is declared above");
+    check_verdict(row, 0, "a function that is declared above");
+}
+
+static void test_refuted(void) {
+    AuditRow row = GOOD;
+    row.kind = AUDIT_REFUTED;
+    row.if_true = "elsewhere";
+    row.error_if_true = 0.5;
+    check_verdict(row, 1, "a refuted row whose error is the tolerance");
+    row.error = nextafter(0.5, 1);
+    check_verdict(row, 0, "a refuted row beyond its tolerance");
+    row.error_if_true = nextafter(0.5, 1);
+    check_verdict(row, 1, "a comparison that refutes what is true, too");
+    row.error_if_true = NAN;
+    check_verdict(row, 1, "NaN where the claim is true");
+    row.error_if_true = 0;
+    row.error = NAN;
+    check_verdict(row, 1, "a refuted row that compared nothing");
+    row.error = 1;
+    row.if_true = NULL;
+    check_verdict(row, 1, "a refuted row that is nowhere true");
+}
+
+static void test_measurement(void) {
+    AuditRow row = GOOD;
+    row.kind = AUDIT_MEASUREMENT;
+    row.tolerance = NAN;
+    row.error = 100;
+    check_verdict(row, 0, "a measurement");
+    row.error = NAN;
+    check_verdict(row, 1, "a measurement that is no number");
 }
 
 /* Rows stand in the order of their tags, and those of one tag in the order in which they came. */
@@ -97,10 +121,16 @@ static void test_files(void) {
     Audit *a = audit_new(".");
     AuditRow lost = GOOD;
     lost.kind = AUDIT_REFUTED;
+    lost.if_true = "here & there";
+    lost.error_if_true = 0.25;
     lost.right = NAN;
     lost.function = "nowhere";
+    AuditRow number = GOOD;
+    number.kind = AUDIT_MEASUREMENT;
+    number.tolerance = NAN;
     audit_add(a, &GOOD);
     audit_add(a, &lost);
+    audit_add(a, &number);
     audit_note(a, "More", "one < two");
     audit_note(a, "More", "<b>three</b>");
     Buf json = {0}, html = {0};
@@ -108,12 +138,12 @@ static void test_files(void) {
     audit_json(a, &json);
     audit_html(a, &html);
     const Json *root = json_parse(&arena, json.s, json.n, NULL);
-    CHECK(root && root->type == JSON_ARRAY && root->count == 2, "audit.json is no array of two");
-    if (root && root->count == 2) {
-        const Json *first = &root->items[0], *second = &root->items[1];
+    CHECK(root && root->type == JSON_ARRAY && root->count == 3, "audit.json is no array of three");
+    if (root && root->count == 3) {
+        const Json *first = &root->items[0], *second = &root->items[1], *third = &root->items[2];
         const Json *where = json_get(first, "where"), *left = json_get(first, "left"),
                    *equation = json_get(first, "equation");
-        CHECK(first->count == 10, "%d keys", first->count);
+        CHECK(first->count == 11, "%d keys", first->count);
         CHECK(where && where->string.n > 6 && memcmp(where->string.s, "ica.c:", 6) == 0, "where");
         CHECK(left && left->number == 1 && equation && str_is(equation->string, GOOD.equation),
               "left, equation");
@@ -121,9 +151,16 @@ static void test_files(void) {
         CHECK(str_is(json_get(second, "kind")->string, "refuted") &&
                   json_get(second, "right")->type == JSON_NULL,
               "kind, right");
+        CHECK(json_get(first, "error_if_true")->type == JSON_NULL &&
+                  json_get(second, "error_if_true")->number == 0.25,
+              "error_if_true");
+        CHECK(str_is(json_get(third, "kind")->string, "measurement") &&
+                  json_get(third, "ok")->type == JSON_NULL &&
+                  json_get(third, "tolerance")->type == JSON_NULL,
+              "a measurement");
     }
     CHECK(strstr(html.s, "a &lt; b &amp;") && strstr(html.s, "one &lt; two") &&
-              strstr(html.s, "<b>three</b>"),
+              strstr(html.s, "0.25, here &amp; there") && strstr(html.s, "<b>three</b>"),
           "the page's texts");
     buf_free(&json);
     buf_free(&html);
@@ -131,8 +168,23 @@ static void test_files(void) {
     audit_free(a);
 }
 
+/* Every refuted row turns red when it is fed with the side for which its claim is true. */
+static void test_broken_rows(const Audit *a) {
+    int refuted = 0;
+    for (int i = 0; i < audit_rows(a); i++) {
+        AuditRow row = *audit_row(a, i);
+        if (row.kind != AUDIT_REFUTED) continue;
+        refuted++;
+        row.error = row.error_if_true;
+        check_verdict(row, 1, row.compared);
+    }
+    CHECK(refuted == 10, "%d refuted rows", refuted);
+}
+
 int main(void) {
-    test_verdicts();
+    test_exact();
+    test_refuted();
+    test_measurement();
     test_order();
     test_worst();
     test_files();
@@ -141,6 +193,7 @@ int main(void) {
     audit_print(a, stdout);
     check_failed += audit_failed(a);
     check_passed += audit_rows(a) - audit_failed(a);
+    test_broken_rows(a);
     audit_free(a);
     return check_report("test_audit");
 }
