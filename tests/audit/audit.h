@@ -19,9 +19,9 @@
  *
  * Three kinds of rows. A NaN is never ok, and a row whose function is nowhere fails.
  * - Exact: both sides are equal but for rounding. The row is ok if error <= tolerance.
- * - Refuted: a claim that does NOT hold, and by how much. The row is ok if error > tolerance, and if
- *   the same comparison where the claim does hold stays within the tolerance. Without that second
- *   comparison a broken one would refute anything.
+ * - Refuted: a claim that does NOT hold, and by how much. The row is ok if error > tolerance, and
+ *   if the same comparison where the claim does hold stays within the tolerance. Without that
+ *   second comparison a broken one would refute anything.
  * - Measurement: a number for which no bound follows from anything. It has no verdict.
  */
 #ifndef AUDIT_H

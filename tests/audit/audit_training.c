@@ -38,7 +38,7 @@ typedef struct {
     int updates;
 } Trainer;
 
-/* Hugging Face's schedules of these names; low is the share of the peak where a falling one ends. */
+/* Hugging Face's schedules of these names, scaled to end at the lowest share of the peak. */
 static double rate_of(const LoopOptions *o, long step) {
     double warm = (double)step / WARMUP,
            done = (double)(step - WARMUP) / (double)(o->steps - WARMUP);
@@ -234,8 +234,7 @@ static void schedule_rows(Audit *a, const World *w) {
 static void weighted_rows(Audit *a, const World *w) {
     static const Equation e = {"E9", "g = sum_i w_i grad l_i / W, step after step",
                                "tuning_gradient"};
-    static const char *const compared[] = {"weights of which some are 0, by the batch: every "
-                                           "weight after the run, against the oracle's",
+    static const char *const compared[] = {"by the batch's weights, of which some are 0",
                                            "the same in micro-batches of 2",
                                            "in micro-batches of 2, divided by each one's weights",
                                            "divided by the count", "not divided"};
@@ -280,7 +279,7 @@ static void refreshed_rows(Audit *a, const World *w) {
     arena_free(&arena);
 }
 
-/* [E15] The reference is trained on the holdout by the run's own settings, in an order of its own. */
+/* [E15] The reference is trained on the holdout by the run's settings, in an order of its own. */
 static void reference_row(Audit *a, const World *w) {
     static const Equation e = {"E15", "RHO-Loss, its reference trained by the program",
                                "rho_reference"};
