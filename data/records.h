@@ -10,34 +10,15 @@
  *   }
  *
  * A file has one record a line (JSONL), or is one JSON array of records. Text is UTF-8. A
- * byte-order mark, CRLF, blank lines and a missing last newline are allowed. Unknown keys are
- * ignored.
+ * byte-order mark, CRLF, blank lines and a missing last newline are allowed. A key whose value is
+ * null counts as absent.
  *
- * If a record has the keys of several forms, the first in this list wins:
+ * The rule for keys: a key that changes what is to be learned is read, or the record is refused
+ * with the key's name. Any other key that is not read is counted in Dataset.ignored. The rule is in
+ * data/forms.c, and docs/formats.md lists every key.
  *
- * | keys | kind |
- * |---|---|
- * | input_ids, and labels if there are any | RECORD_IDS |
- * | chosen and rejected, with or without prompt | RECORD_PAIR |
- * | prompt and completion | RECORD_TURNS, one turn |
- * | messages: a list of {"role", "content"} | RECORD_TURNS |
- * | conversations: a list of {"from", "value"} (ShareGPT) | RECORD_TURNS |
- * | instruction and output, and input if there is one (Alpaca) | RECORD_TURNS, one turn |
- * | question and answer | RECORD_TURNS, one turn |
- * | text | RECORD_TEXT |
- *
- * A prompt or an answer may be a text or a list of messages. The roles are system (only first),
- * then user and assistant in turn; human and gpt are the same as user and assistant. A prompt of
- * several messages becomes one text with line breaks between them, and a system message goes before
- * the text of the first user. Alpaca's prompt is the instruction and, unless empty, a line break
- * and the input. An answer list may repeat the prompt's messages.
- *
- * The prompt of a pair is prompt, else instruction with input, else question. Without any of these
- * it is what both answers share. Of lists that is the common messages. Of texts it ends after the
- * last common "\n\nAssistant: ", else after the last common white space.
- *
- * Any record may carry id, weight, clean (pairs: flipped) and source. A null key of a form, id or
- * source counts as absent. The others must have their type.
+ * If a record has the keys of several forms, the first row of RECORD_FORMS wins, and the keys of
+ * the others count as not read.
  */
 #ifndef RECORDS_H
 #define RECORDS_H
@@ -48,39 +29,87 @@ enum { RECORD_MAX_LINE = 16 << 20 }; /* bytes of a line, and of a record of an a
 
 typedef enum { RECORD_TURNS, RECORD_PAIR, RECORD_TEXT, RECORD_IDS } RecordKind;
 
+typedef enum {
+    FORM_IDS,
+    FORM_PAIR,
+    FORM_PROMPT_COMPLETION,
+    FORM_PROMPT_RESPONSE,
+    FORM_MESSAGES,
+    FORM_CONVERSATIONS,
+    FORM_INSTRUCTION_OUTPUT,
+    FORM_INSTRUCTION_RESPONSE,
+    FORM_QUESTION_ANSWER,
+    FORM_QUESTION_RESPONSE,
+    FORM_QUERY_RESPONSE,
+    FORM_INPUT_OUTPUT,
+    FORM_TEXT,
+    FORM_COUNT
+} RecordForm;
+
+/* A form needs its keys. The second may be NULL. */
+typedef struct {
+    const char *name; /* in messages and in run.json */
+    const char *keys[2];
+} RecordFormInfo;
+extern const RecordFormInfo RECORD_FORMS[FORM_COUNT];
+
 typedef struct {
     Str prompt, completion;
+    bool trained; /* Is the completion an answer to learn? Else it is context. */
 } Turn;
 
 /* Every string points into the dataset's arena, and a NUL follows it. Prompts and answers are never
  * empty. */
 typedef struct {
     RecordKind kind;
-    long line;                    /* 1-based line of the file where the record starts */
-    Str id;                       /* "id" as text, else the 1-based line (array: 1-based index) */
-    int n_turns;                  /* RECORD_TURNS: at least 1 */
+    RecordForm form;
+    long line;   /* 1-based line of the file where the record starts */
+    long number; /* in an array: the 1-based number of the record; else 0 */
+    Str id;      /* "id" as text, else the 1-based line (array: number) */
+    /* RECORD_TURNS: at least 1; the last one's completion is trained. RECORD_PAIR: the turns before
+     * the prompt, often none. */
+    int n_turns;
     Turn *turns;                  /* [n_turns], in order */
     Str prompt, chosen, rejected; /* RECORD_PAIR */
     Str text;                     /* RECORD_TEXT */
-    int n_ids;                    /* RECORD_IDS */
-    int *input_ids, *labels; /* [n_ids]; label -100: no loss; labels NULL: the record has none */
-    double weight;           /* "weight", a finite number of at least 0; NaN: absent */
-    int clean;               /* known truth, only for diagnostics: "clean" or not "flipped"; 1 true,
-                                   * 0 false, -1 absent */
-    Str source;              /* "source", or {NULL, 0} */
+    int n_ids;                    /* RECORD_IDS; padding is left out */
+    int *input_ids, *labels;      /* [n_ids]; a label is the id, or -100: no loss. labels NULL: none
+                                   * has -100 */
+    double weight;                /* "weight", a finite number of at least 0; NaN: absent */
+    int clean;                    /* known truth, only for diagnostics: "clean" or not "flipped";
+                                   * 1 true, 0 false, -1 absent */
+    Str source;                   /* "source", or {NULL, 0} */
 } Record;
+
+/* A key that is not read, and in how many records. A key of a message is named messages[].KEY. */
+typedef struct {
+    char name[72]; /* printable, perhaps cut */
+    int records;
+    int last; /* the last record that has it, so that each counts once */
+} IgnoredKey;
+
+enum { RECORD_MAX_IGNORED = 32 }; /* further names share the last row */
 
 typedef struct {
     char *path;
     int count;
     Record *records;      /* [count] */
     uint64_t fingerprint; /* hash64 of the file's bytes */
+    IgnoredKey ignored[RECORD_MAX_IGNORED];
+    int n_ignored;
     Arena arena;
 } Dataset;
 
 /* Errors are "<path>:<line>: what is wrong; what to do" with status 3, or 4 if the file cannot be
- * read. A file without records is an error. On false nothing needs freeing. */
+ * read. In an array "record <number>: " follows the line. A file without records is an error. On
+ * false nothing needs freeing. */
 bool records_load(Dataset *d, const char *path, Error *err);
 void records_free(Dataset *d);
+
+/* Sets such an error about a record and returns false. */
+bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+/* How many records differ in what they teach: all but id, weight, truth and source. */
+int records_distinct(const Dataset *d);
 
 #endif
