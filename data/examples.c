@@ -19,50 +19,48 @@ static bool fit_answer(const ModelFolder *f, const Dataset *d, const Record *r, 
     int room = f->model->config.context + 1 - bos_n -
                prompt_n; /* the last token is only predicted, never read */
     if (bos_n + prompt_n < 1)
-        return error_set(
-            err, STATUS_DATA,
-            "%s:%ld: the prompt has no tokens: nothing would predict the first token of the answer",
-            d->path, r->line);
+        return record_refuse(
+            d, r, err,
+            "the prompt has no tokens: nothing would predict the first token of the answer");
     if (room < 1)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: the prompt has %d tokens and the model's context is %d: no token "
-                         "of the completion would be left; "
-                         "shorten the prompt or leave the record out",
-                         d->path, r->line, prompt_n, f->model->config.context);
+        return record_refuse(d, r, err,
+                             "the prompt has %d tokens and the model's context is %d: no token "
+                             "of the completion would be left; "
+                             "shorten the prompt or leave the record out",
+                             prompt_n, f->model->config.context);
     if (*answer_n > room && !truncate)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: prompt and completion have %d tokens and the model's context is "
-                         "%d; shorten them, or cut completions "
-                         "with --truncate",
-                         d->path, r->line, prompt_n + *answer_n, f->model->config.context);
+        return record_refuse(d, r, err,
+                             "prompt and completion have %d tokens and the model's context is "
+                             "%d; shorten them, or cut completions "
+                             "with --truncate",
+                             prompt_n + *answer_n, f->model->config.context);
     if (*answer_n > room) *answer_n = room;
     return true;
 }
 
 /* {"input_ids", "labels"}: what comes before the first label is the prompt. The rest is the answer.
- * Without labels the prompt is the first token. */
+ * The first token is always of the prompt, since nothing predicts it. Tokens after the last label
+ * are left out: no trained token sees them. */
 static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate,
                              Arena *arena, Example *e, Error *err) {
-    int first = 1;
-    if (r->labels)
-        for (first = 0; first < r->n_ids && r->labels[first] == -100;) first++;
-    for (int i = 0; i < r->n_ids; i++) {
+    int first = 1, end = r->n_ids;
+    while (r->labels && first < end && r->labels[first] == -100) first++;
+    while (r->labels && end > first && r->labels[end - 1] == -100) end--;
+    for (int i = 0; i < end; i++) {
         if (r->input_ids[i] >= f->model->config.vocab)
-            return error_set(err, STATUS_DATA,
-                             "%s:%ld: input_ids holds %d and the model's vocabulary has %d tokens",
-                             d->path, r->line, r->input_ids[i], f->model->config.vocab);
-        if (r->labels && i >= first && r->labels[i] != r->input_ids[i])
-            return error_set(
-                err, STATUS_DATA,
-                "%s:%ld: labels must be -100 up to the response and equal input_ids from there on",
-                d->path, r->line);
+            return record_refuse(d, r, err,
+                                 "input_ids holds %d and the model's vocabulary has %d tokens",
+                                 r->input_ids[i], f->model->config.vocab);
+        if (r->labels && i >= first && r->labels[i] == -100)
+            return record_refuse(d, r, err,
+                                 "\"labels\", item %d: is -100 inside the answer; give each answer "
+                                 "its own record",
+                                 i + 1);
     }
-    if (first < 1 || first >= r->n_ids)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: input_ids and labels leave no prompt or no response", d->path,
-                         r->line);
+    if (first >= end)
+        return record_refuse(d, r, err, "input_ids and labels leave no prompt or no response");
     IntBuf ids = {.v = r->input_ids, .n = r->n_ids};
-    *e = (Example){.prompt_n = first, .bare_n = first, .answer_n = r->n_ids - first};
+    *e = (Example){.prompt_n = first, .bare_n = first, .answer_n = end - first};
     e->bare = e->prompt = keep_ids(arena, &ids, 0, first);
     e->answer = keep_ids(arena, &ids, first, e->answer_n);
     return fit_answer(f, d, r, truncate, 0, first, &e->answer_n, err);
@@ -72,19 +70,18 @@ static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Recor
 static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r,
                               bool truncate, bool pairs, Arena *arena, Example *e, Error *err) {
     if (r->kind == RECORD_TEXT)
-        return error_set(
-            err, STATUS_DATA,
-            "%s:%ld: a \"text\" record has no prompt and completion: it can only be pretrained on",
-            d->path, r->line);
+        return record_refuse(
+            d, r, err,
+            "a \"text\" record has no prompt and completion: it can only be pretrained on");
     if (!f->tokenizer)
-        return error_set(
-            err, STATUS_DATA,
-            "%s:%ld: the model folder has no vocab.json and merges.txt: only input_ids can be read",
-            d->path, r->line);
+        return record_refuse(
+            d, r, err,
+            "the model folder has no vocab.json and merges.txt: only input_ids can be read");
     IntBuf ids = {0};
     bool turns = r->kind == RECORD_TURNS;
-    Str prompt = turns ? r->turns[r->n_turns - 1].prompt : r->prompt;
-    for (int t = 0; turns && t + 1 < r->n_turns; t++) {
+    int earlier = turns ? r->n_turns - 1 : r->n_turns;
+    Str prompt = turns ? r->turns[earlier].prompt : r->prompt;
+    for (int t = 0; t < earlier; t++) {
         template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &ids);
         template_answer(&f->template, f->tokenizer, r->turns[t].completion, &ids);
     }
@@ -118,16 +115,15 @@ static bool strip_end(const Dataset *d, const Record *r, const ModelFolder *f, S
     Str own = template_strip_end(&f->template, f->tokenizer, *answer);
     *ended += own.n < answer->n;
     *answer = own;
-    return own.n > 0 || error_set(err, STATUS_DATA,
-                                  "%s:%ld: the answer is only the end token's text: fill it in or "
-                                  "remove the record",
-                                  d->path, r->line);
+    return own.n > 0 || record_refuse(d, r, err,
+                                      "the answer is only the end token's text: fill it in or "
+                                      "remove the record");
 }
 
 bool answers_strip_end(Dataset *d, const ModelFolder *f, bool pairs, int *ended, Error *err) {
     for (int i = 0; f->tokenizer && i < d->count; i++) {
         Record *r = &d->records[i];
-        for (int t = 0; r->kind == RECORD_TURNS && t < r->n_turns; t++)
+        for (int t = 0; t < r->n_turns; t++)
             if (!strip_end(d, r, f, &r->turns[t].completion, ended, err)) return false;
         if (r->kind == RECORD_PAIR && (!strip_end(d, r, f, &r->chosen, ended, err) ||
                                        (pairs && !strip_end(d, r, f, &r->rejected, ended, err))))
@@ -151,14 +147,11 @@ static bool example_from_record(const ModelFolder *f, const Dataset *d, const Re
                                 bool truncate, bool ids, bool pairs, Arena *arena, Example *e,
                                 Error *err) {
     if (pairs && r->kind != RECORD_PAIR)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: not a preference pair: this objective needs \"prompt\", "
-                         "\"chosen\" and \"rejected\"",
-                         d->path, r->line);
+        return record_refuse(d, r, err,
+                             "not a preference pair: this objective needs \"prompt\", "
+                             "\"chosen\" and \"rejected\"");
     if ((r->kind == RECORD_IDS) != ids)
-        return error_set(err, STATUS_DATA,
-                         "%s:%ld: input_ids and text records cannot be mixed in one file", d->path,
-                         r->line);
+        return record_refuse(d, r, err, "input_ids and text records cannot be mixed in one file");
     return ids ? example_from_ids(f, d, r, truncate, arena, e, err)
                : example_from_text(f, d, r, truncate, pairs, arena, e, err);
 }
@@ -205,7 +198,7 @@ static void put_normalized(Buf *b, Str text) {
 static Str normalized(Arena *arena, const Record *r) {
     Buf b = {0};
     if (r->kind == RECORD_IDS) buf_put(&b, r->input_ids, (size_t)r->n_ids * sizeof(int));
-    for (int t = 0; r->kind == RECORD_TURNS && t < r->n_turns; t++) {
+    for (int t = 0; t < r->n_turns; t++) {
         put_normalized(&b, r->turns[t].prompt);
         put_normalized(&b, r->turns[t].completion);
     }

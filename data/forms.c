@@ -115,14 +115,14 @@ typedef enum {
 } RefusedWhen;
 
 enum { /* where a key can stand: sets of forms, and a message */
-    IN_IDS = 1 << FORM_IDS,
-    IN_TEXT = 1 << FORM_TEXT,
-    IN_LISTS = 1 << FORM_MESSAGES | 1 << FORM_CONVERSATIONS,
-    IN_RECORDS = (1 << FORM_COUNT) - 1,
-    IN_FIELDS = IN_RECORDS & ~(IN_IDS | IN_TEXT | IN_LISTS), /* a prompt by itself */
-    IN_CHATS = IN_FIELDS | IN_LISTS,
-    IN_KTO = IN_LISTS | 1 << FORM_PROMPT_COMPLETION | 1 << FORM_PROMPT_RESPONSE,
-    IN_MESSAGE = 1 << FORM_COUNT
+       IN_IDS = 1 << FORM_IDS,
+       IN_TEXT = 1 << FORM_TEXT,
+       IN_LISTS = 1 << FORM_MESSAGES | 1 << FORM_CONVERSATIONS,
+       IN_RECORDS = (1 << FORM_COUNT) - 1,
+       IN_FIELDS = IN_RECORDS & ~(IN_IDS | IN_TEXT | IN_LISTS), /* a prompt by itself */
+       IN_CHATS = IN_FIELDS | IN_LISTS,
+       IN_KTO = IN_LISTS | 1 << FORM_PROMPT_COMPLETION | 1 << FORM_PROMPT_RESPONSE,
+       IN_MESSAGE = 1 << FORM_COUNT
 };
 
 #define NO_SYSTEM "the template has no system turn: put its text into the user's, or remove it"
@@ -270,8 +270,8 @@ static bool read_content(RecordReader *r, const Json *v, const char *whose, Str 
         return true;
     }
     if (!v || v->type != JSON_ARRAY)
-        return reader_refuse(
-            r, "%smust be an object with the strings \"role\" and \"content\"", whose);
+        return reader_refuse(r, "%smust be an object with the strings \"role\" and \"content\"",
+                             whose);
     for (int i = 0; i < v->count; i++) {
         const Json *part = &v->items[i], *type = json_get(part, "type");
         const Json *text = part->type == JSON_STRING ? part : json_get(part, "text");
@@ -313,8 +313,8 @@ static bool read_message(RecordReader *r, const Json *v, const char *whose, Mess
     if (!role) role = take(r, v, "from");
     if (!content) content = take(r, v, "value");
     if (!role || role->type != JSON_STRING)
-        return reader_refuse(
-            r, "%smust be an object with the strings \"role\" and \"content\"", whose);
+        return reader_refuse(r, "%smust be an object with the strings \"role\" and \"content\"",
+                             whose);
     if (!read_role(role->string, &out->role))
         return reader_refuse(r, "%sunknown role \"%.40s\"; use user or assistant", whose,
                              role->string.s);
@@ -560,8 +560,8 @@ static bool split_messages(RecordReader *r, const Json *chosen, const Json *reje
 /* The key of a pair's prompt, or NULL if both answers contain it. Messages beside answers that are
  * lists are a copy of one of them. */
 static const char *pair_prompt(const Json *object, const Json *chosen) {
-    static const char *const keys[] = {"prompt",        "instruction", "question", "query", "input",
-                                       "conversations", "messages"};
+    static const char *const keys[] = {"prompt", "instruction",   "question", "query",
+                                       "input",  "conversations", "messages"};
     int n = chosen->type == JSON_ARRAY ? 5 : 7;
     for (int i = 0; i < n; i++)
         if (find(object, keys[i])) return keys[i];
@@ -617,9 +617,9 @@ static bool read_beside(RecordReader *r, const Json *object, const char *name, i
     if (!v) return true;
     if (!read_ints(r, v, name, most, unlabelled, out)) return false;
     if (v->count != n)
-        return reader_refuse(
-            r, "\"%s\" has %d items and \"input_ids\" %d; both need the same length", name,
-            v->count, n);
+        return reader_refuse(r,
+                             "\"%s\" has %d items and \"input_ids\" %d; both need the same length",
+                             name, v->count, n);
     return true;
 }
 
@@ -632,7 +632,8 @@ static bool read_labels(RecordReader *r, const Json *object, Record *record) {
     for (int i = 0; record->labels && i < n; i++)
         if (record->labels[i] != -100 && record->labels[i] != record->input_ids[i])
             return reader_refuse(
-                r, "\"labels\", item %d: is %d, and input_ids has %d there; it must be that or -100",
+                r,
+                "\"labels\", item %d: is %d, and input_ids has %d there; it must be that or -100",
                 i + 1, record->labels[i], record->input_ids[i]);
     for (size_t m = 0; m < sizeof masks / sizeof *masks; m++) {
         int *mask = NULL;
@@ -654,12 +655,14 @@ static bool read_padding(RecordReader *r, const Json *object, Record *record) {
     if (!mask) return true;
     while (from < to && !mask[from]) from++;
     while (to > from && !mask[to - 1]) to--;
-    if (from == to) return reader_refuse(r, "\"attention_mask\" leaves no token; remove the record");
+    if (from == to)
+        return reader_refuse(r, "\"attention_mask\" leaves no token; remove the record");
     for (int i = from; i < to; i++)
         if (!mask[i])
             return reader_refuse(
-                r, "\"attention_mask\", item %d: is 0 between tokens; only padding at the ends can "
-                   "be left out",
+                r,
+                "\"attention_mask\", item %d: is 0 between tokens; only padding at the ends can "
+                "be left out",
                 i + 1);
     record->input_ids += from;
     if (record->labels) record->labels += from;
@@ -700,7 +703,10 @@ static bool refuse_form(const RecordReader *r, const Json *object) {
         buf_printf(&keys, "%s%.*s", i ? ", " : "",
                    object->keys[i].n > 40 ? 40 : (int)object->keys[i].n, object->keys[i].s);
     for (int i = 0; i < FORM_COUNT; i++)
-        buf_printf(&forms, "%s%s", i == 0 ? "" : i + 1 < FORM_COUNT ? ", " : " or ",
+        buf_printf(&forms, "%s%s",
+                   i == 0               ? ""
+                   : i + 1 < FORM_COUNT ? ", "
+                                        : " or ",
                    RECORD_FORMS[i].name);
     reader_refuse(r, "no known form of record (keys: %s); use %s", keys.n ? keys.s : "none",
                   forms.s);

@@ -28,8 +28,8 @@ typedef struct {
     Dataset *d;
     int room; /* how many records d->records has room for */
     Arena scratch;
-    size_t scratch_text;   /* bytes of text parsed into it */
-    const char *taken[24]; /* keys that were read: of the record, then of its current message */
+    size_t scratch_text;      /* bytes of text parsed into it */
+    const char *taken[24];    /* keys that were read: of the record, then of its current message */
     int n_taken, first_taken; /* first_taken: where those of the current object begin */
     Error *err;
 } RecordReader;

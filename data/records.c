@@ -72,7 +72,8 @@ int records_distinct(const Dataset *d) {
 static bool add_record(RecordReader *r, const Json *object) {
     Dataset *d = r->d;
     if (object->type != JSON_OBJECT)
-        return reader_refuse(r, "the record is %s; it must be an object: {...}", json_type_name(object));
+        return reader_refuse(r, "the record is %s; it must be an object: {...}",
+                             json_type_name(object));
     if (d->count == INT_MAX / 2) return reader_refuse(r, "too many records; split the file");
     if (d->count == r->room) {
         r->room = r->room ? 2 * r->room : 256;
@@ -103,16 +104,17 @@ static bool load_lines(RecordReader *r, const char *s, size_t n) {
         r->line++;
         if (length > RECORD_MAX_LINE)
             return reader_refuse(r, "the line is longer than %d bytes; split the record",
-                          (int)RECORD_MAX_LINE);
+                                 (int)RECORD_MAX_LINE);
         while (length > 0 && is_space(line[length - 1])) length--;
         if (length == 0) continue;
         const Json *object = json_parse(&r->scratch, line, length, &where);
         if (!object)
-            return reader_refuse(r, "column %ld: %s%s", where.column, where.what,
-                          where.offset > 0 && where.offset < length
-                              ? ""
-                              : "; each line must be one record {...}, or the file must be one "
-                                "array of them");
+            return reader_refuse(
+                r, "column %ld: %s%s", where.column, where.what,
+                where.offset > 0 && where.offset < length
+                    ? ""
+                    : "; each line must be one record {...}, or the file must be one "
+                      "array of them");
         if (!add_record(r, object)) return false;
         recycle(r, length);
     }
@@ -133,7 +135,8 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at) {
         /* An error within 16 bytes of an artificial end comes from the cut: no token is named
          * further back. */
         if (end < n && end - where.offset <= 16)
-            return reader_refuse(r, "the record is longer than %d bytes; split it", (int)RECORD_MAX_LINE);
+            return reader_refuse(r, "the record is longer than %d bytes; split it",
+                                 (int)RECORD_MAX_LINE);
         r->line = where.line;
         return reader_refuse(r, "column %ld: %s", where.column, where.what);
     }
@@ -156,7 +159,7 @@ static bool load_array(RecordReader *r, const char *s, size_t n, size_t at) {
         closed = at < n && s[at] == ']';
         if (!closed && (at == n || s[at] != ','))
             return reader_refuse(r, "expected ',' or ']' after record %ld of the array%s", number,
-                          at == n ? ", but the file ends here" : "");
+                                 at == n ? ", but the file ends here" : "");
         at = skip_space(s, n, at + 1, &r->line);
     }
     if (skip_space(s, n, at, &r->line) < n)
@@ -166,7 +169,7 @@ static bool load_array(RecordReader *r, const char *s, size_t n, size_t at) {
     return true;
 }
 
-/* Refuses files that are often given by mistake. Their first bytes, or the end of the name, tell. */
+/* Refuses files that are often given by mistake. Their first bytes or their names tell. */
 static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
 #define ARROW                                                                                      \
     "the file is in Arrow form; write it as JSONL: python3 -c 'import datasets; "                  \
@@ -181,11 +184,14 @@ static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
         {"\x28\xb5\x2f\xfd", 4,
          "the file is compressed (zstd); unpack it first: zstd -dc FILE >FILE.jsonl"},
         {"BZh", 3, "the file is compressed (bzip2); unpack it first: bunzip2 -c FILE >FILE.jsonl"},
-        {"\xfd" "7zXZ", 5, "the file is compressed (xz); unpack it first: xz -dc FILE >FILE.jsonl"},
+        {"\xfd"
+         "7zXZ",
+         5, "the file is compressed (xz); unpack it first: xz -dc FILE >FILE.jsonl"},
         {"PK\x03\x04", 4, "the file is a zip archive; unpack it first: unzip FILE"},
         {"PAR1", 4,
          "the file is in Parquet form; write it as JSONL: python3 -c 'import pandas; "
-         "pandas.read_parquet(\"FILE\").to_json(\"FILE.jsonl\", orient=\"records\", lines=True)'"},
+         "pandas.read_parquet(\"FILE\").to_json(\"FILE.jsonl\", orient=\"records\", "
+         "lines=True)'"},
         {"ARROW1", 6, ARROW},
         {"\xff\xff\xff\xff", 4, ARROW},
         {"\xff\xfe", 2, "the text is UTF-16; save it as UTF-8"},
@@ -198,8 +204,9 @@ static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
             return reader_refuse(r, "%s", kinds[i].what);
     if (ending && (strcmp(ending, ".csv") == 0 || strcmp(ending, ".tsv") == 0))
         return reader_refuse(
-            r, "the file is a table; write it as JSONL: python3 -c 'import csv, json; "
-               "[print(json.dumps(r)) for r in csv.DictReader(open(\"FILE\")%s)]' >FILE.jsonl",
+            r,
+            "the file is a table; write it as JSONL: python3 -c 'import csv, json; "
+            "[print(json.dumps(r)) for r in csv.DictReader(open(\"FILE\")%s)]' >FILE.jsonl",
             ending[1] == 't' ? ", delimiter=\"\\t\"" : "");
     return true;
 }
@@ -213,7 +220,7 @@ static bool check_utf8(RecordReader *r, const char *s, size_t n) {
         r->line++;
     }
     return reader_refuse(r, "byte %zu of the line is not valid UTF-8; save the file as UTF-8",
-                  bad - start + 1);
+                         bad - start + 1);
 }
 
 static bool load(RecordReader *r, const char *s, size_t n) {

@@ -46,7 +46,7 @@ static void add_turns(Sessions *s, const ModelFolder *f, const Record *r, double
         template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &s->token);
         weigh(s, prompt_weight);
         template_answer(&f->template, f->tokenizer, r->turns[t].completion, &s->token);
-        weigh(s, 1);
+        weigh(s, r->turns[t].trained ? 1 : prompt_weight);
     }
     sessions_end_row(s, longest);
 }
@@ -55,9 +55,8 @@ static bool add_ids(Sessions *s, const Dataset *d, const Record *r, int vocab, i
                     Error *err) {
     for (int i = 0; i < r->n_ids; i++) {
         if (r->input_ids[i] >= vocab)
-            return error_set(err, STATUS_DATA,
-                             "%s:%ld: input_ids holds %d and the vocabulary has %d tokens", d->path,
-                             r->line, r->input_ids[i], vocab);
+            return record_refuse(d, r, err, "input_ids holds %d and the vocabulary has %d tokens",
+                                 r->input_ids[i], vocab);
         sessions_add(s, r->input_ids[i], !r->labels || r->labels[i] != -100);
     }
     sessions_end_row(s, longest);
@@ -82,9 +81,7 @@ static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, cons
     int longest = f->model->config.context + 1; /* the last token is only a target */
     Str nothing = {"", 0};
     switch (r->kind) {
-    case RECORD_PAIR:
-        return error_set(err, STATUS_DATA, "%s:%ld: a preference pair cannot be pretrained on",
-                         d->path, r->line);
+    case RECORD_PAIR: return record_refuse(d, r, err, "a preference pair cannot be pretrained on");
     case RECORD_TURNS: add_turns(s, f, r, o->prompt_loss_weight, longest); return true;
     case RECORD_IDS: return add_ids(s, d, r, f->model->config.vocab, longest, err);
     case RECORD_TEXT:
