@@ -943,13 +943,22 @@ turns='s/"prompt":\("[^"]*"\),"completion":\("[^"]*"\)'
 sed "$turns"'/"messages":[{"role":"user","content":\1},{"role":"assistant","content":\2}]/' \
     pool.jsonl >form-messages.jsonl
 sed "$turns"'/"question":\1,"answer":\2/' pool.jsonl >form-question.jsonl
+for keys in instruction/response prompt/response query/response input/output question/response; do
+    sed "$turns/\"${keys%/*}\":\\1,\"${keys#*/}\":\\2/" pool.jsonl \
+        >"form-${keys%/*}-${keys#*/}.jsonl"
+done
+answer='{"role":"user","content":"x"},{"role":"assistant","content":"BAD","weight":0}'
+sed "s/}]/,\"weight\":1},$answer]/" form-messages.jsonl >form-weights.jsonl
 { echo '['; sed "$turns"'/"instruction":\1,"input":"","output":\2/;$!s/$/,/' pool.jsonl; echo ']'
 } >form-alpaca.json
 { printf '\357\273\277'; awk '{ printf "%s\r\n", $0 }' pool.jsonl; echo; } >form-windows.jsonl
-for f in form-messages.jsonl form-question.jsonl form-alpaca.json form-windows.jsonl; do
+for f in form-*.json*; do
     works "score of $f" score --model base --pool $f --holdout hold.jsonl --out form.jsonl
     same "$f is read as prompt and completion" score-ica.jsonl form.jsonl
 done
+sed '3s/}$/,"system":"be brief"}/' form-question.jsonl >form-system.jsonl
+refuse 3 'form-system\.jsonl:3: "system" cannot be honoured; .* or remove it' score --model base \
+    --pool form-system.jsonl --holdout hold.jsonl --out no
 works "train on an Alpaca file" train --model base --pool form-alpaca.json --holdout hold.jsonl \
     --weights ica --max-steps 3 --out run-alpaca
 echo '{"text":"the cat sat on the mat . the cat sat on the mat ."}' >text.jsonl
@@ -1016,7 +1025,7 @@ lines_with() { head -n 2 pool.jsonl; printf '%b\n' "$2"; tail -n 2 pool.jsonl; }
 bad() { lines_with x "$2" >"bad-$1.jsonl"; }
 : >bad-empty.jsonl
 printf '\n \t\n\n' >bad-blank.jsonl
-bad keys '{"prompt":"what is it ?","response":"no"}'
+bad keys '{"prompt":"what is it ?","reply":"no"}'
 bad utf8 '{"prompt":"caf\0351","completion":"x"}'
 bad json '{"prompt":"a","completion":"b"'
 bad number '17'
@@ -1036,7 +1045,7 @@ cp pool.jsonl file
 {
     refuse 3 'bad-empty\.jsonl:1: ' $T --pool bad-empty.jsonl
     refuse 3 'bad-blank\.jsonl:1: ' $T --pool bad-blank.jsonl
-    refuse 3 'bad-keys\.jsonl:3: .*prompt, response' $T --pool bad-keys.jsonl
+    refuse 3 'bad-keys\.jsonl:3: .*prompt, reply' $T --pool bad-keys.jsonl
     refuse 3 'bad-utf8\.jsonl:3: .*UTF-8' $T --pool bad-utf8.jsonl
     refuse 3 'bad-json\.jsonl:3: ' $T --pool bad-json.jsonl
     refuse 3 'bad-number\.jsonl:3: ' $T --pool bad-number.jsonl
