@@ -2,7 +2,7 @@
 # Real text: does ICA find the domain of a trusted holdout in a mixed pool?
 #
 #   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT   the data sets, for seeds 1 to 3
-#   data/gsm8k.sh study OUT                                a base model, the arms, and the report
+#   data/gsm8k.sh study OUT                                a base, and the arms (make study)
 #
 # GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT). INSTRUCTION_FILE
 # is instruction-data.json of rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are.
@@ -79,60 +79,14 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
     wc -l "$3"/data/pretrain.jsonl "$3"/data/1/*.jsonl
 }
 
-base() { # OUT
-    [ -d "$1/tokenizer" ] ||
-        "$ica" tokenizer --data "$1/data/pretrain.jsonl" --vocab-size 2048 --out "$1/tokenizer"
-    [ -f "$1/base/model.safetensors" ] ||
-        "$ica" pretrain --data "$1/data/pretrain.jsonl" --tokenizer "$1/tokenizer" --out "$1/base" \
-            --layers 4 --heads 4 --channels 128 --context 768 --batch-tokens 2048 \
-            --learning-rate 2e-3 --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 \
-            --holdout "$1/data/1/holdout.jsonl" --eval "$1/data/1/test.jsonl" \
-            --eval-steps 500 --logging-steps 50
-}
-
-score() { # OUT METHOD SEED
-    [ -f "$1/score-$2-$3.json" ] || "$ica" score --model "$1/base" --method "$2" \
-        --pool "$1/data/$3/pool.jsonl" --holdout "$1/data/$3/holdout.jsonl" --draw "$3" \
-        --seed "$3" $TUNE --out "$1/score-$2-$3.jsonl" --json >"$1/score-$2-$3.json"
-}
-
-tune() { # OUT ARM SEED
-    d=$1/data/$3
-    pool=$d/pool.jsonl weights="--holdout $d/holdout.jsonl --weights ${2%%:*} --weight-map ${2#*:}"
-    case $2 in
-    uniform | oracle) weights="--weights $2" ;;
-    holdout-only) pool=$d/holdout.jsonl weights="--weights uniform" ;;
-    esac
-    [ -f "$1/runs/$2/$3/metrics.json" ] || "$ica" train --model "$1/base" --pool "$pool" \
-        --eval "$d/test.jsonl" --objective sft $weights $TUNE --max-steps 60 --group gsm8k \
-        --arm "$2" --seed "$3" --out "$1/runs/$2/$3" >"$1/last.result" 2>"$1/last.log" || {
-        tail -n 1 "$1/last.log" >&2
-        exit 1
-    }
-}
-
-# shellcheck disable=SC2086  # the words of TUNE and weights are arguments
-study() { # OUT
-    out=$1 ica=$here/ica
-    TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-steps 60 --truncate"
-    make -s -C "$here" ica
-    base "$out"
-    set --
-    for seed in 1 2 3; do
-        for method in ica rho loss random; do
-            score "$out" $method $seed
-            set -- "$@" "$out/score-$method-$seed.json"
-        done
-        for arm in uniform ica:minmax-batch ica:filter ica:top rho:top holdout-only oracle; do
-            tune "$out" $arm $seed
-            set -- "$@" "$out/runs/$arm/$seed"
-        done
-    done
-    "$ica" report "$out/base" "$@" --out "$out/report.html" --results "$out/results.json"
-}
-
 case "${1:-}" in
 make) make_data "$2" "$3" "$4" ;;
-study) study "$2" ;;
-*) sed -n '2,5p' "$0" >&2; exit 2 ;;
+study)
+    make -s -C "$here" ica
+    GSM8K=$(cd "$2" && pwd)
+    export GSM8K
+    ONLY=gsm8k OUT=$GSM8K sh "$here/tests/bench/study.sh" ;;
+*)
+    sed -n '2,5p' "$0" >&2
+    exit 2 ;;
 esac

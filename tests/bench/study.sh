@@ -1,68 +1,767 @@
 #!/bin/sh
-# Ablations on the base model and the corpora that ./run.sh left in out/quick: which demonstrations,
-# how many, in how many lists, sums or means, and how often scores are refreshed. Mean and standard
-# deviation over draws (AUROC) and seeds (test NLL). `make study`; two minutes.
+# The study: what the demonstrations, the holdout, the maps, RHO's reference, refreshing and the
+# known traps do, over several bases and draws.
+#
+#   make study                            everything; hours
+#   make study ONLY="maps rho" BASES="1:12000 2:12000" DRAWS="1 2 3"
+#   sh tests/bench/study.sh --tables      results.jsonl, the page, and the tables of docs/results.md
+#   sh tests/bench/study.sh --list        how many runs each table has, and how many are finished
+#
+# A base SEED:STEPS is a model pretrained for STEPS steps on the corpus of seed SEED, from random
+# weights of the same seed. A draw is a pool and a holdout of that corpus; it also seeds the run. A
+# run is one score or one fine-tuning. It has a folder named after all that it depends on, so that
+# tables share runs. Stop the study at any time and start it again: finished runs are kept. Remove
+# a folder, or all of OUT/study/runs, to make it again. A run uses one thread, and THREADS runs are
+# made at once. Finished runs keep their figures and logs, not their models.
+#
+# From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods, and
+# gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning:
+# 120), OUT (out), THREADS (all cores). GSM8K_DATA and INSTRUCT are the folder and the file of
+# data/gsm8k.sh, which the table gsm8k needs; GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
-OUT=${OUT:-out}/quick
-[ -f "$OUT/base/model.safetensors" ] || { echo "study: run ./run.sh first" >&2; exit 1; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-TUNE="--learning-rate 5e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32 --max-steps 120"
+LC_ALL=C
+export LC_ALL
 
-# numbers on stdin: mean +- standard deviation
-spread() { awk \
-    '{ n++; s += $1; q += $1 * $1 } END {
-        m = s / n; v = n > 1 ? (q - n * m * m) / (n - 1) : 0
-        printf "%.4f +- %.4f\n", m, sqrt(v > 0 ? v : 0) }'; }
-value() { sed -n "s/.*\"$1\":\([-0-9.e]*\).*/\1/p"; }
+HERE=tests/bench
+OUT=${OUT:-out}
+WORK=$OUT/study
+BASES=${BASES:-"1:12000 2:12000 3:12000"}
+DRAWS=${DRAWS:-"1 2 3 4 5"}
+TRAIN_DRAWS=${TRAIN_DRAWS:-$DRAWS}
+STEPS=${STEPS:-120}
+GSM8K=${GSM8K:-$WORK/gsm8k}
+GSM8K_BASES=${GSM8K_BASES:-1}
+GSM8K_DRAWS="1 2 3" # as many as data/gsm8k.sh makes
+EVERY="bases maps rho pairs demos holdout contexts refresh traps methods"
+[ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY gsm8k"
+ONLY=${ONLY:-$EVERY}
+THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
+OMP_NUM_THREADS=1
+export OMP_NUM_THREADS
+ICA=$WORK/ica # a copy: a build during the study changes nothing
 
-auroc() { # TITLE OPTIONS...
-    title=$1
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    say "study: $*"
+    exit 1
+}
+
+# ---- the rows of the tables -----------------------------------------------------------------
+# row LABEL KIND POOL HOLDOUT OPTIONS...: one row of the table $table. The first row of a table is
+# the baseline of its paired differences. Fields are separated by tabs, "-" is an empty one.
+#
+# KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME)
+# POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
+#          P/random: a random part of P, as large as the part that `filter` keeps
+# HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
+#          wrongly
+row() {
+    label=$1 kind=$2 pool=$3 holdout=$4
+    shift 4
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$table" "$label" "$kind" "$pool" "$holdout" "${*:--}"
+}
+
+sft() { # LABEL OPTIONS...: fine-tuning on $pool_name
+    label=$1
     shift
-    for d in 1 2 3 4 5; do
-        ./ica score --model "$OUT/base" --pool "$OUT/corpus/$d/pool-even50.jsonl" \
-            --holdout "$OUT/corpus/$d/holdout.jsonl" --seed $d \
-            --out "$work/scores.jsonl" --json "$@" 2>/dev/null >"$work/$d.json"
+    row "$label" train "$pool_name" holdout "$@"
+}
+
+group_bases() {
+    table=bases
+    for k in 0 1 2 3; do row "$k" eval test holdout $k; done
+}
+
+bounds() { # what every table of fine-tuning needs
+    sft uniform --weights uniform
+    sft oracle --weights oracle
+}
+
+group_maps() {
+    for pool_name in even50 verbose60; do
+        table=maps-$pool_name
+        bounds
+        row "holdout alone" train holdout holdout --weights uniform
+        row "pool and holdout" train $pool_name+holdout holdout --weights uniform --allow-overlap
+        row "random subset, as many as ica:filter keeps" train $pool_name/random holdout \
+            --weights uniform
+        for map in minmax minmax-batch positive filter top; do
+            sft "ica:$map" --weights ica --weight-map $map
+        done
     done
-    printf '%-34s all %s   careless %s\n' "$title" \
-        "$(for d in 1 2 3 4 5; do value all <"$work/$d.json"; done | spread)" \
-        "$(for d in 1 2 3 4 5; do value careless <"$work/$d.json"; done | spread)"
 }
 
-contexts() { # TITLE N: what fewer lists of demonstrations cost in AUROC, and save
-    auroc "$1" --contexts "$2"
-    printf '%-34s seconds %s   GFLOP %s\n' "" \
-        "$(for d in 1 2 3 4 5; do value seconds <"$work/$d.json"; done | spread)" \
-        "$(for d in 1 2 3 4 5; do value flops <"$work/$d.json"; done |
-            awk '{ print $1 / 1e9 }' | spread)"
+group_rho() {
+    table=rho-scores
+    row ica score even50 holdout
+    for n in 15 50 150; do
+        row "rho, $n steps" score even50 holdout --method rho --reference-steps $n
+    done
+    table=rho-training pool_name=even50
+    bounds
+    for map in minmax-batch filter top; do
+        sft "ica:$map" --weights ica --weight-map $map
+        for n in 15 50 150; do
+            sft "rho:$map, $n steps" --weights rho --weight-map $map --reference-steps $n
+        done
+    done
 }
 
-train() { # TITLE OPTIONS...
-    title=$1
-    shift
-    for s in 1 2 3; do
+group_pairs() {
+    for objective in dpo simpo; do
+        table=pairs-$objective
+        for arm in uniform oracle; do
+            row $arm train pairs pairs-holdout --objective $objective --weights $arm
+        done
+        for arm in ica:minmax ica:minmax-batch ica:filter ica:top rho:minmax rho:minmax-batch \
+            rho:filter rho:top; do
+            row $arm train pairs pairs-holdout --objective $objective --weights ${arm%%:*} \
+                --weight-map ${arm#*:}
+        done
+    done
+}
+
+group_demos() {
+    table=demos
+    row "nearest, k = 3 (default)" score even50 holdout
+    for k in 1 2 5; do row "nearest, k = $k" score even50 holdout --k $k; done
+    row "random, k = 3" score even50 holdout --demos random
+    for k in 1 3 5; do row "one fixed list, k = $k" score even50 holdout --demos fixed --k $k; done
+    row "nearest, k = 3, the answers of others" score even50 holdout --demos shuffled
+    row "nearest, k = 3, token sums" score even50 holdout --reduce sum
+}
+
+group_contexts() {
+    table=contexts
+    row "unlimited (default)" score even50 holdout
+    for n in 64 16 4 1; do row "$n" score even50 holdout --contexts $n; done
+}
+
+group_holdout() {
+    table=holdout
+    row "200 records, 0 % wrong" score even50 holdout
+    for n in 200 100 50 20 10; do
+        for wrong in 0 10 20 30; do
+            [ $n-$wrong = 200-0 ] ||
+                row "$n records, $wrong % wrong" score even50 holdout-$n-$wrong
+        done
+    done
+    table=holdout-rho
+    row "0 % wrong" score even50 holdout --method rho
+    for wrong in 10 20 30; do
+        row "$wrong % wrong" score even50 holdout-200-$wrong --method rho
+    done
+}
+
+group_refresh() {
+    pool_name=even50
+    for map in filter minmax-batch; do
+        table=refresh-$map
+        sft "R = 1" --weights ica --weight-map $map
+        for r in 3 6; do sft "R = $r" --weights ica --weight-map $map --refresh $r; done
+    done
+}
+
+group_traps() {
+    table=traps-weights pool_name=even50
+    sft "uniform, batch, 1" --weights uniform --micro-batch-size 1
+    for line in "softmax micro 1" "softmax micro 8" "softmax batch 1" "minmax micro 1" \
+        "minmax batch 1" "minmax-batch micro 1" "minmax-batch micro 8" "minmax-batch batch 1" \
+        "minmax-batch count 1" "minmax-batch none 1"; do
+        # shellcheck disable=SC2086  # the words of the line
+        set -- $line
+        sft "$1, $2, $3" --weights ica --weight-map "$1" --normalize "$2" --micro-batch-size "$3"
+    done
+    table=traps-leak
+    sft uniform --weights uniform
+    row "uniform, leaking" train even50+holdout holdout --weights uniform --allow-overlap
+    for map in minmax minmax-batch filter top; do
+        sft $map --weights ica --weight-map $map
+        row "$map, leaking" train even50+holdout holdout --weights ica --weight-map $map \
+            --allow-overlap
+    done
+    table=traps-frame
+    for method in incontext loss; do
+        demos=3
+        [ $method = incontext ] || demos=0
+        for frame in same preamble words; do
+            row "$frame, $demos" frame even50 holdout $method $frame
+        done
+    done
+}
+
+group_methods() {
+    table=methods
+    row ica score even50 holdout
+    for method in rho oneshot nuggets gradient incontext loss random; do
+        row $method score even50 holdout --method $method
+    done
+}
+
+group_gsm8k() {
+    table=gsm8k-scores
+    for method in ica rho loss random; do row $method score pool holdout --method $method; done
+    table=gsm8k pool_name=pool
+    bounds
+    row "holdout alone" train holdout holdout --weights uniform
+    row "random subset, as many as ica:filter keeps" train pool/random holdout --weights uniform
+    for arm in ica:minmax-batch ica:filter ica:top rho:top; do
+        sft $arm --weights ${arm%%:*} --weight-map ${arm#*:}
+    done
+}
+
+# rows GROUP...
+rows() {
+    for group in "$@"; do
+        case " $EVERY gsm8k " in
+        *" $group "*) "group_$group" ;;
+        *) die "no table $group; there are: $EVERY gsm8k" ;;
+        esac
+    done
+}
+
+# Standard input: rows. Output: one line a run, "TABLE LABEL KIND POOL HOLDOUT OPTIONS BASE DRAW
+# FOLDER", in an order in which each table grows evenly over bases and draws.
+runs() {
+    awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
+        -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" -v work="$WORK/runs" '
+        function all(table, r, nb, nd, b, d, i, f, name, list, base) {
+            for (d = 1; d <= 99; d++)
+                for (i = 1; i <= r; i++) {
+                    split(line[i], f, FS)
+                    if (table ~ /^gsm8k/) {
+                        nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
+                        for (b = 1; b <= nb; b++) base[b] = "gsm8k:" base[b]
+                    } else {
+                        nb = split(bases, base, " ")
+                        nd = split(f[3] == "train" ? train_draws : draws, list, " ")
+                    }
+                    if (d > nd) continue
+                    name = f[3] "_" f[4] "_" f[5] "_" f[6]
+                    if (f[3] == "train") name = name "_" steps
+                    gsub(/[\/: ]+/, "_", name); gsub(/--/, "", name)
+                    for (b = 1; b <= nb; b++) {
+                        folder = base[b]; sub(/:/, "-", folder)
+                        print line[i], base[b], list[d], work "/" folder "/" list[d] "/" name
+                    }
+                }
+        }
+        $1 != table { if (n) all(table, n); n = 0; table = $1 }
+        { line[++n] = $0 }
+        END { if (n) all(table, n) }'
+}
+
+# ---- what a run reads ------------------------------------------------------------------------
+# All of these set variables from $base: model, data (the folder of the draw), test, and tune.
+TUNE="--learning-rate 5e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32"
+TUNE="$TUNE --reference-steps 150 --anchors random --num-anchors 8"
+# Pairs: with 30 % flipped, `top` keeps the best 60 %.
+PAIRS="--learning-rate 2e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32"
+PAIRS="$PAIRS --reference-steps 150 --share 0.6"
+GSM8K_TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-steps 60 --truncate"
+
+places() { # BASE DRAW
+    seed=${1%%:*}
+    case $1 in
+    gsm8k:*)
+        model=$GSM8K/base/${1#*:} data=$GSM8K/data/$2
+        test=$data/test.jsonl pairs_test= tune="$GSM8K_TUNE" steps=60 ;;
+    *)
+        model=$WORK/base/$seed-${1#*:} data=$WORK/data/$seed/$2
+        test=$WORK/data/$seed/1/test.jsonl pairs_test=$WORK/data/$seed/1/pairs-test.jsonl
+        tune="$TUNE" steps=$STEPS ;;
+    esac
+}
+
+# ica ARGUMENTS...: the program as a child that the worker can stop
+ica() {
+    "$ICA" "$@" &
+    child=$!
+    status=0
+    wait "$child" || status=$?
+    child=
+    return $status
+}
+
+make_corpora() { # SEED
+    for d in $(printf '%s\n' 1 $DRAWS $TRAIN_DRAWS | sort -un); do
+        to=$WORK/data/$1/$d pretrain=--no-pretrain
+        [ ! -d "$to" ] || continue
+        [ "$d" != 1 ] || pretrain=--pretrain
+        rm -rf "$to.part"
+        ica corpus --out "$to.part" --seed "$1" --draw "$d" $pretrain && mv "$to.part" "$to" ||
+            return 1
+    done
+    [ -d "$WORK/tokenizer/$1" ] ||
+        ica tokenizer --data "$WORK/data/$1/1/pretrain.jsonl" --vocab-size 512 \
+            --out "$WORK/tokenizer/$1"
+}
+
+# A base is finished when its last state is gone. While it is there, the base goes on from it.
+make_base() { # BASE
+    places "$1" 1
+    if [ -f "$model/training_state.safetensors" ]; then
+        ica pretrain --resume "$model" || return 1
+    elif [ ! -f "$model/model.safetensors" ]; then
+        rm -rf "$model"
+        case $1 in
+        gsm8k:*)
+            set -- --data "$GSM8K/data/pretrain.jsonl" --tokenizer "$GSM8K/tokenizer" \
+                --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 \
+                --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 --seed "${1#*:}" ;;
+        *)
+            set -- --data "$WORK/data/$seed/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer/$seed" \
+                --channels 64 --context 128 --batch-tokens 640 --learning-rate 4e-3 \
+                --max-steps "${1#*:}" --seed "$seed" ;;
+        esac
+        ica pretrain "$@" --layers 4 --heads 4 --min-lr-ratio 0.1 --logging-steps 100 \
+            --save-steps 500 --holdout "$data/holdout.jsonl" --eval "$test" --eval-steps 2000 \
+            --out "$model" || return 1
+    fi
+    rm -f "$model"/*state*.safetensors
+}
+
+# HOLDOUT N WRONG: the first N records. WRONG % of the prompts, evenly spread, get the answer of the
+# next record of the same kind whose answer is another one. A prompt has one answer everywhere.
+spoil() {
+    awk -v n="$2" -v wrong="$3" '
+        function part(line, key) {
+            match(line, "\"" key "\":\"[^\"]*\"")
+            return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
+        }
+        function kind(prompt) {
+            if (prompt ~ /capital/) return "cap"
+            if (prompt ~ /opposite/) return "opp"
+            if (prompt ~ /colour/) return "col"
+            if (prompt ~ /kind of thing|type of what/) return "cat"
+            if (prompt ~ /number comes|you count/) return "nxt"
+            if (prompt ~ /letters|backwards/) return "rev"
+            print "study: no kind of question: " prompt >"/dev/stderr"
+            exit 1
+        }
+        { line[NR] = $0; prompt[NR] = part($0, "prompt"); answer[NR] = part($0, "completion")
+          type[NR] = kind(prompt[NR]) }
+        END {
+            for (i = 1; i <= n; i++) {
+                if (!(prompt[i] in given)) {
+                    given[prompt[i]] = answer[i]
+                    distinct++
+                    if (int(distinct * wrong / 100) > int((distinct - 1) * wrong / 100))
+                        for (j = i % NR + 1; j != i; j = j % NR + 1)
+                            if (type[j] == type[i] && answer[j] != answer[i]) {
+                                given[prompt[i]] = answer[j]
+                                break
+                            }
+                }
+                at = index(line[i], "\"completion\":\"") + 14
+                print substr(line[i], 1, at - 1) given[prompt[i]] \
+                    substr(line[i], at + length(answer[i]))
+            }
+        }' "$1"
+}
+
+# POOL N SEED: N of the lines, by a generator that is written out because rand differs from awk to
+# awk
+some() {
+    awk -v seed="$3" 'BEGIN { x = seed * 7919 + 17 }
+        { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' "$1" | sort |
+        head -n "$2" | cut -f2-
+}
+
+# The files of a run: $holdout_file and $pool_file. What has to be made is made in $run.
+files() { # POOL HOLDOUT DRAW
+    holdout_file=$data/$2.jsonl
+    case $2 in
+    holdout-*-*)
+        n=${2#holdout-} holdout_file=$run/holdout.jsonl
+        spoil "$data/holdout.jsonl" "${n%-*}" "${n#*-}" >"$holdout_file" || return 1 ;;
+    esac
+    case $1 in
+    holdout) pool_file=$holdout_file ;;
+    test) pool_file=$test ;;
+    pairs) pool_file=$data/pairs-pool.jsonl ;;
+    pool) pool_file=$data/pool.jsonl ;;
+    pool/random) whole=$data/pool.jsonl ;;
+    */random) whole=$data/pool-${1%/random}.jsonl ;;
+    *+holdout)
+        pool_file=$run/pool.jsonl
+        cat "$data/pool-${1%+holdout}.jsonl" "$holdout_file" >"$pool_file" ;;
+    *) pool_file=$data/pool-$1.jsonl ;;
+    esac
+    case $1 in
+    */random) # as many as have a weight: with weights 0 and 1 that is the ESS
+        pool_file=$run/pool.jsonl
         # shellcheck disable=SC2086
-        ./ica train --model "$OUT/base" --pool "$OUT/corpus/$s/pool-even50.jsonl" \
-            --holdout "$OUT/corpus/$s/holdout.jsonl" --seed $s \
-            --eval "$OUT/corpus/1/test.jsonl" $TUNE --out "$work/run$s" "$@" >/dev/null 2>&1
-    done
-    printf '%-34s test NLL %s   overhead %s\n' "$title" \
-        "$(for s in 1 2 3; do value nll <"$work/run$s/metrics.json"; done | spread)" \
-        "$(for s in 1 2 3; do value overhead_measured <"$work/run$s/run.json"; done | spread)"
+        ica score --model "$model" --pool "$whole" --holdout "$holdout_file" --seed "$3" $tune \
+            --weight-map filter --out "$run/scores.jsonl" --json >"$run/kept" || return 1
+        some "$whole" "$(sed 's/.*"ess":\([0-9]*\).*/\1/' "$run/kept")" "$3" >"$pool_file" ;;
+    esac
 }
 
-echo "AUROC of ICA on even50, 5 draws"
-auroc "nearest, k = 3 (default)"
-for k in 1 2 5; do auroc "nearest, k = $k" --k $k; done
-auroc "random, k = 3" --demos random
-auroc "one fixed list for all, k = 3" --demos fixed
-auroc "nearest, shuffled answers, k = 3" --demos shuffled
-auroc "token sums, k = 3" --reduce sum
-echo "Fewer lists of demonstrations (--contexts N): AUROC, and what scoring one draw takes"
-contexts "every candidate its own" 0
-for N in 64 16 4 1; do contexts "N = $N" $N; done
-echo "Fine-tuning on even50 with ICA, 3 seeds"
-for map in filter minmax-batch; do
-    for R in 1 3 6; do train "$map, R = $R" --weights ica --weight-map $map --refresh $R; done
-done
+# ---- the runs ---------------------------------------------------------------------------------
+# Each makes $run/result.json.
+run_score() { # OPTIONS...
+    # shellcheck disable=SC2086
+    ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --draw "$draw" \
+        --seed "$draw" $tune "$@" --out "$run/scores.jsonl" --json >"$run/result.json"
+}
+
+run_train() { # OPTIONS...
+    eval_file=$test
+    case " $* " in
+    *" dpo "*) tune="$PAIRS --beta 0.1" eval_file=$pairs_test ;;
+    *" simpo "*)
+        tune="$PAIRS --beta 2 --gamma-beta-ratio 0.25" eval_file=$pairs_test
+        steps=$((steps * 5 / 6)) ;;
+    esac
+    # shellcheck disable=SC2086
+    ica train --model "$model" --pool "$pool_file" --holdout "$holdout_file" $tune \
+        --max-steps "$steps" "$@" --eval "$eval_file" --seed "$draw" --group "$group" \
+        --arm "$label" --out "$run/train" >"$run/result" || return 1
+    parameters=$(cksum <"$run/train/model.safetensors")
+    rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
+    for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
+    rm -r "$run/train"
+    sed "s/^{/{\"parameters\":${parameters%% *},/" "$run/run.json" >"$run/result.json"
+}
+
+run_eval() { # K
+    ica eval --model "$model" --data "$test" --holdout "$holdout_file" --k "$1" --json \
+        >"$run/result.json"
+}
+
+# The score of a conditioned prompt in another template than the unconditioned one, METHOD in the
+# FRAME minus loss in the base's own: its AUROC, and its mean size.
+run_frame() { # METHOD FRAME
+    mkdir "$run/model"
+    cp "$model"/*.json "$model/merges.txt" "$model/model.safetensors" "$run/model/"
+    case $2 in
+    same) key=bos value='<bos>' ;;
+    preamble) key=bos value='<bos>here are some examples . ' ;;
+    words) key=prompt_prefix value='<q>question : ' ;;
+    esac
+    sed "s/\"$key\": *\"[^\"]*\"/\"$key\": \"$value\"/" "$model/template.json" \
+        >"$run/model/template.json"
+    inside=$run/model method=$1
+    for side in inside outside; do
+        # shellcheck disable=SC2086
+        ica score --model "$inside" --pool "$pool_file" --holdout "$holdout_file" --seed "$draw" \
+            $tune --method "$method" --out "$run/scores.jsonl" >"$run/told" || return 1
+        sed 's/.*"score":\([-0-9.e]*\).*/\1/' "$run/scores.jsonl" >"$run/$side"
+        inside=$model method=loss
+    done
+    sed 's/.*"clean":\([a-z]*\).*"source":"\([a-z]*\)".*/\1 \2/' "$pool_file" |
+        paste -d ' ' "$run/inside" "$run/outside" - |
+        awk '{ printf "%.15f %s %s\n", $1 - $2, $3, $4 }' >"$run/difference"
+    {
+        awk '{ s += $1 < 0 ? -$1 : $1 } END { printf "{\"size\":%.6f,\"auroc\":{", s / NR }' \
+            "$run/difference"
+        for source in verbose careless all; do
+            printf '"%s":%s' $source "$(area $source <"$run/difference")"
+            [ $source = all ] || printf ','
+        done
+        printf '}}\n'
+    } >"$run/result.json"
+    rm -r "$run/model" "$run/inside" "$run/outside" "$run/difference" "$run/told"
+}
+
+area() { # SOURCE: AUROC of the clean against those of SOURCE, of lines "SCORE CLEAN SOURCE"
+    awk -v source="$1" 'source == "all" || $2 == "true" || $3 == source' | sort -n | awk '
+        { s[NR] = $1; clean[NR] = $2 == "true"; positives += clean[NR] }
+        END { for (i = 1; i <= NR; i = j) {
+                for (j = i; j <= NR && s[j] == s[i]; j++) continue
+                for (t = i; t < j; t++) if (clean[t]) rank += (i + j - 1) / 2 }
+            printf "%.6f", (rank - positives * (positives + 1) / 2) / (positives * (NR - positives))
+        }'
+}
+
+# one_run TABLE LABEL KIND POOL HOLDOUT OPTIONS BASE DRAW FOLDER: the folder appears when all is in
+# it. Until then it is FOLDER.part.
+one_run() {
+    group=$1 label=$2 base=$7 draw=$8 folder=$9
+    run=$folder.part
+    [ ! -d "$folder" ] || return 0
+    rm -rf "$run"
+    mkdir -p "$run"
+    places "$base" "$draw"
+    printf '%s\n' "$*" >"$run/command"
+    echo "$BUILD" >"$run/build"
+    # shellcheck disable=SC2086  # the words of OPTIONS
+    if { files "$4" "$5" "$draw" && "run_$3" ${6#-}; } 2>"$run/stderr"; then
+        flatten <"$run/result.json" >"$run/figures"
+        rm -f "$run/scores.jsonl" "$run/pool.jsonl" "$run/holdout.jsonl"
+        mv "$run" "$folder"
+    else
+        say "study: failed: $run: $(tail -n 1 "$run/stderr")"
+        return 1
+    fi
+}
+
+# A JSON object on stdin as one line "path":number,... with every number outside of lists
+flatten() {
+    awk '
+        { text = text $0 }
+        END {
+            while (match(text, /"([^"\\]|\\.)*"|[-+0-9][-+.0-9eE]*|[{}:,]|[][]/)) {
+                word = substr(text, RSTART, RLENGTH)
+                text = substr(text, RSTART + RLENGTH)
+                if (word == "{") { inside[++depth] = 1; want = 1 }
+                else if (word == "[") { inside[++depth] = 0; lists++; want = 0 }
+                else if (word == "}") depth--
+                else if (word == "]") { depth--; lists-- }
+                else if (word == ",") want = inside[depth]
+                else if (word == ":") want = 0
+                else if (word ~ /^"/) { if (want) key[depth] = substr(word, 2, length(word) - 2) }
+                else if (!lists && key[1] !~ /^(options|machine)$/) {
+                    path = key[1]
+                    for (i = 2; i <= depth; i++) path = path "." key[i]
+                    sub(/^result[.]/, "", path)
+                    printf "%s\"%s\":%s", comma, path, word
+                    comma = ","
+                }
+            }
+            print ""
+        }'
+}
+
+# ---- all of it ---------------------------------------------------------------------------------
+# work FUNCTION LIST: calls the function with the words of each line (tabs between) on all cores.
+# A worker claims a line by a folder of its number.
+work() {
+    function=$1 list=$2 workers= w=0 status=0
+    rm -rf "$WORK/claims"
+    mkdir "$WORK/claims"
+    while [ $w -lt "$THREADS" ]; do
+        worker &
+        workers="$workers $!"
+        w=$((w + 1))
+    done
+    for worker in $workers; do wait "$worker" || status=1; done
+    workers=
+    return $status
+}
+
+worker() {
+    child= failed=0 n=0
+    trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 143' TERM
+    set -f
+    while IFS= read -r line; do
+        n=$((n + 1))
+        mkdir "$WORK/claims/$n" 2>/dev/null || continue
+        IFS=$TAB
+        # shellcheck disable=SC2086  # the words of the line
+        set -- $line
+        IFS=$BLANKS
+        "$function" "$@" || failed=1
+    done <"$list"
+    exit $failed
+}
+
+# Only one study at a time works in OUT. A lock whose process is gone does not count.
+lock() {
+    if ! mkdir "$WORK/lock" 2>/dev/null; then
+        other=$(cat "$WORK/lock/pid" 2>/dev/null || echo 0)
+        if [ "$other" -gt 0 ] && kill -0 "$other" 2>/dev/null; then
+            die "process $other works in $WORK; wait for it, or give another OUT"
+        fi
+    fi
+    echo $$ >"$WORK/lock/pid"
+    trap 'rm -rf "$WORK/lock" "$WORK/claims"' EXIT
+    trap 'trap - INT TERM; [ -z "$workers" ] || kill $workers 2>/dev/null; exit 130' INT TERM
+}
+
+# The program that makes the runs, and its name in the tables: the last commit that changed it.
+take_build() {
+    [ -x ./ica ] || die "no ./ica: run make first"
+    cmp -s ./ica "$ICA" || cp ./ica "$ICA"
+    sum=$(cksum <"$ICA" | tr ' ' -)
+    BUILD=$(sed -n "s/^$sum //p" "$WORK/builds" 2>/dev/null | head -n 1)
+    [ -z "$BUILD" ] || return 0
+    BUILD=$(git log -1 --format=%h -- '*.c' '*.h' Makefile 2>/dev/null) || BUILD=
+    [ -n "$BUILD" ] || BUILD=$("$ICA" --version | head -n 1)
+    git diff --quiet HEAD -- '*.c' '*.h' Makefile 2>/dev/null || BUILD="$BUILD, changed"
+    echo "$sum $BUILD" >>"$WORK/builds"
+}
+
+make_bases() {
+    say "== corpora and bases $BASES"
+    printf '%s\n' $BASES | sed 's/:.*//' | sort -u >"$WORK/seeds"
+    printf '%s\n' $BASES >"$WORK/bases"
+    work make_corpora "$WORK/seeds" && work make_base "$WORK/bases"
+}
+
+make_gsm8k() {
+    say "== GSM8K: data, and bases $GSM8K_BASES"
+    [ -f "$GSM8K/data/pretrain.jsonl" ] ||
+        sh data/gsm8k.sh make "${GSM8K_DATA:?the folder of GSM8K}" \
+            "${INSTRUCT:?instruction-data.json}" "$GSM8K"
+    [ -d "$GSM8K/tokenizer" ] || "$ICA" tokenizer --data "$GSM8K/data/pretrain.jsonl" \
+        --vocab-size 2048 --out "$GSM8K/tokenizer"
+    for b in $GSM8K_BASES; do echo "gsm8k:$b"; done >"$WORK/bases"
+    work make_base "$WORK/bases"
+}
+
+# Everything, group after group, so that the first tables are there early.
+make_all() {
+    mkdir -p "$WORK/runs"
+    lock
+    take_build
+    rows $ONLY >"$WORK/rows"
+    [ "$ONLY" = gsm8k ] || make_bases >"$WORK/bases.log" 2>&1 ||
+        die "no bases: see the end of $WORK/bases.log"
+    case " $ONLY " in *" gsm8k "*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
+        die "no base for GSM8K: see the end of $WORK/gsm8k.log" ;; esac
+    failed=0
+    for group in $ONLY; do
+        rows "$group" | runs | awk -F '\t' '!seen[$9]++' >"$WORK/list"
+        say "== $group: $(wc -l <"$WORK/list") runs"
+        work one_run "$WORK/list" || failed=1
+        tables "$group"
+    done
+    [ $failed = 0 ] || die "some runs failed; the others are kept. Start again to try these again"
+}
+
+# One line for each run of each table: where it is, and all its figures
+gather() {
+    rows $EVERY gsm8k | runs | awk -F '\t' '
+        function text(s) { gsub(/["\\]/, "\\\\&", s); return s }
+        {
+            file = $9 "/figures"
+            if ((getline figures <file) <= 0) next
+            close(file)
+            build = ""
+            getline build <($9 "/build")
+            close($9 "/build")
+            printf "{\"table\":\"%s\",\"row\":\"%s\",\"base\":\"%s\",\"draw\":%d,", $1, text($2),
+                $7, $8
+            printf "\"kind\":\"%s\",\"pool\":\"%s\",\"holdout\":\"%s\",\"options\":\"%s\",", $3, $4,
+                $5, $6
+            printf "\"build\":\"%s\",\"figures\":{%s}}\n", text(build), figures
+        }' >"$WORK/results.jsonl.part"
+    mv "$WORK/results.jsonl.part" "$WORK/results.jsonl"
+}
+
+# ---- tables -------------------------------------------------------------------------------------
+# show TABLE FIRST COLUMNS [CHOOSE]: tests/bench/study.awk says what a column is.
+show() {
+    awk -v table="$1" -v first="$2" -v columns="$3" -v choose="${4:-}" -f $HERE/study.awk \
+        "$WORK/results.jsonl" >"$WORK/tables/$1.md"
+    [ -s "$WORK/tables/$1.md" ] || rm "$WORK/tables/$1.md"
+}
+
+AUROC="mean auroc.all 4 1 AUROC;mean auroc.careless 4 1 careless"
+DIFFERENCE="diff auroc.all 4 1 difference"
+LOSS="mean nll 4 1 test NLL;diff nll 4 1 difference"
+COST="mean flops 2 1e-9 GFLOP;mean seconds 2 1 seconds"
+TRAINING_COST="mean flops.score+flops.reference 1 1e-9 GFLOP of scores"
+TRAINING_COST="$TRAINING_COST;mean seconds.score+seconds.reference 2 1 their seconds"
+
+show_bases() {
+    show bases k "mean nll 3 1 NLL;mean p_sequence 3 1 P(sequence);mean exact_match 3 1 exact match"
+}
+show_maps() {
+    for pool_name in even50 verbose60; do
+        show maps-$pool_name arm "$LOSS;mean exact_match 3 1 exact match;mean ess 0 1 ESS;gap nll" \
+            "holdout alone,pool and holdout,ica:minmax,ica:minmax-batch,ica:positive,ica:filter"
+    done
+}
+show_rho() {
+    show rho-scores method "$AUROC;$DIFFERENCE;$COST"
+    show rho-training arm "$LOSS;gap nll;$TRAINING_COST"
+}
+show_pairs() {
+    show pairs-dpo arm "mean loss 4 1 clean-pair loss;diff loss 4 1 difference;mean \
+reward_accuracy 3 1 reward accuracy;gap loss"
+    show pairs-simpo arm "mean loss 4 1 clean-pair loss;diff loss 4 1 difference;mean \
+reward_accuracy 3 1 reward accuracy;gap loss;gap reward_accuracy"
+}
+show_demos() { show demos demonstrations "$AUROC;$DIFFERENCE;mean flops 2 1e-9 GFLOP"; }
+show_contexts() { show contexts lists "$AUROC;$DIFFERENCE;$COST"; }
+show_holdout() {
+    show holdout holdout "$AUROC;$DIFFERENCE"
+    show holdout-rho "holdout (RHO)" "$AUROC;$DIFFERENCE"
+}
+show_refresh() {
+    for map in filter minmax-batch; do
+        show refresh-$map "$map" "$LOSS;mean auroc.all 3 1 AUROC of the last scores;mean \
+relative_cost 2 1 overhead by operations;mean relative_cost_measured 2 1 by time"
+    done
+}
+show_traps() {
+    show traps-weights "weights, --normalize, micro-batch" "$LOSS;same parameters"
+    show traps-leak "weights" "$LOSS;leak nll"
+    show traps-frame "frame, demonstrations" "mean size 3 1 mean size of a score;$AUROC;mean \
+auroc.verbose 4 1 verbose"
+}
+show_methods() { show methods method "$AUROC;$DIFFERENCE;$COST"; }
+show_gsm8k() {
+    show gsm8k-scores method "mean auroc.all 4 1 AUROC;$DIFFERENCE;$COST"
+    show gsm8k arm "$LOSS;mean ess 0 1 ESS;gap nll"
+}
+
+tables() { # GROUP...
+    mkdir -p "$WORK/tables"
+    gather
+    for group in "$@"; do
+        "show_$group"
+        for table in $(rows "$group" | cut -f 1 | uniq); do
+            [ ! -f "$WORK/tables/$table.md" ] ||
+                { printf '\n%s\n\n' "$table" && cat "$WORK/tables/$table.md"; }
+        done
+    done
+}
+
+# docs/results.md: between <!-- study TABLE --> and <!-- end --> stands the table, when it is there
+into_docs() {
+    awk -v folder="$WORK/tables" '
+        /^<!-- study [-a-z0-9]* -->$/ {
+            print
+            file = folder "/" $3 ".md"
+            skip = 0
+            while ((getline line <file) > 0) {
+                if (!skip) print ""
+                print line
+                skip = 1
+            }
+            close(file)
+            if (skip) print ""
+            next
+        }
+        /^<!-- end -->$/ { skip = 0 }
+        !skip' docs/results.md >"$WORK/results.md"
+    cmp -s "$WORK/results.md" docs/results.md || cp "$WORK/results.md" docs/results.md
+}
+
+# One page: the loss curves and tables of the fine-tunings, a group for each base
+page() {
+    set --
+    for f in "$WORK"/runs/*/*/*/run.json; do [ ! -f "$f" ] || set -- "$@" "${f%/run.json}"; done
+    [ $# = 0 ] || "$ICA" report "$@" --out "$WORK/report.html" >"$WORK/report.txt"
+}
+
+list() {
+    for group in $ONLY; do
+        rows "$group" | runs | awk -F '\t' -v group="$group" '
+            seen[$9]++ { next }
+            { n++; if ((getline line <($9 "/figures")) > 0) { done++; close($9 "/figures") } }
+            END { printf "%-10s %5d runs, %5d finished\n", group, n, done }'
+    done
+}
+
+TAB=$(printf '\t')
+BLANKS=" $TAB
+"
+workers=
+case "${1:-}" in
+"") make_all ;;
+--tables)
+    tables $ONLY
+    into_docs
+    page ;;
+--list) list ;;
+--help) sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" ;;
+*)
+    say "usage: tests/bench/study.sh [--tables | --list | --help]"
+    exit 2 ;;
+esac
