@@ -25,8 +25,9 @@
 #: make mutate       200 small defects, one at a time: do the tests find them? (30 minutes)
 #:
 #: Measurements:
-#: make study        ablations on what ./run.sh left: demonstrations, k, refresh (minutes)
-#: make traps        what goes wrong in the paper's public code, on the same base (minutes)
+#: make study        all tables of docs/results.md over 3 bases and 5 draws; resumable (hours);
+#:                   ONLY="maps rho" BASES="1:12000" for a part
+#: make traps        its part on what goes wrong in the paper's public code
 #: make bench        how fast products and training steps run here
 #: make bench-anchors LLMC=DIR
 #:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
@@ -177,7 +178,7 @@ audit-torch: ica $(if $(wildcard ica-double),double)
 judge-transformers: ica
 	@sh tests/audit/judge_transformers.sh
 traps: ica
-	@sh tests/bench/traps.sh
+	@ONLY=traps sh tests/bench/study.sh
 bench: ica
 	@./ica bench
 # dlopen stands in libdl on older systems.

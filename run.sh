@@ -7,12 +7,19 @@
 #          be learned in context
 # base     stops after the pretrained base model, which the audit and the studies need
 #
+# ./run.sh --help prints this.
+#
 # From the environment: SEEDS ("1 2 3"; full: "1 2 3 4 5"), OUT (out, beside this script), THREADS
 # (all cores). What is done stays done: run it again and it continues. Remove OUT/MODE, or a part of
 # it, to do that again.
 set -eu
 cd "$(dirname "$0")"
 
+case ${1:-} in
+-h | --help | help)
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+    exit ;;
+esac
 MODE=${1:-quick} UPTO=${2:-report}
 OUT=${OUT:-out}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
@@ -33,7 +40,7 @@ MODEL="${MODEL:-} --min-lr-ratio 0.1"
 case $UPTO in
 report | base) ;;
 *)
-    echo "usage: ./run.sh [quick|full|control] [base]" >&2
+    echo "usage: ./run.sh [quick|full|control] [base]; ./run.sh --help says more" >&2
     exit 2 ;;
 esac
 CONTROL=
@@ -129,6 +136,15 @@ score_one() { # METHOD DRAW
     }
 }
 
+# The share of a pool that ica:filter keeps. Where weights are 0 or 1, the ESS is how many are 1.
+kept() { # GROUP SEED
+    ./ica score --model "$WORK/base" --pool "$WORK/corpus/$2/pool-$1.jsonl" \
+        --holdout "$WORK/corpus/$2/holdout.jsonl" --weight-map filter --json \
+        --out "$WORK/log/kept-$1-$2.jsonl" 2>/dev/null |
+        sed 's/.*"ess":\([0-9.]*\).*"records":\([0-9]*\).*/\1 \2/' | awk '{ print $1 / $2 }'
+    rm "$WORK/log/kept-$1-$2.jsonl"
+}
+
 train_one() { # GROUP ARM SEED
     group=$1 arm=$2 seed=$3 run=$WORK/runs/$1/$2/$3 data=$WORK/corpus/$3
     [ ! -f "$run/done" ] || return 0
@@ -148,6 +164,8 @@ train_one() { # GROUP ARM SEED
     set -- --holdout "$holdout"
     case $arm in
     uniform | oracle) set -- "$@" --weights "$arm" ;;
+    random-subset)
+        set -- "$@" --weights random --weight-map top --share "$(kept "$group" "$seed")" ;;
     holdout-only) pool=$holdout && set -- --weights uniform ;;
     *) set -- "$@" --weights "${arm%%:*}" --weight-map "${arm#*:}" ;;
     esac
@@ -159,10 +177,11 @@ train_one() { # GROUP ARM SEED
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }
+    rm -f "$run"/training_state*.safetensors # nothing continues a finished arm
     : >"$run/done"
 }
 
-SFT_ARMS="uniform oracle holdout-only ica:minmax ica:minmax-batch ica:filter ica:positive ica:top
+SFT_ARMS="uniform oracle holdout-only random-subset ica:minmax ica:minmax-batch ica:filter ica:positive ica:top
 rho:minmax-batch rho:top oneshot:minmax-batch random:minmax-batch"
 PAIR_ARMS="uniform oracle ica:minmax ica:minmax-batch ica:top rho:minmax random:minmax"
 SLOW="gradient incontext nuggets" # one seed and draw of these rivals; all of them in the full size

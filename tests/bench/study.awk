@@ -201,10 +201,10 @@ END {
             line = line " " cell(label[i], how[j], metric[j], decimals[j], scale[j])
         print line
     }
-    printf "\n%d %s, %d runs a row. Build", bases, bases > 1 ? "bases" : "base", most
+    printf "\n%d %s, %d runs a row. Build", bases, (bases > 1 ? "bases" : "base"), most
     for (i = 1; i <= kinds; i++)
-        printf "%s %s%s", i > 1 ? "," : "", names[i], \
-            kinds > 1 ? " (" builds[names[i]] " runs)" : ""
+        printf "%s %s%s", (i > 1 ? "," : ""), names[i], \
+            (kinds > 1 ? " (" builds[names[i]] " runs)" : "")
     print "."
     if (choose != "") chosen()
 }

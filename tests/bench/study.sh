@@ -53,9 +53,9 @@ die() {
 #
 # KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
-#          P/random: a random part of P, as large as the part that `filter` keeps
 # HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
 #          wrongly
+# In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps.
 row() {
     label=$1 kind=$2 pool=$3 holdout=$4
     shift 4
@@ -67,6 +67,8 @@ sft() { # LABEL OPTIONS...: fine-tuning on $pool_name
     shift
     row "$label" train "$pool_name" holdout "$@"
 }
+
+SUBSET="random subset, as many as ica:filter keeps"
 
 group_bases() {
     table=bases
@@ -84,8 +86,7 @@ group_maps() {
         bounds
         row "holdout alone" train holdout holdout --weights uniform
         row "pool and holdout" train $pool_name+holdout holdout --weights uniform --allow-overlap
-        row "random subset, as many as ica:filter keeps" train $pool_name/random holdout \
-            --weights uniform
+        sft "$SUBSET" --weights random --weight-map top --share KEPT
         for map in minmax minmax-batch positive filter top; do
             sft "ica:$map" --weights ica --weight-map $map
         done
@@ -205,7 +206,7 @@ group_gsm8k() {
     table=gsm8k pool_name=pool
     bounds
     row "holdout alone" train holdout holdout --weights uniform
-    row "random subset, as many as ica:filter keeps" train pool/random holdout --weights uniform
+    sft "$SUBSET" --weights random --weight-map top --share KEPT
     for arm in ica:minmax-batch ica:filter ica:top rho:top; do
         sft $arm --weights ${arm%%:*} --weight-map ${arm#*:}
     done
@@ -225,7 +226,8 @@ rows() {
 # FOLDER", in an order in which each table grows evenly over bases and draws.
 runs() {
     awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
-        -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" -v work="$WORK/runs" '
+        -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
+        -v work="$WORK/runs" '
         function all(table, r, nb, nd, b, d, i, f, name, list, base) {
             for (d = 1; d <= 99; d++)
                 for (i = 1; i <= r; i++) {
@@ -361,16 +363,8 @@ spoil() {
         }' "$1"
 }
 
-# POOL N SEED: N of the lines, by a generator that is written out because rand differs from awk to
-# awk
-some() {
-    awk -v seed="$3" 'BEGIN { x = seed * 7919 + 17 }
-        { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' "$1" | sort |
-        head -n "$2" | cut -f2-
-}
-
 # The files of a run: $holdout_file and $pool_file. What has to be made is made in $run.
-files() { # POOL HOLDOUT DRAW
+files() { # POOL HOLDOUT
     holdout_file=$data/$2.jsonl
     case $2 in
     holdout-*-*)
@@ -382,20 +376,24 @@ files() { # POOL HOLDOUT DRAW
     test) pool_file=$test ;;
     pairs) pool_file=$data/pairs-pool.jsonl ;;
     pool) pool_file=$data/pool.jsonl ;;
-    pool/random) whole=$data/pool.jsonl ;;
-    */random) whole=$data/pool-${1%/random}.jsonl ;;
     *+holdout)
         pool_file=$run/pool.jsonl
         cat "$data/pool-${1%+holdout}.jsonl" "$holdout_file" >"$pool_file" ;;
     *) pool_file=$data/pool-$1.jsonl ;;
     esac
-    case $1 in
-    */random) # as many as have a weight: with weights 0 and 1 that is the ESS
-        pool_file=$run/pool.jsonl
+}
+
+# The options, with KEPT replaced: where weights are 0 or 1, the ESS is how many are 1.
+options() { # OPTIONS...
+    case " $* " in
+    *" KEPT "*)
         # shellcheck disable=SC2086
-        ica score --model "$model" --pool "$whole" --holdout "$holdout_file" --seed "$3" $tune \
-            --weight-map filter --out "$run/scores.jsonl" --json >"$run/kept" || return 1
-        some "$whole" "$(sed 's/.*"ess":\([0-9]*\).*/\1/' "$run/kept")" "$3" >"$pool_file" ;;
+        ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --seed "$draw" \
+            $tune --weight-map filter --out "$run/scores.jsonl" --json >"$run/kept" || return 1
+        kept=$(sed 's/.*"ess":\([0-9.]*\).*"records":\([0-9]*\).*/\1 \2/' "$run/kept" |
+            awk '{ print $1 / $2 }')
+        words="${*%%KEPT*}$kept${*#*KEPT}" ;;
+    *) words=$* ;;
     esac
 }
 
@@ -415,10 +413,12 @@ run_train() { # OPTIONS...
         tune="$PAIRS --beta 2 --gamma-beta-ratio 0.25" eval_file=$pairs_test
         steps=$((steps * 5 / 6)) ;;
     esac
+    # Where the pool is the holdout, there is no other holdout.
+    [ "$pool_file" = "$holdout_file" ] || set -- --holdout "$holdout_file" "$@"
     # shellcheck disable=SC2086
-    ica train --model "$model" --pool "$pool_file" --holdout "$holdout_file" $tune \
-        --max-steps "$steps" "$@" --eval "$eval_file" --seed "$draw" --group "$group" \
-        --arm "$label" --out "$run/train" >"$run/result" || return 1
+    ica train --model "$model" --pool "$pool_file" $tune --max-steps "$steps" "$@" \
+        --eval "$eval_file" --seed "$draw" --group "$group" --arm "$label" --out "$run/train" \
+        >"$run/result" || return 1
     parameters=$(cksum <"$run/train/model.safetensors")
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
@@ -487,8 +487,9 @@ one_run() {
     places "$base" "$draw"
     printf '%s\n' "$*" >"$run/command"
     echo "$BUILD" >"$run/build"
+    [ "$6" = - ] && words= || words=$6
     # shellcheck disable=SC2086  # the words of OPTIONS
-    if { files "$4" "$5" "$draw" && "run_$3" ${6#-}; } 2>"$run/stderr"; then
+    if { files "$4" "$5" && options $words && "run_$3" $words; } 2>"$run/stderr"; then
         flatten <"$run/result.json" >"$run/figures"
         rm -f "$run/scores.jsonl" "$run/pool.jsonl" "$run/holdout.jsonl"
         mv "$run" "$folder"
