@@ -546,13 +546,14 @@ work() {
 worker() {
     child= failed=0 n=0
     trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 143' TERM
-    set -f
     while IFS= read -r line; do
         n=$((n + 1))
         mkdir "$WORK/claims/$n" 2>/dev/null || continue
         IFS=$TAB
+        set -f
         # shellcheck disable=SC2086  # the words of the line
         set -- $line
+        set +f
         IFS=$BLANKS
         "$function" "$@" || failed=1
     done <"$list"
