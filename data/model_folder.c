@@ -298,7 +298,7 @@ static bool save_with(const Model *m, const char *token_keys, const char *folder
     char *config = path_join(folder, "config.json");
     char *weights = path_join(folder, "model.safetensors");
     config_write(&text, m->config, token_keys);
-    bool ok = weights_save(m, weights, err) && file_write(config, text.s, text.n, err);
+    bool ok = file_write(config, text.s, text.n, err) && weights_save(m, weights, err);
     free(config);
     free(weights);
     buf_free(&text);
@@ -474,10 +474,11 @@ bool model_folder_save(const ModelFolder *f, const char *path, Error *err) {
     char *generation_path = path_join(path, "generation_config.json");
     put_token_keys(&keys, f);
     put_generation(&generation, f);
-    bool ok = folder_make(path, err) && save_with(f->model, keys.s, path, err) &&
-              file_write(generation_path, generation.s, generation.n, err) &&
-              (!f->tokenizer || (tokenizer_save(f->tokenizer, &f->template, path, err) &&
-                                 template_save(&f->template, path, err)));
+    bool words = folder_make(path, err) &&
+                 (!f->tokenizer || (tokenizer_save(f->tokenizer, &f->template, path, err) &&
+                                    template_save(&f->template, path, err)));
+    bool ok = words && file_write(generation_path, generation.s, generation.n, err) &&
+              save_with(f->model, keys.s, path, err);
     free(generation_path);
     buf_free(&keys);
     buf_free(&generation);

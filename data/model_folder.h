@@ -45,7 +45,8 @@ typedef struct {
 bool model_folder_load(ModelFolder *f, const char *path, Error *err);
 /* Loads only tokenizer and template, into an f that was zeroed. The caller adds the model. */
 bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err);
-/* Writes everything that f has, each file atomically, and makes the folder if it is missing. */
+/* Writes everything that f has, each file atomically, and makes the folder if it is missing. The
+ * weights come last, so a folder with model.safetensors is whole. */
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err);
 void model_folder_free(ModelFolder *f); /* also the model and the tokenizer */
 

@@ -98,9 +98,17 @@ static bool run_write(const Run *run, Error *err) {
 
 /* Removes the temporaries that a killed run left here and in its reference's folder. */
 static void sweep(const char *folder) {
-    static const char *const names[] = {
-        STATE_NAME,      "model.safetensors",     "config.json", "vocab.json",   "merges.txt",
-        "template.json", "tokenizer_config.json", "run.json",    "scores.jsonl", "metrics.json"};
+    static const char *const names[] = {STATE_NAME,
+                                        "model.safetensors",
+                                        "config.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "template.json",
+                                        "generation_config.json",
+                                        "tokenizer_config.json",
+                                        "run.json",
+                                        "scores.jsonl",
+                                        "metrics.json"};
     char *reference = path_join(folder, "reference");
     folder_sweep(folder, names, sizeof names / sizeof *names);
     folder_sweep(reference, names, sizeof names / sizeof *names);
