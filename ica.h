@@ -115,7 +115,7 @@ typedef struct {
     int (*choose)(DemoChooser *c, const Example *x,
                   Demo *demos); /* fills demos[k], returns how many */
 } DemoInfo;
-extern const DemoInfo DEMO_CHOICES[DEMO_COUNT];
+extern const DemoInfo DEMO_CHOICES[]; /* [DEMO_COUNT] */
 
 /* ---- log-likelihoods ---- */
 
@@ -179,15 +179,15 @@ typedef struct {
     double (*answer)(const Evidence *z); /* the score of a prompt with an answer */
     double (*pair)(const Evidence *z);   /* the score of a preference pair */
 } MethodInfo;
-extern const MethodInfo METHODS[METHOD_COUNT];
+extern const MethodInfo METHODS[]; /* [METHOD_COUNT] */
 
 /* What ICA's score of a pair is [E7a, E7b]. */
 typedef struct {
     const char *name, *help;
     double (*score)(const Evidence *z);
 } PairScoreInfo;
-extern const PairScoreInfo PAIR_SCORES[PAIR_SCORE_COUNT];
-extern const Choice ANCHOR_CHOICES[ANCHORS_COUNT];
+extern const PairScoreInfo PAIR_SCORES[]; /* [PAIR_SCORE_COUNT] */
+extern const Choice ANCHOR_CHOICES[];     /* [ANCHORS_COUNT] */
 
 /* Does the method show or ask k holdout examples for each candidate? */
 bool method_needs_k(Method method, Anchors anchors);

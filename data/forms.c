@@ -1,12 +1,13 @@
-/* Records from the forms of JSON that people use. A form is a row of RECORD_FORMS and of READERS.
- * A reader takes keys. What it leaves is judged by one table, REFUSALS. */
+/* Records from the forms of JSON that people use. A form is a row of RECORD_FORMS. read_form names
+ * its reader, unless it is a prompt with an answer. A reader takes keys. What it leaves is judged
+ * by one table, REFUSALS. */
 #include "data/forms.h"
 
 #include <limits.h>
 #include <math.h>
 #include <string.h>
 
-const RecordFormInfo RECORD_FORMS[FORM_COUNT] = {
+const RecordFormInfo RECORD_FORMS[] = {
     [FORM_IDS] = {"input_ids", {"input_ids", NULL}},
     [FORM_PAIR] = {"prompt/chosen/rejected", {"chosen", "rejected"}},
     [FORM_PROMPT_COMPLETION] = {"prompt/completion", {"prompt", "completion"}},
@@ -21,6 +22,7 @@ const RecordFormInfo RECORD_FORMS[FORM_COUNT] = {
     [FORM_INPUT_OUTPUT] = {"input/output", {"input", "output"}},
     [FORM_TEXT] = {"text", {"text", NULL}},
 };
+_Static_assert(sizeof RECORD_FORMS / sizeof *RECORD_FORMS == FORM_COUNT, "a row each");
 
 typedef enum { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT } Role;
 typedef struct {

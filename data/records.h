@@ -51,7 +51,7 @@ typedef struct {
     const char *name; /* in messages and in run.json */
     const char *keys[2];
 } RecordFormInfo;
-extern const RecordFormInfo RECORD_FORMS[FORM_COUNT];
+extern const RecordFormInfo RECORD_FORMS[]; /* [FORM_COUNT] */
 
 typedef struct {
     Str prompt, completion;

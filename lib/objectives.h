@@ -54,13 +54,13 @@ typedef struct {
     double beta;          /* default of --beta */
     PairLoss *pair;       /* SFT has none */
 } ObjectiveInfo;
-extern const ObjectiveInfo OBJECTIVES[OBJECTIVE_COUNT];
+extern const ObjectiveInfo OBJECTIVES[]; /* [OBJECTIVE_COUNT] */
 
 /* How an answer's log-likelihood enters a score. */
 typedef struct {
     const char *name, *help;
     double (*reduce)(double logp, int tokens);
 } ReduceInfo;
-extern const ReduceInfo REDUCTIONS[REDUCE_COUNT];
+extern const ReduceInfo REDUCTIONS[]; /* [REDUCE_COUNT] */
 
 #endif

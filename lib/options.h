@@ -13,7 +13,7 @@
  *        RANGE(OPTION_POSITIVE, 1), .help = "peak step size"},
  *       {"learning-rate", OPTION_REAL, AT_VALUE(rate), "train", "1e-4",
  *        RANGE(OPTION_POSITIVE, 1), .help = "peak step size"},
- *       {"map", OPTION_CHOICE, AT_VALUE(map), "train", "rank", NAMES(maps), .help = "the map"},
+ *       {"map", OPTION_CHOICE, AT_VALUE(map), "train", "rank", NAMES(maps, 2), .help = "the map"},
  *       {0}};
  *   static const Command commands[] = {{"pretrain", NULL, NULL, "trains from scratch"},
  *                                      {"train", NULL, NULL, "tunes a model"}, {0}};
@@ -69,8 +69,10 @@ typedef struct {
     int count;
     bool has_help; /* each row's second member is `const char *help`, which --help prints */
 } OptionNames;
-#define NAMES(table) .names = {table, sizeof *(table), sizeof(table) / sizeof *(table), false}
-#define CHOICES(table) .names = {table, sizeof *(table), sizeof(table) / sizeof *(table), true}
+/* The count is the enum's last value, such as MAP_COUNT. Headers declare these tables without a
+ * size: with one, sizeof would be the declared size, and no assert could find a missing row. */
+#define NAMES(table, count) .names = {table, sizeof *(table), count, false}
+#define CHOICES(table, count) .names = {table, sizeof *(table), count, true}
 #define RANGE(least, most) .min = least, .max = most
 
 typedef struct {

@@ -30,7 +30,7 @@ typedef struct {
     /* The share of the peak after `done` of the `steps` that follow the warm-up. */
     double (*factor)(double done, double steps);
 } ScheduleInfo;
-extern const ScheduleInfo SCHEDULES[SCHEDULE_COUNT];
+extern const ScheduleInfo SCHEDULES[]; /* [SCHEDULE_COUNT] */
 
 /* The step size of a step, 0 <= step < steps. The first `warmup` steps rise as peak step / warmup,
  * so the first of them has 0. Then the rate falls towards peak `low`, which step number `steps`,

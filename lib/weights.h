@@ -49,7 +49,7 @@ typedef struct {
     bool of_batch; /* looks at the scores of one training batch, which `ica score` does not have */
     void (*weights)(const MapInput *in, double *weight);
 } MapInfo;
-extern const MapInfo MAPS[MAP_COUNT];
+extern const MapInfo MAPS[]; /* [MAP_COUNT] */
 
 /* weight[n] >= 0 from score[n]. For a map of_batch the caller passes the scores of one batch.
  * MAP_SOFTMAX's weights do not sum to 1: the largest is 1. MAP_POSITIVE has the score's units.
@@ -64,7 +64,7 @@ typedef enum {
     NORMALIZE_NONE,  /* 1 */
     NORMALIZATION_COUNT
 } Normalize;
-extern const Choice NORMALIZATIONS[NORMALIZATION_COUNT];
+extern const Choice NORMALIZATIONS[]; /* [NORMALIZATION_COUNT] */
 
 /* coefficient[n]: the factor w_i / W of each example's loss in the batch's gradient. False if the
  * weights sum to 0: the step must be skipped. micro: how many examples are computed at once. Only

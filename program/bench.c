@@ -10,17 +10,19 @@
 #include "program/commands.h"
 #include "program/machine.h"
 
-const BenchPart BENCH_PARTS[BENCH_PART_COUNT] = {
+const BenchPart BENCH_PARTS[] = {
     [BENCH_GEMM] = {"gemm", "matrix products over the shapes of training"},
     [BENCH_STEP] = {"step", "training steps"},
     [BENCH_SCORE] = {"score", "scores with and without shared contexts"},
 };
+_Static_assert(sizeof BENCH_PARTS / sizeof *BENCH_PARTS == BENCH_PART_COUNT, "a row each");
 
-const BenchConfig BENCH_CONFIGS[BENCH_CONFIG_COUNT] = {
+const BenchConfig BENCH_CONFIGS[] = {
     {"A", "6 layers of 384 channels, vocabulary 50,304", {6, 6, 384, 256, 50304}, 4, 256},
     {"B", "GPT-2 124M", {12, 12, 768, 64, 50257}, 4, 64},
     {"C", "4 layers of 128 channels, vocabulary 1,024", {4, 4, 128, 128, 1024}, 8, 128},
 };
+_Static_assert(sizeof BENCH_CONFIGS / sizeof *BENCH_CONFIGS == BENCH_CONFIG_COUNT, "a row each");
 
 /* Uses this many threads from now on, and wakes them with a product. A core that slept for a second
  * can need 20 ms to wake, which a running program never pays. */

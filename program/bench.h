@@ -18,7 +18,7 @@ enum { BENCH_GEMM, BENCH_STEP, BENCH_SCORE, BENCH_PART_COUNT };
 typedef struct {
     const char *name, *help;
 } BenchPart;
-extern const BenchPart BENCH_PARTS[BENCH_PART_COUNT];
+extern const BenchPart BENCH_PARTS[]; /* [BENCH_PART_COUNT] */
 
 typedef struct {
     const char *name, *help;
@@ -26,7 +26,7 @@ typedef struct {
     int rows, length; /* of a training batch, in rows and tokens a row */
 } BenchConfig;
 enum { BENCH_CONFIG_COUNT = 3 };
-extern const BenchConfig BENCH_CONFIGS[BENCH_CONFIG_COUNT];
+extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
 
 /* Measures what sharing demonstrations saves when candidates are scored, and what a score costs
  * beside training. Prints a table on stderr. Appends one JSON object for each group size: 1, 4, 16

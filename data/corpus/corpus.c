@@ -197,7 +197,7 @@ static Answered answered_draw(const World *w, Rng *r, int domain, Part part, Sou
 
 /* ---- pretraining sessions ---- */
 
-const CorpusSizeInfo CORPUS_SIZES[CORPUS_SIZE_COUNT] = {
+const CorpusSizeInfo CORPUS_SIZES[] = {
     [CORPUS_QUICK] = {.name = "quick",
                       .help = "40,000 sessions; reliable annotators come first",
                       .sessions = 40000,
@@ -206,6 +206,7 @@ const CorpusSizeInfo CORPUS_SIZES[CORPUS_SIZE_COUNT] = {
                      .help = "96,000 sessions, all annotators from the start",
                      .sessions = 96000},
 };
+_Static_assert(sizeof CORPUS_SIZES / sizeof *CORPUS_SIZES == CORPUS_SIZE_COUNT, "a row each");
 
 /* A session fills a row of 128 tokens and the token that the last of them predicts. The trainer
  * cuts what is too long. */

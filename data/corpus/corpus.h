@@ -38,7 +38,7 @@ typedef struct {
     int sessions;
     bool facts_first; /* a curriculum: the first sessions have reliable annotators only */
 } CorpusSizeInfo;
-extern const CorpusSizeInfo CORPUS_SIZES[CORPUS_SIZE_COUNT];
+extern const CorpusSizeInfo CORPUS_SIZES[]; /* [CORPUS_SIZE_COUNT] */
 
 typedef struct {
     const char *out; /* the folder; made if it is missing, files of the names above are replaced */

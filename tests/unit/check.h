@@ -24,6 +24,7 @@ static int check_passed, check_failed;
             printf("%s:%d: FAILED: ", __FILE__, __LINE__);                                         \
             printf(__VA_ARGS__);                                                                   \
             printf("\n");                                                                          \
+            fflush(stdout); /* the next line may crash */                                          \
             CHECK_FAILED();                                                                        \
         }                                                                                          \
     } while (0)

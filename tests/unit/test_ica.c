@@ -843,7 +843,7 @@ static void test_oneshot_nearest(const World *w) {
 
 /* The subsets of m of the 6 holdout examples whose mean gain is the score of all 8 candidates, as a
  * bit mask; 0 if none, -1 if several. */
-static int anchors_behind(double gain[8][6], const double *score, int m) {
+static int anchors_of(double gain[8][6], const double *score, int m) {
     int found = 0;
     for (int set = 1; set < 64; set++) {
         int members = 0, fits = 0;
@@ -875,7 +875,7 @@ static void test_oneshot_random(const World *w) {
                             .num_anchors = m < 6 ? m : 100,
                             .seed = 4};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
-        int set = anchors_behind(gain, s.score, m);
+        int set = anchors_of(gain, s.score, m);
         CHECK(set > 0, "[E16] no %d anchors have these scores", m);
     }
     for (int seed = 0; seed < 6; seed++) {
@@ -885,7 +885,7 @@ static void test_oneshot_random(const World *w) {
                             .num_anchors = 3,
                             .seed = (uint64_t)seed};
         ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
-        int set = anchors_behind(gain, s.score, 3);
+        int set = anchors_of(gain, s.score, 3);
         if (seed == 0) first = set;
         differ += set != first;
     }
@@ -897,7 +897,7 @@ static int anchor_length(const Example *h) {
     return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n);
 }
 
-/* [E16] An anchor with the candidate's own prompt, or that does not fit behind it, or that is
+/* [E16] An anchor with the candidate's own prompt, or that does not fit after it, or that is
  * missing, is no gain. */
 static void test_oneshot_edges(const World *w) {
     Rng rng = rng_new(2, 2);
@@ -1348,8 +1348,10 @@ static void test_every_method(const World *world) {
     ica_answer_logps(w.other, w.ws, &w.holdout, (Logps){logp[2], logp[3]}, NULL);
     for (int m = 0; m < METHOD_COUNT; m++) {
         const MethodInfo *method = &METHODS[m];
-        CHECK(method->name && method->help && method->answer && method->pair && PLAIN[m],
-              "method %d: its row, or its plain formula here, is not complete", m);
+        bool complete = method->name && method->help && method->answer && method->pair;
+        CHECK(complete && PLAIN[m], "method %d (%s): its row in METHODS, or in PLAIN, is missing",
+              m, complete ? method->name : "?");
+        if (!complete || !PLAIN[m]) continue;
         for (int t = 0; t < OBJECTIVE_COUNT * REDUCE_COUNT; t++) {
             ScoreOptions how = {.method = (Method)m,
                                 .objective = (Objective)(t / REDUCE_COUNT),

@@ -21,6 +21,8 @@ typedef struct {
 } Values;
 
 #define AT(field) offsetof(Values, field)
+#define COUNT(table) (int)(sizeof(table) / sizeof *(table))
+
 static const char *const MAPS[] = {"minmax",
                                    "minmax-batch",
                                    "clip",
@@ -61,9 +63,10 @@ static const Option TABLE[] = {
          "window, so that it must be wrapped more than once to stay within the width that the help "
          "keeps to"},
     {"note", OPTION_STRING, AT(note), "learn tune", NULL, .help = "kept in the record"},
-    {"weight-map", OPTION_CHOICE, AT(map), "tune", "minmax", NAMES(MAPS),
+    {"weight-map", OPTION_CHOICE, AT(map), "tune", "minmax", NAMES(MAPS, COUNT(MAPS)),
      .help = "scores to weights"},
-    {"method", OPTION_CHOICE, AT(method), "tune", NULL, CHOICES(METHODS), .help = "how"},
+    {"method", OPTION_CHOICE, AT(method), "tune", NULL, CHOICES(METHODS, COUNT(METHODS)),
+     .help = "how"},
     {"json", OPTION_FLAG, AT(json), "learn tune", "false", .help = "print JSON"},
     {"shuffle", OPTION_FLAG, AT(shuffle), "tune", "true", .help = "a new order for each epoch"},
     {"extra", OPTION_FILES, AT(extra), "tune", "default.txt", .value = "TEXT",
@@ -455,12 +458,14 @@ static void test_table(void) {
         {{{"a", OPTION_INT, 0, "tune nap", "1", .help = "h"}}, "unknown"},
         {{{"a", OPTION_INT, 0, "", "1", .help = "h"}}, "unknown"},
         {{{"a", OPTION_CHOICE, 0, "tune", NULL, .help = "h"}}, "choices"},
-        {{{"a", OPTION_CHOICE, 0, "tune", "c", CHOICES(METHODS), .help = "h"}}, "none of"},
-        {{{"a", OPTION_CHOICE, 0, "tune", "ab", CHOICES(METHODS), .takes = not_second,
-           .help = "h"}},
+        {{{"a", OPTION_CHOICE, 0, "tune", "c", CHOICES(METHODS, COUNT(METHODS)), .help = "h"}},
+         "none of"},
+        {{{"a", OPTION_CHOICE, 0, "tune", "ab", CHOICES(METHODS, COUNT(METHODS)),
+           .takes = not_second, .help = "h"}},
          "none of a|b"},
-        {{{"a", OPTION_CHOICE, 0, "tune", "a", NAMES(hole), .help = "h"}}, "no name"},
-        {{{"a", OPTION_CHOICE, 0, "tune", "a", NAMES(twice), .help = "h"}}, "same name"},
+        {{{"a", OPTION_CHOICE, 0, "tune", "a", NAMES(hole, COUNT(hole)), .help = "h"}}, "no name"},
+        {{{"a", OPTION_CHOICE, 0, "tune", "a", NAMES(twice, COUNT(twice)), .help = "h"}},
+         "same name"},
         {{{"a", OPTION_INT, 0, "tune", "0", RANGE(1, 2), .help = "h"}}, "give 1 to 2"},
         {{{"a", OPTION_INT, 0, "tune", "1", RANGE(2, 1), .help = "h"}}, "range is empty"},
         {{{"a", OPTION_INT, 0, "tune", "1.5", .help = "h"}}, "whole number"},

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/text.h"
 #include "tests/unit/check.h"
 
 static char folder[512], file[600]; /* a folder of our own, and the one file in it */
@@ -470,14 +471,14 @@ static void test_id_errors(void) {
 }
 
 static void test_form_errors(void) {
-    static const char forms[] =
-        "use input_ids, prompt/chosen/rejected, prompt/completion, prompt/response, messages, "
-        "conversations, instruction/output, instruction/response, question/answer, "
-        "question/response, query/response, input/output or text";
-    char no_keys[400], two_keys[400];
-    snprintf(no_keys, sizeof no_keys, "data:1: no known form of record (keys: none); %s", forms);
-    snprintf(two_keys, sizeof two_keys,
-             "data:2: no known form of record (keys: prompt, chosen); %s", forms);
+    Arena arena = {0};
+    const char *forms = RECORD_FORMS[0].name, *no_keys, *two_keys;
+    for (int i = 1; i < FORM_COUNT; i++)
+        forms = text_new(&arena, "%s%s%s", forms, i + 1 < FORM_COUNT ? ", " : " or ",
+                         RECORD_FORMS[i].name);
+    no_keys = text_new(&arena, "data:1: no known form of record (keys: none); use %s", forms);
+    two_keys =
+        text_new(&arena, "data:2: no known form of record (keys: prompt, chosen); use %s", forms);
     const Wrong cases[] = {
         {"{}", no_keys},
         {"\n{\"prompt\":\"p\",\"chosen\":\"c\"}", two_keys},
@@ -516,6 +517,7 @@ static void test_form_errors(void) {
         {"{\"text\":\"\"}", "data:1: \"text\" is empty; fill it in or remove the record"},
     };
     check_errors(cases, sizeof cases / sizeof *cases);
+    arena_free(&arena);
 }
 
 static void test_message_errors(void) {

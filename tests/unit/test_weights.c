@@ -60,8 +60,8 @@ static void test_maps_random(void) {
                 bad += !close_to(weight[i], factor * oracle_weight((WeightMap)map, &o, score, n, i),
                                  1e-11) ||
                        !(weight[i] >= 0);
-            CHECK(bad == 0, "[E8] map %d, %d scores of kind %d: %d weights differ", map, n, t % 4,
-                  bad);
+            CHECK(bad == 0, "[E8] map %s, %d scores of kind %d: %d weights differ", MAPS[map].name,
+                  n, t % 4, bad);
         }
 }
 
