@@ -521,8 +521,8 @@ static bool singles(Lab *l, const char *file, const char *objective, int n, Tens
     return true;
 }
 
-/* The last of `steps` steps in batches of B, computed by micro-batches. Nothing has moved before it,
- * because the first step of a warm-up has the rate 0. */
+/* The last of `steps` steps in batches of B, computed by micro-batches. Nothing has moved before
+ * it, because the first step of a warm-up has the rate 0. */
 static void check_micro(Lab *l, const char *file, const char *objective, const char *how, int B,
                         int micro, int steps, const TensorFile *single) {
     TensorFile f;
