@@ -10,14 +10,13 @@
  *   holdout -> C(x) -> C(x), x, y ------> logp(y|C,x) -> score -> weight -> gradient of the batch
  *               E6                                         E5       E8        E9 of E10, E11, E12
  *
- * The chapter: rows, contexts, log-likelihoods, scores, scores of pairs, what the methods need, all
- * methods. A method, or a way to choose demonstrations, is a row of a table and a function above
- * that table. Outside of its row, no code here asks which method it runs.
+ * The chapter: log-likelihoods, scores, scores of pairs, what the methods need, all methods. It
+ * begins in context.c: what the model is shown, rows and C(x). A method is a row of a table and a
+ * function above that table. Outside of its row, no code here asks which method it runs.
  *
  * What is only numbers is in lib: from scores to weights (E8, E9) in weights.c, the losses (E10 to
- * E12) in objectives.c, how to judge scores and weights (E18) in stats.c. Which prompts are nearest
- * (E6) is in tfidf.c, and how rows share the computation of their common beginnings in
- * fast/share.c. */
+ * E12) in objectives.c, how to judge scores and weights (E18) in stats.c. How rows share the
+ * computation of their common beginnings is in fast/share.c. */
 #include "ica.h"
 
 #include <math.h>
@@ -26,39 +25,12 @@
 
 #include "lib/stats.h"
 
-/* ---- rows ----
+/* ---- log-likelihoods ----
  *
- * What the model reads is a row of token ids. Prompts are inside the template, answers end with the
- * end token, and a demonstration looks exactly like the candidate after it:
- *
- *   bos | prompt 1 | answer 1 | ... | prompt k | answer k | prompt x | answer y
- *       '---- farthest -----'       '----- nearest -----'            '-- scored
- *
- * With no demonstrations it is the row of plain training. So both sides of every difference below
- * have the same template, and a candidate without demonstrations has a score of exactly 0. These
- * functions are the only ones that know the order of a row. */
-
-int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
-    const Example *x = q->x;
-    int start = tokens->n;
-    ints_append(tokens, set->bos, set->bos_n);
-    for (const Demo *d = q->demos; d < q->demos + q->n_demos; d++) {
-        ints_append(tokens, d->prompt_of->prompt, d->prompt_of->prompt_n);
-        ints_append(tokens, d->answer_of->answer, d->answer_of->answer_n);
-    }
-    ints_append(tokens, x->prompt, x->prompt_n);
-    int first = tokens->n - start;
-    if (q->rejected) ints_append(tokens, x->rejected, x->rejected_n);
-    else ints_append(tokens, x->answer, x->answer_n);
-    return first;
-}
-
-int query_length(const Examples *set, const Query *q) {
-    int length = set->bos_n + q->x->prompt_n + (q->rejected ? q->x->rejected_n : q->x->answer_n);
-    for (int i = 0; i < q->n_demos; i++)
-        length += q->demos[i].prompt_of->prompt_n + q->demos[i].answer_of->answer_n;
-    return length;
-}
+ * Everything that follows asks one question: how probable is this answer in this context? A Query
+ * is such a question. Thousands are asked at once, in any order, and each gets the bits that its
+ * row would get alone. So nothing below depends on batches, on what rows share, or on the number of
+ * threads. */
 
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs) {
     IntBuf row = {0};
@@ -71,134 +43,6 @@ void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pai
     }
     ints_free(&row);
 }
-
-/* ---- contexts ----
- *
- * C(x) is a list of holdout examples for the candidate x (E6). They are ranked by the similarity of
- * bare prompts: tokens without the template, which all prompts have in common. The nearest comes
- * last, next to the candidate. lib/tfidf.c computes the similarity.
- *
- * One rule protects the method. An example with the candidate's own prompt may not be shown,
- * because the candidate's answer would then stand in its own context and every score would look
- * good. Only allow_overlap breaks this rule, to measure how much the leak is worth. */
-
-/* What retrieval compares: the prompt's own tokens, without the template. */
-static Document document_of(const Example *x) { return (Document){x->bare, x->bare_n}; }
-
-/* The test of the rule above. */
-static bool same_prompt(const Example *a, const Example *b) {
-    return same_document(document_of(a), document_of(b));
-}
-
-/* The prompts of a set; free() the list. */
-static Document *documents_of(const Examples *set) {
-    Document *d = mem_new((size_t)set->count, sizeof *d);
-    for (int i = 0; i < set->count; i++) d[i] = document_of(&set->items[i]);
-    return d;
-}
-
-Tfidf *ica_index(const Examples *holdout) {
-    Document *prompts = documents_of(holdout);
-    Tfidf *index = tfidf_new(prompts, holdout->count);
-    free(prompts);
-    return index;
-}
-
-/* Near to x, and not x's own prompt: here both are the same document. */
-int ica_nearest(const Tfidf *index, const Example *x, int k, bool allow_overlap, int *nearest) {
-    return tfidf_nearest(index, document_of(x), document_of(x), k, allow_overlap, nearest);
-}
-
-/* What one way to choose demonstrations may look at. */
-struct DemoChooser {
-    const Examples *holdout;
-    Tfidf *index; /* of the holdout's prompts */
-    const ScoreOptions *how;
-    const Example
-        *like;  /* stands for the candidate in retrieval: itself, or its cluster's center */
-    int *list;  /* [k] scratch */
-    int *fixed; /* [holdout count] one random order, the same for all candidates */
-    Rng rng;
-};
-
-/* May x be shown this example? */
-static bool eligible(const DemoChooser *c, const Example *x, const Example *shown) {
-    return c->how->allow_overlap || !same_prompt(x, shown);
-}
-
-/* The k nearest, the nearest last: the method itself. */
-static int demos_nearest(DemoChooser *c, const Example *x, Demo *demos) {
-    int n = tfidf_nearest(c->index, document_of(c->like), document_of(x), c->how->k,
-                          c->how->allow_overlap, c->list);
-    for (int i = 0; i < n; i++)
-        demos[i].prompt_of = demos[i].answer_of = &c->holdout->items[c->list[i]];
-    return n;
-}
-
-/* k different ones drawn for this candidate. A small holdout may have fewer, so tries are limited.
- */
-static int demos_random(DemoChooser *c, const Example *x, Demo *demos) {
-    int n = 0, k = c->how->k;
-    for (int tries = 0; n < k && tries < 100 * (k + 1); tries++) {
-        const Example *drawn = &c->holdout->items[rng_below(&c->rng, c->holdout->count)];
-        bool refused = !eligible(c, x, drawn);
-        for (int i = 0; i < n; i++) refused |= demos[i].prompt_of == drawn;
-        if (!refused) demos[n++] = (Demo){drawn, drawn};
-    }
-    return n;
-}
-
-/* The first k of one random order. A candidate that would see its own prompt is shown the rest. */
-static int demos_fixed(DemoChooser *c, const Example *x, Demo *demos) {
-    int n = 0;
-    for (int i = 0; i < c->how->k && i < c->holdout->count; i++) {
-        const Example *listed = &c->holdout->items[c->fixed[i]];
-        if (eligible(c, x, listed)) demos[n++] = (Demo){listed, listed};
-    }
-    return n;
-}
-
-/* The control: the nearest prompts, each with the answer of another example. A holdout of one
- * example has no other answer, so tries are limited. */
-static int demos_shuffled(DemoChooser *c, const Example *x, Demo *demos) {
-    int n = demos_nearest(c, x, demos);
-    for (int i = 0; i < n; i++)
-        for (int tries = 0; tries < 100 && demos[i].answer_of == demos[i].prompt_of; tries++) {
-            const Example *other = &c->holdout->items[rng_below(&c->rng, c->holdout->count)];
-            if (other != demos[i].prompt_of && eligible(c, x, other)) demos[i].answer_of = other;
-        }
-    return n;
-}
-
-/* clang-format off */
-const DemoInfo DEMO_CHOICES[] = {
-    /* name, help,                                                by_nearness, drawn, choose */
-    [DEMOS_NEAREST] = {"nearest", "the k of most similar prompts", true, false, demos_nearest},
-    [DEMOS_RANDOM] = {"random", "k drawn for each candidate", false, true, demos_random},
-    [DEMOS_FIXED] = {"fixed", "the same k for all candidates", false, false, demos_fixed},
-    [DEMOS_SHUFFLED] = {"shuffled", "those, with answers of others", false, true, demos_shuffled},
-};
-/* clang-format on */
-_Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row each");
-
-/* Drops the farthest demonstrations, which are the first ones, until the row fits the context. Both
- * answers of a pair must fit, so that both see the same list: `more` is what the longer one adds to
- * the query's own. A row's last token is only predicted and takes no place. Changes the list in
- * place. Returns how many were dropped. */
-static int drop_demos(const Model *m, const Examples *set, Query *q, Demo *demos) {
-    int dropped = 0, own = q->rejected ? q->x->rejected_n : q->x->answer_n;
-    int more = (q->x->answer_n > q->x->rejected_n ? q->x->answer_n : q->x->rejected_n) - own;
-    for (; q->n_demos > 0 && query_length(set, q) + more - 1 > m->config.context; dropped++)
-        memmove(demos, demos + 1, (size_t)--q->n_demos * sizeof *demos);
-    return dropped;
-}
-
-/* ---- log-likelihoods ----
- *
- * Everything that follows asks one question: how probable is this answer in this context? A Query
- * is such a question. Thousands are asked at once, in any order, and each gets the bits that its
- * row would get alone. So nothing below depends on batches, on what rows share, or on the number of
- * threads. */
 
 /* Runs the queries' rows, with common beginnings computed once or plainly, and collects what comes
  * out. */
@@ -281,7 +125,8 @@ struct Evidence {
     const ScoreOptions *how;
     Reduced answer, rejected;    /* rejected: of a pair, whose chosen answer is `answer` */
     PairLogps alone, in_context; /* of a pair: token sums. DPO's reference never sees C. */
-    const double *gain;          /* [anchors] what the candidate does for each anchor, reduced */
+    const double *gain;          /* [anchors] what the candidate does for each anchor, reduced; NaN:
+                                  * it cannot be shown before it */
     int anchors;
     double inner_product; /* of the candidate's gradient and the holdout's */
     Rng *rng; /* candidates are scored in the pool's order, so each has its own number */
@@ -302,15 +147,20 @@ static double answer_rho(const Evidence *z) { return score_rho(&z->answer); }
  * candidate does for the holdout. */
 static double score_oneshot(const Evidence *z) {
     double sum = 0;
-    for (int a = 0; a < z->anchors; a++) sum += z->gain[a];
-    return z->anchors ? sum / z->anchors : 0;
+    int n = 0;
+    for (int a = 0; a < z->anchors; a++)
+        if (!isnan(z->gain[a])) sum += z->gain[a], n++;
+    return n ? sum / n : 0;
 }
 
 /* NUGGETS: the share of anchors that gain. */
 static double score_nuggets(const Evidence *z) {
-    int better = 0;
-    for (int a = 0; a < z->anchors; a++) better += z->gain[a] > 0;
-    return z->anchors ? (double)better / z->anchors : 0;
+    int better = 0, n = 0;
+    for (int a = 0; a < z->anchors; a++) {
+        better += z->gain[a] > 0;
+        n += !isnan(z->gain[a]);
+    }
+    return n ? (double)better / n : 0;
 }
 
 /* E14's inner product, from gradient_pass. */
@@ -340,8 +190,8 @@ PairLogps pair_logps(const Example *e, double chosen, double rejected, Logps ref
 }
 
 bool same_answers(const Example *e) {
-    return same_document((Document){e->answer, e->answer_n},
-                         (Document){e->rejected, e->rejected_n});
+    return e->answer_n == e->rejected_n &&
+           memcmp(e->answer, e->rejected, (size_t)e->answer_n * sizeof *e->answer) == 0;
 }
 
 /* [E7a] s_margin: how much more the context favors the chosen answer over the rejected one. */
@@ -402,39 +252,21 @@ typedef struct {
     double *inner_product; /* [pool], or NULL */
 } Scoring;
 
-/* Chooses the demonstrations of every candidate, as many as fit its context. */
-static void choose_contexts(const Scoring *s) {
+/* Chooses the demonstrations of every candidate, C(x), with the functions of context.c. A candidate
+ * that can be shown none has a score that is not known. That is not the same as a score of 0, which
+ * says that the context changes nothing. */
+static void context_pass(const Scoring *s) {
     const ScoreOptions *how = s->how;
-    int n = s->pool->count, *center = mem_new((size_t)n, sizeof *center);
-    DemoChooser c = {s->holdout, ica_index(s->holdout), how, NULL, NULL, NULL, {{0}}};
-    c.rng = rng_new(how->seed, RNG_DEMOS);
-    c.list = mem_new((size_t)how->k + 1, sizeof *c.list);
-    c.fixed = rng_order(&c.rng, s->holdout->count);
-
-    /* With --contexts, candidates of one cluster share what is nearest to its center. */
-    for (int i = 0; i < n; i++) center[i] = i;
-    if (how->contexts > 0) {
-        Document *prompts = documents_of(s->pool);
-        Rng rng = rng_new(how->seed, RNG_CENTERS);
-        tfidf_centers(c.index, prompts, n, how->contexts, &rng, center);
-        free(prompts);
-    }
-
-    /* Choose. If the pool is a part of a larger one, i starts below 0: the candidates before it
-     * draw their random numbers, and what they draw is thrown away. */
-    for (int i = DEMO_CHOICES[how->demos].drawn ? -how->first : 0; i < n; i++) {
-        Demo *mine = s->out->demos + (size_t)(i < 0 ? 0 : i) * (size_t)how->k;
-        Query q = {.demos = mine, .x = &s->pool->items[i]};
-        c.like = &s->pool->items[i < 0 ? i : center[i]];
-        q.n_demos = DEMO_CHOICES[how->demos].choose(&c, q.x, mine);
-        if (i < 0) continue;
-        s->out->dropped += drop_demos(s->m, s->pool, &q, mine);
-        s->out->n_demos[i] = q.n_demos;
-    }
-    tfidf_free(c.index);
-    free(c.list);
-    free(c.fixed);
-    free(center);
+    Scores *out = s->out;
+    ContextOptions wanted = {.demos = how->demos,
+                             .k = how->k,
+                             .clusters = how->contexts,
+                             .allow_overlap = how->allow_overlap,
+                             .seed = how->seed,
+                             .first = how->first,
+                             .room = s->m->config.context};
+    out->dropped += contexts_choose(s->pool, s->holdout, &wanted, out->demos, out->n_demos);
+    for (int i = 0; i < out->count; i++) out->unshown[i] = how->k > 0 && out->n_demos[i] == 0;
 }
 
 const Choice ANCHOR_CHOICES[] = {
@@ -443,28 +275,27 @@ const Choice ANCHOR_CHOICES[] = {
 };
 _Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, "a row each");
 
-/* Fills queries[pool][anchors]. Each asks for the answer of one anchor. n_demos is 1 where the
+/* One-shot turns E5 round: the candidate is the demonstration, and its anchors, which are holdout
+ * examples, are asked. The rules of contexts hold for anchors too: they are distinct, and none has
+ * the candidate's own prompt.
+ *
+ * Fills queries[pool][anchors]. Each asks for the answer of one anchor. n_demos is 1 where the
  * candidate may be shown before the anchor, and anchor_queries then shows it. Where fewer than
- * `anchors` are found, the first holdout example fills the place. Its n_demos is 0, so its gain
- * will be 0. */
-static void choose_anchors(const Scoring *s, Query *queries) {
+ * `anchors` are found, the first holdout example fills the place with n_demos 0. */
+static void choose_anchors(const Scoring *s, const HoldoutIndex *index, const int *random,
+                           Query *queries) {
     int k = s->anchors, *nearest = mem_new((size_t)k + 1, sizeof *nearest);
     bool overlap = s->how->allow_overlap;
-    Rng rng = rng_new(s->how->seed, RNG_ANCHORS);
-    int *random = rng_order(&rng, s->holdout->count);
-    Tfidf *index = ica_index(s->holdout);
     for (int i = 0; i < s->pool->count; i++) {
         const Example *z = &s->pool->items[i];
         const int *chosen = s->how->anchors == ANCHORS_NEAREST ? nearest : random;
-        int found = chosen == random ? k : ica_nearest(index, z, k, overlap, nearest);
+        int found = chosen == random ? k : holdout_nearest(index, z, k, overlap, nearest);
         for (int a = 0; a < k; a++) {
             const Example *h = &s->holdout->items[a < found ? chosen[a] : 0];
             bool shows = a < found && (overlap || !same_prompt(h, z));
             queries[(size_t)i * (size_t)k + (size_t)a] = (Query){.n_demos = shows, .x = h};
         }
     }
-    tfidf_free(index);
-    free(random);
     free(nearest);
 }
 
@@ -481,9 +312,9 @@ static void anchor_queries(const Scoring *s, bool rejected, Query *queries) {
         demo[i] = (Demo){&shown[i], &shown[i]};
         for (int a = 0; a < s->anchors; a++) {
             Query *q = &queries[(size_t)i * (size_t)s->anchors + (size_t)a];
-            Demo copy = demo[i]; /* the list that drop_demos may change */
+            Demo copy = demo[i]; /* the list that query_fit may change */
             q->demos = &demo[i];
-            s->out->dropped += drop_demos(s->m, s->pool, q, &copy);
+            s->out->dropped += query_fit(s->pool, s->m->config.context, q, &copy);
         }
     }
     ica_logps(s->m, s->ws, s->pool, queries, s->pool->count * s->anchors, &s->out->cost);
@@ -491,31 +322,46 @@ static void anchor_queries(const Scoring *s, bool rejected, Query *queries) {
     free(demo);
 }
 
-/* The gain of every anchor by every candidate. Of a pair it is the gain by the chosen answer minus
- * the gain by the rejected one, in which the anchor's log-likelihood without either cancels. */
+/* How many anchors a candidate has at most: k, or --num-anchors, if there are so many distinct
+ * examples. Orders the random ones, distinct, in random[]. */
+static int count_anchors(const Scoring *s, const HoldoutIndex *index, int *random) {
+    bool nearest = s->how->anchors == ANCHORS_NEAREST;
+    return holdout_distinct(index, random, nearest ? s->how->k : s->how->num_anchors);
+}
+
+/* The gain of every anchor by every candidate, NaN where the anchor cannot follow it. Of a pair it
+ * is the gain by the chosen answer minus the gain by the rejected one, in which the anchor's
+ * log-likelihood without either cancels. */
 static void anchor_pass(Scoring *s) {
-    int asked = s->how->anchors == ANCHORS_NEAREST ? s->how->k : s->how->num_anchors;
-    s->anchors = asked < s->holdout->count ? asked : s->holdout->count;
+    Rng rng = rng_new(s->how->seed, RNG_ANCHORS);
+    int *random = rng_order(&rng, s->holdout->count);
+    HoldoutIndex *index = holdout_index(s->holdout);
+    s->anchors = count_anchors(s, index, random);
     size_t total = mem_mul((size_t)s->pool->count, (size_t)s->anchors);
     Query *with = mem_new(total, sizeof *with), *other = mem_new(total, sizeof *other);
     double *alone = mem_new((size_t)s->holdout->count, sizeof *alone);
 
     /* Ask with the candidate in front, then without it or with the rejected answer. */
-    choose_anchors(s, with);
+    choose_anchors(s, index, random, with);
     if (total) memcpy(other, with, total * sizeof *other);
     anchor_queries(s, false, with);
     if (s->pairs) anchor_queries(s, true, other);
     else ica_answer_logps(s->m, s->ws, s->holdout, (Logps){alone, NULL}, &s->out->cost);
 
-    /* The gain is the difference, reduced. Without the candidate in front it is 0. */
+    /* The gain is the difference, reduced. A candidate without any anchor has no score. */
     s->gain = mem_new(total, sizeof *s->gain);
+    for (int i = 0; i < s->pool->count; i++) s->out->unshown[i] = s->anchors > 0;
     for (size_t i = 0; i < total; i++) {
         const Example *h = with[i].x;
-        double (*reduce)(double, int) = REDUCTIONS[s->how->reduce].reduce, without = with[i].logp;
-        if (s->pairs) without = other[i].logp;
-        else if (with[i].n_demos) without = alone[h - s->holdout->items];
+        double (*reduce)(double, int) = REDUCTIONS[s->how->reduce].reduce;
+        double without = s->pairs ? other[i].logp : alone[h - s->holdout->items];
+        bool known = with[i].n_demos && (!s->pairs || other[i].n_demos);
         s->gain[i] = reduce(with[i].logp, h->answer_n) - reduce(without, h->answer_n);
+        if (known) s->out->unshown[i / (size_t)s->anchors] = false;
+        else s->gain[i] = NAN;
     }
+    holdout_index_free(index);
+    free(random);
     free(with);
     free(other);
     free(alone);
@@ -640,6 +486,7 @@ static void scores_resize(Scores *s, int count, int k) {
     s->demos = arena_new(&s->arena, mem_mul(n, (size_t)k), sizeof *s->demos);
     s->n_demos = arena_new(&s->arena, n, sizeof *s->n_demos);
     s->hits = arena_new(&s->arena, n, sizeof *s->hits);
+    s->unshown = arena_new(&s->arena, n, sizeof *s->unshown);
 }
 
 void scores_free(Scores *s) {
@@ -678,7 +525,7 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     out->alone_flops = method->needs_alone ? out->cost.flops : 0;
     if (method->needs_k) {
         Logps inside = {out->in_context.chosen, s.pairs ? out->in_context.rejected : NULL};
-        choose_contexts(&s);
+        context_pass(&s);
         answer_pass(m, ws, pool, out->demos, out->n_demos, how->k, inside, out->hits, &out->cost);
     }
     if (method->needs_reference)
@@ -694,6 +541,8 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
         if (s.gain) z.gain = s.gain + (size_t)i * (size_t)s.anchors;
         if (s.inner_product) z.inner_product = s.inner_product[i];
         out->score[i] = s.pairs ? method->pair(&z) : method->answer(&z);
+        if (out->unshown[i]) out->score[i] = NAN; /* nothing was asked of the holdout */
+        out->n_unshown += out->unshown[i];
     }
     free(s.gain);
     free(s.inner_product);
@@ -722,12 +571,14 @@ double ica_pair_agreement(const ScoreOptions *how, const Examples *pool, const S
     ScoreOptions sums = *how;
     sums.reduce = REDUCE_SUM;
     double *margin = mem_new(2 * (size_t)s->count, sizeof *margin), *loss = margin + s->count;
+    int n = 0;
     for (int i = 0; i < s->count; i++) {
+        if (s->unshown[i]) continue;
         Evidence z = evidence_of(&sums, pool, s, i);
-        margin[i] = score_margin(&z);
-        loss[i] = score_pair_loss(&z);
+        margin[n] = score_margin(&z);
+        loss[n++] = score_pair_loss(&z);
     }
-    double r = rank_correlation(margin, loss, s->count);
+    double r = rank_correlation(margin, loss, n);
     free(margin);
     return r;
 }

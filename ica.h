@@ -1,6 +1,7 @@
-/* ica: the paper. What the model is shown, how probable answers then are, and what a candidate's
- * score is (E5, E7, E14 to E16 and the rivals). What weight a score becomes (E8, E9) is in
- * lib/weights.h, and what loss it weighs (E10 to E12) in lib/objectives.h.
+/* ica: the paper. How probable answers are with a context and without, and what a candidate's score
+ * is (E5, E7, E14 to E16 and the rivals). What the model is shown (E6) is in context.h, what weight
+ * a score becomes (E8, E9) in lib/weights.h, and what loss it weighs (E10 to E12) in
+ * lib/objectives.h.
  *
  * Usage:
  *   Error err = {0};
@@ -37,30 +38,13 @@
 #ifndef ICA_H
 #define ICA_H
 
+#include "context.h"
 #include "lib/fast/share.h"
 #include "lib/objectives.h"
-#include "lib/tfidf.h"
 #include "lib/weights.h"
 #include "model.h"
 
-/* ---- examples as token ids ---- */
-
-/* Tokens are borrowed from the set. For a preference pair `answer` is the chosen one. */
-typedef struct {
-    const int *bare;     /* the prompt's own tokens: what retrieval compares */
-    const int *prompt;   /* the prompt inside its template: what the model reads */
-    const int *answer;   /* the answer with its end token: what is scored */
-    const int *rejected; /* pairs only, else NULL */
-    int bare_n, prompt_n, answer_n, rejected_n;
-} Example;
-
-typedef struct {
-    int count;
-    Example *items;
-    const int *bos; /* what every row starts with */
-    int bos_n;
-    Arena arena; /* owns items and tokens */
-} Examples;
+/* ---- log-likelihoods ---- */
 
 /* Log-likelihoods of the answers of n examples, [n] each. `rejected` is of pairs, else it may be
  * NULL. Both are NULL where nothing is known. */
@@ -68,56 +52,9 @@ typedef struct {
     double *chosen, *rejected;
 } Logps;
 
-/* ---- rows ---- */
-
-/* One holdout example as it is shown: a prompt and the answer to it, of one example unless answers
- * are shuffled. */
-typedef struct {
-    const Example *prompt_of, *answer_of;
-} Demo;
-
-/* A question to the model: logp(y | demos, x), where y is x's answer or its rejected one. */
-typedef struct {
-    const Demo *demos; /* [n_demos], in the order of the row */
-    int n_demos;
-    const Example *x;
-    bool rejected;
-    double logp; /* out: token sum */
-    int hits;    /* out: how many of the answer's tokens were the most probable token */
-} Query;
-
-/* Appends the query's row: start token, demonstrations, prompt, answer. Returns the answer's place
- * in the row. */
-int query_row(const Examples *set, const Query *q, IntBuf *tokens);
-/* How many tokens that row has. The last one is only predicted, never read. */
-int query_length(const Examples *set, const Query *q);
-
 /* Appends to the batch the rows of items index[0..n-1] (index NULL: items 0..n-1) without
  * demonstrations. A pair has two rows, the chosen answer's and then the rejected one's. */
 void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pairs);
-
-/* ---- contexts [E6] ---- */
-
-/* The index of the holdout's prompts; tfidf_free it. Borrows the holdout. */
-Tfidf *ica_index(const Examples *holdout);
-/* The k holdout examples nearest to x, the nearest last. One with x's own prompt is among them only
- * if allow_overlap. nearest[k]: indices into the holdout. Returns how many there are. */
-int ica_nearest(const Tfidf *index, const Example *x, int k, bool allow_overlap, int *nearest);
-
-typedef enum { DEMOS_NEAREST, DEMOS_RANDOM, DEMOS_FIXED, DEMOS_SHUFFLED, DEMO_COUNT } DemoChoice;
-
-/* One way to choose demonstrations. */
-typedef struct DemoChooser DemoChooser; /* what it may look at: ica.c */
-typedef struct {
-    const char *name, *help;
-    bool by_nearness; /* `contexts` applies: a cluster of candidates may share demonstrations */
-    bool drawn;       /* draws random numbers for every candidate */
-    int (*choose)(DemoChooser *c, const Example *x,
-                  Demo *demos); /* fills demos[k], returns how many */
-} DemoInfo;
-extern const DemoInfo DEMO_CHOICES[]; /* [DEMO_COUNT] */
-
-/* ---- log-likelihoods ---- */
 
 /* Fills in logp and hits of queries[n]. What rows have in common before their answers
  * (demonstrations, a pair's prompt, the first words of a question) is computed once where that pays
@@ -230,6 +167,9 @@ typedef struct {
     Demo *demos;     /* [count][k] */
     int *n_demos, k; /* [count] */
     int dropped;     /* demonstrations that did not fit the context */
+    bool *unshown;   /* [count] no demonstration could be shown (or no anchor asked), though the
+                      * method needs one: the score is NaN and means "not known" */
+    int n_unshown;   /* how many */
     Cost cost;
     double alone_flops; /* the part of cost.flops for log-likelihoods without context */
     Arena arena;        /* owns the arrays */

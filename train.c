@@ -35,7 +35,7 @@ struct Loop {
     double flops;      /* of the steps done here, forward and backward */
     Dump *dump;        /* NULL, or gets the last step */
     /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
-    bool (*gradient)(Loop *loop, long step, StepReport *report);
+    bool (*gradient)(Loop *loop, long step, StepReport *report, Error *err);
     /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */
     void (*evaluate)(Loop *loop, LogLine *line);
     /* Writes what belongs beside the state. May be NULL. */
@@ -143,7 +143,7 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     Dump *dump = step + 1 == o->steps ? loop->dump : NULL;
     if (dump) dump_begin(dump, loop->model);
     /* Compute the gradient, and move the parameters along it if it is finite [E13]. */
-    if (loop->gradient(loop, step, &r)) {
+    if (loop->gradient(loop, step, &r, err)) {
         r.steps = 1;
         norm = gradient_norm(loop->model, loop->grad);
         if (!isfinite(norm) || !isfinite(r.loss))
@@ -153,7 +153,8 @@ static bool loop_step(Loop *loop, long step, Error *err) {
                              step + 1, r.loss, norm);
         bool clip = o->max_grad_norm > 0 && norm > o->max_grad_norm;
         optimizer_step(optimizer, loop->model, loop->grad, clip ? o->max_grad_norm / norm : 1, lr);
-    } else loop->state.skipped++;
+    } else if (err->status) return false;
+    else loop->state.skipped++;
     /* Dump the step if it is the last one. */
     if (dump && r.steps == 0)
         return error_set(err, STATUS_FAILED,
@@ -201,7 +202,8 @@ typedef struct {
 } Pretraining;
 
 /* The gradient of the weighted mean of -log p over the batch's tokens. */
-static bool pretraining_gradient(Loop *loop, long step, StepReport *report) {
+static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Error *err) {
+    (void)err; /* nothing fails */
     Pretraining *p = loop->self;
     int n = sessions_batches(p->sessions);
     int batch = p->sessions->shuffle ? shuffled_at(&p->order, loop->o->seed, n, step)
@@ -401,6 +403,8 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
     workspace_free(ws);
     t->notes.dropped_demos = t->scores.dropped;
     t->notes.rank_agreement = ica_pair_agreement(&how, &t->x->pool.examples, &t->scores);
+    const MethodInfo *method = &METHODS[how.method];
+    t->notes.unshown = method->needs_k || method->needs_anchors ? (double)t->scores.n_unshown : NAN;
 }
 
 /* Scores are computed R = `refresh` times in S = `steps` steps, at the steps floor(j S / R) for j =
@@ -412,10 +416,11 @@ static int refresh_at(int refresh, long step, long steps) {
 }
 
 /* Computes scores with the present parameters, and makes weights from them. */
-static void refresh_weights(Tuning *t, Loop *loop, int refresh) {
+static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     double start = seconds_now();
     size_t bytes = (size_t)t->x->pool.examples.count * sizeof(double);
     score_pool(t, loop->model, refresh);
+    if (!scores_check(&t->scores, loop->model->config.context, err)) return false;
     /* Keep what RHO's reference says: it stays the same. */
     if (t->reference && !t->by_reference.chosen) {
         t->by_reference = logps_new(t->scores.count);
@@ -429,6 +434,7 @@ static void refresh_weights(Tuning *t, Loop *loop, int refresh) {
     loop->spent->score_tokens += t->scores.cost.forward;
     loop->spent->score_flops += t->scores.cost.flops;
     loop->spent->scored += t->scores.count;
+    return true;
 }
 
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
@@ -532,12 +538,12 @@ static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *
 
 /* The gradient of a step: the sum over the batch of w_i grad l_i, divided by W, which is the sum of
  * the weights unless --normalize says otherwise (lib/weights.h). */
-static bool tuning_gradient(Loop *loop, long step, StepReport *report) {
+static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *err) {
     Tuning *t = loop->self;
     const TrainOptions *o = t->o;
     /* Compute scores if they are due. */
     int refresh = t->w->source == WEIGHTS_SCORED ? refresh_at(o->refresh, step, o->loop.steps) : -1;
-    if (refresh >= 0) refresh_weights(t, loop, refresh);
+    if (refresh >= 0 && !refresh_weights(t, loop, refresh, err)) return false;
     /* Take the batch, and divide its weights by W. Without a micro_batch_size, micro_end cuts the
      * batch for memory alone: E9 sees one piece. */
     take_batch(t, step);
@@ -595,7 +601,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     if (w->source != WEIGHTS_FIXED) {
         run_state_keep(&loop->state, "scores", w->score, n);
         run_state_keep(&loop->state, "weights", w->used, n);
-        run_state_keep(&loop->state, "told", t->notes.all, 2);
+        run_state_keep(&loop->state, "told", t->notes.all, 3);
     }
     if (OBJECTIVES[t->o->objective].needs_reference)
         dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/text.h"
+
 /* ---- records into examples ---- */
 
 static const int *keep_ids(Arena *arena, const IntBuf *ids, int from, int n) {
@@ -66,6 +68,38 @@ static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Recor
     return fit_answer(f, d, r, truncate, 0, first, &e->answer_n, err);
 }
 
+/* Appends a text as it is compared, and a byte that no UTF-8 text has: where it ends. */
+static void put_folded(Buf *b, Str text) {
+    text_fold(b, text);
+    buf_putc(b, '\xff');
+}
+
+/* What retrieval compares, and what makes two examples the same. The prompt is everything before
+ * the answer: of a conversation all turns, so that "Continue." is not the prompt of them all. */
+static void identify(const ModelFolder *f, const Record *r, Arena *arena, Example *e) {
+    IntBuf ids = {0};
+    Buf text = {0};
+    bool turns = r->kind == RECORD_TURNS;
+    int earlier = turns ? r->n_turns - 1 : r->n_turns;
+    for (int t = 0; t < earlier; t++) {
+        template_bare_prompt(f->tokenizer, r->turns[t].prompt, &ids);
+        template_bare_prompt(f->tokenizer, r->turns[t].completion, &ids);
+        put_folded(&text, r->turns[t].prompt);
+        put_folded(&text, r->turns[t].completion);
+    }
+    Str prompt = turns ? r->turns[earlier].prompt : r->prompt;
+    template_bare_prompt(f->tokenizer, prompt, &ids);
+    put_folded(&text, prompt);
+    e->bare_n = ids.n;
+    e->bare = keep_ids(arena, &ids, 0, ids.n);
+    e->prompt_text = str_copy(arena, (Str){text.s, text.n});
+    text.n = 0;
+    put_folded(&text, turns ? r->turns[earlier].completion : r->chosen);
+    e->answer_text = str_copy(arena, (Str){text.s, text.n});
+    ints_free(&ids);
+    buf_free(&text);
+}
+
 /* Text. Earlier turns of a conversation become part of the prompt, in the template's form. */
 static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r,
                               bool truncate, bool pairs, Arena *arena, Example *e, Error *err) {
@@ -89,10 +123,7 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
     e->prompt_n = ids.n;
     e->prompt = keep_ids(arena, &ids, 0, ids.n);
     ids.n = 0;
-    template_bare_prompt(f->tokenizer, prompt, &ids);
-    e->bare_n = ids.n;
-    e->bare = keep_ids(arena, &ids, 0, ids.n);
-    ids.n = 0;
+    identify(f, r, arena, e);
     template_answer(&f->template, f->tokenizer,
                     turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
     e->answer_n = ids.n;
@@ -180,32 +211,12 @@ static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *
 
 /* ---- the same example in two files ---- */
 
-/* Appends text in lower case, each run of white space as one blank, and none at either end. Then a
- * mark that no text can imitate. */
-static void put_normalized(Buf *b, Str text) {
-    size_t from = b->n;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.s[i];
-        bool blank = c == ' ' || (c >= '\t' && c <= '\r');
-        if (blank && (b->n == from || b->s[b->n - 1] == ' ')) continue;
-        buf_putc(b, blank ? ' ' : c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
-    }
-    while (b->n > from && b->s[b->n - 1] == ' ') b->n--;
-    buf_putc(b, 1);
-}
-
-/* Prompts and completions, normalized: what counts as the same example. */
-static Str normalized(Arena *arena, const Record *r) {
+/* What counts as the same example: all ids, or the texts of prompt and answer. */
+static Str key_of(Arena *arena, const Record *r, const Example *e) {
     Buf b = {0};
     if (r->kind == RECORD_IDS) buf_put(&b, r->input_ids, (size_t)r->n_ids * sizeof(int));
-    for (int t = 0; t < r->n_turns; t++) {
-        put_normalized(&b, r->turns[t].prompt);
-        put_normalized(&b, r->turns[t].completion);
-    }
-    if (r->kind == RECORD_PAIR) {
-        put_normalized(&b, r->prompt);
-        put_normalized(&b, r->chosen);
-    }
+    buf_put(&b, e->prompt_text.s, e->prompt_text.n);
+    buf_put(&b, e->answer_text.s, e->answer_text.n);
     Str kept = str_copy(arena, (Str){b.s, b.n});
     buf_free(&b);
     return kept;
@@ -224,10 +235,11 @@ static int compare_keys(const void *a, const void *b) {
     return c;
 }
 
-static Key *sorted_keys(Arena *arena, const Dataset *d) {
+static Key *sorted_keys(Arena *arena, const ExampleFile *file) {
+    const Dataset *d = &file->data;
     Key *keys = arena_new(arena, (size_t)d->count, sizeof *keys);
     for (int i = 0; i < d->count; i++)
-        keys[i] = (Key){normalized(arena, &d->records[i]), &d->records[i]};
+        keys[i] = (Key){key_of(arena, &d->records[i], &file->examples.items[i]), &d->records[i]};
     qsort(keys, (size_t)d->count, sizeof *keys, compare_keys);
     return keys;
 }
@@ -236,7 +248,7 @@ static Key *sorted_keys(Arena *arena, const Dataset *d) {
  * into either. */
 static bool check_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
     Arena arena = {0};
-    Key *x = sorted_keys(&arena, &a->data), *y = sorted_keys(&arena, &b->data);
+    Key *x = sorted_keys(&arena, a), *y = sorted_keys(&arena, b);
     for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
         int c = compare_keys(&x[i], &y[j]);
         if (c == 0)

@@ -55,6 +55,19 @@ bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *
     return ok;
 }
 
+bool scores_check(const Scores *s, int context, Error *err) {
+    if (s->n_unshown < s->count) return true;
+    if (s->dropped)
+        return error_set(err, STATUS_DATA,
+                         "no holdout record fits before any candidate in the model's context of %d "
+                         "tokens: give shorter holdout records, or a model with a longer context",
+                         context);
+    return error_set(err, STATUS_DATA,
+                     "no candidate has a demonstration: every holdout record has the candidate's "
+                     "own prompt; give a holdout with other prompts (what differs between records "
+                     "belongs into the prompt), or a method without demonstrations, such as rho");
+}
+
 /* Reads line i of the file: its weight, or, if the file is bare, its score. */
 static bool read_line(const char *path, int i, Str line, const Dataset *pool, ScoreColumns *out,
                       Arena *arena, Error *err) {
@@ -75,7 +88,8 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
                          "belongs to another pool",
                          path, i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
     /* Check the number. */
-    if (out->bare && (!v || v->type != JSON_NUMBER || json_get(r, "weight")))
+    bool unknown = v && v->type == JSON_NULL; /* a candidate without demonstrations */
+    if (out->bare && (!v || (v->type != JSON_NUMBER && !unknown) || json_get(r, "weight")))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
@@ -90,7 +104,7 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
         return error_set(err, STATUS_DATA,
                          "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
                          v->number);
-    (out->bare ? out->score : out->weight)[i] = v->number;
+    (out->bare ? out->score : out->weight)[i] = unknown ? NAN : v->number;
     return true;
 }
 
@@ -110,6 +124,10 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
         ok = error_set(err, STATUS_DATA,
                        "%s: has %d lines and the pool %d records: the file belongs to another pool",
                        path, i, pool->count);
+    int known = 0;
+    for (int j = 0; ok && j < i; j++) known += !out->bare || !isnan(out->score[j]);
+    if (ok && known == 0)
+        ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", path);
     buf_free(&text);
     arena_free(&arena);
     return ok;
@@ -150,7 +168,8 @@ static int truth_label(const Record *r, Str source) {
 /* Appends the AUROC as a member named `key` if it is defined. */
 static void put_auroc_member(Buf *b, const Dataset *d, const double *score, Str source, Str key) {
     int *label = mem_new((size_t)d->count, sizeof *label);
-    for (int i = 0; i < d->count; i++) label[i] = truth_label(&d->records[i], source);
+    for (int i = 0; i < d->count; i++)
+        label[i] = isnan(score[i]) ? -1 : truth_label(&d->records[i], source);
     double a = auroc(score, label, d->count);
     free(label);
     if (!isfinite(a)) return;
@@ -194,4 +213,5 @@ void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, con
                         weight_length_correlation(&pool->examples, weight));
     }
     json_key_number(b, "dropped_demos", notes->dropped_demos);
+    if (isfinite(notes->unshown)) json_key_number(b, "without_demos", notes->unshown);
 }

@@ -28,6 +28,10 @@
 bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
                   const Scores *s, const double *weight, Error *err);
 
+/* False if the scores say nothing of any candidate: none could be shown a demonstration. context:
+ * the model's, in tokens. */
+bool scores_check(const Scores *s, int context, Error *err);
+
 /* Sums of weights must stay finite, and mean something. */
 #define WEIGHT_MOST 1e15
 
@@ -47,8 +51,10 @@ typedef union {
     struct {
         double dropped_demos;  /* demonstrations that did not fit the context */
         double rank_agreement; /* Spearman's correlation of both pair scores, E7a and E7b; or NaN */
+        double unshown; /* candidates without any demonstration: their score is null; NaN: the
+                         * method shows none */
     };
-    double all[2];
+    double all[3];
 } ScoreNotes;
 
 /* Where the weights of a pool come from. */

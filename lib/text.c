@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/unicode.h"
+
 /* ---- strings and lines ---- */
 
 Str text_format(Arena *arena, const char *format, va_list args) {
@@ -33,6 +35,21 @@ bool text_line(Str text, size_t *at, Str *line) {
     line->n = end ? (size_t)(end - start) : text.n - *at;
     *at += line->n + 1;
     return true;
+}
+
+void text_fold(Buf *b, Str text) {
+    size_t from = b->n;
+    bool blank = false; /* white space waits for a character after it */
+    for (size_t i = 0; i < text.n;) {
+        uint32_t c = (unsigned char)text.s[i];
+        char small[4];
+        int n = unicode_decode(text.s + i, text.n - i, &c);
+        i += n > 0 ? (size_t)n : 1;
+        bool space = unicode_class(c) == UNICODE_SPACE;
+        if (!space && blank && b->n > from) buf_putc(b, ' ');
+        if (!space) buf_put(b, small, (size_t)unicode_encode(small, unicode_lower(c)));
+        blank = space;
+    }
 }
 
 /* The columns of a text on a terminal, one for each character. */

@@ -33,6 +33,10 @@ bool text_line(Str text, size_t *at, Str *line);
  * break is indented by two. A column is one UTF-8 character. */
 void text_wrap(Buf *b, Str text, int width);
 
+/* Appends the text as it counts when two texts are compared: in small letters, each run of white
+ * space as one blank, none at either end. The text is UTF-8. */
+void text_fold(Buf *b, Str text);
+
 /* Distinct names in order of arrival. The list is in the arena, the names are borrowed. */
 typedef struct {
     const char **v;

@@ -168,25 +168,24 @@ void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine) {
     arena_free(&scratch);
 }
 
-bool same_document(Document a, Document b) {
-    return a.n == b.n && (a.n == 0 || memcmp(a.token, b.token, (size_t)a.n * sizeof(int)) == 0);
-}
-
 /* [E6] C(x): the k examples of the holdout whose prompts have the largest cosine with x's prompt,
- * the nearest last. On a tie the smaller index is nearer. x's own prompt is never among them,
- * because its answer would be in the context. `like` is x's prompt, or the prompt at the center of
- * its cluster. */
-int tfidf_nearest(const Tfidf *index, Document like, Document own, int k, bool allow_own,
-                  int *nearest) {
+ * the nearest last. On a tie the smaller index is nearer. Groups keep out x's own prompt and copies
+ * of an example that is in (context.c). `like` is x's prompt, or the prompt at the center of its
+ * cluster. */
+int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, int *nearest) {
     double *cosine = mem_new((size_t)index->count, sizeof *cosine);
+    int *best = mem_new((size_t)index->count, sizeof *best); /* of each group, plus 1; 0: none */
     tfidf_cosines(index, like, cosine);
     for (int d = 0; d < index->count; d++) {
         /* In float, cosines that are equal in exact arithmetic stay equal, whatever the order of
          * their sums. */
-        cosine[d] = (float)cosine[d];
-        Document shown = index->documents[d];
-        if (!allow_own && (same_document(shown, own) || same_document(shown, like)))
-            cosine[d] = NAN;
+        cosine[d] = group[d] < 0 ? NAN : (float)cosine[d];
+        if (group[d] < 0) continue;
+        /* Of the group, keep the nearer one of this document and the best so far. */
+        int *kept = &best[group[d]], other = *kept - 1;
+        bool nearer = other < 0 || cosine[d] > cosine[other];
+        if (other >= 0) cosine[nearer ? other : d] = NAN;
+        if (nearer) *kept = d + 1;
     }
     int found = largest(cosine, index->count, k, nearest);
     for (int i = 0; i < found / 2; i++) {
@@ -194,6 +193,7 @@ int tfidf_nearest(const Tfidf *index, Document like, Document own, int k, bool a
         nearest[i] = nearest[found - 1 - i];
         nearest[found - 1 - i] = swapped;
     }
+    free(best);
     free(cosine);
     return found;
 }

@@ -46,13 +46,10 @@ void tfidf_cosines(const Tfidf *index, Document d, double *cosine);
  * token ids. */
 void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine);
 
-/* The k indexed documents nearest to `like`, the nearest last. Documents with exactly the tokens of
- * `own` or of `like` are left out unless allow_own. (`like` may be the center of own's cluster.)
- * nearest has room for k. Returns how many there are.
- */
-int tfidf_nearest(const Tfidf *index, Document like, Document own, int k, bool allow_own,
-                  int *nearest);
-bool same_document(Document a, Document b);
+/* The k indexed documents nearest to `like`, the nearest last. group[d] < 0 leaves document d out.
+ * Of the documents of one group only the nearest is found. Groups are numbered from 0 to below the
+ * number of documents. nearest has room for k. Returns how many there are. */
+int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, int *nearest);
 
 /* Groups documents[n] into at most `clusters` clusters. center[i] is the document at the center of
  * document i's cluster. Centers are drawn one after another, each with a probability proportional

@@ -25,6 +25,9 @@
 typedef enum { UNICODE_OTHER, UNICODE_LETTER, UNICODE_NUMBER, UNICODE_SPACE } UnicodeClass;
 
 UnicodeClass unicode_class(uint32_t c);
+/* The small letter of a capital one in Latin, Greek, Cyrillic, Armenian and full-width Latin; any
+ * other character itself. One character for one: what becomes two (as I with a dot) stays. */
+uint32_t unicode_lower(uint32_t c);
 
 /* Reads the character at the start of n bytes. Returns its length, 1 to 4, and its code in *c.
  * Returns 0 and leaves *c alone if n is 0 or the bytes are not UTF-8. */

@@ -89,11 +89,21 @@ const MapInfo MAPS[] = {
 /* clang-format on */
 _Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row each");
 
+/* No map sees a score that is not known. */
 void map_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight) {
-    if (n == 0) return;
-    double *sorted = sorted_copy(score, n);
-    MAPS[map].weights(&(MapInput){how, score, sorted, n}, weight);
+    double *known = mem_new((size_t)n, sizeof *known), sum = 0;
+    int m = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(score[i])) known[m++] = score[i];
+    double *sorted = sorted_copy(known, m), *given = mem_new((size_t)m, sizeof *given);
+    if (m) MAPS[map].weights(&(MapInput){how, known, sorted, m}, given);
+    for (int i = 0; i < m; i++) sum += given[i];
+    /* Hand the weights out, and the mean where there is none. */
+    for (int i = 0, at = 0; i < n; i++)
+        weight[i] = !isnan(score[i]) ? given[at++] : m ? sum / m : 1;
+    free(known);
     free(sorted);
+    free(given);
 }
 
 /* ---- the weighted gradient ---- */

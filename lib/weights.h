@@ -51,7 +51,8 @@ typedef struct {
 } MapInfo;
 extern const MapInfo MAPS[]; /* [MAP_COUNT] */
 
-/* weight[n] >= 0 from score[n]. For a map of_batch the caller passes the scores of one batch.
+/* weight[n] >= 0 from score[n]. A score of NaN is not known: its weight is the mean of the others',
+ * or 1 if none is known. For a map of_batch the caller passes the scores of one batch.
  * MAP_SOFTMAX's weights do not sum to 1: the largest is 1. MAP_POSITIVE has the score's units.
  * NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
 void map_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);

@@ -108,6 +108,15 @@ void tell_ended(int answers) {
                 answers);
 }
 
+void tell_notes(const ScoreNotes *notes) {
+    tell_dropped((int)notes->dropped_demos);
+    if (notes->unshown > 0)
+        fprintf(stderr,
+                "%.0f candidates have no demonstration: their score is null, and their weight is "
+                "the mean of the others'\n",
+                notes->unshown);
+}
+
 void tell_complete(const Settings *s) {
     fprintf(stderr, "%s: the run is complete, nothing is left to do\n", s->resume);
 }

@@ -21,6 +21,8 @@ TrainOptions request_train(const Settings *s, long steps);
 bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err);
 /* Tells the user how many demonstrations were left out, if any were. */
 void tell_dropped(int demos);
+/* The same of scores, and how many candidates have none. */
+void tell_notes(const ScoreNotes *notes);
 /* Tells how many answers of a command's files ended in the end token's text, if any did. */
 void tell_ended(int answers);
 /* Tells that the run to resume was complete. */

@@ -52,7 +52,7 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
     buf_puts(&b, "}\n");
     settings_print(s, &b);
     buf_free(&b);
-    tell_dropped(scores->dropped);
+    tell_notes(notes);
 }
 
 /* Scores the pool of x and writes the file. The file of a shard has no weights: most maps look at
@@ -66,7 +66,8 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     Spent spent = {0};
     double *weight = NULL;
     o.scoring.first = first;
-    if (train_score(m, x, &o, &scores, &notes, &spent, err)) {
+    if (train_score(m, x, &o, &scores, &notes, &spent, err) &&
+        (s->shard || scores_check(&scores, m->config.context, err))) {
         if (!s->shard) {
             weight = mem_new((size_t)scores.count, sizeof *weight);
             map_weights(o.map, &o.map_options, scores.score, scores.count, weight);

@@ -84,6 +84,7 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, const Tr
     int n = x->pool.examples.count;
     Buf *b = &run->result;
     if (w->source == WEIGHTS_SCORED) put_overhead(run, result->alone_share);
+    if (w->source == WEIGHTS_SCORED) tell_notes(&result->notes);
     json_key_number(b, "steps", (double)result->loop.steps);
     json_key_number(b, "train_loss", result->loop.loss);
     if (w->source == WEIGHTS_SCORED)

@@ -208,10 +208,10 @@ static void retrieval_rows(Audit *a) {
                  candidates = random_examples(&rng, 4);
         /* its own prompt must not be shown */
         candidates.items[0] = holdout.items[rng_below(&rng, holdout.count)];
-        Tfidf *r = ica_index(&holdout);
+        HoldoutIndex *r = holdout_index(&holdout);
         for (int i = 0; i < candidates.count; i++)
             for (int k = 0; k <= 32; k += k < 4 ? 1 : 28) {
-                int found[32], want[32], n = ica_nearest(r, &candidates.items[i], k, false, found);
+                int found[32], want[32], n = holdout_nearest(r, &candidates.items[i], k, false, found);
                 int wanted = oracle_nearest(&holdout, &candidates.items[i], k, false, want);
                 bool equal = n == wanted && memcmp(found, want, (size_t)n * sizeof(int)) == 0;
                 same += equal;
@@ -219,7 +219,7 @@ static void retrieval_rows(Audit *a) {
                     own += holdout.items[found[d]].prompt == candidates.items[0].prompt;
                 queries++;
             }
-        tfidf_free(r);
+        holdout_index_free(r);
         arena_free(&holdout.arena);
         arena_free(&candidates.arena);
     }

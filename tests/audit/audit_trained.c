@@ -826,7 +826,7 @@ static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *
  * what `careless` would say. */
 static void spoil(Examples *holdout, int percent, uint64_t seed) {
     enum { LOOK = 32 };
-    Tfidf *r = ica_index(holdout);
+    HoldoutIndex *r = holdout_index(holdout);
     Example *spoiled = mem_new((size_t)holdout->count, sizeof *spoiled);
     int *order = mem_new((size_t)holdout->count, sizeof *order), near[LOOK];
     Rng rng = rng_new(seed, 2);
@@ -835,7 +835,7 @@ static void spoil(Examples *holdout, int percent, uint64_t seed) {
     memcpy(spoiled, holdout->items, (size_t)holdout->count * sizeof *spoiled);
     for (int i = 0; i < holdout->count * percent / 100; i++) {
         Example *e = &spoiled[order[i]];
-        for (int j = ica_nearest(r, e, LOOK, false, near) - 1; j >= 0; j--) {
+        for (int j = holdout_nearest(r, e, LOOK, false, near) - 1; j >= 0; j--) {
             const Example *other = &holdout->items[near[j]];
             if (same_tokens(e->answer, e->answer_n, other->answer, other->answer_n)) continue;
             e->answer = other->answer;
@@ -846,7 +846,7 @@ static void spoil(Examples *holdout, int percent, uint64_t seed) {
     memcpy(holdout->items, spoiled, (size_t)holdout->count * sizeof *spoiled);
     free(order);
     free(spoiled);
-    tfidf_free(r);
+    holdout_index_free(r);
 }
 
 static void measure_holdout(const Base *b, int d, double *out) {

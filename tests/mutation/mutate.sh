@@ -17,8 +17,8 @@
 cd "$(dirname "$0")/../.." || exit 1
 MUTANTS=${MUTANTS:-200} SEED=${SEED:-1} JOBS=${JOBS:-1} LIMIT=${LIMIT:-20} CC=${CC:-cc}
 FILES=${FILES:-model.c lib/fast/rows.c lib/fast/attention.c lib/fast/logits.c lib/fast/inner.c \
-    lib/fast/sums.c lib/fast/workspace.c ica.c lib/tfidf.c lib/stats.c lib/weights.c \
-    lib/objectives.c lib/fast/share.c lib/gemm.c lib/gemm.h lib/threads.c}
+    lib/fast/sums.c lib/fast/workspace.c context.c ica.c lib/tfidf.c lib/stats.c \
+    lib/weights.c lib/objectives.c lib/fast/share.c lib/gemm.c lib/gemm.h lib/threads.c}
 omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null &&
     echo -fopenmp)
 FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp}
@@ -111,7 +111,7 @@ build_base() {
 # Those that contain the file, the quickest first.
 programs_for() {
     case $1 in
-    ica.c) echo "test_pairs test_ica test_scoring" ;;
+    context.c | ica.c) echo "test_pairs test_ica test_scoring" ;;
     lib/weights.c) echo "test_weights test_pairs" ;;
     lib/objectives.c) echo "test_pairs test_ica" ;;
     lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;

@@ -428,6 +428,13 @@ static bool equal_prompts(const Example *a, const Example *b) {
     return true;
 }
 
+static bool equal_examples(const Example *a, const Example *b) {
+    if (!equal_prompts(a, b) || a->answer_n != b->answer_n) return false;
+    for (int i = 0; i < a->answer_n; i++)
+        if (a->answer[i] != b->answer[i]) return false;
+    return true;
+}
+
 int oracle_nearest(const Examples *holdout, const Example *x, int k, bool leak, int *nearest) {
     double *cosine = mem_new((size_t)holdout->count, sizeof *cosine), a[IDS], b[IDS];
     int *best_first = mem_new((size_t)holdout->count + 1, sizeof *best_first), n = 0;
@@ -441,8 +448,9 @@ int oracle_nearest(const Examples *holdout, const Example *x, int k, bool leak, 
         for (int h = 0; h < holdout->count; h++)
             if (cosine[h] >= 0 && (best < 0 || cosine[h] > cosine[best] + 1e-9)) best = h;
         if (best < 0) break;
-        cosine[best] = -1;
         best_first[n] = best;
+        for (int h = 0; h < holdout->count; h++) /* the chosen one and all that are the same */
+            if (equal_examples(&holdout->items[h], &holdout->items[best])) cosine[h] = -1;
     }
     for (int i = 0; i < n; i++) nearest[i] = best_first[n - 1 - i];
     free(cosine);

@@ -17,7 +17,7 @@ STYLE=14 # the version of clang-format: others break lines elsewhere
 FLOORS='^lib/[^/]*$ 1
 ^lib/fast/(attention|inner|logits|rows|sums|workspace)[.] 2
 ^(model|tokenizer)[.] 3
-^lib/fast/share[.] 4
+^(context|lib/fast/share)[.] 4
 ^ica[.] 5
 ^data/ 6
 ^train[.] 7

@@ -4,7 +4,7 @@
 # that is missing, double or at odds with the others. `make trace`.
 #
 # A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
-# The equations that the program computes stand on exactly one function of model.c, ica.c or lib
+# The equations that the program computes stand on exactly one function of model.c, context.c, ica.c or lib
 # (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2, E3,
 # E4, E17) on exactly one function in tests/; E1 cannot be computed and is in the README alone.
 # README's row must name the function.
@@ -201,7 +201,7 @@ trace() {
                 }
             for (i = 1; i <= n_defects; i++) print "trace: " defects[i]
             exit n_defects > 0
-        }' README.md model.c ica.c \
+        }' README.md model.c context.c ica.c \
         lib/stats.c lib/tfidf.c lib/weights.c lib/objectives.c tests/*/*.c)
 }
 
@@ -212,7 +212,7 @@ passed=0 failed=0
 copy() {
     rm -rf "$work/copy"
     mkdir -p "$work/copy"
-    mkdir -p "$work/copy/lib" && cp README.md model.c ica.c "$work/copy" &&
+    mkdir -p "$work/copy/lib" && cp README.md model.c context.c ica.c "$work/copy" &&
         cp -r tests "$work/copy" && cp -r lib/fast lib/*.c "$work/copy/lib"
 }
 
@@ -257,8 +257,8 @@ defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' \
     'E1: lib/weights.c:[0-9]*: it cannot be computed'
 defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' \
     'E4: lib/weights.c:[0-9]*: the tag stands on no function that computes it'
-defect ica.c 's/^\/\* ---- contexts/\/* ---- [E6] contexts/' \
-    'E6: ica.c:[0-9]*: the tag stands on no function'
+defect context.c 's/^\/\* ---- demonst/\/* ---- [E6] demonst/' \
+    'E6: context.c:[0-9]*: the tag stands on no function'
 defect lib/stats.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' \
     'E18: lib/stats.c:[0-9]*: the tag stands inside a function'
 defect README.md 's/^| E6 |/| (E6) |/' 'E6: not in the table of README.md'

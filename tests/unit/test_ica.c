@@ -121,11 +121,11 @@ static void test_token_sum(const World *w) {
 
 /* ---- [E6] retrieval ---- */
 
-static int retrieval_misses(const Tfidf *r, const Examples *holdout, const Example *x) {
+static int retrieval_misses(const HoldoutIndex *r, const Examples *holdout, const Example *x) {
     int ks[] = {0, 1, 3, 7, holdout->count + 5}, misses = 0;
     for (int i = 0; i < 10; i++) {
         int k = ks[i / 2], found[64], want[64];
-        int n = ica_nearest(r, x, k, i % 2, found),
+        int n = holdout_nearest(r, x, k, i % 2, found),
             wanted = oracle_nearest(holdout, x, k, i % 2, want);
         misses += n != wanted || memcmp(found, want, (size_t)wanted * sizeof(int)) != 0;
     }
@@ -143,7 +143,7 @@ static void test_retrieval_random(void) {
             int n = rng_below(&rng, 8);
             holdout.items[h] = random_example(&holdout.arena, &rng, n, words, 2, 0);
         }
-        Tfidf *r = ica_index(&holdout);
+        HoldoutIndex *r = holdout_index(&holdout);
         for (int q = 0; q < 6; q++) {
             int n = rng_below(&rng, 8); /* up to 20 words that the holdout does not have */
             Example x = q < 2 ? holdout.items[rng_below(&rng, holdout.count)]
@@ -152,7 +152,7 @@ static void test_retrieval_random(void) {
         }
         CHECK(misses == 0, "[E6] trial %d: %d of 60 retrievals differ from the plain ones", trial,
               misses);
-        tfidf_free(r);
+        holdout_index_free(r);
         arena_free(&holdout.arena);
     }
 }
@@ -177,12 +177,12 @@ static void test_retrieval_ties(void) {
             holdout.items[h] = e;
             continue;
         }
-        Tfidf *r = ica_index(&holdout);
-        int n = ica_nearest(r, &e, 10, false, nearest);
+        HoldoutIndex *r = holdout_index(&holdout);
+        int n = holdout_nearest(r, &e, 10, false, nearest);
         for (int i = 0; i < n; i++) expected += nearest[i] == n - 1 - i;
         CHECK(n == 10 && expected == 10, "[E6] ties: nearest of 24 equal ones are ... %d %d %d",
               nearest[7], nearest[8], nearest[9]);
-        tfidf_free(r);
+        holdout_index_free(r);
     }
     arena_free(&holdout.arena);
 }
@@ -198,20 +198,20 @@ static void test_retrieval_by_eye(void) {
                         {.bare = d, .bare_n = 2},
                         {.bare = e, .bare_n = 4}};
     Examples holdout = {.count = 5, .items = items};
-    Tfidf *r = ica_index(&holdout);
+    HoldoutIndex *r = holdout_index(&holdout);
     int n[5];
-    CHECK(ica_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 &&
+    CHECK(holdout_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 &&
               n[0] == 4,
           "[E6] rare word: %d %d", n[0], n[1]);
-    CHECK(ica_nearest(r, &(Example){.bare = s, .bare_n = 1}, 2, false, n) == 2 && n[1] == 4 &&
+    CHECK(holdout_nearest(r, &(Example){.bare = s, .bare_n = 1}, 2, false, n) == 2 && n[1] == 4 &&
               n[0] == 0,
           "[E6] repeated: %d %d", n[0], n[1]);
-    CHECK(ica_nearest(r, &(Example){.bare = b, .bare_n = 2}, 1, true, n) == 1 && n[0] == 1,
+    CHECK(holdout_nearest(r, &(Example){.bare = b, .bare_n = 2}, 1, true, n) == 1 && n[0] == 1,
           "[E6] leak: itself is nearest");
-    CHECK(ica_nearest(r, &(Example){.bare = b, .bare_n = 2}, 5, false, n) == 4 && n[0] != 1 &&
+    CHECK(holdout_nearest(r, &(Example){.bare = b, .bare_n = 2}, 5, false, n) == 4 && n[0] != 1 &&
               n[1] != 1 && n[2] != 1 && n[3] != 1,
           "[E6] its own prompt was shown");
-    tfidf_free(r);
+    holdout_index_free(r);
 }
 
 /* ---- [E5] scores ---- */
@@ -234,7 +234,8 @@ static void check_ica(const World *w, const Examples *pool, const ScoreOptions *
             reduce(how->reduce, inside, z->answer_n) - reduce(how->reduce, logp, z->answer_n);
         bad_logp += !same_bits(logp, s->alone.chosen[i]);
         bad_inside += !same_bits(inside, s->in_context.chosen[i]);
-        bad_score += !same_bits(score, s->score[i]);
+        bool none = how->k > 0 && s->n_demos[i] == 0; /* not known, whatever was computed */
+        bad_score += none ? !isnan(s->score[i]) : !same_bits(score, s->score[i]);
     }
     CHECK(s->count == pool->count && s->k == how->k, "[E5] %s: count %d, k %d", what, s->count,
           s->k);
@@ -687,11 +688,13 @@ static void test_dropping(const World *w) {
         for (int d = 0; d < kept[i]; d++) /* the nearest ones stay */
             CHECK(s.demos[i * K + d].prompt_of == &holdout.items[nearest[K - kept[i] + d]],
                   "candidate %d: not the farthest dropped", i);
-        if (kept[i] == 0) CHECK(same_bits(s.score[i], 0.0), "[E5] none fits: score %g", s.score[i]);
+        if (kept[i] == 0)
+            CHECK(isnan(s.score[i]) && s.unshown[i], "[E5] none fits: score %g", s.score[i]);
         else CHECK(s.score[i] != 0, "[E5] a context without effect");
         dropped += K - kept[i];
     }
-    CHECK(s.dropped == dropped, "%d dropped, counted %d", dropped, s.dropped);
+    CHECK(s.dropped == dropped && s.n_unshown == 2, "%d dropped, counted %d; %d have none", dropped,
+          s.dropped, s.n_unshown);
     check_ica(w, &pool, &how, &s, "dropped demonstrations");
     double logp[N];
     CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, K, logp, NULL) == dropped,
@@ -729,6 +732,140 @@ static void test_never_itself(const World *w) {
                 CHECK(last == 6, "[E6] leak: %d of 6 are nearest to themselves", last);
         }
     scores_free(&s);
+}
+
+/* ---- distinct demonstrations, and one notion of the same prompt ---- */
+
+/* Copies of the first `distinct` examples, in random order, each at least once. */
+static Examples with_copies(const Examples *of, int distinct, int count, Rng *rng) {
+    Examples e = {0};
+    examples_begin(&e, count);
+    for (int i = 0; i < count; i++)
+        e.items[i] = of->items[i < distinct ? i : rng_below(rng, distinct)];
+    for (int i = count - 1; i > 0; i--) {
+        int j = rng_below(rng, i + 1);
+        Example swapped = e.items[i];
+        e.items[i] = e.items[j];
+        e.items[j] = swapped;
+    }
+    return e;
+}
+
+/* How many demonstrations of candidate i are a copy of an earlier one in its list. */
+static int copies_shown(const Scores *s, int i) {
+    int copies = 0;
+    const Demo *list = s->demos + (size_t)i * (size_t)s->k;
+    for (int d = 0; d < s->n_demos[i]; d++) {
+        bool copy = false;
+        for (int e = 0; e < d; e++)
+            copy |= same_prompt(list[d].prompt_of, list[e].prompt_of) &&
+                    list[d].answer_of->answer == list[e].answer_of->answer;
+        copies += copy;
+    }
+    return copies;
+}
+
+/* [E6] A holdout of 40 lines that are 9 examples: whatever chooses, no list has one twice, and all
+ * lists are as long as they can be. */
+static void test_distinct(const World *w) {
+    Rng rng = rng_new(31, 0);
+    Examples holdout = with_copies(&w->holdout, 9, 40, &rng), pool = first_of(&w->pool, 30);
+    static const int k[] = {3, 12}, contexts[] = {0, 4};
+    for (int t = 0; t < 4 * DEMO_COUNT; t++) {
+        DemoChoice demos = (DemoChoice)(t / 4);
+        ScoreOptions how = {.method = METHOD_ICA, .k = k[t % 2], .demos = demos, .seed = 5};
+        how.contexts = demos == DEMOS_NEAREST ? contexts[t / 2 % 2] : 0;
+        Scores s = {0};
+        int copies = 0, wrong = 0, most = how.k < 9 ? how.k : 9;
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        for (int i = 0; i < s.count; i++) {
+            copies += copies_shown(&s, i);
+            wrong += s.dropped == 0 && s.n_demos[i] != most;
+        }
+        CHECK(copies == 0 && wrong == 0,
+              "[E6] %s, k %d: %d copies shown, %d lists of another length",
+              DEMO_CHOICES[demos].name, how.k, copies, wrong);
+        scores_free(&s);
+    }
+    arena_free(&holdout.arena);
+}
+
+/* [E16] Anchors are distinct too: eight random ones of 9 examples in 40 lines have the mean of
+ * eight different gains, so all 9 asked for from 40 lines are the 9. */
+static void test_distinct_anchors(const World *w) {
+    Rng rng = rng_new(31, 1);
+    Examples distinct = first_of(&w->holdout, 9), pool = first_of(&w->pool, 6);
+    Examples holdout = with_copies(&distinct, 9, 40, &rng);
+    for (int random = 0; random < 2; random++) {
+        ScoreOptions how = {.method = METHOD_ONESHOT,
+                            .k = 20,
+                            .anchors = random ? ANCHORS_RANDOM : ANCHORS_NEAREST,
+                            .num_anchors = 20};
+        Scores all = {0}, few = {0};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &all);
+        ica_score(w->m, NULL, w->ws, &pool, &distinct, &how, &few);
+        for (int i = 0; i < pool.count; i++)
+            CHECK(close_to(all.score[i], few.score[i], 1e-12), "[E16] copies change %g to %g",
+                  few.score[i], all.score[i]);
+        scores_free(&all);
+        scores_free(&few);
+    }
+    arena_free(&holdout.arena);
+}
+
+/* Two examples whose texts are the same are the same, whatever their tokens are: neither is shown
+ * to the other, and a list has one of them. */
+static void test_same_text(const World *w) {
+    Examples pool = first_of(&w->pool, 1), holdout = {0};
+    Rng rng = rng_new(31, 2);
+    random_examples(&holdout, &rng, 6, 30);
+    for (int h = 0; h < 6; h++) { /* 0, 1, 2 are the candidate's prompt; 3, 4 one example */
+        static const char *const prompt[] = {"a", "a", "a", "b", "b", "b"}, *const answer[] = {
+                                                                                "x", "y", "z",
+                                                                                "u", "u", "v"};
+        holdout.items[h].prompt_text = str(prompt[h]);
+        holdout.items[h].answer_text = str(answer[h]);
+    }
+    Example z = pool.items[0], *kept = pool.items;
+    z.prompt_text = str("a");
+    z.answer_text = str("x");
+    pool.items = &z;
+    for (int demos = 0; demos < DEMO_COUNT; demos++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 5, .demos = (DemoChoice)demos, .seed = 2};
+        Scores s = {0};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        int own = 0, most = demos == DEMOS_FIXED ? 5 : 2; /* fixed: what is left of its five */
+        for (int d = 0; d < s.n_demos[0]; d++) own += s.demos[d].prompt_of < &holdout.items[3];
+        CHECK(own == 0 && s.n_demos[0] > 0 && s.n_demos[0] <= most && copies_shown(&s, 0) == 0,
+              "[E6] %s: %d of %d shown have the candidate's own prompt", DEMO_CHOICES[demos].name,
+              own, s.n_demos[0]);
+        /* Without the others nothing may be shown, and nothing is known. */
+        Examples first = first_of(&holdout, 3);
+        ica_score(w->m, NULL, w->ws, &pool, &first, &how, &s);
+        CHECK(s.n_unshown == 1 && s.unshown[0] && isnan(s.score[0]), "[E6] %s: a score of %g",
+              DEMO_CHOICES[demos].name, s.score[0]);
+        scores_free(&s);
+    }
+    pool.items = kept;
+    arena_free(&holdout.arena);
+}
+
+/* Candidates of one cluster share what is near its center. If that is only the center's own
+ * prompt, those with another prompt are shown what is near to them. */
+static void test_center_alone(const World *w) {
+    Examples holdout = first_of(&w->holdout, 1), pool = {0};
+    Rng rng = rng_new(31, 3);
+    random_examples(&pool, &rng, 3, 30);
+    pool.items[0] = pool.items[1] = holdout.items[0];
+    for (int seed = 0; seed < 6; seed++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 2, .contexts = 1, .seed = (uint64_t)seed};
+        Scores s = {0};
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        CHECK(s.n_unshown == 2 && s.n_demos[2] == 1, "seed %d: %d without, %d shown", seed,
+              s.n_unshown, s.n_demos[2]);
+        scores_free(&s);
+    }
+    arena_free(&pool.arena);
 }
 
 /* ---- the other methods ---- */
@@ -897,8 +1034,8 @@ static int anchor_length(const Example *h) {
     return h->prompt_n + (h->answer_n > h->rejected_n ? h->answer_n : h->rejected_n);
 }
 
-/* [E16] An anchor with the candidate's own prompt, or that does not fit after it, or that is
- * missing, is no gain. */
+/* [E16] An anchor with the candidate's own prompt, or that does not fit after it, is left out of
+ * the mean. Without any anchor the score is not known; without any asked for it is 0. */
 static void test_oneshot_edges(const World *w) {
     Rng rng = rng_new(2, 2);
     Examples holdout = first_of(&w->holdout, 4), pool;
@@ -914,12 +1051,13 @@ static void test_oneshot_edges(const World *w) {
         const Example *e = &holdout.items[h];
         for (int leak = 0; leak < 2; leak++)
             if (leak || h != 1)
-                want[leak][0] += gain_of(w, &pool.items[0], e, false, REDUCE_MEAN) / 4;
+                want[leak][0] += gain_of(w, &pool.items[0], e, false, REDUCE_MEAN) / (leak ? 4 : 3);
         if (anchor_length(e) > shortest) continue;
         fit++;
         for (int leak = 0; leak < 2; leak++)
-            want[leak][1] += gain_of(w, &pool.items[1], e, false, REDUCE_MEAN) / 4;
+            want[leak][1] += gain_of(w, &pool.items[1], e, false, REDUCE_MEAN);
     }
+    for (int leak = 0; leak < 2; leak++) want[leak][1] /= fit;
     CHECK(fit > 0 && fit < 4, "%d of 4 anchors fit: one case is not tested", fit);
     for (int t = 0; t < 4; t++) {
         ScoreOptions how = {.method = METHOD_ONESHOT,
@@ -939,14 +1077,14 @@ static void test_oneshot_edges(const World *w) {
     Examples one = first_of(&holdout, 1),
              itself = {.count = 1, .items = &holdout.items[1], .bos = BOS_ROW, .bos_n = 1};
     for (int method = METHOD_ONESHOT; method <= METHOD_NUGGETS; method++)
-        for (int t = 0; t < 2;
-             t++) { /* no anchors; one anchor, which is the candidate: a gain of 0 is none */
+        for (int t = 0; t < 2; t++) { /* no anchors; one anchor, which is the candidate */
             ScoreOptions how = {.method = (Method)method,
                                 .k = 0,
                                 .anchors = t ? ANCHORS_RANDOM : ANCHORS_NEAREST,
                                 .num_anchors = 1};
             ica_score(w->m, NULL, w->ws, &pool, t ? &itself : &one, &how, &s);
-            CHECK(s.score[0] == 0, "[E16] method %d, %d anchors: score %g", method, t, s.score[0]);
+            CHECK(t ? isnan(s.score[0]) : s.score[0] == 0, "[E16] method %d, %d anchors: score %g",
+                  method, t, s.score[0]);
         }
     scores_free(&s);
     arena_free(&pool.arena);
@@ -1439,6 +1577,10 @@ int main(void) {
     test_no_demos(&w);
     test_dropping(&w);
     test_never_itself(&w);
+    test_distinct(&w);
+    test_distinct_anchors(&w);
+    test_same_text(&w);
+    test_center_alone(&w);
     test_rivals(&w);
     test_random_scores(&w);
     test_oneshot_nearest(&w);

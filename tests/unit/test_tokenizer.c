@@ -126,6 +126,32 @@ static void check_encode(Tokenizer *t, Str text, const int *want, int n) {
 
 /* ---- Unicode ---- */
 
+/* Of each block all capital letters have their small one, and nothing else changes. The counts are
+ * those of Python 3.11: sum(len(chr(c).lower()) == 1 and chr(c).lower() != chr(c) for c in
+ * range(...)), but for the blocks' letters of old or phonetic alphabets. */
+static void test_lower(void) {
+    static const struct {
+        uint32_t from, to;
+        int capitals;
+    } blocks[] = {{0, 0x7F, 26},        {0x80, 0xFF, 30},     {0x100, 0x17F, 62},
+                  {0x370, 0x3CE, 33},   {0x400, 0x45F, 48},   {0x460, 0x52F, 100},
+                  {0x531, 0x556, 38},   {0x1E00, 0x1E95, 75}, {0x1EA0, 0x1EFF, 48},
+                  {0xFF00, 0xFF5A, 26}, {0x4E00, 0x9FFF, 0}};
+    for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
+        int capitals = 0, unstable = 0;
+        for (uint32_t c = blocks[b].from; c <= blocks[b].to; c++) {
+            capitals += unicode_lower(c) != c;
+            unstable += unicode_lower(unicode_lower(c)) != unicode_lower(c);
+        }
+        CHECK(capitals == blocks[b].capitals && unstable == 0, "U+%04X: %d capitals, %d unstable",
+              blocks[b].from, capitals, unstable);
+    }
+    CHECK(unicode_lower(0xC4) == 0xE4 && unicode_lower(0x178) == 0xFF &&
+              unicode_lower(0x416) == 0x436 && unicode_lower(0x3A9) == 0x3C9 &&
+              unicode_lower(0xD7) == 0xD7 && unicode_lower('[') == '[',
+          "a small letter is another's");
+}
+
 static void test_unicode(void) {
     long count[4] = {0};
     for (uint32_t c = 0; c <= 0x10FFFF; c++) count[unicode_class(c)]++;
@@ -1225,6 +1251,7 @@ int main(void) {
         printf("cannot make a folder for temporary files: set TMPDIR\n");
         return 1;
     }
+    test_lower();
     test_unicode();
     test_decoding_utf8();
     test_splitting();

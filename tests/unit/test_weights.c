@@ -215,8 +215,31 @@ static void test_no_weight(void) {
           "[E9] there is no epsilon: %g", c[0]);
 }
 
+/* Scores that are not known are seen by no map, and weigh as the mean of the others. */
+static void test_unknown(void) {
+    static const double score[6] = {NAN, 0.5, -0.25, NAN, 1, 0.125};
+    const double known[4] = {0.5, -0.25, 1, 0.125}, none[2] = {NAN, NAN};
+    static const int at[4] = {1, 2, 4, 5};
+    MapOptions o = {.temperature = 0.5, .share = 0.5, .clip = 0.05};
+    for (int map = 0; map < MAP_COUNT; map++) {
+        double weight[6], alone[4], mean = 0;
+        int wrong = 0;
+        map_weights((WeightMap)map, &o, score, 6, weight);
+        map_weights((WeightMap)map, &o, known, 4, alone);
+        for (int i = 0; i < 4; i++) wrong += weight[at[i]] != alone[i];
+        for (int i = 0; i < 4; i++) mean += alone[i];
+        CHECK(wrong == 0 && weight[0] == mean / 4 && weight[3] == mean / 4,
+              "%s: unknown scores weigh %g and %g, the others' mean is %g", MAPS[map].name,
+              weight[0], weight[3], mean / 4);
+        map_weights((WeightMap)map, &o, none, 2, weight);
+        CHECK(weight[0] == 1 && weight[1] == 1, "%s: nothing is known and weights are %g, %g",
+              MAPS[map].name, weight[0], weight[1]);
+    }
+}
+
 int main(void) {
     test_tables();
+    test_unknown();
     test_maps_random();
     test_minmax();
     test_outlier();

@@ -1,0 +1,305 @@
+/* What the model is shown: rows, and the context C(x) of a candidate x (E6).
+ *
+ * Two rules protect the method. An example with the candidate's own prompt may not be shown,
+ * because the candidate's answer would then stand in its own context and every score would look
+ * good. And no example is shown twice, because a copy of it says nothing new: a holdout may well
+ * have the same line many times. Both rules look at texts with white space and case folded, so that
+ * a blank more or less does not pass for another prompt. Only allow_overlap breaks the first one,
+ * to measure how much the leak is worth. */
+#include "context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the same example ---- */
+
+/* The bytes that are compared: a text, or without one the token ids. */
+static Str identity(Str text, const int *tokens, int n) {
+    return text.s ? text : (Str){(const char *)tokens, (size_t)n * sizeof *tokens};
+}
+
+static int compare_bytes(Str a, Str b) {
+    size_t n = a.n < b.n ? a.n : b.n;
+    int c = n ? memcmp(a.s, b.s, n) : 0;
+    return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+static Str prompt_identity(const Example *e) {
+    return identity(e->prompt_text, e->bare, e->bare_n);
+}
+
+static Str answer_identity(const Example *e) {
+    return identity(e->answer_text, e->answer, e->answer_n);
+}
+
+bool same_prompt(const Example *a, const Example *b) {
+    return str_equal(prompt_identity(a), prompt_identity(b));
+}
+
+static bool same_answer(const Example *a, const Example *b) {
+    return str_equal(answer_identity(a), answer_identity(b));
+}
+
+bool same_example(const Example *a, const Example *b) {
+    return same_prompt(a, b) && same_answer(a, b);
+}
+
+int example_compare(const Example *a, const Example *b) {
+    int c = compare_bytes(prompt_identity(a), prompt_identity(b));
+    return c ? c : compare_bytes(answer_identity(a), answer_identity(b));
+}
+
+/* ---- rows ----
+ *
+ * What the model reads is a row of token ids. Prompts are inside the template, answers end with the
+ * end token, and a demonstration looks exactly like the candidate after it:
+ *
+ *   bos | prompt 1 | answer 1 | ... | prompt k | answer k | prompt x | answer y
+ *       '---- farthest -----'       '----- nearest -----'            '-- scored
+ *
+ * With no demonstrations it is the row of plain training. So both sides of every difference in
+ * ica.c have the same template. These functions are the only ones that know the order of a row. */
+
+int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
+    const Example *x = q->x;
+    int start = tokens->n;
+    ints_append(tokens, set->bos, set->bos_n);
+    for (const Demo *d = q->demos; d < q->demos + q->n_demos; d++) {
+        ints_append(tokens, d->prompt_of->prompt, d->prompt_of->prompt_n);
+        ints_append(tokens, d->answer_of->answer, d->answer_of->answer_n);
+    }
+    ints_append(tokens, x->prompt, x->prompt_n);
+    int first = tokens->n - start;
+    if (q->rejected) ints_append(tokens, x->rejected, x->rejected_n);
+    else ints_append(tokens, x->answer, x->answer_n);
+    return first;
+}
+
+int query_length(const Examples *set, const Query *q) {
+    int length = set->bos_n + q->x->prompt_n + (q->rejected ? q->x->rejected_n : q->x->answer_n);
+    for (int i = 0; i < q->n_demos; i++)
+        length += q->demos[i].prompt_of->prompt_n + q->demos[i].answer_of->answer_n;
+    return length;
+}
+
+int query_fit(const Examples *set, int room, Query *q, Demo *demos) {
+    /* `more` is what the longer answer adds. A row's last token is only predicted: no room. */
+    int dropped = 0, own = q->rejected ? q->x->rejected_n : q->x->answer_n;
+    int more = (q->x->answer_n > q->x->rejected_n ? q->x->answer_n : q->x->rejected_n) - own;
+    for (; q->n_demos > 0 && query_length(set, q) + more - 1 > room; dropped++)
+        memmove(demos, demos + 1, (size_t)--q->n_demos * sizeof *demos);
+    return dropped;
+}
+
+/* ---- the index ----
+ *
+ * Retrieval compares bare prompts: tokens without the template, which all prompts have in common.
+ * lib/tfidf.c computes the similarity. Copies of an example form a group, named by its first
+ * member, and a list takes at most one of a group. */
+
+struct HoldoutIndex {
+    const Examples *holdout;
+    Tfidf *tfidf;
+    int *group; /* [holdout count] the first example that is the same as this one */
+};
+
+static Document document_of(const Example *x) { return (Document){x->bare, x->bare_n}; }
+
+/* The prompts of a set; free() the list. */
+static Document *documents_of(const Examples *set) {
+    Document *d = mem_new((size_t)set->count, sizeof *d);
+    for (int i = 0; i < set->count; i++) d[i] = document_of(&set->items[i]);
+    return d;
+}
+
+/* By example, then by place in the set. */
+static int compare_places(const void *a, const void *b) {
+    const Example *x = *(const Example *const *)a, *y = *(const Example *const *)b;
+    int c = example_compare(x, y);
+    return c ? c : (x > y) - (x < y);
+}
+
+HoldoutIndex *holdout_index(const Examples *holdout) {
+    size_t n = (size_t)holdout->count;
+    HoldoutIndex *index = mem_new(1, sizeof *index);
+    Document *prompts = documents_of(holdout);
+    *index = (HoldoutIndex){holdout, tfidf_new(prompts, holdout->count), mem_new(n, sizeof(int))};
+    free(prompts);
+
+    /* Sort the examples so that copies are neighbors, the first one in front. */
+    const Example **sorted = mem_new(n, sizeof *sorted);
+    for (size_t i = 0; i < n; i++) sorted[i] = &holdout->items[i];
+    qsort(sorted, n, sizeof *sorted, compare_places);
+    for (size_t i = 0, from = 0; i < n; i++) {
+        if (!same_example(sorted[i], sorted[from])) from = i;
+        index->group[sorted[i] - holdout->items] = (int)(sorted[from] - holdout->items);
+    }
+    free(sorted);
+    return index;
+}
+
+void holdout_index_free(HoldoutIndex *index) {
+    if (!index) return;
+    tfidf_free(index->tfidf);
+    free(index->group);
+    free(index);
+}
+
+/* The k nearest to `like` for the candidate x. Without overlap neither x's prompt nor that of
+ * `like` is among them. */
+static int nearest_to(const HoldoutIndex *index, const Example *like, const Example *x, int k,
+                      bool allow_overlap, int *nearest) {
+    int n = index->holdout->count, *group = mem_new((size_t)n, sizeof *group);
+    for (int h = 0; h < n; h++) {
+        const Example *shown = &index->holdout->items[h];
+        bool own = !allow_overlap && (same_prompt(shown, x) || same_prompt(shown, like));
+        group[h] = own ? -1 : index->group[h];
+    }
+    int found = tfidf_nearest(index->tfidf, document_of(like), group, k, nearest);
+    free(group);
+    return found;
+}
+
+int holdout_nearest(const HoldoutIndex *index, const Example *x, int k, bool allow_overlap,
+                    int *nearest) {
+    return nearest_to(index, x, x, k, allow_overlap, nearest);
+}
+
+int holdout_distinct(const HoldoutIndex *index, int *order, int k) {
+    int n = index->holdout->count, found = 0;
+    bool *seen = mem_new((size_t)n, sizeof *seen);
+    for (int i = 0; i < n && found < k; i++) {
+        bool *copy = &seen[index->group[order[i]]];
+        if (!*copy) order[found++] = order[i];
+        *copy = true;
+    }
+    free(seen);
+    return found;
+}
+
+/* ---- demonstrations ----
+ *
+ * C(x) is a list of at most k holdout examples for the candidate x. The nearest comes last, next to
+ * the candidate. */
+
+/* What one way to choose demonstrations may look at. */
+struct DemoChooser {
+    const Examples *holdout;
+    HoldoutIndex *index;
+    const ContextOptions *how;
+    const Example
+        *like;  /* stands for the candidate in retrieval: itself, or its cluster's center */
+    int *list;  /* [k] scratch */
+    int *fixed; /* [n_fixed] distinct examples in one random order, the same for all candidates */
+    int n_fixed;
+    Rng rng;
+};
+
+/* May x be shown this example? */
+static bool eligible(const DemoChooser *c, const Example *x, const Example *shown) {
+    return c->how->allow_overlap || !same_prompt(x, shown);
+}
+
+/* Is the demonstration, prompt and answer, one of these? */
+static bool shown_already(const Demo *demos, int n, Demo d) {
+    for (int i = 0; i < n; i++)
+        if (same_prompt(demos[i].prompt_of, d.prompt_of) &&
+            same_answer(demos[i].answer_of, d.answer_of))
+            return true;
+    return false;
+}
+
+/* The k nearest, the nearest last: the method itself. If all that is near a cluster's center is the
+ * center's own prompt, the candidate itself is asked. */
+static int demos_nearest(DemoChooser *c, const Example *x, Demo *demos) {
+    bool overlap = c->how->allow_overlap;
+    int n = nearest_to(c->index, c->like, x, c->how->k, overlap, c->list);
+    if (n == 0 && c->like != x) n = nearest_to(c->index, x, x, c->how->k, overlap, c->list);
+    for (int i = 0; i < n; i++)
+        demos[i].prompt_of = demos[i].answer_of = &c->holdout->items[c->list[i]];
+    return n;
+}
+
+/* k distinct ones drawn for this candidate. A small holdout may have fewer, so tries are limited.
+ */
+static int demos_random(DemoChooser *c, const Example *x, Demo *demos) {
+    int n = 0, k = c->how->k;
+    for (int tries = 0; n < k && tries < 100 * (k + 1); tries++) {
+        const Example *drawn = &c->holdout->items[rng_below(&c->rng, c->holdout->count)];
+        Demo d = {drawn, drawn};
+        if (eligible(c, x, drawn) && !shown_already(demos, n, d)) demos[n++] = d;
+    }
+    return n;
+}
+
+/* The first k of one random order. A candidate that would see its own prompt is shown the rest. */
+static int demos_fixed(DemoChooser *c, const Example *x, Demo *demos) {
+    int n = 0;
+    for (int i = 0; i < c->n_fixed; i++) {
+        const Example *listed = &c->holdout->items[c->fixed[i]];
+        if (eligible(c, x, listed)) demos[n++] = (Demo){listed, listed};
+    }
+    return n;
+}
+
+/* The control: the nearest prompts, each with the answer to another prompt. Where all answers are
+ * alike there is no other one, so tries are limited. */
+static int demos_shuffled(DemoChooser *c, const Example *x, Demo *demos) {
+    int n = demos_nearest(c, x, demos);
+    for (int i = 0; i < n; i++)
+        for (int tries = 0; tries < 100 && demos[i].answer_of == demos[i].prompt_of; tries++) {
+            const Example *other = &c->holdout->items[rng_below(&c->rng, c->holdout->count)];
+            Demo d = {demos[i].prompt_of, other};
+            if (!same_prompt(other, d.prompt_of) && !same_answer(other, d.prompt_of) &&
+                eligible(c, x, other) && !shown_already(demos, i, d))
+                demos[i] = d;
+        }
+    return n;
+}
+
+/* clang-format off */
+const DemoInfo DEMO_CHOICES[] = {
+    /* name, help,                                                by_nearness, drawn, choose */
+    [DEMOS_NEAREST] = {"nearest", "the k of most similar prompts", true, false, demos_nearest},
+    [DEMOS_RANDOM] = {"random", "k drawn for each candidate", false, true, demos_random},
+    [DEMOS_FIXED] = {"fixed", "the same k for all candidates", false, false, demos_fixed},
+    [DEMOS_SHUFFLED] = {"shuffled", "those, with answers of others", false, true, demos_shuffled},
+};
+/* clang-format on */
+_Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row each");
+
+int contexts_choose(const Examples *pool, const Examples *holdout, const ContextOptions *how,
+                    Demo *demos, int *n_demos) {
+    int n = pool->count, dropped = 0, *center = mem_new((size_t)n, sizeof *center);
+    DemoChooser c = {.holdout = holdout, .index = holdout_index(holdout), .how = how};
+    c.rng = rng_new(how->seed, RNG_DEMOS);
+    c.list = mem_new((size_t)how->k + 1, sizeof *c.list);
+    c.fixed = rng_order(&c.rng, holdout->count);
+    c.n_fixed = holdout_distinct(c.index, c.fixed, how->k);
+
+    /* With clusters, candidates of one share what is nearest to its center. */
+    for (int i = 0; i < n; i++) center[i] = i;
+    if (how->clusters > 0) {
+        Document *prompts = documents_of(pool);
+        Rng rng = rng_new(how->seed, RNG_CENTERS);
+        tfidf_centers(c.index->tfidf, prompts, n, how->clusters, &rng, center);
+        free(prompts);
+    }
+
+    /* Choose. If the pool is a part of a larger one, i starts below 0: the candidates before it
+     * draw their random numbers, and what they draw is thrown away. */
+    for (int i = DEMO_CHOICES[how->demos].drawn ? -how->first : 0; i < n; i++) {
+        Demo *mine = demos + (size_t)(i < 0 ? 0 : i) * (size_t)how->k;
+        Query q = {.demos = mine, .x = &pool->items[i]};
+        c.like = &pool->items[i < 0 ? i : center[i]];
+        q.n_demos = DEMO_CHOICES[how->demos].choose(&c, q.x, mine);
+        if (i < 0) continue;
+        dropped += query_fit(pool, how->room, &q, mine);
+        n_demos[i] = q.n_demos;
+    }
+    holdout_index_free(c.index);
+    free(c.list);
+    free(c.fixed);
+    free(center);
+    return dropped;
+}

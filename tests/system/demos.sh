@@ -1,0 +1,201 @@
+#!/bin/sh
+# Which demonstrations a candidate is shown (E6), on files as people have them: no example twice,
+# never the candidate's own prompt in any spelling, conversations by everything before the answer,
+# and what happens to candidates that can be shown nothing.
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+OMP_NUM_THREADS=1 LC_ALL=C
+export OMP_NUM_THREADS LC_ALL
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+# is NAME GOT WANTED
+is() {
+    if [ "$2" = "$3" ]; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "FAILED: $1: $2, not $3"
+    fi
+}
+# says NAME PATTERN: the last command's stderr has it
+says() {
+    if grep -q "$2" said; then passed=$((passed + 1)); else
+        failed=$((failed + 1))
+        echo "FAILED: $1: $(tail -n 1 said)"
+    fi
+}
+ica() { # its stdout goes to the file `printed`, its stderr to `said`; status in $status
+    "$root/ica" "$@" >printed 2>said
+    status=$?
+}
+score() { # POOL HOLDOUT OPTION...: writes scores
+    pool=$1 holdout=$2
+    shift 2
+    ica score --model base --pool "$pool" --holdout "$holdout" --out scores --json "$@"
+}
+# demos LINE: the ids of that candidate's demonstrations, sorted
+demos() { sed -n "$1s/.*\"demos\":\[\([^]]*\)\].*/\1/p" scores | tr -d '"' | tr , '\n' | sort -n |
+    tr '\n' ' ' | sed 's/ $//'; }
+field() { sed -n "$1s/.*\"$2\":\([^,}]*\).*/\1/p" scores; }
+printed() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" printed; }
+
+ica corpus --out corpus
+head -n 60 corpus/pretrain.jsonl >sessions
+ica tokenizer --data sessions --vocab-size 300 --out tok
+ica pretrain --data sessions --tokenizer tok --layers 1 --heads 1 --channels 8 --context 256 \
+    --batch-tokens 512 --max-steps 1 --out base
+
+# ---- the built-in corpus: no candidate sees one example twice ----
+
+# twice: how many candidates have two demonstrations whose lines say the same
+twice() {
+    awk -v holdout=hold '
+        BEGIN {
+            while ((getline line <holdout) > 0) {
+                sub(/,"source".*/, "", line)
+                of[++n] = line
+            }
+        }
+        {
+            sub(/.*"demos":\[/, ""); sub(/\].*/, ""); gsub(/"/, "")
+            m = split($0, id, ",")
+            split("", seen)
+            for (i = 1; i <= m; i++) if (of[id[i]] in seen) { found++; break } else seen[of[id[i]]]
+        }
+        END { print found + 0 }' scores
+}
+for draw in 1 2; do
+    ica corpus --out c --draw $draw --no-pretrain
+    head -n 150 c/pool-even50.jsonl >pool
+    sed 's/"id":"[^"]*",//' c/holdout.jsonl >hold
+    is "draw $draw: the holdout has copies" \
+        "$(sed 's/,"source".*//' hold | sort -u | wc -l | awk '{ print $1 < 150 }')" 1
+    for choice in "nearest" "random" "fixed" "shuffled" "nearest --contexts 8"; do
+        # shellcheck disable=SC2086
+        score pool hold --k 3 --demos $choice
+        is "draw $draw, $choice: candidates that see an example twice" "$(twice)" 0
+        is "draw $draw, $choice: lists of three" "$(grep -c '"demos":\[[^,]*,[^,]*,[^,]*\]' scores)" 150
+    done
+done
+
+# ---- one notion of the same prompt ----
+
+cat >pool <<'END'
+{"prompt":"What is the capital of France?","completion":"Rome"}
+{"prompt":"Über  den Wolken ","completion":"ja"}
+{"prompt":"another question","completion":"yes"}
+END
+cat >hold <<'END'
+{"id":"1","prompt":"What is the capital of France? ","completion":"Paris"}
+{"id":"2","prompt":"what is the  capital of FRANCE?","completion":"Paris!"}
+{"id":"3","prompt":"\tWhat is\nthe capital of\u00a0France?","completion":"It is Paris"}
+{"id":"4","prompt":"ÜBER DEN WOLKEN","completion":"nein"}
+{"id":"5","prompt":"What is the capital of Spain?","completion":"Madrid"}
+{"id":"6","prompt":"what is the capital of spain? ","completion":"MADRID"}
+{"id":"7","prompt":"What is the capital of Spain?","completion":"Toledo"}
+END
+for choice in nearest random fixed shuffled; do
+    score pool hold --k 7 --demos $choice
+    is "$choice: status" $status 0
+    [ $choice = nearest ] || continue
+    is "blanks and case: another prompt's examples alone" "$(demos 1)" "4 5 7"
+    is "not only ASCII; of 5 and 6, which are one example, one" \
+        "$(demos 2 | sed 's/6/5/')" "1 2 3 5 7"
+done
+score pool hold --k 7 --demos random
+is "random: not the own prompt" "$(demos 1 | tr ' ' '\n' | grep -c '[123]')" 0
+score pool hold --k 7 --contexts 1
+is "contexts: not the own prompt" "$(demos 1 | tr ' ' '\n' | grep -c '[123]')" 0
+score pool hold --method oneshot --k 7 --reduce sum
+cp scores all
+sed -n '4p;5p;7p' hold >rest
+score pool rest --method oneshot --k 3 --reduce sum
+is "anchors: not the own prompt, no copy" "$(field 1 score)" "$(sed -n '1s/.*"score":\([^,}]*\).*/\1/p' all)"
+
+# The check that files are disjoint knows the same prompts.
+printf '{"prompt":"ÜBER den  wolken ","completion":"Ja"}\n' >>hold
+score pool hold --k 2
+is "the same example in two files" $status 3
+says "it names both" "pool:2 and hold:8 are the same example"
+
+# ---- conversations ----
+
+turns() { # FIRST REPLY ANSWER: a conversation that ends in "Continue."
+    printf '{"messages":[{"role":"user","content":"%s"},{"role":"assistant","content":"%s"},' \
+        "$1" "$2"
+    printf '{"role":"user","content":"Continue."},{"role":"assistant","content":"%s"}]}\n' "$3"
+}
+{
+    turns "a story of a fox" "the fox ran" "and ran on"
+    turns "the price of salt" "salt is cheap" "and sugar too"
+} >pool
+{
+    turns "salt and its price" "it is low" "as of bread"
+    turns "a fox and a hare" "the hare ran" "and the fox"
+    turns "A story of a  fox" "the fox ran" "and stood"
+    turns "tea" "is hot" "and sweet"
+} >hold
+score pool hold --k 1
+is "conversations have demonstrations" $status 0
+is "the fox sees the other fox, not its own conversation" "$(demos 1)" 2
+is "the salt sees the salt" "$(demos 2)" 1
+is "none is without" "$(printed without_demos)" 0
+
+# ---- nothing to show ----
+
+cat >pool <<'END'
+{"prompt":"constant","completion":"one"}
+{"prompt":"constant ","completion":"two"}
+{"prompt":"something else","completion":"three"}
+{"prompt":"a third thing","completion":"four"}
+END
+printf '{"prompt":"Constant","completion":"%s"}\n' a b c >hold
+score pool hold --k 2
+is "some without: status" $status 0
+is "their score is null" "$(field 1 score) $(field 2 score)" "null null"
+is "and they are counted" "$(printed without_demos)" 2
+says "and told" "^2 candidates have no demonstration: their score is null"
+is "their weight is the mean of the others'" "$(awk -F'"weight":' '{ split($2, w, ","); v[NR] = w[1] }
+    END { print v[1] == (v[3] + v[4]) / 2 && v[1] == v[2] }' scores)" 1
+ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 2 --max-steps 2 \
+    --out run --json
+is "training too: status" $status 0
+is "training too" "$(printed without_demos)" 2
+score pool hold --k 2
+cp scores whole
+for shard in 1/2 2/2; do
+    score pool hold --k 2 --shard $shard
+    is "a shard, even one of which nothing is known" $status 0
+    cat scores
+done >joined
+is "joined, the shards have the same scores" "$(sed 's/"weight":[^,]*,//' whole)" "$(cat joined)"
+ica train --model base --pool pool --weights file:joined --batch-size 2 --max-steps 2 --out run2
+is "and train" $status 0
+sed 's/"score":[^,]*/"score":null/' joined >nothing
+ica train --model base --pool pool --weights file:nothing --batch-size 2 --max-steps 2 --out run3
+is "a file that knows nothing" $status 3
+head -n 2 pool >same
+for method in ica incontext oneshot nuggets; do
+    score same hold --k 2 --method $method
+    is "$method, none for all: status" $status 3
+    says "$method, none for all: what to do" "no candidate has a demonstration.*other prompts"
+done
+ica train --model base --pool same --holdout hold --weights ica --k 2 --batch-size 2 \
+    --max-steps 2 --out none
+is "training, none for all: status" $status 3
+score same hold --k 2 --method loss
+is "a method without demonstrations scores them" $status 0
+score same hold --k 2 --allow-overlap
+is "so does the leak" $status 0
+
+long=$(awk 'BEGIN { for (i = 0; i < 120; i++) printf "word%d ", i }')
+printf '{"prompt":"long","completion":"%s"}\n' "$(printf "%s" "$long" | cut -c 1-200)" >hold
+printf '{"prompt":"%s","completion":"no"}\n' "$(printf "%s" "$long" | cut -c 1-120)" >pool
+score pool hold --k 1
+is "nothing fits: status" $status 3
+says "nothing fits: what to do" "no holdout record fits before any candidate.*256 tokens"
+
+echo "demos: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
