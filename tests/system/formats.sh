@@ -131,7 +131,35 @@ cat differ
 passed=$((passed + $("$KEYS" ./*/*.json ./*.json | sort -u | wc -l)))
 failed=$((failed + $(wc -l <differ)))
 
-# The script itself: a key taken away from the document, and one put in, are found.
+# Each form of records that a refusal offers has a row in the table of forms, with its keys in
+# quotes.
+echo '{}' >none.jsonl
+"$root/ica" tokenizer --data none.jsonl --out none 2>&1 | sed 's/.*; use //; s/ or /, /' |
+    tr -s ', ' '\n' >forms
+unlisted() { # DOCUMENT: the forms without a row
+    awk '
+        FILENAME == ARGV[1] && /^\| form \|/ { on = 1; next }
+        FILENAME == ARGV[1] && /^\|/ && on { row[++n] = $0; next }
+        FILENAME == ARGV[1] { on = 0; next }
+        {
+            keys = split($0, key, "/")
+            for (i = found = 0; ++i <= n && !found;) {
+                for (k = 0; ++k <= keys && index(row[i], "\"" key[k] "\"");) continue
+                found = k > keys
+            }
+            if (!found) print "docs/formats.md: the form " $0 " has no row"
+        }' "$1" forms
+}
+unlisted "$DOC" >differ
+cat differ
+passed=$((passed + $(wc -l <forms)))
+failed=$((failed + $(wc -l <differ)))
+
+# The script itself: a key taken away from the document, one put in, and a form taken away are found.
+sed '/^| Dolly/d' "$DOC" >less.md
+if unlisted less.md | grep -q 'instruction/response'; then passed=$((passed + 1)); else
+    fail "self-test: nobody misses a form"
+fi
 sed '/^| `seconds.train`/d' "$DOC" >less.md
 if compare less.md run.json ./*/run.json | grep -q '`seconds.train` is written'; then
     passed=$((passed + 1))
