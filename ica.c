@@ -144,7 +144,7 @@ static double score_rho(const Reduced *y) { return y->by_reference - y->alone; }
 static double answer_rho(const Evidence *z) { return score_rho(&z->answer); }
 
 /* [E16] One-shot: s = mean over anchors h of logp(y_h|z,x_h) - logp(y_h|x_h): what showing the
- * candidate does for the holdout. */
+ * candidate does for the holdout. Of a pair, the gains are those of anchor_pass. */
 static double score_oneshot(const Evidence *z) {
     double sum = 0;
     int n = 0;
@@ -194,14 +194,15 @@ bool same_answers(const Example *e) {
            memcmp(e->answer, e->rejected, (size_t)e->answer_n * sizeof *e->answer) == 0;
 }
 
-/* [E7a] s_margin: how much more the context favors the chosen answer over the rejected one. */
+/* [E7a] s_margin = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)], reduced: how much
+ * more the context favors the chosen answer over the rejected one. */
 static double score_margin(const Evidence *z) {
     double inside = z->answer.in_context - z->rejected.in_context;
     return inside - (z->answer.alone - z->rejected.alone);
 }
 
-/* [E7b] s_loss = l_pair(theta) - l_pair(theta given C): the drop of the pair's loss by the context.
- */
+/* [E7b] s_loss = l_pair(theta) - l_pair(theta given C): the drop of the pair's loss by the context,
+ * from token sums whatever --reduce says. */
 static double score_pair_loss(const Evidence *z) {
     double loss = objective_pair(z->how->objective, &z->how->pair, &z->alone, NULL);
     return loss - objective_pair(z->how->objective, &z->how->pair, &z->in_context, NULL);
@@ -390,9 +391,10 @@ static void loss_rows(const Scoring *s, const Examples *data, Logps reference, i
     free(logp);
 }
 
-/* [E14] s = <grad l(z), grad L(D_ho)>, where L is the mean of l over the holdout: to first order,
- * how much one step on z lowers the holdout's loss, per unit of learning rate. Each inner product
- * is exact, and yet no candidate's gradient is ever in memory (model_gradient_dots). */
+/* [E14] s = <grad l(z), grad L(D_ho)>, where l is the objective's loss (E10 is a token mean) and L
+ * its mean over the holdout: to first order, how much one step on z lowers the holdout's loss, per
+ * unit of learning rate. --reduce does not change it. Each inner product is exact, and yet no
+ * candidate's gradient is ever in memory (model_gradient_dots). */
 static void gradient_pass(Scoring *s) {
     enum { AT_ONCE = 32 };
     Batch b = {0};

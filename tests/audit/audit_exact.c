@@ -22,12 +22,13 @@
 enum { DIM = 3, MOST = 40 };
 
 /* ---- models that are exact: a coin and a line ----
- * Coin: theta ~ Beta(A, B), y ~ Bernoulli(theta). With x_tells the item's x[0] is one more throw
- * of the same coin: then the prompt
- *   alone says something about the holdout.
- * Line: w ~ N(0, S I), y ~ N(w.x, R), x given. keep < 1: before each new item all evidence so
- * far counts `keep` times as much (the coin's counts shrink, the line's covariance
- *   grows): such a model forgets, and is not exchangeable. */
+ * Coin: theta ~ Beta(A, B), y ~ Bernoulli(theta). With x_tells the item's x[0] is one more throw of
+ * the same coin. Then the prompt alone says something about the holdout.
+ *
+ * Line: w ~ N(0, S I), y ~ N(w.x, R), x given.
+ *
+ * keep < 1: before each new item all earlier evidence counts `keep` times as much. (The coin's
+ * counts shrink, the line's covariance grows.) Such a model forgets, and is not exchangeable. */
 
 typedef struct {
     double x[DIM], y;
@@ -562,15 +563,18 @@ static double linear_attention(const Task *t, int layers, bool causal) {
 
 /* ---- the same through the program's own model ----
  * A GPT of one layer with hand-made weights, and softmax attention. Three devices make it exact:
+ *
  * 1. Softmax of small scores is linear attention: softmax(eps s)_j = (1 + eps (s_j - mean s) +
- * O(eps^2)) / n. Each demonstration
- *    comes with its negative (-x, -y), which says the same about a linear map; so all means are 0,
- *    odd orders alone are left, and one head is off by O(eps^2). A second head with 2 eps cancels
- *    that term: (4 head(eps) - head(2 eps)) / 3 is off by O(eps^4).
- * 2. Each embedding (u, -u) has mean 0 and, by one free channel, variance 1 - 1e-5: layer norm
- * leaves it as it is.
- * 3. The final layer norm scales the prediction and that free channel alike: the ratio of two
- * logits undoes it. The MLP is zero. */
+ *    O(eps^2)) / n. Each demonstration comes with its negative (-x, -y), which says the same about
+ *    a linear map. So all means are 0, only odd orders are left, and one head is off by O(eps^2).
+ *    A second head with 2 eps cancels that term: (4 head(eps) - head(2 eps)) / 3 is off by
+ *    O(eps^4).
+ *
+ * 2. Each embedding (u, -u) has mean 0 and, by one free channel, variance 1 - 1e-5. Layer norm
+ *    leaves it as it is.
+ *
+ * 3. The final layer norm scales the prediction and that free channel alike. The ratio of two
+ *    logits undoes it. The MLP is zero. */
 
 enum { KEY = 0, QUERY = DIM, VALUE = 2 * DIM, ANSWER, FREE, HALF = 16, CHANNELS = 2 * HALF };
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # docs/commands.md against the program: every option of every command is in a table there, with the
-# default and the range that `ica COMMAND --help` prints, and nothing else is. Each value of a choice
-# (a method, a map) is named there too: in its option's row, or in the first column of a table.
+# default and the range that `ica COMMAND --help` prints, and nothing else is. Each value of a
+# choice (a method, a map) is named there too: in its option's row, or in the first column of a
+# table. And the program reads the field that an option is stored in.
 #
 # A table of options begins with the row "| option | of | default | range | meaning |". The second
 # column lists the commands. The third is empty, a default, or "needed".
@@ -59,8 +60,8 @@ documented() {
         { on = 0 }' "$1" | sort
 }
 
-# One line for each value of each choice: "--name value". Below an option, --help sets the values two
-# columns to the right of the text.
+# One line for each value of each choice: "--name value". Below an option, --help sets the values
+# two columns to the right of the text.
 chosen() {
     ./ica --help | awk '/^commands:/ { on = 1; next } on && /^$/ { exit } on { print $1 }' |
         while read -r command; do
@@ -90,6 +91,15 @@ unnamed() {
         }' "$1" "$work/chosen"
 }
 
+# unread TABLE: the fields of its rows that nothing in program/ reads
+unread() {
+    grep -v '^#' "$1" | grep -o ' AT([a-z_0-9]*)' | sed 's/ AT(\(.*\))/\1/' | sort -u |
+        while read -r field; do
+            grep -qE "[^a-z_]s(->|[.])$field([^a-z_0-9]|\$)" program/*.c program/report/*.c ||
+                echo "commands: $1: nothing reads s->$field"
+        done
+}
+
 # compare DOCUMENT: the lines that one has and the other has not
 compare() {
     documented "$1" >"$work/said"
@@ -101,6 +111,7 @@ helped >"$work/helped"
 chosen >"$work/chosen"
 compare $DOC >"$work/differ"
 unnamed $DOC >>"$work/differ"
+unread program/settings.c >>"$work/differ"
 cat "$work/differ"
 failed=$((failed + $(wc -l <"$work/differ")))
 passed=$((passed + $(comm -12 "$work/helped" "$work/said" | wc -l)))
@@ -126,5 +137,10 @@ defect 's/^\(| `--share` .*\) at most 1 /\1 at most 2 /' "alone: score --share "
 defect 's/^| `--refresh` | train /| `--refresh` | train eval /' "alone: eval --refresh "
 defect '/^| clip |/d' "the value: --weight-map clip"
 defect 's/micro (of each micro-batch), //' "the value: --normalize micro"
+echo '    {"foo", OPTION_INT, AT(foo), "train",' >"$work/rows"
+if unread "$work/rows" | grep -q 's->foo'; then passed=$((passed + 1)); else
+    failed=$((failed + 1))
+    echo "FAILED: self-test: nobody misses the reader of --foo"
+fi
 echo "commands: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -155,7 +155,7 @@ cat differ
 passed=$((passed + $(wc -l <forms)))
 failed=$((failed + $(wc -l <differ)))
 
-# The script itself: a key taken away from the document, one put in, and a form taken away are found.
+# The script itself: a key taken away from the document, one put in, and a form taken away.
 sed '/^| Dolly/d' "$DOC" >less.md
 if unlisted less.md | grep -q 'instruction/response'; then passed=$((passed + 1)); else
     fail "self-test: nobody misses a form"

@@ -13,6 +13,9 @@
 # oracle: "/* ---- [linear] ...". A file of lib/fast that computes it sooner may have the tag too.
 # AdamW is E13.
 #
+# A name in backticks in README.md, CONTRIBUTING.md or docs/derivation.md is a file that exists, or,
+# with an underscore or in capitals, a word of the code.
+#
 # A test holds a tag against the oracle when one of its functions has the tag, in the comment above
 # it or inside, and uses the oracle. At the end the script is tested itself, on copies with one
 # defect each.
@@ -205,6 +208,22 @@ trace() {
         lib/stats.c lib/tfidf.c lib/weights.c lib/objectives.c tests/*/*.c)
 }
 
+# names FOLDER: the names in backticks that do not exist
+names() {
+    word='[a-z][a-z0-9]*(_[a-z0-9]+)+|[A-Z][A-Z_]{2,}' file='[a-zA-Z_0-9./]+[.](c|h|sh|md|py)'
+    (cd "$1" && find . -name '*.[ch]' ! -path './build/*' -exec cat {} + |
+        tr -cs 'A-Za-z0-9_' '\n' | sort -u >"$work/words"
+    for page in README.md CONTRIBUTING.md docs/derivation.md; do
+        grep -o '`[^`]*`' "$page" | tr -s '` ,:()' '\n' | sort -u | grep -E "^($word|$file)$" |
+            while read -r name; do
+                case $name in
+                *.*) [ -e "$name" ] || [ -n "$(find . -name "${name##*/}" -path "*/$name")" ] ;;
+                *) grep -qx "$name" "$work/words" ;;
+                esac || echo "trace: $page: \`$name\` does not exist"
+            done
+    done)
+}
+
 # ---- the script itself: a copy with one defect must give that line more ----
 
 passed=0 failed=0
@@ -237,7 +256,9 @@ defect() {
 
 trace . >"$work/before"
 layers . >>"$work/before"
-cat "$work/before"
+names . >"$work/unknown"
+cat "$work/before" "$work/unknown"
+if [ -s "$work/unknown" ]; then failed=$((failed + 1)); else passed=$((passed + 1)); fi
 for tag in $COMPUTED $CLAIMED $LAYERS; do
     if grep -q "^trace: $tag: " "$work/before"; then failed=$((failed + 1))
     else passed=$((passed + 1)); fi
@@ -293,5 +314,19 @@ expect 'linear: no test holds it against the oracle'
 copy
 for file in tests/*/*.c; do sed 's/[oO]racle/else/g' "$file" >"$work/copy/$file"; done
 expect 'E13: no test holds it against the oracle'
+copy
+mkdir "$work/copy/docs"
+cp CONTRIBUTING.md "$work/copy"
+sed 's/`adamw`/`adamx_y`/; s,`tests/audit/audit_exact.c`,`tests/audit/no.c`,' docs/derivation.md \
+    >"$work/copy/docs/derivation.md"
+names "$work/copy" >"$work/after"
+for name in adamx_y tests/audit/no.c; do
+    if grep -q "derivation.md: .$name. does not exist" "$work/after"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "trace: self-test: nobody misses $name"
+    fi
+done
 echo "trace: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

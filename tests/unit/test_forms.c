@@ -340,6 +340,23 @@ static void test_distinct(void) {
     } else CHECK(false, "%s", err.text);
 }
 
+/* ---- the table ---- */
+
+/* Every row has a name of its own and a key. A prompt with an answer is read by its row alone. */
+static void test_table(void) {
+    for (int i = 0; i < FORM_COUNT; i++) {
+        const RecordFormInfo *row = &RECORD_FORMS[i];
+        CHECK(row->name && row->keys[0], "form %d has no row", i);
+        for (int j = 0; j < i && row->name; j++)
+            CHECK(strcmp(row->name, RECORD_FORMS[j].name) != 0, "two forms are %s", row->name);
+        if (!row->keys[1] || i == FORM_PAIR) continue;
+        char text[128];
+        snprintf(text, sizeof text, "{\"%s\":\"q\",\"%s\":\"a\"}", row->keys[0], row->keys[1]);
+        const Read read[] = {{text, "P[q]A[a]", NULL}};
+        READ(read);
+    }
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-forms-XXXXXX", base && *base ? base : "/tmp");
@@ -348,6 +365,7 @@ int main(void) {
         return 1;
     }
     snprintf(file, sizeof file, "%s/data", folder);
+    test_table();
     test_weights_of_messages();
     test_keys_of_messages();
     test_answers();
