@@ -116,8 +116,8 @@ function cell(row, how, metric, decimals, scale, n, nb, text, i, equal, all) {
     nb = bases_n
     statistics(x, n)
     if (how != "diff")
-        return n ? sprintf("%." decimals "f +- %." decimals "f |", mean * scale, \
-            deviation * scale) : "- |"
+        return !n ? "- |" : sprintf("%." decimals "f", mean * scale) \
+            (n > 1 ? sprintf(" +- %." decimals "f", deviation * scale) : "") " |"
     if (!n) return "- | - | - |"
     text = sprintf("%+." decimals "f | %s", mean * scale, n > 1 ? range(decimals, scale) : "-")
     statistics(b, nb)
@@ -201,7 +201,8 @@ END {
             line = line " " cell(label[i], how[j], metric[j], decimals[j], scale[j])
         print line
     }
-    printf "\n%d %s, %d runs a row. Build", bases, (bases > 1 ? "bases" : "base"), most
+    printf "\n%d %s, %d %s a row. Build", bases, (bases > 1 ? "bases" : "base"), most, \
+        (most > 1 ? "runs" : "run")
     for (i = 1; i <= kinds; i++)
         printf "%s %s%s", (i > 1 ? "," : ""), names[i], \
             (kinds > 1 ? " (" builds[names[i]] " runs)" : "")

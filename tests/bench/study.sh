@@ -417,8 +417,8 @@ run_train() { # OPTIONS...
     [ "$pool_file" = "$holdout_file" ] || set -- --holdout "$holdout_file" "$@"
     # shellcheck disable=SC2086
     ica train --model "$model" --pool "$pool_file" $tune --max-steps "$steps" "$@" \
-        --eval "$eval_file" --seed "$draw" --group "$group" --arm "$label" --out "$run/train" \
-        >"$run/result" || return 1
+        --eval "$eval_file" --seed "$draw" --group "$group, base $base" --arm "$label" \
+        --out "$run/train" >"$run/result" || return 1
     parameters=$(cksum <"$run/train/model.safetensors")
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
