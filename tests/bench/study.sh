@@ -368,8 +368,8 @@ files() { # POOL HOLDOUT
     holdout_file=$data/$2.jsonl
     case $2 in
     holdout-*-*)
-        n=${2#holdout-} holdout_file=$run/holdout.jsonl
-        spoil "$data/holdout.jsonl" "${n%-*}" "${n#*-}" >"$holdout_file" || return 1 ;;
+        size=${2#holdout-} holdout_file=$run/holdout.jsonl
+        spoil "$data/holdout.jsonl" "${size%-*}" "${size#*-}" >"$holdout_file" || return 1 ;;
     esac
     case $1 in
     holdout) pool_file=$holdout_file ;;
