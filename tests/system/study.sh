@@ -1,0 +1,82 @@
+#!/bin/sh
+# The statistics of tests/bench/study.awk on differences whose intervals are computed by hand, and
+# the wrong answers that tests/bench/study.sh puts into a holdout.
+cd "$(dirname "$0")/../.." || exit 1
+LC_ALL=C
+export LC_ALL
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+check() { # TITLE GOT WANTED
+    if [ "$2" = "$3" ]; then passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf '%s\n  got    %s\n  wanted %s\n' "$1" "$2" "$3"
+    fi
+}
+
+# Two bases with two draws. Arm "a" differs from "uniform" by 1, 2, 3 and 6: mean 3, deviation
+# sqrt(14/3) = 2.1602, t(3) = 3.1824, so the interval is 3 +- 3.1824 x 2.1602 / 2 = 3 +- 3.4373.
+# By bases: 1.5 and 4.5, deviation 2.1213, t(1) = 12.7062, 3 +- 12.7062 x 2.1213 / sqrt(2).
+# The gap is 100 (u - a) / (u - o) = -10, -20, -30, -60: mean -30, deviation 21.602.
+run() { # ROW BASE DRAW NLL
+    printf '{"table":"t","row":"%s","base":"%s","draw":%d,' "$1" "$2" "$3"
+    printf '"kind":"train","options":"-","build":"x","figures":{"nll":%s,"loss.nll":9}}\n' "$4"
+}
+{
+    for unit in "1:9 1 1" "1:9 2 2" "2:9 1 3" "2:9 2 6"; do
+        # shellcheck disable=SC2086
+        set -- $unit
+        run uniform "$1" "$2" 20
+        run oracle "$1" "$2" 10
+        run a "$1" "$2" $((20 + $3))
+    done
+} >"$work/results.jsonl"
+table() { # COLUMNS [CHOOSE]
+    awk -v table=t -v first=arm -v columns="$1" -v choose="${2:-}" -f tests/bench/study.awk \
+        "$work/results.jsonl"
+}
+row() { table "$2" | sed -n "s/^| $1 | //p"; }
+check "mean and deviation" "$(row a 'mean nll 2 1 NLL')" "23.00 +- 2.16 |"
+check "paired intervals" "$(row a 'diff nll 2 1 difference')" \
+    "+3.00 | [-0.44, +6.44] | [-16.06, +22.06] |"
+check "the baseline has no difference" "$(row uniform 'diff nll 2 1 difference')" "- | - | - |"
+check "gap" "$(row a 'gap nll')" "-30.0 +- 21.6 |"
+check "a sum of figures, scaled" "$(row uniform 'mean nll+nll 1 0.5 twice')" "20.0 +- 0.0 |"
+check "a figure that no run has" "$(row a 'mean loss 2 1 loss')" "- |"
+check "the same figure" "$(row oracle 'same nll')" "0 of 4 |"
+check "what the table says of itself" "$(table 'mean nll 2 1 NLL' | tail -n 1)" \
+    "2 bases, 4 runs a row. Build x."
+{
+    cat "$work/results.jsonl"
+    run a 1:9 3 17
+    run a 2:9 3 19
+    run uniform 1:9 3 20
+    run uniform 2:9 3 20
+    run b 1:9 1 30
+} >"$work/more" && mv "$work/more" "$work/results.jsonl"
+check "chosen on draws 1 and 2, reported on the third: 17 and 19" \
+    "$(table 'mean nll 2 1 NLL' a,b | sed -n 's/^On the other //p')" \
+    "2 runs it has 18.0000 +- 1.4142, which is -2.0000 from uniform"
+
+# Of 10 prompts, two of which are asked twice, 30 % get another answer of the same kind, the same
+# one wherever the prompt stands.
+eval "$(sed -n '/^spoil() {/,/^}/p' tests/bench/study.sh)"
+i=0
+for n in 1 2 3 4 5 6 7 8 9 10 3 7; do
+    i=$((i + 1))
+    printf '{"id":"h-%d","prompt":"which number comes after %d ?","completion":"%d"}\n' $i $n \
+        $((n + 1))
+done >"$work/holdout.jsonl"
+spoil "$work/holdout.jsonl" 12 30 >"$work/spoiled"
+said=$(sed 's/.*after \([0-9]*\) .*completion":"\([0-9]*\)".*/\1 \2/' "$work/spoiled" | awk '
+    $1 in given && given[$1] != $2 { print "two answers to " $1 }
+    { given[$1] = $2 }
+    END { for (p in given) { n++; if (given[p] != p + 1) wrong++ }; print n, wrong }')
+check "wrong answers of 10 prompts" "$said" "10 3"
+check "without wrong answers the first records as they are" \
+    "$(spoil "$work/holdout.jsonl" 5 0)" "$(head -n 5 "$work/holdout.jsonl")"
+
+echo "study: $passed passed, $failed failed"
+[ $failed -eq 0 ]
