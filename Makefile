@@ -22,7 +22,7 @@
 #:                   installed (a minute)
 #: make judge-transformers  model folders against Hugging Face's transformers, where it is
 #:                   installed: it loads them, generates and stops (a minute)
-#: make mutate       200 small defects, one at a time: do the tests find them? (30 minutes)
+#: make mutate       200 small defects, one at a time: do the tests find them? (an hour)
 #:
 #: Measurements:
 #: make study        all tables of docs/results.md over 3 bases and 5 draws; resumable (hours);

@@ -3,22 +3,21 @@
  * condition, a constant, an assignment or a statement can be changed.
  *
  *   mutate plan SEED SKIP FILE...
- *       Every mutant of the files, one a line, in a seeded order of which any beginning is spread
- *       evenly over the functions (a function's share grows as the root of its size) and, within a
- *       function, over the operators. Which ones of a function come first does not depend on the
- *       other functions. Fields, separated by tabs: file, start, length, replacement, key (the
+ *       Every mutant of the files, one a line, in a seeded order: lines of code are drawn evenly,
+ *       one mutant each, then a second one of each, and so on. How a line is drawn does not depend
+ *       on other lines. Fields, separated by tabs: file, start, length, replacement, key (the
  *       function's text and the place in it), function, line, operator, old line, new line. SKIP:
  *       names of functions to leave out, separated by spaces.
  *   mutate apply FILE START LENGTH TEXT
  *       The file on stdout, with TEXT instead of the bytes START .. START + LENGTH - 1.
- *   mutate run SECONDS GIGABYTES PROGRAM
+ *   mutate run SECONDS GIGABYTES PROGRAM...
  *       Runs it with a limit of processor time (load does not shorten it) and, if not 0, of memory.
+ *       After 30 times as long it is ended also if it waits.
  *
  * Left alone: comments, strings, included and conditional lines, enums (tile and block sizes:
  * speed only), OpenMP's lines, declarations, the text of error messages, and what frees memory. */
 #define _POSIX_C_SOURCE 200809L
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -498,48 +497,58 @@ static void print_mutant(const Mutant *m) {
     putchar('\n');
 }
 
-/* One function's mutants, shuffled so that operators take turns. */
-static void take_turns(Rng *rng, const Mutants *all, int *own, int n) {
-    int *shuffled = mem_new((size_t)n, sizeof *shuffled), *turn = mem_new((size_t)n, sizeof *turn),
-        placed = 0;
-    rng_shuffle(rng, own, n);
-    for (int i = 0; i < n; i++) /* turn: how many of the same operator come before */
-        for (int j = 0; j < i; j++)
-            turn[i] += strcmp(all->v[own[i]].operation, all->v[own[j]].operation) == 0;
-    for (int t = 0; placed < n; t++)
-        for (int i = 0; i < n; i++)
-            if (turn[i] == t) shuffled[placed++] = own[i];
-    memcpy(own, shuffled, (size_t)n * sizeof *own);
-    free(shuffled);
-    free(turn);
-}
-
-/* One function's mutants (or a file's between functions), in their order; `number` is this
- * function's own. */
+/* A mutant in the draw: its line's number and its own are drawn by the seed; `turn` counts those
+ * of its line that come before it. */
 typedef struct {
-    uint64_t number;
-    double share;
-    int given;
-    IntBuf own;
-} Group;
+    const Mutant *mutant;
+    uint64_t line, own;
+    int turn;
+} Drawn;
 
-static int compare_groups(const void *a, const void *b) {
-    uint64_t x = ((const Group *)a)->number, y = ((const Group *)b)->number;
-    return (x > y) - (x < y);
+static int compare_u64(uint64_t x, uint64_t y) { return (x > y) - (x < y); }
+
+static int by_line(const void *a, const void *b) {
+    const Drawn *x = a, *y = b;
+    return x->line != y->line ? compare_u64(x->line, y->line) : compare_u64(x->own, y->own);
 }
 
-/* Rounds: a function whose saved-up share reaches 1 gives a mutant. */
-static void print_plan(const Mutants *all, Group *group, int groups) {
-    const double whole = 32; /* the root of a large function's number of mutants */
-    qsort(group, (size_t)groups, sizeof *group, compare_groups);
-    for (int left = all->n; left > 0;)
-        for (int g = 0; g < groups; g++) {
-            group[g].share += sqrt(group[g].own.n) / whole;
-            if (group[g].share < 1 || group[g].given == group[g].own.n) continue;
-            group[g].share -= 1;
-            print_mutant(&all->v[group[g].own.v[group[g].given++]]);
-            left--;
-        }
+static int by_turn(const void *a, const void *b) {
+    const Drawn *x = a, *y = b;
+    return x->turn != y->turn ? x->turn - y->turn : by_line(a, b);
+}
+
+static uint64_t drawn_number(uint64_t seed, const char *text, size_t n, uint64_t start) {
+    Rng rng = rng_new(seed, hash64(text, n, start));
+    return rng_u64(&rng);
+}
+
+/* The line is drawn by its file, its function and its text, so that it keeps its number when other
+ * code changes. */
+static Drawn draw(uint64_t seed, const Mutant *m) {
+    const Source *s = m->s;
+    const char *name = m->function < 0 ? "-" : s->function[m->function];
+    int from = m->start, to = m->start;
+    while (from > 0 && s->text.s[from - 1] != '\n') from--;
+    while (s->text.s[to] && s->text.s[to] != '\n') to++;
+    uint64_t place = hash64(s->path, strlen(s->path), HASH_START);
+    place = hash64(name, strlen(name), place);
+    Drawn d = {.mutant = m,
+               .line = drawn_number(seed, s->text.s + from, (size_t)(to - from), place)};
+    d.own = drawn_number(d.line + (uint64_t)(m->start - from), m->to, strlen(m->to),
+                         (uint64_t)m->length);
+    return d;
+}
+
+/* First one mutant of every line, then a second one of every line that has one, and so on. */
+static void print_plan(uint64_t seed, const Mutants *all) {
+    Drawn *drawn = mem_new((size_t)all->n, sizeof *drawn);
+    for (int i = 0; i < all->n; i++) drawn[i] = draw(seed, &all->v[i]);
+    qsort(drawn, (size_t)all->n, sizeof *drawn, by_line);
+    for (int i = 1; i < all->n; i++)
+        if (drawn[i].line == drawn[i - 1].line) drawn[i].turn = drawn[i - 1].turn + 1;
+    qsort(drawn, (size_t)all->n, sizeof *drawn, by_turn);
+    for (int i = 0; i < all->n; i++) print_mutant(drawn[i].mutant);
+    free(drawn);
 }
 
 static void read_source(Source *s, const char *path, const char *skipped, Mutants *all) {
@@ -555,28 +564,8 @@ static void read_source(Source *s, const char *path, const char *skipped, Mutant
 static int plan(uint64_t seed, const char *skipped, char **paths, int files) {
     Mutants all = {0};
     Source *sources = mem_new((size_t)files, sizeof *sources);
-    int groups = 0, *first = mem_new((size_t)files, sizeof *first);
-    for (int f = 0; f < files; f++) {
-        first[f] = groups + 1;
-        read_source(&sources[f], paths[f], skipped, &all);
-        groups += sources[f].functions + 1;
-    }
-    Group *group = mem_new((size_t)groups, sizeof *group);
-    for (int i = 0; i < all.n; i++) {
-        const Source *s = all.v[i].s;
-        ints_put(&group[first[s - sources] + all.v[i].function].own, i);
-    }
-    for (int f = 0; f < files; f++)
-        for (int k = -1; k < sources[f].functions; k++) {
-            Group *g = &group[first[f] + k];
-            const char *name = k < 0 ? "-" : sources[f].function[k];
-            Rng rng = rng_new(
-                seed, hash64(name, strlen(name), hash64(paths[f], strlen(paths[f]), HASH_START)));
-            g->number = rng_u64(&rng);
-            g->share = rng_uniform(&rng);
-            if (g->own.n) take_turns(&rng, &all, g->own.v, g->own.n);
-        }
-    print_plan(&all, group, groups);
+    for (int f = 0; f < files; f++) read_source(&sources[f], paths[f], skipped, &all);
+    print_plan(seed, &all);
     return 0;
 }
 
@@ -598,6 +587,7 @@ static int run(rlim_t seconds, rlim_t gigabytes, char **program) {
     setrlimit(RLIMIT_CPU, &time);
     if (gigabytes > 0) setrlimit(RLIMIT_AS, &space);
     setrlimit(RLIMIT_CORE, &core);
+    alarm(30 * (unsigned)seconds);
     execv(program[0], program);
     perror(program[0]);
     return 127;
@@ -613,6 +603,6 @@ int main(int argc, char **argv) {
         return run((rlim_t)strtoull(argv[2], NULL, 10), (rlim_t)strtoull(argv[3], NULL, 10),
                    argv + 4);
     fprintf(stderr, "usage: mutate plan SEED SKIP FILE... | apply FILE START LENGTH TEXT | run "
-                    "SECONDS GIGABYTES PROGRAM\n");
+                    "SECONDS GIGABYTES PROGRAM...\n");
     return 2;
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The program as its user meets it: the whole road on tiny data, the same bits for any number of
 # threads, interruption and --resume, every form of record, and bad input. Needs only a POSIX shell
-# with sed, awk, grep and cmp. From the environment: ICA, the program to test (./ica).
+# with sed, awk, grep and cmp. From the environment: ICA, the program to test (./ica); CHECK_STOP=1:
+# the first failure ends it.
 cd "$(dirname "$0")/../.." || exit 1
 ICA=${ICA:-./ica}
 case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
@@ -26,6 +27,7 @@ fail() { # WHAT: says also what the last command said
     failed=$((failed + 1))
     echo "FAILED: $1"
     [ ! -s "$keep/err" ] || sed 's/^/    stderr: /' "$keep/err" | tail -n 8
+    [ -z "$CHECK_STOP" ] || exit 1
 }
 
 # ica ARGUMENTS: runs the program, keeps what it says
