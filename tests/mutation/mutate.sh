@@ -178,6 +178,7 @@ build_base() {
                 cksum)
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
+                run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
                 stop "the unchanged code fails $program ($flavor) in $LIMIT s: $work/base/output"
             printf '%s\n' "$sum" >"$work/base/$flavor/$program.passed"
         done
