@@ -10,9 +10,10 @@
 
 #include "lib/json.h"
 
-enum { WIDTH = 132, SOURCES = 12 };
+enum { WIDTH = 132, SOURCES = 13 };
 
 static const char *const SOURCE[SOURCES] = {"model.c",
+                                            "context.c",
                                             "ica.c",
                                             "train.c",
                                             "lib/stats.c",

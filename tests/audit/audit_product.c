@@ -165,28 +165,42 @@ static Examples first_of(const Examples *e, int n) {
 
 /* ---- E5, E6, E15, E16: scores of answers ---- */
 
+/* Is any demonstration shown to z? If none is, it has no score. */
+static bool is_shown(const World *w, const Examples *holdout, const Example *z) {
+    const Example *shown[K];
+    return oracle_context(w->o, holdout, z, K, shown) > 0;
+}
+
+/* A score against the oracle's; of a candidate without demonstrations, against none. */
+static void score_add(Worst *worst, const World *w, const Examples *holdout, const Example *z,
+                      double mine, double theirs) {
+    if (is_shown(w, holdout, z)) worst_add(worst, mine, theirs, 1);
+    else worst_add(worst, isnan(mine), 1, 1);
+}
+
 /* [E5] */
 static void ica_rows(Audit *a, const World *w) {
     static const char *const compared[2] = {
         "12 candidates, k = 3, token means: the program's scores, against the oracle's",
         "the same with token sums"};
     Scores s = {0};
-    Worst none = {0}, alone = {0};
+    Worst none = {0}, alone = {0}, missing = {0};
     for (int mean = 1; mean >= 0; mean--) {
         Worst worst = {0};
         ScoreOptions how = options_of(w, METHOD_ICA, OBJECTIVE_SFT);
         how.reduce = mean ? REDUCE_MEAN : REDUCE_SUM;
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
         for (int i = 0; i < POOL; i++)
-            worst_add(&worst, s.score[i], oracle_ica(w->o, &w->holdout, &w->pool.items[i], K, mean),
-                      1);
-        worst_add(&none, s.score[6], 0, 1); /* no demonstration fits before it */
+            score_add(&worst, w, &w->holdout, &w->pool.items[i], s.score[i],
+                      oracle_ica(w->o, &w->holdout, &w->pool.items[i], K, mean));
+        worst_add(&missing, isnan(s.score[6]), 1, 1); /* no demonstration fits before it */
         audit_worst(a, &E5, compared[!mean], &worst, PASSES, TWO_PASSES);
         for (int i = 0; i < POOL; i++) { /* a pool of one candidate, a holdout of one example */
             Examples one = {.count = 1, .items = &w->pool.items[i], .bos = BOS_ROW, .bos_n = 1},
                      ho = first_of(&w->holdout, 1);
             ica_score(w->m, NULL, w->ws, &one, &ho, &how, &s);
-            worst_add(&alone, s.score[0], oracle_ica(w->o, &ho, one.items, K, mean), 1);
+            score_add(&alone, w, &ho, one.items, s.score[0],
+                      oracle_ica(w->o, &ho, one.items, K, mean));
         }
         how.k = 0;
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &s);
@@ -194,8 +208,9 @@ static void ica_rows(Audit *a, const World *w) {
     }
     audit_worst(a, &E5, "a pool of one candidate, a holdout of one example: against the oracle",
                 &alone, PASSES, TWO_PASSES);
-    audit_worst(a, &E5, "an empty context (k = 0, or none that fits): the score, against 0", &none,
-                0, EXACTLY);
+    audit_worst(a, &E5, "an empty context (k = 0): the score, against 0", &none, 0, EXACTLY);
+    audit_worst(a, &E5, "no demonstration fits: is there no score? against yes", &missing, 0,
+                "a yes or no");
     scores_free(&s);
 }
 
@@ -211,7 +226,8 @@ static void retrieval_rows(Audit *a) {
         HoldoutIndex *r = holdout_index(&holdout);
         for (int i = 0; i < candidates.count; i++)
             for (int k = 0; k <= 32; k += k < 4 ? 1 : 28) {
-                int found[32], want[32], n = holdout_nearest(r, &candidates.items[i], k, false, found);
+                int found[32], want[32],
+                    n = holdout_nearest(r, &candidates.items[i], k, false, found);
                 int wanted = oracle_nearest(&holdout, &candidates.items[i], k, false, want);
                 bool equal = n == wanted && memcmp(found, want, (size_t)n * sizeof(int)) == 0;
                 same += equal;
@@ -326,24 +342,24 @@ static double plain_log_sigmoid(double z) { return -log1p(exp(-z)); }
 /* [E7a] [E7b] */
 static void pair_score_rows(Audit *a, const World *w) {
     Scores margin = {0}, loss = {0};
-    Worst margins = {0}, losses[2] = {{0}}, start = {0}, none = {0};
+    Worst margins = {0}, losses[2] = {{0}}, start = {0}, missing = {0};
     ScoreOptions how = options_of(w, METHOD_ICA, OBJECTIVE_DPO);
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &margin);
     for (int i = 0; i < POOL; i++)
-        worst_add(&margins, margin.score[i], oracle_margin(w->o, &w->holdout, &w->pool.items[i], K),
-                  1);
+        score_add(&margins, w, &w->holdout, &w->pool.items[i], margin.score[i],
+                  oracle_margin(w->o, &w->holdout, &w->pool.items[i], K));
     for (int objective = OBJECTIVE_DPO; objective <= OBJECTIVE_SIMPO; objective++) {
         how = options_of(w, METHOD_ICA, (Objective)objective);
         how.pair_score = PAIR_LOSS;
         ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &loss);
         for (int i = 0; i < POOL; i++) {
             double reference[2] = {w->reference[0][i], w->reference[1][i]};
-            worst_add(&losses[objective - OBJECTIVE_DPO], loss.score[i],
+            score_add(&losses[objective - OBJECTIVE_DPO], w, &w->holdout, &w->pool.items[i],
+                      loss.score[i],
                       oracle_pair_drop(w->o, &w->holdout, &w->pool.items[i], K, how.objective,
-                                       &how.pair, reference),
-                      1);
+                                       &how.pair, reference));
         }
-        worst_add(&none, loss.score[6], 0, 1);
+        worst_add(&missing, isnan(loss.score[6]), 1, 1);
     }
     double own[2][POOL]; /* at DPO's start the model is its own reference */
     ica_answer_logps(w->m, w->ws, &w->pool, (Logps){own[0], own[1]}, NULL);
@@ -353,19 +369,19 @@ static void pair_score_rows(Audit *a, const World *w) {
     how.pool_reference.rejected = own[1];
     ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &loss);
     for (int i = 0; i < POOL; i++)
-        worst_add(&start, loss.score[i],
-                  log(2) + plain_log_sigmoid(how.pair.beta * margin.score[i]), 1);
+        score_add(&start, w, &w->holdout, &w->pool.items[i], loss.score[i],
+                  log(2) + plain_log_sigmoid(how.pair.beta * margin.score[i]));
     audit_worst(a, &E7A, "12 pairs, k = 3: the program's scores, against the oracle's", &margins,
                 PASSES, TWO_PASSES);
-    worst_add(&none, margin.score[6], 0, 1);
+    worst_add(&missing, isnan(margin.score[6]), 1, 1);
     audit_worst(a, &E7B,
                 "DPO with another model as reference: the program's scores, against the oracle's",
                 &losses[0], PASSES, TWO_PASSES);
     audit_worst(a, &E7B, "SimPO", &losses[1], PASSES, TWO_PASSES);
     audit_worst(a, &E7B, "DPO at its start: the score, against log 2 + log sigmoid(beta s_margin)",
                 &start, 1e-13, "beta s_margin is rounded at 1e-16 of 10, in two ways");
-    audit_worst(a, &E7B, "pairs before which no demonstration fits: both scores, against 0", &none,
-                0, EXACTLY);
+    audit_worst(a, &E7B, "no demonstration fits before the pair: is there no score? against yes",
+                &missing, 0, "a yes or no");
     scores_free(&margin);
     scores_free(&loss);
 }

@@ -125,7 +125,8 @@ static bool same_tokens(const int *a, int a_n, const int *b, int b_n) {
     return a_n == b_n && memcmp(a, b, (size_t)a_n * sizeof *a) == 0;
 }
 
-static bool same_example(const Example *a, const Example *b) {
+/* Token for token, unlike same_example: only then is the loss the same. */
+static bool same_row(const Example *a, const Example *b) {
     return same_tokens(a->prompt, a->prompt_n, b->prompt, b->prompt_n) &&
            same_tokens(a->answer, a->answer_n, b->answer, b->answer_n);
 }
@@ -136,7 +137,7 @@ static Holdout holdout_new(const Examples *all) {
     h.examples.count = 0;
     for (int i = 0; i < all->count; i++) {
         int at = 0;
-        while (at < h.examples.count && !same_example(&h.examples.items[at], &all->items[i])) at++;
+        while (at < h.examples.count && !same_row(&h.examples.items[at], &all->items[i])) at++;
         if (at == h.examples.count) h.examples.items[h.examples.count++] = all->items[i];
         h.share[at] += 1.0 / all->count;
     }
