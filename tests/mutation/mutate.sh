@@ -190,7 +190,9 @@ build_base() {
 # programs_for FLAVOR FILE: those that concern the file, the quickest first
 programs_for() {
     case $1:$2 in
-    double:context.c | double:ica.c | double:lib/fast/share.c) echo "test_pairs test_ica test_scoring test_audit" ;;
+    double:context.c | double:ica.c | double:lib/fast/share.c)
+        echo "test_pairs test_ica test_scoring test_audit"
+        ;;
     double:model.c | double:lib/fast/*) echo "test_model test_audit" ;;
     double:lib/gemm*) echo "test_gemm test_model" ;;
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
