@@ -368,9 +368,10 @@ static void anchor_pass(Scoring *s) {
     free(alone);
 }
 
-/* Runs the rows of items from..to-1 forward (a pair has two). dlogp[row] = d l / d logp[row]. */
+/* Runs the rows of items from..to-1 forward (a pair has two). dlogp[row] = d l / d logp[row], where
+ * l is an answer's token mean or sum, or a pair's loss. */
 static void loss_rows(const Scoring *s, const Examples *data, Logps reference, int from, int to,
-                      Batch *b, double *dlogp) {
+                      Reduce reduce, Batch *b, double *dlogp) {
     Examples part = *data;
     part.items += from;
     batch_clear(b);
@@ -379,7 +380,7 @@ static void loss_rows(const Scoring *s, const Examples *data, Logps reference, i
     model_forward(s->m, s->ws, b, true, logp, NULL);
     for (int i = from, r = 0; i < to; i++, r += 1 + s->pairs) {
         const Example *e = &data->items[i];
-        if (!s->pairs) objective_sft(logp[r], e->answer_n, &dlogp[r]);
+        if (!s->pairs) objective_sft(logp[r], reduce == REDUCE_SUM ? 1 : e->answer_n, &dlogp[r]);
         if (!s->pairs) continue;
         PairLogps p = pair_logps(e, logp[r], logp[r + 1], reference, i);
         PairGradient g;
@@ -391,10 +392,11 @@ static void loss_rows(const Scoring *s, const Examples *data, Logps reference, i
     free(logp);
 }
 
-/* [E14] s = <grad l(z), grad L(D_ho)>, where l is the objective's loss (E10 is a token mean) and L
- * its mean over the holdout: to first order, how much one step on z lowers the holdout's loss, per
- * unit of learning rate. --reduce does not change it. Each inner product is exact, and yet no
- * candidate's gradient is ever in memory (model_gradient_dots). */
+/* [E14] s = <grad l(z), grad L(D_ho)>, where l is the objective's loss (E10 is a token mean; with
+ * REDUCE_SUM the candidate's is the token sum) and L the mean of l over the holdout, always by
+ * token means: to first order, how much one step on z lowers the holdout's loss, per unit of
+ * learning rate. Each inner product is exact, and yet no candidate's gradient is ever in memory
+ * (model_gradient_dots). */
 static void gradient_pass(Scoring *s) {
     enum { AT_ONCE = 32 };
     Batch b = {0};
@@ -405,7 +407,7 @@ static void gradient_pass(Scoring *s) {
     /* The holdout's mean gradient is the direction; it grows from 0. */
     for (int from = 0, to; from < holdout; from = to) {
         to = from + AT_ONCE < holdout ? from + AT_ONCE : holdout;
-        loss_rows(s, s->holdout, s->how->holdout_reference, from, to, &b, dlogp);
+        loss_rows(s, s->holdout, s->how->holdout_reference, from, to, REDUCE_MEAN, &b, dlogp);
         for (int r = 0; r < b.rows; r++) dlogp[r] /= holdout;
         model_backward(s->m, s->ws, &b, dlogp, direction, true);
     }
@@ -414,7 +416,7 @@ static void gradient_pass(Scoring *s) {
     s->inner_product = mem_new((size_t)pool, sizeof *s->inner_product);
     for (int from = 0, to; from < pool; from = to) {
         to = from + AT_ONCE < pool ? from + AT_ONCE : pool;
-        loss_rows(s, s->pool, s->how->pool_reference, from, to, &b, dlogp);
+        loss_rows(s, s->pool, s->how->pool_reference, from, to, s->how->reduce, &b, dlogp);
         model_gradient_dots(s->m, s->ws, &b, dlogp, direction, dot);
         for (int r = 0; r < b.rows; r++) s->inner_product[from + r / (1 + s->pairs)] += dot[r];
     }

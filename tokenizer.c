@@ -674,6 +674,12 @@ void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf 
     weave_end(&w);
 }
 
+void template_end(const Template *template, Tokenizer *t, IntBuf *ids) {
+    Weave w = {t, ids, {0}};
+    weave_template(&w, str(template->example_end));
+    weave_end(&w);
+}
+
 /* The length of a piece <...> at the start of s, or 0. It has a letter or a digit, no white space,
  * and no other angle bracket. */
 static size_t bracket_length(Str s) {

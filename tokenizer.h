@@ -71,11 +71,12 @@ extern const Template TEMPLATE_RECIPE;
 extern const char *const TEMPLATE_RECIPE_SPECIALS[4];
 
 /* Each appends ids: of `bos`; of prompt_prefix, prompt and answer_prefix without a blank at its
- * end; of that blank, the answer and example_end. A prompt or an answer is ordinary text, whatever
- * it spells. */
+ * end; of that blank, the answer and example_end; of example_end alone. A prompt or an answer is
+ * ordinary text, whatever it spells. */
 void template_bos(const Template *template, Tokenizer *t, IntBuf *ids);
 void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids);
 void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids);
+void template_end(const Template *template, Tokenizer *t, IntBuf *ids);
 /* The first piece of the form <...> in the template that is no special token, as a misspelled name
  * of one would be. Without any it is {NULL, 0}. */
 Str template_unknown(const Template *template, const Tokenizer *t);

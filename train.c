@@ -277,7 +277,7 @@ typedef struct {
     /* The step's batch. */
     ShuffledOrder order;
     int batch;            /* how many records: batch_size, or fewer at the end of an epoch */
-    int *record;          /* [batch] */
+    int *record, *tokens; /* [batch]; tokens: of the (chosen) answer */
     double *weight;       /* [batch] */
     double *coefficient;  /* [batch] the factor of each record's loss, w_i / W */
     Batch rows;           /* of one micro-batch */
@@ -289,6 +289,7 @@ static Tuning tuning_new(const Splits *x, const TrainOptions *o, PoolWeights *w)
     size_t n = (size_t)o->batch_size;
     Tuning t = {.o = o, .x = x, .w = w, .notes = {.rank_agreement = NAN}};
     t.record = arena_new(&t.arena, n, sizeof *t.record);
+    t.tokens = arena_new(&t.arena, n, sizeof *t.tokens);
     t.weight = arena_new(&t.arena, n, sizeof *t.weight);
     t.coefficient = arena_new(&t.arena, n, sizeof *t.coefficient);
     t.logp = arena_new(&t.arena, 2 * n, sizeof *t.logp);
@@ -352,9 +353,7 @@ static Model *rho_reference(const Model *m, const Splits *x, const TrainOptions 
     TrainOptions own = *o;
     own.loop.steps = o->reference_steps;
     own.loop.seed += RNG_REFERENCE_SEED; /* another order than the run itself */
-    own.loop.max_grad_norm = 1;
-    own.objective = OBJECTIVE_SFT; /* of pairs, prompts with their chosen answers */
-    own.normalize = NORMALIZE_BATCH;
+    own.objective = OBJECTIVE_SFT;       /* of pairs, prompts with their chosen answers */
     own.dump = NULL;
     Model *reference = model_copy(m);
     PoolWeights ones = pool_weights_new(x->holdout.examples.count);
@@ -407,14 +406,6 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
     t->notes.unshown = method->needs_k || method->needs_anchors ? (double)t->scores.n_unshown : NAN;
 }
 
-/* Scores are computed R = `refresh` times in S = `steps` steps, at the steps floor(j S / R) for j =
- * 0..R-1. Returns the j of this step, or -1. */
-static int refresh_at(int refresh, long step, long steps) {
-    for (int j = 0; j < refresh; j++)
-        if ((int64_t)j * steps / refresh == step) return j;
-    return -1;
-}
-
 /* Computes scores with the present parameters, and makes weights from them. */
 static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     double start = seconds_now();
@@ -464,6 +455,7 @@ static void take_batch(Tuning *t, long step) {
     int B = t->batch = batch_at(&t->order, t->o->loop.seed, t->x->pool.examples.count,
                                 t->o->batch_size, step, t->record);
     for (int i = 0; i < B; i++) t->weight[i] = w->weight[t->record[i]];
+    for (int i = 0; i < B; i++) t->tokens[i] = t->x->pool.examples.items[t->record[i]].answer_n;
     if (w->source == WEIGHTS_FIXED || !MAPS[t->o->map].of_batch) return;
     /* Make the weights anew: this map looks at the scores of the batch alone. */
     double *score = mem_new((size_t)B, sizeof *score);
@@ -548,7 +540,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
      * batch for memory alone: E9 sees one piece. */
     take_batch(t, step);
     int B = t->batch, micro = o->micro_batch_size > 0 ? o->micro_batch_size : B;
-    bool any = loss_coefficients(o->normalize, t->weight, B, micro, t->coefficient);
+    bool any = loss_coefficients(o->normalize, t->weight, t->tokens, B, micro, t->coefficient);
     step_report_weights(report, &t->x->pool.data, t->record, t->weight, B);
     if (loop->dump) dump_batch(loop->dump, B, t->record, t->weight);
     /* Sum the gradient over micro-batches. */

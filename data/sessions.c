@@ -79,7 +79,6 @@ static void add_stream(Sessions *s, const IntBuf *stream, int longest) {
 static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, const Record *r,
                        const SessionOptions *o, IntBuf *stream, Error *err) {
     int longest = f->model->config.context + 1; /* the last token is only a target */
-    Str nothing = {"", 0};
     switch (r->kind) {
     case RECORD_PAIR: return record_refuse(d, r, err, "a preference pair cannot be pretrained on");
     case RECORD_TURNS: add_turns(s, f, r, o->prompt_loss_weight, longest); return true;
@@ -87,7 +86,7 @@ static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, cons
     case RECORD_TEXT:
         s->shuffle = true; /* Only sessions come in training order: their order is a curriculum. */
         tokenizer_encode(f->tokenizer, r->text.s, r->text.n, stream);
-        template_answer(&f->template, f->tokenizer, nothing, stream); /* the end token */
+        template_end(&f->template, f->tokenizer, stream);
     }
     return true;
 }

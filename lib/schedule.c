@@ -1,6 +1,7 @@
 #include "lib/schedule.h"
 
 #include <math.h>
+#include <stdint.h>
 
 static double cosine_factor(double done, double steps) {
     return 0.5 * (1 + cos(3.14159265358979323846 * (done / steps)));
@@ -29,4 +30,10 @@ double schedule_rate(Schedule schedule, double peak, long step, long steps, long
     long falling = steps > warmup ? steps - warmup : 1;
     double factor = info->factor((double)(step - warmup), (double)falling);
     return peak * (info->falls ? factor * (1 - low) + low : factor);
+}
+
+int refresh_at(int times, long step, long steps) {
+    for (int j = 0; j < times; j++)
+        if ((int64_t)j * steps / times == step) return j;
+    return -1;
 }

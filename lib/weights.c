@@ -113,13 +113,16 @@ const Choice NORMALIZATIONS[] = {
     [NORMALIZE_MICRO] = {"micro", "each micro-batch's sum: at one example the weights cancel"},
     [NORMALIZE_COUNT] = {"count", "the number of examples"},
     [NORMALIZE_NONE] = {"none", "nothing"},
+    [NORMALIZE_TOKENS] = {"tokens", "the batch's answer tokens, each times its example's weight"},
 };
 _Static_assert(sizeof NORMALIZATIONS / sizeof *NORMALIZATIONS == NORMALIZATION_COUNT, "a row each");
 
 /* [E9] g = (sum_i w_i grad l_i) / W: the factor w_i / W of each example. */
-bool loss_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient) {
-    double total = 0;
+bool loss_coefficients(Normalize how, const double *weight, const int *tokens, int n, int micro,
+                       double *coefficient) {
+    double total = 0, all_tokens = 0;
     for (int i = 0; i < n; i++) total += weight[i];
+    for (int i = 0; i < n && how == NORMALIZE_TOKENS; i++) all_tokens += weight[i] * tokens[i];
     for (int i = 0; i < n; i++) {
         double W = how == NORMALIZE_NONE ? 1 : how == NORMALIZE_COUNT ? n : total;
         if (how == NORMALIZE_MICRO) {
@@ -132,6 +135,10 @@ bool loss_coefficients(Normalize how, const double *weight, int n, int micro, do
             W /= to - from;
         }
         coefficient[i] = W > 0 ? weight[i] / W : 0;
+        /* sum_i w_i grad(token sum of i) / sum_i w_i n_i, where l_i is i's token mean: with weights
+         * of 1 the mean over all tokens. */
+        if (how == NORMALIZE_TOKENS && total > 0)
+            coefficient[i] = weight[i] * tokens[i] / all_tokens;
         if (how == NORMALIZE_MICRO)
             coefficient[i] /= n; /* apart, so that w_i = W leaves exactly 1/n */
     }

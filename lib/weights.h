@@ -4,7 +4,7 @@
  * Usage:
  *   double score[] = {0.4, -0.1, 0.2}, weight[3], factor[3];
  *   map_weights(MAP_MINMAX, &(MapOptions){0}, score, 3, weight);              // 1, 0, 0.6
- *   if (loss_coefficients(NORMALIZE_BATCH, weight, 3, 3, factor))
+ *   if (loss_coefficients(NORMALIZE_BATCH, weight, NULL, 3, 3, factor))
  *       printf("%s: %g %g %g\n", MAPS[MAP_MINMAX].name, factor[0], factor[1], factor[2]);
  *
  * A new map is one value of WeightMap, one row of MAPS with its function above it in lib/weights.c,
@@ -59,17 +59,21 @@ void map_weights(WeightMap map, const MapOptions *how, const double *score, int 
 
 /* What W is in g = sum of w_i grad l_i / W. */
 typedef enum {
-    NORMALIZE_BATCH, /* [E9] the sum of the batch's weights */
-    NORMALIZE_MICRO, /* each micro-batch's sum, as in the public code; then their mean */
-    NORMALIZE_COUNT, /* the number of examples */
-    NORMALIZE_NONE,  /* 1 */
+    NORMALIZE_BATCH,  /* [E9] the sum of the batch's weights */
+    NORMALIZE_MICRO,  /* each micro-batch's sum, as in the public code; then their mean */
+    NORMALIZE_COUNT,  /* the number of examples */
+    NORMALIZE_NONE,   /* 1 */
+    NORMALIZE_TOKENS, /* sum of w_i n_i, each w_i l_i being multiplied by n_i too */
     NORMALIZATION_COUNT
 } Normalize;
 extern const Choice NORMALIZATIONS[]; /* [NORMALIZATION_COUNT] */
 
 /* coefficient[n]: the factor w_i / W of each example's loss in the batch's gradient. False if the
- * weights sum to 0: the step must be skipped. micro: how many examples are computed at once. Only
- * NORMALIZE_MICRO looks at it, and gives 0 to a micro-batch whose weights are all 0. */
-bool loss_coefficients(Normalize how, const double *weight, int n, int micro, double *coefficient);
+ * weights sum to 0: the step must be skipped. tokens[n]: the lengths of the answers, whose losses
+ * are token means. Only NORMALIZE_TOKENS looks at them; else they may be NULL. micro: how many
+ * examples are computed at once. Only NORMALIZE_MICRO looks at it, and gives 0 to a micro-batch
+ * whose weights are all 0. */
+bool loss_coefficients(Normalize how, const double *weight, const int *tokens, int n, int micro,
+                       double *coefficient);
 
 #endif

@@ -93,11 +93,10 @@ bool command_generate(const Settings *s, Error *err) {
                          s->model);
     }
     IntBuf prompt = {0}, answer = {0}, end = {0};
-    Str nothing = {"", 0};
     int context = f.model->config.context;
     template_bos(&f.template, f.tokenizer, &prompt);
     template_prompt(&f.template, f.tokenizer, str(s->prompt), &prompt);
-    template_answer(&f.template, f.tokenizer, nothing, &end); /* its last token ends an answer */
+    template_end(&f.template, f.tokenizer, &end); /* its last token ends an answer */
     if (prompt.n < 1 || prompt.n >= context)
         error_set(err, STATUS_DATA,
                   "--prompt: has %d tokens; it must have 1 to %d, so that an answer fits the "

@@ -107,9 +107,9 @@ const Option OPTIONS[] = {
      .help = "share of the pool that the map top keeps"},
     {"clip", OPTION_REAL, AT(clip), "score train", "0.05", RANGE(0, 0.49),
      .help = "share of the scores that the map clip cuts off at each end"},
-    {"normalize", OPTION_CHOICE, AT(normalize), "train", "batch",
+    {"normalize", OPTION_CHOICE, AT(normalize), "score train", "batch",
      CHOICES(NORMALIZATIONS, NORMALIZATION_COUNT),
-     .help = "what the weighted sum of gradients is divided by"},
+     .help = "what the weighted sum of gradients is divided by (score: of rho's reference)"},
     {"k", OPTION_INT, AT(k), "pretrain score train", "3", RANGE(0, 1000),
      .help = "number of demonstrations in context"},
     {"k", OPTION_INT, AT(k), "eval", "0", RANGE(0, 1000),
@@ -171,8 +171,8 @@ const Option OPTIONS[] = {
      .help = "decay rate of the mean of squared gradients"},
     {"adam-beta2", OPTION_REAL, AT(adam_beta2), "score train", "0.999", RANGE(0, 0.9999999),
      .help = "decay rate of the mean of squared gradients"},
-    {"max-grad-norm", OPTION_REAL, AT(max_grad_norm), "pretrain train", "1", RANGE(0, 1e9),
-     .help = "gradient clipping by the global norm; 0: none"},
+    {"max-grad-norm", OPTION_REAL, AT(max_grad_norm), "pretrain score train", "1", RANGE(0, 1e9),
+     .help = "gradient clipping by the global norm; 0: none (score: of rho's reference)"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "pretrain", "100", RANGE(1, 1000000000),
      .help = "steps between log lines"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "train", "10", RANGE(1, 1000000000),
@@ -311,6 +311,33 @@ static bool resolve_weights(Settings *s, Error *err) {
     return err->status == 0;
 }
 
+/* Refuses, by name, options whose values another option leaves without a meaning. */
+static bool check_together(const Settings *s, const OptionResult *given, Error *err) {
+    const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
+    const ScheduleInfo *schedule = &SCHEDULES[s->lr_scheduler_type];
+    if (s->min_lr_ratio > 0 && !schedule->falls)
+        return error_set(err, STATUS_USAGE,
+                         "--min-lr-ratio %g: --lr-scheduler-type %s does not fall; take cosine or "
+                         "linear, or leave --min-lr-ratio out",
+                         s->min_lr_ratio, schedule->name);
+    if (!objective->pairs) return true;
+    if (s->normalize == NORMALIZE_TOKENS)
+        return error_set(err, STATUS_USAGE,
+                         "--normalize tokens: the loss of --objective %s is of a pair and not a "
+                         "sum over tokens; take batch",
+                         objective->name);
+    /* These scores are of the pair's whole loss. */
+    bool whole = s->method == METHOD_GRADIENT ||
+                 (s->method == METHOD_ICA && s->pair_score == PAIR_LOSS) ||
+                 (s->method == METHOD_LOSS && s->objective == OBJECTIVE_SIMPO);
+    if (whole && options_given(given, "reduce"))
+        return error_set(err, STATUS_USAGE,
+                         "--reduce %s: with --objective %s this score is of the pair's loss, which "
+                         "--reduce does not touch; leave it out",
+                         REDUCTIONS[s->reduce].name, objective->name);
+    return true;
+}
+
 bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                     OptionResult *result, Arena *arena, Buf *options, Error *err) {
     *s = (Settings){0};
@@ -322,6 +349,7 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     /* Some defaults depend on the objective. */
     if (!options_given(result, "beta")) s->beta = OBJECTIVES[s->objective].beta;
     if (!options_given(result, "reduce")) s->reduce = OBJECTIVES[s->objective].reduce;
+    if (!check_together(s, result, err)) return false;
     options_json(OPTIONS, command, s, options);
     s->command = command->name;
     s->options_json = options->s;

@@ -152,7 +152,7 @@ static ScoreOptions options_of(const World *w, Method method, Objective objectiv
         .method = method,
         .objective = objective,
         .k = K,
-        .reduce = REDUCE_SUM,
+        .reduce = method == METHOD_GRADIENT ? REDUCE_MEAN : REDUCE_SUM,
         .pair = {.beta = objective == OBJECTIVE_SIMPO ? 2 : 0.1, .gamma_beta_ratio = 0.25},
         .pool_reference = {(double *)w->reference[0], (double *)w->reference[1]},
         .holdout_reference = {(double *)w->holdout_reference[0],
@@ -466,33 +466,36 @@ static void coefficient_rows(Audit *a) {
     for (int trial = 0; trial < 40; trial++) {
         int n = 1 + rng_below(&rng, N);
         double w[N], c[N], full[N], zero[N] = {0}, unit[N];
+        int tokens[N];
         for (int i = 0; i < n; i++) {
             w[i] = rng_below(&rng, 4) ? 0.01 + rng_uniform(&rng) : 0;
             unit[i] = 1;
+            tokens[i] = 1 + i * i % 11;
         }
         w[rng_below(&rng, n)] = 1;
-        for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
+        for (int how = 0; how < NORMALIZATION_COUNT; how++) {
             int micro = 1 + rng_below(&rng, n);
-            loss_coefficients((Normalize)how, w, n, micro, c);
+            loss_coefficients((Normalize)how, w, tokens, n, micro, c);
             for (int i = 0; i < n; i++)
-                worst_add(&all, c[i], oracle_coefficient((Normalize)how, w, n, micro, i), 1);
-            bool step = loss_coefficients((Normalize)how, zero, n, micro, c);
+                worst_add(&all, c[i], oracle_coefficient((Normalize)how, w, tokens, n, micro, i),
+                          1);
+            bool step = loss_coefficients((Normalize)how, zero, tokens, n, micro, c);
             worst_add(&skipped, step, 0, 1);
             for (int i = 0; i < n; i++) worst_add(&skipped, c[i], 0, 1);
         }
-        loss_coefficients(NORMALIZE_BATCH, unit, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, unit, NULL, n, 1, c);
         for (int i = 0; i < n; i++) worst_add(&ones, c[i], 1.0 / n, 1);
-        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
-        loss_coefficients(NORMALIZE_BATCH, w, n, 1, full);
+        loss_coefficients(NORMALIZE_MICRO, w, NULL, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, w, NULL, n, 1, full);
         for (int i = 0; i < n; i++) {
             if (w[i] > 0) worst_add(&cancel, c[i], 1.0 / n, 1);
             if (n > 1) worst_add(&differ, c[i], full[i], 1);
         }
-        loss_coefficients(NORMALIZE_MICRO, w, n, n, c);
+        loss_coefficients(NORMALIZE_MICRO, w, NULL, n, n, c);
         for (int i = 0; i < n && n > 1; i++) worst_add(&whole, c[i], full[i], 1);
     }
     audit_worst(a, &E9,
-                "batch, micro, count, none over 1 to 24 weights: w_i / W, against the oracle's",
+                "batch, micro, count, none, tokens over 1 to 24 weights, against the oracle's",
                 &all, 4e-15, "rounding of sums of 24 terms");
     audit_worst(a, &E9, "weights of 1: coefficients, against 1/n", &ones, 0, EXACTLY);
     audit_worst(a, &E9,
@@ -593,10 +596,11 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
     size_t n = w->m->parameters;
     real *grad = mem_new(n, sizeof *grad);
     double *want = mem_new(n, sizeof *want), score[POOL], weight[POOL], c[POOL], largest = 0;
+    int length[POOL] = {0};
     Worst losses = {0}, gradients = {0};
     for (int i = 0; i < POOL; i++) score[i] = i * i % 7;
     map_weights(MAP_MINMAX, &(MapOptions){0}, score, POOL, weight);
-    loss_coefficients(NORMALIZE_BATCH, weight, POOL, 4, c);
+    loss_coefficients(NORMALIZE_BATCH, weight, NULL, POOL, 4, c);
     for (int i = 0; i < POOL; i++) {
         double reference[2] = {w->reference[0][i], w->reference[1][i]};
         double loss = program_loss(w->m, w->ws, &w->pool, i, &how, how.pool_reference, c[i], grad);
@@ -605,7 +609,7 @@ static void model_rows(Audit *a, const World *w, Objective objective) {
             oracle_loss(w->o, &w->pool, &w->pool.items[i], objective, &how.pair, reference).loss,
             1);
         oracle_loss_gradient(w->o, &w->pool, &w->pool.items[i], objective, &how.pair, reference,
-                             oracle_coefficient(NORMALIZE_BATCH, weight, POOL, 4, i), want);
+                             oracle_coefficient(NORMALIZE_BATCH, weight, length, POOL, 4, i), want);
     }
     for (size_t j = 0; j < n; j++) largest = fmax(largest, fabs(want[j]));
     for (size_t j = 0; j < n; j++) worst_add(&gradients, (double)grad[j], want[j], largest);

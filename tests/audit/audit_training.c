@@ -117,17 +117,18 @@ static void update(Trainer *t, const double *grad, double rate) {
 
 static void oracle_step(Trainer *t, long step, double *grad) {
     const TrainOptions *how = t->how;
-    int record[BATCH], n = records_of(how->loop.seed, t->pool->count, step, record);
+    int record[BATCH], n = records_of(how->loop.seed, t->pool->count, step, record), tokens[BATCH];
     int micro = how->micro_batch_size ? how->micro_batch_size : n;
     double weight[BATCH], sum = 0;
     if (!t->fixed && scores_due(t, step, how->loop.steps)) compute_scores(t);
     weights_of(t, record, n, weight);
+    for (int i = 0; i < n; i++) tokens[i] = t->pool->items[record[i]].answer_n;
     memset(grad, 0, t->o->model->parameters * sizeof *grad);
     for (int i = 0; i < n; i++) {
         sum += weight[i];
         oracle_loss_gradient(t->o, t->pool, &t->pool->items[record[i]], how->objective, &how->pair,
                              t->reference[record[i]],
-                             oracle_coefficient(how->normalize, weight, n, micro, i), grad);
+                             oracle_coefficient(how->normalize, weight, tokens, n, micro, i), grad);
     }
     if (sum > 0) update(t, grad, rate_of(&how->loop, step));
 }
@@ -237,14 +238,16 @@ static void weighted_rows(Audit *a, const World *w) {
     static const char *const compared[] = {"by the batch's weights, of which some are 0",
                                            "the same in micro-batches of 2",
                                            "in micro-batches of 2, divided by each one's weights",
-                                           "divided by the count", "not divided"};
+                                           "divided by the count",
+                                           "not divided",
+                                           "by the batch's tokens, in micro-batches of 2"};
     static const Normalize how[] = {NORMALIZE_BATCH, NORMALIZE_BATCH, NORMALIZE_MICRO,
-                                    NORMALIZE_COUNT, NORMALIZE_NONE};
-    for (int i = 0; i < 5; i++) {
+                                    NORMALIZE_COUNT, NORMALIZE_NONE,  NORMALIZE_TOKENS};
+    for (int i = 0; i < 6; i++) {
         Worst worst = {0};
         TrainOptions o = options();
         o.normalize = how[i];
-        o.micro_batch_size = i == 1 || i == 2 ? 2 : 0;
+        o.micro_batch_size = i == 1 || i == 2 || i == 5 ? 2 : 0;
         compare_runs(&worst, w, &o, true);
         run_row(a, &e, compared[i], &worst);
     }
@@ -293,6 +296,8 @@ static void reference_row(Audit *a, const World *w) {
     Spent spent = {0};
     Error err = {0};
     o.scoring.method = METHOD_RHO;
+    o.normalize = reference.normalize = NORMALIZE_TOKENS;
+    o.loop.max_grad_norm = reference.loop.max_grad_norm = 0.5;
     bool ok = train_score(w->m, &data, &o, &s, &notes, &spent, &err);
     reference.loop.steps = REFERENCE_STEPS;
     reference.loop.seed += RNG_REFERENCE_SEED;

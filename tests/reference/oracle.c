@@ -693,11 +693,13 @@ double oracle_weight(WeightMap map, const MapOptions *how, const double *score, 
 
 /* E9: w_i / W. Micro-batches each have their own W, and the gradient is the mean over
  * micro-batches, by their sizes. */
-double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i) {
-    double all = 0, own = 0;
+double oracle_coefficient(Normalize how, const double *weight, const int *tokens, int n, int micro,
+                          int i) {
+    double all = 0, own = 0, words = 0;
     int in_own = 0;
     for (int j = 0; j < n; j++) {
         all += weight[j];
+        words += tokens[j] * weight[j];
         if (j / micro != i / micro) continue;
         own += weight[j];
         in_own++;
@@ -707,6 +709,7 @@ double oracle_coefficient(Normalize how, const double *weight, int n, int micro,
     case NORMALIZE_MICRO: return own > 0 ? weight[i] / own * in_own / n : 0;
     case NORMALIZE_COUNT: return weight[i] / n;
     case NORMALIZE_NONE: return weight[i];
+    case NORMALIZE_TOKENS: return tokens[i] / words * weight[i];
     default: return weight[i] / all;
     }
 }

@@ -125,8 +125,9 @@ void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *
 
 /* of score i; E8 and the others */
 double oracle_weight(WeightMap map, const MapOptions *how, const double *score, int n, int i);
-/* E9: w_i / W; 0 if W = 0 */
-double oracle_coefficient(Normalize how, const double *weight, int n, int micro, int i);
+/* E9: w_i / W, or the share of i's weighted tokens; 0 if W = 0 */
+double oracle_coefficient(Normalize how, const double *weight, const int *tokens, int n, int micro,
+                          int i);
 /* E18 */
 double oracle_sample_size(const double *weight, int n);
 /* E13 for one weight: step t (from 1) with gradient g. */

@@ -220,9 +220,11 @@ scoring() {
         scores score-$m-wide --model wide --pool other.jsonl $HOLD --method $m $rho
         for objective in dpo simpo; do
             scores score-$objective-$m $PAIRS --objective $objective --method $m $rho
+            reduce="--reduce mean"
+            case $m-$objective in gradient-* | loss-simpo) reduce= ;; esac
             scores score-$objective-$m-odd --model odd --pool pairs.jsonl \
                 --holdout pairs-hold.jsonl \
-                --objective $objective --method $m $rho --reduce mean --threads 2
+                --objective $objective --method $m $rho $reduce --threads 2
         done
     done
     for map in minmax clip rank softmax top positive filter; do
@@ -263,10 +265,12 @@ scoring() {
     line shards=shards.scores raw bare.jsonl
     for objective in dpo simpo; do
         for score in margin loss; do
+            reduce="--reduce mean"
+            [ $score = margin ] || reduce=
             scores pair-$objective-$score $PAIRS --objective $objective --pair-score $score
             scores pair-$objective-$score-smooth $PAIRS --objective $objective \
                 --pair-score $score \
-                --label-smoothing 0.2 --beta 0.7 --reduce mean
+                --label-smoothing 0.2 --beta 0.7 $reduce
         done
     done
     scores pair-simpo-gamma $PAIRS --objective simpo --pair-score loss --gamma-beta-ratio 0.9

@@ -1462,7 +1462,8 @@ static double plain_gradient(const Case *c) {
     for (size_t i = 0; i < n; i++) dot += (double)own[i] * (double)mean[i];
     free(mean);
     free(own);
-    return dot;
+    bool sum = c->how->reduce == REDUCE_SUM && c->how->objective == OBJECTIVE_SFT;
+    return sum ? dot * c->z->answer_n : dot;
 }
 
 /* A new method needs its row here: its score in plain loops. */

@@ -301,7 +301,8 @@ int main(void) {
             char name[64];
             Loss l = {.objective = (Objective)objective,
                       .pair = {objective == OBJECTIVE_DPO ? 0.1 : 2, 0.25, variant >= 2 ? 0.1 : 0}};
-            loss_coefficients(NORMALIZE_BATCH, weight[variant % 2], PAIRS, PAIRS, l.coefficient);
+            loss_coefficients(NORMALIZE_BATCH, weight[variant % 2], NULL, PAIRS, PAIRS,
+                              l.coefficient);
             if (objective == OBJECTIVE_DPO)
                 ica_answer_logps(start, ws, &pool, (Logps){l.reference[0], l.reference[1]}, NULL);
             snprintf(name, sizeof name, "%s%s%s", names[objective], variant % 2 ? ", weighted" : "",

@@ -128,11 +128,41 @@ static void test_defaults(void) {
     }
 }
 
+/* An option that another one leaves without a meaning is refused, and named. */
+static void test_together(void) {
+    static const struct {
+        const char *command, *a, *b, *c, *named; /* named NULL: they go together */
+    } cases[] = {
+        {"train", "--objective=dpo", "--normalize=tokens", NULL, "--normalize tokens"},
+        {"train", "--objective=simpo", "--normalize=tokens", NULL, "--normalize tokens"},
+        {"train", "--objective=sft", "--normalize=tokens", NULL, NULL},
+        {"train", "--min-lr-ratio=0.1", "--lr-scheduler-type=constant", NULL, "--min-lr-ratio"},
+        {"train", "--min-lr-ratio=0.1", "--lr-scheduler-type=constant_with_warmup", NULL,
+         "--min-lr-ratio"},
+        {"train", "--min-lr-ratio=0.1", "--lr-scheduler-type=linear", NULL, NULL},
+        {"score", "--objective=dpo", "--method=gradient", "--reduce=mean", "--reduce mean"},
+        {"score", "--objective=dpo", "--pair-score=loss", "--reduce=sum", "--reduce sum"},
+        {"score", "--objective=simpo", "--method=loss", "--reduce=mean", "--reduce mean"},
+        {"score", "--objective=dpo", "--method=loss", "--reduce=mean", NULL},
+        {"score", "--objective=dpo", "--method=gradient", NULL, NULL},
+        {"score", "--objective=sft", "--method=gradient", "--reduce=sum", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *named = cases[i].named;
+        Parsed p = parse(cases[i].command, cases[i].a, cases[i].b, cases[i].c, NULL);
+        CHECK(p.ok == !named, "%s %s: %s", cases[i].a, cases[i].b, p.err.text);
+        CHECK(!named || (p.err.status == STATUS_USAGE && strstr(p.err.text, named)), "%s %s: %s",
+              cases[i].a, cases[i].b, p.err.text);
+        parsed_free(&p);
+    }
+}
+
 int main(void) {
     test_table();
     test_rows();
     test_maps_of_a_pool();
     test_weights();
     test_defaults();
+    test_together();
     return check_report("settings");
 }

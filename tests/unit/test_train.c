@@ -6,18 +6,12 @@
  * `rate_at` (the schedule), `order_of` and `batch_of` (which record comes when), `put_text` (how a
  * text becomes tokens). From the environment: ICA, the program to test. */
 #define _XOPEN_SOURCE 700
-#include <math.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "lib/json.h"
 #include "lib/tensors.h"
-#include "tests/unit/check.h"
+#include "tests/unit/lab.h"
 
 /* Two ways to one number in double precision differ by some roundings of 1e-16 each; a hundred of
  * them are below this. */
@@ -29,104 +23,6 @@
 #define FOUR_DIGITS 1e-3
 
 enum { CONTEXT = 96, END = 3, POOL = 8, PAIRS = 6 };
-
-typedef struct {
-    Arena arena;   /* all that is read */
-    char *program; /* ica */
-} Lab;
-
-/* ---- files and runs ---- */
-
-static const char *text_of(Lab *l, const char *path) {
-    Buf b = {0};
-    Error err = {0};
-    bool ok = file_read(path, &b, &err);
-    CHECK(ok, "%s: %s", path, err.text);
-    Str s = str_copy(&l->arena, (Str){ok && b.s ? b.s : "", ok ? b.n : 0});
-    buf_free(&b);
-    return s.s;
-}
-
-static void write_text(const char *path, const char *text) {
-    Error err = {0};
-    CHECK(file_write(path, text, strlen(text), &err), "%s", err.text);
-}
-
-/* A file of records; ' stands for ". */
-static void write_records(const char *path, const char *text) {
-    Buf b = {0};
-    for (; *text; text++) buf_putc(&b, *text == '\'' ? '"' : *text);
-    write_text(path, b.s);
-    buf_free(&b);
-}
-
-/* Runs the program with these arguments and returns its status. It leaves what it says in the files
- * out and err. */
-static int PRINTF_LIKE(2, 3) ica(Lab *l, const char *format, ...) {
-    Buf b = {0};
-    va_list ap;
-    char arguments[2000];
-    va_start(ap, format);
-    vsnprintf(arguments, sizeof arguments, format, ap);
-    va_end(ap);
-    buf_printf(&b, "'%s' %s >out 2>err </dev/null", l->program, arguments);
-    int status = system(b.s);
-    buf_free(&b);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
-#define WORKS(l, ...)                                                                              \
-    do {                                                                                           \
-        int status_ = ica(l, __VA_ARGS__);                                                         \
-        CHECK(status_ == 0, "status %d: %s", status_, text_of(l, "err"));                          \
-    } while (0)
-
-static const Json *json_of(Lab *l, const char *path) {
-    const char *text = text_of(l, path);
-    const Json *root = json_parse(&l->arena, text, strlen(text), NULL);
-    CHECK(root, "%s: no JSON", path);
-    return root;
-}
-
-/* One line of a JSONL file, the first being 0. NULL if there is none. */
-static const Json *line_of(Lab *l, const char *path, int line) {
-    const char *s = text_of(l, path);
-    for (int i = 0; i < line && s; i++) s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL;
-    const char *end = s ? strchr(s, '\n') : NULL;
-    return end ? json_parse(&l->arena, s, (size_t)(end - s), NULL) : NULL;
-}
-
-static int lines_of(Lab *l, const char *path) {
-    int n = 0;
-    for (const char *s = text_of(l, path); *s; s++) n += *s == '\n';
-    return n;
-}
-
-static double number(const Json *object, const char *key) {
-    const Json *v = object ? json_get(object, key) : NULL;
-    return v && v->type == JSON_NUMBER ? v->number : NAN;
-}
-
-/* result.KEY of RUN/run.json. */
-static double result(Lab *l, const char *run, const char *key) {
-    char path[200];
-    snprintf(path, sizeof path, "%s/run.json", run);
-    return number(json_get(json_of(l, path), "result"), key);
-}
-
-static bool close_to(double x, double y, double tolerance) {
-    return fabs(x - y) <= tolerance * fmax(1, fmax(fabs(x), fabs(y)));
-}
-
-static bool same_bytes(const char *a, const char *b) {
-    Buf x = {0}, y = {0};
-    Error err = {0};
-    bool same = file_read(a, &x, &err) && file_read(b, &y, &err) && x.n > 0 && x.n == y.n &&
-                memcmp(x.s, y.s, x.n) == 0;
-    buf_free(&x);
-    buf_free(&y);
-    return same;
-}
 
 /* ---- a step's dump ---- */
 
@@ -462,10 +358,13 @@ static void test_skipped(Lab *l) {
 
 /* ---- coefficients and micro-batches ---- */
 
-/* The factor of record i of a batch of n [E9]. */
-static double coefficient(const char *how, const double *w, int n, int micro, int i) {
-    double sum = 0;
+/* The factor of record i of a batch of n [E9]; tokens: the lengths of their answers. */
+static double coefficient(const char *how, const double *w, const int *tokens, int n, int micro,
+                          int i) {
+    double sum = 0, words = 0;
     int from = 0, to = n;
+    for (int j = 0; j < n; j++) words += w[j] * tokens[j];
+    if (strcmp(how, "tokens") == 0) return w[i] * tokens[i] / words;
     if (strcmp(how, "none") == 0) return w[i];
     if (strcmp(how, "count") == 0) return w[i] / n;
     if (strcmp(how, "micro") == 0) {
@@ -521,13 +420,22 @@ static bool singles(Lab *l, const char *file, const char *objective, int n, Tens
     return true;
 }
 
+/* How many tokens of a dumped row are scored. */
+static int labels_of(const TensorFile *f, int row) {
+    const TensorInfo *t = tensors_find(f, "labels");
+    size_t width = t ? (size_t)t->shape[1] : 0;
+    int n = 0;
+    for (size_t i = 0; i < width; i++) n += dumped(f, "labels", (size_t)row * width + i) != -100;
+    return n;
+}
+
 /* The last of `steps` steps in batches of B, computed by micro-batches. Nothing has moved before
  * it, because the first step of a warm-up has the rate 0. */
 static void check_micro(Lab *l, const char *file, const char *objective, const char *how, int B,
                         int micro, int steps, const TensorFile *single) {
     TensorFile f;
     double w[POOL], c[POOL], loss = 0;
-    int n = 0, row[POOL];
+    int n = 0, row[POOL], tokens[POOL] = {0};
     WORKS(l,
           "train --model base --pool %s --objective %s --weights records --normalize %s "
           "--batch-size %d --micro-batch-size %d --warmup-steps 1 --max-steps %d --out run "
@@ -537,11 +445,12 @@ static void check_micro(Lab *l, const char *file, const char *objective, const c
     for (; n < B && !isnan(dumped(&f, "row", (size_t)n)); n++) {
         row[n] = (int)dumped(&f, "row", (size_t)n) - 1;
         w[n] = dumped(&f, "weight", (size_t)n);
+        tokens[n] = labels_of(&f, n);
         CHECK(w[n] == number(line_of(l, file, row[n]), "weight"), "record %d has the weight %g",
               row[n], w[n]);
     }
     for (int i = 0; i < n; i++) {
-        c[i] = coefficient(how, w, n, micro ? micro : n, i);
+        c[i] = coefficient(how, w, tokens, n, micro ? micro : n, i);
         loss += c[i] * dumped(&single[row[i]], "loss", 0);
     }
     double error = gradient_error(&f, single, c, n);
@@ -563,7 +472,7 @@ static void test_micro_batches(Lab *l) {
     } worlds[] = {{"pool.jsonl", "sft", POOL, 5},
                   {"pairs.jsonl", "dpo", PAIRS, 4},
                   {"pairs.jsonl", "simpo", PAIRS, 4}};
-    static const char *const hows[] = {"batch", "micro", "count", "none"};
+    static const char *const hows[] = {"batch", "micro", "count", "none", "tokens"};
     for (int o = 0; o < 3; o++) {
         const char *file = worlds[o].file, *objective = worlds[o].objective;
         TensorFile single[POOL];
@@ -571,8 +480,10 @@ static void test_micro_batches(Lab *l) {
         if (!singles(l, file, objective, n, single)) return;
         for (int micro = 0; micro <= 4; micro += micro == 0 ? 1 : 3)
             check_micro(l, file, objective, "batch", n, micro, 1, single);
-        for (int h = 1; h < 4; h++) check_micro(l, file, objective, hows[h], n, 4, 1, single);
-        for (int h = 0; h < 4; h++) check_micro(l, file, objective, hows[h], some, 2, 2, single);
+        int count = o == 0 ? 5 : 4; /* a pair's loss has no tokens */
+        for (int h = 1; h < count; h++) check_micro(l, file, objective, hows[h], n, 4, 1, single);
+        for (int h = 0; h < count; h++)
+            check_micro(l, file, objective, hows[h], some, 2, 2, single);
         for (int i = 0; i < n; i++) tensors_close(&single[i]);
     }
 }
@@ -915,6 +826,44 @@ static void test_rho_reference(Lab *l) {
     }
 }
 
+/* The reference is clipped and normalized as the run says, in `score` too. */
+static void test_rho_options(Lab *l) {
+    static const char *const how[] = {"--max-grad-norm 1", "--max-grad-norm 0.05",
+                                      "--normalize none", "--normalize tokens"};
+    const char *common = "--model base --batch-size 2 --learning-rate 3e-3 --warmup-steps 0";
+    for (int i = 0; i < 4; i++) {
+        char out[20];
+        WORKS(l,
+              "train %s %s %s --seed 3 --weights rho --reference-steps 6 --max-steps 2 --out run",
+              common, WORLDS[0], how[i]);
+        WORKS(l, "train %s %s --pool hold.jsonl --seed 17 --max-steps 6 --out plain", common,
+              how[i]);
+        CHECK(same_bytes("run/reference/model.safetensors", "plain/model.safetensors"),
+              "%s: the reference is another model", how[i]);
+        snprintf(out, sizeof out, "scores%d", i);
+        WORKS(l, "score %s %s %s --seed 3 --method rho --reference-steps 6 --out %s", common,
+              WORLDS[0], how[i], out);
+        double score = number(line_of(l, out, 0), "score"),
+               in_run = number(line_of(l, "run/scores.jsonl", 0), "score");
+        CHECK(score == in_run, "%s: score has %g, train %g", how[i], score, in_run);
+        CHECK(i == 0 || !same_bytes("scores0", out), "%s changes nothing", how[i]);
+    }
+}
+
+/* A gradient by token sums is as many times longer as the answer has tokens. */
+static void test_gradient_reduce(Lab *l) {
+    WORKS(l, "score --model base %s --method gradient --out means", WORLDS[0]);
+    WORKS(l, "score --model base %s --method gradient --reduce sum --out sums", WORLDS[0]);
+    for (int i = 0; i < POOL; i++) {
+        double mean = number(line_of(l, "means", i), "score"),
+               sum = number(line_of(l, "sums", i), "score"),
+               tokens = number(line_of(l, "means", i), "tokens");
+        CHECK(close_to(sum, tokens * mean, FLOAT_ROUNDING), "record %d: %g, not %g", i, sum,
+              tokens * mean);
+        CHECK(fabs(sum - mean) > 1e-3 * fabs(mean), "record %d: the sum is the mean", i);
+    }
+}
+
 static void test_rho_pairs(Lab *l) {
     static const char *const reduce[] = {"mean", "sum"};
     Pair base[POOL], reference[POOL];
@@ -1009,11 +958,9 @@ static void test_resume(Lab *l) {
 /* ---- pretraining on text ---- */
 
 /* A text's bytes as the tokens of a vocabulary without merges (specials, the printable bytes, the
- * others), then what closes an answer: the blank of the template's answer_prefix and the end token.
- */
+ * others), then the end token alone. */
 static void put_text(IntBuf *ids, const char *text) {
     for (; *text; text++) ints_put(ids, *text == ' ' ? 224 : 4 + *text - '!');
-    ints_put(ids, 224);
     ints_put(ids, END);
 }
 
@@ -1046,7 +993,7 @@ static void test_packing(Lab *l) {
         "second row, and it goes on and on and on, with red apples and a blue sky",
         "a short one",
         "the last one fills what is left of the third row and begins one more, "
-        "which is not full: these letters stand in it, x y z"};
+        "which is not full: these letters stand in it, t u v w x y z"};
     IntBuf ids = {0};
     Buf b = {0};
     int from[MOST], length[MOST], rows = 0;
@@ -1152,37 +1099,30 @@ static void test_overlap(Lab *l) {
     }
 }
 
-/* ---- the laboratory ---- */
-
-/* The program beside the tests: build/float/ica for build/float/tests/unit/test_train. */
-static bool lab_open(Lab *l, const char *own, char *folder) {
-    const char *given = getenv("ICA"), *slash = strrchr(own, '/');
-    char path[4000];
-    snprintf(path, sizeof path, "%.*s/../../ica", slash ? (int)(slash - own) : 1,
-             slash ? own : ".");
-    *l = (Lab){.program = realpath(given ? given : path, NULL)};
-    CHECK(l->program, "%s: no such program", given ? given : path);
-    setenv("OMP_NUM_THREADS", "1", 1);
-    return l->program && mkdtemp(folder) && chdir(folder) == 0;
-}
-
-static void lab_close(Lab *l, const char *folder) {
-    Buf b = {0};
-    buf_printf(&b, "rm -rf '%s'", folder);
-    if (chdir("/") != 0 || system(b.s) != 0) printf("%s: left behind\n", folder);
-    buf_free(&b);
-    arena_free(&l->arena);
-    free(l->program);
-}
-
 int main(int argc, char **argv) {
-    static void (*const tests[])(Lab *) = {
-        test_schedules,    test_epochs,        test_last_batch,          test_clipping,
-        test_skipped,      test_micro_batches, test_answer_metrics,      test_pair_metrics,
-        test_pair_step,    test_log_means,     test_refreshes,           test_dpo_refresh,
-        test_used_weights, test_cost,          test_rho_reference,       test_rho_pairs,
-        test_resume,       test_packing,       test_pretraining_batches, test_generate,
-        test_overlap};
+    static void (*const tests[])(Lab *) = {test_schedules,
+                                           test_epochs,
+                                           test_last_batch,
+                                           test_clipping,
+                                           test_skipped,
+                                           test_micro_batches,
+                                           test_answer_metrics,
+                                           test_pair_metrics,
+                                           test_pair_step,
+                                           test_log_means,
+                                           test_refreshes,
+                                           test_dpo_refresh,
+                                           test_used_weights,
+                                           test_cost,
+                                           test_rho_reference,
+                                           test_rho_options,
+                                           test_gradient_reduce,
+                                           test_rho_pairs,
+                                           test_resume,
+                                           test_packing,
+                                           test_pretraining_batches,
+                                           test_generate,
+                                           test_overlap};
     char folder[] = "/tmp/test_train.XXXXXX";
     Lab l = {0};
     if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {

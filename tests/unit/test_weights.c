@@ -155,21 +155,43 @@ static void test_coefficients(void) {
         all += w[i];
         in_micro[i / 3] += w[i];
     }
-    CHECK(loss_coefficients(NORMALIZE_BATCH, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_BATCH, w, NULL, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[0] += !close_to(c[i], w[i] / all, 1e-15);
-    CHECK(loss_coefficients(NORMALIZE_COUNT, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_COUNT, w, NULL, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[1] += c[i] != w[i] / 8;
-    CHECK(loss_coefficients(NORMALIZE_NONE, w, 8, 3, c), "W > 0");
+    CHECK(loss_coefficients(NORMALIZE_NONE, w, NULL, 8, 3, c), "W > 0");
     for (int i = 0; i < 8; i++) bad[2] += c[i] != w[i];
-    CHECK(loss_coefficients(NORMALIZE_MICRO, w, 8, 3, c),
+    CHECK(loss_coefficients(NORMALIZE_MICRO, w, NULL, 8, 3, c),
           "W > 0"); /* micro-batches of 3, 3 and 2 */
     for (int i = 0; i < 8; i++)
         bad[3] += !close_to(c[i], w[i] / in_micro[i / 3] * (i < 6 ? 3 : 2) / 8, 1e-15);
-    loss_coefficients(NORMALIZE_MICRO, w, 8, 100, c);
+    loss_coefficients(NORMALIZE_MICRO, w, NULL, 8, 100, c);
     for (int i = 0; i < 8; i++) bad[4] += !close_to(c[i], w[i] / all, 1e-15);
     CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
           "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1],
           bad[2], bad[3], bad[4]);
+}
+
+/* The token mean: sum_i w_i (token sum of i's loss) / sum_i w_i n_i, whatever the micro-batches.
+ * With weights of 1 it is Hugging Face's: all answers' losses over num_items_in_batch. */
+static void test_token_mean(void) {
+    static const double w[5] = {0.5, 0, 2, 1, 0.25}, ones[5] = {1, 1, 1, 1, 1};
+    static const double sum[5] = {3, 50, 7, 0.5, 11}; /* token sums of losses */
+    static const int tokens[5] = {2, 40, 3, 1, 8};
+    double c[5], weighted = 0, plain = 0;
+    for (int micro = 1; micro <= 5; micro++) {
+        CHECK(loss_coefficients(NORMALIZE_TOKENS, w, tokens, 5, micro, c), "W > 0");
+        weighted = 0;
+        for (int i = 0; i < 5; i++) weighted += c[i] * (sum[i] / tokens[i]);
+        double want = (0.5 * 3 + 2 * 7 + 0.5 + 0.25 * 11) / (0.5 * 2 + 2 * 3 + 1 + 0.25 * 8);
+        CHECK(close_to(weighted, want, 1e-15), "[E9] tokens: a loss of %g, not %g", weighted, want);
+    }
+    loss_coefficients(NORMALIZE_TOKENS, ones, tokens, 5, 2, c);
+    for (int i = 0; i < 5; i++) plain += c[i] * (sum[i] / tokens[i]);
+    CHECK(close_to(plain, 71.5 / 54, 1e-15), "[E9] tokens: a mean of %g, not %g", plain, 71.5 / 54);
+    c[0] = 9;
+    CHECK(!loss_coefficients(NORMALIZE_TOKENS, (double[5]){0}, tokens, 5, 2, c) && c[0] == 0,
+          "[E9] tokens: no weights");
 }
 
 /* Trap 1: at micro-batches of one the weights cancel. And weights of 1 are the plain mean, to the
@@ -180,17 +202,17 @@ static void test_cancelling(void) {
     double w[40], c[40];
     for (int n = 1; n <= 40; n++) {
         for (int i = 0; i < n; i++) w[i] = 0.01 + 3 * rng_uniform(&rng);
-        loss_coefficients(NORMALIZE_MICRO, w, n, 1, c);
+        loss_coefficients(NORMALIZE_MICRO, w, NULL, n, 1, c);
         for (int i = 0; i < n; i++) not_mean += c[i] != 1.0 / n;
-        loss_coefficients(NORMALIZE_BATCH, w, n, 1, c);
+        loss_coefficients(NORMALIZE_BATCH, w, NULL, n, 1, c);
         for (int i = 1; i < n; i++) differ += c[i] != c[0];
         for (int i = 0; i < n; i++) w[i] = 1;
         for (int micro = 1; micro <= n; micro++)
             for (int how = NORMALIZE_BATCH; how <= NORMALIZE_COUNT; how++) {
-                loss_coefficients((Normalize)how, w, n, micro, c);
+                loss_coefficients((Normalize)how, w, NULL, n, micro, c);
                 for (int i = 0; i < n; i++) not_ones += c[i] != 1.0 / n;
             }
-        loss_coefficients(NORMALIZE_NONE, w, n, 1, c);
+        loss_coefficients(NORMALIZE_NONE, w, NULL, n, 1, c);
         for (int i = 0; i < n; i++) not_ones += c[i] != 1;
     }
     CHECK(not_mean == 0, "[E9] micro-batches of one: %d coefficients are not 1/n", not_mean);
@@ -204,14 +226,15 @@ static void test_no_weight(void) {
     double c[4];
     for (int how = NORMALIZE_BATCH; how <= NORMALIZE_NONE; how++) {
         c[0] = c[1] = c[2] = c[3] = 9;
-        CHECK(!loss_coefficients((Normalize)how, none, 4, 2, c),
+        CHECK(!loss_coefficients((Normalize)how, none, NULL, 4, 2, c),
               "[E9] all weights 0: the step must be skipped (%d)", how);
         CHECK(c[0] == 0 && c[3] == 0, "[E9] all weights 0: coefficient %g", c[0]);
     }
-    CHECK(loss_coefficients(NORMALIZE_MICRO, half, 4, 2, c), "[E9] one micro-batch without weight");
+    CHECK(loss_coefficients(NORMALIZE_MICRO, half, NULL, 4, 2, c),
+          "[E9] one micro-batch without weight");
     CHECK(c[0] == 0 && c[1] == 0 && c[2] == 0.125 && c[3] == 0.375, "[E9] %g %g %g %g", c[0], c[1],
           c[2], c[3]);
-    CHECK(loss_coefficients(NORMALIZE_BATCH, tiny, 4, 1, c) && c[0] == 0.25,
+    CHECK(loss_coefficients(NORMALIZE_BATCH, tiny, NULL, 4, 1, c) && c[0] == 0.25,
           "[E9] there is no epsilon: %g", c[0]);
 }
 
@@ -245,6 +268,7 @@ int main(void) {
     test_outlier();
     test_other_maps();
     test_coefficients();
+    test_token_mean();
     test_cancelling();
     test_no_weight();
     return check_report("test_weights");
