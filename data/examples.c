@@ -14,58 +14,72 @@ static const int *keep_ids(Arena *arena, const IntBuf *ids, int from, int n) {
     return copy;
 }
 
+/* What one file is read with. */
+typedef struct {
+    const ModelFolder *f;
+    const Dataset *d;
+    bool truncate;
+    bool ids;   /* the file has input_ids */
+    bool pairs; /* it must have preference pairs */
+    Arena *arena;
+    DataSummary *summary;
+    Error *err;
+} ExampleReader;
+
 /* Cuts an answer to what the context leaves, if `truncate` allows that. False, with an error that
  * names the line, if the answer does not fit. */
-static bool fit_answer(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate,
-                       int bos_n, int prompt_n, int *answer_n, Error *err) {
-    int room = f->model->config.context + 1 - bos_n -
-               prompt_n; /* the last token is only predicted, never read */
-    if (bos_n + prompt_n < 1)
+static bool fit_answer(const ExampleReader *x, const Record *r, int bos_n, int prompt_n,
+                       int *answer_n) {
+    int context = x->f->model->config.context, before = bos_n + prompt_n, whole = *answer_n;
+    int room = context + 1 - before; /* the last token is only predicted, never read */
+    if (before < 1)
         return record_refuse(
-            d, r, err,
+            x->d, r, x->err,
             "the prompt has no tokens: nothing would predict the first token of the answer");
     if (room < 1)
-        return record_refuse(d, r, err,
+        return record_refuse(x->d, r, x->err,
                              "the prompt has %d tokens and the model's context is %d: no token "
                              "of the completion would be left; "
                              "shorten the prompt or leave the record out",
-                             prompt_n, f->model->config.context);
-    if (*answer_n > room && !truncate)
-        return record_refuse(d, r, err,
+                             prompt_n, context);
+    if (*answer_n > room && !x->truncate)
+        return record_refuse(x->d, r, x->err,
                              "prompt and completion have %d tokens and the model's context is "
                              "%d; shorten them, or cut completions "
                              "with --truncate",
-                             prompt_n + *answer_n, f->model->config.context);
+                             prompt_n + *answer_n, context);
     if (*answer_n > room) *answer_n = room;
+    summary_row(x->summary, before + whole, before + *answer_n);
     return true;
 }
 
 /* {"input_ids", "labels"}: what comes before the first label is the prompt. The rest is the answer.
  * The first token is always of the prompt, since nothing predicts it. Tokens after the last label
  * are left out: no trained token sees them. */
-static bool example_from_ids(const ModelFolder *f, const Dataset *d, const Record *r, bool truncate,
-                             Arena *arena, Example *e, Error *err) {
+static bool example_from_ids(const ExampleReader *x, const Record *r, Example *e) {
+    int vocab = x->f->model->config.vocab;
     int first = 1, end = r->n_ids;
     while (r->labels && first < end && r->labels[first] == -100) first++;
     while (r->labels && end > first && r->labels[end - 1] == -100) end--;
     for (int i = 0; i < end; i++) {
-        if (r->input_ids[i] >= f->model->config.vocab)
-            return record_refuse(d, r, err,
+        if (r->input_ids[i] >= vocab)
+            return record_refuse(x->d, r, x->err,
                                  "input_ids holds %d and the model's vocabulary has %d tokens",
-                                 r->input_ids[i], f->model->config.vocab);
+                                 r->input_ids[i], vocab);
         if (r->labels && i >= first && r->labels[i] == -100)
-            return record_refuse(d, r, err,
+            return record_refuse(x->d, r, x->err,
                                  "\"labels\", item %d: is -100 inside the answer; give each answer "
                                  "its own record",
                                  i + 1);
     }
     if (first >= end)
-        return record_refuse(d, r, err, "input_ids and labels leave no prompt or no response");
+        return record_refuse(x->d, r, x->err,
+                             "input_ids and labels leave no prompt or no response");
     IntBuf ids = {.v = r->input_ids, .n = r->n_ids};
     *e = (Example){.prompt_n = first, .bare_n = first, .answer_n = end - first};
-    e->bare = e->prompt = keep_ids(arena, &ids, 0, first);
-    e->answer = keep_ids(arena, &ids, first, e->answer_n);
-    return fit_answer(f, d, r, truncate, 0, first, &e->answer_n, err);
+    e->bare = e->prompt = keep_ids(x->arena, &ids, 0, first);
+    e->answer = keep_ids(x->arena, &ids, first, e->answer_n);
+    return fit_answer(x, r, 0, first, &e->answer_n);
 }
 
 /* Appends a text as it is compared, and a byte that no UTF-8 text has: where it ends. */
@@ -101,15 +115,15 @@ static void identify(const ModelFolder *f, const Record *r, Arena *arena, Exampl
 }
 
 /* Text. Earlier turns of a conversation become part of the prompt, in the template's form. */
-static bool example_from_text(const ModelFolder *f, const Dataset *d, const Record *r,
-                              bool truncate, bool pairs, Arena *arena, Example *e, Error *err) {
+static bool example_from_text(const ExampleReader *x, const Record *r, Example *e) {
+    const ModelFolder *f = x->f;
     if (r->kind == RECORD_TEXT)
         return record_refuse(
-            d, r, err,
+            x->d, r, x->err,
             "a \"text\" record has no prompt and completion: it can only be pretrained on");
     if (!f->tokenizer)
         return record_refuse(
-            d, r, err,
+            x->d, r, x->err,
             "the model folder has no vocab.json and merges.txt: only input_ids can be read");
     IntBuf ids = {0};
     bool turns = r->kind == RECORD_TURNS;
@@ -121,22 +135,22 @@ static bool example_from_text(const ModelFolder *f, const Dataset *d, const Reco
     }
     template_prompt(&f->template, f->tokenizer, prompt, &ids);
     e->prompt_n = ids.n;
-    e->prompt = keep_ids(arena, &ids, 0, ids.n);
+    e->prompt = keep_ids(x->arena, &ids, 0, ids.n);
     ids.n = 0;
-    identify(f, r, arena, e);
+    identify(f, r, x->arena, e);
     template_answer(&f->template, f->tokenizer,
                     turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
     e->answer_n = ids.n;
-    e->answer = keep_ids(arena, &ids, 0, ids.n);
-    if (pairs) { /* Else nothing may depend on the rejected answer, not even what fits. */
+    e->answer = keep_ids(x->arena, &ids, 0, ids.n);
+    if (x->pairs) { /* Else nothing may depend on the rejected answer, not even what fits. */
         ids.n = 0;
         template_answer(&f->template, f->tokenizer, r->rejected, &ids);
         e->rejected_n = ids.n;
-        e->rejected = keep_ids(arena, &ids, 0, ids.n);
+        e->rejected = keep_ids(x->arena, &ids, 0, ids.n);
     }
     ints_free(&ids);
-    return fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->answer_n, err) &&
-           (!pairs || fit_answer(f, d, r, truncate, f->bos_n, e->prompt_n, &e->rejected_n, err));
+    return fit_answer(x, r, f->bos_n, e->prompt_n, &e->answer_n) &&
+           (!x->pairs || fit_answer(x, r, f->bos_n, e->prompt_n, &e->rejected_n));
 }
 
 /* ---- files ---- */
@@ -173,18 +187,15 @@ static void example_file_free(ExampleFile *l) {
     *l = (ExampleFile){0};
 }
 
-/* One record as an example. ids: the file has input_ids. pairs: it must have preference pairs. */
-static bool example_from_record(const ModelFolder *f, const Dataset *d, const Record *r,
-                                bool truncate, bool ids, bool pairs, Arena *arena, Example *e,
-                                Error *err) {
-    if (pairs && r->kind != RECORD_PAIR)
-        return record_refuse(d, r, err,
+static bool example_from_record(const ExampleReader *x, const Record *r, Example *e) {
+    if (x->pairs && r->kind != RECORD_PAIR)
+        return record_refuse(x->d, r, x->err,
                              "not a preference pair: this objective needs \"prompt\", "
                              "\"chosen\" and \"rejected\"");
-    if ((r->kind == RECORD_IDS) != ids)
-        return record_refuse(d, r, err, "input_ids and text records cannot be mixed in one file");
-    return ids ? example_from_ids(f, d, r, truncate, arena, e, err)
-               : example_from_text(f, d, r, truncate, pairs, arena, e, err);
+    if ((r->kind == RECORD_IDS) != x->ids)
+        return record_refuse(x->d, r, x->err,
+                             "input_ids and text records cannot be mixed in one file");
+    return x->ids ? example_from_ids(x, r, e) : example_from_text(x, r, e);
 }
 
 static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate,
@@ -201,10 +212,11 @@ static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
     x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
+    const ExampleReader reader = {f, d, truncate, ids, pairs, &x->arena, &l->summary, err};
     bool ok = answers_strip_end(d, f, pairs, &l->ended, err);
     for (int i = 0; ok && i < d->count; i++)
-        ok = example_from_record(f, d, &d->records[i], truncate, ids, pairs, &x->arena,
-                                 &x->items[i], err);
+        ok = example_from_record(&reader, &d->records[i], &x->items[i]);
+    summary_end(&l->summary, d, pairs ? SUMMARY_PAIRS : SUMMARY_LAST_ANSWERS);
     if (!ok) example_file_free(l);
     return ok;
 }

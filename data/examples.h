@@ -24,11 +24,13 @@
 #include "data/model_folder.h"
 #include "ica.h"
 #include "data/records.h"
+#include "data/summary.h"
 
 /* A file as examples: record i of the data is example i. Both are empty if there is no file. */
 typedef struct {
     Dataset data;
     Examples examples;
+    DataSummary summary;
     int ended; /* answers that ended in the end token's text */
 } ExampleFile;
 

@@ -34,10 +34,17 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
     buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
 }
 
+void run_data(Run *run, const DataSummary *file) {
+    if (file->records == 0) return;
+    buf_puts(&run->inputs, run->inputs.n ? ",{" : "{");
+    summary_put(&run->inputs, file);
+    buf_puts(&run->inputs, "}");
+}
+
 void run_inputs(Run *run, const Splits *x) {
-    run_input(run, x->pool.data.path, x->pool.data.fingerprint);
-    run_input(run, x->holdout.data.path, x->holdout.data.fingerprint);
-    run_input(run, x->eval.data.path, x->eval.data.fingerprint);
+    run_data(run, &x->pool.summary);
+    run_data(run, &x->holdout.summary);
+    run_data(run, &x->eval.summary);
 }
 
 #ifndef BUILD_FLAGS

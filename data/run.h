@@ -72,7 +72,8 @@ Run run_new(const RunHeader *header, const ModelFolder *model); /* the clock sta
 void run_free(Run *run);
 /* Notes a file that was read, and hash64 of its bytes. Does nothing if path is NULL. */
 void run_input(Run *run, const char *path, uint64_t fingerprint);
-void run_inputs(Run *run, const Splits *x); /* the same for each file of the splits */
+void run_data(Run *run, const DataSummary *file); /* a file of records; nothing if it has none */
+void run_inputs(Run *run, const Splits *x);       /* the same for each file of the splits */
 /* Makes the folder, writes run.json, opens the log. Continues the run loaded by run_state_load;
  * otherwise removes what an earlier run left in the folder. */
 bool run_begin(Run *run, Error *err);

@@ -115,7 +115,8 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     int i = 0;
     bool ok = file_read(path, &text, err);
     out->fingerprint = hash64(text.s, text.n, HASH_START);
-    for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
+    bool mark = text.n >= 3 && memcmp(text.s, "\xef\xbb\xbf", 3) == 0; /* a byte-order mark */
+    for (size_t at = mark ? 3 : 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0) out->bare = json_get(first, "score") && !json_get(first, "weight");
         ok = read_line(path, i, line, pool, out, &arena, err);

@@ -37,29 +37,24 @@ static void weigh(Sessions *s, double weight) {
 }
 
 /* One session is one row: the template's form of every turn. Answers weigh 1, prompts less. */
-static void add_turns(Sessions *s, const ModelFolder *f, const Record *r, double prompt_weight,
-                      int longest) {
-    int from = row_begin(s);
+static void add_turns(Sessions *s, const ModelFolder *f, const Record *r, double prompt_weight) {
     ints_append(&s->token, f->bos, f->bos_n);
     weigh(s, prompt_weight);
-    for (int t = 0; t < r->n_turns && s->token.n - from < longest; t++) {
+    for (int t = 0; t < r->n_turns; t++) {
         template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &s->token);
         weigh(s, prompt_weight);
         template_answer(&f->template, f->tokenizer, r->turns[t].completion, &s->token);
         weigh(s, r->turns[t].trained ? 1 : prompt_weight);
     }
-    sessions_end_row(s, longest);
 }
 
-static bool add_ids(Sessions *s, const Dataset *d, const Record *r, int vocab, int longest,
-                    Error *err) {
+static bool add_ids(Sessions *s, const Dataset *d, const Record *r, int vocab, Error *err) {
     for (int i = 0; i < r->n_ids; i++) {
         if (r->input_ids[i] >= vocab)
             return record_refuse(d, r, err, "input_ids holds %d and the vocabulary has %d tokens",
                                  r->input_ids[i], vocab);
         sessions_add(s, r->input_ids[i], !r->labels || r->labels[i] != -100);
     }
-    sessions_end_row(s, longest);
     return true;
 }
 
@@ -76,35 +71,58 @@ static void add_stream(Sessions *s, const IntBuf *stream, int longest) {
 
 /* ---- files ---- */
 
+/* Ends the row and counts it. */
+static void end_row(Sessions *s, int longest, DataSummary *summary) {
+    int n = s->token.n - row_begin(s);
+    sessions_end_row(s, longest);
+    summary_row(summary, n, n < longest ? n : longest);
+}
+
 static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, const Record *r,
-                       const SessionOptions *o, IntBuf *stream, Error *err) {
+                       const SessionOptions *o, IntBuf *stream, DataSummary *summary, Error *err) {
     int longest = f->model->config.context + 1; /* the last token is only a target */
+    int before = stream->n;
     switch (r->kind) {
     case RECORD_PAIR: return record_refuse(d, r, err, "a preference pair cannot be pretrained on");
-    case RECORD_TURNS: add_turns(s, f, r, o->prompt_loss_weight, longest); return true;
-    case RECORD_IDS: return add_ids(s, d, r, f->model->config.vocab, longest, err);
+    case RECORD_TURNS:
+        add_turns(s, f, r, o->prompt_loss_weight);
+        end_row(s, longest, summary);
+        return true;
+    case RECORD_IDS:
+        if (!add_ids(s, d, r, f->model->config.vocab, err)) return false;
+        end_row(s, longest, summary);
+        return true;
     case RECORD_TEXT:
         s->shuffle = true; /* Only sessions come in training order: their order is a curriculum. */
         tokenizer_encode(f->tokenizer, r->text.s, r->text.n, stream);
         template_end(&f->template, f->tokenizer, stream);
+        summary_row(summary, stream->n - before, stream->n - before);
     }
     return true;
+}
+
+/* Adds the rows of one file, and its texts to the stream. */
+static bool add_file(Sessions *s, const ModelFolder *f, const char *path, const SessionOptions *o,
+                     IntBuf *stream, DataSummary *summary, Error *err) {
+    Dataset d;
+    if (!records_load(&d, path, err)) return false;
+    bool ok = answers_strip_end(&d, f, false, &s->ended, err);
+    for (int j = 0; ok && j < d.count; j++)
+        ok = add_record(s, f, &d, &d.records[j], o, stream, summary, err);
+    summary_end(summary, &d, SUMMARY_EVERY_ANSWER);
+    summary_ignore_weights(summary, &d);
+    summary->path = path;
+    records_free(&d);
+    return ok;
 }
 
 bool sessions_read(Sessions *s, const ModelFolder *f, const char *const *files, int n,
                    const SessionOptions *o, Error *err) {
     IntBuf stream = {0};
     s->shuffle = o->shuffle;
-    s->fingerprint = mem_new((size_t)n, sizeof *s->fingerprint);
-    for (int i = 0; i < n && err->status == 0; i++) {
-        Dataset d;
-        if (!records_load(&d, files[i], err)) break;
-        s->fingerprint[i] = d.fingerprint;
-        bool ok = answers_strip_end(&d, f, false, &s->ended, err);
-        for (int j = 0; ok && j < d.count; j++)
-            if (!add_record(s, f, &d, &d.records[j], o, &stream, err)) break;
-        records_free(&d);
-    }
+    s->summary = mem_new((size_t)n, sizeof *s->summary);
+    for (int i = 0; i < n && err->status == 0; i++)
+        if (add_file(s, f, files[i], o, &stream, &s->summary[i], err)) s->files++;
     add_stream(s, &stream, f->model->config.context + 1);
     ints_free(&stream);
     if (err->status == 0 && sessions_rows(s) == 0)
@@ -118,7 +136,7 @@ void sessions_free(Sessions *s) {
     ints_free(&s->start);
     ints_free(&s->batch);
     buf_free(&s->weight);
-    free(s->fingerprint);
+    free(s->summary);
 }
 
 /* ---- batches ---- */

@@ -23,6 +23,7 @@
 #define SESSIONS_H
 
 #include "data/model_folder.h"
+#include "data/summary.h"
 #include "lib/util.h"
 
 typedef struct {
@@ -32,12 +33,13 @@ typedef struct {
 } SessionOptions;
 
 typedef struct {
-    IntBuf token, start;   /* row r is token[start[r]..start[r+1]-1] */
-    Buf weight;            /* a real for each token */
-    IntBuf batch;          /* batch b is rows batch[b]..batch[b+1]-1 */
-    bool shuffle;          /* Batches go in random order, new in every epoch. Text always does. */
-    int ended;             /* answers that ended in the end token's text */
-    uint64_t *fingerprint; /* [files] hash64 of each file */
+    IntBuf token, start;  /* row r is token[start[r]..start[r+1]-1] */
+    Buf weight;           /* a real for each token */
+    IntBuf batch;         /* batch b is rows batch[b]..batch[b+1]-1 */
+    bool shuffle;         /* Batches go in random order, new in every epoch. Text always does. */
+    int ended;            /* answers that ended in the end token's text */
+    int files;            /* that were read */
+    DataSummary *summary; /* [files] */
 } Sessions;
 
 /* Reads the files [n] into a zeroed s. After a failure too, free it with sessions_free. */

@@ -1,6 +1,23 @@
 /* corpus: writes the built-in instruction corpus. */
 #include "data/corpus/corpus.h"
+
+#include <stdlib.h>
+
+#include "data/records.h"
 #include "program/commands.h"
+
+/* Tells how many records of a file differ. Facts are drawn with replacement, so some occur often. */
+static bool tell_file(const char *folder, const char *name, Error *err) {
+    Dataset d;
+    char *path = path_join(folder, name);
+    bool ok = records_load(&d, path, err);
+    if (ok) {
+        fprintf(stderr, "%s: %d records, %d distinct\n", path, d.count, records_distinct(&d));
+        records_free(&d);
+    }
+    free(path);
+    return ok;
+}
 
 bool command_corpus(const Settings *s, Error *err) {
     CorpusOptions o = {.out = s->out,
@@ -9,5 +26,7 @@ bool command_corpus(const Settings *s, Error *err) {
                        .seed = (uint64_t)s->seed,
                        .draw = (uint64_t)s->draw,
                        .pools_only = !s->pretrain};
-    return corpus_write(&o, err);
+    bool ok = corpus_write(&o, err);
+    for (int i = 0; ok && corpus_file(&o, i); i++) ok = tell_file(o.out, corpus_file(&o, i), err);
+    return ok;
 }

@@ -136,6 +136,7 @@ bool command_eval(const Settings *s, Error *err) {
     files.pairs = objective->pairs;
     if (!check_options(s, objective, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
+        tell_data(s, &x);
         tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         evaluate_splits(s, f.model, &x, err);
         splits_free(&x);

@@ -46,8 +46,7 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     RunHeader header = request_run(s, &arena);
     Run run = run_new(&header, f);
     run.start = start;
-    for (int i = 0; i < s->data.count; i++)
-        run_input(&run, s->data.values[i], sessions->fingerprint[i]);
+    for (int i = 0; i < sessions->files; i++) run_data(&run, &sessions->summary[i]);
     run_inputs(&run, x);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
@@ -77,6 +76,8 @@ bool command_pretrain(const Settings *s, Error *err) {
     if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
     if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
         splits_read(&x, &f, &files, err)) {
+        for (int i = 0; i < sessions.files; i++) summary_print(&sessions.summary[i], "data");
+        tell_data(s, &x);
         tell_ended(sessions.ended + x.holdout.ended + x.eval.ended);
         pretrain_on(s, &f, &sessions, &x, start, err);
         splits_free(&x);

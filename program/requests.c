@@ -101,6 +101,16 @@ void tell_dropped(int demos) {
                 demos);
 }
 
+void tell_data(const Settings *s, Splits *x) {
+    bool weights = s->weights_from == WEIGHTS_FROM_RECORDS;
+    if (!weights) summary_ignore_weights(&x->pool.summary, &x->pool.data);
+    summary_ignore_weights(&x->holdout.summary, &x->holdout.data);
+    summary_ignore_weights(&x->eval.summary, &x->eval.data);
+    summary_print(&x->pool.summary, "pool");
+    summary_print(&x->holdout.summary, "holdout");
+    summary_print(&x->eval.summary, "test");
+}
+
 void tell_ended(int answers) {
     if (answers)
         fprintf(stderr,

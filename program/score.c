@@ -91,6 +91,7 @@ bool command_score(const Settings *s, Error *err) {
     files.holdout_pairs = files.pairs && METHODS[s->method].needs_gradients;
     if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
+        tell_data(s, &x);
         tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         part = x;
         if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err))

@@ -6,6 +6,7 @@
 #include "data/template.h"
 #include "data/tokenizer_folder.h"
 #include "data/records.h"
+#include "data/summary.h"
 #include "program/commands.h"
 #include "tokenizer.h"
 
@@ -61,8 +62,12 @@ bool command_tokenizer(const Settings *s, Error *err) {
     Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
     int loaded = 0;
     for (; loaded < s->data.count && records_load(&d[loaded], s->data.values[loaded], err);
-         loaded++)
+         loaded++) {
+        DataSummary summary = {0};
         for (int i = 0; i < d[loaded].count; i++) texts_add_record(&texts, &d[loaded].records[i]);
+        summary_end(&summary, &d[loaded], SUMMARY_TEXTS);
+        summary_print(&summary, "data");
+    }
     bool ok = loaded == s->data.count && train_and_save(s, &texts, err);
     for (int i = 0; i < loaded; i++) records_free(&d[i]);
     free(d);

@@ -166,6 +166,7 @@ bool command_train(const Settings *s, Error *err) {
         files.pairs && s->weights_from == WEIGHTS_FROM_METHOD && METHODS[s->method].needs_gradients;
     if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
+        tell_data(s, &x);
         tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         Arena arena = {0};
         RunHeader header = request_run(s, &arena);

@@ -399,3 +399,8 @@ bool corpus_write(const CorpusOptions *o, Error *err) {
     free(w);
     return ok;
 }
+
+const char *corpus_file(const CorpusOptions *o, int i) {
+    if (!o->pools_only && i-- == 0) return "pretrain.jsonl";
+    return i < (int)(sizeof FILES / sizeof *FILES) ? FILES[i].name : NULL;
+}

@@ -53,5 +53,7 @@ typedef struct {
 /* Writes the eight files, each atomically. The same options give the same bytes on every machine.
  * On failure returns false with status 4. */
 bool corpus_write(const CorpusOptions *o, Error *err);
+/* The name of file i that these options write, or NULL after the last. */
+const char *corpus_file(const CorpusOptions *o, int i);
 
 #endif

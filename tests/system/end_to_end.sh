@@ -961,6 +961,24 @@ done
 sed '3s/}$/,"system":"be brief"}/' form-question.jsonl >form-system.jsonl
 refuse 3 'form-system\.jsonl:3: "system" cannot be honoured; .* or remove it' score --model base \
     --pool form-system.jsonl --holdout hold.jsonl --out no
+# What is read is told at the start: of each file by form, copies, answers, lengths, ignored keys.
+{ sed 's/}$/,"topic":"x","weight":2}/' pool.jsonl; head -n 2 form-question.jsonl
+} >told.jsonl
+works "train says what it reads" train --model base --pool told.jsonl --max-steps 1 --out told
+for line in '^pool told\.jsonl: 42 records (prompt/completion 40, question/answer 2), 40 distinct: 2' \
+    '^  42 answers count, the last of each record$' \
+    '^  tokens of a row: median [0-9]*, 95 % at most [0-9]*, longest [0-9]*; none cut, none d' \
+    '^  keys not read: topic (40 records), weight (40 records)$'; do
+    check "train says $line" grep -q "$line" "$keep/err"
+done
+keys told/run.json records distinct forms answers row_tokens median p95 longest cut dropped ignored
+sed 's/}$/,"weight":2}/' pool.jsonl >weighted.jsonl
+works "weights of records" train --model base --pool weighted.jsonl --weights records \
+    --max-steps 1 --out told-weights
+if grep -q "keys not read" "$keep/err"; then fail "--weights records reads weight"; else pass; fi
+{ printf '\357\273\277'; cat score-ica.jsonl; } >score-mark.jsonl
+works "a byte-order mark before scores" train --model base --pool pool.jsonl \
+    --weights file:score-mark.jsonl --max-steps 1 --out told-mark
 works "train on an Alpaca file" train --model base --pool form-alpaca.json --holdout hold.jsonl \
     --weights ica --max-steps 3 --out run-alpaca
 echo '{"text":"the cat sat on the mat . the cat sat on the mat ."}' >text.jsonl

@@ -1,0 +1,138 @@
+/* What was read of a file of records. */
+#include "data/summary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/json.h"
+
+void summary_row(DataSummary *s, int tokens, int kept) {
+    ints_put(&s->lengths, tokens);
+    if (kept < tokens) {
+        s->cut++;
+        s->cut_tokens += tokens - kept;
+    }
+    if (kept < 2) s->dropped++;
+}
+
+static int compare_lengths(const void *a, const void *b) {
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* The smallest length that at least this share of the rows do not exceed. */
+static int length_of_share(const IntBuf *sorted, double share) {
+    int rank = (int)ceil(share * sorted->n);
+    return sorted->v[rank > 0 ? rank - 1 : 0];
+}
+
+static void count_answers(DataSummary *s, const Record *r) {
+    int trained = 0;
+    bool pair = r->kind == RECORD_PAIR;
+    for (int t = 0; t < r->n_turns; t++) trained += r->turns[t].trained;
+    if (s->use != SUMMARY_EVERY_ANSWER && r->kind == RECORD_TURNS) trained = 1;
+    if (pair || r->kind == RECORD_IDS) trained = 1;
+    s->answers += trained + (pair && s->use == SUMMARY_PAIRS);
+    s->unread += pair && s->use == SUMMARY_LAST_ANSWERS;
+    s->context += pair ? r->n_turns : r->n_turns > 0 ? r->n_turns - trained : 0;
+}
+
+void summary_end(DataSummary *s, const Dataset *d, SummaryUse use) {
+    s->path = d->path;
+    s->fingerprint = d->fingerprint;
+    s->use = use;
+    s->records = d->count;
+    s->distinct = records_distinct(d);
+    for (int i = 0; i < d->count; i++) {
+        s->forms[d->records[i].form]++;
+        count_answers(s, &d->records[i]);
+    }
+    memcpy(s->ignored, d->ignored, sizeof d->ignored);
+    s->n_ignored = d->n_ignored;
+    s->rows = s->lengths.n;
+    if (s->rows > 0) {
+        qsort(s->lengths.v, (size_t)s->rows, sizeof *s->lengths.v, compare_lengths);
+        s->median = length_of_share(&s->lengths, .5);
+        s->p95 = length_of_share(&s->lengths, .95);
+        s->longest = s->lengths.v[s->rows - 1];
+    }
+    ints_free(&s->lengths);
+}
+
+void summary_ignore_weights(DataSummary *s, const Dataset *d) {
+    IgnoredKey weight = {.name = "weight"};
+    for (int i = 0; i < d->count; i++) weight.records += !isnan(d->records[i].weight);
+    if (weight.records > 0) s->ignored[s->n_ignored++] = weight;
+}
+
+/* ---- for people ---- */
+
+static void print_answers(const DataSummary *s) {
+    if (s->forms[FORM_TEXT] > 0) fprintf(stderr, "  every token of %d texts", s->forms[FORM_TEXT]);
+    if (s->forms[FORM_TEXT] > 0 && s->answers > 0) fprintf(stderr, "\n");
+    if (s->answers > 0)
+        fprintf(stderr, "  %d answers count%s", s->answers,
+                s->use == SUMMARY_PAIRS          ? ", chosen and rejected"
+                : s->use == SUMMARY_EVERY_ANSWER ? ""
+                                                 : ", the last of each record");
+    if (s->context > 0) fprintf(stderr, "; %d others are context", s->context);
+    if (s->unread > 0) fprintf(stderr, "; %d rejected answers are not read", s->unread);
+    fprintf(stderr, "\n");
+}
+
+static void print_rows(const DataSummary *s) {
+    if (s->rows == 0) return;
+    fprintf(stderr, "  tokens of a row: median %d, 95 %% at most %d, longest %d; ", s->median,
+            s->p95, s->longest);
+    if (s->cut > 0) fprintf(stderr, "%d rows cut by %ld tokens, ", s->cut, s->cut_tokens);
+    else fprintf(stderr, "none cut, ");
+    fprintf(stderr, s->dropped > 0 ? "%d dropped: fewer than 2 tokens\n" : "none dropped\n",
+            s->dropped);
+}
+
+void summary_print(const DataSummary *s, const char *what) {
+    if (s->records == 0) return;
+    fprintf(stderr, "%s %s: %d records", what, s->path, s->records);
+    for (int i = 0, n = 0; i < FORM_COUNT; i++) {
+        if (s->forms[i] == 0) continue;
+        fprintf(stderr, "%s%s", n++ ? ", " : " (", RECORD_FORMS[i].name);
+        if (s->forms[i] < s->records) fprintf(stderr, " %d", s->forms[i]);
+    }
+    if (s->distinct < s->records)
+        fprintf(stderr, "), %d distinct: %d are copies\n", s->distinct, s->records - s->distinct);
+    else fprintf(stderr, "), all distinct\n");
+    if (s->use != SUMMARY_TEXTS) print_answers(s);
+    print_rows(s);
+    for (int i = 0; i < s->n_ignored; i++)
+        fprintf(stderr, "%s%s (%d records)%s", i ? ", " : "  keys not read: ", s->ignored[i].name,
+                s->ignored[i].records, i + 1 < s->n_ignored ? "" : "\n");
+}
+
+/* ---- for run.json ---- */
+
+void summary_put(Buf *b, const DataSummary *s) {
+    json_key_string(b, "path", s->path);
+    buf_printf(b, ",\"fingerprint\":\"%016llx\"", (unsigned long long)s->fingerprint);
+    json_key_number(b, "records", s->records);
+    json_key_number(b, "distinct", s->distinct);
+    buf_puts(b, ",\"forms\":{");
+    for (int i = 0; i < FORM_COUNT; i++)
+        if (s->forms[i] > 0) json_key_number(b, RECORD_FORMS[i].name, s->forms[i]);
+    buf_puts(b, "}");
+    json_key_number(b, "answers", s->answers);
+    json_key_number(b, "context_answers", s->context);
+    json_key_number(b, "unread_answers", s->unread);
+    buf_puts(b, ",\"row_tokens\":{");
+    json_key_number(b, "median", s->median);
+    json_key_number(b, "p95", s->p95);
+    json_key_number(b, "longest", s->longest);
+    buf_puts(b, "}");
+    json_key_number(b, "cut", s->cut);
+    json_key_number(b, "cut_tokens", (double)s->cut_tokens);
+    json_key_number(b, "dropped", s->dropped);
+    buf_puts(b, ",\"ignored\":{");
+    for (int i = 0; i < s->n_ignored; i++)
+        json_key_number(b, s->ignored[i].name, s->ignored[i].records);
+    buf_puts(b, "}");
+}

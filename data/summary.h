@@ -1,0 +1,58 @@
+/* summary: what a command read of a file of records, so that nothing is left out in silence. It is
+ * printed at the start and kept in run.json.
+ *
+ * Usage:
+ *   const char pool[] = "{\"prompt\":\"low ?\",\"completion\":\"lower\",\"topic\":\"words\"}\n";
+ *   Error err = {0};
+ *   Dataset d;
+ *   DataSummary s = {0};
+ *   if (!file_write("pool.jsonl", pool, sizeof pool - 1, &err) ||
+ *       !records_load(&d, "pool.jsonl", &err))
+ *       return error_print(&err);
+ *   summary_row(&s, 40, 32);                      // a row of 40 tokens, of which 32 are kept
+ *   summary_end(&s, &d, SUMMARY_LAST_ANSWERS);
+ *   summary_print(&s, "pool");                    // three lines on stderr
+ *   if (s.cut != 1 || s.longest != 40 || s.distinct != 1) return 1;
+ *   records_free(&d);
+ */
+#ifndef SUMMARY_H
+#define SUMMARY_H
+
+#include "data/records.h"
+
+/* Which answers count. */
+typedef enum {
+    SUMMARY_LAST_ANSWERS, /* the last of a record; of a pair the chosen one */
+    SUMMARY_PAIRS,        /* both of a pair */
+    SUMMARY_EVERY_ANSWER, /* every one that is not context */
+    SUMMARY_TEXTS         /* all text, without a model */
+} SummaryUse;
+
+typedef struct {
+    const char *path; /* borrowed from the dataset */
+    uint64_t fingerprint;
+    SummaryUse use;
+    int records, distinct, forms[FORM_COUNT];
+    int answers;                    /* that count */
+    int context;                    /* that are context only */
+    int unread;                     /* rejected answers that are not read */
+    int rows, median, p95, longest; /* tokens of a row before it is cut */
+    int cut, dropped;               /* rows that did not fit; rows too short to learn from */
+    long cut_tokens;
+    IgnoredKey ignored[RECORD_MAX_IGNORED + 1]; /* one more for weight */
+    int n_ignored;
+    IntBuf lengths; /* until summary_end */
+} DataSummary;
+
+/* Counts a row of `tokens`, of which `kept` are used. Fewer than two are none. */
+void summary_row(DataSummary *s, int tokens, int kept);
+/* Counts the records, and frees what counting needed. */
+void summary_end(DataSummary *s, const Dataset *d, SummaryUse use);
+/* Says that the key weight of the records, if they have it, is not read. */
+void summary_ignore_weights(DataSummary *s, const Dataset *d);
+/* On stderr; nothing if no records were read. `what` is the part that the file plays. */
+void summary_print(const DataSummary *s, const char *what);
+/* The members of an object in run.json: path, fingerprint and all numbers. */
+void summary_put(Buf *b, const DataSummary *s);
+
+#endif

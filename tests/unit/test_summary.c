@@ -1,0 +1,221 @@
+/* summary: what is read of a file, and what is told of it: examples and sessions have the right tokens and
+ * weights, and the summary has the right numbers. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/examples.h"
+#include "data/sessions.h"
+#include "lib/json.h"
+#include "tests/unit/check.h"
+
+static char folder[512], file[600];
+
+/* A model whose tokens are the four special ones and 256 bytes: a character is a token. */
+static bool new_folder(ModelFolder *f, int context) {
+    Error err = {0};
+    Str text = str("x");
+    *f = (ModelFolder){0};
+    f->tokenizer = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+    f->model = model_new((ModelConfig){1, 1, 8, context, 260}, &err);
+    f->template = TEMPLATE_RECIPE;
+    f->bos = mem_new(1, sizeof *f->bos);
+    f->bos[0] = tokenizer_special(f->tokenizer, "<bos>");
+    f->bos_n = 1;
+    return err.status == 0;
+}
+
+static void free_folder(ModelFolder *f) {
+    tokenizer_free(f->tokenizer);
+    model_free(f->model);
+    free(f->bos);
+}
+
+static void write_text(const char *text) {
+    Error err = {0};
+    if (file_write(file, text, strlen(text), &err)) return;
+    error_print(&err);
+    exit(4);
+}
+
+/* Appends tokens as text. */
+static void put_tokens(const ModelFolder *f, const int *ids, int n, Buf *b) {
+    tokenizer_decode(f->tokenizer, ids, n, b);
+}
+
+/* Reads the file as a pool. */
+static bool read_pool(Splits *x, const ModelFolder *f, const char *text, bool pairs, bool truncate,
+                      Error *err) {
+    SplitFiles files = {.pool = file, .pairs = pairs, .truncate = truncate};
+    *err = (Error){0};
+    write_text(text);
+    return splits_read(x, f, &files, err);
+}
+
+/* ---- examples ---- */
+
+/* The first example as "prompt|answer" or "prompt|chosen|rejected". */
+static void check_example(const char *text, bool pairs, const char *wanted) {
+    ModelFolder f;
+    Splits x;
+    Error err = {0};
+    Buf b = {0};
+    if (!new_folder(&f, 100) || !read_pool(&x, &f, text, pairs, false, &err)) {
+        CHECK(false, "%s: %s", text, err.text);
+        return;
+    }
+    const Example *e = &x.pool.examples.items[0];
+    put_tokens(&f, e->prompt, e->prompt_n, &b);
+    buf_puts(&b, "|");
+    put_tokens(&f, e->answer, e->answer_n, &b);
+    if (pairs) buf_puts(&b, "|");
+    if (pairs) put_tokens(&f, e->rejected, e->rejected_n, &b);
+    CHECK(strcmp(b.s, wanted) == 0, "%s\n    %s", text, b.s);
+    buf_free(&b);
+    splits_free(&x);
+    free_folder(&f);
+}
+
+#define USER(x) "{\"role\":\"user\",\"content\":\"" x "\"}"
+#define SAYS(x) "{\"role\":\"assistant\",\"content\":\"" x "\"}"
+
+/* A conversation teaches the same in each form. */
+static void test_turns(void) {
+    static const char wanted[] = "<q>1<a> 2<e><q>3<a>| c<e>";
+    check_example("{\"messages\":[" USER("1") "," SAYS("2") "," USER("3") "," SAYS("c") "]}", false,
+                  wanted);
+    check_example("{\"prompt\":[" USER("1") "," SAYS("2") "," USER("3") "],\"completion\":\"c\"}",
+                  false, wanted);
+    check_example("{\"prompt\":[" USER("1") "," SAYS("2") "," USER("3") "],\"chosen\":\"c\","
+                                                                        "\"rejected\":\"r\"}",
+                  false, wanted);
+    check_example("{\"prompt\":[" USER("1") "," SAYS("2") "," USER("3") "],\"chosen\":\"c\","
+                                                                        "\"rejected\":\"r\"}",
+                  true, "<q>1<a> 2<e><q>3<a>| c<e>| r<e>");
+}
+
+static void check_ids(const char *text, int prompt_n, int answer_n) {
+    ModelFolder f;
+    Splits x;
+    Error err = {0};
+    if (!new_folder(&f, 100) || !read_pool(&x, &f, text, false, false, &err)) {
+        CHECK(false, "%s: %s", text, err.text);
+        return;
+    }
+    const Example *e = &x.pool.examples.items[0];
+    CHECK(e->prompt_n == prompt_n && e->answer_n == answer_n, "%s: %d + %d", text, e->prompt_n,
+          e->answer_n);
+    CHECK(e->answer[0] == 10 + prompt_n, "%s: the answer begins with %d", text, e->answer[0]);
+    splits_free(&x);
+    free_folder(&f);
+}
+
+static void test_ids(void) {
+    static const char inside[] = "{\"input_ids\":[10,11,12,13],\"labels\":[-100,11,-100,13]}";
+    check_ids("{\"input_ids\":[10,11,12,13]}", 1, 3);
+    check_ids("{\"input_ids\":[10,11,12,13],\"labels\":[10,11,12,13]}", 1, 3);
+    check_ids("{\"input_ids\":[10,11,12,13],\"labels\":[-100,-100,12,13]}", 2, 2);
+    /* What comes after the last label is seen by nothing that is trained. */
+    check_ids("{\"input_ids\":[10,11,12,13],\"labels\":[-100,11,12,-100]}", 1, 2);
+    check_ids("{\"input_ids\":[10,11,12,999,999],\"attention_mask\":[1,1,1,0,0]}", 1, 2);
+    ModelFolder f;
+    Splits x;
+    Error err;
+    new_folder(&f, 100);
+    CHECK(!read_pool(&x, &f, inside, false, false, &err) && err.status == STATUS_DATA &&
+              strstr(err.text, "item 3: is -100 inside the answer"),
+          "status %d, %s", err.status, err.text);
+    free_folder(&f);
+}
+
+/* ---- sessions ---- */
+
+/* The sum of the weights of all predicted tokens. */
+static double session_weight(const char *text, DataSummary *summary) {
+    ModelFolder f;
+    Sessions s = {0};
+    Error err = {0};
+    Batch b = {0};
+    const char *files[] = {file};
+    SessionOptions o = {.prompt_loss_weight = 0, .batch_tokens = 1000};
+    double total = -1;
+    write_text(text);
+    new_folder(&f, 10);
+    if (sessions_read(&s, &f, files, 1, &o, &err)) total = sessions_batch(&s, 0, &b);
+    else CHECK(false, "%s: %s", text, err.text);
+    *summary = s.summary[0];
+    batch_free(&b);
+    sessions_free(&s);
+    free_folder(&f);
+    return total;
+}
+
+static void test_sessions(void) {
+    static const char weights[] =
+        "{\"messages\":[" USER("1") ",{\"role\":\"assistant\","
+                                    "\"content\":\"2\",\"weight\":0}," USER("3") "," SAYS("4") "]}";
+    DataSummary s;
+    /* <bos> <q>1<a> 2<e> <q>3<a> 4<e>: 13 tokens; " 2" and " 4" are two tokens each. */
+    double total = session_weight("{\"messages\":[" USER("1") "," SAYS("2") "]}", &s);
+    CHECK(total == 3, "one answer weighs %g", total);
+    CHECK(s.answers == 1 && s.context == 0 && s.longest == 7 && s.cut == 0, "%d answers, %d others",
+          s.answers, s.context);
+    /* The context of 10 leaves 11 tokens: " " of the last answer. */
+    total = session_weight(weights, &s);
+    CHECK(total == 1, "weight 0 still weighs: %g", total);
+    CHECK(s.answers == 1 && s.context == 1 && s.cut == 1 && s.cut_tokens == 2 && s.longest == 13,
+          "%d answers, %d others, %d cut by %ld, longest %d", s.answers, s.context, s.cut,
+          s.cut_tokens, s.longest);
+}
+
+/* ---- the summary ---- */
+
+static void test_summary(void) {
+    Buf text = {0}, json = {0};
+    ModelFolder f;
+    Splits x;
+    Error err;
+    for (int i = 0; i < 20; i++) /* rows of 7 + i tokens, and two copies */
+        buf_printf(&text, "{\"prompt\":\"p\",\"completion\":\"%.*s\"%s}\n", i + 1,
+                   "abcdefghijklmnopqrstuvwxyz", i % 4 ? "" : ",\"topic\":1,\"weight\":2");
+    buf_puts(&text,
+             "{\"question\":\"p\",\"answer\":\"a\"}\n{\"prompt\":\"p\",\"response\":\"a\"}\n");
+    new_folder(&f, 20); /* keeps 21 tokens: five rows are cut, by 1 to 5 */
+    if (read_pool(&x, &f, text.s, false, true, &err)) {
+        DataSummary *s = &x.pool.summary;
+        CHECK(s->records == 22 && s->distinct == 20, "%d distinct", s->distinct);
+        CHECK(s->forms[FORM_PROMPT_COMPLETION] == 20 && s->forms[FORM_QUESTION_ANSWER] == 1 &&
+                  s->forms[FORM_PROMPT_RESPONSE] == 1,
+              "wrong forms");
+        /* lengths 7, 7, 7, 8, ..., 26: ranks 11 and 21 of 22 */
+        CHECK(s->median == 15 && s->p95 == 25 && s->longest == 26, "%d %d %d", s->median, s->p95,
+              s->longest);
+        CHECK(s->cut == 5 && s->cut_tokens == 15, "%d cut by %ld", s->cut, s->cut_tokens);
+        summary_ignore_weights(s, &x.pool.data);
+        buf_puts(&json, "{");
+        summary_put(&json, s);
+        CHECK(strstr(json.s, "\"ignored\":{\"topic\":5,\"weight\":5}"), "%s", json.s);
+        splits_free(&x);
+    } else CHECK(false, "%s", err.text);
+    free_folder(&f);
+    buf_free(&text);
+    buf_free(&json);
+}
+
+int main(void) {
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/ica-summary-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        printf("cannot make a folder like %s\n", folder);
+        return 1;
+    }
+    snprintf(file, sizeof file, "%s/data", folder);
+    test_turns();
+    test_ids();
+    test_sessions();
+    test_summary();
+    unlink(file);
+    rmdir(folder);
+    return check_report("test_summary");
+}
