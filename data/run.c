@@ -25,6 +25,7 @@ Run run_new(const RunHeader *header, const ModelFolder *model) {
 void run_free(Run *run) {
     buf_free(&run->inputs);
     buf_free(&run->result);
+    buf_free(&run->opening);
 }
 
 void run_input(Run *run, const char *path, uint64_t fingerprint) {
@@ -146,7 +147,9 @@ bool run_begin(Run *run, Error *err) {
         remove(old);
         free(old);
     }
-    return open_log(run, err) && run_write(run, err);
+    if (!open_log(run, err) || !run_write(run, err)) return false;
+    if (run->opening.n > 0) fputs(run->opening.s, stderr);
+    return true;
 }
 
 bool run_end(Run *run, Error *err) {

@@ -64,8 +64,9 @@ typedef struct {
     double start;      /* when the run would have begun if nothing had interrupted it */
     double peak_flops; /* of this machine, a second */
     Spent spent;
-    Buf inputs; /* the elements of "inputs" */
-    Buf result; /* the members of "result", without braces */
+    Buf inputs;  /* the elements of "inputs" */
+    Buf result;  /* the members of "result", without braces */
+    Buf opening; /* what run_begin prints on stderr: what was read */
 } Run;
 
 Run run_new(const RunHeader *header, const ModelFolder *model); /* the clock starts */

@@ -68,45 +68,45 @@ void summary_ignore_weights(DataSummary *s, const Dataset *d) {
 
 /* ---- for people ---- */
 
-static void print_answers(const DataSummary *s) {
-    if (s->forms[FORM_TEXT] > 0) fprintf(stderr, "  every token of %d texts", s->forms[FORM_TEXT]);
-    if (s->forms[FORM_TEXT] > 0 && s->answers > 0) fprintf(stderr, "\n");
+static void put_answers(Buf *b, const DataSummary *s) {
+    if (s->forms[FORM_TEXT] > 0) buf_printf(b, "  every token of %d texts", s->forms[FORM_TEXT]);
+    if (s->forms[FORM_TEXT] > 0 && s->answers > 0) buf_printf(b, "\n");
     if (s->answers > 0)
-        fprintf(stderr, "  %d answers count%s", s->answers,
-                s->use == SUMMARY_PAIRS          ? ", chosen and rejected"
-                : s->use == SUMMARY_EVERY_ANSWER ? ""
-                                                 : ", the last of each record");
-    if (s->context > 0) fprintf(stderr, "; %d others are context", s->context);
-    if (s->unread > 0) fprintf(stderr, "; %d rejected answers are not read", s->unread);
-    fprintf(stderr, "\n");
+        buf_printf(b, "  %d answers count%s", s->answers,
+                   s->use == SUMMARY_PAIRS          ? ", chosen and rejected"
+                   : s->use == SUMMARY_EVERY_ANSWER ? ""
+                                                    : ", the last of each record");
+    if (s->context > 0) buf_printf(b, "; %d others are context", s->context);
+    if (s->unread > 0) buf_printf(b, "; %d rejected answers are not read", s->unread);
+    buf_printf(b, "\n");
 }
 
-static void print_rows(const DataSummary *s) {
+static void put_rows(Buf *b, const DataSummary *s) {
     if (s->rows == 0) return;
-    fprintf(stderr, "  tokens of a row: median %d, 95 %% at most %d, longest %d; ", s->median,
-            s->p95, s->longest);
-    if (s->cut > 0) fprintf(stderr, "%d rows cut by %ld tokens, ", s->cut, s->cut_tokens);
-    else fprintf(stderr, "none cut, ");
-    fprintf(stderr, s->dropped > 0 ? "%d dropped: fewer than 2 tokens\n" : "none dropped\n",
-            s->dropped);
+    buf_printf(b, "  tokens of a row: median %d, 95 %% at most %d, longest %d; ", s->median, s->p95,
+               s->longest);
+    if (s->cut > 0) buf_printf(b, "%d rows cut by %ld tokens, ", s->cut, s->cut_tokens);
+    else buf_printf(b, "none cut, ");
+    if (s->dropped > 0) buf_printf(b, "%d dropped: fewer than 2 tokens\n", s->dropped);
+    else buf_puts(b, "none dropped\n");
 }
 
-void summary_print(const DataSummary *s, const char *what) {
+void summary_tell(Buf *b, const DataSummary *s, const char *what) {
     if (s->records == 0) return;
-    fprintf(stderr, "%s %s: %d records", what, s->path, s->records);
+    buf_printf(b, "%s %s: %d records", what, s->path, s->records);
     for (int i = 0, n = 0; i < FORM_COUNT; i++) {
         if (s->forms[i] == 0) continue;
-        fprintf(stderr, "%s%s", n++ ? ", " : " (", RECORD_FORMS[i].name);
-        if (s->forms[i] < s->records) fprintf(stderr, " %d", s->forms[i]);
+        buf_printf(b, "%s%s", n++ ? ", " : " (", RECORD_FORMS[i].name);
+        if (s->forms[i] < s->records) buf_printf(b, " %d", s->forms[i]);
     }
     if (s->distinct < s->records)
-        fprintf(stderr, "), %d distinct: %d are copies\n", s->distinct, s->records - s->distinct);
-    else fprintf(stderr, "), all distinct\n");
-    if (s->use != SUMMARY_TEXTS) print_answers(s);
-    print_rows(s);
+        buf_printf(b, "), %d distinct: %d are copies\n", s->distinct, s->records - s->distinct);
+    else buf_printf(b, "), all distinct\n");
+    if (s->use != SUMMARY_TEXTS) put_answers(b, s);
+    put_rows(b, s);
     for (int i = 0; i < s->n_ignored; i++)
-        fprintf(stderr, "%s%s (%d records)%s", i ? ", " : "  keys not read: ", s->ignored[i].name,
-                s->ignored[i].records, i + 1 < s->n_ignored ? "" : "\n");
+        buf_printf(b, "%s%s (%d records)%s", i ? ", " : "  keys not read: ", s->ignored[i].name,
+                   s->ignored[i].records, i + 1 < s->n_ignored ? "" : "\n");
 }
 
 /* ---- for run.json ---- */

@@ -11,8 +11,10 @@
  *       return error_print(&err);
  *   summary_row(&s, 40, 32);                      // a row of 40 tokens, of which 32 are kept
  *   summary_end(&s, &d, SUMMARY_LAST_ANSWERS);
- *   summary_print(&s, "pool");                    // three lines on stderr
+ *   Buf text = {0};
+ *   summary_tell(&text, &s, "pool");              // four lines; the last: keys not read: topic
  *   if (s.cut != 1 || s.longest != 40 || s.distinct != 1) return 1;
+ *   buf_free(&text);
  *   records_free(&d);
  */
 #ifndef SUMMARY_H
@@ -50,8 +52,9 @@ void summary_row(DataSummary *s, int tokens, int kept);
 void summary_end(DataSummary *s, const Dataset *d, SummaryUse use);
 /* Says that the key weight of the records, if they have it, is not read. */
 void summary_ignore_weights(DataSummary *s, const Dataset *d);
-/* On stderr; nothing if no records were read. `what` is the part that the file plays. */
-void summary_print(const DataSummary *s, const char *what);
+/* Appends some lines for people; nothing if no records were read. `what` is the part that the file
+ * plays. */
+void summary_tell(Buf *b, const DataSummary *s, const char *what);
 /* The members of an object in run.json: path, fingerprint and all numbers. */
 void summary_put(Buf *b, const DataSummary *s);
 

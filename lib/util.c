@@ -289,6 +289,18 @@ bool file_begin(FileWriter *w, const char *path, Error *err) {
     return false;
 }
 
+bool file_try(const char *path, Error *err) {
+    struct stat s;
+    FileWriter w = {0};
+    bool exists = stat(path, &s) == 0;
+    if (exists && S_ISDIR(s.st_mode))
+        return error_set(err, STATUS_IO, "%s: cannot write: %s", path, strerror(EISDIR));
+    if (exists && !S_ISREG(s.st_mode)) return true; /* opening a pipe could wait for its reader */
+    if (!file_begin(&w, path, err)) return false;
+    file_abort(&w);
+    return true;
+}
+
 bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err) {
     if (n == 0 || fwrite(bytes, 1, n, w->f) == n) return true;
     error_set(err, STATUS_IO, "%s: cannot write: %s", w->path, strerror(errno));

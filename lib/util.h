@@ -164,7 +164,9 @@ bool file_read(const char *path, Buf *b, Error *err);
 /* Replaces a file atomically: a temporary in the same folder, fsync, rename, fsync of the folder. A
  * link's target is replaced. A device or a pipe is written to directly. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
-/* The same in pieces. After a failure or file_abort the old file is unchanged and no temporary is
+/* Checks at the start of long work that file_write can begin. Leaves nothing. */
+bool file_try(const char *path, Error *err);
+/* The same as file_write in pieces. After a failure or file_abort the old file is unchanged and no temporary is
  * left. */
 typedef struct {
     FILE *f;

@@ -108,7 +108,7 @@ static void print_evaluation(const Settings *s, int records, const Buf *members,
 }
 
 /* Evaluates the test of x and prints the result. */
-static bool evaluate_splits(const Settings *s, const Model *m, const Splits *x, Error *err) {
+static bool evaluate_splits(const Settings *s, const Model *m, Splits *x, Error *err) {
     int n = x->eval.examples.count;
     bool pairs = OBJECTIVES[s->objective].pairs;
     double start = seconds_now();
@@ -117,6 +117,8 @@ static bool evaluate_splits(const Settings *s, const Model *m, const Splits *x, 
                          "%s: has %d records and --k asks for %d demonstrations: "
                          "lower --k",
                          s->holdout, x->holdout.examples.count, s->k);
+    if (s->per_example && !file_try(s->per_example, err)) return false;
+    tell_data(s, x);
     Logps logp = logps_new(n);
     Buf members = {0};
     if (evaluate_file(m, s, x, &members, logp, err) &&
@@ -136,8 +138,6 @@ bool command_eval(const Settings *s, Error *err) {
     files.pairs = objective->pairs;
     if (!check_options(s, objective, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
-        tell_data(s, &x);
-        tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         evaluate_splits(s, f.model, &x, err);
         splits_free(&x);
     }

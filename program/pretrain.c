@@ -41,20 +41,24 @@ static void put_result(Buf *b, const LoopResult *x) {
 
 /* Trains on the sessions and ends the run. */
 static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions *sessions,
-                        const Splits *x, double start, Error *err) {
+                        Splits *x, double start, Error *err) {
     Arena arena = {0};
     RunHeader header = request_run(s, &arena);
     Run run = run_new(&header, f);
     run.start = start;
-    for (int i = 0; i < sessions->files; i++) run_data(&run, &sessions->summary[i]);
+    for (int i = 0; i < sessions->files; i++) {
+        run_data(&run, &sessions->summary[i]);
+        summary_tell(&run.opening, &sessions->summary[i], "data");
+    }
+    put_data(&run.opening, s, x, sessions->ended);
     run_inputs(&run, x);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};
     LoopResult result;
-    fprintf(stderr, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
-            f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
-            threads_most());
+    buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
+               f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
+               threads_most());
     bool ok = pretrain(sessions, x, &o, &run, &result, err);
     if (ok && !result.complete) put_result(&run.result, &result);
     if (ok && result.complete) tell_complete(s);
@@ -76,9 +80,6 @@ bool command_pretrain(const Settings *s, Error *err) {
     if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
     if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
         splits_read(&x, &f, &files, err)) {
-        for (int i = 0; i < sessions.files; i++) summary_print(&sessions.summary[i], "data");
-        tell_data(s, &x);
-        tell_ended(sessions.ended + x.holdout.ended + x.eval.ended);
         pretrain_on(s, &f, &sessions, &x, start, err);
         splits_free(&x);
     }

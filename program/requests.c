@@ -101,21 +101,25 @@ void tell_dropped(int demos) {
                 demos);
 }
 
-void tell_data(const Settings *s, Splits *x) {
+void put_data(Buf *b, const Settings *s, Splits *x, int ended) {
     bool weights = s->weights_from == WEIGHTS_FROM_RECORDS;
     if (!weights) summary_ignore_weights(&x->pool.summary, &x->pool.data);
     summary_ignore_weights(&x->holdout.summary, &x->holdout.data);
     summary_ignore_weights(&x->eval.summary, &x->eval.data);
-    summary_print(&x->pool.summary, "pool");
-    summary_print(&x->holdout.summary, "holdout");
-    summary_print(&x->eval.summary, "test");
+    summary_tell(b, &x->pool.summary, "pool");
+    summary_tell(b, &x->holdout.summary, "holdout");
+    summary_tell(b, &x->eval.summary, "test");
+    ended += x->pool.ended + x->holdout.ended + x->eval.ended;
+    if (ended > 0)
+        buf_printf(b, "%d answers end in the text of the end token: it is read as the end token\n",
+                   ended);
 }
 
-void tell_ended(int answers) {
-    if (answers)
-        fprintf(stderr,
-                "%d answers end in the text of the end token: it is read as the end token\n",
-                answers);
+void tell_data(const Settings *s, Splits *x) {
+    Buf b = {0};
+    put_data(&b, s, x, 0);
+    if (b.n > 0) fputs(b.s, stderr);
+    buf_free(&b);
 }
 
 void tell_notes(const ScoreNotes *notes) {

@@ -23,10 +23,10 @@ bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err);
 void tell_dropped(int demos);
 /* The same of scores, and how many candidates have none. */
 void tell_notes(const ScoreNotes *notes);
-/* Tells what was read of the files, and notes the keys that this command does not read. */
-void tell_data(const Settings *s, Splits *x);
-/* Tells how many answers of a command's files ended in the end token's text, if any did. */
-void tell_ended(int answers);
+/* Appends what was read of the files, for people, and notes the keys that this command does not
+ * read. ended: answers of other files that ended in the end token's text. */
+void put_data(Buf *b, const Settings *s, Splits *x, int ended);
+void tell_data(const Settings *s, Splits *x); /* the same, on stderr */
 /* Tells that the run to resume was complete. */
 void tell_complete(const Settings *s);
 

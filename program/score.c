@@ -91,11 +91,12 @@ bool command_score(const Settings *s, Error *err) {
     files.holdout_pairs = files.pairs && METHODS[s->method].needs_gradients;
     if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
-        tell_data(s, &x);
-        tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         part = x;
-        if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err))
+        if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err) &&
+            file_try(s->out, err)) {
+            tell_data(s, &x);
             score_splits(s, f.model, &part, first, err);
+        }
         splits_free(&x);
     }
     model_folder_free(&f);

@@ -46,13 +46,16 @@ static void texts_add_record(Texts *t, const Record *r) {
     }
 }
 
-static bool train_and_save(const Settings *s, const Texts *texts, Error *err) {
+/* `told` is what was read, for people. */
+static bool train_and_save(const Settings *s, const Texts *texts, const Buf *told, Error *err) {
     Tokenizer *t =
         tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err);
     if (!t) return false;
     bool ok = folder_make(s->out, err) && tokenizer_save(t, &TEMPLATE_RECIPE, s->out, err) &&
               template_save(&TEMPLATE_RECIPE, s->out, err);
-    if (ok) fprintf(stderr, "%s: %d tokens from %d texts\n", s->out, tokenizer_size(t), texts->n);
+    if (ok)
+        fprintf(stderr, "%s%s: %d tokens from %d texts\n", told->s, s->out, tokenizer_size(t),
+                texts->n);
     tokenizer_free(t);
     return ok;
 }
@@ -61,14 +64,16 @@ bool command_tokenizer(const Settings *s, Error *err) {
     Texts texts = {0};
     Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
     int loaded = 0;
+    Buf told = {0};
     for (; loaded < s->data.count && records_load(&d[loaded], s->data.values[loaded], err);
          loaded++) {
-        DataSummary summary = {0};
         for (int i = 0; i < d[loaded].count; i++) texts_add_record(&texts, &d[loaded].records[i]);
+        DataSummary summary = {0};
         summary_end(&summary, &d[loaded], SUMMARY_TEXTS);
-        summary_print(&summary, "data");
+        summary_tell(&told, &summary, "data");
     }
-    bool ok = loaded == s->data.count && train_and_save(s, &texts, err);
+    bool ok = loaded == s->data.count && train_and_save(s, &texts, &told, err);
+    buf_free(&told);
     for (int i = 0; i < loaded; i++) records_free(&d[i]);
     free(d);
     free(texts.v);

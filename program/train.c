@@ -166,12 +166,11 @@ bool command_train(const Settings *s, Error *err) {
         files.pairs && s->weights_from == WEIGHTS_FROM_METHOD && METHODS[s->method].needs_gradients;
     if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
-        tell_data(s, &x);
-        tell_ended(x.pool.ended + x.holdout.ended + x.eval.ended);
         Arena arena = {0};
         RunHeader header = request_run(s, &arena);
         Run run = run_new(&header, &f);
         run.start = start;
+        put_data(&run.opening, s, &x, 0);
         run_inputs(&run, &x);
         train_on(s, &f, &x, &run, err);
         run_free(&run);
