@@ -25,6 +25,7 @@ Run run_new(const RunHeader *header, const ModelFolder *model) {
 void run_free(Run *run) {
     buf_free(&run->inputs);
     buf_free(&run->result);
+    buf_free(&run->data);
     buf_free(&run->opening);
 }
 
@@ -37,9 +38,10 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
 
 void run_data(Run *run, const DataSummary *file) {
     if (file->records == 0) return;
-    buf_puts(&run->inputs, run->inputs.n ? ",{" : "{");
-    summary_put(&run->inputs, file);
-    buf_puts(&run->inputs, "}");
+    run_input(run, file->path, file->fingerprint);
+    buf_puts(&run->data, run->data.n ? ",{" : "{");
+    summary_put(&run->data, file);
+    buf_puts(&run->data, "}");
 }
 
 void run_inputs(Run *run, const Splits *x) {
@@ -77,6 +79,7 @@ static void put_header(Buf *b, const Run *run) {
     json_key_string(b, "flags", BUILD_FLAGS);
     buf_printf(b, ",\"machine\":%s", h->machine);
     buf_printf(b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
+    buf_printf(b, ",\n\"data\":[%s]", run->data.n ? run->data.s : "");
 }
 
 /* Written when the run begins, so that a killed one can be resumed, and again with its result at

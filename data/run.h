@@ -64,6 +64,7 @@ typedef struct {
     double start;      /* when the run would have begun if nothing had interrupted it */
     double peak_flops; /* of this machine, a second */
     Spent spent;
+    Buf data;    /* the elements of "data": what was read of each file of records */
     Buf inputs;  /* the elements of "inputs" */
     Buf result;  /* the members of "result", without braces */
     Buf opening; /* what run_begin prints on stderr: what was read */

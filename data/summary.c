@@ -113,7 +113,6 @@ void summary_tell(Buf *b, const DataSummary *s, const char *what) {
 
 void summary_put(Buf *b, const DataSummary *s) {
     json_key_string(b, "path", s->path);
-    buf_printf(b, ",\"fingerprint\":\"%016llx\"", (unsigned long long)s->fingerprint);
     json_key_number(b, "records", s->records);
     json_key_number(b, "distinct", s->distinct);
     buf_puts(b, ",\"forms\":{");
@@ -131,6 +130,7 @@ void summary_put(Buf *b, const DataSummary *s) {
     json_key_number(b, "cut", s->cut);
     json_key_number(b, "cut_tokens", (double)s->cut_tokens);
     json_key_number(b, "dropped", s->dropped);
+    if (s->n_ignored == 0) return;
     buf_puts(b, ",\"ignored\":{");
     for (int i = 0; i < s->n_ignored; i++)
         json_key_number(b, s->ignored[i].name, s->ignored[i].records);

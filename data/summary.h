@@ -55,7 +55,7 @@ void summary_ignore_weights(DataSummary *s, const Dataset *d);
 /* Appends some lines for people; nothing if no records were read. `what` is the part that the file
  * plays. */
 void summary_tell(Buf *b, const DataSummary *s, const char *what);
-/* The members of an object in run.json: path, fingerprint and all numbers. */
+/* The members of an object in run.json: the path and all numbers. */
 void summary_put(Buf *b, const DataSummary *s);
 
 #endif

@@ -166,8 +166,8 @@ bool file_read(const char *path, Buf *b, Error *err);
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
 /* Checks at the start of long work that file_write can begin. Leaves nothing. */
 bool file_try(const char *path, Error *err);
-/* The same as file_write in pieces. After a failure or file_abort the old file is unchanged and no temporary is
- * left. */
+/* The same as file_write in pieces. After a failure or file_abort the old file is unchanged and no
+ * temporary is left. */
 typedef struct {
     FILE *f;
     char *path, *temporary;

@@ -6,7 +6,7 @@
 #include "data/records.h"
 #include "program/commands.h"
 
-/* Tells how many records of a file differ. Facts are drawn with replacement, so some occur often. */
+/* Tells how many records of a file differ: facts are drawn with replacement. */
 static bool tell_file(const char *folder, const char *name, Error *err) {
     Dataset d;
     char *path = path_join(folder, name);

@@ -37,6 +37,7 @@ while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.json
 8 pairs-holdout pairs-hold
 8 pairs-test pairs-test
 END
+sed 's/}$/,"topic":"a"}/' pool.jsonl >topics.jsonl
 ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok
 ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 \
     --context 128 \
@@ -45,7 +46,7 @@ ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channe
 TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2"
 # shellcheck disable=SC2086
 {
-    ica train $TUNE --pool pool.jsonl --eval test.jsonl --out uniform
+    ica train $TUNE --pool topics.jsonl --eval test.jsonl --out uniform
     ica train $TUNE --pool pool.jsonl --eval test.jsonl --weights oracle --out oracle
     ica train $TUNE --pool pool.jsonl --holdout hold.jsonl --eval test.jsonl --weights ica \
         --refresh 2 --out ica

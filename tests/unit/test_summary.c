@@ -1,5 +1,5 @@
-/* summary: what is read of a file, and what is told of it: examples and sessions have the right tokens and
- * weights, and the summary has the right numbers. */
+/* summary: examples and sessions have the right tokens and weights, and the summary of a file has
+ * the right numbers. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdlib.h>
 #include <string.h>
