@@ -1099,6 +1099,16 @@ static void test_overlap(Lab *l) {
     }
 }
 
+/* A run that diverges leaves the scores that it computed: they say with what it was trained. */
+static void test_diverged_scores(Lab *l) {
+    int status = ica(l, "train --model base --pool pool.jsonl --holdout hold.jsonl --weights ica "
+                        "--k 1 --batch-size 4 --max-steps 60 --lr-scheduler-type constant "
+                        "--learning-rate 10 --weight-decay 10 --out diverged");
+    CHECK(status == 5, "status %d of a run that diverges: %s", status, text_of(l, "err"));
+    CHECK(lines_of(l, "diverged/scores.jsonl") == POOL, "%d scores of a diverged run",
+          lines_of(l, "diverged/scores.jsonl"));
+}
+
 int main(int argc, char **argv) {
     static void (*const tests[])(Lab *) = {test_schedules,
                                            test_epochs,
@@ -1122,7 +1132,8 @@ int main(int argc, char **argv) {
                                            test_packing,
                                            test_pretraining_batches,
                                            test_generate,
-                                           test_overlap};
+                                           test_overlap,
+                                           test_diverged_scores};
     char folder[] = "/tmp/test_train.XXXXXX";
     Lab l = {0};
     if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {
