@@ -85,7 +85,7 @@ AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o aud
 # "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # These run ./ica some hundred times, and in one flavor alone.
-PROGRAM_TESTS = tests/unit/test_train.c
+PROGRAM_TESTS = tests/unit/test_train.c tests/unit/test_finite.c
 # Programs whose arithmetic is tested in both precisions, and the audit.
 DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
 

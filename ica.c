@@ -300,6 +300,11 @@ static void choose_anchors(const Scoring *s, const HoldoutIndex *index, const in
     free(nearest);
 }
 
+/* Notes that the model gave candidate i a number that is not finite. */
+static void note_broken(Scores *s, int i) {
+    if (s->broken < 0 || i < s->broken) s->broken = i;
+}
+
 /* Runs the anchors' queries. The demonstration is the candidate, with its answer or, if `rejected`,
  * with its rejected one. Where both do not fit the context, the anchor is asked without it. */
 static void anchor_queries(const Scoring *s, bool rejected, Query *queries) {
@@ -359,7 +364,8 @@ static void anchor_pass(Scoring *s) {
         bool known = with[i].n_demos && (!s->pairs || other[i].n_demos);
         s->gain[i] = reduce(with[i].logp, h->answer_n) - reduce(without, h->answer_n);
         if (known) s->out->unshown[i / (size_t)s->anchors] = false;
-        else s->gain[i] = NAN;
+        if (known && !isfinite(s->gain[i])) note_broken(s->out, (int)(i / (size_t)s->anchors));
+        if (!known) s->gain[i] = NAN;
     }
     holdout_index_free(index);
     free(random);
@@ -482,7 +488,7 @@ static Logps logps_new(Arena *arena, int count) {
 static void scores_resize(Scores *s, int count, int k) {
     size_t n = (size_t)count;
     scores_free(s);
-    *s = (Scores){.count = count, .k = k};
+    *s = (Scores){.count = count, .k = k, .broken = -1};
     s->score = arena_new(&s->arena, n, sizeof *s->score);
     s->alone = logps_new(&s->arena, count);
     s->in_context = logps_new(&s->arena, count);
@@ -545,6 +551,7 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
         if (s.gain) z.gain = s.gain + (size_t)i * (size_t)s.anchors;
         if (s.inner_product) z.inner_product = s.inner_product[i];
         out->score[i] = s.pairs ? method->pair(&z) : method->answer(&z);
+        if (!isfinite(out->score[i]) && !out->unshown[i]) note_broken(out, i);
         if (out->unshown[i]) out->score[i] = NAN; /* nothing was asked of the holdout */
         out->n_unshown += out->unshown[i];
     }

@@ -170,6 +170,8 @@ typedef struct {
     bool *unshown;   /* [count] no demonstration could be shown (or no anchor asked), though the
                       * method needs one: the score is NaN and means "not known" */
     int n_unshown;   /* how many */
+    int broken;      /* the first candidate for which the model gave numbers that are not finite, so
+                      * that its score means nothing; -1: there is none */
     Cost cost;
     double alone_flops; /* the part of cost.flops for log-likelihoods without context */
     Arena arena;        /* owns the arrays */

@@ -37,7 +37,7 @@ struct Loop {
     /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
     bool (*gradient)(Loop *loop, long step, StepReport *report, Error *err);
     /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */
-    void (*evaluate)(Loop *loop, LogLine *line);
+    bool (*evaluate)(Loop *loop, LogLine *line, Error *err);
     /* Writes what belongs beside the state. May be NULL. */
     bool (*save)(const Loop *loop, Error *err);
     void *self; /* what the three functions work on */
@@ -93,13 +93,12 @@ static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps
 
 /* The learning rate of a step. */
 static double loop_rate(const LoopOptions *o, long step) {
-    long warmup = o->warmup_steps;
-    if (warmup < 0) warmup = (long)ceil(o->warmup_ratio * (double)o->steps);
+    long warmup = schedule_warmup(o->warmup_steps, o->warmup_ratio, o->steps);
     return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
 }
 
 /* Logs the steps since the last line. */
-static void loop_log(Loop *loop, long step, double lr, double norm) {
+static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) {
     const LoopOptions *o = loop->o;
     Run *run = loop->state.run;
     LogLine line = log_line(&loop->window, step + 1);
@@ -109,12 +108,13 @@ static void loop_log(Loop *loop, long step, double lr, double norm) {
     /* Evaluate where the options ask for it, and after the last step. */
     double start = seconds_now();
     bool due = every(o->eval_steps, step) || (o->eval_steps > 0 && step + 1 == o->steps);
-    if (loop->evaluate && due) loop->evaluate(loop, &line);
+    if (loop->evaluate && due && !loop->evaluate(loop, &line, err)) return false;
     loop->spent->eval_seconds += seconds_now() - start;
     double left = loop->window.seconds * (double)(o->steps - step - 1) / o->logging_steps;
     run_progress(run, &loop->window, &line, o->steps, left);
     run_log(run, &line);
     loop->window = (LogWindow){.last_loss = line.loss};
+    return true;
 }
 
 /* Adds what a step reports to the window, and what it cost to the totals. `scoring` is the part of
@@ -155,19 +155,17 @@ static bool loop_step(Loop *loop, long step, Error *err) {
         optimizer_step(optimizer, loop->model, loop->grad, clip ? o->max_grad_norm / norm : 1, lr);
     } else if (err->status) return false;
     else loop->state.skipped++;
+    if (step + 1 == o->steps && !run_state_check(&loop->state, loop->model, err)) return false;
     /* Dump the step if it is the last one. */
     if (dump && r.steps == 0)
         return error_set(err, STATUS_FAILED,
-                         "--dump-state: step %ld was skipped, all its weights "
-                         "are 0",
-                         step + 1);
+                         "--dump-state: step %ld was skipped, all its weights are 0", step + 1);
     if (dump && !dump_write(dump, loop->model, loop->grad, optimizer, r.loss, lr, norm, err))
         return false;
     /* Account for it, and write the log line that is due. */
     loop_account(loop, &r, seconds_now() - start, loop->spent->score_seconds - scored);
     bool due = every(o->logging_steps, step) || step + 1 == o->steps;
-    if (loop->state.run && due) loop_log(loop, step, lr, norm);
-    return true;
+    return !loop->state.run || !due || loop_log(loop, step, lr, norm, err);
 }
 
 /* Runs the steps that are left. False when training diverged (status 5), saving failed, or a
@@ -224,7 +222,7 @@ static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Erro
 }
 
 /* Measures in-context learning: the probability of test answers after k demonstrations. */
-static void pretraining_evaluate(Loop *loop, LogLine *line) {
+static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
     enum { MOST = 100 }; /* it must be cheap */
     const Pretraining *p = loop->self;
     const Examples *holdout = &p->x->holdout.examples;
@@ -234,6 +232,7 @@ static void pretraining_evaluate(Loop *loop, LogLine *line) {
     Metrics x = evaluate_answers(loop->model, loop->ws, &some, holdout, k, NULL);
     line->icl_p_sequence = x.p_sequence;
     line->icl_nll = x.nll;
+    return x.broken < 0 || example_broken(&p->x->eval, x.broken, err);
 }
 
 /* Runs the loop from its beginning, or from where the run was left. */
@@ -325,8 +324,8 @@ static MethodInfo tuning_method(const Tuning *t) {
 /* DPO's reference [E11]: the starting model's log-likelihoods of all answers, computed once, so
  * that no second model stays in memory. compute false: only the memory is made, and the state of a
  * resumed run fills it. state (or NULL) keeps them. */
-static void dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
-                           Spent *spent) {
+static bool dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
+                           Spent *spent, Error *err) {
     bool gradients = tuning_method(t).needs_gradients;
     Logps *to[3] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference};
     const ExampleFile *data[3] = {&t->x->pool, &t->x->holdout, &t->x->eval};
@@ -338,10 +337,11 @@ static void dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *s
         if (n == 0 || (i == 1 && !gradients)) continue;
         *to[i] = logps_new(n);
         if (state) run_state_keep_logps(state, name[i], *to[i], n);
-        if (compute) ica_answer_logps(m, ws, &data[i]->examples, *to[i], &cost);
+        if (compute && !reference_logps(m, ws, data[i], *to[i], &cost, err)) return false;
     }
     spent->reference_seconds += seconds_now() - start;
     spent->reference_flops += cost.flops;
+    return true;
 }
 
 /* RHO's reference [E15]: a copy of the model, trained on the holdout alone with the run's own
@@ -362,9 +362,8 @@ static Model *rho_reference(const Model *m, const Splits *x, const TrainOptions 
     pool_weights_free(&ones);
     spent->reference_flops += result.loop.flops;
     spent->reference_seconds += seconds_now() - start;
-    if (ok) return reference;
-    model_free(reference);
-    return NULL;
+    if (!ok) model_free(reference);
+    return ok ? reference : NULL;
 }
 
 /* The run's RHO reference, trained from the model that the run starts with. RUN/reference keeps it
@@ -385,7 +384,7 @@ static Model *run_reference(const Tuning *t, const Loop *loop, Error *err) {
 /* ---- scores ---- */
 
 /* Scores the pool with the model as it is. `refresh` counts such calls in a run, from 0. */
-static void score_pool(Tuning *t, const Model *m, int refresh) {
+static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     ScoreOptions how = t->o->scoring;
     how.objective = t->o->objective;
     how.pair = t->o->pair;
@@ -404,13 +403,14 @@ static void score_pool(Tuning *t, const Model *m, int refresh) {
     t->notes.rank_agreement = ica_pair_agreement(&how, &t->x->pool.examples, &t->scores);
     const MethodInfo *method = &METHODS[how.method];
     t->notes.unshown = method->needs_k || method->needs_anchors ? (double)t->scores.n_unshown : NAN;
+    return scores_finite(&t->scores, &t->x->pool, err);
 }
 
 /* Computes scores with the present parameters, and makes weights from them. */
 static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     double start = seconds_now();
     size_t bytes = (size_t)t->x->pool.examples.count * sizeof(double);
-    score_pool(t, loop->model, refresh);
+    if (!score_pool(t, loop->model, refresh, err)) return false;
     if (!scores_check(&t->scores, loop->model->config.context, err)) return false;
     /* Keep what RHO's reference says: it stays the same. */
     if (t->reference && !t->by_reference.chosen) {
@@ -436,9 +436,9 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
     if (rho) t.reference = rho_reference(m, x, o, spent, err);
     if (!rho || t.reference) {
         Workspace *ws = workspace_new();
-        if (OBJECTIVES[o->objective].needs_reference) dpo_references(&t, m, ws, NULL, true, spent);
+        bool dpo = OBJECTIVES[o->objective].needs_reference;
+        if (!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) score_pool(&t, m, 0, err);
         workspace_free(ws);
-        score_pool(&t, m, 0);
     }
     *notes = t.notes;
     *scores = t.scores;
@@ -554,20 +554,19 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
 /* ---- a run of fine-tuning ---- */
 
 /* Evaluates on the test, as the objective asks for. */
-static void tuning_measure(const Tuning *t, const Loop *loop, Metrics *x, PairMetrics *pairs) {
-    const Examples *data = &t->x->eval.examples;
-    if (OBJECTIVES[t->o->objective].pairs)
-        *pairs = evaluate_pairs(loop->model, loop->ws, data, t->o->objective, &t->o->pair,
-                                t->eval_reference, NULL);
-    else *x = evaluate_answers(loop->model, loop->ws, data, NULL, 0, NULL);
+static bool tuning_measure(const Tuning *t, const Loop *loop, Metrics *x, PairMetrics *pairs,
+                           Error *err) {
+    return evaluate_file(loop->model, loop->ws, &t->x->eval, t->o->objective, &t->o->pair,
+                         t->eval_reference, x, pairs, err);
 }
 
-static void tuning_evaluate(Loop *loop, LogLine *line) {
+static bool tuning_evaluate(Loop *loop, LogLine *line, Error *err) {
     Metrics x = {.nll = NAN};
     PairMetrics pairs = {.loss = NAN};
-    tuning_measure(loop->self, loop, &x, &pairs);
+    bool ok = tuning_measure(loop->self, loop, &x, &pairs, err);
     line->eval_nll = x.nll;
     line->eval_loss = pairs.loss;
+    return ok;
 }
 
 /* Writes scores.jsonl if scores were computed. A resumed run that computed no scores keeps the
@@ -595,8 +594,9 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
         run_state_keep(&loop->state, "weights", w->used, n);
         run_state_keep(&loop->state, "told", t->notes.all, 3);
     }
-    if (OBJECTIVES[t->o->objective].needs_reference)
-        dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent);
+    if (OBJECTIVES[t->o->objective].needs_reference &&
+        !dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent, err))
+        return false;
     if (!resume) return true;
     if (!run_state_load(&loop->state, resume, err)) return false;
     if (w->source != WEIGHTS_FIXED) map_scores(t);
@@ -608,20 +608,20 @@ static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err
     if (loop->state.run && !loop_save(loop, err)) return false;
     result->loop = loop_result(loop);
     result->notes = t->notes;
-    const Scores *last = &t->scores;
-    if (last->cost.flops > 0) result->alone_share = last->alone_flops / last->cost.flops;
+    double flops = t->scores.cost.flops;
+    if (flops > 0) result->alone_share = t->scores.alone_flops / flops;
     double start = seconds_now();
     result->evaluated = t->x->eval.examples.count > 0;
-    if (result->evaluated) tuning_measure(t, loop, &result->metrics, &result->pair_metrics);
+    bool ok =
+        !result->evaluated || tuning_measure(t, loop, &result->metrics, &result->pair_metrics, err);
     loop->spent->eval_seconds += seconds_now() - start;
-    return true;
+    return ok;
 }
 
 /* Begins or resumes the run, does its steps, and finishes it. */
 static bool tuning_run(Tuning *t, Loop *loop, TrainResult *result, Error *err) {
-    bool *complete = &result->loop.complete;
-    if (!tuning_start(t, loop, err) || !loop_begin(loop, complete, err)) return false;
-    if (*complete) return true;
+    if (!tuning_start(t, loop, err) || !loop_begin(loop, &result->loop.complete, err)) return false;
+    if (result->loop.complete) return true;
     if (tuning_method(t).needs_reference) t->reference = run_reference(t, loop, err);
     if (err->status == 0 && loop_run(loop, err) && tuning_finish(t, loop, result, err)) return true;
     /* Keep the scores that were computed. If that fails too, the first error is printed. */

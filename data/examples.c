@@ -309,3 +309,14 @@ failed:
     splits_free(x);
     return false;
 }
+
+bool example_broken(const ExampleFile *file, int i, Error *err) {
+    const Dataset *d = &file->data;
+    char where[40] = "";
+    if (i >= d->count) snprintf(where, sizeof where, "record %d", i + 1); /* of no file */
+    else snprintf(where, sizeof where, ":%ld: record", d->records[i].line);
+    return error_set(err, STATUS_DIVERGED,
+                     "%s%s has no finite log-likelihood: the model's parameters are not usable, as "
+                     "after a training that diverged",
+                     i < d->count ? d->path : "", where);
+}

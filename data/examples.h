@@ -51,6 +51,9 @@ typedef struct {
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err);
 void splits_free(Splits *x);
 
+/* Status 5 for example i, for which a model gave a number that is not finite. Returns false. */
+bool example_broken(const ExampleFile *file, int i, Error *err);
+
 /* Cuts the end token's text off the answers and texts of d that end in it, since the template adds
  * the token itself. pairs: off rejected answers too. Adds their number to *ended. False if nothing
  * is left of an answer. */

@@ -20,13 +20,14 @@ void logps_free(Logps *x) {
 
 Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
                          const Examples *holdout, int k, double *logp) {
-    Metrics x = {0};
+    Metrics x = {.broken = -1};
     double total = 0, tokens = 0, unused, *own = NULL;
     int *hits = mem_new((size_t)data->count, sizeof *hits);
     if (!logp) logp = own = mem_new((size_t)data->count, sizeof *own);
     x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits);
     for (int i = 0; i < data->count; i++) {
         int n = data->items[i].answer_n;
+        if (x.broken < 0 && !isfinite(logp[i])) x.broken = i;
         x.nll += objective_sft(logp[i], n, &unused) / data->count;
         x.p_sequence += exp(logp[i]) / data->count;
         x.exact_match += hits[i] == n;
@@ -42,13 +43,14 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
 
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                            const PairOptions *pair, Logps reference, const Logps *logp) {
-    PairMetrics x = {0};
+    PairMetrics x = {.broken = -1};
     int n = data->count;
     Logps own = logp ? *logp : logps_new(n);
     ica_answer_logps(m, ws, data, own, NULL);
     for (int i = 0; i < n; i++) {
         PairLogps p = pair_logps(&data->items[i], own.chosen[i], own.rejected[i], reference, i);
         PairGradient g;
+        if (x.broken < 0 && !isfinite(p.chosen + p.rejected)) x.broken = i;
         x.loss += objective_pair(objective, pair, &p, &g) / n;
         x.margin += (g.reward_chosen - g.reward_rejected) / n;
         x.reward_accuracy += g.reward_chosen > g.reward_rejected;
@@ -56,6 +58,25 @@ PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, 
     x.reward_accuracy /= n;
     if (!logp) logps_free(&own);
     return x;
+}
+
+bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objective objective,
+                   const PairOptions *pair, Logps reference, Metrics *answers, PairMetrics *pairs,
+                   Error *err) {
+    bool of_pairs = OBJECTIVES[objective].pairs;
+    if (of_pairs) *pairs = evaluate_pairs(m, ws, &data->examples, objective, pair, reference, NULL);
+    else *answers = evaluate_answers(m, ws, &data->examples, NULL, 0, NULL);
+    int broken = of_pairs ? pairs->broken : answers->broken;
+    return broken < 0 || example_broken(data, broken, err);
+}
+
+bool reference_logps(const Model *m, Workspace *ws, const ExampleFile *data, Logps out, Cost *cost,
+                     Error *err) {
+    ica_answer_logps(m, ws, &data->examples, out, cost);
+    for (int i = 0; i < data->examples.count; i++)
+        if (!isfinite(out.chosen[i]) || (out.rejected && !isfinite(out.rejected[i])))
+            return example_broken(data, i, err);
+    return true;
 }
 
 /* ---- the file ---- */

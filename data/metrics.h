@@ -16,12 +16,12 @@
  *   workspace_free(ws);
  *   model_free(m);
  *
- * Errors: status 4 if the file cannot be written.
+ * Errors: status 4 if the file cannot be written, 5 for numbers that are not finite.
  */
 #ifndef METRICS_H
 #define METRICS_H
 
-#include "ica.h"
+#include "data/examples.h"
 
 /* An evaluation on examples with one right answer. */
 typedef struct {
@@ -30,6 +30,7 @@ typedef struct {
     double p_sequence;  /* mean over records of the whole answer's probability */
     double exact_match; /* share of records whose greedy tokens are the answer's */
     int dropped;        /* demonstrations that did not fit the context */
+    int broken;         /* the first record whose log-likelihood is not finite, or -1 */
 } Metrics;
 
 /* An evaluation on preference pairs: means over the pairs. */
@@ -37,6 +38,7 @@ typedef struct {
     double loss;
     double reward_accuracy; /* share of pairs whose chosen reward is larger than the rejected one */
     double margin;          /* chosen reward minus rejected reward */
+    int broken;             /* the first pair with a log-likelihood that is not finite, or -1 */
 } PairMetrics;
 
 /* With the k nearest holdout demonstrations in context; k = 0: none. logp (or NULL): [count]. */
@@ -46,6 +48,15 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                            const PairOptions *pair, Logps reference, const Logps *logp);
 
+/* One of the two for a file, as the objective asks for, without demonstrations. False with status 5
+ * if a log-likelihood is not finite: the error names its record. */
+bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objective objective,
+                   const PairOptions *pair, Logps reference, Metrics *answers, PairMetrics *pairs,
+                   Error *err);
+/* logp(y|x) of every answer of a file by a model that others are compared with, into out [count].
+ * False with status 5 if one is not finite: the error names its record. */
+bool reference_logps(const Model *m, Workspace *ws, const ExampleFile *data, Logps out, Cost *cost,
+                     Error *err);
 /* Log-likelihoods of count answers, zeroed. */
 Logps logps_new(int count);
 void logps_free(Logps *x);

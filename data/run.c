@@ -17,6 +17,7 @@
 /* ---- the run folder ---- */
 
 #define STATE_NAME "training_state.safetensors"
+#define PREVIOUS_NAME "training_state.previous.safetensors"
 
 Run run_new(const RunHeader *header, const ModelFolder *model) {
     return (Run){.header = *header, .model = model, .start = seconds_now()};
@@ -139,13 +140,13 @@ static bool open_log(Run *run, Error *err) {
 }
 
 bool run_begin(Run *run, Error *err) {
-    static const char *const stale[] = {STATE_NAME, "scores.jsonl", "metrics.json"};
+    static const char *const stale[] = {STATE_NAME, PREVIOUS_NAME, "scores.jsonl", "metrics.json"};
     const RunHeader *h = &run->header;
     run->peak_flops = gemm_peak_flops() * threads_most();
     if (!folder_make(h->folder, err)) return false;
     sweep(h->folder);
     /* Files of an earlier run in this folder would pass for this run's. */
-    for (int i = 0; i < 3 && !h->resume; i++) {
+    for (int i = 0; i < 4 && !h->resume; i++) {
         char *old = path_join(h->folder, stale[i]);
         remove(old);
         free(old);
@@ -373,6 +374,34 @@ static bool log_settle(Run *run, Error *err) {
     return true;
 }
 
+static bool all_finite(const real *x, size_t n) {
+    bool finite = true;
+    for (size_t i = 0; i < n; i++) finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
+bool run_state_check(const RunState *state, const Model *m, Error *err) {
+    const Optimizer *o = state->optimizer;
+    size_t n = m->parameters;
+    if (all_finite(m->w, n) && all_finite(o->m, n) && all_finite(o->v, n)) return true;
+    return error_set(err, STATUS_DIVERGED,
+                     "training diverged at step %ld: a parameter is not finite: lower "
+                     "--learning-rate; nothing was saved since",
+                     o->step + state->skipped);
+}
+
+/* Keeps the newest state under the other name. A hard link leaves no instant without a newest one;
+ * where the file system has none, the newest is renamed. */
+static void keep_previous(const char *folder) {
+    char *newest = path_join(folder, STATE_NAME), *previous = path_join(folder, PREVIOUS_NAME);
+    if (file_exists(newest)) {
+        remove(previous);
+        if (link(newest, previous) != 0) rename(newest, previous);
+    }
+    free(newest);
+    free(previous);
+}
+
 bool run_state_save(RunState *state, Error *err) {
     enum { OWN = 5 };
     Run *run = state->run;
@@ -391,13 +420,15 @@ bool run_state_save(RunState *state, Error *err) {
                                        .rank = 1,
                                        .shape = {state->kept[i].count},
                                        .data = state->kept[i].values};
-    if (!log_settle(run, err) || !model_folder_save(run->model, run->header.folder, err))
+    if (!run_state_check(state, m, err) || !log_settle(run, err) ||
+        !model_folder_save(run->model, run->header.folder, err))
         return false;
     run->spent.seconds = seconds_now() - run->start;
     Buf text = {0};
     put_run(&text, run);
     const char *pair[2] = {"run", text.s};
     char *path = path_join(run->header.folder, STATE_NAME);
+    keep_previous(run->header.folder);
     bool ok = tensors_write(path, tensors, OWN + state->kept_count, pair, 1, err);
     free(path);
     buf_free(&text);
@@ -436,28 +467,42 @@ static bool state_read(RunState *state, const TensorFile *file) {
     return read_run(state->run, tensors_metadata(file, "run"));
 }
 
-bool run_state_load(RunState *state, const char *folder, Error *err) {
-    char *path = path_join(folder, STATE_NAME);
-    double data[3];
+/* Reads one file. */
+static bool load_file(RunState *state, const char *path, Error *err) {
     TensorFile file;
+    if (!tensors_open(&file, path, err)) return false;
+    if (!state_read(state, &file))
+        error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
+    tensors_close(&file);
+    return err->status == 0;
+}
+
+bool run_state_load(RunState *state, const char *folder, Error *err) {
+    char *newest = path_join(folder, STATE_NAME), *previous = path_join(folder, PREVIOUS_NAME);
+    Error first = {0};
+    double data[3];
     memcpy(data, state->data, sizeof data);
-    if (tensors_open(&file, path, err)) {
-        if (!state_read(state, &file))
-            error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
-        tensors_close(&file);
+    bool ok = load_file(state, newest, &first);
+    if (!ok && file_exists(previous) && load_file(state, previous, err)) {
+        fprintf(stderr, "%s; the run continues from the state before, of step %ld\n", first.text,
+                state->optimizer->step + state->skipped);
+        ok = true;
     }
-    free(path);
-    if (memcmp(data, state->data, sizeof data) != 0)
+    if (!ok) *err = first;
+    if (ok && memcmp(data, state->data, sizeof data) != 0)
         error_set(err, STATUS_DATA,
                   "%s: pool, holdout or weights changed since the run began: a resumed run needs "
                   "the same data",
                   folder);
+    free(newest);
+    free(previous);
     return err->status == 0;
 }
 
 bool run_state_exists(const char *folder) {
-    char *path = path_join(folder, STATE_NAME);
-    bool there = file_exists(path);
-    free(path);
+    char *newest = path_join(folder, STATE_NAME), *previous = path_join(folder, PREVIOUS_NAME);
+    bool there = file_exists(newest) || file_exists(previous);
+    free(newest);
+    free(previous);
     return there;
 }

@@ -3,6 +3,7 @@
  *   run.json                     what was asked for, of which program and machine, and the result
  *   log.jsonl                    one line for each logging step
  *   training_state.safetensors   everything that a resumed run needs
+ *   training_state.previous.safetensors   the same of the save before, if the newest is damaged
  * (data/scores.h and data/metrics.h have scores.jsonl and metrics.json.)
  *
  * Usage:
@@ -164,6 +165,10 @@ void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long 
  * bytes; a resumed run cuts the log back to that length. So a killed run loses work but never
  * consistency, and a resumed run ends with the bits of one that was never interrupted.
  *
+ * The state before the newest stays beside it. If the newest is missing or damaged, run_state_load
+ * takes the previous one and says so: the run repeats more steps and ends with the same bits.
+ * Nothing that is not finite is ever saved, so neither state can be that of a run that diverged.
+ *
  * What two runs of the same bits may differ in (seconds, the log's length) is in the file's
  * header, not in tensors. */
 typedef struct {
@@ -186,10 +191,13 @@ void run_state_keep_logps(RunState *state, const char *name, Logps x, int count)
 /* Also keeps hash64 of the files of the data: pool, holdout, weights (0: none). run_state_load then
  * checks that a resumed run has the same. The state must not move afterwards. */
 void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights);
-/* Writes into the run's folder: the model folder, then training_state.safetensors. */
+/* Status 5 if a parameter of m or a moment of the optimizer is not finite. */
+bool run_state_check(const RunState *state, const Model *m, Error *err);
+/* Checks the state and writes into the run's folder: the model folder, then
+ * training_state.safetensors. The file of the save before becomes the previous one. */
 bool run_state_save(RunState *state, Error *err);
-/* Reads what run_state_save wrote into the run's model, the optimizer, the run and the kept
- * arrays. */
+/* Reads what run_state_save wrote into the run's model, the optimizer, the run and the kept arrays:
+ * the newest state, or the one before if the newest cannot be read. */
 bool run_state_load(RunState *state, const char *folder, Error *err);
 bool run_state_exists(const char *folder);
 

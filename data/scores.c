@@ -55,6 +55,13 @@ bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *
     return ok;
 }
 
+bool scores_finite(Scores *s, const ExampleFile *pool, Error *err) {
+    int broken = s->broken;
+    if (broken < 0) return true;
+    scores_free(s);
+    return example_broken(pool, broken, err);
+}
+
 bool scores_check(const Scores *s, int context, Error *err) {
     if (s->n_unshown < s->count) return true;
     if (s->dropped)
@@ -103,6 +110,10 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
     if (!out->bare && v->number > WEIGHT_MOST)
         return error_set(err, STATUS_DATA,
                          "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
+                         v->number);
+    if (out->bare && !unknown && fabs(v->number) > WEIGHT_MOST)
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: a score of %g is too large: scale the scores down", path, i + 1,
                          v->number);
     (out->bare ? out->score : out->weight)[i] = unknown ? NAN : v->number;
     return true;

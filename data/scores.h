@@ -28,6 +28,9 @@
 bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
                   const Scores *s, const double *weight, Error *err);
 
+/* False with status 5 if the model gave a candidate a number that is not finite. The error names
+ * its record, and the scores are freed, so that nothing can write them. */
+bool scores_finite(Scores *s, const ExampleFile *pool, Error *err);
 /* False if the scores say nothing of any candidate: none could be shown a demonstration. context:
  * the model's, in tokens. */
 bool scores_check(const Scores *s, int context, Error *err);

@@ -32,6 +32,10 @@ double schedule_rate(Schedule schedule, double peak, long step, long steps, long
     return peak * (info->falls ? factor * (1 - low) + low : factor);
 }
 
+long schedule_warmup(long count, double ratio, long steps) {
+    return count >= 0 ? count : (long)ceil(ratio * (double)steps);
+}
+
 int refresh_at(int times, long step, long steps) {
     for (int j = 0; j < times; j++)
         if ((int64_t)j * steps / times == step) return j;

@@ -39,6 +39,10 @@ extern const ScheduleInfo SCHEDULES[]; /* [SCHEDULE_COUNT] */
 double schedule_rate(Schedule schedule, double peak, long step, long steps, long warmup,
                      double low);
 
+/* How many steps warm up: `count`, or if that is below 0 the share `ratio` of all steps, rounded
+ * up. */
+long schedule_warmup(long count, double ratio, long steps);
+
 /* What is done R = `times` times in S = `steps` steps is done at the steps floor(j S / R) for j =
  * 0..R-1: with R > S at every step. Returns the j of this step, or -1. */
 int refresh_at(int times, long step, long steps);

@@ -25,25 +25,27 @@ static bool write_per_example(const char *path, const ExampleFile *data, bool pa
 }
 
 /* DPO's reference log-likelihoods of `data`, by the model of another folder. */
-static bool reference_logps(const char *folder, const Examples *data, Logps out, Error *err) {
+static bool folder_logps(const char *folder, const ExampleFile *data, Logps out, Error *err) {
     Model *m = model_load(folder, err);
     if (!m) return false;
     Workspace *ws = workspace_new();
-    ica_answer_logps(m, ws, data, out, NULL);
+    bool ok = reference_logps(m, ws, data, out, NULL, err);
     workspace_free(ws);
     model_free(m);
-    return true;
+    return ok;
 }
 
 static bool evaluate_pair_file(const Model *m, Workspace *ws, const Settings *s,
-                               const Examples *data, Buf *members, Logps logp, Error *err) {
+                               const ExampleFile *file, Buf *members, Logps logp, Error *err) {
+    const Examples *data = &file->examples;
     PairOptions pair = settings_pair(s);
     Objective objective = s->objective;
     bool compares = OBJECTIVES[objective].needs_reference;
     Logps reference = compares ? logps_new(data->count) : (Logps){0};
-    bool ok = !compares || reference_logps(s->reference, data, reference, err);
+    bool ok = !compares || folder_logps(s->reference, file, reference, err);
     if (ok) {
         PairMetrics x = evaluate_pairs(m, ws, data, objective, &pair, reference, &logp);
+        if (x.broken >= 0) ok = example_broken(file, x.broken, err);
         pair_metrics_put(members, &x);
     }
     logps_free(&reference);
@@ -51,14 +53,16 @@ static bool evaluate_pair_file(const Model *m, Workspace *ws, const Settings *s,
 }
 
 /* The result as JSON members, and each record's log-likelihoods. */
-static bool evaluate_file(const Model *m, const Settings *s, const Splits *x, Buf *members,
+static bool evaluate_data(const Model *m, const Settings *s, const Splits *x, Buf *members,
                           Logps logp, Error *err) {
     const Examples *data = &x->eval.examples;
     Workspace *ws = workspace_new();
     bool ok = true;
-    if (OBJECTIVES[s->objective].pairs) ok = evaluate_pair_file(m, ws, s, data, members, logp, err);
+    if (OBJECTIVES[s->objective].pairs)
+        ok = evaluate_pair_file(m, ws, s, &x->eval, members, logp, err);
     else {
         Metrics metrics = evaluate_answers(m, ws, data, &x->holdout.examples, s->k, logp.chosen);
+        if (metrics.broken >= 0) ok = example_broken(&x->eval, metrics.broken, err);
         metrics_put(members, &metrics);
         json_key_number(members, "dropped_demos", metrics.dropped);
         tell_dropped(metrics.dropped);
@@ -121,7 +125,7 @@ static bool evaluate_splits(const Settings *s, const Model *m, Splits *x, Error 
     tell_data(s, x);
     Logps logp = logps_new(n);
     Buf members = {0};
-    if (evaluate_file(m, s, x, &members, logp, err) &&
+    if (evaluate_data(m, s, x, &members, logp, err) &&
         (!s->per_example || write_per_example(s->per_example, &x->eval, pairs, logp, err)))
         print_evaluation(s, n, &members, seconds_now() - start);
     buf_free(&members);

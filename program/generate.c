@@ -38,9 +38,15 @@ static int sample(const real *logits, int vocab, double temperature, int top_k, 
     return chosen;
 }
 
+static bool all_finite(const real *x, int n) {
+    bool finite = true;
+    for (int i = 0; i < n; i++) finite &= isfinite(x[i]) != 0;
+    return finite;
+}
+
 /* Appends the tokens of the answer to `prompt`, without the token `end` that ends it. */
-static void complete(const Settings *s, const Model *m, const IntBuf *prompt, int end,
-                     IntBuf *answer) {
+static bool complete(const Settings *s, const Model *m, const IntBuf *prompt, int end,
+                     IntBuf *answer, Error *err) {
     int context = m->config.context, vocab = m->config.vocab, next = 0;
     Rng rng = rng_new((uint64_t)s->seed, RNG_GENERATE);
     Prefix *past = prefix_new(m, context);
@@ -54,6 +60,13 @@ static void complete(const Settings *s, const Model *m, const IntBuf *prompt, in
         batch_row_inputs(&b, row, n, past);
         model_extend(m, ws, &b);
         model_logits(m, ws, 0, logits);
+        if (!all_finite(logits, vocab)) {
+            error_set(err, STATUS_DIVERGED,
+                      "%s: token %d has no finite logits: the model's parameters are not usable, "
+                      "as after a training that diverged",
+                      s->model, answer->n + 1);
+            break;
+        }
         next = sample(logits, vocab, s->sampling_temperature, s->top_k, &rng);
         if (next == end) break;
         ints_put(answer, next);
@@ -64,6 +77,7 @@ static void complete(const Settings *s, const Model *m, const IntBuf *prompt, in
     batch_free(&b);
     workspace_free(ws);
     prefix_free(past);
+    return err->status == 0;
 }
 
 static void print_answer(const Settings *s, const ModelFolder *f, const IntBuf *answer) {
@@ -102,10 +116,8 @@ bool command_generate(const Settings *s, Error *err) {
                   "--prompt: has %d tokens; it must have 1 to %d, so that an answer fits the "
                   "context of %d",
                   prompt.n, context - 1, context);
-    else {
-        complete(s, f.model, &prompt, end.v[end.n - 1], &answer);
+    else if (complete(s, f.model, &prompt, end.v[end.n - 1], &answer, err))
         print_answer(s, &f, &answer);
-    }
     ints_free(&prompt);
     ints_free(&answer);
     ints_free(&end);

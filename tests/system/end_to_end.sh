@@ -904,7 +904,7 @@ refuse 3 'weighed: pool, holdout or weights changed' train --resume weighed --ma
 cp kept-as-it-was.jsonl kept.jsonl
 works "the same weights" train --resume weighed --max-steps 3
 rm -rf weighed
-rm stopped/training_state.safetensors
+rm stopped/training_state*.safetensors
 refuse 4 'stopped/training_state\.safetensors' train --resume stopped
 sed 's/^"result":.*/"result":{}}/' stopped/run.json >"$keep/run.json"
 cp "$keep/run.json" stopped/run.json
