@@ -49,6 +49,20 @@ int example_compare(const Example *a, const Example *b) {
     return c ? c : compare_bytes(answer_identity(a), answer_identity(b));
 }
 
+static Str tokens_of(const int *tokens, int n) { return identity((Str){0}, tokens, n); }
+
+int example_compare_tokens(const Example *a, const Example *b) {
+    int c = compare_bytes(tokens_of(a->prompt, a->prompt_n), tokens_of(b->prompt, b->prompt_n));
+    return c ? c
+             : compare_bytes(tokens_of(a->answer, a->answer_n), tokens_of(b->answer, b->answer_n));
+}
+
+uint64_t example_hash(const Example *e, uint64_t seed, bool answer) {
+    Str x = prompt_identity(e), y = answer_identity(e);
+    uint64_t hash = hash64(x.s, x.n, hash64(&seed, sizeof seed, HASH_START));
+    return answer ? hash64(y.s, y.n, hash) : hash;
+}
+
 /* ---- rows ----
  *
  * What the model reads is a row of token ids. Prompts are inside the template, answers end with the

@@ -54,6 +54,12 @@ bool same_example(const Example *a, const Example *b); /* the same prompt and th
 /* An order of examples by prompt, then answer, for qsort and the like. 0: the same example. */
 int example_compare(const Example *a, const Example *b);
 
+/* The same by token ids, which may differ where texts are the same. */
+int example_compare_tokens(const Example *a, const Example *b);
+/* A hash of seed and prompt, or with `answer` of seed, prompt and answer. Examples that are the
+ * same have the same hash. */
+uint64_t example_hash(const Example *e, uint64_t seed, bool answer);
+
 /* ---- rows ---- */
 
 /* One holdout example as it is shown: a prompt and the answer to it, of one example unless answers

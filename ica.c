@@ -484,8 +484,7 @@ static Logps logps_new(Arena *arena, int count) {
     return l;
 }
 
-/* Empties *s and makes room for `count` candidates with k demonstrations each. */
-static void scores_resize(Scores *s, int count, int k) {
+void scores_resize(Scores *s, int count, int k) {
     size_t n = (size_t)count;
     scores_free(s);
     *s = (Scores){.count = count, .k = k, .broken = -1};

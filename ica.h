@@ -182,6 +182,8 @@ typedef struct {
  * which may hold earlier scores. */
 void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
                const Examples *holdout, const ScoreOptions *how, Scores *out);
+/* Empties *s and makes room for `count` candidates with k demonstrations each. */
+void scores_resize(Scores *s, int count, int k);
 void scores_free(Scores *s);
 /* Spearman's correlation of both pair scores, E7a and E7b, from log-likelihoods that ica_score has
  * computed: how much a run depends on the choice. NaN where the objective has no pairs or the

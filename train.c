@@ -397,11 +397,15 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
     Workspace *ws = workspace_new();
+    const MethodInfo *method = &METHODS[how.method];
+    if (refresh == 0 && t->o->check && method->needs_k && how.k > 0) {
+        holdout_check(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
+        scores_tell_check(&t->notes.check);
+    }
     ica_score(m, t->reference, ws, &t->x->pool.examples, &t->x->holdout.examples, &how, &t->scores);
     workspace_free(ws);
     t->notes.dropped_demos = t->scores.dropped;
     t->notes.rank_agreement = ica_pair_agreement(&how, &t->x->pool.examples, &t->scores);
-    const MethodInfo *method = &METHODS[how.method];
     t->notes.unshown = method->needs_k || method->needs_anchors ? (double)t->scores.n_unshown : NAN;
     return scores_finite(&t->scores, &t->x->pool, err);
 }
@@ -592,7 +596,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     if (w->source != WEIGHTS_FIXED) {
         run_state_keep(&loop->state, "scores", w->score, n);
         run_state_keep(&loop->state, "weights", w->used, n);
-        run_state_keep(&loop->state, "told", t->notes.all, 3);
+        run_state_keep(&loop->state, "told", t->notes.all, SCORE_NOTES);
     }
     if (OBJECTIVES[t->o->objective].needs_reference &&
         !dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent, err))

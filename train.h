@@ -100,6 +100,9 @@ typedef struct {
     /* How candidates are scored. The functions below set its objective, pair and seed, and its
      * log-likelihoods: the references and the earlier ones. */
     ScoreOptions scoring;
+    /* Before the first scores with demonstrations, ask the holdout whether they help, and print
+     * what it says (holdout.h). */
+    bool check;
     Dump *dump; /* NULL, or gets the last step */
 } TrainOptions;
 

@@ -62,6 +62,24 @@ bool scores_finite(Scores *s, const ExampleFile *pool, Error *err) {
     return example_broken(pool, broken, err);
 }
 
+void scores_tell_check(const HoldoutCheck *c) {
+    if (c->records == 0) {
+        fprintf(stderr, "holdout check: left out, the holdout has fewer than %d distinct prompts\n",
+                FOLD_PROMPTS_LEAST);
+        return;
+    }
+    if (!isfinite(c->loss) || !isfinite(c->in_context)) return; /* Scoring says what is wrong. */
+    fprintf(stderr,
+            "holdout check: loss %.4f alone, %.4f with %.0f demonstrations from the rest of the "
+            "holdout, %.4f with their answers shuffled (%.0f records, %.0f prompts, %.1f GFLOP)\n",
+            c->loss, c->in_context, c->k, c->shuffled, c->records, c->prompts, c->flops / 1e9);
+    if (!holdout_helps(c))
+        fprintf(
+            stderr,
+            "WARNING: demonstrations do not help this model on the holdout, so scores by "
+            "demonstrations say little; take a model that learns in context, or --method rho\n");
+}
+
 bool scores_check(const Scores *s, int context, Error *err) {
     if (s->n_unshown < s->count) return true;
     if (s->dropped)
@@ -214,6 +232,24 @@ static double weight_length_correlation(const Examples *pool, const double *weig
     return r;
 }
 
+/* What the holdout says of itself, as a member. */
+static void put_check(Buf *b, const HoldoutCheck *c) {
+    if (c->records == 0) return;
+    buf_puts(b, ",\"holdout_check\":{");
+    json_key_number(b, "records", c->records);
+    json_key_number(b, "prompts", c->prompts);
+    json_key_number(b, "folds", c->folds);
+    json_key_number(b, "k", c->k);
+    json_key_number(b, "nll", c->loss);
+    json_key_number(b, "nll_in_context", c->in_context);
+    json_key_number(b, "nll_shuffled", c->shuffled);
+    json_key_number(b, "gain", c->gain);
+    json_key_number(b, "gain_error", c->gain_error);
+    buf_printf(b, ",\"helps\":%s", holdout_helps(c) ? "true" : "false");
+    json_key_number(b, "flops", c->flops);
+    buf_putc(b, '}');
+}
+
 void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight,
                        const ScoreNotes *notes) {
     if (isfinite(notes->rank_agreement))
@@ -225,5 +261,6 @@ void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, con
                         weight_length_correlation(&pool->examples, weight));
     }
     json_key_number(b, "dropped_demos", notes->dropped_demos);
+    put_check(b, &notes->check);
     if (isfinite(notes->unshown)) json_key_number(b, "without_demos", notes->unshown);
 }

@@ -23,6 +23,7 @@
 #define SCORES_H
 
 #include "data/examples.h"
+#include "holdout.h"
 
 /* weight [count], or NULL for a part of a pool. */
 bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
@@ -56,9 +57,16 @@ typedef union {
         double rank_agreement; /* Spearman's correlation of both pair scores, E7a and E7b; or NaN */
         double unshown; /* candidates without any demonstration: their score is null; NaN: the
                          * method shows none */
+        /* The holdout against itself (holdout.h), before the first scores. Without it, as of a
+         * method without demonstrations, check.records is 0. */
+        HoldoutCheck check;
     };
-    double all[3];
+    double all[3 + sizeof(HoldoutCheck) / sizeof(double)];
 } ScoreNotes;
+enum { SCORE_NOTES = sizeof(ScoreNotes) / sizeof(double) };
+
+/* Prints what the check found, with a warning where demonstrations do not help. */
+void scores_tell_check(const HoldoutCheck *check);
 
 /* Where the weights of a pool come from. */
 typedef enum {

@@ -63,7 +63,8 @@ TrainOptions request_train(const Settings *s, long steps) {
         .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
         .refresh = s->refresh,
         .reference_steps = s->reference_steps,
-        .scoring = scoring};
+        .scoring = scoring,
+        .check = true};
 }
 
 /* ---- checks ---- */

@@ -45,7 +45,7 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
     scores_put_result(&b, part, scores->score, weight, notes);
     json_key_number(&b, "seconds", spent->seconds);
     json_key_number(&b, "reference_seconds", spent->reference_seconds);
-    json_key_number(&b, "flops", scores->cost.flops + spent->reference_flops);
+    json_key_number(&b, "flops", scores->cost.flops + spent->reference_flops + notes->check.flops);
     json_key_number(&b, "forward_tokens", scores->cost.forward);
     json_key_number(&b, "records", scores->count);
     json_key_number(&b, "clean", scores_known_clean(&part->data));
@@ -66,6 +66,7 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     Spent spent = {0};
     double *weight = NULL;
     o.scoring.first = first;
+    o.check = first == 0; /* One shard is enough. */
     if (train_score(m, x, &o, &scores, &notes, &spent, err) &&
         (s->shard || scores_check(&scores, m->config.context, err))) {
         if (!s->shard) {

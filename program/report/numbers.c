@@ -327,7 +327,37 @@ static int shots_make(Report *r, Shots **out) {
     return n;
 }
 
+/* The holdout's losses alone, in context, and with shuffled answers, summed over checks. */
+typedef struct {
+    int n, helps;
+    double loss[3];
+} Checks;
+
+static void checks_add(Checks *c, const Json *result) {
+    static const char *const keys[3] = {"nll", "nll_in_context", "nll_shuffled"};
+    const Json *check = json_get(result, "holdout_check"), *helps = json_get(check, "helps");
+    if (!check || !isfinite(report_number(check, keys[0]))) return;
+    c->n++;
+    c->helps += helps && helps->type == JSON_BOOL && helps->boolean;
+    for (int i = 0; i < 3; i++) c->loss[i] += report_number(check, keys[i]);
+}
+
+/* One sentence about all checks of the holdout: does the model learn from demonstrations? */
+static void note_checks(Report *r) {
+    Checks c = {0};
+    for (int i = 0; i < r->n_runs; i++) checks_add(&c, json_get(r->runs[i].json, "result"));
+    for (int i = 0; i < r->n_scores; i++) checks_add(&c, r->scores[i].json);
+    if (c.n == 0) return;
+    NOTE(
+        r,
+        "The holdout against itself: demonstrations help in %d of %d checks; its mean loss is %.3f "
+        "alone, %.3f with demonstrations, %.3f with their answers shuffled.%s",
+        c.helps, c.n, c.loss[0] / c.n, c.loss[1] / c.n, c.loss[2] / c.n,
+        c.helps < c.n ? " Where they do not help, scores by demonstrations say little." : "");
+}
+
 Numbers numbers_make(Report *r) {
+    note_checks(r);
     Numbers n = {.blocks = blocks_make(r), .aurocs = aurocs_make(r)};
     n.n_shots = shots_make(r, &n.shots);
     return n;

@@ -198,6 +198,7 @@ programs_for() {
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
+    *:holdout.c) echo test_holdout ;;
     *:context.c | *:ica.c) echo "test_pairs test_ica test_scoring $(in_float "$1" test_train)" ;;
     *:lib/weights.c) echo "test_weights test_pairs $(in_float "$1" test_train)" ;;
     *:lib/objectives.c) echo "test_pairs test_ica $(in_float "$1" test_train)" ;;

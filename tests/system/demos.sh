@@ -197,5 +197,40 @@ score pool hold --k 1
 is "nothing fits: status" $status 3
 says "nothing fits: what to do" "no holdout record fits before any candidate.*256 tokens"
 
+# ---- the holdout against itself ----
+
+head -n 20 corpus/pool-even50.jsonl >pool
+head -n 30 corpus/holdout.jsonl >hold
+check() { sed -n "s/.*\"holdout_check\":{[^}]*\"$1\":\([^,}]*\).*/\1/p" "$2"; }
+score pool hold --k 2
+cp printed first
+says "the check is printed" "^holdout check: loss [0-9.]* alone, [0-9.]* with 2 demonstrations"
+says "a model of one step does not learn in context" "^WARNING: demonstrations do not help"
+is "and this is kept" "$(check helps first)" false
+awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }' hold >turned
+score pool turned --k 2
+for key in prompts folds nll_in_context nll_shuffled gain gain_error; do
+    is "the order of the holdout does not change $key" \
+        "$(check $key printed | awk '{ printf "%.9g", $1 }')" \
+        "$(check $key first | awk '{ printf "%.9g", $1 }')"
+done
+ica eval --model base --data hold --json
+is "alone it is what eval says" "$(printed nll | awk '{ printf "%.9g", $1 }')" \
+    "$(check nll first | awk '{ printf "%.9g", $1 }')"
+score pool hold --k 2 --shard 2/2
+is "one shard is enough" "$(check nll printed)" ""
+score pool hold --method loss
+is "nothing to check without demonstrations" "$(check nll printed)" ""
+ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 4 --max-steps 4 \
+    --refresh 2 --out checked --json
+is "a run keeps it" "$(check records checked/run.json)" 30
+is "one check, whatever --refresh says" "$(grep -c '^holdout check' said)" 1
+ica report checked --out page.html
+is "the report has it" "$(grep -c 'The holdout against itself: demonstrations help in 0 of 1' page.html)" 1
+head -n 2 hold >two
+score pool two --k 1
+is "two prompts: status" $status 0
+says "two prompts cannot be checked" "^holdout check: left out"
+
 echo "demos: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -18,7 +18,7 @@ FLOORS='^lib/[^/]*$ 1
 ^lib/fast/(attention|inner|logits|rows|sums|workspace)[.] 2
 ^(model|tokenizer)[.] 3
 ^(context|lib/fast/share)[.] 4
-^ica[.] 5
+^(ica|holdout)[.] 5
 ^data/ 6
 ^train[.] 7
 ^program/ 8

@@ -1,0 +1,79 @@
+/* holdout: the holdout against itself. Each record is scored like a candidate, with demonstrations
+ * from the rest of the holdout, so its score is what a good candidate's would be.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   ModelConfig shape = {.layers = 1, .heads = 1, .channels = 8, .context = 32, .vocab = 16};
+ *   Model *m = model_new(shape, &err);
+ *   model_initialize(m, 1);
+ *   Workspace *ws = workspace_new();
+ *   int t[] = {0, 4, 5, 6, 3};   // the start token, three prompts, one answer for all
+ *   Example item[3];
+ *   for (int i = 0; i < 3; i++)
+ *       item[i] = (Example){.bare = t + 1 + i, .bare_n = 1, .prompt = t + 1 + i, .prompt_n = 1,
+ *                           .answer = t + 4, .answer_n = 1};
+ *   Examples holdout = {.count = 3, .items = item, .bos = t, .bos_n = 1};
+ *   HoldoutCheck check;
+ *   if (holdout_check(m, ws, &holdout, &(ScoreOptions){.k = 2}, &check))
+ *       printf("%g alone, %g in context\n", check.loss, check.in_context);
+ *   workspace_free(ws);
+ *   model_free(m);
+ *
+ * Nothing here depends on the order of the holdout's records: folds and ties go by hashes of what
+ * the records say. Copies of a record are in one fold.
+ */
+#ifndef HOLDOUT_H
+#define HOLDOUT_H
+
+#include "ica.h"
+
+/* What is too little to cut: below this number of distinct prompts there are no folds. */
+enum { FOLD_PROMPTS_LEAST = 3, FOLDS_MOST = 5 };
+
+/* The holdout cut into folds, prompt by prompt. */
+typedef struct {
+    int count, prompts; /* records, distinct prompts */
+    int folds;          /* min(FOLDS_MOST, prompts) */
+    int *order;         /* [count] the records sorted by a hash of prompt and answer */
+    int *prompt;        /* [count] the number of each record's prompt, 0..prompts-1 */
+    int *fold;          /* [count] of each record */
+    Arena arena;        /* owns the arrays */
+} Folds;
+
+/* Sorts the distinct prompts (same_prompt) by a hash of prompt and seed and deals them round robin
+ * into folds. False if there are fewer than FOLD_PROMPTS_LEAST; folds_free it in any case. */
+bool folds_new(const Examples *holdout, uint64_t seed, Folds *folds);
+void folds_free(Folds *folds);
+/* The records of one fold, or with `others` all but these, in hash order. index[i] becomes item i's
+ * place in the holdout; it has room for all. The items belong to the folds, their tokens to the
+ * holdout. */
+Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others, int *index);
+
+/* Scores every record of the holdout by how->method, with demonstrations and idf from the other
+ * folds. Like ica_score: the demonstrations in *out are items of the holdout. `how` has no
+ * log-likelihoods of the caller's and contexts is not looked at. METHOD_RHO is not for this
+ * function: it needs a reference for each fold. */
+void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
+                   const ScoreOptions *how, Scores *out);
+
+/* Does the model learn from demonstrations? The loss of the holdout's (chosen) answers: alone,
+ * with k demonstrations from other folds, and with the answers of these shuffled. Means over the
+ * records of token means, in nats. */
+typedef struct {
+    double records, prompts, folds, k; /* counts, as doubles: the training state keeps doubles */
+    double loss, in_context, shuffled;
+    double gain, gain_error; /* the mean drop by demonstrations, and its standard error: records of
+                              * one prompt count as one draw */
+    double flops;            /* what the check cost */
+} HoldoutCheck;
+
+/* Do demonstrations help? No, if the gain is not clearly above 0, or if shuffled answers do as
+ * well. */
+bool holdout_helps(const HoldoutCheck *check);
+
+/* False, and *out has 0 records, if the holdout has too few prompts. how: demos, k, seed and
+ * allow_overlap are read. */
+bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const ScoreOptions *how,
+                   HoldoutCheck *out);
+
+#endif
