@@ -32,6 +32,7 @@ struct Loop {
     RunState state;    /* the optimizer, and what is saved */
     Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
     LogWindow window;  /* sums over the steps since the last log line */
+    Error stopped;     /* set by a signal, or a log line that could not be written */
     double flops;      /* of the steps done here, forward and backward */
     Dump *dump;        /* NULL, or gets the last step */
     /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
@@ -97,7 +98,8 @@ static double loop_rate(const LoopOptions *o, long step) {
     return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
 }
 
-/* Logs the steps since the last line. */
+/* Logs the steps since the last line. If the line cannot be written, the window stays as it is, and
+ * loop_run saves and ends. */
 static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) {
     const LoopOptions *o = loop->o;
     Run *run = loop->state.run;
@@ -112,8 +114,7 @@ static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) 
     loop->spent->eval_seconds += seconds_now() - start;
     double left = loop->window.seconds * (double)(o->steps - step - 1) / o->logging_steps;
     run_progress(run, &loop->window, &line, o->steps, left);
-    run_log(run, &line);
-    loop->window = (LogWindow){.last_loss = line.loss};
+    if (run_log(run, &line, &loop->stopped)) loop->window = (LogWindow){.last_loss = line.loss};
     return true;
 }
 
@@ -168,23 +169,23 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     return !loop->state.run || !due || loop_log(loop, step, lr, norm, err);
 }
 
-/* Runs the steps that are left. False when training diverged (status 5), saving failed, or a
- * signal came (after saving). */
+/* Runs the steps that are left. False when training diverged (status 5), saving failed, or, after
+ * saving, when a log line could not be written or a signal came. */
 static bool loop_run(Loop *loop, Error *err) {
     const LoopOptions *o = loop->o;
     const Run *run = loop->state.run;
     for (long step = loop_at(loop); step < o->steps; step++) {
         if (!loop_step(loop, step, err)) return false;
-        int signal = o->stop ? o->stop() : 0;
-        bool due = signal != 0 || (every(o->save_steps, step) && step + 1 < o->steps);
+        Error *stop = &loop->stopped;
+        if (o->stop && o->stop()) error_set(stop, 128 + o->stop(), "stopped by a signal");
+        bool due = stop->status || (every(o->save_steps, step) && step + 1 < o->steps);
         if (run && due && !loop_save(loop, err)) return false;
-        if (signal && !run)
-            return error_set(err, 128 + signal, "stopped by a signal; nothing was changed");
-        if (signal)
-            return error_set(err, 128 + signal,
-                             "stopped by a signal after step %ld; saved; "
-                             "continue with: ica %s --resume %s",
-                             step + 1, run->header.command, run->header.folder);
+        if (stop->status && !run)
+            return error_set(err, stop->status, "%s; nothing was changed", stop->text);
+        if (stop->status)
+            return error_set(err, stop->status,
+                             "%s after step %ld; saved; continue with: ica %s --resume %s",
+                             stop->text, step + 1, run->header.command, run->header.folder);
     }
     return true;
 }

@@ -25,6 +25,7 @@
 #include "ica.h"
 #include "data/records.h"
 #include "data/summary.h"
+#include "lib/file.h"
 
 /* A file as examples: record i of the data is example i. Both are empty if there is no file. */
 typedef struct {

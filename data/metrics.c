@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 
 Logps logps_new(int count) {

@@ -7,6 +7,7 @@
 
 #include "data/template.h"
 #include "data/tokenizer_folder.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
 

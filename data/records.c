@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "data/forms.h"
+#include "lib/file.h"
 #include "lib/unicode.h"
 
 bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *format, ...) {

@@ -1,13 +1,11 @@
 /* The run folder: run.json, log.jsonl, metrics.json and the training state. */
-#define _POSIX_C_SOURCE 200809L
 #include "data/run.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/stats.h"
@@ -24,6 +22,7 @@ Run run_new(const RunHeader *header, const ModelFolder *model) {
 }
 
 void run_free(Run *run) {
+    log_close(&run->log);
     buf_free(&run->inputs);
     buf_free(&run->result);
     buf_free(&run->data);
@@ -130,13 +129,9 @@ static void sweep(const char *folder) {
 /* Opens the log. A resumed run's is cut back to what the state knows of it. */
 static bool open_log(Run *run, Error *err) {
     char *path = path_join(run->header.folder, "log.jsonl");
-    const char *mode = run->header.resume ? "ab" : "wb";
-    struct stat now;
-    bool longer = run->header.resume && stat(path, &now) == 0 && now.st_size > run->log_bytes;
-    if (!longer || truncate(path, (off_t)run->log_bytes) == 0) run->log = fopen(path, mode);
-    if (!run->log) error_set(err, STATUS_IO, "%s: cannot write", path);
+    bool ok = log_open(&run->log, path, run->header.resume ? run->log_bytes : 0, err);
     free(path);
-    return run->log != NULL;
+    return ok;
 }
 
 bool run_begin(Run *run, Error *err) {
@@ -148,7 +143,7 @@ bool run_begin(Run *run, Error *err) {
     /* Files of an earlier run in this folder would pass for this run's. */
     for (int i = 0; i < 4 && !h->resume; i++) {
         char *old = path_join(h->folder, stale[i]);
-        remove(old);
+        file_remove(old);
         free(old);
     }
     if (!open_log(run, err) || !run_write(run, err)) return false;
@@ -157,9 +152,8 @@ bool run_begin(Run *run, Error *err) {
 }
 
 bool run_end(Run *run, Error *err) {
-    if (!run->log) return true;
-    fclose(run->log);
-    run->log = NULL;
+    if (!run->log.path) return true;
+    log_close(&run->log);
     return run_write(run, err);
 }
 
@@ -272,15 +266,15 @@ LogLine log_line(const LogWindow *w, long step) {
     return x;
 }
 
-void run_log(Run *run, const LogLine *line) {
+bool run_log(Run *run, const LogLine *line, Error *err) {
     Buf b = {0};
     buf_puts(&b, "{");
     for (int i = 0; i < LOG_MEMBERS; i++)
         if (!isnan(log_member(line, i))) json_key_number(&b, LOG[i].key, log_member(line, i));
     buf_puts(&b, "}\n");
-    fwrite(b.s, 1, b.n, run->log);
-    fflush(run->log);
+    bool ok = log_put(&run->log, b.s, b.n, err);
     buf_free(&b);
+    return ok;
 }
 
 void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps,
@@ -364,13 +358,10 @@ static bool read_run(Run *run, Str text) {
 }
 
 /* Brings the lines logged so far to the disk, before the state that counts them. */
-static bool log_settle(Run *run, Error *err) {
-    struct stat now;
-    if (!run->log) return true;
-    if (fflush(run->log) != 0 || fsync(fileno(run->log)) != 0 || fstat(fileno(run->log), &now) != 0)
-        return error_set(err, STATUS_IO, "%s/log.jsonl: cannot write; is the disk full?",
-                         run->header.folder);
-    run->log_bytes = now.st_size;
+static bool settle_log(Run *run, Error *err) {
+    if (!run->log.path) return true;
+    if (!log_settle(&run->log, err)) return false;
+    run->log_bytes = run->log.bytes;
     return true;
 }
 
@@ -390,14 +381,10 @@ bool run_state_check(const RunState *state, const Model *m, Error *err) {
                      o->step + state->skipped);
 }
 
-/* Keeps the newest state under the other name. A hard link leaves no instant without a newest one;
- * where the file system has none, the newest is renamed. */
+/* Keeps the newest state under the other name. */
 static void keep_previous(const char *folder) {
     char *newest = path_join(folder, STATE_NAME), *previous = path_join(folder, PREVIOUS_NAME);
-    if (file_exists(newest)) {
-        remove(previous);
-        if (link(newest, previous) != 0) rename(newest, previous);
-    }
+    if (file_exists(newest)) file_keep(newest, previous);
     free(newest);
     free(previous);
 }
@@ -420,7 +407,7 @@ bool run_state_save(RunState *state, Error *err) {
                                        .rank = 1,
                                        .shape = {state->kept[i].count},
                                        .data = state->kept[i].values};
-    if (!run_state_check(state, m, err) || !log_settle(run, err) ||
+    if (!run_state_check(state, m, err) || !settle_log(run, err) ||
         !model_folder_save(run->model, run->header.folder, err))
         return false;
     run->spent.seconds = seconds_now() - run->start;

@@ -15,7 +15,7 @@
  *   if (run_begin(&run, &err)) {                 // makes the folder, opens the log
  *       LogWindow window = {.sum = {.steps = 1, .loss = 2.5}, .seconds = 0.1};
  *       LogLine line = log_line(&window, 1);     // after step 1
- *       run_log(&run, &line);
+ *       run_log(&run, &line, &err);
  *       buf_puts(&run.result, "\"loss\":2.5");
  *   }
  *   run_end(&run, &err);                         // writes run.json with its result
@@ -29,6 +29,7 @@
 
 #include "data/examples.h"
 #include "data/model_folder.h"
+#include "lib/file.h"
 #include "lib/json.h"
 
 #define ICA_VERSION "0.1.0"
@@ -58,7 +59,7 @@ typedef struct {
 typedef struct {
     RunHeader header;
     const ModelFolder *model; /* what is trained and saved; borrowed */
-    FILE *log;                /* log.jsonl; NULL before run_begin */
+    FileLog log;              /* log.jsonl; open from run_begin to run_end */
     /* The log's length when the state was last saved. Lines after it belong to steps that will be
      * repeated. */
     int64_t log_bytes;
@@ -134,7 +135,8 @@ typedef struct {
 LogLine log_line_read(const Json *object);
 /* The line of a window that ends after `step` steps. */
 LogLine log_line(const LogWindow *w, long step);
-void run_log(Run *run, const LogLine *line);
+/* Appends a line. False (status 4) if it cannot be written in full; no part of it is then left. */
+bool run_log(Run *run, const LogLine *line, Error *err);
 /* The same for people, on stderr. steps: of the whole run; left: the seconds that remain. */
 void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps, double left);
 

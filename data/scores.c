@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "lib/text.h"

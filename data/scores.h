@@ -24,6 +24,7 @@
 
 #include "data/examples.h"
 #include "holdout.h"
+#include "lib/file.h"
 
 /* weight [count], or NULL for a part of a pool. */
 bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,

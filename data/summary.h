@@ -21,6 +21,7 @@
 #define SUMMARY_H
 
 #include "data/records.h"
+#include "lib/file.h"
 
 /* Which answers count. */
 typedef enum {

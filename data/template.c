@@ -1,5 +1,6 @@
 #include "data/template.h"
 
+#include "lib/file.h"
 #include "lib/json.h"
 
 #include <stdlib.h>

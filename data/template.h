@@ -16,6 +16,7 @@
 #ifndef TEMPLATE_H
 #define TEMPLATE_H
 
+#include "lib/file.h"
 #include "tokenizer.h"
 
 /* Reads the folder's template.json. All four keys are needed, and example_end must not be empty. A

@@ -13,6 +13,7 @@
 
 #include "data/template.h"
 #include "data/tokenizer_json.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/map.h"
 #include "lib/text.h"

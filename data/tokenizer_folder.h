@@ -23,6 +23,7 @@
 #ifndef TOKENIZER_FOLDER_H
 #define TOKENIZER_FOLDER_H
 
+#include "lib/file.h"
 #include "tokenizer.h"
 
 /* Reads the files of a folder. encoder.json and vocab.bpe are accepted as names of the first two.

@@ -27,6 +27,7 @@
 #ifndef TOKENIZER_JSON_H
 #define TOKENIZER_JSON_H
 
+#include "lib/file.h"
 #include "lib/json.h"
 
 typedef struct {

@@ -1,5 +1,6 @@
 #include "lib/json.h"
 
+#include "lib/file.h"
 #include "lib/unicode.h"
 
 #include <float.h>

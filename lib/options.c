@@ -571,23 +571,20 @@ static void put_command_help(Buf *out, const Option *table, const Command *comma
     put_entry(out, "--help", "print this", column);
 }
 
-void options_help(const Option *table, const Command *commands, const Command *command, FILE *out) {
-    Buf text = {0};
-    if (command) put_command_help(&text, table, command);
-    else {
-        int column = 0;
-        for (const Command *c = commands; c->name; c++)
-            if ((int)strlen(c->name) + 4 > column) column = (int)strlen(c->name) + 4;
-        buf_printf(&text, "usage: %s COMMAND [options]\n\ncommands:\n", PROGRAM);
-        for (const Command *c = commands; c->name; c++)
-            put_entry(&text, c->name, c->summary, column);
-        buf_printf(
-            &text,
-            "\n'%s COMMAND --help' lists a command's options; '%s --version' prints the version.\n",
-            PROGRAM, PROGRAM);
+void options_help(const Option *table, const Command *commands, const Command *command, Buf *out) {
+    if (command) {
+        put_command_help(out, table, command);
+        return;
     }
-    fwrite(text.s, 1, text.n, out);
-    buf_free(&text);
+    int column = 0;
+    for (const Command *c = commands; c->name; c++)
+        if ((int)strlen(c->name) + 4 > column) column = (int)strlen(c->name) + 4;
+    buf_printf(out, "usage: %s COMMAND [options]\n\ncommands:\n", PROGRAM);
+    for (const Command *c = commands; c->name; c++) put_entry(out, c->name, c->summary, column);
+    buf_printf(
+        out,
+        "\n'%s COMMAND --help' lists a command's options; '%s --version' prints the version.\n",
+        PROGRAM, PROGRAM);
 }
 
 /* ---- the record ---- */

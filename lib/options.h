@@ -22,11 +22,13 @@
  *   OptionResult result;
  *   Arena arena = {0};
  *   Error err = {0};
+ *   Buf help = {0};
  *   const Command *command = options_command(commands, "train", &err);
  *   if (!command || !options_parse(table, command, 4, arguments, &values, &result, &arena, &err))
  *       error_print(&err);
- *   else if (result.help) options_help(table, commands, command, stdout);
+ *   else if (result.help) options_help(table, commands, command, &help);
  *   else printf("%s %s\n", maps[values.map], options_given(&result, "out") ? "given" : "default");
+ *   buf_free(&help);
  *   arena_free(&arena);
  *
  * On the command line: `--name value` or `--name=value`. A hyphen and an underscore in a name are
@@ -123,9 +125,9 @@ bool options_given(const OptionResult *result, const char *name);
 /* Is there an option of that name that the command takes? */
 bool options_takes(const Option *table, const Command *command, const char *name);
 
-/* Prints help for one command, or with command NULL the list of commands. No line has more than 100
- * columns. */
-void options_help(const Option *table, const Command *commands, const Command *command, FILE *out);
+/* Appends help for one command, or with command NULL the list of commands. No line has more than
+ * 100 columns. */
+void options_help(const Option *table, const Command *commands, const Command *command, Buf *out);
 
 /* Appends {"name":value,...} with every option of the command, in table order. The values are those
  * of now, so what the caller resolved after parsing is recorded. An unset value is null. */

@@ -1,4 +1,5 @@
 #include "lib/tensors.h"
+#include "lib/file.h"
 #include "lib/json.h"
 
 #include <math.h>

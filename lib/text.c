@@ -141,13 +141,6 @@ void table_text(const Table *t, int width, Buf *b) {
     text_wrap(b, (Str){t->remarks.s, t->remarks.n}, width);
     free(widths);
 }
-void table_print(const Table *t, int width, FILE *out) {
-    Buf text = {0};
-    table_text(t, width, &text);
-    fwrite(text.s, 1, text.n, out);
-    buf_free(&text);
-}
-
 void table_free(Table *t) {
     arena_free(&t->arena);
     buf_free(&t->remarks);

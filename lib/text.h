@@ -66,8 +66,6 @@ void table_mean(Table *t, double mean, double sd, int decimals, double scale);
 /* Appends title, rows and remarks. The first column is left aligned, the others right; remarks
  * are wrapped to `width` columns. */
 void table_text(const Table *t, int width, Buf *b);
-/* The same, to a file. */
-void table_print(const Table *t, int width, FILE *out);
 void table_free(Table *t);
 
 #endif

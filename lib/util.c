@@ -1,16 +1,13 @@
-#define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
+#define _POSIX_C_SOURCE 200809L
 #include "lib/util.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "lib/system.h"
 
 /* ---- errors ---- */
 
@@ -38,6 +35,7 @@ static void out_of_memory(size_t count, size_t size) {
     fprintf(stderr,
             "ica: out of memory (wanted %zu x %zu bytes); use a smaller model, context or batch\n",
             count, size);
+    system_discard();
     exit(STATUS_IO);
 }
 
@@ -48,16 +46,16 @@ size_t mem_mul(size_t a, size_t b) {
 
 void *mem_new(size_t count, size_t size) {
     size_t bytes = mem_mul(count, size);
-    /* aligned_alloc wants a multiple of 64. No more, so that sanitizers see reads past the end. */
+    /* A multiple of 64, as aligned_alloc wants. No more: sanitizers then see reads past the end. */
     bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
-    void *p = aligned_alloc(64, bytes);
+    void *p = system_calls.allocate(bytes);
     if (!p) out_of_memory(count, size);
     return memset(p, 0, bytes);
 }
 
 void *mem_grow(void *old, size_t count, size_t size) {
     size_t bytes = mem_mul(count, size);
-    void *p = realloc(old, bytes ? bytes : 1);
+    void *p = system_calls.resize(old, bytes ? bytes : 1);
     if (!p) out_of_memory(count, size);
     return p;
 }
@@ -107,7 +105,7 @@ Str str_copy(Arena *arena, Str s) {
     return (Str){copy, s.n};
 }
 
-static void buf_reserve(Buf *b, size_t more) {
+void buf_reserve(Buf *b, size_t more) {
     if (b->capacity - b->n > more) return;
     size_t capacity = b->capacity ? b->capacity : 256;
     while (capacity - b->n <= more) capacity = mem_mul(capacity, 2);
@@ -230,178 +228,6 @@ int *rng_order(Rng *r, int n) {
     for (int i = 0; i < n; i++) order[i] = i;
     rng_shuffle(r, order, n);
     return order;
-}
-
-/* ---- files ---- */
-
-bool file_read(const char *path, Buf *b, Error *err) {
-    bool is_stdin = strcmp(path, "-") == 0;
-    FILE *f = is_stdin ? stdin : fopen(path, "rb");
-    b->n = 0;
-    if (!f) return error_set(err, STATUS_IO, "%s: cannot open: %s", path, strerror(errno));
-    for (;;) {
-        buf_reserve(b, 1 << 16);
-        size_t got = fread(b->s + b->n, 1, 1 << 16, f);
-        b->n += got;
-        b->s[b->n] = 0;
-        if (got == 0) break;
-    }
-    bool failed = ferror(f) != 0;
-    int reason = errno;
-    if (!is_stdin) fclose(f);
-    if (failed) return error_set(err, STATUS_IO, "%s: cannot read: %s", path, strerror(reason));
-    return true;
-}
-
-/* Makes a rename durable: fsync of the folder of a path. */
-static void sync_folder(const char *path) {
-    char *folder = mem_new(strlen(path) + 3, 1);
-    strcpy(folder, path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder) slash[1] = 0;
-    else if (slash) *slash = 0;
-    else strcpy(folder, ".");
-    int fd = open(folder, O_RDONLY);
-    if (fd >= 0) {
-        fsync(fd); /* some file systems refuse; the rename is atomic anyway */
-        close(fd);
-    }
-    free(folder);
-}
-
-bool file_begin(FileWriter *w, const char *path, Error *err) {
-    struct stat s;
-    char *target = realpath(path, NULL); /* replace a link's target, not the link */
-    const char *to = target ? target : path;
-    bool special = stat(to, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
-    size_t n = strlen(to) + 32;
-    w->path = mem_new(n, 1);
-    strcpy(w->path, to);
-    if (!special) { /* a rename would replace a device or a pipe */
-        w->temporary = mem_new(n, 1);
-        snprintf(w->temporary, n, "%s.%ld.part", to, (long)getpid());
-    }
-    free(target);
-    w->f = fopen(special ? w->path : w->temporary, "wb");
-    if (w->f) return true;
-    error_set(err, STATUS_IO, "%s: cannot write: %s", path, strerror(errno));
-    file_abort(w);
-    return false;
-}
-
-bool file_try(const char *path, Error *err) {
-    struct stat s;
-    FileWriter w = {0};
-    bool exists = stat(path, &s) == 0;
-    if (exists && S_ISDIR(s.st_mode))
-        return error_set(err, STATUS_IO, "%s: cannot write: %s", path, strerror(EISDIR));
-    if (exists && !S_ISREG(s.st_mode)) return true; /* opening a pipe could wait for its reader */
-    if (!file_begin(&w, path, err)) return false;
-    file_abort(&w);
-    return true;
-}
-
-bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err) {
-    if (n == 0 || fwrite(bytes, 1, n, w->f) == n) return true;
-    error_set(err, STATUS_IO, "%s: cannot write: %s", w->path, strerror(errno));
-    file_abort(w);
-    return false;
-}
-
-bool file_commit(FileWriter *w, Error *err) {
-    bool ok = fflush(w->f) == 0 && (!w->temporary || fsync(fileno(w->f)) == 0);
-    int reason = errno;
-    if (fclose(w->f) != 0 && ok) {
-        ok = false;
-        reason = errno;
-    }
-    w->f = NULL;
-    if (ok && w->temporary && rename(w->temporary, w->path) != 0) {
-        ok = false;
-        reason = errno;
-    }
-    if (!ok) {
-        error_set(err, STATUS_IO, "%s: cannot write: %s", w->path, strerror(reason));
-        file_abort(w);
-        return false;
-    }
-    if (w->temporary) sync_folder(w->path);
-    free(w->path);
-    free(w->temporary);
-    *w = (FileWriter){0};
-    return true;
-}
-
-void file_abort(FileWriter *w) {
-    if (w->f) fclose(w->f);
-    if (w->temporary) unlink(w->temporary);
-    free(w->path);
-    free(w->temporary);
-    *w = (FileWriter){0};
-}
-
-bool file_write(const char *path, const void *bytes, size_t n, Error *err) {
-    FileWriter w = {0};
-    return file_begin(&w, path, err) && file_put(&w, bytes, n, err) && file_commit(&w, err);
-}
-
-bool file_same(const char *a, const char *b) {
-    struct stat x, y;
-    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
-}
-
-bool file_exists(const char *path) {
-    struct stat s;
-    return stat(path, &s) == 0;
-}
-
-bool folder_make(const char *path, Error *err) {
-    char *p = mem_new(strlen(path) + 1, 1);
-    strcpy(p, path);
-    for (char *c = p + 1;; c++) {
-        if (*c != '/' && *c != 0) continue;
-        char kept = *c;
-        *c = 0;
-        if (mkdir(p, 0777) != 0 && errno != EEXIST) {
-            error_set(err, STATUS_IO, "%s: cannot make the folder: %s", path, strerror(errno));
-            break;
-        }
-        *c = kept;
-        if (kept == 0) break;
-    }
-    free(p);
-    struct stat s;
-    if (err->status == 0 && (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)))
-        error_set(err, STATUS_IO, "%s: is not a folder", path);
-    return err->status == 0;
-}
-
-/* Is the entry NAME.PID.part, a temporary of NAME as file_begin calls it? */
-static bool is_temporary(const char *entry, const char *name) {
-    size_t n = strlen(name);
-    if (strncmp(entry, name, n) != 0 || entry[n] != '.') return false;
-    size_t digits = strspn(entry + n + 1, "0123456789");
-    return digits > 0 && strcmp(entry + n + 1 + digits, ".part") == 0;
-}
-
-void folder_sweep(const char *path, const char *const *names, int n) {
-    DIR *d = opendir(path);
-    for (const struct dirent *e; d && (e = readdir(d));)
-        for (int i = 0; i < n; i++) {
-            if (!is_temporary(e->d_name, names[i])) continue;
-            char *old = path_join(path, e->d_name);
-            remove(old);
-            free(old);
-        }
-    if (d) closedir(d);
-}
-
-char *path_join(const char *folder, const char *name) {
-    size_t n = strlen(folder) + strlen(name) + 2;
-    char *p = mem_new(n, 1);
-    snprintf(p, n, "%s/%s", folder, name);
-    return p;
 }
 
 /* ---- checksums, time ---- */

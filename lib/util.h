@@ -1,4 +1,4 @@
-/* util: memory, errors, strings, random numbers, files, time. Knows nothing of models or data.
+/* util: memory, errors, strings, random numbers, time. Knows nothing of models or data.
  *
  * Conventions of the entire project: a function that can fail because of the outside world takes an
  * `Error *` last, returns false or NULL, and sets one line for the user. Running out of memory ends
@@ -9,8 +9,8 @@
  *   Error err = {0};
  *   Buf text = {0};
  *   buf_printf(&text, "{\"prompt\": \"%s\"}\n", "low ?");
- *   if (!file_write("pool.jsonl", text.s, text.n, &err)) return error_print(&err);
- *   if (!file_read("pool.jsonl", &text, &err)) return error_print(&err);   // the exit status
+ *   if (text.n > 100) error_set(&err, STATUS_DATA, "pool.jsonl:1: %zu bytes, at most 100", text.n);
+ *   if (err.status) return error_print(&err);   // the exit status
  *   Rng rng = rng_new(1, RNG_ORDER);
  *   int order[3] = {0, 1, 2};
  *   rng_shuffle(&rng, order, 3);
@@ -102,6 +102,7 @@ typedef struct {
     size_t n, capacity;
 } Buf;
 void buf_put(Buf *b, const void *bytes, size_t n);
+void buf_reserve(Buf *b, size_t more); /* room for `more` bytes and the NUL */
 void buf_puts(Buf *b, const char *c_string);
 void buf_putc(Buf *b, char c);
 void buf_printf(Buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -156,33 +157,6 @@ double rng_uniform(Rng *r);              /* uniform in [0,1), 53 bits */
 double rng_normal(Rng *r);               /* standard normal, by Box and Muller */
 void rng_shuffle(Rng *r, int *v, int n); /* Fisher-Yates */
 int *rng_order(Rng *r, int n);           /* 0..n-1 in random order; free() it */
-
-/* ---- files ---- */
-
-/* Reads a file ("-" is stdin) into b, which is emptied first. */
-bool file_read(const char *path, Buf *b, Error *err);
-/* Replaces a file atomically: a temporary in the same folder, fsync, rename, fsync of the folder. A
- * link's target is replaced. A device or a pipe is written to directly. */
-bool file_write(const char *path, const void *bytes, size_t n, Error *err);
-/* Checks at the start of long work that file_write can begin. Leaves nothing. */
-bool file_try(const char *path, Error *err);
-/* The same as file_write in pieces. After a failure or file_abort the old file is unchanged and no
- * temporary is left. */
-typedef struct {
-    FILE *f;
-    char *path, *temporary;
-} FileWriter;
-bool file_begin(FileWriter *w, const char *path, Error *err);
-bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
-bool file_commit(FileWriter *w, Error *err);
-void file_abort(FileWriter *w);
-bool file_exists(const char *path);
-bool file_same(const char *a, const char *b);   /* do both lead to one existing file or folder? */
-bool folder_make(const char *path, Error *err); /* with its parents; it may exist */
-/* Removes temporaries of the n named files, which a program left in the folder when it was killed
- * inside file_write. */
-void folder_sweep(const char *path, const char *const *names, int n);
-char *path_join(const char *folder, const char *name); /* free() it */
 
 /* ---- checksums, time ---- */
 

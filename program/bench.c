@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/stats.h"
 #include "lib/threads.h"
@@ -244,7 +245,6 @@ static void bench_scores(const Settings *s, Buf *json, int most) {
 }
 
 bool command_bench(const Settings *s, Error *err) {
-    (void)err;
     Buf json = {0};
     double peak = gemm_peak_flops();
     int most = threads_most();
@@ -259,7 +259,7 @@ bool command_bench(const Settings *s, Error *err) {
     bench_scores(s, &json, most);
     buf_puts(&json, "]}\n");
     use_threads(most);
-    if (s->json) fputs(json.s, stdout);
+    bool ok = !s->json || file_print(json.s, json.n, err);
     buf_free(&json);
-    return true;
+    return ok;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "data/tokenizer_folder.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "program/commands.h"
 #include "tokenizer.h"
@@ -22,7 +23,7 @@ static bool each_line(const Settings *s, LineWork *work, Error *err) {
         ok = work(t, (Str){line, n}, number, &out, err);
         at += n + 1;
     }
-    if (ok) fwrite(out.s ? out.s : "", 1, out.n, stdout);
+    ok = ok && file_print(out.s, out.n, err);
     buf_free(&text);
     buf_free(&out);
     tokenizer_free(t);

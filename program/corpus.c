@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "data/records.h"
+#include "lib/file.h"
 #include "program/commands.h"
 
 /* Tells how many records of a file differ: facts are drawn with replacement. */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
 #include "lib/text.h"
@@ -136,26 +137,25 @@ bool command_diff(const Settings *s, Error *err) {
         return false;
     }
     Table table = {0};
-    Buf json = {0};
+    Buf json = {0}, out = {0};
     for (int i = 0; i < 7; i++) table_head(&table, heads[i]);
     int rows = diff_rows(&a, &b, s->tolerance, &table, &json);
     if (s->json) {
-        Buf out = {0};
         buf_puts(&out, "{");
         json_key_string(&out, "a", path[0]);
         json_key_string(&out, "b", path[1]);
         json_key_number(&out, "tensors", a.count);
         json_key_number(&out, "different", rows);
-        printf("%s,\"differences\":[%s]}\n", out.s, json.n ? json.s : "");
-        buf_free(&out);
-    } else if (rows == 0) printf("%d tensors, no difference\n", a.count);
-    else table_print(&table, 100, stdout);
+        buf_printf(&out, ",\"differences\":[%s]}\n", json.n ? json.s : "");
+    } else if (rows == 0) buf_printf(&out, "%d tensors, no difference\n", a.count);
+    else table_text(&table, 100, &out);
     table_free(&table);
-    if (rows)
+    if (file_print(out.s, out.n, err) && rows)
         error_set(err, STATUS_FAILED, "%s and %s differ in %d of %d tensors", path[0], path[1],
                   rows, a.count);
     buf_free(&json);
+    buf_free(&out);
     tensors_close(&a);
     tensors_close(&b);
-    return rows == 0;
+    return err->status == 0;
 }

@@ -1,4 +1,5 @@
 /* eval: how probable a model finds the right answers of a file. */
+#include "lib/file.h"
 #include "lib/json.h"
 #include "program/commands.h"
 #include "program/requests.h"
@@ -96,7 +97,8 @@ static bool check_options(const Settings *s, const ObjectiveInfo *objective, Err
     return true;
 }
 
-static void print_evaluation(const Settings *s, int records, const Buf *members, double seconds) {
+static void print_evaluation(const Settings *s, int records, const Buf *members, double seconds,
+                             Error *err) {
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"eval\"");
     json_key_string(&b, "model", s->model);
@@ -107,7 +109,7 @@ static void print_evaluation(const Settings *s, int records, const Buf *members,
     buf_printf(&b, ",%s", members->s);
     json_key_number(&b, "seconds", seconds);
     buf_puts(&b, "}\n");
-    settings_print(s, &b);
+    settings_print(s, &b, err);
     buf_free(&b);
 }
 
@@ -127,7 +129,7 @@ static bool evaluate_splits(const Settings *s, const Model *m, Splits *x, Error 
     Buf members = {0};
     if (evaluate_data(m, s, x, &members, logp, err) &&
         (!s->per_example || write_per_example(s->per_example, &x->eval, pairs, logp, err)))
-        print_evaluation(s, n, &members, seconds_now() - start);
+        print_evaluation(s, n, &members, seconds_now() - start, err);
     buf_free(&members);
     logps_free(&logp);
     return err->status == 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "data/model_folder.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "program/commands.h"
 
@@ -80,7 +81,8 @@ static bool complete(const Settings *s, const Model *m, const IntBuf *prompt, in
     return err->status == 0;
 }
 
-static void print_answer(const Settings *s, const ModelFolder *f, const IntBuf *answer) {
+static bool print_answer(const Settings *s, const ModelFolder *f, const IntBuf *answer,
+                         Error *err) {
     Buf text = {0}, out = {0};
     buf_puts(&text, "");
     tokenizer_decode(f->tokenizer, answer->v, answer->n, &text);
@@ -92,9 +94,10 @@ static void print_answer(const Settings *s, const ModelFolder *f, const IntBuf *
         buf_printf(&out, ",\"tokens\":%d}", answer->n);
     } else buf_put(&out, text.s, text.n);
     buf_putc(&out, '\n');
-    fwrite(out.s, 1, out.n, stdout);
+    bool ok = file_print(out.s, out.n, err);
     buf_free(&text);
     buf_free(&out);
+    return ok;
 }
 
 bool command_generate(const Settings *s, Error *err) {
@@ -117,7 +120,7 @@ bool command_generate(const Settings *s, Error *err) {
                   "context of %d",
                   prompt.n, context - 1, context);
     else if (complete(s, f.model, &prompt, end.v[end.n - 1], &answer, err))
-        print_answer(s, &f, &answer);
+        print_answer(s, &f, &answer, err);
     ints_free(&prompt);
     ints_free(&answer);
     ints_free(&end);

@@ -1,6 +1,7 @@
 /* inspect: the tensors of a safetensors file, with the range of their values. */
 #include <math.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/tensors.h"
 #include "lib/text.h"
@@ -60,7 +61,7 @@ static void inspect_json(const TensorFile *file, Buf *b) {
     buf_puts(b, "]}\n");
 }
 
-static void inspect_print(const TensorFile *file) {
+static void inspect_text(const TensorFile *file, Buf *b) {
     static const char *const heads[] = {"tensor", "type", "shape",     "min",
                                         "max",    "rms",  "not finite"};
     Table table = {0};
@@ -81,12 +82,13 @@ static void inspect_print(const TensorFile *file) {
         table_put(&table, "%zu", r.not_finite);
         elements += t->elements;
     }
-    table_print(&table, 100, stdout);
+    table_text(&table, 100, b);
     table_free(&table);
-    printf("%d tensors, %zu elements; checksums: %s\n", file->count, elements,
-           tensors_metadata(file, "crc32c").s ? "there, and right" : "none");
+    buf_printf(b, "%d tensors, %zu elements; checksums: %s\n", file->count, elements,
+               tensors_metadata(file, "crc32c").s ? "there, and right" : "none");
     for (int i = 0; i < file->metadata_count; i++)
-        printf("%.*s: %.*s\n", STR_ARG(file->metadata_keys[i]), STR_ARG(file->metadata_values[i]));
+        buf_printf(b, "%.*s: %.*s\n", STR_ARG(file->metadata_keys[i]),
+                   STR_ARG(file->metadata_values[i]));
     buf_free(&shape);
 }
 
@@ -95,9 +97,9 @@ bool command_inspect(const Settings *s, Error *err) {
     if (!tensors_open(&file, s->inputs.values[0], err)) return false;
     Buf b = {0};
     if (s->json) inspect_json(&file, &b);
-    if (s->json) fwrite(b.s, 1, b.n, stdout);
-    else inspect_print(&file);
+    else inspect_text(&file, &b);
+    bool ok = file_print(b.s, b.n, err);
     buf_free(&b);
     tensors_close(&file);
-    return true;
+    return ok;
 }

@@ -5,13 +5,16 @@
 #ifdef __linux__
 #include <malloc.h>
 #endif
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/json.h"
+#include "lib/system.h"
 #include "lib/threads.h"
 
 #ifdef _OPENMP
@@ -22,23 +25,54 @@
 
 static volatile sig_atomic_t caught_signal;
 
-static void on_signal(int number) {
-    /* Asked twice, the program ends at once. Files are replaced atomically, so none is torn. */
-    if (caught_signal) _exit(128 + number);
+/* Ends the program. Files are replaced atomically, so none is torn, and the temporaries go. The
+ * signal itself ends it, once this handler returns: so a shell sees that its Ctrl-C was heard. */
+static void on_end(int number) {
+    system_discard();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void on_stop(int number) {
+    if (caught_signal) on_end(number); /* asked twice */
     caught_signal = number;
 }
 
-void machine_stop_on_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
+/* A signal that the caller has set to be ignored, as nohup does with SIGHUP, stays so unless
+ * `always`. */
+static void handle(int number, void (*handler)(int), bool always) {
+    struct sigaction action = {.sa_handler = handler}, old;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    if (always || (sigaction(number, NULL, &old) == 0 && old.sa_handler != SIG_IGN))
+        sigaction(number, &action, NULL);
+}
+
+void machine_end_on_signals(void) {
+    handle(SIGINT, on_end, false);
+    handle(SIGTERM, on_end, false);
+    handle(SIGHUP, on_end, false);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* A shell's background jobs ignore SIGINT, and yet somebody who sends it to a run means it. */
+void machine_stop_on_signals(void) {
+    handle(SIGINT, on_stop, true);
+    handle(SIGTERM, on_stop, true);
+    handle(SIGHUP, on_stop, false);
 }
 
 int machine_stop_signal(void) { return caught_signal; }
 
-/* ---- memory and threads ---- */
+/* ---- files, memory and threads ---- */
+
+/* /dev/null is opened the wrong way round: reading what was to be written fails, and so on. */
+void machine_settle_files(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            system_calls.open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY, 0) < 0)
+            return;
+}
 
 /* Cached prefixes and activations come and go, and fresh pages from the system can cost as much as
  * the arithmetic that fills them. So freed memory stays with the process. */
@@ -55,7 +89,7 @@ void machine_settle_memory(void) {
 void machine_settle_threads(char **argv) {
 #if defined(_OPENMP) && defined(__linux__)
     if (getenv("ICA_SETTLED")) return;
-    setenv("ICA_SETTLED", "1", 1);
+    if (setenv("ICA_SETTLED", "1", 1) != 0) return; /* or it would start itself for ever */
     if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
     if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
     char self[4096]; /* the real path, so that the process keeps its name */

@@ -2,8 +2,10 @@
  *
  * Usage:
  *   Buf b = {0};
+ *   machine_settle_files();
  *   machine_settle_memory();
  *   machine_use_threads(1);
+ *   machine_end_on_signals();
  *   machine_stop_on_signals();
  *   machine_json(&b);
  *   puts(machine_stop_signal() ? "stopped" : b.s); // {"cpu":"...","cores":...}
@@ -17,14 +19,20 @@
 /* Starts the program once more with settings that the OpenMP library reads only when it is loaded.
  * Returns in the second start, or where no second start is needed or possible. Call it first. */
 void machine_settle_threads(char **argv);
+/* Gives each standard stream that the caller closed a number, so that no file gets it and then
+ * receives messages. Using the stream still fails. */
+void machine_settle_files(void);
 /* Keeps freed memory for the next use. */
 void machine_settle_memory(void);
 /* Uses this many threads from now on, or with 0 as many as are fastest. Warns if that is more than
  * there are cores. */
 void machine_use_threads(int threads);
 
-/* From now on SIGINT and SIGTERM only set what machine_stop_signal returns. A second one ends the
- * process. */
+/* From now on SIGINT, SIGTERM and SIGHUP end the process at once and leave no temporary file. A
+ * closed pipe (SIGPIPE) and a file above the size limit (SIGXFSZ) become failed writes. */
+void machine_end_on_signals(void);
+/* From now on the three only set what machine_stop_signal returns: there is something to save. A
+ * second one ends the process at once. */
 void machine_stop_on_signals(void);
 /* The signal that asked the program to stop, or 0. */
 int machine_stop_signal(void);

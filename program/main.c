@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "data/run.h"
+#include "lib/file.h"
 #include "program/commands.h"
 #include "program/machine.h"
 
@@ -29,16 +30,17 @@ static const Command COMMANDS[] = {
 static int run_command(const Command *command, int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     Settings s = {0};
+    Buf help = {0};
     OptionResult result;
     if (!settings_parse(command, argc, argv, &s, &result, arena, options, &err))
         return error_print(&err);
     if (result.help) {
-        options_help(OPTIONS, COMMANDS, command, stdout);
-        return STATUS_OK;
+        options_help(OPTIONS, COMMANDS, command, &help);
+        bool ok = file_print(help.s, help.n, &err);
+        buf_free(&help);
+        return ok ? STATUS_OK : error_print(&err);
     }
     machine_use_threads(s.threads);
-    /* A command with --resume finishes its step and saves. A signal ends the others at once. */
-    if (options_takes(OPTIONS, command, "resume")) machine_stop_on_signals();
     return command->run(&s, &err) ? STATUS_OK : error_print(&err);
 }
 
@@ -46,12 +48,15 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     const char *name = argc > 1 ? argv[1] : "--help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        options_help(OPTIONS, COMMANDS, NULL, stdout);
-        return argc > 1 ? STATUS_OK : STATUS_USAGE;
+        Buf help = {0};
+        options_help(OPTIONS, COMMANDS, NULL, &help);
+        bool ok = file_print(help.s, help.n, &err);
+        buf_free(&help);
+        return !ok ? error_print(&err) : argc > 1 ? STATUS_OK : STATUS_USAGE;
     }
     if (strcmp(name, "--version") == 0) {
-        puts("ica " ICA_VERSION);
-        return STATUS_OK;
+        const char *version = "ica " ICA_VERSION "\n";
+        return file_print(version, strlen(version), &err) ? STATUS_OK : error_print(&err);
     }
     const Command *command = options_command(COMMANDS, name, &err);
     if (!command) return error_print(&err);
@@ -60,14 +65,12 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
 
 int main(int argc, char **argv) {
     machine_settle_threads(argv);
+    machine_settle_files();
     machine_settle_memory();
+    machine_end_on_signals();
     Arena arena = {0};
     Buf options = {0};
     int status = run_main(argc, argv, &arena, &options);
-    if (fflush(stdout) != 0 && status == STATUS_OK) {
-        fprintf(stderr, "ica: cannot write to stdout\n");
-        status = STATUS_IO;
-    }
     arena_free(&arena);
     buf_free(&options);
     return status;

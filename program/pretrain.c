@@ -5,6 +5,7 @@
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
+#include "program/machine.h"
 #include "program/requests.h"
 
 /* A new model for --tokenizer, the one of --model, or that of the run to resume. */
@@ -80,6 +81,7 @@ bool command_pretrain(const Settings *s, Error *err) {
     if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
     if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
         splits_read(&x, &f, &files, err)) {
+        machine_stop_on_signals();
         pretrain_on(s, &f, &sessions, &x, start, err);
         splits_free(&x);
     }

@@ -30,7 +30,8 @@ static bool shard_of(const Settings *s, const ExampleFile *pool, ExampleFile *pa
 }
 
 static void print_scores(const Settings *s, const ExampleFile *part, const Scores *scores,
-                         const double *weight, const ScoreNotes *notes, const Spent *spent) {
+                         const double *weight, const ScoreNotes *notes, const Spent *spent,
+                         Error *err) {
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"score\"");
     json_key_string(&b, "method", METHODS[s->method].name);
@@ -50,7 +51,7 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
     json_key_number(&b, "records", scores->count);
     json_key_number(&b, "clean", scores_known_clean(&part->data));
     buf_puts(&b, "}\n");
-    settings_print(s, &b);
+    settings_print(s, &b, err);
     buf_free(&b);
     tell_notes(notes);
 }
@@ -75,7 +76,7 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
         }
         if (scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
             spent.seconds = seconds_now() - start;
-            print_scores(s, &x->pool, &scores, weight, &notes, &spent);
+            print_scores(s, &x->pool, &scores, weight, &notes, &spent, err);
         }
     }
     free(weight);

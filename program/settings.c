@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/run.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "program/bench.h"
 
@@ -406,21 +407,26 @@ SplitFiles settings_files(const Settings *s) {
                         .allow_overlap = s->allow_overlap};
 }
 
-void settings_print(const Settings *s, const Buf *object) {
+bool settings_print(const Settings *s, const Buf *object, Error *err) {
     Arena arena = {0};
+    Buf out = {0};
     JsonError where;
     const Json *root = s->json ? NULL : json_parse(&arena, object->s, object->n, &where);
-    if (!root) fputs(object->s, stdout);
+    if (!root) buf_put(&out, object->s, object->n);
     for (int i = 0; root && i < root->count; i++) {
         const Json *v = &root->items[i];
         Str key = root->keys[i];
-        if (v->type == JSON_NUMBER) printf("%-26.*s %.6g\n", STR_ARG(key), v->number);
-        if (v->type == JSON_STRING) printf("%-26.*s %.*s\n", STR_ARG(key), STR_ARG(v->string));
+        if (v->type == JSON_NUMBER) buf_printf(&out, "%-26.*s %.6g\n", STR_ARG(key), v->number);
+        if (v->type == JSON_STRING)
+            buf_printf(&out, "%-26.*s %.*s\n", STR_ARG(key), STR_ARG(v->string));
         for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
-            printf("%.*s %-*.*s %.4f\n", STR_ARG(key), 25 - (int)key.n, STR_ARG(v->keys[j]),
-                   v->items[j].number);
+            buf_printf(&out, "%.*s %-*.*s %.4f\n", STR_ARG(key), 25 - (int)key.n,
+                       STR_ARG(v->keys[j]), v->items[j].number);
     }
+    bool ok = file_print(out.s, out.n, err);
+    buf_free(&out);
     arena_free(&arena);
+    return ok;
 }
 
 Str settings_group(const Settings *s) {

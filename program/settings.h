@@ -114,7 +114,7 @@ Str settings_group(const Settings *s);
 /* The name of the run for reports: --arm, or its weights and map. */
 const char *settings_arm(const Settings *s, Arena *arena);
 /* Prints one JSON object on stdout. Without --json prints a line for each of its numbers instead.
- * */
-void settings_print(const Settings *s, const Buf *object);
+ * Status 4 if that fails. */
+bool settings_print(const Settings *s, const Buf *object, Error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include "data/tokenizer_folder.h"
 #include "data/records.h"
 #include "data/summary.h"
+#include "lib/file.h"
 #include "program/commands.h"
 #include "tokenizer.h"
 

@@ -7,6 +7,7 @@
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
+#include "program/machine.h"
 #include "program/requests.h"
 
 /* ---- weights ---- */
@@ -109,10 +110,10 @@ static bool put_metrics(Run *run, const TrainOptions *o, const Splits *x, const 
     return ok;
 }
 
-static void print_result(const Settings *s, const Run *run) {
+static void print_result(const Settings *s, const Run *run, Error *err) {
     Buf b = {0};
     buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
-    settings_print(s, &b);
+    settings_print(s, &b, err);
     buf_free(&b);
 }
 
@@ -146,7 +147,8 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
         if (ok && result.loop.complete) tell_complete(s);
         else if (ok) {
             put_result(run, x, &w, &result);
-            if (!result.evaluated || put_metrics(run, &o, x, &result, err)) print_result(s, run);
+            if (!result.evaluated || put_metrics(run, &o, x, &result, err))
+                print_result(s, run, err);
         }
         run_end(run, err);
         dump_free(o.dump);
@@ -172,6 +174,7 @@ bool command_train(const Settings *s, Error *err) {
         run.start = start;
         put_data(&run.opening, s, &x, 0);
         run_inputs(&run, &x);
+        machine_stop_on_signals();
         train_on(s, &f, &x, &run, err);
         run_free(&run);
         arena_free(&arena);

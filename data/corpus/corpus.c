@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "data/corpus/words.h"
+#include "lib/file.h"
 #include "lib/json.h"
 
 /* ---- the world: six domains of items ---- */

@@ -5,6 +5,7 @@
 #include "program/report/page.h"
 
 #include "lib/charts.h"
+#include "lib/file.h"
 #include "lib/html.h"
 #include "lib/stats.h"
 #include "program/report/numbers.h"
@@ -615,10 +616,7 @@ int report_main(int n_inputs, const char *const *inputs, const char *out_html,
     if (ok && out_html) ok = file_write(out_html, html.s, html.n, err);
     if (ok && out_results) ok = file_write(out_results, results.s, results.n, err);
     const Buf *shown = json ? &results : &text;
-    if (ok && shown->n &&
-        (fwrite(shown->s, 1, shown->n, stdout) != shown->n || fflush(stdout) != 0))
-        ok = error_set(err, STATUS_IO,
-                       "cannot write to the standard output; is the disk full or the pipe closed?");
+    ok = ok && file_print(shown->s, shown->n, err);
     buf_free(&text);
     buf_free(&results);
     buf_free(&html);

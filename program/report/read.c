@@ -2,6 +2,7 @@
 #include "program/report/read.h"
 
 #include "data/run.h"
+#include "lib/file.h"
 #include "program/report/order.h"
 
 #include <math.h>

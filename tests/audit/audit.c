@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/file.h"
 #include "lib/json.h"
 
 enum { WIDTH = 132, SOURCES = 13 };

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "lib/gemm.h"
+#include "lib/file.h"
 #include "lib/stats.h"
 #include "model.h"
 

@@ -18,6 +18,7 @@
 
 #include "lib/util.h"
 #include "data/model_folder.h"
+#include "lib/file.h"
 
 static int write_model(char **argument) {
     int n[5];

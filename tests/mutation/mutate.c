@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
+#include "lib/file.h"
 
 typedef enum { NAME, NUMBER, TEXT, SIGN } Kind;
 

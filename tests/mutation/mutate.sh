@@ -226,7 +226,8 @@ programs_for() {
     *:lib/schedule.c | *:data/order.c)
         echo "test_schedule test_order $(in_float "$1" test_train)"
         ;;
-    *:lib/util.c) echo "test_json test_tensors test_ica $(in_float "$1" end_to_end)" ;;
+    *:lib/util.c | *:lib/file.c | *:lib/system.c)
+        echo "test_json test_tensors test_ica $(in_float "$1" end_to_end)" ;;
     *:program/settings.c) echo "test_settings $(in_float "$1" test_train end_to_end)" ;;
     *) in_float "$1" test_train end_to_end ;;
     esac
@@ -467,7 +468,8 @@ report() {
 
 mkdir -p "$work/results"
 # shellcheck disable=SC2086
-$CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c -o "$tool" -lm || exit 1
+$CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/file.c \
+    lib/system.c -o "$tool" -lm || exit 1
 everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"

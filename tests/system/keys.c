@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/json.h"
+#include "lib/file.h"
 
 static void put_keys(const Json *v, const char *path) {
     bool nested = v->type == JSON_OBJECT || v->type == JSON_ARRAY;

@@ -7,6 +7,7 @@
 
 #include "data/corpus/corpus.h"
 #include "data/corpus/words.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "tests/unit/check.h"
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "data/sessions.h"
+#include "lib/file.h"
 #include "tests/unit/check.h"
 
 static char folder[256];

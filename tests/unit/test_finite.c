@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "data/model_folder.h"
+#include "lib/file.h"
 #include "lib/tensors.h"
 #include "tests/unit/lab.h"
 

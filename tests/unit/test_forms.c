@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "data/records.h"
+#include "lib/file.h"
 #include "tests/unit/check.h"
 
 static char folder[512], file[600]; /* a folder of our own, and the one file in it */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/file.h"
 #include "tests/unit/check.h"
 
 static const ModelConfig SMALL = {

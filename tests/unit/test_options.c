@@ -322,12 +322,9 @@ static void test_commands(void) {
 /* ---- help and record ---- */
 
 static char *help_text(const Option *table, const Command *command) {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-    options_help(table, COMMANDS, command, f);
-    fclose(f);
-    return text;
+    Buf text = {0};
+    options_help(table, COMMANDS, command, &text);
+    return text.s;
 }
 
 /* No line is too long or ends in a blank, and the text ends with a newline. Returns the longest

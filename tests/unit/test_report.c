@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/charts.h"
+#include "lib/file.h"
 #include "lib/html.h"
 #include "lib/json.h"
 #include "lib/stats.h"

@@ -7,6 +7,7 @@
 
 #include "data/examples.h"
 #include "data/sessions.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "tests/unit/check.h"
 

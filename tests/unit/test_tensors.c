@@ -1,6 +1,7 @@
 /* Tests of lib/tensors: the reference's own example, every type, damage of every kind. */
 #define _POSIX_C_SOURCE 200809L
 #include "lib/tensors.h"
+#include "lib/file.h"
 #include "tests/unit/check.h"
 
 #include <math.h>

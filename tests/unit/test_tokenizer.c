@@ -5,6 +5,7 @@
 #include "data/tokenizer_folder.h"
 #include "tokenizer.h"
 
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/unicode.h"
 #include "tests/unit/check.h"

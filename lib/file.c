@@ -1,0 +1,363 @@
+#define _XOPEN_SOURCE 700 /* POSIX 2008 and realpath */
+#include "lib/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/system.h"
+
+/* ---- calls that are continued ---- */
+
+/* What one call moves at most. Larger counts are refused by some systems. */
+enum { CALL_MOST = 1 << 30, READ_LEAST = 1 << 16, PENDING_MOST = 1 << 16 };
+
+static int open_again(const char *path, int flags) {
+    int fd;
+    do fd = system_calls.open(path, flags, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static bool sync_again(int fd) {
+    int failed;
+    do failed = system_calls.fsync(fd);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+/* An interrupted close has closed the file on Linux, and a second call could close another one. */
+static bool close_once(int fd) { return system_calls.close(fd) == 0 || errno == EINTR; }
+
+static bool truncate_again(int fd, int64_t n) {
+    int failed;
+    do failed = system_calls.truncate(fd, (off_t)n);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+static bool rename_again(const char *from, const char *to) {
+    int failed;
+    do failed = system_calls.rename(from, to);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+static bool unlink_again(const char *path) {
+    int failed;
+    do failed = system_calls.unlink(path);
+    while (failed && errno == EINTR);
+    return !failed;
+}
+
+static bool write_all(int fd, const void *bytes, size_t n) {
+    const char *p = bytes;
+    while (n > 0) {
+        ssize_t done = system_calls.write(fd, p, n < CALL_MOST ? n : CALL_MOST);
+        if (done < 0 && errno == EINTR) continue;
+        if (done == 0) errno = ENOSPC; /* no progress and no reason */
+        if (done <= 0) return false;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Appends everything up to the end of the file. */
+static bool read_all(int fd, Buf *b) {
+    for (;;) {
+        buf_reserve(b, READ_LEAST);
+        size_t room = b->capacity - b->n - 1;
+        ssize_t got = system_calls.read(fd, b->s + b->n, room < CALL_MOST ? room : CALL_MOST);
+        if (got < 0 && errno == EINTR) continue;
+        if (got > 0) b->n += (size_t)got;
+        b->s[b->n] = 0;
+        if (got <= 0) return got == 0;
+    }
+}
+
+/* ---- whole files ---- */
+
+static bool cannot(Error *err, const char *path, const char *what, int reason) {
+    return error_set(err, STATUS_IO, "%s: cannot %s: %s", path, what, strerror(reason));
+}
+
+bool file_read(const char *path, Buf *b, Error *err) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open_again(path, O_RDONLY);
+    b->n = 0;
+    if (fd < 0) return cannot(err, path, "open", errno);
+    bool ok = read_all(fd, b);
+    int reason = errno;
+    if (!is_stdin) close_once(fd);
+    return ok || cannot(err, path, "read", reason);
+}
+
+bool file_write(const char *path, const void *bytes, size_t n, Error *err) {
+    FileWriter w = {0};
+    return file_begin(&w, path, err) && file_put(&w, bytes, n, err) && file_commit(&w, err);
+}
+
+bool file_print(const void *bytes, size_t n, Error *err) {
+    return write_all(STDOUT_FILENO, bytes, n) ||
+           error_set(err, STATUS_IO, "cannot write to the standard output: %s", strerror(errno));
+}
+
+/* ---- in pieces ---- */
+
+/* Is it no failure that a folder cannot be synced? Some file systems refuse to, and some folders
+ * may be written to and not read. A name there is as durable as the system makes it. */
+static bool may_lack_sync(int reason) {
+    return reason == EINVAL || reason == ENOTSUP || reason == EACCES || reason == EPERM;
+}
+
+/* Makes a new name durable: fsync of the folder of a path. */
+static bool sync_folder(const char *path) {
+    char *folder = mem_new(strlen(path) + 3, 1);
+    strcpy(folder, path);
+    char *slash = strrchr(folder, '/');
+    if (slash == folder) slash[1] = 0;
+    else if (slash) *slash = 0;
+    else strcpy(folder, ".");
+    int fd = open_again(folder, O_RDONLY);
+    bool ok = (fd >= 0 && sync_again(fd)) || may_lack_sync(errno);
+    int reason = errno;
+    if (fd >= 0) close_once(fd);
+    free(folder);
+    errno = reason;
+    return ok;
+}
+
+/* The target of a link that leads to nothing yet: a path relative to the folder of the link. NULL
+ * if path is not a link. free() it. */
+static char *link_target(const char *path) {
+    char text[PATH_MAX + 1];
+    ssize_t n = readlink(path, text, PATH_MAX);
+    if (n < 0) return NULL;
+    text[n] = 0;
+    const char *slash = text[0] == '/' ? NULL : strrchr(path, '/');
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
+    char *target = mem_new(folder + (size_t)n + 1, 1);
+    memcpy(target, path, folder);
+    strcpy(target + folder, text);
+    return target;
+}
+
+/* The path that a file gets: links are followed, so that the target is replaced and not the link.
+ * free() it. */
+static char *final_path(const char *path) {
+    enum { LINKS_MOST = 40 }; /* as many as Linux follows */
+    char *found = realpath(path, NULL);
+    char *to = mem_new(strlen(found ? found : path) + 1, 1);
+    strcpy(to, found ? found : path);
+    for (int i = 0; !found && i < LINKS_MOST; i++) {
+        char *next = link_target(to);
+        if (!next) break;
+        free(to);
+        to = next;
+    }
+    free(found);
+    return to;
+}
+
+bool file_begin(FileWriter *w, const char *path, Error *err) {
+    struct stat s;
+    *w = (FileWriter){.path = final_path(path), .fd = -1, .place = -1};
+    bool special = stat(w->path, &s) == 0 && !S_ISREG(s.st_mode) && !S_ISDIR(s.st_mode);
+    if (!special) { /* a rename would replace a device or a pipe */
+        size_t n = strlen(w->path) + 32;
+        w->temporary = mem_new(n, 1);
+        snprintf(w->temporary, n, "%s.%ld.part", w->path, (long)getpid());
+        w->place = system_unfinished(w->temporary);
+    }
+    buf_reserve(&w->pending, PENDING_MOST);
+    w->fd = open_again(special ? w->path : w->temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    if (w->fd >= 0) return true;
+    cannot(err, path, "write", errno);
+    file_abort(w);
+    return false;
+}
+
+bool file_try(const char *path, Error *err) {
+    struct stat s;
+    FileWriter w = {0};
+    bool exists = stat(path, &s) == 0;
+    if (exists && S_ISDIR(s.st_mode)) return cannot(err, path, "write", EISDIR);
+    if (exists && !S_ISREG(s.st_mode)) return true; /* opening a pipe could wait for its reader */
+    if (!file_begin(&w, path, err)) return false;
+    file_abort(&w);
+    return true;
+}
+
+/* Takes the writer back after a call failed. */
+static bool fail(FileWriter *w, Error *err) {
+    cannot(err, w->path, "write", errno);
+    file_abort(w);
+    return false;
+}
+
+static bool flush(FileWriter *w) {
+    bool ok = write_all(w->fd, w->pending.s, w->pending.n);
+    w->pending.n = 0;
+    return ok;
+}
+
+bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err) {
+    if (w->pending.n + n > PENDING_MOST && !flush(w)) return fail(w, err);
+    if (n <= PENDING_MOST) buf_put(&w->pending, bytes, n);
+    else if (!write_all(w->fd, bytes, n)) return fail(w, err);
+    return true;
+}
+
+bool file_commit(FileWriter *w, Error *err) {
+    if (!flush(w) || (w->temporary && !sync_again(w->fd))) return fail(w, err);
+    bool closed = close_once(w->fd);
+    w->fd = -1;
+    if (!closed || (w->temporary && !rename_again(w->temporary, w->path))) return fail(w, err);
+    bool safe = !w->temporary || sync_folder(w->path);
+    if (!safe) cannot(err, w->path, "write its folder", errno);
+    free(w->temporary); /* it has its name now */
+    w->temporary = NULL;
+    file_abort(w);
+    return safe;
+}
+
+void file_abort(FileWriter *w) {
+    if (!w->path) return;
+    if (w->fd >= 0) close_once(w->fd);
+    if (w->temporary) unlink_again(w->temporary);
+    system_finished(w->place);
+    free(w->path);
+    free(w->temporary);
+    buf_free(&w->pending);
+    *w = (FileWriter){0};
+}
+
+/* ---- a file that grows ---- */
+
+/* Only a regular file can be cut. */
+static bool cut(int fd, int64_t bytes) {
+    struct stat s;
+    return fstat(fd, &s) == 0 &&
+           (!S_ISREG(s.st_mode) || s.st_size <= bytes || truncate_again(fd, bytes));
+}
+
+bool log_open(FileLog *log, const char *path, int64_t keep, Error *err) {
+    struct stat s;
+    log->fd = open_again(path, O_WRONLY | O_CREAT | O_APPEND);
+    bool ok = log->fd >= 0 && cut(log->fd, keep) && fstat(log->fd, &s) == 0;
+    if (!ok) {
+        cannot(err, path, "write", errno);
+        if (log->fd >= 0) close_once(log->fd);
+        return false;
+    }
+    log->bytes = s.st_size;
+    log->path = mem_new(strlen(path) + 1, 1);
+    strcpy(log->path, path);
+    return true;
+}
+
+bool log_put(FileLog *log, const void *bytes, size_t n, Error *err) {
+    if (write_all(log->fd, bytes, n)) {
+        log->bytes += (int64_t)n;
+        return true;
+    }
+    cannot(err, log->path, "write", errno);
+    cut(log->fd, log->bytes);
+    return false;
+}
+
+bool log_settle(FileLog *log, Error *err) {
+    return sync_again(log->fd) || errno == EINVAL || cannot(err, log->path, "write", errno);
+}
+
+void log_close(FileLog *log) {
+    if (!log->path) return;
+    close_once(log->fd);
+    free(log->path);
+    *log = (FileLog){0};
+}
+
+/* ---- paths and folders ---- */
+
+bool file_same(const char *a, const char *b) {
+    struct stat x, y;
+    return a && b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+bool file_exists(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0;
+}
+
+/* Makes one folder, unless it is there. */
+static bool make_one(const char *path) {
+    int failed;
+    do failed = system_calls.mkdir(path, 0777);
+    while (failed && errno == EINTR);
+    return failed ? errno == EEXIST : sync_folder(path);
+}
+
+bool folder_make(const char *path, Error *err) {
+    char *p = mem_new(strlen(path) + 1, 1);
+    strcpy(p, path);
+    for (char *c = p + 1;; c++) {
+        if (*c != '/' && *c != 0) continue;
+        char kept = *c;
+        *c = 0;
+        if (!make_one(p)) {
+            cannot(err, path, "make the folder", errno);
+            break;
+        }
+        *c = kept;
+        if (kept == 0) break;
+    }
+    free(p);
+    struct stat s;
+    if (err->status == 0 && (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)))
+        error_set(err, STATUS_IO, "%s: is not a folder", path);
+    return err->status == 0;
+}
+
+/* Is the entry NAME.PID.part, a temporary of NAME as file_begin calls it? */
+static bool is_temporary(const char *entry, const char *name) {
+    size_t n = strlen(name);
+    if (strncmp(entry, name, n) != 0 || entry[n] != '.') return false;
+    size_t digits = strspn(entry + n + 1, "0123456789");
+    return digits > 0 && strcmp(entry + n + 1 + digits, ".part") == 0;
+}
+
+void folder_sweep(const char *path, const char *const *names, int n) {
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d));)
+        for (int i = 0; i < n; i++) {
+            if (!is_temporary(e->d_name, names[i])) continue;
+            char *old = path_join(path, e->d_name);
+            file_remove(old);
+            free(old);
+        }
+    if (d) closedir(d);
+}
+
+void file_remove(const char *path) { unlink_again(path); }
+
+void file_keep(const char *path, const char *other) {
+    int failed;
+    unlink_again(other);
+    do failed = system_calls.link(path, other);
+    while (failed && errno == EINTR);
+    if (failed) rename_again(path, other);
+}
+
+char *path_join(const char *folder, const char *name) {
+    size_t n = strlen(folder) + strlen(name) + 2;
+    char *p = mem_new(n, 1);
+    snprintf(p, n, "%s/%s", folder, name);
+    return p;
+}

@@ -1,0 +1,81 @@
+/* file: reads and writes files through lib/system.h.
+ *
+ * What it promises. A call that a signal interrupts, or that moves fewer bytes than asked for, is
+ * continued. A file is replaced at once or not at all: its bytes go to a temporary beside it, to
+ * the disk (fsync), and only then get the name (rename), which goes to the disk too (fsync of the
+ * folder). After a failure there is one line, status 4, and no temporary. A log grows in place; a
+ * line that cannot be written in full leaves no part of itself.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   Buf text = {0};
+ *   buf_puts(&text, "{\"prompt\": \"low ?\"}\n");
+ *   if (!file_write("pool.jsonl", text.s, text.n, &err)) return error_print(&err);
+ *   if (!file_read("pool.jsonl", &text, &err)) return error_print(&err);   // the exit status
+ *   FileLog log = {0};
+ *   if (log_open(&log, "log.jsonl", 0, &err)) log_put(&log, "{}\n", 3, &err);
+ *   log_close(&log);
+ *   if (err.status == 0) file_print(text.s, text.n, &err);
+ *   buf_free(&text);
+ */
+#ifndef FILE_H
+#define FILE_H
+
+#include "lib/util.h"
+
+/* ---- whole files ---- */
+
+/* Reads a file ("-" is stdin) into b, which is emptied first. */
+bool file_read(const char *path, Buf *b, Error *err);
+/* Replaces a file atomically. A link's target is replaced, also one that does not exist yet. A
+ * device or a pipe is written to directly. */
+bool file_write(const char *path, const void *bytes, size_t n, Error *err);
+/* Checks at the start of long work that file_write can begin. Leaves nothing. */
+bool file_try(const char *path, Error *err);
+/* Writes to stdout. A closed pipe is a failure like a full disk. */
+bool file_print(const void *bytes, size_t n, Error *err);
+
+/* ---- in pieces ---- */
+
+/* After a failure or file_abort the old file is unchanged and no temporary is left. */
+typedef struct {
+    char *path;      /* NULL: nothing is being written */
+    char *temporary; /* NULL for a device or a pipe */
+    int fd;          /* -1: closed */
+    int place;       /* of system_unfinished */
+    Buf pending;     /* bytes that were put and not yet written */
+} FileWriter;        /* zero-initialize */
+bool file_begin(FileWriter *w, const char *path, Error *err);
+bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
+bool file_commit(FileWriter *w, Error *err);
+void file_abort(FileWriter *w);
+
+/* ---- a file that grows ---- */
+
+typedef struct {
+    char *path; /* NULL: not open */
+    int fd;
+    int64_t bytes; /* written so far, older ones included */
+} FileLog;         /* zero-initialize */
+/* Opens or makes the file, and cuts it to at most `keep` bytes. */
+bool log_open(FileLog *log, const char *path, int64_t keep, Error *err);
+/* Appends all bytes or, with status 4, none. */
+bool log_put(FileLog *log, const void *bytes, size_t n, Error *err);
+bool log_settle(FileLog *log, Error *err); /* brings the bytes to the disk */
+void log_close(FileLog *log);              /* does nothing if it is not open */
+
+/* ---- paths and folders ---- */
+
+bool file_exists(const char *path);
+bool file_same(const char *a, const char *b);   /* do both lead to one existing file or folder? */
+bool folder_make(const char *path, Error *err); /* with its parents; it may exist */
+/* Removes temporaries of the n named files, which a program left in the folder when it was killed
+ * inside file_write. */
+void folder_sweep(const char *path, const char *const *names, int n);
+void file_remove(const char *path); /* does nothing if there is none */
+/* Gives a file another name too, which it takes from the file that has it. A hard link leaves no
+ * instant without the first name. Where the file system has none, the file is renamed. */
+void file_keep(const char *path, const char *other);
+char *path_join(const char *folder, const char *name); /* free() it */
+
+#endif
