@@ -398,16 +398,11 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
     Workspace *ws = workspace_new();
-    const MethodInfo *method = &METHODS[how.method];
-    if (refresh == 0 && t->o->check && method->needs_k && how.k > 0) {
-        holdout_check(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
-        scores_tell_check(&t->notes.check);
-    }
+    if (refresh == 0 && t->o->check)
+        scores_ask_holdout(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
     ica_score(m, t->reference, ws, &t->x->pool.examples, &t->x->holdout.examples, &how, &t->scores);
     workspace_free(ws);
-    t->notes.dropped_demos = t->scores.dropped;
-    t->notes.rank_agreement = ica_pair_agreement(&how, &t->x->pool.examples, &t->scores);
-    t->notes.unshown = method->needs_k || method->needs_anchors ? (double)t->scores.n_unshown : NAN;
+    scores_note(&t->scores, &how, &t->x->pool.examples, &t->notes);
     return scores_finite(&t->scores, &t->x->pool, err);
 }
 

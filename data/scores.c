@@ -63,22 +63,35 @@ bool scores_finite(Scores *s, const ExampleFile *pool, Error *err) {
     return example_broken(pool, broken, err);
 }
 
-void scores_tell_check(const HoldoutCheck *c) {
-    if (c->records == 0) {
+static void tell_check(const HoldoutCheck *c) {
+    if (c->records == 0)
         fprintf(stderr, "holdout check: left out, the holdout has fewer than %d distinct prompts\n",
                 FOLD_PROMPTS_LEAST);
-        return;
-    }
-    if (!isfinite(c->loss) || !isfinite(c->in_context)) return; /* Scoring says what is wrong. */
+    /* Of a broken model the scoring says what is wrong. */
+    if (c->records == 0 || !isfinite(c->loss) || !isfinite(c->in_context)) return;
     fprintf(stderr,
             "holdout check: loss %.4f alone, %.4f with %.0f demonstrations from the rest of the "
             "holdout, %.4f with their answers shuffled (%.0f records, %.0f prompts, %.1f GFLOP)\n",
             c->loss, c->in_context, c->k, c->shuffled, c->records, c->prompts, c->flops / 1e9);
     if (!holdout_helps(c))
-        fprintf(
-            stderr,
-            "WARNING: demonstrations do not help this model on the holdout, so scores by "
-            "demonstrations say little; take a model that learns in context, or --method rho\n");
+        fprintf(stderr, "WARNING: demonstrations do not help this model on the holdout, so scores "
+                        "by demonstrations say little; take a model that learns in context, or "
+                        "--method rho\n");
+}
+
+void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
+                        const ScoreOptions *how, HoldoutCheck *check) {
+    if (!METHODS[how->method].needs_k || how->k == 0) return;
+    holdout_check(m, ws, holdout, how, check);
+    tell_check(check);
+}
+
+void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
+                 ScoreNotes *notes) {
+    const MethodInfo *method = &METHODS[how->method];
+    notes->dropped_demos = s->dropped;
+    notes->rank_agreement = ica_pair_agreement(how, pool, s);
+    notes->unshown = method->needs_k || method->needs_anchors ? (double)s->n_unshown : NAN;
 }
 
 bool scores_check(const Scores *s, int context, Error *err) {

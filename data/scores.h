@@ -66,8 +66,12 @@ typedef union {
 } ScoreNotes;
 enum { SCORE_NOTES = sizeof(ScoreNotes) / sizeof(double) };
 
-/* Prints what the check found, with a warning where demonstrations do not help. */
-void scores_tell_check(const HoldoutCheck *check);
+/* If the method shows demonstrations, asks the holdout whether they help (holdout_check) and prints
+ * what it says, with a warning where they do not. */
+void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
+                        const ScoreOptions *how, HoldoutCheck *check);
+/* Fills in what is told of these scores, but for the check. */
+void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool, ScoreNotes *notes);
 
 /* Where the weights of a pool come from. */
 typedef enum {

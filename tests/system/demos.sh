@@ -76,7 +76,8 @@ for draw in 1 2; do
         # shellcheck disable=SC2086
         score pool hold --k 3 --demos $choice
         is "draw $draw, $choice: candidates that see an example twice" "$(twice)" 0
-        is "draw $draw, $choice: lists of three" "$(grep -c '"demos":\[[^,]*,[^,]*,[^,]*\]' scores)" 150
+        is "draw $draw, $choice: lists of three" \
+            "$(grep -c '"demos":\[[^,]*,[^,]*,[^,]*\]' scores)" 150
     done
 done
 
@@ -112,7 +113,8 @@ score pool hold --method oneshot --k 7 --reduce sum
 cp scores all
 sed -n '4p;5p;7p' hold >rest
 score pool rest --method oneshot --k 3 --reduce sum
-is "anchors: not the own prompt, no copy" "$(field 1 score)" "$(sed -n '1s/.*"score":\([^,}]*\).*/\1/p' all)"
+is "anchors: not the own prompt, no copy" "$(field 1 score)" \
+    "$(sed -n '1s/.*"score":\([^,}]*\).*/\1/p' all)"
 
 # The check that files are disjoint knows the same prompts.
 printf '{"prompt":"ÜBER den  wolken ","completion":"Ja"}\n' >>hold
@@ -157,7 +159,8 @@ is "some without: status" $status 0
 is "their score is null" "$(field 1 score) $(field 2 score)" "null null"
 is "and they are counted" "$(printed without_demos)" 2
 says "and told" "^2 candidates have no demonstration: their score is null"
-is "their weight is the mean of the others'" "$(awk -F'"weight":' '{ split($2, w, ","); v[NR] = w[1] }
+is "their weight is the mean of the others'" \
+    "$(awk -F'"weight":' '{ split($2, w, ","); v[NR] = w[1] }
     END { print v[1] == (v[3] + v[4]) / 2 && v[1] == v[2] }' scores)" 1
 ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 2 --max-steps 2 \
     --out run --json
@@ -226,7 +229,8 @@ ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-si
 is "a run keeps it" "$(check records checked/run.json)" 30
 is "one check, whatever --refresh says" "$(grep -c '^holdout check' said)" 1
 ica report checked --out page.html
-is "the report has it" "$(grep -c 'The holdout against itself: demonstrations help in 0 of 1' page.html)" 1
+is "the report has it" \
+    "$(grep -c 'The holdout against itself: demonstrations help in 0 of 1' page.html)" 1
 head -n 2 hold >two
 score pool two --k 1
 is "two prompts: status" $status 0
