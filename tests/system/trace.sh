@@ -4,9 +4,9 @@
 # that is missing, double or at odds with the others. `make trace`.
 #
 # A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
-# The equations that the program computes stand on exactly one function of model.c, context.c, ica.c or
-# lib (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2, E3,
-# E4, E17) on exactly one function in tests/; E1 cannot be computed and is in the README alone.
+# The equations that the program computes stand on exactly one function of model.c, context.c, ica.c
+# or lib (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2,
+# E3, E4, E17) on exactly one function in tests/; E1 cannot be computed and is in the README alone.
 # README's row must name the function.
 #
 # A layer's tag, as [linear], stands in the heading of one section of model.c and of one of the
