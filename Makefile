@@ -16,6 +16,8 @@
 #: make commands     docs/commands.md against the program's help
 #: make kills        1000 runs killed at any instant and resumed: the same bits (4 minutes;
 #:                   KILLS=100 for fewer)
+#: make scarcity     no memory, no disk: each call fails once, in each command (15 minutes;
+#:                   EVERY=1 for every allocation, hours)
 #: make audit        every equation against its other side, on exact, small and trained models
 #:                   (minutes); make audit-exact: the part without trained models (seconds)
 #: make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is
@@ -107,6 +109,8 @@ build/$(1)/tests/%: build/$(1)/tests/%.o \
 	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 build/$(1)/ica: $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
 	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
+build/$(1)/scarcity: build/$(1)/tests/system/scarcity.o $$(patsubst %.c,build/$(1)/%.o,$$(SOURCES))
+	$$(Q) $$(CC) $$(FLAGS) $(2) $$^ -o $$@ -lm
 endef
 SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 # What clang's OpenMP library never frees is no leak of ours.
@@ -141,13 +145,18 @@ LONG = builds same_bits end_to_end kills naive
 FIRST = $(LONG:%=tests/system/%.sh)
 SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
-		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys
+		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys \
+		build/float/scarcity build/sanitize/scarcity
 	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) \
 		$(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
 
 # More instants than the tests take.
 kills: ica
 	@KILLS="$${KILLS:-1000}" sh tests/system/kills.sh
+
+# Each call rather than a sample.
+scarcity: ica build/float/scarcity build/sanitize/scarcity
+	@ALL=1 sh tests/system/scarcity.sh
 
 audit-exact: build/double/tests/unit/test_audit
 	@$<
@@ -196,6 +205,6 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test clean trace house examples formats commands format \
-	kills audit audit-exact audit-torch judge-transformers mutate study traps bench bench-anchors \
-	bench-neighbor scale
+	kills scarcity audit audit-exact audit-torch judge-transformers mutate study traps bench \
+	bench-anchors bench-neighbor scale
 .SECONDARY:

@@ -227,7 +227,8 @@ programs_for() {
         echo "test_schedule test_order $(in_float "$1" test_train)"
         ;;
     *:lib/util.c | *:lib/file.c | *:lib/system.c)
-        echo "test_json test_tensors test_ica $(in_float "$1" end_to_end)" ;;
+        echo "test_json test_tensors test_ica test_power $(in_float "$1" end_to_end)"
+        ;;
     *:program/settings.c) echo "test_settings $(in_float "$1" test_train end_to_end)" ;;
     *) in_float "$1" test_train end_to_end ;;
     esac

@@ -3,7 +3,7 @@
  * run is loaded from it: it must be the old state or the new one, whole.
  *
  * What a disk may keep. A file's bytes are safe once fsync of the file has returned. A name (a file
- * made, renamed or removed, a folder made) is safe once fsync of its folder has returned. Of what is
+ * made, renamed or removed) is safe once fsync of its folder has returned. Of what is
  * not safe the disk keeps anything: of the names any subset, also a rename before the bytes of its
  * file; of the bytes all, none, the first half, or zeros in their place. Calls return in order, so
  * what is safe stays safe. */

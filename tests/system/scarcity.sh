@@ -1,0 +1,315 @@
+#!/bin/sh
+# No memory, no disk. In each command each call that touches a file or takes memory fails once: the
+# n-th open, read, write, truncate, fsync, close, rename, mkdir, link, unlink, for every n, and the
+# n-th allocation, for the first n from each place in the program. Then real scarcity: a disk that
+# is full, files that may not grow, little memory, a stdout that cannot be written, Ctrl-C.
+#   A failure: status 4, one line, no temporary, no partial output, no leak; or the call did not
+#   matter, and everything is as without it. Inputs are untouched.
+#   EINTR, and reads and writes that move half: everything is as without them.
+# From the environment: ALL=1, each n (`make scarcity`; a sample of about 65 else); EVERY=1, each
+# allocation; STRIDE and FIRST: each STRIDE-th case, from the FIRST on; ONLY, names of
+# commands, eval among them.
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+PLAIN=$root/build/float/scarcity CHECKED=$root/build/sanitize/scarcity
+STRIDE=${STRIDE:-${ALL:+1}}
+STRIDE=${STRIDE:-61}
+FIRST=${FIRST:-0}
+OMP_NUM_THREADS=1
+ICA_SETTLED=1 # it would start itself twice
+LC_ALL=C
+export LC_ALL OMP_NUM_THREADS ICA_SETTLED
+[ -z "$EVERY" ] || export SCARCITY_EVERY=1
+passed=0 failed=0 cases=0 stopped=0 unharmed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+    tail -n 3 err | sed 's/^/    stderr: /'
+}
+
+# ---- a tiny world ----
+
+must() { "$PLAIN" "$@" >out 2>err || fail "ica $*"; }
+mkdir in
+must corpus --out corpus --seed 1
+head -n 16 corpus/pretrain.jsonl >in/sessions.jsonl
+head -n 6 corpus/pool-even50.jsonl >in/pool.jsonl
+head -n 4 corpus/holdout.jsonl >in/hold.jsonl
+head -n 4 corpus/test.jsonl >in/test.jsonl
+head -n 4 corpus/pairs-pool.jsonl >in/pairs.jsonl
+head -n 4 corpus/pairs-holdout.jsonl >in/pairs-hold.jsonl
+rm -r corpus
+SHAPE="--layers 1 --heads 1 --channels 8 --context 128 --batch-tokens 256"
+STEPS="--max-steps 2 --logging-steps 1"
+must tokenizer --data in/sessions.jsonl --vocab-size 270 --out in/tok
+# shellcheck disable=SC2086
+must pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE --max-steps 2 --out in/base
+must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 --out in/run
+echo "[5,17]" >in/ids
+echo "low ?" >in/text
+
+# What each command is given. It writes below w/.
+COMMANDS="help corpus tokenizer encode decode pretrain score train dpo resume eval generate inspect
+diff report"
+given() {
+    model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
+    pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
+    case $1 in
+    help) echo "train --help" ;;
+    corpus) echo "corpus --out w/c/d --seed 1 --no-pretrain" ;;
+    tokenizer) echo "tokenizer --data in/pool.jsonl --vocab-size 262 --out w/t" ;;
+    encode) echo "encode --tokenizer in/tok" ;;
+    decode) echo "decode --tokenizer in/tok" ;;
+    pretrain) echo "pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE $STEPS --out w/r" ;;
+    score) echo "score $model --k 1 --out w/s.jsonl --json" ;;
+    train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
+    dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
+    resume) echo "train --resume w/r" ;;
+    eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
+    generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
+    inspect) echo "inspect in/base/model.safetensors" ;;
+    diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
+    report) echo "report in/run --out w/page.html --results w/results.json" ;;
+    esac
+}
+
+# begin COMMAND: makes w as the command finds it
+begin() {
+    rm -rf w
+    mkdir w
+    [ "$1" != resume ] || cp -R begun/r w/r
+}
+
+input() { # COMMAND
+    case $1 in
+    encode) echo in/text ;;
+    decode) echo in/ids ;;
+    *) echo /dev/null ;;
+    esac
+}
+
+# ---- what must hold ----
+
+# Without what depends on the clock, the process or a failure that does not matter.
+essence() { # FILE
+    case $1 in
+    *run.json) sed -n 's/^"result"://p' "$1" |
+        sed 's/"\(overhead\|relative_cost\|activation\)[a-z_]*":[^,}]*//g' ;;
+    *log.jsonl) sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1" ;;
+    *training_state*) "$PLAIN" inspect "$1" | grep -v '^run: \|^[0-9]* tensors\|crc32c' ;;
+    *) sed 's/"\(reference_\)\{0,1\}seconds":[^,}]*//g' "$1" ;;
+    esac
+}
+
+# The essence of all that a run left: of the folder w and of what it printed.
+essences() {
+    find w -type f | sort | while read -r file; do
+        echo "== $file"
+        essence "$file"
+    done
+    echo "== out"
+    essence out | sed 's/^\(scoring\|.*seconds\|overhead\|relative_cost\).*//'
+}
+
+# partial REFERENCE: is there a file that is neither whole nor the one before?
+partial() {
+    find w -type f | while read -r file; do
+        case $file in
+        *.part) echo "$file" ;;
+        *.safetensors) "$PLAIN" inspect "$file" >inspected 2>&1 || echo "$file" ;;
+        *run.json) tail -c 2 "$file" | grep -q '}' || echo "$file" ;;
+        *log.jsonl) [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
+        *) cmp -s "$file" "$1/$file" || echo "$file" ;;
+        esac
+    done
+}
+
+# check COMMAND STATUS WHAT: one run whose call failed hard
+check() {
+    if grep -q 'Sanitizer\|runtime error' err; then fail "$1, $3: a sanitizer speaks"
+    elif [ "$2" -eq 0 ]; then
+        unharmed=$((unharmed + 1))
+        essences >now
+        if cmp -s now "whole-$1/essence"; then passed=$((passed + 1))
+        else fail "$1, $3: status 0, but $(diff now "whole-$1/essence" | head -n 3)"; fi
+    elif [ "$2" -ne 4 ]; then fail "$1, $3: status $2"
+    elif [ "$(grep -c '^ica: ' err)" -ne 1 ]; then fail "$1, $3: not one line"
+    elif [ -n "$(partial "whole-$1")" ]; then fail "$1, $3: left $(partial "whole-$1")"
+    else
+        stopped=$((stopped + 1)) passed=$((passed + 1))
+    fi
+}
+
+# attempt PROGRAM COMMAND CALL N HOW
+attempt() {
+    cases=$((cases + 1))
+    [ $((cases % STRIDE)) -eq $((FIRST % STRIDE)) ] || return 0
+    begin "$2"
+    # shellcheck disable=SC2046
+    SCARCITY="$3 $4 $5" "$1" $(given "$2") <"$(input "$2")" >out 2>err
+    status=$?
+    case $5 in
+    EINTR | short)
+        [ $status -ne 0 ] || essences >now
+        if [ $status -ne 0 ]; then fail "$2, $3 $4 $5: status $status"
+        elif cmp -s now "whole-$2/essence"; then passed=$((passed + 1))
+        else fail "$2, $3 $4 $5: $(diff now "whole-$2/essence" | head -n 3)"; fi ;;
+    *)
+        check "$2" $status "$3 $4 $5"
+        case $3:$status in
+        allocate:0 | resize:0 | write:0 | rename:0 | mkdir:0)
+            fail "$2, $3 $4 $5: nobody noticed" ;;
+        esac ;;
+    esac
+}
+
+ways() { # CALL: how it can fail
+    case $1 in
+    open) echo EMFILE EINTR ;;
+    read) echo EIO EINTR short ;;
+    write) echo ENOSPC EIO EINTR short ;;
+    allocate | resize) echo ENOMEM ;;
+    mkdir | rename) echo ENOSPC ;;
+    fsync | close) echo EIO EINTR ;;
+    *) echo EIO ;;
+    esac
+}
+
+before=$(find in -type f -exec cksum {} + | sort)
+begin train
+# shellcheck disable=SC2046
+mkdir begun && must $(given train) --max-steps 1 && mv w/r begun/r
+for command in ${ONLY:-$COMMANDS}; do
+    begin "$command"
+    # shellcheck disable=SC2046
+    SCARCITY_COUNT=count "$PLAIN" $(given "$command") <"$(input "$command")" >out 2>err ||
+        fail "$command"
+    mkdir "whole-$command"
+    essences >"whole-$command/essence"
+    cp -R w "whole-$command/w"
+    cp count "whole-$command/count"
+    while read -r call n <&3; do
+        case $call in
+        allocate | resize) program=$PLAIN ;;
+        *) program=$CHECKED ;;
+        esac
+        for how in $(ways "$call"); do attempt "$program" "$command" "$call" "$n" "$how"; done
+    done 3<"whole-$command/count"
+done
+after=$(find in -type f -exec cksum {} + | sort)
+if [ "$before" = "$after" ]; then passed=$((passed + 1)); else fail "an input has changed"; fi
+echo "$cases cases, each $STRIDE-th tried: $stopped ended with status 4, $unharmed did not matter"
+
+# ---- real scarcity ----
+
+# A stdout on a full disk, closed, and with nobody at the other end.
+for command in help encode decode score eval generate inspect diff report; do
+    for to in /dev/full closed pipe; do
+        begin $command
+        # shellcheck disable=SC2046
+        case $to in
+        closed) "$PLAIN" $(given $command) <"$(input $command)" >&- 2>err ;;
+        pipe)
+            # the reader is gone when the program starts
+            { sleep 0.1; "$PLAIN" $(given $command) <"$(input $command)" 2>err; echo $? >status; } |
+                true
+            (exit "$(cat status)") ;;
+        *) "$PLAIN" $(given $command) <"$(input $command)" >/dev/full 2>err ;;
+        esac
+        status=$?
+        if [ $status -eq 4 ] && [ "$(grep -c '^ica: cannot write' err)" -eq 1 ]
+        then passed=$((passed + 1)); else fail "$command, stdout is $to: status $status"; fi
+    done
+done
+
+# ended STATUS WHAT: status 4 and one line, and nothing partial in w
+ended() {
+    if [ "$1" -eq 4 ] && [ "$(grep -c '^ica: ' err)" -eq 1 ] && [ -z "$(find w -name '*.part')" ]
+    then passed=$((passed + 1)); else fail "$2: status $1, $(find w -name '*.part')"; fi
+}
+
+# A log on a full disk: the state is saved all the same, and the run can be continued.
+begin train
+mkdir w/r
+ln -s /dev/full w/r/log.jsonl
+# shellcheck disable=SC2046
+"$PLAIN" $(given train) >out 2>err
+ended $? "a log that cannot be written"
+rm w/r/log.jsonl
+if "$PLAIN" train --resume w/r >out 2>err; then passed=$((passed + 1))
+else fail "continuing after it"; fi
+
+# A file above the limit of the shell (SIGXFSZ).
+begin corpus
+(ulimit -f 64 && exec "$PLAIN" corpus --out w/c --seed 1 --no-pretrain) >out 2>err
+ended $? "a file above the limit"
+
+# A disk of a megabyte, where one can be made.
+begin corpus
+if mount -t tmpfs -o size=256k none w 2>/dev/null; then
+    "$PLAIN" corpus --out w/c --seed 1 --no-pretrain >out 2>err
+    ended $? "a full disk"
+    umount w
+else echo "skipped: a full disk (mount is not allowed)"; fi
+
+# Memory, from what just starts the program: it works or says in one line that it does not.
+enough=0
+for megabytes in 8 12 16 24 32 48 64 96 128 192 256; do
+    kilobytes=$((megabytes * 1024))
+    (ulimit -v $kilobytes && exec "$PLAIN" --version) >/dev/null 2>&1 || continue
+    begin train
+    # shellcheck disable=SC2046
+    (ulimit -v $kilobytes && exec "$PLAIN" $(given train)) >out 2>err
+    status=$?
+    [ $status -eq 0 ] && enough=$megabytes && passed=$((passed + 1)) && continue
+    ended $status "$megabytes MB of memory"
+done
+[ $enough -gt 0 ] || fail "a tiny run does not fit into 256 MB"
+
+# Ctrl-C while files are written leaves no temporary.
+for instant in 0.01 0.02 0.03 0.05 0.08; do
+    begin corpus
+    "$PLAIN" corpus --out w/c --seed 1 >out 2>err &
+    pid=$!
+    sleep $instant 2>/dev/null
+    kill -TERM $pid 2>/dev/null # a job in the background does not hear SIGINT
+    wait $pid 2>/dev/null
+    if [ -z "$(find w -name '*.part')" ]; then passed=$((passed + 1))
+    else fail "a temporary is left after a signal"; fi
+done
+# A terminal that goes away: the run saves first.
+begin train
+# shellcheck disable=SC2046
+"$PLAIN" $(given train) --max-steps 1000000 >out 2>err &
+pid=$!
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    grep -q '^step' err && break
+    sleep 0.2 2>/dev/null || sleep 1
+done
+kill -HUP $pid
+wait $pid
+status=$?
+if [ $status -eq 129 ] && grep -q 'saved' err && [ -s w/r/training_state.safetensors ]
+then passed=$((passed + 1)); else fail "SIGHUP: status $status"; fi
+
+# A link to a file that is not there yet is followed.
+begin eval
+ln -s target.jsonl w/e.jsonl
+# shellcheck disable=SC2046
+"$PLAIN" $(given eval) >out 2>err
+if [ -h w/e.jsonl ] && cmp -s w/target.jsonl whole-eval/w/e.jsonl; then passed=$((passed + 1))
+else fail "a link to nothing"; fi
+
+# Without a stdout no file gets its number: messages must not end up in it.
+begin eval
+# shellcheck disable=SC2046
+"$PLAIN" $(given eval) >&- 2>&- <&-
+if cmp -s w/e.jsonl whole-eval/w/e.jsonl; then passed=$((passed + 1))
+else fail "closed streams"; fi
+echo "scarcity: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
