@@ -580,9 +580,9 @@ take_build() {
     sum=$(cksum <"$ICA" | tr ' ' -)
     BUILD=$(sed -n "s/^$sum //p" "$WORK/builds" 2>/dev/null | head -n 1)
     [ -z "$BUILD" ] || return 0
-    BUILD=$(git log -1 --format=%h -- '*.c' '*.h' Makefile 2>/dev/null) || BUILD=
+    BUILD=$(git log -1 --format=%h -- '*.c' '*.h' Makefile ':!tests' 2>/dev/null) || BUILD=
     [ -n "$BUILD" ] || BUILD=$("$ICA" --version | head -n 1)
-    git diff --quiet HEAD -- '*.c' '*.h' Makefile 2>/dev/null || BUILD="$BUILD, changed"
+    git diff --quiet HEAD -- '*.c' '*.h' Makefile ':!tests' 2>/dev/null || BUILD="$BUILD, changed"
     echo "$sum $BUILD" >>"$WORK/builds"
 }
 
