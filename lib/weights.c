@@ -11,6 +11,7 @@
 struct MapInput {
     const MapOptions *how;
     const double *score, *sorted;
+    const double *likelihood; /* the second number, or NULL */
     int n;
 };
 
@@ -75,28 +76,55 @@ static void weights_filter(const MapInput *in, double *weight) {
     for (int i = 0; i < in->n; i++) weight[i] = in->score[i] > 0;
 }
 
+/* 1 if gain and likelihood reach their thresholds, else 0. */
+static void weights_accept(const MapInput *in, double *weight) {
+    const double *t = in->how->threshold;
+    for (int i = 0; i < in->n; i++)
+        weight[i] = in->score[i] >= t[0] && (!in->likelihood || in->likelihood[i] >= t[1]);
+}
+
+/* max(0, 2 P - 1): a pair that is as likely flipped as not teaches nothing. */
+static void weights_mirror(const MapInput *in, double *weight) {
+    double slope = in->how->slope, share = mirror_share(slope, in->score, in->n);
+    for (int i = 0; i < in->n; i++)
+        weight[i] = fmax(0, 2 * mirror_probability(slope, share, in->score[i]) - 1);
+}
+
 /* clang-format off */
 const MapInfo MAPS[] = {
-    [MAP_MINMAX] = {"minmax", "linear over the pool's scores", false, weights_minmax},
-    [MAP_MINMAX_BATCH] = {"minmax-batch", "linear over the batch's scores", true, weights_minmax},
-    [MAP_CLIP] = {"clip", "linear between two percentiles", false, weights_clip},
-    [MAP_RANK] = {"rank", "linear in the score's rank", false, weights_rank},
-    [MAP_SOFTMAX] = {"softmax", "exponential in the standardized score", false, weights_softmax},
-    [MAP_TOP] = {"top", "1 for the best share, else 0", false, weights_top},
-    [MAP_POSITIVE] = {"positive", "the score where it is above 0, else 0", false, weights_positive},
-    [MAP_FILTER] = {"filter", "1 where the score is above 0, else 0", false, weights_filter},
+    /* name, help; of a batch, of the holdout */
+    [MAP_MINMAX] = {"minmax", "linear over the pool's scores", false, false, weights_minmax},
+    [MAP_MINMAX_BATCH] = {"minmax-batch", "linear over the batch's scores", true, false,
+                          weights_minmax},
+    [MAP_CLIP] = {"clip", "linear between two percentiles", false, false, weights_clip},
+    [MAP_RANK] = {"rank", "linear in the score's rank", false, false, weights_rank},
+    [MAP_SOFTMAX] = {"softmax", "exponential in the standardized score", false, false,
+                     weights_softmax},
+    [MAP_TOP] = {"top", "1 for the best share, else 0", false, false, weights_top},
+    [MAP_POSITIVE] = {"positive", "the score where it is above 0, else 0", false, false,
+                      weights_positive},
+    [MAP_FILTER] = {"filter", "1 where the score is above 0, else 0", false, false,
+                    weights_filter},
+    [MAP_ACCEPT] = {"accept", "1 unless nearly all of the holdout scores better, else 0", false,
+                    true, weights_accept},
+    [MAP_MIRROR] = {"mirror", "pairs: by the probability that both answers are not swapped", false,
+                    true, weights_mirror},
 };
 /* clang-format on */
 _Static_assert(sizeof MAPS / sizeof *MAPS == MAP_COUNT, "a row each");
 
 /* No map sees a score that is not known. */
 void map_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight) {
-    double *known = mem_new((size_t)n, sizeof *known), sum = 0;
+    double *known = mem_new(2 * (size_t)n, sizeof *known), *likelihood = known + n, sum = 0;
     int m = 0;
-    for (int i = 0; i < n; i++)
-        if (!isnan(score[i])) known[m++] = score[i];
+    for (int i = 0; i < n; i++) {
+        if (isnan(score[i])) continue;
+        if (how->likelihood) likelihood[m] = how->likelihood[i];
+        known[m++] = score[i];
+    }
+    if (!how->likelihood) likelihood = NULL;
     double *sorted = sorted_copy(known, m), *given = mem_new((size_t)m, sizeof *given);
-    if (m) MAPS[map].weights(&(MapInput){how, known, sorted, m}, given);
+    if (m) MAPS[map].weights(&(MapInput){how, known, sorted, likelihood, m}, given);
     for (int i = 0; i < m; i++) sum += given[i];
     /* Hand the weights out, and the mean where there is none. */
     for (int i = 0, at = 0; i < n; i++)
@@ -104,6 +132,138 @@ void map_weights(WeightMap map, const MapOptions *how, const double *score, int 
     free(known);
     free(sorted);
     free(given);
+}
+
+/* ---- candidates against the holdout ----
+ *
+ * The holdout's own values come from folds, so no record of it has seen itself. If a candidate is
+ * exchangeable with the holdout, its rank among these values is uniform, whatever the model and
+ * whatever the noise. So a threshold at a low rank loses few good candidates. How many bad ones it
+ * catches depends on how well the numbers tell them apart. */
+
+void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood) {
+    const double *alone = r->alone, *in = r->in_context;
+    *gain = r->score;
+    *likelihood = NAN;
+    if (isnan(r->score) || isnan(alone[0]) || isnan(in[0])) return;
+    *likelihood = in[0] / r->tokens;
+    *gain = *likelihood - alone[0] / r->tokens;
+    if (!isnan(alone[1]) && !isnan(in[1])) *gain = (in[0] - in[1]) - (alone[0] - alone[1]);
+}
+
+/* How many of m values in increasing order are at most `value`. */
+static int count_at_most(const double *sorted, int m, double value) {
+    int low = 0, high = m;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (sorted[middle] <= value) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* [E19] p = (1 + #{j: v_j <= v}) / (m + 1): at most a with probability at most a, if v is
+ * exchangeable with the v_j. */
+double conformal_p(const double *sorted, int m, double value) {
+    return (1.0 + count_at_most(sorted, m, value)) / (m + 1.0);
+}
+
+/* The known of x[m] in increasing order, the caller's to free. */
+static double *known_sorted(const double *x, int m, int *known) {
+    double *v = mem_new((size_t)m, sizeof *v);
+    *known = 0;
+    for (int i = 0; i < m; i++)
+        if (!isnan(x[i])) v[(*known)++] = x[i];
+    double *sorted = sorted_copy(v, *known);
+    free(v);
+    return sorted;
+}
+
+/* Thresholds are the r-th smallest values, r = max(1, floor(level / numbers (m + 1))). A value
+ * reaches its threshold exactly if p > r / (m + 1). The union of both events has at most twice the
+ * probability of one, hence the division. */
+bool accept_levels(const double *gain, const double *likelihood, int m, double level,
+                   AcceptLevels *out) {
+    const double *x[2] = {gain, likelihood};
+    *out = (AcceptLevels){.level = level};
+    for (int i = 0; i < m && likelihood && out->numbers < 2; i++)
+        if (!isnan(likelihood[i])) out->numbers = 2;
+    if (out->numbers < 2) out->numbers = 1;
+    for (int number = 0; number < (int)out->numbers; number++) {
+        int known;
+        double *sorted = known_sorted(x[number], m, &known);
+        int r = (int)floor(level / out->numbers * (known + 1.0) + 1e-9);
+        if (r < 1) r = 1;
+        if (r > known) r = known;
+        out->records = known;
+        if (known) out->threshold[number] = sorted[r - 1];
+        if (known) out->clean[number] = sorted[(known - 1) / 2];
+        free(sorted);
+    }
+    out->level = fmax(level, out->numbers / (out->records + 1));
+    return out->records > 0;
+}
+
+double accept_clean_share(const AcceptLevels *levels, const double *gain, const double *likelihood,
+                          int n) {
+    const double *x[2] = {gain, likelihood};
+    /* The median has this rank, so a good candidate reaches it with this probability. */
+    double m = levels->records, rank = floor((m + 1) / 2), chance = (m + 1 - rank) / (m + 1);
+    double least = 1;
+    for (int number = 0; number < (int)levels->numbers; number++) {
+        int known = 0, above = 0;
+        for (int i = 0; i < n; i++) {
+            known += !isnan(x[number][i]);
+            above += x[number][i] >= levels->clean[number];
+        }
+        if (known) least = fmin(least, above / (known * chance));
+    }
+    return least;
+}
+
+static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
+
+/* Minimizes the logistic loss of (h, not flipped) and (-h, flipped), which both are -log
+ * sigmoid(b h), plus b^2 / (2 t^2), t = 10 / sd(h). Without the penalty, scores that are all above
+ * 0 have no finite slope. From 0 to the minimum the loss is convex and its curvature falls, so
+ * Newton's steps grow towards the minimum and never pass it. */
+double mirror_slope(const double *score, int m) {
+    enum { STEPS = 200 };
+    int n;
+    double *h = known_sorted(score, m, &n), mean, deviation, b = 0;
+    moments(h, n, &mean, &deviation);
+    double penalty = deviation > 0 ? deviation * deviation / 100 : 0.01;
+    for (int step = 0; step < STEPS; step++) {
+        double fall = -penalty * b, curve = penalty;
+        for (int i = 0; i < n; i++) {
+            double p = sigmoid(b * h[i]);
+            fall += 2 * (1 - p) * h[i];
+            curve += 2 * p * (1 - p) * h[i] * h[i];
+        }
+        if (!(fall > 0)) break; /* at the minimum, or scores that are below 0 in sum */
+        b += fall / curve;
+    }
+    free(h);
+    return b;
+}
+
+/* [E20] P(not flipped | s) = sigmoid(b s + log(pi / (1 - pi))). */
+double mirror_probability(double slope, double share, double score) {
+    if (share <= 0 || share >= 1) return share >= 1;
+    return sigmoid(slope * score + log(share / (1 - share)));
+}
+
+double mirror_share(double slope, const double *score, int n) {
+    enum { ROUNDS = 1000 };
+    double share = 0.5;
+    for (int round = 0; round < ROUNDS; round++) {
+        double sum = 0;
+        for (int i = 0; i < n; i++) sum += mirror_probability(slope, share, score[i]);
+        double change = fabs(sum / n - share);
+        share = sum / n;
+        if (change < 1e-10) break;
+    }
+    return share;
 }
 
 /* ---- the weighted gradient ---- */

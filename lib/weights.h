@@ -7,6 +7,9 @@
  *   if (loss_coefficients(NORMALIZE_BATCH, weight, NULL, 3, 3, factor))
  *       printf("%s: %g %g %g\n", MAPS[MAP_MINMAX].name, factor[0], factor[1], factor[2]);
  *
+ * Two maps compare candidates with the holdout's own values (accept, mirror): they read what
+ * accept_levels and mirror_slope made of these.
+ *
  * A new map is one value of WeightMap, one row of MAPS with its function above it in lib/weights.c,
  * and its formula in the oracle, against which tests/unit/test_weights.c holds every row.
  */
@@ -32,6 +35,8 @@ typedef enum {
     MAP_TOP,          /* 1 for the best `share`, else 0 */
     MAP_POSITIVE,     /* max(0, s) */
     MAP_FILTER,       /* 1 if s > 0, else 0 */
+    MAP_ACCEPT,       /* [E19] 1 unless a number of the candidate is below its threshold */
+    MAP_MIRROR,       /* [E20] of pairs: max(0, 2 P(not flipped) - 1) */
     MAP_COUNT
 } WeightMap;
 
@@ -39,6 +44,10 @@ typedef struct {
     double temperature; /* softmax */
     double share;       /* top */
     double clip;        /* clip: the share cut off at each end, 0.05 */
+    /* Maps of the holdout. The score is then the gain of accept_numbers. */
+    double threshold[2];      /* accept: of the gain and of the likelihood */
+    const double *likelihood; /* accept: [n] the second number; NULL: there is one alone */
+    double slope;             /* mirror */
 } MapOptions;
 
 typedef struct MapInput MapInput; /* what a map may look at: lib/weights.c */
@@ -47,6 +56,7 @@ typedef struct MapInput MapInput; /* what a map may look at: lib/weights.c */
 typedef struct {
     const char *name, *help;
     bool of_batch; /* looks at the scores of one training batch, which `ica score` does not have */
+    bool of_holdout; /* compares with the holdout's own scores */
     void (*weights)(const MapInput *in, double *weight);
 } MapInfo;
 extern const MapInfo MAPS[]; /* [MAP_COUNT] */
@@ -56,6 +66,50 @@ extern const MapInfo MAPS[]; /* [MAP_COUNT] */
  * MAP_SOFTMAX's weights do not sum to 1: the largest is 1. MAP_POSITIVE has the score's units.
  * NORMALIZE_COUNT and NORMALIZE_NONE see that scale. */
 void map_weights(WeightMap map, const MapOptions *how, const double *score, int n, double *weight);
+
+/* ---- candidates against the holdout ---- */
+
+/* What is known of one scored record; NaN where the method has none. [0] is the (chosen) answer,
+ * [1] a pair's rejected one. */
+typedef struct {
+    double score, alone[2], in_context[2]; /* log-likelihoods are token sums */
+    int tokens;                            /* of the (chosen) answer */
+} ScoredRecord;
+
+/* The numbers that accept compares. Of ICA there are two: the gain (E5 by token means, of a pair
+ * E7a) and the (chosen) answer's mean log-likelihood in context. Of other methods the gain is the
+ * score, and the likelihood NaN. Both are NaN where the score is not known. */
+void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood);
+
+/* The p-value of a number against m others in increasing order. */
+double conformal_p(const double *sorted, int m, double value);
+
+/* What the holdout's own numbers say, as doubles: the training state keeps doubles. */
+typedef struct {
+    double numbers;      /* 1 or 2 */
+    double records;      /* m: how many holdout records have them */
+    double level;        /* what is asked for, at least numbers / (m + 1) */
+    double threshold[2]; /* the r-th smallest of each number */
+    double clean[2];     /* the median of each, from which clean_share counts */
+} AcceptLevels;
+
+/* gain[m], likelihood[m] (or NULL) of the holdout; NaN is not known. False if nothing is known. */
+bool accept_levels(const double *gain, const double *likelihood, int m, double level,
+                   AcceptLevels *out);
+/* The estimated share of candidates that are as good as the holdout, at most 1: half of these
+ * exceed the holdout's median. The smaller estimate of the two numbers. */
+double accept_clean_share(const AcceptLevels *levels, const double *gain, const double *likelihood,
+                          int n);
+
+/* The slope b of P(not flipped | s) = sigmoid(b s) from scores [m] of pairs that are not flipped
+ * (NaN is not known). A flipped pair's score is minus its own. */
+double mirror_slope(const double *score, int m);
+/* P(not flipped | s) of a pair. share: of the pairs that are not flipped. */
+double mirror_probability(double slope, double share, double score);
+/* The share of pairs that are not flipped, of n scores, from .5 by expectation and maximization. */
+double mirror_share(double slope, const double *score, int n);
+
+/* ---- the weighted gradient ---- */
 
 /* What W is in g = sum of w_i grad l_i / W. */
 typedef enum {

@@ -660,6 +660,31 @@ static double quantile_of(const double *score, int n, double p) {
     return value;
 }
 
+/* E19: the share of values that are not larger, the candidate's own among them */
+double oracle_p(const double *holdout, int m, double value) {
+    double count = 1;
+    for (int j = 0; j < m; j++) count += holdout[j] <= value;
+    return count / (m + 1);
+}
+
+/* E20: P(not flipped) of score i, with the share pi by expectation and maximization */
+double oracle_unflipped(double slope, const double *score, int n, int i) {
+    double pi = 0.5, before = 0;
+    for (int round = 0; round < 1000 && fabs(pi - before) >= 1e-10; round++) {
+        double sum = 0;
+        before = pi;
+        for (int j = 0; j < n; j++) {
+            double clean = pi * exp(slope * score[j] / 2);
+            double flipped = (1 - pi) * exp(-slope * score[j] / 2);
+            sum += clean / (clean + flipped);
+        }
+        pi = sum / n;
+    }
+    double clean = pi * exp(slope * score[i] / 2);
+    double flipped = (1 - pi) * exp(-slope * score[i] / 2);
+    return clean / (clean + flipped);
+}
+
 /* E8: w = (s - low) / (high - low), in [0, 1]; all equal: 1 */
 static double minmax(double s, double low, double high) {
     if (high > low) return fmin(1, fmax(0, (s - low) / (high - low)));
@@ -687,6 +712,10 @@ double oracle_weight(WeightMap map, const MapOptions *how, const double *score, 
     case MAP_TOP: return before < fmax(1, floor(how->share * n + 0.5));
     case MAP_POSITIVE: return fmax(0, s);
     case MAP_FILTER: return s > 0;
+    case MAP_ACCEPT:
+        return s >= how->threshold[0] &&
+               (!how->likelihood || how->likelihood[i] >= how->threshold[1]);
+    case MAP_MIRROR: return fmax(0, 2 * oracle_unflipped(how->slope, score, n, i) - 1);
     default: return minmax(s, low, high);
     }
 }

@@ -123,6 +123,10 @@ void oracle_loss_gradient(const Oracle *o, const Examples *form, const Example *
 
 /* ---- weights, and what is done with them ---- */
 
+/* E19, from holdout values in any order */
+double oracle_p(const double *holdout, int m, double value);
+/* E20: P(not flipped) of score i */
+double oracle_unflipped(double slope, const double *score, int n, int i);
 /* of score i; E8 and the others */
 double oracle_weight(WeightMap map, const MapOptions *how, const double *score, int n, int i);
 /* E9: w_i / W, or the share of i's weighted tokens; 0 if W = 0 */

@@ -6,6 +6,7 @@
 #include "tests/unit/check.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool close_to(double a, double b, double tolerance) {
@@ -45,8 +46,12 @@ static void test_maps_random(void) {
     for (int map = 0; map < MAP_COUNT; map++)
         for (int t = 0; t < 24; t++) {
             double u = rng_uniform(&rng);
+            double score[100], weight[100], likelihood[100], factor = 1, most = 0;
             MapOptions o = {.temperature = 0.3 + u, .share = u, .clip = 0.05 + 0.1 * u};
-            double score[100], weight[100], factor = 1, most = 0;
+            o.threshold[0] = o.threshold[1] = u - 0.5;
+            o.slope = t % 4 == 3 ? 0 : 2 * u; /* with the outlier the oracle would overflow */
+            for (int i = 0; i < 100; i++) likelihood[i] = rng_normal(&rng);
+            if (t % 2) o.likelihood = likelihood;
             int n = sizes[t / 4], bad = 0;
             random_scores(&rng, score, n, t % 4);
             map_weights((WeightMap)map, &o, score, n, weight);
@@ -260,7 +265,170 @@ static void test_unknown(void) {
     }
 }
 
+/* ---- [E19] accept ---- */
+
+static void shuffle(Rng *rng, double *x, double *y, int n) {
+    for (int i = n - 1; i > 0; i--) {
+        int j = rng_below(rng, i + 1);
+        double a = x[i], b = y[i];
+        x[i] = x[j], y[i] = y[j];
+        x[j] = a, y[j] = b;
+    }
+}
+
+/* [E19] The p-value against the oracle, with ties, and the threshold against the p-value: a number
+ * reaches it exactly if p > r / (m + 1). */
+static void test_p(void) {
+    Rng rng = rng_new(19, 0);
+    static const double levels[4] = {0.001, 0.05, 0.2, 0.9};
+    for (int t = 0; t < 200; t++) {
+        int m = 1 + rng_below(&rng, 60), wrong = 0;
+        double v[60], l[60], *sorted;
+        for (int i = 0; i < m; i++) v[i] = floor(6 * rng_normal(&rng)) / 4;
+        for (int i = 0; i < m; i++) l[i] = rng_normal(&rng);
+        sorted = sorted_copy(v, m);
+        for (int numbers = 1; numbers <= 2; numbers++) {
+            AcceptLevels a;
+            double level = levels[t % 4];
+            CHECK(accept_levels(v, numbers == 2 ? l : NULL, m, level, &a), "%d records", m);
+            double r = fmin(m, fmax(1, floor(level / numbers * (m + 1) + 1e-9)));
+            CHECK(a.level == fmax(level, numbers / (m + 1.0)) && a.records == m &&
+                      a.numbers == numbers,
+                  "level %g of %d records", a.level, m);
+            for (int i = -30; i < 30; i++) {
+                double p = conformal_p(sorted, m, i / 8.0);
+                wrong += p != oracle_p(v, m, i / 8.0);
+                wrong += (i / 8.0 >= a.threshold[0]) != (p > r / (m + 1) + 1e-12);
+            }
+        }
+        CHECK(wrong == 0, "[E19] %d of 240 p-values or thresholds of %d records", wrong, m);
+        free(sorted);
+    }
+}
+
+/* [E19] Candidates that are exchangeable with the holdout: at most e = max(a, numbers / (m + 1))
+ * of them are lost, in the mean over draws, and at least half of it even where both numbers say
+ * the same. The mean of 200 draws has a standard deviation below .01. */
+static void test_exchangeable(void) {
+    static const int sizes[3] = {10, 50, 200};
+    enum { DRAWS = 200, POOL = 200 };
+    Rng rng = rng_new(19, 1);
+    for (int kind = 0; kind < 3; kind++) /* independent, equal, one number */
+        for (int s = 0; s < 3; s++) {
+            int m = sizes[s];
+            double kept = 0, share = 0, h[2][200], c[2][POOL], w[POOL];
+            for (int draw = 0; draw < DRAWS; draw++) {
+                AcceptLevels a;
+                for (int i = 0; i < m; i++) h[0][i] = rng_normal(&rng);
+                for (int i = 0; i < m; i++) h[1][i] = kind ? h[0][i] : rng_normal(&rng);
+                for (int i = 0; i < POOL; i++) c[0][i] = rng_normal(&rng);
+                for (int i = 0; i < POOL; i++) c[1][i] = kind ? c[0][i] : rng_normal(&rng);
+                accept_levels(h[0], kind == 2 ? NULL : h[1], m, 0.05, &a);
+                MapOptions o = {.threshold = {a.threshold[0], a.threshold[1]}};
+                if (kind < 2) o.likelihood = c[1];
+                map_weights(MAP_ACCEPT, &o, c[0], POOL, w);
+                for (int i = 0; i < POOL; i++) kept += w[i] / POOL / DRAWS;
+                share += accept_clean_share(&a, c[0], c[1], POOL) / DRAWS;
+            }
+            double e = fmax(0.05, (kind == 2 ? 1 : 2) / (m + 1.0));
+            CHECK(kept >= 1 - e - 0.03 && kept <= 1 - e / 2 + 0.03,
+                  "[E19] %d records, kind %d: %g are kept, e = %g", m, kind, kept, e);
+            CHECK(share > (m < 50 ? 0.75 : 0.85) && share <= 1,
+                  "%d records: a clean share of %g", m, share);
+        }
+}
+
+/* [E19] Only the order of the numbers counts, and not the order of the holdout. */
+static void test_invariance(void) {
+    enum { M = 40, POOL = 100 };
+    Rng rng = rng_new(19, 2);
+    double h[2][M], c[2][POOL], w[POOL], v[POOL];
+    AcceptLevels a, b;
+    for (int i = 0; i < M; i++) h[0][i] = rng_normal(&rng), h[1][i] = rng_normal(&rng);
+    for (int i = 0; i < POOL; i++) c[0][i] = rng_normal(&rng) - 1, c[1][i] = rng_normal(&rng);
+    accept_levels(h[0], h[1], M, 0.2, &a);
+    MapOptions o = {.threshold = {a.threshold[0], a.threshold[1]}, .likelihood = c[1]};
+    map_weights(MAP_ACCEPT, &o, c[0], POOL, w);
+    shuffle(&rng, h[0], h[1], M);
+    accept_levels(h[0], h[1], M, 0.2, &b);
+    CHECK(memcmp(&a, &b, sizeof a) == 0, "[E19] the order of the holdout changes thresholds");
+    for (int i = 0; i < M; i++) h[0][i] = exp(h[0][i]), h[1][i] = pow(h[1][i], 3);
+    for (int i = 0; i < POOL; i++) c[0][i] = exp(c[0][i]), c[1][i] = pow(c[1][i], 3);
+    accept_levels(h[0], h[1], M, 0.2, &b);
+    o.threshold[0] = b.threshold[0], o.threshold[1] = b.threshold[1];
+    map_weights(MAP_ACCEPT, &o, c[0], POOL, v);
+    CHECK(memcmp(w, v, sizeof w) == 0, "[E19] a monotone transform changes weights");
+}
+
+/* Half of the candidates are bad: below all of the holdout in one number. */
+static void test_clean_share(void) {
+    enum { M = 99, POOL = 1000 };
+    double h[M], l[M], c[POOL], d[POOL];
+    AcceptLevels a;
+    for (int i = 0; i < M; i++) h[i] = l[i] = i;
+    for (int i = 0; i < POOL; i++) c[i] = i % 2 ? -1 : M * (i / 1000.0), d[i] = i % M;
+    accept_levels(h, l, M, 0.05, &a);
+    double share = accept_clean_share(&a, c, d, POOL);
+    CHECK(fabs(share - 0.5) < 0.02, "a clean share of %g, not one half", share);
+    for (int i = 0; i < M; i++) l[i] = NAN, h[i] = i % 2 ? NAN : h[i];
+    CHECK(accept_levels(h, l, M, 0.05, &a) && a.numbers == 1 && a.records == 50 &&
+              a.threshold[0] == 2,
+          "%g records are known, threshold %g", a.records, a.threshold[0]);
+    for (int i = 0; i < M; i++) h[i] = NAN;
+    CHECK(!accept_levels(h, NULL, M, 0.05, &a), "nothing is known");
+}
+
+static void test_numbers(void) {
+    double gain, likelihood;
+    accept_numbers(&(ScoredRecord){1, {-6, NAN}, {-3, NAN}, 3}, &gain, &likelihood);
+    CHECK(gain == 1 && likelihood == -1, "of an answer: %g, %g", gain, likelihood);
+    accept_numbers(&(ScoredRecord){9, {-6, -5}, {-3, -7}, 3}, &gain, &likelihood);
+    CHECK(gain == 5 && likelihood == -1, "[E7a] of a pair: %g, %g", gain, likelihood);
+    accept_numbers(&(ScoredRecord){9, {-6, NAN}, {NAN, NAN}, 3}, &gain, &likelihood);
+    CHECK(gain == 9 && isnan(likelihood), "of another method: %g, %g", gain, likelihood);
+    accept_numbers(&(ScoredRecord){NAN, {-6, NAN}, {-6, NAN}, 3}, &gain, &likelihood);
+    CHECK(isnan(gain) && isnan(likelihood), "without demonstrations: %g, %g", gain, likelihood);
+}
+
+/* ---- [E20] mirror ---- */
+
+/* Scores of two normal classes, so that P is right with slope 1.5: the share comes back within
+ * four standard errors of 4,000 pairs (.035), and the slope is where the derivative vanishes. */
+static void test_mirror(void) {
+    enum { M = 2000, POOL = 4000 };
+    static double h[M], c[POOL];
+    Rng rng = rng_new(20, 0);
+    /* Normals of mean 3/4 and variance 1 have log odds 1.5 s. */
+    for (int i = 0; i < M; i++) h[i] = 0.75 + rng_normal(&rng);
+    double b = mirror_slope(h, M), mean, deviation, slope = 0;
+    moments(h, M, &mean, &deviation);
+    for (int i = 0; i < M; i++) slope -= 2 * h[i] / (1 + exp(b * h[i]));
+    CHECK(fabs(slope + b * deviation * deviation / 100) < 1e-9, "the derivative is %g", slope);
+    CHECK(fabs(b - 1.5) < 0.15, "[E20] slope %g, not 1.5", b);
+    for (int rate = 1; rate <= 9; rate += 2) {
+        for (int i = 0; i < POOL; i++)
+            c[i] = (i % 10 < rate ? -1 : 1) * (0.75 + rng_normal(&rng));
+        double share = mirror_share(b, c, POOL);
+        CHECK(fabs(share - (1 - rate / 10.0)) < 0.035, "[E20] %d0 %% flips, a share of %g", rate,
+              share);
+        CHECK(close_to(mirror_probability(b, share, c[7]), oracle_unflipped(b, c, POOL, 7), 1e-8),
+              "[E20] P = %g", mirror_probability(b, share, c[7]));
+    }
+    for (int i = 0; i < M; i++) h[i] = 1 + i % 3;
+    b = mirror_slope(h, M);
+    CHECK(isfinite(b) && b > 1, "[E20] scores all above 0: slope %g", b);
+    for (int i = 0; i < M; i++) h[i] = -h[i];
+    CHECK(mirror_slope(h, M) == 0, "[E20] scores all below 0 say nothing");
+    CHECK(close_to(mirror_probability(2, 0.3, 0), 0.3, 1e-15), "a score of 0 leaves the share");
+}
+
 int main(void) {
+    test_p();
+    test_exchangeable();
+    test_invariance();
+    test_clean_share();
+    test_numbers();
+    test_mirror();
     test_tables();
     test_unknown();
     test_maps_random();
