@@ -333,8 +333,8 @@ static void test_exchangeable(void) {
             double e = fmax(0.05, (kind == 2 ? 1 : 2) / (m + 1.0));
             CHECK(kept >= 1 - e - 0.03 && kept <= 1 - e / 2 + 0.03,
                   "[E19] %d records, kind %d: %g are kept, e = %g", m, kind, kept, e);
-            CHECK(share > (m < 50 ? 0.75 : 0.85) && share <= 1,
-                  "%d records: a clean share of %g", m, share);
+            CHECK(share > (m < 50 ? 0.75 : 0.85) && share <= 1, "%d records: a clean share of %g",
+                  m, share);
         }
 }
 
@@ -406,8 +406,7 @@ static void test_mirror(void) {
     CHECK(fabs(slope + b * deviation * deviation / 100) < 1e-9, "the derivative is %g", slope);
     CHECK(fabs(b - 1.5) < 0.15, "[E20] slope %g, not 1.5", b);
     for (int rate = 1; rate <= 9; rate += 2) {
-        for (int i = 0; i < POOL; i++)
-            c[i] = (i % 10 < rate ? -1 : 1) * (0.75 + rng_normal(&rng));
+        for (int i = 0; i < POOL; i++) c[i] = (i % 10 < rate ? -1 : 1) * (0.75 + rng_normal(&rng));
         double share = mirror_share(b, c, POOL);
         CHECK(fabs(share - (1 - rate / 10.0)) < 0.035, "[E20] %d0 %% flips, a share of %g", rate,
               share);
