@@ -114,6 +114,9 @@ void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds
     ScoreOptions each = *how;
     Scores part = {0};
     each.contexts = each.first = 0;
+    each.pair_score = PAIR_MARGIN; /* The others may need references of other records. */
+    each.pool_reference = each.holdout_reference = (Logps){NULL, NULL};
+    each.earlier_alone = each.earlier_by_reference = (Logps){NULL, NULL};
     scores_resize(out, holdout->count, how->k);
     for (int fold = 0; fold < folds->folds; fold++) {
         Examples asked = folds_part(folds, holdout, fold, false, place);
@@ -183,5 +186,174 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
     scores_free(&right);
     scores_free(&wrong);
     folds_free(&folds);
+    return ok;
+}
+
+/* ---- candidates against the holdout ---- */
+
+void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, int pool,
+                    int holdout) {
+    if (!MAPS[map].of_holdout || c->gain) return;
+    *c = (Comparison){.how = *how, .pool = pool, .holdout = holdout};
+    c->gain = arena_new(&c->arena, (size_t)pool, sizeof *c->gain);
+    c->likelihood = arena_new(&c->arena, (size_t)pool, sizeof *c->likelihood);
+    c->kept = arena_new(&c->arena, (size_t)holdout, sizeof *c->kept);
+    for (int i = 0; i < holdout; i++) c->kept[i] = 1;
+}
+
+void comparison_free(Comparison *c) {
+    scores_free(&c->self);
+    arena_free(&c->arena);
+    *c = (Comparison){0};
+}
+
+/* The records that are kept, in the holdout's order. place[i]: where item i stands there. */
+static Examples kept_part(const Examples *holdout, const double *kept, int *place, Arena *arena) {
+    Examples part = {.bos = holdout->bos, .bos_n = holdout->bos_n};
+    part.items = arena_new(arena, (size_t)holdout->count, sizeof *part.items);
+    for (int i = 0; i < holdout->count; i++) {
+        if (kept[i] <= 0) continue;
+        place[part.count] = i;
+        part.items[part.count++] = holdout->items[i];
+    }
+    return part;
+}
+
+/* Lets the demonstrations point into the whole holdout instead of the part. */
+static void demos_of_whole(const Examples *part, const int *place, const Examples *holdout,
+                           Scores *s) {
+    for (int i = 0; i < s->count; i++)
+        for (int d = 0; d < s->n_demos[i]; d++) {
+            Demo *demo = &s->demos[(size_t)i * (size_t)s->k + (size_t)d];
+            *demo = (Demo){&holdout->items[place[demo->prompt_of - part->items]],
+                           &holdout->items[place[demo->answer_of - part->items]]};
+        }
+}
+
+/* The numbers of scored examples. */
+static void scores_numbers(const Examples *e, const Scores *s, double *gain, double *likelihood) {
+    for (int i = 0; i < e->count; i++) {
+        ScoredRecord r = {s->score[i],
+                          {s->alone.chosen[i], s->alone.rejected[i]},
+                          {s->in_context.chosen[i], s->in_context.rejected[i]},
+                          e->items[i].answer_n};
+        accept_numbers(&r, &gain[i], &likelihood[i]);
+    }
+}
+
+/* Scores what is kept by folds into c->self. False if it has too few prompts. */
+static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
+                       const ScoreOptions *how, Comparison *c, Error *err) {
+    Arena arena = {0};
+    int *place = arena_new(&arena, (size_t)holdout->count, sizeof *place);
+    Examples part = kept_part(holdout, c->kept, place, &arena);
+    Folds folds;
+    bool ok = folds_new(&part, how->seed, &folds);
+    if (ok) {
+        Scores s = {0};
+        holdout_score(m, ws, &part, &folds, how, &s);
+        scores_resize(&c->self, holdout->count, how->k);
+        for (int i = 0; i < holdout->count; i++) c->self.score[i] = NAN;
+        put_fold(&s, &part, place, place, holdout, &c->self);
+        c->told.flops += s.cost.flops;
+        scores_free(&s);
+    } else
+        error_set(err, STATUS_DATA,
+                  "the holdout has %d distinct prompts to compare candidates with, and needs %d: "
+                  "give more trusted examples, or another --weight-map",
+                  folds.prompts, FOLD_PROMPTS_LEAST);
+    folds_free(&folds);
+    arena_free(&arena);
+    return ok;
+}
+
+/* A record while the lowest are searched. */
+typedef struct {
+    double rank;
+    uint64_t hash;
+    int place;
+} Ranked;
+
+static int compare_ranked(const void *a, const void *b) {
+    const Ranked *x = a, *y = b;
+    if (x->rank < y->rank || x->rank > y->rank) return x->rank < y->rank ? -1 : 1;
+    if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
+    return x->place - y->place;
+}
+
+/* How many of x[n] are smaller than x[i]. What is not known is never the lowest. */
+static double rank_of(const double *x, int n, int i) {
+    int smaller = 0;
+    if (isnan(x[i])) return n;
+    for (int j = 0; j < n; j++) smaller += x[j] < x[i];
+    return smaller;
+}
+
+/* Leaves out the records of smallest min(rank of gain, rank of likelihood). */
+static void choose_trimmed(const Examples *holdout, uint64_t seed, const double *gain,
+                           const double *likelihood, Comparison *c) {
+    int n = holdout->count;
+    Ranked *r = mem_new((size_t)n, sizeof *r);
+    for (int i = 0; i < n; i++)
+        r[i] = (Ranked){fmin(rank_of(gain, n, i), rank_of(likelihood, n, i)),
+                        example_hash(&holdout->items[i], seed, true), i};
+    qsort(r, (size_t)n, sizeof *r, compare_ranked);
+    c->told.trimmed = floor(c->how.trim * n + 1e-9);
+    for (int i = 0; i < (int)c->told.trimmed; i++) c->kept[r[i].place] = 0;
+    free(r);
+}
+
+bool comparison_levels(Comparison *c, const double *gain, const double *likelihood, int records) {
+    c->told.slope = mirror_slope(gain, records);
+    return accept_levels(gain, likelihood, records, c->how.level, &c->told.levels);
+}
+
+const double *comparison_map(const Comparison *c, MapOptions *how) {
+    for (int i = 0; i < 2; i++) how->threshold[i] = c->told.levels.threshold[i];
+    how->likelihood = c->told.levels.numbers > 1 ? c->likelihood : NULL;
+    how->slope = c->told.slope;
+    return c->gain;
+}
+
+double comparison_clean(const Comparison *c, WeightMap map, int n) {
+    if (map != MAP_MIRROR) return accept_clean_share(&c->told.levels, c->gain, c->likelihood, n);
+    double *known = mem_new((size_t)n, sizeof *known);
+    int m = 0;
+    for (int i = 0; i < n; i++)
+        if (!isnan(c->gain[i])) known[m++] = c->gain[i];
+    double share = m ? mirror_share(c->told.slope, known, m) : NAN;
+    free(known);
+    return share;
+}
+
+bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
+                     const ScoreOptions *how, bool first, Comparison *c, Scores *out, Error *err) {
+    Arena arena = {0};
+    size_t n = (size_t)holdout->count;
+    double *gain = arena_new(&arena, n, sizeof *gain);
+    double *likelihood = arena_new(&arena, n, sizeof *likelihood);
+    int *place = arena_new(&arena, n, sizeof *place);
+    c->told.flops = 0;
+    bool ok = score_kept(m, ws, holdout, how, c, err);
+    if (ok && first && c->how.trim > 0) {
+        scores_numbers(holdout, &c->self, gain, likelihood);
+        choose_trimmed(holdout, how->seed, gain, likelihood, c);
+        ok = score_kept(m, ws, holdout, how, c, err);
+    }
+    if (ok) {
+        scores_numbers(holdout, &c->self, gain, likelihood);
+        ok = comparison_levels(c, gain, likelihood, holdout->count) ||
+             error_set(err, STATUS_DATA,
+                       "no record of the holdout fits after demonstrations from the rest of it: "
+                       "give shorter records, or another --weight-map");
+    }
+    if (ok) {
+        Examples part = kept_part(holdout, c->kept, place, &arena);
+        ica_score(m, NULL, ws, pool, &part, how, out);
+        demos_of_whole(&part, place, holdout, out);
+        scores_numbers(pool, out, c->gain, c->likelihood);
+        out->cost.flops += c->told.flops;
+    }
+    arena_free(&arena);
     return ok;
 }

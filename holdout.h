@@ -76,4 +76,52 @@ bool holdout_helps(const HoldoutCheck *check);
 bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const ScoreOptions *how,
                    HoldoutCheck *out);
 
+/* ---- candidates against the holdout ---- */
+
+typedef struct {
+    double level; /* of accept */
+    double trim;  /* the share of the holdout to leave out, chosen once */
+} ComparisonOptions;
+
+/* What a map of the holdout (MapInfo.of_holdout) compares: two numbers of every candidate, and what
+ * the holdout's own say. */
+typedef struct {
+    ComparisonOptions how;
+    int pool, holdout;         /* their counts */
+    double *gain, *likelihood; /* [pool] by accept_numbers */
+    double *kept;              /* [holdout] 1, or 0 for a record that is left out */
+    union {
+        struct {
+            AcceptLevels levels;
+            double slope;   /* of mirror */
+            double trimmed; /* records left out */
+            double flops;   /* what the holdout's own scores cost */
+        };
+        double all[3 + sizeof(AcceptLevels) / sizeof(double)];
+    } told;      /* The training state keeps it as an array. */
+    Scores self; /* of the holdout, by folds; of a record that is left out, not known */
+    Arena arena; /* owns the arrays */
+} Comparison;
+enum { COMPARISON_TOLD = sizeof(((Comparison *)0)->told) / sizeof(double) };
+
+/* Makes room and keeps the entire holdout, if the map is of the holdout and *c is empty. */
+void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, int pool,
+                    int holdout);
+void comparison_free(Comparison *c);
+
+/* Scores the holdout by folds and the pool like ica_score. With `first` it chooses the records to
+ * leave out. It scores the holdout, leaves out those with the smallest min(rank of gain, rank of
+ * likelihood), exactly floor(trim * records), and scores the rest anew. A record that is left out
+ * is no demonstration. False with an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
+bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
+                     const ScoreOptions *how, bool first, Comparison *c, Scores *out, Error *err);
+
+/* What the holdout's numbers say at its level. False if none is known. */
+bool comparison_levels(Comparison *c, const double *gain, const double *likelihood, int records);
+/* Completes the options of a map of the holdout. Returns the scores that it maps. */
+const double *comparison_map(const Comparison *c, MapOptions *how);
+/* The estimated share of the pool's n candidates that are as good as the holdout; for mirror, that
+ * are not flipped. */
+double comparison_clean(const Comparison *c, WeightMap map, int n);
+
 #endif

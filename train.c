@@ -311,8 +311,7 @@ static void tuning_free(Tuning *t) {
 
 /* Makes the pool's weights from its scores. */
 static void map_scores(Tuning *t) {
-    int n = t->x->pool.examples.count;
-    map_weights(t->o->map, &t->o->map_options, t->w->score, n, t->w->weight);
+    pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x->pool.examples.count);
 }
 
 /* What the method of the run needs; of fixed weights, nothing. */
@@ -400,8 +399,10 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     Workspace *ws = workspace_new();
     if (refresh == 0 && t->o->check)
         scores_ask_holdout(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
-    ica_score(m, t->reference, ws, &t->x->pool.examples, &t->x->holdout.examples, &how, &t->scores);
+    bool ok = scores_compute(m, t->reference, ws, &t->x->pool.examples, &t->x->holdout.examples,
+                             &how, refresh == 0, &t->w->against, &t->scores, err);
     workspace_free(ws);
+    if (!ok) return false;
     scores_note(&t->scores, &how, &t->x->pool.examples, &t->notes);
     return scores_finite(&t->scores, &t->x->pool, err);
 }
@@ -429,9 +430,11 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
 }
 
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
-                 ScoreNotes *notes, Spent *spent, Error *err) {
+                 ScoreNotes *notes, Comparison *against, Spent *spent, Error *err) {
     PoolWeights w = {.source = WEIGHTS_SCORED};
     Tuning t = tuning_new(x, o, &w);
+    comparison_new(&w.against, t.o->map, &o->comparing, x->pool.examples.count,
+                   x->holdout.examples.count);
     bool rho = METHODS[o->scoring.method].needs_reference;
     if (rho) t.reference = rho_reference(m, x, o, spent, err);
     if (!rho || t.reference) {
@@ -443,6 +446,7 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
     *notes = t.notes;
     *scores = t.scores;
     t.scores = (Scores){0}; /* They are the caller's now. */
+    if (against) *against = w.against;
     tuning_free(&t);
     return err->status == 0;
 }
@@ -576,6 +580,8 @@ static bool tuning_save(const Loop *loop, Error *err) {
     if (t->scores.count == 0) return true;
     char *path = path_join(loop->state.run->header.folder, "scores.jsonl");
     bool ok = scores_write(path, &t->x->pool, &t->x->holdout, &t->scores, t->w->weight, err);
+    if (ok && t->w->against.self.count)
+        ok = scores_write_holdout(path, &t->x->holdout, &t->w->against, err);
     free(path);
     return ok;
 }
@@ -585,6 +591,8 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     PoolWeights *w = t->w;
     const char *resume = loop_resumes(loop);
     int n = t->x->pool.examples.count;
+    if (w->source == WEIGHTS_SCORED)
+        comparison_new(&w->against, t->o->map, &t->o->comparing, n, t->x->holdout.examples.count);
     if (w->source == WEIGHTS_MAPPED) map_scores(t);
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
     run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
@@ -594,6 +602,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
         run_state_keep(&loop->state, "weights", w->used, n);
         run_state_keep(&loop->state, "told", t->notes.all, SCORE_NOTES);
     }
+    if (w->source == WEIGHTS_SCORED) run_state_keep_comparison(&loop->state, &w->against);
     if (OBJECTIVES[t->o->objective].needs_reference &&
         !dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent, err))
         return false;

@@ -95,8 +95,9 @@ typedef struct {
     Normalize normalize;  /* [E9] */
     WeightMap map;        /* of scores to weights */
     MapOptions map_options;
-    int refresh;         /* R: how many times the run computes scores, at equal distances */
-    int reference_steps; /* METHOD_RHO: training steps of its reference */
+    ComparisonOptions comparing; /* for a map of the holdout */
+    int refresh;                 /* R: how many times the run computes scores, at equal distances */
+    int reference_steps;         /* METHOD_RHO: training steps of its reference */
     /* How candidates are scored. The functions below set its objective, pair and seed, and its
      * log-likelihoods: the references and the earlier ones. */
     ScoreOptions scoring;
@@ -123,8 +124,9 @@ bool train(Model *m, const Splits *x, const TrainOptions *o, PoolWeights *weight
            TrainResult *result, Error *err);
 
 /* Scores the pool of x with a model that is not being trained: `ica score`. Trains RHO's reference
- * and computes DPO's first, and adds what they cost to *spent. */
+ * and computes DPO's first, and adds what they cost to *spent. Fills in *against if the map is of
+ * the holdout; otherwise it may be NULL. */
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
-                 ScoreNotes *notes, Spent *spent, Error *err);
+                 ScoreNotes *notes, Comparison *against, Spent *spent, Error *err);
 
 #endif

@@ -309,6 +309,14 @@ void run_state_keep_logps(RunState *state, const char *name, Logps x, int count)
     run_state_keep(state, text, x.rejected, count);
 }
 
+void run_state_keep_comparison(RunState *state, Comparison *c) {
+    if (!c->gain) return;
+    run_state_keep(state, "comparison", c->told.all, COMPARISON_TOLD);
+    run_state_keep(state, "holdout.kept", c->kept, c->holdout);
+    run_state_keep(state, "pool.gain", c->gain, c->pool);
+    run_state_keep(state, "pool.likelihood", c->likelihood, c->pool);
+}
+
 void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights) {
     const uint64_t hash[3] = {pool, holdout, weights};
     for (int i = 0; i < 3; i++) state->data[i] = (double)(hash[i] >> 11); /* exact in a double */

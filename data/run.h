@@ -29,6 +29,7 @@
 
 #include "data/examples.h"
 #include "data/model_folder.h"
+#include "holdout.h"
 #include "lib/file.h"
 #include "lib/json.h"
 
@@ -182,7 +183,7 @@ typedef struct {
         char name[40];
         double *values; /* [count] borrowed, and must live as long as the state */
         int count;
-    } kept[12];
+    } kept[16];
     int kept_count;
 } RunState;
 
@@ -190,6 +191,7 @@ typedef struct {
 void run_state_keep(RunState *state, const char *name, double *values, int count);
 /* The same for log-likelihoods [count], as NAME.chosen and NAME.rejected. */
 void run_state_keep_logps(RunState *state, const char *name, Logps x, int count);
+void run_state_keep_comparison(RunState *state, Comparison *c); /* nothing if it is empty */
 /* Also keeps hash64 of the files of the data: pool, holdout, weights (0: none). run_state_load then
  * checks that a resumed run has the same. The state must not move afterwards. */
 void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights);

@@ -1,6 +1,7 @@
 /* scores.jsonl, and diagnostics where the truth is known. */
 #include "data/scores.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ static void put_demos(Buf *b, const ExampleFile *holdout, const Scores *s, int i
     buf_putc(b, ']');
 }
 
+/* The record without its closing brace. */
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
                              const Scores *s, const double *weight, int i) {
     const Example *e = &pool->examples.items[i];
@@ -44,13 +46,15 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     }
     json_key_number(b, "tokens", e->answer_n);
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
-    buf_puts(b, "}\n");
 }
 
 bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
                   const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
-    for (int i = 0; i < s->count; i++) put_score_record(&b, pool, holdout, s, weight, i);
+    for (int i = 0; i < s->count; i++) {
+        put_score_record(&b, pool, holdout, s, weight, i);
+        buf_puts(&b, "}\n");
+    }
     bool ok = file_write(path, b.s, b.n, err);
     buf_free(&b);
     return ok;
@@ -94,6 +98,55 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
     notes->unshown = method->needs_k || method->needs_anchors ? (double)s->n_unshown : NAN;
 }
 
+bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
+                    const Examples *holdout, const ScoreOptions *how, bool first, Comparison *c,
+                    Scores *out, Error *err) {
+    if (c->gain) return holdout_compare(m, ws, pool, holdout, how, first, c, out, err);
+    ica_score(m, reference, ws, pool, holdout, how, out);
+    return true;
+}
+
+/* The share of n weights that are above 0. */
+static double kept_share(const double *weight, int n) {
+    int kept = 0;
+    for (int i = 0; i < n; i++) kept += weight[i] > 0;
+    return n ? (double)kept / n : 0;
+}
+
+void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n) {
+    const AcceptLevels *a = &c->told.levels;
+    double clean = comparison_clean(c, map, n);
+    fprintf(stderr, "%s: %.1f%% of %d candidates have a weight; ", MAPS[map].name,
+            100 * kept_share(weight, n), n);
+    if (map == MAP_ACCEPT) {
+        fprintf(stderr, "of %.0f holdout records, level %.3g, gain >= %.4g", a->records, a->level,
+                a->threshold[0]);
+        if (a->numbers > 1)
+            fprintf(stderr, " and log-likelihood in context >= %.4g", a->threshold[1]);
+        fprintf(stderr, "; about %.0f%% are as good as the holdout", 100 * clean);
+    } else fprintf(stderr, "slope %.4g; about %.1f%% are not flipped", c->told.slope, 100 * clean);
+    if (c->told.trimmed > 0)
+        fprintf(stderr, "; %.0f holdout records were left out", c->told.trimmed);
+    fputs("\n", stderr);
+}
+
+void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight,
+                           int n) {
+    const AcceptLevels *a = &c->told.levels;
+    buf_puts(b, ",\"comparison\":{");
+    json_key_number(b, "records", a->records);
+    json_key_number(b, "trimmed", c->told.trimmed);
+    if (map == MAP_ACCEPT) {
+        json_key_number(b, "level", a->level);
+        json_key_number(b, "gain_threshold", a->threshold[0]);
+        if (a->numbers > 1) json_key_number(b, "likelihood_threshold", a->threshold[1]);
+    } else json_key_number(b, "slope", c->told.slope);
+    json_key_number(b, "kept_share", kept_share(weight, n));
+    json_key_number(b, "clean_share", comparison_clean(c, map, n));
+    json_key_number(b, "flops", c->told.flops);
+    buf_putc(b, '}');
+}
+
 bool scores_check(const Scores *s, int context, Error *err) {
     if (s->n_unshown < s->count) return true;
     if (s->dropped)
@@ -106,6 +159,84 @@ bool scores_check(const Scores *s, int context, Error *err) {
                      "own prompt; give a holdout with other prompts (what differs between records "
                      "belongs into the prompt), or a method without demonstrations, such as rho");
 }
+
+/* ---- the holdout's own scores ---- */
+
+char *scores_holdout_path(const char *path) {
+    static const char END[] = ".holdout.jsonl";
+    size_t n = strlen(path);
+    char *all = mem_new(n + sizeof END, 1);
+    memcpy(all, path, n);
+    memcpy(all + n, END, sizeof END);
+    return all;
+}
+
+bool scores_write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
+                          Error *err) {
+    Buf b = {0};
+    char *file = scores_holdout_path(path);
+    for (int i = 0; i < c->self.count; i++) {
+        put_score_record(&b, holdout, holdout, &c->self, NULL, i);
+        if (c->kept[i] <= 0) buf_puts(&b, ",\"trimmed\":true");
+        buf_puts(&b, "}\n");
+    }
+    bool ok = file_write(file, b.s, b.n, err);
+    buf_free(&b);
+    free(file);
+    return ok;
+}
+
+/* A member that is a number; NaN: absent or null. */
+static double number_of(const Json *r, const char *key) {
+    const Json *v = json_get(r, key);
+    return v && v->type == JSON_NUMBER ? v->number : NAN;
+}
+
+/* The numbers of a line for a map of the holdout. False if it is no line of a score file. */
+static bool line_numbers(const Json *r, double *gain, double *likelihood) {
+    bool pair = json_get(r, "logp_chosen") != NULL;
+    ScoredRecord x = {number_of(r, "score"),
+                      {number_of(r, pair ? "logp_chosen" : "logp"), number_of(r, "logp_rejected")},
+                      {number_of(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
+                       number_of(r, "logp_rejected_in_context")},
+                      0};
+    double tokens = number_of(r, "tokens");
+    if (!json_get(r, "score") || !(tokens >= 1 && tokens <= INT_MAX)) return false;
+    x.tokens = (int)tokens;
+    accept_numbers(&x, gain, likelihood);
+    return true;
+}
+
+bool scores_read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err) {
+    Buf text = {0};
+    Arena arena = {0};
+    Str line;
+    char *file = scores_holdout_path(path);
+    int n = 0;
+    bool ok = file_read(file, &text, err);
+    /* There are at most as many lines as bytes that can hold one. */
+    double *gain = mem_new(text.n + 1, sizeof *gain),
+           *likelihood = mem_new(text.n + 1, sizeof *gain);
+    for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); n++) {
+        const Json *r = json_parse(&arena, line.s, line.n, NULL);
+        ok = (r && line_numbers(r, &gain[n], &likelihood[n])) ||
+             error_set(err, STATUS_DATA,
+                       "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
+                       "accept writes it; score the pool again",
+                       file, n + 1);
+    }
+    if (ok && !comparison_levels(c, gain, likelihood, n))
+        ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", file);
+    *fingerprint = hash64(text.s, text.n, HASH_START);
+    free(gain);
+    free(likelihood);
+    free(file);
+    buf_free(&text);
+    arena_free(&arena);
+    return ok;
+}
+
+/* ---- the reader ---- */
 
 /* Reads line i of the file: its weight, or, if the file is bare, its score. */
 static bool read_line(const char *path, int i, Str line, const Dataset *pool, ScoreColumns *out,
@@ -128,7 +259,8 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
                          path, i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
     /* Check the number. */
     bool unknown = v && v->type == JSON_NULL; /* a candidate without demonstrations */
-    if (out->bare && (!v || (v->type != JSON_NUMBER && !unknown) || json_get(r, "weight")))
+    if (out->bare &&
+        (!v || (v->type != JSON_NUMBER && !unknown) || (!out->gain && json_get(r, "weight"))))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
@@ -148,6 +280,9 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
                          "%s:%d: a score of %g is too large: scale the scores down", path, i + 1,
                          v->number);
     (out->bare ? out->score : out->weight)[i] = unknown ? NAN : v->number;
+    if (out->gain && !line_numbers(r, &out->gain[i], &out->likelihood[i]))
+        return error_set(err, STATUS_DATA, "%s:%d: needs \"tokens\", as `ica score` writes it",
+                         path, i + 1);
     return true;
 }
 
@@ -161,7 +296,8 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     bool mark = text.n >= 3 && memcmp(text.s, "\xef\xbb\xbf", 3) == 0; /* a byte-order mark */
     for (size_t at = mark ? 3 : 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
-        if (i == 0) out->bare = json_get(first, "score") && !json_get(first, "weight");
+        if (i == 0)
+            out->bare = out->gain || (json_get(first, "score") && !json_get(first, "weight"));
         ok = read_line(path, i, line, pool, out, &arena, err);
     }
     if (ok && i < pool->count)
@@ -192,6 +328,15 @@ void pool_weights_free(PoolWeights *w) {
     free(w->score);
     free(w->weight);
     free(w->used);
+    comparison_free(&w->against);
+}
+
+void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, int count) {
+    MapOptions all = *how;
+    bool compares = MAPS[map].of_holdout;
+    const double *score = compares ? comparison_map(&w->against, &all) : w->score;
+    map_weights(map, &all, score, count, w->weight);
+    if (compares) scores_tell_comparison(map, &w->against, w->weight, count);
 }
 
 /* ---- known truth ---- */

@@ -43,10 +43,20 @@ bool scores_check(const Scores *s, int context, Error *err);
 /* What scores_read fills in. */
 typedef struct {
     double *score,
-        *weight;          /* [pool->count], the caller's: weight, or, if the file is bare, score */
+        *weight; /* [pool->count], the caller's: weight, or, if the file is bare, score */
+    double *gain, *likelihood; /* [pool->count] or NULL. Not NULL: the numbers for a map of the
+                                * holdout are read, and the file counts as bare. */
     bool bare;            /* The lines have scores and no weights: parts of one pool, joined. */
     uint64_t fingerprint; /* hash64 of the file's bytes */
 } ScoreColumns;
+
+/* The file of the holdout's own scores, beside the file `path` of a map of the holdout. The caller
+ * frees the path. */
+char *scores_holdout_path(const char *path);
+bool scores_write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
+                          Error *err);
+/* Reads the file beside `path`, and c's levels from it. *fingerprint: hash64 of its bytes. */
+bool scores_read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err);
 
 /* Reads one record a line. Position and id must match the pool, else status 3. */
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);
@@ -73,6 +83,15 @@ void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
 /* Fills in what is told of these scores, but for the check. */
 void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool, ScoreNotes *notes);
 
+/* Scores the pool: ica_score, or with a comparison that is not empty, holdout_compare. */
+bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
+                    const Examples *holdout, const ScoreOptions *how, bool first, Comparison *c,
+                    Scores *out, Error *err);
+/* Prints what a map of the holdout found, and what it keeps of n candidates. */
+void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n);
+/* Appends the same as a member. */
+void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight, int n);
+
 /* Where the weights of a pool come from. */
 typedef enum {
     WEIGHTS_FIXED,  /* `weight` is given and stays. */
@@ -87,10 +106,13 @@ typedef struct {
     double *score;        /* [count] */
     double *weight;       /* [count] given, or by the map over the pool */
     double *used;         /* [count] the weight that each record had last, in its batch */
+    Comparison against;   /* for a map of the holdout (holdout.h); else empty */
 } PoolWeights;
 
 PoolWeights pool_weights_new(int count); /* fixed weights of 1 */
 void pool_weights_free(PoolWeights *w);
+/* Makes the weights from the scores. */
+void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, int count);
 
 /* How many records are known to be good. */
 int scores_known_clean(const Dataset *d);

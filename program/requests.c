@@ -61,6 +61,7 @@ TrainOptions request_train(const Settings *s, long steps) {
         .normalize = s->normalize,
         .map = s->weight_map,
         .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
+        .comparing = {.level = s->accept_level, .trim = s->holdout_trim},
         .refresh = s->refresh,
         .reference_steps = s->reference_steps,
         .scoring = scoring,
@@ -69,8 +70,45 @@ TrainOptions request_train(const Settings *s, long steps) {
 
 /* ---- checks ---- */
 
+/* A map of the holdout needs scores of the holdout itself. */
+static bool check_comparison(const Settings *s, Error *err) {
+    const char *map = MAPS[s->weight_map].name, *method = METHODS[s->method].name;
+    bool pairs = OBJECTIVES[s->objective].pairs, mirror = s->weight_map == MAP_MIRROR;
+    if (!MAPS[s->weight_map].of_holdout) return true;
+    if (s->method == METHOD_RANDOM)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map %s compares scores with the holdout's: random numbers "
+                         "have nothing to compare",
+                         s->command, map);
+    if (s->method == METHOD_RHO)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map %s does not go with rho: its reference was trained on "
+                         "the whole holdout, so the holdout's own scores say nothing",
+                         s->command, map);
+    if (pairs && s->method == METHOD_GRADIENT)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map %s does not go with gradient on pairs; take ica",
+                         s->command, map);
+    if (mirror && (!pairs || (s->method != METHOD_ICA && s->method != METHOD_ONESHOT)))
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map mirror is for pairs (--objective dpo or simpo) and the "
+                         "methods ica and oneshot, not for %s",
+                         s->command, method);
+    if (mirror && s->shard)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map mirror looks at the entire pool and cannot go with "
+                         "--shard",
+                         s->command);
+    if (!s->holdout)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --weight-map %s needs --holdout FILE, a few trusted examples",
+                         s->command, map);
+    return true;
+}
+
 bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err) {
     const MethodInfo *info = &METHODS[s->method];
+    if (!check_comparison(s, err)) return false;
     if (!info->needs_holdout) return true;
     if (s->contexts > 0 && s->shard)
         return error_set(err, STATUS_USAGE,

@@ -30,8 +30,8 @@ static bool shard_of(const Settings *s, const ExampleFile *pool, ExampleFile *pa
 }
 
 static void print_scores(const Settings *s, const ExampleFile *part, const Scores *scores,
-                         const double *weight, const ScoreNotes *notes, const Spent *spent,
-                         Error *err) {
+                         const double *weight, const ScoreNotes *notes, const Comparison *against,
+                         const Spent *spent, Error *err) {
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"score\"");
     json_key_string(&b, "method", METHODS[s->method].name);
@@ -44,6 +44,8 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
     json_key_string(&b, "holdout", s->holdout);
     json_key_string(&b, "scores", s->out);
     scores_put_result(&b, part, scores->score, weight, notes);
+    if (against->gain)
+        scores_put_comparison(&b, s->weight_map, against, weight, part->examples.count);
     json_key_number(&b, "seconds", spent->seconds);
     json_key_number(&b, "reference_seconds", spent->reference_seconds);
     json_key_number(&b, "flops", scores->cost.flops + spent->reference_flops + notes->check.flops);
@@ -56,31 +58,44 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
     tell_notes(notes);
 }
 
-/* Scores the pool of x and writes the file. The file of a shard has no weights: most maps look at
- * the entire pool. */
+/* Makes the weights. A shard has none, unless the map looks at nothing but the record and the
+ * holdout: most maps look at the entire pool. */
+static double *score_weights(const Settings *s, const TrainOptions *o, const Scores *scores,
+                             const Comparison *against) {
+    if (s->shard && o->map != MAP_ACCEPT) return NULL;
+    double *weight = mem_new((size_t)scores->count, sizeof *weight);
+    MapOptions how = o->map_options;
+    bool compares = MAPS[o->map].of_holdout;
+    const double *score = compares ? comparison_map(against, &how) : scores->score;
+    map_weights(o->map, &how, score, scores->count, weight);
+    if (compares) scores_tell_comparison(o->map, against, weight, scores->count);
+    return weight;
+}
+
+/* Scores the pool of x and writes the files. */
 static bool score_splits(const Settings *s, const Model *m, const Splits *x, int first,
                          Error *err) {
     double start = seconds_now();
     TrainOptions o = request_train(s, 0);
     Scores scores = {0};
     ScoreNotes notes;
+    Comparison against = {0};
     Spent spent = {0};
     double *weight = NULL;
     o.scoring.first = first;
     o.check = first == 0; /* One shard is enough. */
-    if (train_score(m, x, &o, &scores, &notes, &spent, err) &&
+    if (train_score(m, x, &o, &scores, &notes, &against, &spent, err) &&
         (s->shard || scores_check(&scores, m->config.context, err))) {
-        if (!s->shard) {
-            weight = mem_new((size_t)scores.count, sizeof *weight);
-            map_weights(o.map, &o.map_options, scores.score, scores.count, weight);
-        }
-        if (scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
+        weight = score_weights(s, &o, &scores, &against);
+        if ((!against.gain || scores_write_holdout(s->out, &x->holdout, &against, err)) &&
+            scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
             spent.seconds = seconds_now() - start;
-            print_scores(s, &x->pool, &scores, weight, &notes, &spent, err);
+            print_scores(s, &x->pool, &scores, weight, &notes, &against, &spent, err);
         }
     }
     free(weight);
     scores_free(&scores);
+    comparison_free(&against);
     return err->status == 0;
 }
 
@@ -90,7 +105,8 @@ bool command_score(const Settings *s, Error *err) {
     int first = 0;
     SplitFiles files = settings_files(s);
     files.pairs = OBJECTIVES[s->objective].pairs;
-    files.holdout_pairs = files.pairs && METHODS[s->method].needs_gradients;
+    files.holdout_pairs =
+        files.pairs && (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
     if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         part = x;

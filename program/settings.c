@@ -108,6 +108,12 @@ const Option OPTIONS[] = {
      .help = "share of the pool that the map top keeps"},
     {"clip", OPTION_REAL, AT(clip), "score train", "0.05", RANGE(0, 0.49),
      .help = "share of the scores that the map clip cuts off at each end"},
+    {"accept-level", OPTION_REAL, AT(accept_level), "score train", "0.05",
+     RANGE(OPTION_POSITIVE, 0.99),
+     .help = "accept: the largest share of candidates as good as the holdout that is lost"},
+    {"holdout-trim", OPTION_REAL, AT(holdout_trim), "score train", "0", RANGE(0, 0.9),
+     .help = "accept, mirror: share of the holdout that is left out because the rest of it makes "
+             "it improbable; against wrong answers there"},
     {"normalize", OPTION_CHOICE, AT(normalize), "score train", "batch",
      CHOICES(NORMALIZATIONS, NORMALIZATION_COUNT),
      .help = "what the weighted sum of gradients is divided by (score: of rho's reference)"},

@@ -76,7 +76,7 @@ typedef struct Settings {
     const char *weights_file; /* WEIGHTS_FROM_FILE: its path */
     WeightMap weight_map;
     Normalize normalize;
-    double temperature, share, clip;
+    double temperature, share, clip, accept_level, holdout_trim;
     /* generation */
     const char *prompt;
     int max_new_tokens, top_k;

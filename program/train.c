@@ -51,7 +51,22 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     if (s->weights_from != WEIGHTS_FROM_FILE) return true;
     const char *path = s->weights_file;
     ScoreColumns columns = {.score = w->score, .weight = w->weight};
+    Comparison *c = &w->against;
+    bool compares = MAPS[s->weight_map].of_holdout;
+    if (compares) {
+        comparison_new(c, s->weight_map, &(ComparisonOptions){.level = s->accept_level}, d->count,
+                       x->holdout.data.count);
+        columns.gain = c->gain;
+        columns.likelihood = c->likelihood;
+    }
     bool ok = scores_read(path, d, &columns, err);
+    if (ok && compares) {
+        uint64_t beside;
+        char *holdout = scores_holdout_path(path);
+        ok = scores_read_holdout(path, c, &beside, err);
+        run_input(run, holdout, beside);
+        free(holdout);
+    }
     w->fingerprint = columns.fingerprint;
     w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
     run_input(run, path, w->fingerprint);
@@ -81,7 +96,8 @@ static void put_overhead(Run *run, double alone_share) {
             100 * measured, measured * trained / scored, 100 * formula, r, alone_share * r);
 }
 
-static void put_result(Run *run, const Splits *x, const PoolWeights *w, const TrainResult *result) {
+static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMap map,
+                       const TrainResult *result) {
     int n = x->pool.examples.count;
     Buf *b = &run->result;
     if (w->source == WEIGHTS_SCORED) put_overhead(run, result->alone_share);
@@ -91,6 +107,7 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, const Tr
     if (w->source == WEIGHTS_SCORED)
         scores_put_result(b, &x->pool, w->score, w->used, &result->notes);
     else json_key_number(b, "ess", effective_sample_size(w->used, n));
+    if (w->against.gain) scores_put_comparison(b, map, &w->against, w->weight, n);
     json_key_number(b, "skipped_steps", result->loop.skipped);
     json_key_number(b, "activation_bytes", (double)result->loop.activation_bytes);
     if (result->loop.skipped)
@@ -146,7 +163,7 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
         bool ok = train(f->model, x, &o, &w, run, &result, err);
         if (ok && result.loop.complete) tell_complete(s);
         else if (ok) {
-            put_result(run, x, &w, &result);
+            put_result(run, x, &w, o.map, &result);
             if (!result.evaluated || put_metrics(run, &o, x, &result, err))
                 print_result(s, run, err);
         }
@@ -164,8 +181,8 @@ bool command_train(const Settings *s, Error *err) {
     SplitFiles files = settings_files(s);
     if (!settings_check_out(s, err)) return false;
     files.pairs = OBJECTIVES[s->objective].pairs;
-    files.holdout_pairs =
-        files.pairs && s->weights_from == WEIGHTS_FROM_METHOD && METHODS[s->method].needs_gradients;
+    files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
+                          (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
     if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         Arena arena = {0};

@@ -222,7 +222,7 @@ static double *rho_new(const Base *b, int d) {
     ScoreNotes notes;
     Spent spent = {0};
     double *score = mem_new((size_t)b->draw[d].pool.examples.count, sizeof *score);
-    if (train_score(b->folder.model, &b->draw[d], &o, &s, &notes, &spent, &err))
+    if (train_score(b->folder.model, &b->draw[d], &o, &s, &notes, NULL, &spent, &err))
         memcpy(score, s.score, (size_t)s.count * sizeof *score);
     else score[0] = NAN; /* it diverged: no row is then ok */
     scores_free(&s);

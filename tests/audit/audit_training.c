@@ -298,7 +298,7 @@ static void reference_row(Audit *a, const World *w) {
     o.scoring.method = METHOD_RHO;
     o.normalize = reference.normalize = NORMALIZE_TOKENS;
     o.loop.max_grad_norm = reference.loop.max_grad_norm = 0.5;
-    bool ok = train_score(w->m, &data, &o, &s, &notes, &spent, &err);
+    bool ok = train_score(w->m, &data, &o, &s, &notes, NULL, &spent, &err);
     reference.loop.steps = REFERENCE_STEPS;
     reference.loop.seed += RNG_REFERENCE_SEED;
     oracle_train(trained, &w->holdout, &w->holdout, &reference, ones);
