@@ -327,12 +327,13 @@ double comparison_clean(const Comparison *c, WeightMap map, int n) {
 }
 
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
-                     const ScoreOptions *how, bool first, Comparison *c, Scores *out, Error *err) {
+                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
     Arena arena = {0};
     size_t n = (size_t)holdout->count;
     double *gain = arena_new(&arena, n, sizeof *gain);
     double *likelihood = arena_new(&arena, n, sizeof *likelihood);
     int *place = arena_new(&arena, n, sizeof *place);
+    bool first = c->told.levels.records <= 0;
     c->told.flops = 0;
     bool ok = score_kept(m, ws, holdout, how, c, err);
     if (ok && first && c->how.trim > 0) {

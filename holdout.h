@@ -109,12 +109,12 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
                     int holdout);
 void comparison_free(Comparison *c);
 
-/* Scores the holdout by folds and the pool like ica_score. With `first` it chooses the records to
- * leave out. It scores the holdout, leaves out those with the smallest min(rank of gain, rank of
+/* Scores the holdout by folds and the pool like ica_score. The first time it chooses the records to
+ * leave out: it scores the holdout, leaves out those with the smallest min(rank of gain, rank of
  * likelihood), exactly floor(trim * records), and scores the rest anew. A record that is left out
  * is no demonstration. False with an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
-                     const ScoreOptions *how, bool first, Comparison *c, Scores *out, Error *err);
+                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 
 /* What the holdout's numbers say at its level. False if none is known. */
 bool comparison_levels(Comparison *c, const double *gain, const double *likelihood, int records);

@@ -288,6 +288,7 @@ typedef struct {
 static Tuning tuning_new(const Splits *x, const TrainOptions *o, PoolWeights *w) {
     size_t n = (size_t)o->batch_size;
     Tuning t = {.o = o, .x = x, .w = w, .notes = {.rank_agreement = NAN}};
+    pool_weights_compare(w, o->map, &o->comparing, x);
     t.record = arena_new(&t.arena, n, sizeof *t.record);
     t.tokens = arena_new(&t.arena, n, sizeof *t.tokens);
     t.weight = arena_new(&t.arena, n, sizeof *t.weight);
@@ -307,11 +308,6 @@ static void tuning_free(Tuning *t) {
     ints_free(&t->order.item);
     batch_free(&t->rows);
     arena_free(&t->arena);
-}
-
-/* Makes the pool's weights from its scores. */
-static void map_scores(Tuning *t) {
-    pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x->pool.examples.count);
 }
 
 /* What the method of the run needs; of fixed weights, nothing. */
@@ -399,12 +395,10 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     Workspace *ws = workspace_new();
     if (refresh == 0 && t->o->check)
         scores_ask_holdout(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
-    bool ok = scores_compute(m, t->reference, ws, &t->x->pool.examples, &t->x->holdout.examples,
-                             &how, refresh == 0, &t->w->against, &t->scores, err);
+    bool ok = scores_compute(m, t->reference, ws, t->x, &how, &t->w->against, &t->scores, err);
     workspace_free(ws);
-    if (!ok) return false;
-    scores_note(&t->scores, &how, &t->x->pool.examples, &t->notes);
-    return scores_finite(&t->scores, &t->x->pool, err);
+    if (ok) scores_note(&t->scores, &how, &t->x->pool.examples, &t->notes);
+    return ok && scores_finite(&t->scores, &t->x->pool, err);
 }
 
 /* Computes scores with the present parameters, and makes weights from them. */
@@ -420,7 +414,7 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
         memcpy(t->by_reference.rejected, t->scores.by_reference.rejected, bytes);
     }
     memcpy(t->w->score, t->scores.score, bytes);
-    map_scores(t);
+    pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x);
     memcpy(t->w->used, t->w->weight, bytes);
     loop->spent->score_seconds += seconds_now() - start;
     loop->spent->score_tokens += t->scores.cost.forward;
@@ -433,8 +427,6 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
                  ScoreNotes *notes, Comparison *against, Spent *spent, Error *err) {
     PoolWeights w = {.source = WEIGHTS_SCORED};
     Tuning t = tuning_new(x, o, &w);
-    comparison_new(&w.against, t.o->map, &o->comparing, x->pool.examples.count,
-                   x->holdout.examples.count);
     bool rho = METHODS[o->scoring.method].needs_reference;
     if (rho) t.reference = rho_reference(m, x, o, spent, err);
     if (!rho || t.reference) {
@@ -579,9 +571,7 @@ static bool tuning_save(const Loop *loop, Error *err) {
     const Tuning *t = loop->self;
     if (t->scores.count == 0) return true;
     char *path = path_join(loop->state.run->header.folder, "scores.jsonl");
-    bool ok = scores_write(path, &t->x->pool, &t->x->holdout, &t->scores, t->w->weight, err);
-    if (ok && t->w->against.self.count)
-        ok = scores_write_holdout(path, &t->x->holdout, &t->w->against, err);
+    bool ok = scores_save(path, t->x, &t->scores, t->w->weight, &t->w->against, err);
     free(path);
     return ok;
 }
@@ -591,9 +581,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     PoolWeights *w = t->w;
     const char *resume = loop_resumes(loop);
     int n = t->x->pool.examples.count;
-    if (w->source == WEIGHTS_SCORED)
-        comparison_new(&w->against, t->o->map, &t->o->comparing, n, t->x->holdout.examples.count);
-    if (w->source == WEIGHTS_MAPPED) map_scores(t);
+    if (w->source == WEIGHTS_MAPPED) pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
     run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
                    w->fingerprint);
@@ -608,7 +596,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
         return false;
     if (!resume) return true;
     if (!run_state_load(&loop->state, resume, err)) return false;
-    if (w->source != WEIGHTS_FIXED) map_scores(t);
+    if (w->source != WEIGHTS_FIXED) pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
     return true;
 }
 

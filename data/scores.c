@@ -98,10 +98,10 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
     notes->unshown = method->needs_k || method->needs_anchors ? (double)s->n_unshown : NAN;
 }
 
-bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
-                    const Examples *holdout, const ScoreOptions *how, bool first, Comparison *c,
-                    Scores *out, Error *err) {
-    if (c->gain) return holdout_compare(m, ws, pool, holdout, how, first, c, out, err);
+bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,
+                    const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
+    const Examples *pool = &x->pool.examples, *holdout = &x->holdout.examples;
+    if (c->gain) return holdout_compare(m, ws, pool, holdout, how, c, out, err);
     ica_score(m, reference, ws, pool, holdout, how, out);
     return true;
 }
@@ -171,7 +171,7 @@ char *scores_holdout_path(const char *path) {
     return all;
 }
 
-bool scores_write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
+static bool write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
                           Error *err) {
     Buf b = {0};
     char *file = scores_holdout_path(path);
@@ -184,6 +184,12 @@ bool scores_write_holdout(const char *path, const ExampleFile *holdout, const Co
     buf_free(&b);
     free(file);
     return ok;
+}
+
+bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
+                 const Comparison *c, Error *err) {
+    return (c->self.count == 0 || write_holdout(path, &x->holdout, c, err)) &&
+           scores_write(path, &x->pool, &x->holdout, s, weight, err);
 }
 
 /* A member that is a number; NaN: absent or null. */
@@ -331,8 +337,15 @@ void pool_weights_free(PoolWeights *w) {
     comparison_free(&w->against);
 }
 
-void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, int count) {
+void pool_weights_compare(PoolWeights *w, WeightMap map, const ComparisonOptions *how,
+                          const Splits *x) {
+    if (w->source == WEIGHTS_SCORED)
+        comparison_new(&w->against, map, how, x->pool.examples.count, x->holdout.examples.count);
+}
+
+void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x) {
     MapOptions all = *how;
+    int count = x->pool.examples.count;
     bool compares = MAPS[map].of_holdout;
     const double *score = compares ? comparison_map(&w->against, &all) : w->score;
     map_weights(map, &all, score, count, w->weight);

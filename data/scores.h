@@ -53,8 +53,9 @@ typedef struct {
 /* The file of the holdout's own scores, beside the file `path` of a map of the holdout. The caller
  * frees the path. */
 char *scores_holdout_path(const char *path);
-bool scores_write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
-                          Error *err);
+/* Writes it unless the comparison is empty, and then the scores of the pool of x. */
+bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
+                 const Comparison *c, Error *err);
 /* Reads the file beside `path`, and c's levels from it. *fingerprint: hash64 of its bytes. */
 bool scores_read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err);
 
@@ -84,9 +85,8 @@ void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
 void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool, ScoreNotes *notes);
 
 /* Scores the pool: ica_score, or with a comparison that is not empty, holdout_compare. */
-bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
-                    const Examples *holdout, const ScoreOptions *how, bool first, Comparison *c,
-                    Scores *out, Error *err);
+bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,
+                    const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 /* Prints what a map of the holdout found, and what it keeps of n candidates. */
 void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n);
 /* Appends the same as a member. */
@@ -111,8 +111,11 @@ typedef struct {
 
 PoolWeights pool_weights_new(int count); /* fixed weights of 1 */
 void pool_weights_free(PoolWeights *w);
+/* Makes room for a comparison where weights come from scores and the map is of the holdout. */
+void pool_weights_compare(PoolWeights *w, WeightMap map, const ComparisonOptions *how,
+                          const Splits *x);
 /* Makes the weights from the scores. */
-void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, int count);
+void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x);
 
 /* How many records are known to be good. */
 int scores_known_clean(const Dataset *d);

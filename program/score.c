@@ -87,8 +87,7 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     if (train_score(m, x, &o, &scores, &notes, &against, &spent, err) &&
         (s->shard || scores_check(&scores, m->config.context, err))) {
         weight = score_weights(s, &o, &scores, &against);
-        if ((!against.gain || scores_write_holdout(s->out, &x->holdout, &against, err)) &&
-            scores_write(s->out, &x->pool, &x->holdout, &scores, weight, err)) {
+        if (scores_save(s->out, x, &scores, weight, &against, err)) {
             spent.seconds = seconds_now() - start;
             print_scores(s, &x->pool, &scores, weight, &notes, &against, &spent, err);
         }
