@@ -1,0 +1,196 @@
+#!/bin/sh
+# Candidates against the holdout's own scores (E19, E20), from end to end: score, shards, train from
+# a method and from a file, refresh, resume, threads, what is refused, and select.
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+OMP_NUM_THREADS=1 LC_ALL=C
+export OMP_NUM_THREADS LC_ALL
+passed=0 failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+good() { passed=$((passed + 1)); }
+bad() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+}
+ica() { # its stdout goes to the file `printed`, its stderr to `said`; status in $status
+    "$root/ica" "$@" >printed 2>said
+    status=$?
+}
+works() {
+    ica "$@"
+    if [ $status -eq 0 ]; then good; else bad "$*: status $status: $(tail -n 1 said)"; fi
+}
+refused() { # STATUS PATTERN ARGUMENT...
+    want=$1 pattern=$2
+    shift 2
+    rm -rf no
+    ica "$@" --out no
+    if [ $status -eq "$want" ] && grep -q "$pattern" said && [ ! -e no ]; then good
+    else bad "$*: status $status: $(tail -n 1 said)"; fi
+}
+same() { if cmp -s "$1" "$2"; then good; else bad "$3: $1 and $2 differ"; fi; }
+
+ica corpus --out c
+head -n 60 c/pretrain.jsonl >sessions
+ica tokenizer --data sessions --vocab-size 300 --out tok
+ica pretrain --data sessions --tokenizer tok --layers 1 --heads 1 --channels 8 --context 256 \
+    --batch-tokens 512 --max-steps 20 --out base
+head -n 100 c/pool-even50.jsonl >pool
+head -n 40 c/holdout.jsonl >hold
+head -n 60 c/pairs-pool.jsonl >pairs
+head -n 40 c/pairs-holdout.jsonl >pairs-hold
+score="score --model base --pool pool --holdout hold --weight-map accept"
+train="train --model base --pool pool --holdout hold --batch-size 8 --max-steps 6"
+
+# ---- score: the weights follow from the two files ----
+works $score --out s --json
+[ "$(wc -l <s.holdout.jsonl)" -eq 40 ] && good || bad "a line for each holdout record"
+# weights FILE LEVEL: the map by awk, from both files. %.12g hides nothing here: ties apart, values
+# of different records differ by far more.
+weights() {
+    awk -v level="$2" '
+        function get(key) {
+            if (!match($0, "\"" key "\":[-0-9.e+]+")) return "none"
+            return substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0
+        }
+        {
+            n = get("tokens")
+            gain = get("logp_in_context") / n - get("logp") / n
+            likelihood = get("logp_in_context") / n
+        }
+        FNR == NR { if (get("score") != "none") { g[++m] = gain; l[m] = likelihood }; next }
+        FNR == 1 {
+            r = int(level / 2 * (m + 1) + 1e-9)
+            if (r < 1) r = 1
+        }
+        {
+            p = q = 0
+            for (j = 1; j <= m; j++) { p += g[j] <= gain; q += l[j] <= likelihood }
+            print (p >= r && q >= r) == get("weight") ? "same" : "other"
+        }' "$1.holdout.jsonl" "$1" | sort | uniq -c | tr -s ' '
+}
+[ "$(weights s .05)" = " 100 same" ] && good || bad "weights by hand: $(weights s .05)"
+works $score --out s2 --accept-level .4 --reduce sum
+[ "$(weights s2 .4)" = " 100 same" ] && good || bad "weights by hand at .4: $(weights s2 .4)"
+grep -q 'accept: .* of 40 holdout records, level 0.4, gain >= .* and log-likelihood' said && good ||
+    bad "what score says: $(tail -n 1 said)"
+
+# Known truth changes nothing, and neither does the number of threads.
+sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' pool >blind
+sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' hold >blind-hold
+works score --model base --pool blind --holdout blind-hold --weight-map accept --out b
+same s b "without known truth"
+for threads in 2 5; do
+    works $score --out t --threads $threads
+    same s t "$threads threads"
+    same s.holdout.jsonl t.holdout.jsonl "$threads threads"
+done
+
+# Four shards have weights, and are the file of one run.
+: >joined
+for i in 1 2 3 4; do
+    works $score --out part --shard $i/4
+    cat part >>joined
+    same s.holdout.jsonl part.holdout.jsonl "shard $i"
+done
+same s joined "four shards"
+
+# The order of the holdout changes no weight. (Ties of cosine in the pool go by place.)
+sort -r hold >turned
+works score --model base --pool pool --holdout turned --weight-map accept --k 1 --out o
+works $score --k 1 --out o1
+sort o.holdout.jsonl | sed 's/,"demos":\[[^]]*\]//' >o.sorted
+sort o1.holdout.jsonl | sed 's/,"demos":\[[^]]*\]//' >o1.sorted
+same o.sorted o1.sorted "the order of the holdout"
+
+# Trimming leaves out exactly floor(share * records), which are no demonstrations afterwards.
+works $score --out trim --holdout-trim .33 --json
+[ "$(grep -c '"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && good || bad "13 are left out"
+grep '"trimmed":true' trim.holdout.jsonl | sed 's/.*"id":\("[^"]*"\).*/\1/' >gone
+if sed -n 's/.*"demos"//p' trim trim.holdout.jsonl | grep -qFf gone; then
+    bad "a record that is left out is shown"
+else good; fi
+grep -q '"trimmed":13' printed && good || bad "the result says 13"
+
+# Methods with one number.
+for method in oneshot nuggets gradient loss incontext; do
+    works $score --out one --method $method --json
+    grep -q gain_threshold printed && ! grep -q likelihood_threshold printed && good ||
+        bad "$method has one number"
+done
+
+# ---- train ----
+works $train --weights ica --weight-map accept --out r1
+works $train --weights file:s --weight-map accept --out r2
+cut -d, -f1-3 r1/scores.jsonl >r1.scores
+cut -d, -f1-3 s >s.scores
+same r1.scores s.scores "train scores as score does"
+same r1/model.safetensors r2/model.safetensors "a method and its file"
+grep -q '"comparison":{"records":40' r1/run.json && good || bad "run.json has the comparison"
+works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 --out r3
+for threads in 2 5; do
+    works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+        --threads $threads --out r4
+    same r3/model.safetensors r4/model.safetensors "$threads threads"
+    same r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl "$threads threads"
+done
+# A state of step 3 of a run of 6 steps with a refresh at steps 0, 2 and 4: the refresh after it must
+# know which records were left out.
+works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 --out r5
+if [ -d r5 ]; then
+    "$root/ica" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+        --max-steps 6 --save-steps 1 --out r6 >/dev/null 2>&1 &
+    run=$!
+    tries=0
+    until [ -e r6/training_state.safetensors ] || [ $tries -gt 500 ]; do
+        tries=$((tries + 1))
+        sleep .01
+    done
+    kill -TERM $run 2>/dev/null
+    wait $run 2>/dev/null
+    works train --resume r6
+    same r5/model.safetensors r6/model.safetensors "resumed"
+    same r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl "resumed"
+fi
+
+# ---- pairs ----
+pairs="--model base --pool pairs --holdout pairs-hold --objective dpo"
+works score $pairs --weight-map accept --out p
+works score $pairs --weight-map accept --out p3 --pair-score loss
+works score $pairs --weight-map mirror --out p2 --json
+grep -q '"slope"' printed && good || bad "mirror says its slope"
+works train $pairs --weights ica --weight-map mirror --batch-size 8 --max-steps 3 --out pr1
+works train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 --out pr2
+same pr1/model.safetensors pr2/model.safetensors "mirror from a method and from its file"
+# E7a of swapped pairs is minus their own, to the bit: the same gains with the other sign.
+sed 's/"chosen"/"was"/; s/"rejected"/"chosen"/; s/"was"/"rejected"/' pairs >swapped
+works score --model base --pool swapped --holdout pairs-hold --objective dpo --weight-map mirror \
+    --out w
+for file in p2 w; do sed 's/.*"score":\([^,]*\),.*/\1/' $file >$file.scores; done
+sed 's/^/-/; s/^--//' p2.scores >turned.scores
+same w.scores turned.scores "[E7a] swapped pairs"
+
+# ---- refused ----
+refused 2 "random numbers" $score --method random
+refused 2 "rho" $score --method rho
+refused 2 "gradient on pairs" score $pairs --weight-map accept --method gradient
+refused 2 "is for pairs" score --model base --pool pool --holdout hold --weight-map mirror
+refused 2 "entire pool" score $pairs --weight-map mirror --shard 1/2
+refused 2 "needs --holdout" score --model base --pool pool --weight-map accept --method loss
+refused 2 "accept-level" $score --accept-level 0
+head -n 1 hold >few
+refused 3 "distinct prompts" score --model base --pool pool --holdout few --weight-map accept --k 1
+head -n 20 hold >few
+refused 3 "distinct prompts" score --model base --pool pool --holdout few --weight-map accept \
+    --k 1 --holdout-trim .9
+cp s lone
+refused 4 "lone.holdout.jsonl" $train --weights file:lone --weight-map accept
+echo '{"id":"1"}' >lone.holdout.jsonl
+refused 3 "lone.holdout.jsonl:1: is no score" $train --weights file:lone --weight-map accept
+
+echo "accept.sh: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
