@@ -138,9 +138,10 @@ for threads in 2 5; do
     same r3/model.safetensors r4/model.safetensors "$threads threads"
     same r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl "$threads threads"
 done
-# A state of step 3 of a run of 6 steps with a refresh at steps 0, 2 and 4: the refresh after it must
+# A run of 6 steps with a refresh at steps 0, 2 and 4, stopped somewhere: the next refresh must
 # know which records were left out.
-works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 --out r5
+works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 \
+    --out r5
 if [ -d r5 ]; then
     "$root/ica" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
         --max-steps 6 --save-steps 1 --out r6 >/dev/null 2>&1 &
