@@ -90,10 +90,7 @@ bool symbols_to_bytes(Str symbols, Buf *bytes) {
 }
 
 Str token_shown(Str name) {
-    if (name.n <= 60) return name;
-    name.n = 60;
-    while (name.n > 0 && ((unsigned char)name.s[name.n] & 0xC0) == 0x80) name.n--;
-    return name;
+    return (Str){name.s, unicode_cut(name.s, name.n, 60)};
 }
 
 /* ---- the tokenizer ---- */

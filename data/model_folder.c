@@ -116,12 +116,8 @@ static void config_write(Buf *text, ModelConfig c, const char *token_keys) {
 static bool config_load(Config *config, Error *err) {
     Arena arena = {0};
     Buf text = {0};
-    JsonError where;
-    bool ok = file_read(config->path, &text, err);
-    const Json *root = ok ? json_parse(&arena, text.s, text.n, &where) : NULL;
-    if (ok && !root)
-        error_set(err, STATUS_DATA, "%s:%ld: %s", config->path, where.line, where.what);
-    ok = root && config_read(root, config, err);
+    const Json *root = json_read_object(config->path, CONFIG_MOST, &arena, &text, err);
+    bool ok = root && config_read(root, config, err);
     buf_free(&text);
     arena_free(&arena);
     return ok;
@@ -343,7 +339,7 @@ static bool read_token_keys(ModelFolder *f, const char *folder, Error *err) {
     Arena arena = {0};
     Buf text = {0}, keys = {0};
     char *path = path_join(folder, "config.json");
-    const Json *root = json_read_object(path, &arena, &text, err);
+    const Json *root = json_read_object(path, CONFIG_MOST, &arena, &text, err);
     for (int i = 0; root && i < 3; i++) {
         const Json *v = json_get(root, TOKEN_KEYS[i]);
         buf_printf(&keys, "%s\"%s\": ", i ? ", " : "", TOKEN_KEYS[i]);
@@ -362,7 +358,7 @@ static bool read_generation(ModelFolder *f, const char *folder, Error *err) {
     Arena arena = {0};
     Buf text = {0};
     char *path = path_join(folder, "generation_config.json");
-    bool ok = !file_exists(path) || json_read_object(path, &arena, &text, err);
+    bool ok = !file_exists(path) || json_read_object(path, CONFIG_MOST, &arena, &text, err);
     if (ok && text.n) f->generation_config = text.s;
     else buf_free(&text);
     free(path);

@@ -251,8 +251,8 @@ bool records_load(Dataset *d, const char *path, Error *err) {
     if (ok) {
         d->path = mem_new(strlen(path) + 1, 1);
         strcpy(d->path, path);
-        d->fingerprint = hash64(text.s, text.n, HASH_START);
         ok = load(&r, text.s, text.n);
+        if (ok) d->fingerprint = hash64(text.s, text.n, HASH_START);
     }
     arena_free(&r.scratch);
     buf_free(&text);

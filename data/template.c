@@ -34,7 +34,7 @@ static bool read_file(Template *template, const char *path, Error *err) {
                                       &template->answer_prefix, &template->example_end};
     Arena arena = {0};
     Buf text = {0};
-    const Json *root = json_read_object(path, &arena, &text, err);
+    const Json *root = json_read_object(path, CONFIG_MOST, &arena, &text, err);
     bool ok = root != NULL;
     for (int i = 0; ok && i < STRINGS; i++) ok = read_string(to[i], root, KEYS[i], path, err);
     if (ok && template->example_end[0] == 0)

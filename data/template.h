@@ -17,7 +17,11 @@
 #define TEMPLATE_H
 
 #include "lib/file.h"
+#include "lib/json.h"
 #include "tokenizer.h"
+
+/* Limits of template.json, config.json and generation_config.json. */
+#define CONFIG_MOST ((JsonLimits){1 << 20, 1 << 14})
 
 /* Reads the folder's template.json. All four keys are needed, and example_end must not be empty. A
  * piece of the form <...> must be a special token of t. Other keys are ignored. Without the file it

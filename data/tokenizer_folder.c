@@ -125,7 +125,7 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
 
 static bool load_vocab(Loader *l, Error *err) {
     const Json *root = l->json.vocab;
-    if (!is_json_alone(l)) root = json_read_object(l->vocab_path, &l->arena, &l->vocab_text, err);
+    if (!is_json_alone(l)) root = json_read_object(l->vocab_path, TOKENIZER_MOST, &l->arena, &l->vocab_text, err);
     for (int k = 0; root && k < root->count; k++)
         if (!load_vocab_member(l, k, root->keys[k], &root->items[k], err)) return false;
     return root != NULL;
@@ -224,7 +224,7 @@ static Declared declared_by(const Json *value) {
 /* added_tokens.json: {"name": id}. */
 static bool load_added_file(Loader *l, Error *err) {
     Buf text = {0};
-    const Json *root = json_read_object(l->added_path, &l->arena, &text, err);
+    const Json *root = json_read_object(l->added_path, TOKEN_LIST_MOST, &l->arena, &text, err);
     buf_free(&text);
     for (int k = 0; root && k < root->count; k++) {
         const Json *id = &root->items[k];
@@ -322,7 +322,7 @@ static bool load_roles(Loader *l, const char *path, const Json *root, Error *err
 
 static bool load_config(Loader *l, Error *err) {
     Buf text = {0};
-    const Json *root = json_read_object(l->config_path, &l->arena, &text, err);
+    const Json *root = json_read_object(l->config_path, TOKEN_LIST_MOST, &l->arena, &text, err);
     buf_free(&text);
     if (!root) return false;
     const Json *prefix = json_get(root, "add_prefix_space");
@@ -336,7 +336,7 @@ static bool load_config(Loader *l, Error *err) {
 
 static bool load_map(Loader *l, Error *err) {
     Buf text = {0};
-    const Json *root = json_read_object(l->map_path, &l->arena, &text, err);
+    const Json *root = json_read_object(l->map_path, TOKEN_LIST_MOST, &l->arena, &text, err);
     buf_free(&text);
     return root && load_roles(l, l->map_path, root, err);
 }
@@ -454,7 +454,7 @@ static bool load_json_merges(Loader *l, Error *err) {
 
 static bool load_merges(Loader *l, Error *err) {
     if (l->merges_path == l->json_path) return load_json_merges(l, err);
-    if (!file_read(l->merges_path, &l->merges_text, err)) return false;
+    if (!file_read_most(l->merges_path, TOKENIZER_MOST.bytes, &l->merges_text, err)) return false;
     const char *at = l->merges_text.s, *end = at + l->merges_text.n;
     for (long number = 1; at < end; number++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));

@@ -65,7 +65,7 @@ static const char *other_part(const Json *root, const Json *model) {
 
 bool tokenizer_json_read(TokenizerJson *parts, const char *path, Arena *arena, Error *err) {
     Buf text = {0};
-    const Json *root = json_read_object(path, arena, &text, err);
+    const Json *root = json_read_object(path, TOKENIZER_MOST, arena, &text, err);
     buf_free(&text);
     if (!root) return false;
     const Json *model = json_get(root, "model"), *added = json_get(root, "added_tokens");

@@ -30,6 +30,11 @@
 #include "lib/file.h"
 #include "lib/json.h"
 
+/* Limits of the files of a tokenizer: its vocabulary (merges.txt has as many bytes), and the lists
+ * of tokens beside it. */
+#define TOKENIZER_MOST ((JsonLimits){16 << 20, 1 << 19})
+#define TOKEN_LIST_MOST ((JsonLimits){4 << 20, 1 << 17})
+
 typedef struct {
     const Json *vocab;  /* {"token": id}, tokens in symbols (tokenizer.h) */
     const Json *merges; /* ["left right"] or [["left", "right"]], by rank */

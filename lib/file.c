@@ -68,11 +68,14 @@ static bool write_all(int fd, const void *bytes, size_t n) {
     return true;
 }
 
-/* Appends everything up to the end of the file. */
-static bool read_all(int fd, Buf *b) {
+/* Appends what the file has up to its end, until b has `most` bytes. */
+static bool read_all(int fd, size_t most, Buf *b) {
     for (;;) {
-        buf_reserve(b, READ_LEAST);
+        size_t left = most - b->n;
+        if (left == 0) return true;
+        buf_reserve(b, left < READ_LEAST ? left : READ_LEAST);
         size_t room = b->capacity - b->n - 1;
+        if (room > left) room = left;
         ssize_t got = system_calls.read(fd, b->s + b->n, room < CALL_MOST ? room : CALL_MOST);
         if (got < 0 && errno == EINTR) continue;
         if (got > 0) b->n += (size_t)got;
@@ -92,10 +95,48 @@ bool file_read(const char *path, Buf *b, Error *err) {
     int fd = is_stdin ? STDIN_FILENO : open_again(path, O_RDONLY);
     b->n = 0;
     if (fd < 0) return cannot(err, path, "open", errno);
-    bool ok = read_all(fd, b);
+    bool ok = read_all(fd, SIZE_MAX, b);
     int reason = errno;
     if (!is_stdin) close_once(fd);
     return ok || cannot(err, path, "read", reason);
+}
+
+/* The size of a regular file. */
+static bool regular_size(const char *path, uint64_t *size, Error *err) {
+    struct stat s;
+    if (stat(path, &s) != 0) return cannot(err, path, "open", errno);
+    if (S_ISDIR(s.st_mode)) return cannot(err, path, "read", EISDIR);
+    *size = (uint64_t)s.st_size;
+    return S_ISREG(s.st_mode) || error_set(err, STATUS_DATA,
+                                           "%s: is a pipe or a device; it must be a regular file",
+                                           path);
+}
+
+bool file_read_start(const char *path, size_t most, Buf *b, uint64_t *size, Error *err) {
+    b->n = 0;
+    if (!regular_size(path, size, err)) return false;
+    int fd = open_again(path, O_RDONLY);
+    if (fd < 0) return cannot(err, path, "open", errno);
+    if (*size < most) most = (size_t)*size;
+    if (b->capacity <= most) { /* exactly, where buf_reserve would take up to twice as much */
+        b->s = mem_grow(b->s, most + 1, 1);
+        b->capacity = most + 1;
+    }
+    b->s[0] = 0;
+    bool ok = read_all(fd, most, b);
+    int reason = errno;
+    close_once(fd);
+    return ok || cannot(err, path, "read", reason);
+}
+
+bool file_read_most(const char *path, size_t most, Buf *b, Error *err) {
+    uint64_t size;
+    if (!regular_size(path, &size, err)) return false;
+    if (size <= most) return file_read_start(path, most, b, &size, err);
+    return error_set(err, STATUS_DATA,
+                     "%s: has %llu bytes, and a file of its kind at most %zu; is it the right "
+                     "file?",
+                     path, (unsigned long long)size, most);
 }
 
 bool file_write(const char *path, const void *bytes, size_t n, Error *err) {

@@ -27,6 +27,12 @@
 
 /* Reads a file ("-" is stdin) into b, which is emptied first. */
 bool file_read(const char *path, Buf *b, Error *err);
+/* Reads a regular file of at most `most` bytes. Any other is refused before it is opened, so that
+ * neither a pipe nor a lie about its size can hold the program up: status 3. */
+bool file_read_most(const char *path, size_t most, Buf *b, Error *err);
+/* Reads the first `most` bytes, or fewer if it is shorter, of a regular file, and tells its
+ * size. */
+bool file_read_start(const char *path, size_t most, Buf *b, uint64_t *size, Error *err);
 /* Replaces a file atomically. A link's target is replaced, also one that does not exist yet. A
  * device or a pipe is written to directly. */
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);

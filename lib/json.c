@@ -19,6 +19,7 @@ typedef struct {
     const char *s;
     size_t n, at;
     int depth;
+    size_t left; /* how many more values are allowed */
     Json *values;
     size_t n_values, value_room;
     Str *keys;
@@ -189,6 +190,9 @@ static bool parse_string(JsonParser *p, Str *out) {
     return true;
 }
 
+/* Doubling would leave up to half of a large stack empty. */
+static size_t more_room(size_t room) { return room < 1024 ? 2 * room + 32 : room + room / 4; }
+
 static bool parse_key(JsonParser *p) {
     Str key;
     if (peek(p) != '"') return expected(p, "a key in double quotes");
@@ -197,7 +201,7 @@ static bool parse_key(JsonParser *p) {
     if (peek(p) != ':') return expected(p, "':' after the key");
     p->at++;
     if (p->n_keys == p->key_room) {
-        p->key_room = p->key_room ? mem_mul(p->key_room, 2) : 32;
+        p->key_room = more_room(p->key_room);
         p->keys = mem_grow(p->keys, p->key_room, sizeof *p->keys);
     }
     p->keys[p->n_keys++] = key;
@@ -206,10 +210,26 @@ static bool parse_key(JsonParser *p) {
 
 static void push_value(JsonParser *p, const Json *value) {
     if (p->n_values == p->value_room) {
-        p->value_room = p->value_room ? mem_mul(p->value_room, 2) : 32;
+        p->value_room = more_room(p->value_room);
         p->values = mem_grow(p->values, p->value_room, sizeof *p->values);
     }
     p->values[p->n_values++] = *value;
+}
+
+/* A container this large takes the stack's memory along in place of a copy. */
+enum { ADOPTED_LEAST = 4096 };
+
+/* Makes both stacks, which hold nothing else, the members of `out`. */
+static void adopt_stack(JsonParser *p, Json *out) {
+    out->items = mem_grow(p->values, p->n_values, sizeof *p->values);
+    arena_adopt(p->arena, (Json *)out->items);
+    p->values = NULL;
+    p->n_values = p->value_room = 0;
+    if (out->type != JSON_OBJECT) return;
+    out->keys = mem_grow(p->keys, p->n_keys, sizeof *p->keys);
+    arena_adopt(p->arena, (Str *)out->keys);
+    p->keys = NULL;
+    p->n_keys = p->key_room = 0;
 }
 
 /* Moves the values from `first` on, and the keys from `first_key` on, into the arena as members of
@@ -217,6 +237,11 @@ static void push_value(JsonParser *p, const Json *value) {
 static void close_container(JsonParser *p, Json *out, size_t first, size_t first_key) {
     out->count = (int)(p->n_values - first);
     if (out->count == 0) return;
+    bool is_bottom = first == 0 && (out->type != JSON_OBJECT || first_key == 0);
+    if (is_bottom && out->count >= ADOPTED_LEAST) {
+        adopt_stack(p, out);
+        return;
+    }
     Json *items = arena_new(p->arena, (size_t)out->count, sizeof *items);
     memcpy(items, p->values + first, (size_t)out->count * sizeof *items);
     out->items = items;
@@ -242,8 +267,6 @@ static bool parse_container(JsonParser *p, Json *out, JsonType type, char close)
             if (type == JSON_OBJECT && !parse_key(p)) return false;
             skip_white(p);
             if (!parse_value(p, &value)) return false;
-            if (p->n_values - first == INT_MAX)
-                return fail(p, p->at, "an array or object has too many members");
             push_value(p, &value);
             skip_white(p);
             if (peek(p) == close) break;
@@ -267,6 +290,9 @@ static bool parse_word(JsonParser *p, const char *word) {
 
 static bool parse_value(JsonParser *p, Json *out) {
     int c = peek(p);
+    if (p->left == 0)
+        return fail(p, p->at, "there are more values than such a text may have; is it the right one?");
+    p->left--;
     switch (c) {
     case '{': return parse_container(p, out, JSON_OBJECT, '}');
     case '[': return parse_container(p, out, JSON_ARRAY, ']');
@@ -295,39 +321,45 @@ static void locate(const JsonParser *p, JsonError *where) {
 }
 
 /* One value from *at on. With `all` only white space may follow it. */
-static const Json *parse(Arena *arena, const char *text, size_t n, size_t *at, bool all,
-                         JsonError *where) {
-    JsonParser p = {.arena = arena, .s = text, .n = n, .at = *at};
+static const Json *parse(JsonParser *p, size_t *at, bool all, JsonError *where) {
     Json value = {0}, *root = NULL;
-    skip_white(&p);
-    bool ok = parse_value(&p, &value);
+    p->at = *at;
+    skip_white(p);
+    bool ok = parse_value(p, &value);
     if (ok && all) {
-        skip_white(&p);
-        if (p.at < n) ok = expected(&p, "the end of the text");
+        skip_white(p);
+        if (p->at < p->n) ok = expected(p, "the end of the text");
     }
     if (ok) {
-        root = arena_new(arena, 1, sizeof *root);
+        root = arena_new(p->arena, 1, sizeof *root);
         *root = value;
-        *at = p.at;
-    } else if (where) locate(&p, where);
-    free(p.values);
-    free(p.keys);
+        *at = p->at;
+    } else if (where) locate(p, where);
+    free(p->values);
+    free(p->keys);
     return root;
 }
 
+const Json *json_parse_limited(Arena *arena, const char *text, size_t n, size_t values,
+                               JsonError *where) {
+    JsonParser p = {.arena = arena, .s = text, .n = n, .left = values};
+    return parse(&p, &(size_t){0}, true, where);
+}
+
 const Json *json_parse(Arena *arena, const char *text, size_t n, JsonError *where) {
-    size_t at = 0;
-    return parse(arena, text, n, &at, true, where);
+    return json_parse_limited(arena, text, n, JSON_MAX_VALUES, where);
 }
 
 const Json *json_parse_at(Arena *arena, const char *text, size_t n, size_t *at, JsonError *where) {
-    return parse(arena, text, n, at, false, where);
+    JsonParser p = {.arena = arena, .s = text, .n = n, .left = JSON_MAX_VALUES};
+    return parse(&p, at, false, where);
 }
 
-const Json *json_read_object(const char *path, Arena *arena, Buf *text, Error *err) {
+const Json *json_read_object(const char *path, JsonLimits most, Arena *arena, Buf *text,
+                             Error *err) {
     JsonError where;
-    if (!file_read(path, text, err)) return NULL;
-    const Json *root = json_parse(arena, text->s, text->n, &where);
+    if (!file_read_most(path, most.bytes, text, err)) return NULL;
+    const Json *root = json_parse_limited(arena, text->s, text->n, most.values, &where);
     if (root && root->type == JSON_OBJECT) return root;
     if (root) error_set(err, STATUS_DATA, "%s:1: the file must hold one JSON object, {...}", path);
     else
@@ -371,28 +403,30 @@ const Str *json_duplicate_key(Arena *scratch, const Json *object) {
 
 /* ---- writing ---- */
 
-static void put_escaped(Buf *b, unsigned char c) {
+static void put_escaped(Buf *b, uint32_t c) {
     static const char bytes[] = "\"\\\b\f\n\r\t", names[] = "\"\\bfnrt";
-    const char *found = memchr(bytes, c, sizeof bytes - 1);
+    const char *found = c < 128 ? memchr(bytes, (int)c, sizeof bytes - 1) : NULL;
     if (found) buf_printf(b, "\\%c", names[found - bytes]);
-    else buf_printf(b, "\\u%04x", (unsigned)c);
+    else if (c <= 0xFFFF) buf_printf(b, "\\u%04x", (unsigned)c);
+    else
+        buf_printf(b, "\\u%04x\\u%04x", (unsigned)(0xD7C0 + (c >> 10)),
+                   (unsigned)(0xDC00 + (c & 0x3FF)));
 }
 
 void json_put_string(Buf *b, Str s) {
-    const unsigned char *p = (const unsigned char *)s.s;
     size_t done = 0, at = 0; /* the bytes between them are copied unchanged */
     buf_putc(b, '"');
     while (at < s.n) {
-        uint32_t code;
+        uint32_t code = 0;
         size_t length = (size_t)unicode_decode(s.s + at, s.n - at, &code);
-        if (length > 0 && p[at] >= 32 && p[at] != '"' && p[at] != '\\') {
+        if (length > 0 && code != '"' && code != '\\' && !unicode_hidden(code)) {
             at += length;
             continue;
         }
         buf_put(b, s.s + done, at - done);
         if (length == 0) buf_puts(b, "\xef\xbf\xbd");
-        else put_escaped(b, p[at]);
-        done = ++at;
+        else put_escaped(b, code);
+        done = at += length ? length : 1;
     }
     if (at > done) buf_put(b, s.s + done, at - done);
     buf_putc(b, '"');

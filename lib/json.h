@@ -17,18 +17,20 @@
 
 #include <string.h>
 
-enum { JSON_MAX_DEPTH = 128 };
+/* A value takes some 100 bytes and two bytes of text can make one, so a text has at most 2^20
+ * values. */
+enum { JSON_MAX_DEPTH = 128, JSON_MAX_VALUES = 1 << 20 };
 
 typedef enum { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
 
 typedef struct Json Json;
 struct Json {
     JsonType type;
-    bool boolean;      /* JSON_BOOL */
-    double number;     /* JSON_NUMBER */
-    bool is_integer;   /* JSON_NUMBER: no fraction, no exponent, within +-2^53 */
-    Str string;        /* JSON_STRING: decoded, may hold NUL; JSON_NUMBER: as written */
     int count;         /* JSON_ARRAY, JSON_OBJECT: how many */
+    bool boolean;      /* JSON_BOOL */
+    bool is_integer;   /* JSON_NUMBER: no fraction, no exponent, within +-2^53 */
+    double number;     /* JSON_NUMBER */
+    Str string;        /* JSON_STRING: decoded, may hold NUL; JSON_NUMBER: as written */
     const Json *items; /* [count] values */
     const Str *keys;   /* [count] JSON_OBJECT: decoded, in file order, duplicates kept */
 };
@@ -41,19 +43,28 @@ typedef struct {
 
 /* Parses a text that is one value, with white space around it. Refuses what RFC 8259 refuses, and
  * also a byte-order mark, text that is not UTF-8, lone surrogate escapes, numbers too large for a
- * double (tiny ones become 0), and nesting deeper than JSON_MAX_DEPTH.
+ * double (tiny ones become 0), nesting deeper than JSON_MAX_DEPTH, and more than JSON_MAX_VALUES.
  *
  * The result is in the arena alone, so the text may be freed at once. It takes memory linear in n.
  * Decoded strings and numbers as written have a NUL after them. NULL on error; *where says where,
  * unless it is NULL. */
 const Json *json_parse(Arena *arena, const char *text, size_t n, JsonError *where);
+/* The same with a smaller limit of values. */
+const Json *json_parse_limited(Arena *arena, const char *text, size_t n, size_t values,
+                               JsonError *where);
 /* Parses the value that starts at text[*at], after white space, and moves *at after it. For long
  * arrays whose elements are wanted one by one. Lines of errors count from the start of the text. On
  * error *at stays. */
 const Json *json_parse_at(Arena *arena, const char *text, size_t n, size_t *at, JsonError *where);
-/* Reads a file that holds one JSON object. *text gets the file's contents. NULL with err set:
- * status 4 if the file cannot be read, 3 with its line if it is something else. */
-const Json *json_read_object(const char *path, Arena *arena, Buf *text, Error *err);
+/* What a file of some kind has at most. */
+typedef struct {
+    size_t bytes, values;
+} JsonLimits;
+/* Reads a regular file that holds one JSON object. *text gets the file's contents. NULL with err
+ * set: status 4 if the file cannot be read, 3, if possible with its line, if it is something
+ * else. */
+const Json *json_read_object(const char *path, JsonLimits most, Arena *arena, Buf *text,
+                             Error *err);
 
 /* The value of a key, the last one if it is repeated. NULL if it is absent, or if `object` is NULL
  * or not an object. */
@@ -63,7 +74,8 @@ const Str *json_duplicate_key(Arena *scratch, const Json *object);
 
 /* ---- writing, into a Buf ---- */
 
-/* Quoted and escaped. Bytes that are not UTF-8 become U+FFFD, so that the output always parses. */
+/* Quoted and escaped, so that it can go to a terminal (unicode_hidden). Bytes that are not UTF-8
+ * become U+FFFD, so that the output always parses. */
 void json_put_string(Buf *b, Str s);
 /* The shortest form that reads back as x (at some powers of two one digit longer). Integers below
  * 2^53 have neither exponent nor fraction. NaN and infinities become null. */

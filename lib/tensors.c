@@ -1,6 +1,7 @@
 #include "lib/tensors.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 static const char METADATA[] = "__metadata__", DATA_SUM[] = "crc32c",
                   HEADER_SUM[] = "header_crc32c";
 
-enum { LENGTH_BYTES = 8, HEADER_MOST = 100000000, SUM_DIGITS = 8 };
+enum { LENGTH_BYTES = 8, SUM_DIGITS = 8 };
+/* Values of a header of n bytes. A tensor needs 8 values and some 75 bytes. */
+static size_t values_most(size_t n) { return (1 << 14) + n / 10; }
 
 /* Every type of the format, in the order in which writers sort: descending alignment. */
 static const struct {
@@ -29,8 +32,8 @@ enum { TYPE_COUNT = sizeof TYPES / sizeof TYPES[0] };
 
 typedef struct {
     TensorFile *file;
-    const unsigned char *start; /* of the file */
-    size_t header;              /* bytes up to the tensors: the length field and the JSON text */
+    Buf top;       /* the file up to the tensors: the length field and the JSON text */
+    uint64_t size; /* of the file */
     Error *err;
 } HeaderReader;
 
@@ -47,7 +50,7 @@ static bool damaged(const HeaderReader *r, const char *format, ...) {
 }
 
 /* A name as messages show it. Names come from the file and may be long. */
-static Str name_shown(Str name) { return (Str){name.s, name.n < 80 ? name.n : 80}; }
+static Str name_shown(Str name) { return (Str){name.s, unicode_cut(name.s, name.n, 80)}; }
 
 /* An unsigned integer, written as digits alone and at most 2^53. No file is larger. */
 static bool unsigned_integer(const Json *v, int64_t *out) {
@@ -152,7 +155,8 @@ static int compare_entries(const void *a, const void *b) {
 /* The tensors must cover the data exactly, without holes or overlaps. So the file has no room for
  * anything that another program would read differently. */
 static bool check_cover(const HeaderReader *r, const TensorEntry *entries, int count) {
-    size_t data = r->file->contents.n - r->header, at = 0;
+    uint64_t data = r->size - r->top.n;
+    size_t at = 0;
     for (int i = 0; i < count; i++) {
         Str name = name_shown(entries[i].info.name);
         if (entries[i].begin != at)
@@ -160,20 +164,20 @@ static bool check_cover(const HeaderReader *r, const TensorEntry *entries, int c
                            STR_ARG(name), entries[i].begin, at);
         at = entries[i].end;
         if (at > data)
-            return damaged(r, "tensor '%.*s' ends at byte %zu of the data, the file at %zu",
-                           STR_ARG(name), at, data);
+            return damaged(r, "tensor '%.*s' ends at byte %zu of the data, the file at %llu",
+                           STR_ARG(name), at, (unsigned long long)data);
     }
-    if (at != data) return damaged(r, "%zu bytes after the last tensor belong to none", data - at);
-    return true;
+    return at == data || damaged(r, "%llu bytes after the last tensor belong to none",
+                                 (unsigned long long)(data - at));
 }
 
 static bool parse_header(const HeaderReader *r) {
     TensorFile *file = r->file;
     JsonError where;
-    const char *text = (const char *)r->start + LENGTH_BYTES;
-    size_t n = r->header - LENGTH_BYTES;
+    const char *text = r->top.s + LENGTH_BYTES;
+    size_t n = r->top.n - LENGTH_BYTES;
     if (n == 0 || text[0] != '{') return damaged(r, "its header does not start with {");
-    const Json *root = json_parse(&file->arena, text, n, &where);
+    const Json *root = json_parse_limited(&file->arena, text, n, values_most(n), &where);
     if (!root)
         return damaged(r, "its header, character %ld of line %ld: %s", where.column, where.line,
                        where.what);
@@ -197,10 +201,7 @@ static bool parse_header(const HeaderReader *r) {
     if (!check_cover(r, entries, count)) return false;
     file->count = count;
     file->tensors = arena_new(&file->arena, (size_t)count, sizeof *file->tensors);
-    for (int i = 0; i < count; i++) {
-        file->tensors[i] = entries[i].info;
-        file->tensors[i].bytes = r->start + r->header + entries[i].begin;
-    }
+    for (int i = 0; i < count; i++) file->tensors[i] = entries[i].info;
     return true;
 }
 
@@ -231,42 +232,64 @@ static bool check_sums(const HeaderReader *r) {
     Str data = tensors_metadata(r->file, DATA_SUM), header = tensors_metadata(r->file, HEADER_SUM);
     if (!data.s && !header.s)
         return true; /* with only one, the other is empty, which no checksum equals */
-    const char *text = (const char *)r->start;
-    size_t digits = find_header_sum(text, r->header);
-    bool header_ok = digits < r->header && sum_is(header, header_sum(text, r->header, digits));
-    if (header_ok && sum_is(data, crc32c(r->start + r->header, r->file->contents.n - r->header, 0)))
-        return true;
+    const char *text = r->file->contents.s;
+    size_t n = r->top.n, digits = find_header_sum(text, n);
+    bool header_ok = digits < n && sum_is(header, header_sum(text, n, digits));
+    if (header_ok && sum_is(data, crc32c(text + n, r->file->contents.n - n, 0))) return true;
     return damaged(r,
                    "the checksum of its %s differs (a program that changes it on purpose should "
                    "drop %s and %s)",
                    header_ok ? "tensors" : "header", DATA_SUM, HEADER_SUM);
 }
 
-static bool parse_file(TensorFile *file, Error *err) {
-    size_t n = file->contents.n;
-    HeaderReader r = {file, (const unsigned char *)file->contents.s, 0, err};
-    if (n < LENGTH_BYTES)
-        return damaged(&r, "it has %zu bytes, the header's length alone takes %d", n,
+/* Reads the length field, checks it, and reads the header. */
+static bool read_top(HeaderReader *r) {
+    const char *path = r->file->path;
+    if (!file_read_start(path, LENGTH_BYTES, &r->top, &r->size, r->err)) return false;
+    if (r->top.n < LENGTH_BYTES)
+        return damaged(r, "it has %zu bytes, the header's length alone takes %d", r->top.n,
                        (int)LENGTH_BYTES);
     uint64_t length = 0;
-    for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | r.start[i];
-    if (length > HEADER_MOST)
-        return damaged(&r, "its header claims %llu bytes, more than %d", (unsigned long long)length,
-                       (int)HEADER_MOST);
-    if (length > n - LENGTH_BYTES)
-        return damaged(&r, "its header claims %llu bytes, but only %zu follow",
-                       (unsigned long long)length, n - LENGTH_BYTES);
-    r.header = LENGTH_BYTES + (size_t)length;
-    return parse_header(&r) && check_sums(&r);
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+        length = length << 8 | (unsigned char)r->top.s[i];
+    uint64_t follow = r->size > LENGTH_BYTES ? r->size - LENGTH_BYTES : 0;
+    if (length > TENSOR_HEADER_MOST)
+        return damaged(r, "its header claims %llu bytes, more than %d", (unsigned long long)length,
+                       (int)TENSOR_HEADER_MOST);
+    if (length > follow)
+        return damaged(r, "its header claims %llu bytes, but only %llu follow",
+                       (unsigned long long)length, (unsigned long long)follow);
+    size_t n = LENGTH_BYTES + (size_t)length;
+    if (!file_read_start(path, n, &r->top, &r->size, r->err)) return false;
+    return r->top.n == n || damaged(r, "it changes while it is read");
+}
+
+/* Reads the whole file, now that its header fits its size, and points each tensor into it. */
+static bool read_tensors(HeaderReader *r) {
+    TensorFile *file = r->file;
+    uint64_t size;
+    if (r->size > SIZE_MAX / 2 || !file_read_start(file->path, (size_t)r->size, &file->contents,
+                                                   &size, r->err))
+        return damaged(r, "it is too large for this machine");
+    if (file->contents.n != r->size || memcmp(file->contents.s, r->top.s, r->top.n) != 0)
+        return damaged(r, "it changes while it is read");
+    const char *at = file->contents.s + r->top.n;
+    for (int i = 0; i < file->count; i++) {
+        file->tensors[i].bytes = (const unsigned char *)at;
+        at += file->tensors[i].size;
+    }
+    return true;
 }
 
 bool tensors_open(TensorFile *file, const char *path, Error *err) {
     *file = (TensorFile){0};
     file->path = mem_new(strlen(path) + 1, 1);
     strcpy(file->path, path);
-    if (file_read(path, &file->contents, err) && parse_file(file, err)) return true;
-    tensors_close(file);
-    return false;
+    HeaderReader r = {.file = file, .err = err};
+    bool ok = read_top(&r) && parse_header(&r) && read_tensors(&r) && check_sums(&r);
+    buf_free(&r.top);
+    if (!ok) tensors_close(file);
+    return ok;
 }
 
 void tensors_close(TensorFile *file) {
@@ -506,7 +529,7 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     bool ok = plan_file(path, tensors, count, plan, err) && check_pairs(path, pairs, n_pairs, err);
     if (ok) {
         put_file_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk));
-        if (header.n - LENGTH_BYTES > HEADER_MOST)
+        if (header.n - LENGTH_BYTES > TENSOR_HEADER_MOST)
             ok = error_set(err, STATUS_FAILED,
                            "%s: too many tensors for one file: the header would take %zu bytes",
                            path, header.n);

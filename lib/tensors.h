@@ -29,7 +29,7 @@
 
 #include "lib/util.h"
 
-enum { TENSOR_MAX_RANK = 8 };
+enum { TENSOR_MAX_RANK = 8, TENSOR_HEADER_MOST = 8 << 20 };
 
 typedef enum {
     TENSOR_F32,
@@ -71,7 +71,8 @@ typedef struct {
     const Str *metadata_keys, *metadata_values;
 } TensorFile;
 
-/* Reads the entire file. On false (status 3 for damage, 4 if it cannot be read) nothing needs
+/* Reads the entire file, but only after its header fits its size. A header has at most
+ * TENSOR_HEADER_MOST bytes. On false (status 3 for damage, 4 if it cannot be read) nothing needs
  * closing. */
 bool tensors_open(TensorFile *file, const char *path, Error *err);
 void tensors_close(TensorFile *file);

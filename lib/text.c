@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "lib/file.h"
 #include "lib/unicode.h"
 
 /* ---- strings and lines ---- */
@@ -35,6 +37,28 @@ bool text_line(Str text, size_t *at, Str *line) {
     line->n = end ? (size_t)(end - start) : text.n - *at;
     *at += line->n + 1;
     return true;
+}
+
+void text_show(Buf *b, Str text, const char *keep) {
+    char shown[UNICODE_SHOWN_MOST];
+    int length;
+    for (size_t i = 0; i < text.n;) {
+        if (text.s[i] && strchr(keep, text.s[i])) {
+            buf_putc(b, text.s[i++]);
+            continue;
+        }
+        i += unicode_show(text.s + i, text.n - i, shown, &length);
+        buf_put(b, shown, (size_t)length);
+    }
+}
+
+bool text_print(const char *text, size_t n, Error *err) {
+    Buf shown = {0};
+    if (isatty(STDOUT_FILENO)) text_show(&shown, (Str){text, n}, "\n\t");
+    else buf_put(&shown, text, n);
+    bool ok = file_print(shown.s, shown.n, err);
+    buf_free(&shown);
+    return ok;
 }
 
 void text_fold(Buf *b, Str text) {
@@ -97,15 +121,18 @@ void names_sort(Names *names, int (*compare)(const void *, const void *)) {
 /* ---- tables ---- */
 
 static void add_cell(Table *t, Str s) {
+    Buf shown = {0};
+    text_show(&shown, s, "");
     if (t->cells == t->capacity) {
         t->capacity = t->capacity ? 2 * t->capacity : 64;
         t->cell = mem_grow(t->cell, (size_t)t->capacity, sizeof *t->cell);
     }
-    t->cell[t->cells++] = s;
+    t->cell[t->cells++] = str_copy(&t->arena, (Str){shown.s, shown.n});
+    buf_free(&shown);
 }
 
 void table_head(Table *t, const char *name) {
-    add_cell(t, str_copy(&t->arena, str(name)));
+    add_cell(t, str(name));
     t->columns++;
 }
 
@@ -125,7 +152,12 @@ void table_mean(Table *t, double mean, double sd, int decimals, double scale) {
 
 void table_text(const Table *t, int width, Buf *b) {
     int *widths = mem_new((size_t)t->columns + 1, sizeof *widths);
-    if (t->title) buf_printf(b, "%s\n", t->title);
+    Buf remarks = {0};
+    text_show(&remarks, (Str){t->remarks.s, t->remarks.n}, "\n");
+    if (t->title) {
+        text_show(b, str(t->title), "");
+        buf_putc(b, '\n');
+    }
     for (int i = 0; i < t->cells; i++) {
         int w = text_width(t->cell[i]);
         if (w > widths[i % t->columns]) widths[i % t->columns] = w;
@@ -138,7 +170,8 @@ void table_text(const Table *t, int width, Buf *b) {
         if (column == 0 && !last) buf_printf(b, "%*s", pad, "");
         if (last) buf_putc(b, '\n');
     }
-    text_wrap(b, (Str){t->remarks.s, t->remarks.n}, width);
+    text_wrap(b, (Str){remarks.s, remarks.n}, width);
+    buf_free(&remarks);
     free(widths);
 }
 void table_free(Table *t) {

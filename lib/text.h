@@ -33,6 +33,14 @@ bool text_line(Str text, size_t *at, Str *line);
  * break is indented by two. A column is one UTF-8 character. */
 void text_wrap(Buf *b, Str text, int width);
 
+/* Appends a foreign text as it may be printed, see unicode_show. The characters in `keep` are left
+ * as they are: "\n\t" for a text of several lines, "" for a name. */
+void text_show(Buf *b, Str text, const char *keep);
+
+/* Prints foreign text of several lines on stdout. A terminal gets it as text_show shows it; a file
+ * or a pipe gets the bytes. */
+bool text_print(const char *text, size_t n, Error *err);
+
 /* Appends the text as it counts when two texts are compared: in small letters, each run of white
  * space as one blank, none at either end. The text is UTF-8. */
 void text_fold(Buf *b, Str text);
@@ -55,6 +63,8 @@ typedef struct {
     int columns, cells, capacity;
     Str *cell; /* [cells], row by row; the first `columns` cells are the head */
 } Table;       /* zero-initialize */
+
+/* Cells, title and remarks are shown as text_show shows them. */
 
 /* Adds a column. All columns come before the first table_put. */
 void table_head(Table *t, const char *name);

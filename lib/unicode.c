@@ -1,6 +1,7 @@
 #include "lib/unicode.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct {
@@ -326,4 +327,38 @@ int unicode_encode(char to[4], uint32_t c) {
     for (int i = length - 1; i > 0; i--, c >>= 6) to[i] = (char)(0x80 | (c & 0x3F));
     to[0] = (char)(lead[length] | c);
     return length;
+}
+
+/* ---- printing ---- */
+
+/* What a terminal may take for a command, and what hides or reorders the text around it. */
+static const Range HIDDEN[] = {
+    {0x0, 0x1F},      {0x7F, 0x9F},     {0x61C, 0x61C},   {0x180E, 0x180E},
+    {0x200B, 0x200B}, {0x200E, 0x200F}, {0x2028, 0x202E}, {0x2060, 0x206F},
+    {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE007F},
+};
+
+bool unicode_hidden(uint32_t c) { return in_ranges(HIDDEN, sizeof HIDDEN / sizeof *HIDDEN, c); }
+
+size_t unicode_show(const char *s, size_t n, char to[UNICODE_SHOWN_MOST], int *length) {
+    uint32_t c;
+    int bytes = unicode_decode(s, n, &c);
+    if (bytes == 0) {
+        *length = snprintf(to, UNICODE_SHOWN_MOST, "\\x%02x", (unsigned)(unsigned char)s[0]);
+        return 1;
+    }
+    if (unicode_hidden(c))
+        *length = snprintf(to, UNICODE_SHOWN_MOST, c > 0xFFFF ? "\\U%08x" : "\\u%04x", (unsigned)c);
+    else {
+        memcpy(to, s, (size_t)bytes);
+        *length = bytes;
+    }
+    return (size_t)bytes;
+}
+
+size_t unicode_cut(const char *s, size_t n, size_t most) {
+    if (n <= most) return n;
+    n = most;
+    while (n > 0 && ((unsigned char)s[n] & 0xC0) == 0x80) n--;
+    return n;
 }

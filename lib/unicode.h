@@ -38,4 +38,24 @@ int unicode_encode(char to[4], uint32_t c);
  * NULL). */
 bool unicode_valid(const char *s, size_t n, size_t *bad);
 
+/* Is it a control character, or a mark that hides or reorders text? */
+bool unicode_hidden(uint32_t c);
+/* How a foreign text is printed. Writes the character at the start of n > 0 bytes into `to`, and
+ * its length there into *length; returns how many bytes of s it took. These are escaped:
+ *
+ * | character                                                  | becomes              |
+ * |---|---|
+ * | controls: U+0000..1F, U+7F, U+80..9F                       | \u001b               |
+ * | marks that change the direction of text                    | \u202e               |
+ * | line and paragraph separators, marks that have no width    | \u2028, \U000e0041   |
+ * | a byte that is not UTF-8                                   | \x9f                 |
+ *
+ * Joiners (U+200C, U+200D) stay: words and emoji need them. A backslash stays too, so a text may
+ * spell an escape itself. */
+enum { UNICODE_SHOWN_MOST = 12 };
+size_t unicode_show(const char *s, size_t n, char to[UNICODE_SHOWN_MOST], int *length);
+/* The length of the longest start of s that has at most `most` bytes and does not end inside a
+ * character. */
+size_t unicode_cut(const char *s, size_t n, size_t most);
+
 #endif

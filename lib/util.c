@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "lib/system.h"
+#include "lib/unicode.h"
 
 /* ---- errors ---- */
 
@@ -15,12 +16,21 @@ bool error_set(Error *err, int status, const char *format, ...) {
     if (err->status != 0) return false;
     err->status = status;
     va_list args;
+    char text[sizeof err->text + 4];
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    /* Keep the message one line: a text from outside may hold anything. */
-    for (char *c = err->text; *c; c++)
-        if ((unsigned char)*c < 32 || *c == 127) *c = ' ';
+    /* A message may quote a file, which may hold anything. Keep it one line that can be printed. */
+    char shown[UNICODE_SHOWN_MOST];
+    size_t n = unicode_cut(text, strlen(text), sizeof err->text - 1), to = 0;
+    int length;
+    for (size_t i = 0; i < n;) {
+        i += unicode_show(text + i, n - i, shown, &length);
+        if (to + (size_t)length >= sizeof err->text) break;
+        memcpy(err->text + to, shown, (size_t)length);
+        to += (size_t)length;
+    }
+    err->text[to] = 0;
     return false;
 }
 
@@ -66,10 +76,11 @@ struct ArenaBlock {
     char *bytes;
 };
 
-void *arena_new(Arena *arena, size_t count, size_t size) {
-    size_t bytes = (mem_mul(count, size) + 15) / 16 * 16;
+/* `alignment` is a power of 2, at most 64. */
+static void *arena_take(Arena *arena, size_t bytes, size_t alignment) {
     ArenaBlock *block = arena->last;
-    if (!block || block->capacity - block->used < bytes) {
+    if (block) block->used += -block->used & (alignment - 1);
+    if (!block || block->used > block->capacity || block->capacity - block->used < bytes) {
         size_t capacity = bytes > (1u << 16) ? bytes : (1u << 16);
         block = mem_new(1, sizeof *block);
         block->bytes = mem_new(capacity, 1);
@@ -80,6 +91,19 @@ void *arena_new(Arena *arena, size_t count, size_t size) {
     void *p = block->bytes + block->used;
     block->used += bytes;
     return p;
+}
+
+void *arena_new(Arena *arena, size_t count, size_t size) {
+    return arena_take(arena, mem_mul(count, size), 16);
+}
+
+void arena_adopt(Arena *arena, void *memory) {
+    ArenaBlock *block = mem_new(1, sizeof *block), *last = arena->last;
+    block->bytes = memory;
+    if (last) { /* the last block stays the one with room */
+        block->previous = last->previous;
+        last->previous = block;
+    } else arena->last = block;
 }
 
 void arena_free(Arena *arena) {
@@ -100,7 +124,7 @@ bool str_equal(Str a, Str b) { return a.n == b.n && (a.n == 0 || memcmp(a.s, b.s
 bool str_is(Str a, const char *c_string) { return str_equal(a, str(c_string)); }
 
 Str str_copy(Arena *arena, Str s) {
-    char *copy = arena_new(arena, s.n + 1, 1);
+    char *copy = arena_take(arena, s.n + 1, 1);
     if (s.n) memcpy(copy, s.s, s.n);
     return (Str){copy, s.n};
 }

@@ -4,6 +4,7 @@
 #include "data/tokenizer_folder.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/text.h"
 #include "program/commands.h"
 #include "tokenizer.h"
 
@@ -23,7 +24,7 @@ static bool each_line(const Settings *s, LineWork *work, Error *err) {
         ok = work(t, (Str){line, n}, number, &out, err);
         at += n + 1;
     }
-    ok = ok && file_print(out.s, out.n, err);
+    ok = ok && text_print(out.s, out.n, err);
     buf_free(&text);
     buf_free(&out);
     tokenizer_free(t);

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "data/model_folder.h"
-#include "lib/file.h"
 #include "lib/json.h"
+#include "lib/text.h"
 #include "program/commands.h"
 
 typedef struct {
@@ -94,7 +94,7 @@ static bool print_answer(const Settings *s, const ModelFolder *f, const IntBuf *
         buf_printf(&out, ",\"tokens\":%d}", answer->n);
     } else buf_put(&out, text.s, text.n);
     buf_putc(&out, '\n');
-    bool ok = file_print(out.s, out.n, err);
+    bool ok = text_print(out.s, out.n, err);
     buf_free(&text);
     buf_free(&out);
     return ok;

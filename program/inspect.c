@@ -86,9 +86,12 @@ static void inspect_text(const TensorFile *file, Buf *b) {
     table_free(&table);
     buf_printf(b, "%d tensors, %zu elements; checksums: %s\n", file->count, elements,
                tensors_metadata(file, "crc32c").s ? "there, and right" : "none");
-    for (int i = 0; i < file->metadata_count; i++)
-        buf_printf(b, "%.*s: %.*s\n", STR_ARG(file->metadata_keys[i]),
-                   STR_ARG(file->metadata_values[i]));
+    for (int i = 0; i < file->metadata_count; i++) {
+        text_show(b, file->metadata_keys[i], "");
+        buf_puts(b, ": ");
+        text_show(b, file->metadata_values[i], "");
+        buf_putc(b, '\n');
+    }
     buf_free(&shape);
 }
 

@@ -7,6 +7,7 @@
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/text.h"
 #include "program/bench.h"
 
 /* options.h stores the choice of a name as an int. */
@@ -247,6 +248,9 @@ static int place_arguments(const Json *kept, int i) {
            (a.n > 9 && memcmp(a.s, "--resume=", 9) == 0);
 }
 
+/* Bytes of a run.json. */
+enum { RUN_JSON_MOST = 4 << 20 };
+
 /* Puts the arguments that run.json kept before those given now, so that the latter win. Output goes
  * to the folder named by --resume, even if it was moved. */
 static bool resumed_arguments(char *run, const Command *command, Arena *arena, int *argc,
@@ -254,7 +258,7 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
     char *path = path_join(run, "run.json");
     Buf text = {0};
     JsonError where;
-    bool ok = file_read(path, &text, err);
+    bool ok = file_read_most(path, RUN_JSON_MOST, &text, err);
     const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL;
     const Json *kept = json_get(root, "arguments"), *made_by = json_get(root, "command");
     if (ok && (!kept || kept->type != JSON_ARRAY))
@@ -415,21 +419,26 @@ SplitFiles settings_files(const Settings *s) {
 
 bool settings_print(const Settings *s, const Buf *object, Error *err) {
     Arena arena = {0};
-    Buf out = {0};
+    Buf out = {0}, name = {0};
     JsonError where;
     const Json *root = s->json ? NULL : json_parse(&arena, object->s, object->n, &where);
     if (!root) buf_put(&out, object->s, object->n);
     for (int i = 0; root && i < root->count; i++) {
         const Json *v = &root->items[i];
-        Str key = root->keys[i];
+        Str key = root->keys[i]; /* one of this program's */
         if (v->type == JSON_NUMBER) buf_printf(&out, "%-26.*s %.6g\n", STR_ARG(key), v->number);
-        if (v->type == JSON_STRING)
-            buf_printf(&out, "%-26.*s %.*s\n", STR_ARG(key), STR_ARG(v->string));
-        for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++)
-            buf_printf(&out, "%.*s %-*.*s %.4f\n", STR_ARG(key), 25 - (int)key.n,
-                       STR_ARG(v->keys[j]), v->items[j].number);
+        if (v->type == JSON_STRING) buf_printf(&out, "%-26.*s ", STR_ARG(key));
+        if (v->type == JSON_STRING) text_show(&out, v->string, "");
+        if (v->type == JSON_STRING) buf_putc(&out, '\n');
+        for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++) {
+            name.n = 0;
+            text_show(&name, v->keys[j], "");
+            buf_printf(&out, "%.*s %-*.*s %.4f\n", STR_ARG(key), 25 - (int)key.n, STR_ARG(name),
+                       v->items[j].number);
+        }
     }
     bool ok = file_print(out.s, out.n, err);
+    buf_free(&name);
     buf_free(&out);
     arena_free(&arena);
     return ok;

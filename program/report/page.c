@@ -234,7 +234,7 @@ static bool put_examples(Page *p, Report *r, const ScoreSets *sets, Error *err) 
     Dataset pool, holdout;
     Error gone = {0};
     if (set_open(r, s, &scratch, &rows, &pool, err)) {
-        bool demos = s->holdout && records_load(&holdout, s->holdout, &gone), pairs = set_pairs(s);
+        bool demos = s->holdout && data_load(&holdout, s->holdout, &gone), pairs = set_pairs(s);
         if (!demos)
             NOTE(r, "The demonstrations of the examples are shown by id (%s).",
                  s->holdout ? gone.text : "no holdout path");

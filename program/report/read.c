@@ -21,11 +21,10 @@ const char *report_text(Arena *arena, const Json *object, const char *key, const
     const Json *v = json_get(object, key);
     if (!v || (v->type != JSON_STRING && v->type != JSON_NUMBER) || v->string.n == 0)
         return otherwise;
-    char *copy = arena_new(arena, v->string.n + 1, 1);
-    for (size_t i = 0; i < v->string.n; i++) {
-        unsigned char c = (unsigned char)v->string.s[i];
-        copy[i] = c < 32 || c == 127 ? '?' : v->string.s[i];
-    }
+    Buf shown = {0};
+    text_show(&shown, v->string, "");
+    const char *copy = str_copy(arena, (Str){shown.s, shown.n}).s;
+    buf_free(&shown);
     return copy;
 }
 
@@ -52,7 +51,7 @@ static bool blank(Str s) {
 static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *err) {
     Buf text = {0};
     *rows = (JsonLines){0};
-    if (!file_read(path, &text, err)) return false;
+    if (!file_read_most(path, SIZE_MAX, &text, err)) return false;
     size_t lines = 1, at = 0;
     for (size_t i = 0; i < text.n; i++) lines += text.s[i] == '\n';
     rows->v = arena_new(arena, lines, sizeof *rows->v);
@@ -71,7 +70,7 @@ static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *e
 /* Reads a file that is one object. */
 static const Json *file_load(Arena *arena, const char *path, Error *err) {
     Buf text = {0};
-    if (!file_read(path, &text, err)) return NULL;
+    if (!file_read_most(path, SIZE_MAX, &text, err)) return NULL;
     const Json *root = parse_at(arena, (Str){text.s, text.n}, path, 1, err);
     buf_free(&text);
     return root;
@@ -311,6 +310,14 @@ static bool rows_match(const JsonLines *rows, const Dataset *pool) {
     return true;
 }
 
+bool data_load(Dataset *d, const char *path, Error *err) {
+    Buf nothing = {0};
+    uint64_t size;
+    bool is_file = file_read_start(path, 0, &nothing, &size, err);
+    buf_free(&nothing);
+    return is_file && records_load(d, path, err);
+}
+
 bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Dataset *pool,
               Error *err) {
     const char *what = text_new(&r->arena, "%s scores on %s (%s)", s->method, s->group, s->when);
@@ -321,7 +328,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     }
     if (!lines_load(arena, s->scores, rows, err)) return false;
     Error gone = {0};
-    if (!s->pool || !records_load(pool, s->pool, &gone)) {
+    if (!s->pool || !data_load(pool, s->pool, &gone)) {
         NOTE(r, "The charts of %s are left out: no pool (%s).", what,
              s->pool ? gone.text : "its path is not known");
         return false;

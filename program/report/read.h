@@ -5,6 +5,9 @@
  * most one seconds.json. The pool and the holdout that scores name are read again for the known
  * truth and for texts. If one is gone, what needs it is left out and a note says so.
  *
+ * What these files name is data: a path is opened for reading, if it leads to a regular file, and
+ * nothing else is done with it.
+ *
  * Everything lives in the report's arena. Errors: status 3 for bad input, 4 if a file cannot be
  * read; err names the file.
  *
@@ -110,6 +113,10 @@ typedef struct {
     ScoreSet *v;
     int n;
 } ScoreSets;
+
+/* records_load for a path that comes from a file: a regular file alone. A pipe would hang, and "-"
+ * would read what the terminal types. */
+bool data_load(Dataset *d, const char *path, Error *err);
 
 /* Lists the score sets of all inputs without reading them: one a method, group and objective. */
 ScoreSets sets_find(Report *r);
