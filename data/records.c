@@ -243,11 +243,38 @@ static bool load(RecordReader *r, const char *s, size_t n) {
     return reader_refuse(r, "the file has no records; write one JSON object a line");
 }
 
+/* Loads the first record of a file that is larger than any record, before the rest is read: what
+ * is no file of records need not be read whole to be refused. */
+static bool check_first(const char *path, Error *err) {
+    Dataset d = {0};
+    Buf text = {0};
+    uint64_t size = 0;
+    Error ignored = {0};
+    RecordReader r = {.path = path, .d = &d, .err = err, .line = 1};
+    size_t most = RECORD_MAX_LINE + 4, at = 0; /* with a byte-order mark and a line break */
+    bool look = file_read_start(path, most, &text, &size, &ignored) && size > most;
+    if (look && memcmp(text.s, "\xef\xbb\xbf", 3) == 0) at = 3;
+    if (look && check_kind_of_file(&r, text.s, text.n)) {
+        at = skip_space(text.s, text.n, at, &r.line);
+        const char *line = text.s + at, *end = memchr(line, '\n', text.n - at);
+        bool is_array = at < text.n && *line == '[';
+        if (is_array) at = skip_space(text.s, text.n, at + 1, &r.line);
+        r.number = is_array;
+        if (is_array && at < text.n && text.s[at] != ']') load_element(&r, text.s, text.n, &at);
+        r.line--; /* load_lines counts it */
+        if (!is_array) load_lines(&r, line, end ? (size_t)(end - line) : text.n - at);
+    }
+    arena_free(&r.scratch);
+    buf_free(&text);
+    records_free(&d);
+    return err->status == 0;
+}
+
 bool records_load(Dataset *d, const char *path, Error *err) {
     Buf text = {0};
     *d = (Dataset){0};
     RecordReader r = {.path = path, .d = d, .err = err};
-    bool ok = file_read(path, &text, err);
+    bool ok = check_first(path, err) && file_read(path, &text, err);
     if (ok) {
         d->path = mem_new(strlen(path) + 1, 1);
         strcpy(d->path, path);
