@@ -89,9 +89,7 @@ bool symbols_to_bytes(Str symbols, Buf *bytes) {
     return true;
 }
 
-Str token_shown(Str name) {
-    return (Str){name.s, unicode_cut(name.s, name.n, 60)};
-}
+Str token_shown(Str name) { return (Str){name.s, unicode_cut(name.s, name.n, 60)}; }
 
 /* ---- the tokenizer ---- */
 

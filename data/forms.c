@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/unicode.h"
+
 const RecordFormInfo RECORD_FORMS[] = {
     [FORM_IDS] = {"input_ids", {"input_ids", NULL}},
     [FORM_PAIR] = {"prompt/chosen/rejected", {"chosen", "rejected"}},
@@ -198,20 +200,17 @@ static bool matters(const Json *v, RefusedWhen when) {
     return false;
 }
 
-/* Writes a key as messages show it. What could steer a terminal becomes a question mark. */
+/* Writes a key as messages show it. What could steer a terminal is escaped. */
 static void show_key(char *out, size_t room, const char *prefix, Str key) {
     size_t n = strlen(prefix);
     memcpy(out, prefix, n);
-    for (size_t i = 0, length; i < key.n && n + 4 < room; i += length) {
-        const unsigned char *c = (const unsigned char *)key.s + i;
-        length = *c < 0x80 ? 1 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
-        bool control = *c < 0x20 || *c == 0x7f || (*c == 0xc2 && c[1] < 0xa0);
-        bool direction = *c == 0xe2 && (c[1] == 0x80 || c[1] == 0x81); /* and other marks */
-        if (control || direction) out[n++] = '?';
-        else {
-            memcpy(out + n, c, length);
-            n += length;
-        }
+    char shown[UNICODE_SHOWN_MOST];
+    int length;
+    for (size_t i = 0; i < key.n;) {
+        i += unicode_show(key.s + i, key.n - i, shown, &length);
+        if (n + (size_t)length >= room) break;
+        memcpy(out + n, shown, (size_t)length);
+        n += (size_t)length;
     }
     out[n] = 0;
 }

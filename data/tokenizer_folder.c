@@ -125,7 +125,8 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
 
 static bool load_vocab(Loader *l, Error *err) {
     const Json *root = l->json.vocab;
-    if (!is_json_alone(l)) root = json_read_object(l->vocab_path, TOKENIZER_MOST, &l->arena, &l->vocab_text, err);
+    if (!is_json_alone(l))
+        root = json_read_object(l->vocab_path, TOKENIZER_MOST, &l->arena, &l->vocab_text, err);
     for (int k = 0; root && k < root->count; k++)
         if (!load_vocab_member(l, k, root->keys[k], &root->items[k], err)) return false;
     return root != NULL;

@@ -107,9 +107,9 @@ static bool regular_size(const char *path, uint64_t *size, Error *err) {
     if (stat(path, &s) != 0) return cannot(err, path, "open", errno);
     if (S_ISDIR(s.st_mode)) return cannot(err, path, "read", EISDIR);
     *size = (uint64_t)s.st_size;
-    return S_ISREG(s.st_mode) || error_set(err, STATUS_DATA,
-                                           "%s: is a pipe or a device; it must be a regular file",
-                                           path);
+    return S_ISREG(s.st_mode) ||
+           error_set(err, STATUS_DATA, "%s: is a pipe or a device; it must be a regular file",
+                     path);
 }
 
 bool file_read_start(const char *path, size_t most, Buf *b, uint64_t *size, Error *err) {

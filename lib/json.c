@@ -291,7 +291,8 @@ static bool parse_word(JsonParser *p, const char *word) {
 static bool parse_value(JsonParser *p, Json *out) {
     int c = peek(p);
     if (p->left == 0)
-        return fail(p, p->at, "there are more values than such a text may have; is it the right one?");
+        return fail(p, p->at,
+                    "there are more values than such a text may have; is it the right one?");
     p->left--;
     switch (c) {
     case '{': return parse_container(p, out, JSON_OBJECT, '}');

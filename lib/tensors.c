@@ -12,7 +12,7 @@ static const char METADATA[] = "__metadata__", DATA_SUM[] = "crc32c",
 
 enum { LENGTH_BYTES = 8, SUM_DIGITS = 8 };
 /* Values of a header of n bytes. A tensor needs 8 values and some 75 bytes. */
-static size_t values_most(size_t n) { return (1 << 14) + n / 10; }
+static size_t values_most(size_t n) { return (1 << 14) + n / 9; }
 
 /* Every type of the format, in the order in which writers sort: descending alignment. */
 static const struct {
@@ -250,8 +250,7 @@ static bool read_top(HeaderReader *r) {
         return damaged(r, "it has %zu bytes, the header's length alone takes %d", r->top.n,
                        (int)LENGTH_BYTES);
     uint64_t length = 0;
-    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
-        length = length << 8 | (unsigned char)r->top.s[i];
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | (unsigned char)r->top.s[i];
     uint64_t follow = r->size > LENGTH_BYTES ? r->size - LENGTH_BYTES : 0;
     if (length > TENSOR_HEADER_MOST)
         return damaged(r, "its header claims %llu bytes, more than %d", (unsigned long long)length,
@@ -268,8 +267,8 @@ static bool read_top(HeaderReader *r) {
 static bool read_tensors(HeaderReader *r) {
     TensorFile *file = r->file;
     uint64_t size;
-    if (r->size > SIZE_MAX / 2 || !file_read_start(file->path, (size_t)r->size, &file->contents,
-                                                   &size, r->err))
+    if (r->size > SIZE_MAX / 2 ||
+        !file_read_start(file->path, (size_t)r->size, &file->contents, &size, r->err))
         return damaged(r, "it is too large for this machine");
     if (file->contents.n != r->size || memcmp(file->contents.s, r->top.s, r->top.n) != 0)
         return damaged(r, "it changes while it is read");

@@ -80,7 +80,7 @@ typedef struct {
     ArenaBlock *last;
 } Arena;
 void *arena_new(Arena *arena, size_t count, size_t size); /* zeroed, aligned to 16 bytes */
-void arena_adopt(Arena *arena, void *memory); /* from mem_grow; freed with the rest */
+void arena_adopt(Arena *arena, void *memory);             /* from mem_grow; freed with the rest */
 void arena_free(Arena *arena);
 
 /* ---- strings ---- */

@@ -137,11 +137,10 @@ static void refused(const char *what, bool (*reader)(Error *), const char *fragm
     if (child == 0) read_limited(reader, fragment, size);
     waitpid(child, &status, 0);
     getrusage(RUSAGE_CHILDREN, &after);
-    double seconds =
-        (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
-                 before.ru_stime.tv_sec) +
-        1e-6 * (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-                        after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+    double seconds = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+                              after.ru_stime.tv_sec - before.ru_stime.tv_sec) +
+                     1e-6 * (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+                                     after.ru_stime.tv_usec - before.ru_stime.tv_usec);
     CHECK(status == 0, "%s: not refused, or not with this memory (status %d)", what, status);
     CHECK(SANITIZED || seconds < 0.1, "%s: took %.3f s", what, seconds);
 }
@@ -177,11 +176,13 @@ static void header_refused(const char *what, const Buf *header, off_t data, cons
 
 static void test_tensors(void) {
     static const char shape[] = "{\"w\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[0,4]}}";
-    static const char *const shapes[][2] = {
-        {"2147483648", "by its shape"},           {"9223372036854775808", "unsigned integer"},
-        {"4294967296,4294967296", "overflows"},   {"65536,65536,65536,65536", "overflows"},
-        {"9007199254740992,1024", "overflows"},   {"9007199254740992", "by its shape"},
-        {"18446744073709551616", "unsigned integer"}};
+    static const char *const shapes[][2] = {{"2147483648", "by its shape"},
+                                            {"9223372036854775808", "unsigned integer"},
+                                            {"4294967296,4294967296", "overflows"},
+                                            {"65536,65536,65536,65536", "overflows"},
+                                            {"9007199254740992,1024", "overflows"},
+                                            {"9007199254740992", "by its shape"},
+                                            {"18446744073709551616", "unsigned integer"}};
     Buf b = {0};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         b.n = 0;
@@ -264,7 +265,8 @@ static void test_texts(void) {
     refused("config.json of 1 TiB", read_model, "at most 1048576", 0);
     clean();
 #define SHAPE(layer, embd, vocab)                                                                  \
-    "{\"n_layer\":" layer ",\"n_head\":1,\"n_embd\":" embd ",\"n_positions\":8,\"vocab_size\":" vocab "}"
+    "{\"n_layer\":" layer ",\"n_head\":1,\"n_embd\":" embd                                         \
+    ",\"n_positions\":8,\"vocab_size\":" vocab "}"
     config_refused("2^31 layers", SHAPE("2147483648", "8", "8"), "n_layer");
     config_refused("2^63 channels", SHAPE("1", "9223372036854775808", "8"), "n_embd");
     config_refused("all the most", SHAPE("10000", "65536", "16000000"), "");
@@ -318,8 +320,10 @@ static void test_limits(void) {
     Error err = {0};
     uint64_t size = 0;
     store("pool.jsonl", "0123456789", 10);
-    CHECK(file_read_most(path, 10, &b, &err) && b.n == 10 && !strcmp(b.s, "0123456789"), "10 of 10");
-    CHECK(file_read_start(path, 4, &b, &size, &err) && size == 10 && !strcmp(b.s, "0123"), "4 of 10");
+    CHECK(file_read_most(path, 10, &b, &err) && b.n == 10 && !strcmp(b.s, "0123456789"),
+          "10 of 10");
+    CHECK(file_read_start(path, 4, &b, &size, &err) && size == 10 && !strcmp(b.s, "0123"),
+          "4 of 10");
     CHECK(file_read_start(path, 40, &b, &size, &err) && size == 10 && b.n == 10, "40 of 10");
     CHECK(file_read_start(path, 0, &b, &size, &err) && size == 10 && b.n == 0, "0 of 10");
     CHECK(!file_read_most(path, 9, &b, &err) && err.status == STATUS_DATA, "9 of 10: %s", err.text);
@@ -341,7 +345,8 @@ static void test_values(void) {
             Buf b = {0};
             buf_printf(&b, "%s%s", forms[f][0], object ? "{" : "[");
             for (int i = 0; i < 5000; i++)
-                buf_printf(&b, object ? "%s\"k%d\":%d" : "%s%.0d%d", i ? "," : "", object ? i : 0, i);
+                buf_printf(&b, object ? "%s\"k%d\":%d" : "%s%.0d%d", i ? "," : "", object ? i : 0,
+                           i);
             buf_printf(&b, "%s%s", object ? "}" : "]", forms[f][1]);
             const Json *v = json_parse(&arena, b.s, b.n, &where);
             if (v && f > 0) v = &v->items[f == 2];

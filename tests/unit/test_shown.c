@@ -1,4 +1,5 @@
-/* What is printed of foreign text: which characters are escaped, and that all ways to print do it. */
+/* What is printed of foreign text: which characters are escaped, and that all ways to print it do
+ * so. */
 #include "lib/json.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
@@ -48,8 +49,8 @@ static void test_each_character(void) {
         json.n = 0;
         json_put_string(&json, (Str){utf8, (size_t)length});
         const Json *v = json_parse(&arena, json.s, json.n, NULL);
-        wrong_json += !v || !str_equal(v->string, (Str){utf8, (size_t)length}) ||
-                      has_hidden(json.s, json.n);
+        wrong_json +=
+            !v || !str_equal(v->string, (Str){utf8, (size_t)length}) || has_hidden(json.s, json.n);
     }
     CHECK(wrong == 0, "%d characters are shown wrongly", wrong);
     CHECK(wrong_json == 0, "%d characters are wrong in JSON", wrong_json);
@@ -64,8 +65,12 @@ static const struct {
     {"a\nb\tc", "\n\t", "a\nb\tc"},
     {"a\nb\r", "", "a\\u000ab\\u000d"},
     {"caf\xc3\xa9 \xe2\x80\xae", "", "caf\xc3\xa9 \\u202e"},
-    {"\xc2\x9b" "2J", "", "\\u009b2J"},
-    {"\x9b" "2J\xff\xc3", "", "\\x9b2J\\xff\\xc3"},
+    {"\xc2\x9b"
+     "2J",
+     "", "\\u009b2J"},
+    {"\x9b"
+     "2J\xff\xc3",
+     "", "\\x9b2J\\xff\\xc3"},
     {"\xf3\xa0\x81\x81", "", "\\U000e0041"},
     {"\xed\xa0\x80", "", "\\xed\\xa0\\x80"},
     {"", "", ""},
@@ -119,8 +124,10 @@ static void test_tables(void) {
 }
 
 static void test_cut(void) {
-    CHECK(unicode_cut("ab\xc3\xa9", 4, 4) == 4 && unicode_cut("ab\xc3\xa9", 4, 3) == 2, "two bytes");
-    CHECK(unicode_cut("\xf0\x9f\x98\x80", 4, 3) == 0 && unicode_cut("abc", 3, 2) == 2, "other cuts");
+    CHECK(unicode_cut("ab\xc3\xa9", 4, 4) == 4 && unicode_cut("ab\xc3\xa9", 4, 3) == 2,
+          "two bytes");
+    CHECK(unicode_cut("\xf0\x9f\x98\x80", 4, 3) == 0 && unicode_cut("abc", 3, 2) == 2,
+          "other cuts");
 }
 
 int main(void) {
