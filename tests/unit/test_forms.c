@@ -314,7 +314,8 @@ static void test_ignored(void) {
     buf_puts(&text, "{\"text\":\"t\",\"\\u001b[2J\\u009b\\u202e\xc3\xa9\":1}\n");
     for (int i = 0; i < 100; i++) buf_printf(&text, "{\"text\":\"t\",\"k%d\":1,\"j%d\":1}\n", i, i);
     if (load(&d, text.s, &err)) {
-        CHECK(strcmp(d.ignored[0].name, "\\u001b[2J\\u009b\\u202e\xc3\xa9") == 0, "shown as %s", d.ignored[0].name);
+        CHECK(strcmp(d.ignored[0].name, "\\u001b[2J\\u009b\\u202e\xc3\xa9") == 0, "shown as %s",
+              d.ignored[0].name);
         CHECK(d.n_ignored == RECORD_MAX_IGNORED, "%d rows", d.n_ignored);
         const IgnoredKey *others = &d.ignored[RECORD_MAX_IGNORED - 1];
         CHECK(strcmp(others->name, "(others)") == 0 && others->records == 85, "%s %d", others->name,
