@@ -135,7 +135,8 @@ static bool open_log(Run *run, Error *err) {
 }
 
 bool run_begin(Run *run, Error *err) {
-    static const char *const stale[] = {STATE_NAME, PREVIOUS_NAME, "scores.jsonl", "metrics.json"};
+    static const char *const stale[] = {STATE_NAME, PREVIOUS_NAME, "scores.jsonl",
+                                        "scores.jsonl.holdout.jsonl", "metrics.json"};
     const RunHeader *h = &run->header;
     run->peak_flops = gemm_peak_flops() * threads_most();
     if (!folder_make(h->folder, err)) return false;
