@@ -110,7 +110,7 @@ const Option OPTIONS[] = {
     {"clip", OPTION_REAL, AT(clip), "score train", "0.05", RANGE(0, 0.49),
      .help = "share of the scores that the map clip cuts off at each end"},
     {"accept-level", OPTION_REAL, AT(accept_level), "score train", "0.05",
-     RANGE(OPTION_POSITIVE, 0.99),
+     RANGE(OPTION_POSITIVE, 1),
      .help = "accept: the largest share of candidates as good as the holdout that is lost"},
     {"holdout-trim", OPTION_REAL, AT(holdout_trim), "score train", "0", RANGE(0, 0.9),
      .help = "accept, mirror: share of the holdout that is left out because the rest of it makes "

@@ -53,6 +53,10 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
     ica train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
     ica train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
+    ica train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
+        --holdout-trim .2 --out accept
+    ica train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+        --weights ica --weight-map mirror --out mirror
     ica train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
 }
 ica score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
@@ -62,6 +66,12 @@ cp printed score.json
 ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
     --out pair-scores.jsonl --json
 cp printed pair-score.json
+ica score --model base --pool pool.jsonl --holdout hold.jsonl --weight-map accept \
+    --holdout-trim .2 --out accept.jsonl --json
+cp printed accept-score.json
+ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+    --weight-map mirror --out mirror.jsonl --json
+cp printed mirror-score.json
 ica eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
 cp printed eval.json
 ica eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
@@ -119,10 +129,12 @@ all() { # DOCUMENT
     compare "$1" run.json ./*/run.json
     compare "$1" log.jsonl ./*/log.jsonl
     compare "$1" metrics.json ./*/metrics.json
-    compare "$1" scores.jsonl ./*/scores.jsonl scores.jsonl pair-scores.jsonl
+    compare "$1" scores.jsonl ./*/scores.jsonl scores.jsonl pair-scores.jsonl \
+        accept.jsonl.holdout.jsonl
     compare "$1" training_state.safetensors ./*/training_state.safetensors
     compare "$1" results.json results.json
-    compare "$1" "score --json" score.json pair-score.json shard.json
+    compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
+        mirror-score.json
     compare "$1" "eval --json" eval.json pair-eval.json
     compare "$1" "eval --per-example" each.jsonl pair-each.jsonl
     compare "$1" "train --dump-state" step.safetensors
