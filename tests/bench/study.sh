@@ -687,7 +687,7 @@ show_holdout() {
 show_refresh() {
     for map in filter minmax-batch; do
         show refresh-$map "$map" "$LOSS;mean auroc.all 3 1 AUROC of the last scores;mean \
-relative_cost 2 1 overhead by operations;mean relative_cost_measured 2 1 by time"
+overhead_formula 2 1 overhead by operations;mean overhead_measured 2 1 by time"
     done
 }
 show_traps() {
