@@ -117,6 +117,8 @@ static bool load_lines(RecordReader *r, const char *s, size_t n) {
                     : "; each line must be one record {...}, or the file must be one "
                       "array of them");
         if (!add_record(r, object)) return false;
+        r->d->records[r->d->count - 1].at = at;
+        r->d->records[r->d->count - 1].bytes = length;
         recycle(r, length);
     }
     return true;
@@ -142,6 +144,8 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at) {
         return reader_refuse(r, "column %ld: %s", where.column, where.what);
     }
     if (!add_record(r, object)) return false;
+    r->d->records[r->d->count - 1].at = start;
+    r->d->records[r->d->count - 1].bytes = *at - start;
     for (size_t i = start; i < *at; i++) r->line += s[i] == '\n';
     recycle(r, *at - start);
     return true;

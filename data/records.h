@@ -63,9 +63,10 @@ typedef struct {
 typedef struct {
     RecordKind kind;
     RecordForm form;
-    long line;   /* 1-based line of the file where the record starts */
-    long number; /* in an array: the 1-based number of the record; else 0 */
-    Str id;      /* "id" as text, else the 1-based line (array: number) */
+    long line;        /* 1-based line of the file where the record starts */
+    long number;      /* in an array: the 1-based number of the record; else 0 */
+    size_t at, bytes; /* where the record stands in the file, a byte-order mark not counted */
+    Str id;           /* "id" as text, else the 1-based line (array: number) */
     /* RECORD_TURNS: at least 1; the last one's completion is trained. RECORD_PAIR: the turns before
      * the prompt, often none. */
     int n_turns;

@@ -266,7 +266,7 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
     /* Check the number. */
     bool unknown = v && v->type == JSON_NULL; /* a candidate without demonstrations */
     if (out->bare &&
-        (!v || (v->type != JSON_NUMBER && !unknown) || (!out->gain && json_get(r, "weight"))))
+        (!v || (v->type != JSON_NUMBER && !unknown) || (!out->remap && json_get(r, "weight"))))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
@@ -303,7 +303,7 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     for (size_t at = mark ? 3 : 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0)
-            out->bare = out->gain || (json_get(first, "score") && !json_get(first, "weight"));
+            out->bare = out->remap || (json_get(first, "score") && !json_get(first, "weight"));
         ok = read_line(path, i, line, pool, out, &arena, err);
     }
     if (ok && i < pool->count)
@@ -350,6 +350,22 @@ void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, cons
     const double *score = compares ? comparison_map(&w->against, &all) : w->score;
     map_weights(map, &all, score, count, w->weight);
     if (compares) scores_tell_comparison(map, &w->against, w->weight, count);
+}
+
+bool scores_load(const char *path, const Dataset *pool, WeightMap map, const ComparisonOptions *how,
+                 bool remap, PoolWeights *w, uint64_t *beside, Error *err) {
+    Comparison *c = &w->against;
+    comparison_new(c, map, how, pool->count, 0);
+    ScoreColumns columns = {.score = w->score,
+                            .weight = w->weight,
+                            .gain = c->gain,
+                            .likelihood = c->likelihood,
+                            .remap = remap || c->gain};
+    bool ok = scores_read(path, pool, &columns, err) &&
+              (!c->gain || scores_read_holdout(path, c, beside, err));
+    w->fingerprint = columns.fingerprint;
+    w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
+    return ok;
 }
 
 /* ---- known truth ---- */

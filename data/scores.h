@@ -44,8 +44,9 @@ bool scores_check(const Scores *s, int context, Error *err);
 typedef struct {
     double *score,
         *weight; /* [pool->count], the caller's: weight, or, if the file is bare, score */
-    double *gain, *likelihood; /* [pool->count] or NULL. Not NULL: the numbers for a map of the
-                                * holdout are read, and the file counts as bare. */
+    bool remap;  /* The caller maps the scores: weights in the file do not count, it is bare. */
+    double *gain, *likelihood; /* [pool->count] the numbers for a map of the holdout; NULL: not
+                                * read */
     bool bare;            /* The lines have scores and no weights: parts of one pool, joined. */
     uint64_t fingerprint; /* hash64 of the file's bytes */
 } ScoreColumns;
@@ -116,6 +117,12 @@ void pool_weights_compare(PoolWeights *w, WeightMap map, const ComparisonOptions
                           const Splits *x);
 /* Makes the weights from the scores. */
 void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x);
+
+/* Reads a score file, so that pool_weights_map can make weights of it: scores where its lines have
+ * no weights, with remap, or for a map of the holdout. For that it reads the file beside it too,
+ * and *beside is the hash of its bytes. Else the weights are the file's. */
+bool scores_load(const char *path, const Dataset *pool, WeightMap map, const ComparisonOptions *how,
+                 bool remap, PoolWeights *w, uint64_t *beside, Error *err);
 
 /* How many records are known to be good. */
 int scores_known_clean(const Dataset *d);

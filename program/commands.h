@@ -17,6 +17,7 @@ bool command_encode(const Settings *s, Error *err); /* codec.c */
 bool command_decode(const Settings *s, Error *err); /* codec.c */
 bool command_pretrain(const Settings *s, Error *err);
 bool command_score(const Settings *s, Error *err);
+bool command_select(const Settings *s, Error *err);
 bool command_train(const Settings *s, Error *err);
 bool command_eval(const Settings *s, Error *err); /* evaluate.c */
 bool command_generate(const Settings *s, Error *err);

@@ -15,6 +15,8 @@ static const Command COMMANDS[] = {
     {"pretrain", command_pretrain, NULL,
      "trains a model on sessions or text, from random weights or from those of a model"},
     {"score", command_score, NULL, "a score and a weight for each record of a pool"},
+    {"select", command_select, NULL,
+     "the records of a pool that a score file chooses, byte for byte, for any other program"},
     {"train", command_train, NULL, "weighted fine-tuning"},
     {"eval", command_eval, NULL, "how probable the right answers of a file are"},
     {"generate", command_generate, NULL, "completes a prompt"},

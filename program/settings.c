@@ -23,7 +23,7 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 #define AT(field) offsetof(Settings, field)
 #define MODELS "pretrain score train eval generate"
-#define OTHERS "corpus tokenizer encode decode inspect diff report bench"
+#define OTHERS "corpus tokenizer select encode decode inspect diff report bench"
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
@@ -31,6 +31,8 @@ const Option OPTIONS[] = {
      .help = "folder to write"},
     {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE",
      .help = "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
+    {"out", OPTION_STRING, AT(out), "select", "!", .value = "FILE",
+     .help = "JSONL to write: the chosen records of the pool"},
     {"out", OPTION_STRING, AT(out), "report", "report.html", .value = "FILE",
      .help = "HTML page to write"},
     {"results", OPTION_STRING, AT(results), "report", NULL, .value = "FILE",
@@ -47,6 +49,12 @@ const Option OPTIONS[] = {
      .help = "records to read (JSONL or JSON)"},
     {"pool", OPTION_STRING, AT(pool), "score train", "!", .value = "FILE",
      .help = "the candidates, which are the fine-tuning data"},
+    {"pool", OPTION_STRING, AT(pool), "select", "!", .value = "FILE",
+     .help = "the records to choose from (JSONL or JSON)"},
+    {"scores", OPTION_STRING, AT(scores), "select", "!", .value = "FILE",
+     .help = "the pool's scores, as ica score or a run writes them"},
+    {"with-weights", OPTION_FLAG, AT(with_weights), "select", "false",
+     .help = "add the key \"weight\" to each record"},
     {"holdout", OPTION_STRING, AT(holdout), "pretrain score train eval", NULL, .value = "FILE",
      .help = "a few trusted examples, which serve as demonstrations"},
     {"eval", OPTION_STRING, AT(eval), "pretrain train", NULL, .value = "FILE",
@@ -103,13 +111,18 @@ const Option OPTIONS[] = {
      .takes = map_of_pool, .help = "how a score becomes a weight"},
     {"weight-map", OPTION_CHOICE, AT(weight_map), "train", "minmax-batch", CHOICES(MAPS, MAP_COUNT),
      .help = "how a score becomes a weight"},
-    {"temperature", OPTION_REAL, AT(temperature), "score train", "0.5",
+    {"weight-map", OPTION_CHOICE, AT(weight_map), "select", NULL, CHOICES(MAPS, MAP_COUNT),
+     .takes = map_of_pool,
+     .help = "make the weights anew from the scores; records with a weight above 0 are chosen"},
+    {"share", OPTION_REAL, AT(share), "select", "0", RANGE(0, 1),
+     .help = "choose this share of the pool, the best scores; 0: the weights choose"},
+    {"temperature", OPTION_REAL, AT(temperature), "score select train", "0.5",
      RANGE(OPTION_POSITIVE, 1000), .help = "temperature of the map softmax"},
     {"share", OPTION_REAL, AT(share), "score train", "0.5", RANGE(OPTION_POSITIVE, 1),
      .help = "share of the pool that the map top keeps"},
-    {"clip", OPTION_REAL, AT(clip), "score train", "0.05", RANGE(0, 0.49),
+    {"clip", OPTION_REAL, AT(clip), "score select train", "0.05", RANGE(0, 0.49),
      .help = "share of the scores that the map clip cuts off at each end"},
-    {"accept-level", OPTION_REAL, AT(accept_level), "score train", "0.05",
+    {"accept-level", OPTION_REAL, AT(accept_level), "score select train", "0.05",
      RANGE(OPTION_POSITIVE, 1),
      .help = "accept: the largest share of candidates as good as the holdout that is lost"},
     {"holdout-trim", OPTION_REAL, AT(holdout_trim), "score train", "0", RANGE(0, 0.9),
@@ -224,8 +237,8 @@ const Option OPTIONS[] = {
      .help = "seed of everything random"},
     {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096),
      .help = "number of threads; 0: as many as are fastest, up to OMP_NUM_THREADS or all cores"},
-    {"json", OPTION_FLAG, AT(json), "score train eval generate inspect diff report bench", "false",
-     .help = "print the result as one JSON object on stdout"},
+    {"json", OPTION_FLAG, AT(json), "score select train eval generate inspect diff report bench",
+     "false", .help = "print the result as one JSON object on stdout"},
     {0}};
 
 /* ---- the arguments of a resumed run ---- */
@@ -381,11 +394,8 @@ bool settings_check_out(const Settings *s, Error *err) {
     char *weights = s->model ? path_join(s->model, "model.safetensors") : NULL;
     const struct {
         const char *option, *path;
-    } inputs[] = {{"model", s->model},
-                  {"model", weights},
-                  {"pool", s->pool},
-                  {"holdout", s->holdout},
-                  {"eval", s->eval}};
+    } inputs[] = {{"model", s->model},     {"model", weights},    {"pool", s->pool},
+                  {"holdout", s->holdout}, {"scores", s->scores}, {"eval", s->eval}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         const char *path = inputs[i].path;
         if (file_same(s->dump_state, path))

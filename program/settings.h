@@ -42,7 +42,7 @@ typedef enum {
 typedef struct Settings {
     /* files */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
-    const char *results, *resume, *dump_state;
+    const char *results, *resume, *dump_state, *scores;
     OptionFiles data, inputs; /* inputs: the arguments without a name */
     /* corpus and tokenizer */
     CorpusSize size;
@@ -77,6 +77,7 @@ typedef struct Settings {
     WeightMap weight_map;
     Normalize normalize;
     double temperature, share, clip, accept_level, holdout_trim;
+    bool with_weights; /* select */
     /* generation */
     const char *prompt;
     int max_new_tokens, top_k;

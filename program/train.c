@@ -50,26 +50,15 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     }
     if (s->weights_from != WEIGHTS_FROM_FILE) return true;
     const char *path = s->weights_file;
-    ScoreColumns columns = {.score = w->score, .weight = w->weight};
-    Comparison *c = &w->against;
-    bool compares = MAPS[s->weight_map].of_holdout;
-    if (compares) {
-        comparison_new(c, s->weight_map, &(ComparisonOptions){.level = s->accept_level}, d->count,
-                       x->holdout.data.count);
-        columns.gain = c->gain;
-        columns.likelihood = c->likelihood;
-    }
-    bool ok = scores_read(path, d, &columns, err);
-    if (ok && compares) {
-        uint64_t beside;
+    uint64_t beside;
+    ComparisonOptions how = {.level = s->accept_level};
+    bool ok = scores_load(path, d, s->weight_map, &how, false, w, &beside, err);
+    run_input(run, path, w->fingerprint);
+    if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);
-        ok = scores_read_holdout(path, c, &beside, err);
         run_input(run, holdout, beside);
         free(holdout);
     }
-    w->fingerprint = columns.fingerprint;
-    w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
-    run_input(run, path, w->fingerprint);
     return ok;
 }
 

@@ -175,7 +175,47 @@ for file in p2 w; do sed 's/.*"score":\([^,]*\),.*/\1/' $file >$file.scores; don
 sed 's/^/-/; s/^--//' p2.scores >turned.scores
 same w.scores turned.scores "[E7a] swapped pairs"
 
+# ---- select: the user's own bytes ----
+works select --pool pool --scores s --out chosen --json
+awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s pool >wanted
+same chosen wanted "select"
+[ "$(sed 's/.*"chosen":\([0-9]*\).*/\1/' printed)" -eq "$(wc -l <chosen)" ] && good ||
+    bad "select says how many"
+works select --pool pool --scores s --weight-map accept --accept-level .4 --out chosen
+awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s2 pool >wanted
+same chosen wanted "select with another level"
+works select --pool pool --scores s --share .25 --out best --with-weights
+[ "$(grep -c ',"weight":1}$' best)" -eq 25 ] && good || bad "a share of 25"
+sed 's/,"weight":1}$/}/' best >bare
+[ "$(grep -cxFf pool bare)" -eq 25 ] && good || bad "each is a record of the pool, with its weight"
+# Odd bytes stay: spaces, escapes, unknown keys, CRLF; an array gives the same records.
+printf '%s\r\n\n  %s\n' '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' \
+    '{"completion":"c","prompt":"d"}' >odd
+printf '[%s,\n\n%s]' '{ "prompt" : "a\u0041", "completion":"b" ,\n"x":[1, 2]}' \
+    '{"completion":"c","prompt":"d"}' | sed 's/\\n/\
+/' >array
+printf '{"id":"1","score":2,"weight":1}\n{"id":"3","score":1,"weight":0.5}\n' >odd.scores
+sed 's/"3"/"2"/' odd.scores >array.scores
+works select --pool odd --scores odd.scores --out e1 --with-weights
+[ "$(head -n 1 e1)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2],"weight":1}' ] &&
+    [ "$(tail -n 1 e1)" = '  {"completion":"c","prompt":"d","weight":0.5}' ] && good ||
+    bad "odd bytes: $(cat e1)"
+works select --pool array --scores array.scores --out e2 --share .5
+[ "$(cat e2)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' ] && good ||
+    bad "an array: $(cat e2)"
+refused 3 "already" select --pool e1 --scores array.scores --with-weights
+refused 3 "another pool" select --pool pool --scores p
+refused 2 "not both" select --pool pool --scores s --share .5 --weight-map filter
+refused 2 "needs --share" select --pool pool --scores s --weight-map top
+sed 's/"weight":[^,}]*/"x":0/' s >bare.scores
+refused 2 "no weights" select --pool pool --scores bare.scores
+ica select --pool pool --scores s --out s
+[ $status -eq 2 ] && good || bad "select over its scores"
+
 # ---- refused ----
+cp hold mine.holdout.jsonl
+ica score --model base --pool pool --holdout mine.holdout.jsonl --weight-map accept --out mine
+[ $status -eq 2 ] && cmp -s hold mine.holdout.jsonl && good || bad "a holdout is overwritten"
 refused 2 "random numbers" $score --method random
 refused 2 "rho" $score --method rho
 refused 2 "gradient on pairs" score $pairs --weight-map accept --method gradient

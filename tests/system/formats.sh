@@ -72,6 +72,8 @@ cp printed accept-score.json
 ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
     --weight-map mirror --out mirror.jsonl --json
 cp printed mirror-score.json
+ica select --pool pool.jsonl --scores accept.jsonl --out chosen.jsonl --json
+cp printed select.json
 ica eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
 cp printed eval.json
 ica eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
@@ -135,6 +137,7 @@ all() { # DOCUMENT
     compare "$1" results.json results.json
     compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
         mirror-score.json
+    compare "$1" "select --json" select.json
     compare "$1" "eval --json" eval.json pair-eval.json
     compare "$1" "eval --per-example" each.jsonl pair-each.jsonl
     compare "$1" "train --dump-state" step.safetensors
