@@ -8,6 +8,7 @@
 
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/map.h"
 #include "lib/stats.h"
 #include "lib/text.h"
 
@@ -376,40 +377,41 @@ int scores_known_clean(const Dataset *d) {
     return clean;
 }
 
-/* The label of a record for the AUROC of clean records against the corrupted ones of a source
- * (source.s NULL: of all sources): 1 clean, 0 corrupted, -1 left out. */
-static int truth_label(const Record *r, Str source) {
-    if (r->clean != 0 || !source.s) return r->clean;
-    return str_equal(r->source, source) ? 0 : -1;
-}
-
-/* Appends the AUROC as a member named `key` if it is defined. */
-static void put_auroc_member(Buf *b, const Dataset *d, const double *score, Str source, Str key) {
-    int *label = mem_new((size_t)d->count, sizeof *label);
-    for (int i = 0; i < d->count; i++)
-        label[i] = isnan(score[i]) ? -1 : truth_label(&d->records[i], source);
-    double a = auroc(score, label, d->count);
-    free(label);
-    if (!isfinite(a)) return;
+/* Appends an AUROC as a member if it is defined. */
+static void put_auroc_member(Buf *b, Str key, double area) {
+    if (!isfinite(area)) return;
     if (b->s[b->n - 1] != '{') buf_putc(b, ',');
     json_put_string(b, key);
     buf_putc(b, ':');
-    json_put_number(b, a);
+    json_put_number(b, area);
 }
 
 /* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted
  * records, ...}; {} without known truth. */
 static void put_auroc(Buf *b, const Dataset *d, const double *score) {
-    buf_puts(b, ",\"auroc\":{");
-    put_auroc_member(b, d, score, (Str){0}, str("all"));
+    /* Number the sources of corrupted records in order of arrival. */
+    StrSet sources = {0};
+    int *label = mem_new((size_t)d->count, sizeof *label);
+    int *group = mem_new((size_t)d->count, sizeof *group);
     for (int i = 0; i < d->count; i++) {
         const Record *r = &d->records[i];
-        bool first = r->clean == 0 && r->source.n > 0;
-        for (int j = 0; j < i && first; j++)
-            first = !(d->records[j].clean == 0 && str_equal(d->records[j].source, r->source));
-        if (first) put_auroc_member(b, d, score, r->source, r->source);
+        bool named = r->clean == 0 && r->source.n > 0;
+        int source = named ? strset_add(&sources, r->source) : AUROC_LEFT_OUT;
+        label[i] = isnan(score[i]) ? -1 : r->clean;
+        group[i] = r->clean == 1 ? AUROC_POSITIVE : source;
+        if (isnan(score[i])) group[i] = AUROC_LEFT_OUT;
     }
+    /* Compare the clean records with all corrupted ones, then with those of each source. */
+    double *area = mem_new((size_t)sources.n, sizeof *area);
+    auroc_groups(score, group, d->count, sources.n, area);
+    buf_puts(b, ",\"auroc\":{");
+    put_auroc_member(b, str("all"), auroc(score, label, d->count));
+    for (int i = 0; i < sources.n; i++) put_auroc_member(b, sources.v[i], area[i]);
     buf_putc(b, '}');
+    strset_free(&sources);
+    free(label);
+    free(group);
+    free(area);
 }
 
 static double weight_length_correlation(const Examples *pool, const double *weight) {

@@ -112,6 +112,29 @@ double auroc(const double *score, const int *label, int n) {
     return positives && negatives ? wins / ((double)positives * negatives) : NAN;
 }
 
+void auroc_groups(const double *score, const int *group, int n, int groups, double *area) {
+    /* Sort the positives once. They are the same for every group. */
+    double *positive = mem_new((size_t)n, sizeof *positive);
+    int *negatives = mem_new((size_t)groups, sizeof *negatives), positives = 0;
+    for (int i = 0; i < n; i++)
+        if (group[i] == AUROC_POSITIVE) positive[positives++] = score[i];
+    qsort(positive, (size_t)positives, sizeof *positive, compare_doubles);
+    /* Each negative adds the positives above it, and half of the equal ones, to its group. */
+    for (int g = 0; g < groups; g++) area[g] = 0;
+    for (int i = 0; i < n; i++)
+        if (group[i] >= 0) {
+            int below, upto;
+            count_below(positive, positives, score[i], &below, &upto);
+            area[group[i]] += positives - (below + upto) / 2.0;
+            negatives[group[i]]++;
+        }
+    /* Divide by the number of pairs. */
+    for (int g = 0; g < groups; g++)
+        area[g] = positives && negatives[g] ? area[g] / ((double)positives * negatives[g]) : NAN;
+    free(positive);
+    free(negatives);
+}
+
 double correlation(const double *x, const double *y, int n) {
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
     /* Means are taken relative to the first value, so that the deviations of a constant are exactly

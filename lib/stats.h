@@ -45,6 +45,11 @@ double effective_sample_size(const double *weight, int n);
  * half. label[i] is 1 for a positive, 0 for a negative, -1 for one that is left out. NaN if a class
  * is empty. */
 double auroc(const double *score, const int *label, int n);
+/* The same for many kinds of negatives at once: area[g] is the AUROC of all positives against the
+ * negatives of group g. group[n] is AUROC_POSITIVE, AUROC_LEFT_OUT, or a number below `groups`.
+ * area[groups] has the bits that auroc gives for each group alone. Time O(n log n). */
+enum { AUROC_POSITIVE = -1, AUROC_LEFT_OUT = -2 };
+void auroc_groups(const double *score, const int *group, int n, int groups, double *area);
 double correlation(const double *x, const double *y,
                    int n); /* Pearson's; NaN if x or y is constant */
 double rank_correlation(const double *x, const double *y,

@@ -22,6 +22,29 @@ static void test_sample_size(void) {
           "[E18] no weight");
 }
 
+/* Groups against auroc with the other groups left out: the same bits. */
+static void test_auroc_groups(void) {
+    enum { N = 200, GROUPS = 5 };
+    Rng rng = rng_new(3, 0);
+    for (int round = 0; round < 20; round++) {
+        double score[N], area[GROUPS];
+        int group[N], label[N];
+        for (int i = 0; i < N; i++) {
+            score[i] = rng_below(&rng, 30) / 7.0; /* with ties */
+            group[i] = rng_below(&rng, GROUPS + 1) - 2;
+        }
+        auroc_groups(score, group, N, GROUPS, area);
+        for (int g = 0; g < GROUPS; g++) {
+            for (int i = 0; i < N; i++)
+                label[i] = group[i] == AUROC_POSITIVE ? 1 : group[i] == g ? 0 : -1;
+            double alone = auroc(score, label, N);
+            CHECK(area[g] == alone || (isnan(area[g]) && isnan(alone)),
+                  "AUROC of group %d is %g, alone %g", g, area[g], alone);
+        }
+        CHECK(isnan(area[GROUPS - 1]), "a group without records has no AUROC");
+    }
+}
+
 static void test_auroc(void) {
     Rng rng = rng_new(18, 0);
     for (int trial = 0; trial < 30; trial++) {
@@ -122,6 +145,7 @@ int main(void) {
     test_order();
     test_sample_size();
     test_auroc();
+    test_auroc_groups();
     test_correlations();
     return check_report("test_stats");
 }
