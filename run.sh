@@ -182,7 +182,7 @@ train_one() { # GROUP ARM SEED
 }
 
 SFT_ARMS="uniform oracle holdout-only random-subset random:minmax-batch
-ica:minmax ica:minmax-batch ica:filter ica:positive ica:top
+ica:minmax ica:minmax-batch ica:filter ica:positive ica:top ica:accept
 rho:minmax-batch rho:top oneshot:minmax-batch"
 PAIR_ARMS="uniform oracle ica:minmax ica:minmax-batch ica:top rho:minmax random:minmax"
 SLOW="gradient incontext nuggets" # one seed and draw of these rivals; all of them in the full size

@@ -114,7 +114,10 @@ grep '"trimmed":true' trim.holdout.jsonl | sed 's/.*"id":\("[^"]*"\).*/\1/' >gon
 if sed -n 's/.*"demos"//p' trim trim.holdout.jsonl | grep -qFf gone; then
     bad "a record that is left out is shown"
 else good; fi
-grep -q '"trimmed":13' printed && good || bad "the result says 13"
+grep -q '"records":27,"trimmed":13' printed && good || bad "the result says 27 and 13"
+[ "$(grep -c '"score":null.*"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && good ||
+    bad "a record that is left out has no score"
+[ "$(weights trim .05)" = " 100 same" ] && good || bad "weights by hand: $(weights trim .05)"
 
 # Methods with one number.
 for method in oneshot nuggets gradient loss incontext; do
@@ -132,6 +135,8 @@ same r1.scores s.scores "train scores as score does"
 same r1/model.safetensors r2/model.safetensors "a method and its file"
 grep -q '"comparison":{"records":40' r1/run.json && good || bad "run.json has the comparison"
 works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 --out r3
+[ "$(grep -c '"trimmed":true' r3/scores.jsonl.holdout.jsonl)" -eq 8 ] && good ||
+    bad "a refresh keeps the choice of the first scores"
 for threads in 2 5; do
     works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
         --threads $threads --out r4
