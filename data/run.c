@@ -24,6 +24,7 @@ Run run_new(const RunHeader *header, const ModelFolder *model) {
 void run_free(Run *run) {
     log_close(&run->log);
     buf_free(&run->inputs);
+    buf_free(&run->base);
     buf_free(&run->result);
     buf_free(&run->data);
     buf_free(&run->opening);
@@ -34,6 +35,38 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
     buf_puts(&run->inputs, run->inputs.n ? ",{" : "{");
     json_key_string(&run->inputs, "path", path);
     buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
+}
+
+/* The run.json of a folder, parsed into the arena, or NULL. */
+static const Json *run_json(const char *folder, Arena *arena) {
+    Buf text = {0};
+    Error ignored = {0};
+    char *path = path_join(folder, "run.json");
+    bool there = file_exists(path) && file_read(path, &text, &ignored);
+    const Json *root = there ? json_parse(arena, text.s, text.n, NULL) : NULL;
+    free(path);
+    buf_free(&text);
+    return root;
+}
+
+void run_base(Run *run, const char *folder, const Model *m) {
+    Arena arena = {0};
+    const Json *kept = run->header.resume ? run_json(run->header.resume, &arena) : NULL;
+    const Json *base = json_get(kept, "base");
+    run->base.n = 0;
+    if (run->header.resume) {
+        for (int i = 0; base && base->type == JSON_OBJECT && i < base->count; i++) {
+            buf_puts(&run->base, i ? "," : "");
+            json_put_string(&run->base, base->keys[i]);
+            buf_puts(&run->base, ":");
+            json_put_value(&run->base, &base->items[i]);
+        }
+    } else if (folder) {
+        uint64_t print = hash64(m->w, m->parameters * sizeof *m->w, HASH_START);
+        json_key_string(&run->base, "path", folder);
+        buf_printf(&run->base, ",\"fingerprint\":\"%016llx\"", (unsigned long long)print);
+    }
+    arena_free(&arena);
 }
 
 void run_data(Run *run, const DataSummary *file) {
@@ -79,6 +112,7 @@ static void put_header(Buf *b, const Run *run) {
     json_key_string(b, "flags", BUILD_FLAGS);
     buf_printf(b, ",\"machine\":%s", h->machine);
     buf_printf(b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
+    buf_printf(b, ",\n\"base\":{%.*s}", (int)run->base.n, run->base.n ? run->base.s : "");
     buf_printf(b, ",\n\"data\":[%s]", run->data.n ? run->data.s : "");
 }
 
@@ -160,16 +194,8 @@ bool run_end(Run *run, Error *err) {
 
 bool run_has_result(const char *folder) {
     Arena arena = {0};
-    Buf text = {0};
-    Error ignored = {0};
-    char *path = path_join(folder, "run.json");
-    const Json *root = file_exists(path) && file_read(path, &text, &ignored)
-                           ? json_parse(&arena, text.s, text.n, NULL)
-                           : NULL;
-    const Json *result = root ? json_get(root, "result") : NULL;
+    const Json *result = json_get(run_json(folder, &arena), "result");
     bool has = result && result->type == JSON_OBJECT && result->count > 0;
-    free(path);
-    buf_free(&text);
     arena_free(&arena);
     return has;
 }

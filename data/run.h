@@ -69,6 +69,7 @@ typedef struct {
     Spent spent;
     Buf data;    /* the elements of "data": what was read of each file of records */
     Buf inputs;  /* the elements of "inputs" */
+    Buf base;    /* the members of "base" */
     Buf result;  /* the members of "result", without braces */
     Buf opening; /* what run_begin prints on stderr: what was read */
 } Run;
@@ -77,6 +78,9 @@ Run run_new(const RunHeader *header, const ModelFolder *model); /* the clock sta
 void run_free(Run *run);
 /* Notes a file that was read, and hash64 of its bytes. Does nothing if path is NULL. */
 void run_input(Run *run, const char *path, uint64_t fingerprint);
+/* Notes the model that training starts from: its folder (NULL: a new one) and its parameters. A
+ * resumed run starts from its own folder, and keeps what it noted when it began. */
+void run_base(Run *run, const char *folder, const Model *m);
 void run_data(Run *run, const DataSummary *file); /* a file of records; nothing if it has none */
 void run_inputs(Run *run, const Splits *x);       /* the same for each file of the splits */
 /* Makes the folder, writes run.json, opens the log. Continues the run loaded by run_state_load;

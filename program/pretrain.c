@@ -53,6 +53,7 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     }
     put_data(&run.opening, s, x, sessions->ended);
     run_inputs(&run, x);
+    run_base(&run, s->model, f->model);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};

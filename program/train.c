@@ -180,6 +180,7 @@ bool command_train(const Settings *s, Error *err) {
         run.start = start;
         put_data(&run.opening, s, &x, 0);
         run_inputs(&run, &x);
+        run_base(&run, s->model, f.model);
         machine_stop_on_signals();
         train_on(s, &f, &x, &run, err);
         run_free(&run);

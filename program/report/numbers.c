@@ -17,11 +17,19 @@ static int by_number(const void *a, const void *b) {
 /* ---- blocks: the arms of one objective on one group, over seeds ---- */
 
 static const Metric SFT_METRICS[METRICS] = {
-    {"nll", "test NLL", 4, 1}, {"p_sequence", "P(seq)", 3, 1},  {"exact_match", "EM", 3, 1},
-    {"ess", "ESS", 1, 1},      {"gap", "gap closed %", 1, 100}, {"seconds", "seconds", 2, 1}};
-static const Metric PAIR_METRICS[METRICS] = {
-    {"loss", "loss", 4, 1}, {"reward_accuracy", "reward acc.", 3, 1}, {"margin", "margin", 3, 1},
-    {"ess", "ESS", 1, 1},   {"gap", "gap closed %", 1, 100},          {"seconds", "seconds", 2, 1}};
+    {"nll", "test NLL", 4, 1},   {"p_sequence", "P(seq)", 3, 1},  {"exact_match", "EM", 3, 1},
+    {"ess", "ESS", 1, 1},        {"gap", "gap closed %", 1, 100}, {NULL, NULL, 0, 0},
+    {"seconds", "seconds", 2, 1}};
+static const Metric DPO_METRICS[METRICS] = {
+    {"loss", "loss", 4, 1},          {"reward_accuracy", "reward acc.", 3, 1},
+    {"margin", "margin", 3, 1},      {"ess", "ESS", 1, 1},
+    {"gap", "gap % (loss)", 1, 100}, {"gap_reward_accuracy", "gap % (acc.)", 1, 100},
+    {"seconds", "seconds", 2, 1}};
+static const Metric SIMPO_METRICS[METRICS] = {
+    {"loss", "loss", 4, 1},          {"reward_accuracy", "reward acc.", 3, 1},
+    {"margin", "margin", 3, 1},      {"ess", "ESS", 1, 1},
+    {"gap", "gap % (acc.)", 1, 100}, {"gap_loss", "gap % (loss)", 1, 100},
+    {"seconds", "seconds", 2, 1}};
 
 const Arm *block_arm(const Block *b, const char *name) {
     for (int i = 0; i < b->n_arms; i++)
@@ -29,35 +37,46 @@ const Arm *block_arm(const Block *b, const char *name) {
     return NULL;
 }
 
-/* The share of the way from uniform to oracle, per seed; undefined for these two and when one of
- * them is missing. */
-static void block_gaps(Block *b) {
+/* The share of the way from uniform to oracle by metric m, per seed, as metric `to`; undefined for
+ * these two and when one of them is missing. */
+static void block_gap(Block *b, int m, int to) {
     const Arm *uniform = block_arm(b, "uniform"), *oracle = block_arm(b, "oracle");
     for (int a = 0; a < b->n_arms; a++) {
         Arm *arm = &b->arms[a];
         for (int s = 0; s < b->n_seeds; s++) {
             double gap = NAN;
             if (uniform && oracle && arm != uniform && arm != oracle) {
-                double from = uniform->values[b->headline][s];
-                gap =
-                    (from - arm->values[b->headline][s]) / (from - oracle->values[b->headline][s]);
+                double from = uniform->values[m][s];
+                gap = (from - arm->values[m][s]) / (from - oracle->values[m][s]);
             }
-            arm->values[GAP][s] = isfinite(gap) ? gap : NAN;
+            arm->values[to][s] = isfinite(gap) ? gap : NAN;
         }
     }
 }
 
-/* Is it a training run of this block? */
-static bool run_belongs(const FinishedRun *run, const char *objective, const char *group) {
-    return !run->pretrain && strcmp(run->objective, objective) == 0 &&
-           strcmp(run->group, group) == 0;
+/* Says so if two runs of one seed learn from other pools. Training on the holdout is meant to. */
+static void tell_pools(Report *r, const Block *b) {
+    for (int s = 0; s < b->n_seeds; s++) {
+        const FinishedRun *first = NULL;
+        for (int a = 0; a < b->n_arms; a++) {
+            const FinishedRun *run = b->arms[a].runs[s];
+            if (!run || strcmp(run->arm, "holdout-only") == 0) continue;
+            if (!first) first = run;
+            if (strcmp(first->pool, run->pool) == 0) continue;
+            NOTE(r,
+                 "%s and %s have the same seed and other pools: the pool is part of what their "
+                 "rows compare.",
+                 first->folder, run->folder);
+            return;
+        }
+    }
 }
 
 /* Puts the values of the runs into their arms, then means and spreads. */
 static void block_fill(Report *r, Block *b) {
     for (int i = 0; i < r->n_runs; i++) {
         const FinishedRun *run = &r->runs[i];
-        if (!run_belongs(run, b->objective, b->group)) continue;
+        if (!run_comparable(run, b->first)) continue;
         Arm *arm = b->arms;
         while (strcmp(arm->name, run->arm) != 0) arm++;
         int s = 0;
@@ -67,27 +86,33 @@ static void block_fill(Report *r, Block *b) {
                  arm->runs[s]->folder, run->folder);
         else arm->seeds++;
         arm->runs[s] = run;
+        arm->truth = arm->truth || run_knows_truth(run);
         for (int m = 0; m < METRICS; m++)
-            if (m != GAP) arm->values[m][s] = run_metric(run, b->metrics[m].key);
+            if (m != GAP && m != OTHER_GAP) arm->values[m][s] = run_metric(run, b->metrics[m].key);
     }
-    block_gaps(b);
+    block_gap(b, b->headline, GAP);
+    if (b->metrics[OTHER_GAP].key) block_gap(b, 1 - b->headline, OTHER_GAP);
+    tell_pools(r, b);
     for (int a = 0; a < b->n_arms; a++)
         for (int m = 0; m < METRICS; m++)
             mean_sd(b->arms[a].values[m], b->n_seeds, &b->arms[a].mean[m], &b->arms[a].sd[m]);
 }
 
 /* Lists the arms and seeds of a block, all values NaN, and fills them. */
-static Block block_make(Report *r, const char *objective, const char *group) {
-    bool sft = strcmp(objective, "sft") == 0, simpo = strcmp(objective, "simpo") == 0;
-    Block b = {.objective = objective,
-               .group = group,
-               .metrics = sft ? SFT_METRICS : PAIR_METRICS,
+static Block block_make(Report *r, const FinishedRun *first) {
+    bool sft = strcmp(first->objective, "sft") == 0, simpo = strcmp(first->objective, "simpo") == 0;
+    Block b = {.objective = first->objective,
+               .group = first->group,
+               .first = first,
+               .metrics = sft     ? SFT_METRICS
+                          : simpo ? SIMPO_METRICS
+                                  : DPO_METRICS,
                .headline = simpo ? 1 : 0,
                .higher = simpo};
     Names arms = {0};
     b.seeds = arena_new(&r->arena, (size_t)r->n_runs, sizeof *b.seeds);
     for (int i = 0; i < r->n_runs; i++) {
-        if (!run_belongs(&r->runs[i], objective, group)) continue;
+        if (!run_comparable(&r->runs[i], first)) continue;
         names_add(&r->arena, &arms, r->runs[i].arm);
         int s = 0;
         while (s < b.n_seeds && b.seeds[s] != r->runs[i].seed) s++;
@@ -109,55 +134,77 @@ static Block block_make(Report *r, const char *objective, const char *group) {
     return b;
 }
 
-static bool no_truth(const Arm *arm) { return strcmp(arm->name, "oracle") != 0; }
-
 /* Is it an arm of this method, under any map? */
 static bool arm_is(const Arm *arm, const char *method) {
     size_t n = arm_method_length(arm->name);
     return n == strlen(method) && memcmp(arm->name, method, n) == 0;
 }
 
-/* The best mean of the headline metric among the arms of one method (NULL: among all but the
- * oracle). */
-static const Arm *block_best(const Block *b, const char *method) {
-    const Arm *best = NULL;
-    for (int a = 0; a < b->n_arms; a++) {
-        const Arm *arm = &b->arms[a];
-        double v = arm->mean[b->headline];
-        if (isnan(v) || !(method ? arm_is(arm, method) : no_truth(arm))) continue;
-        if (!best || (b->higher ? v > best->mean[b->headline] : v < best->mean[b->headline]))
-            best = arm;
-    }
-    return best;
-}
-
-/* Gives colors to the arms that matter most; the others stay grey. */
+/* Gives colors to the first arm of each of these methods; the others stay grey. */
 static void block_tones(Block *b) {
     static const char *const shown[] = {"ica", "uniform", "oracle", "rho", "holdout-only"};
     for (int i = 0; i < 5; i++) {
-        const Arm *best = block_best(b, shown[i]);
-        for (int a = 0; a < b->n_arms; a++)
-            if (&b->arms[a] == best) b->arms[a].tone = i + 1;
+        int a = 0;
+        while (a < b->n_arms && !arm_is(&b->arms[a], shown[i])) a++;
+        if (a < b->n_arms) b->arms[a].tone = i + 1;
     }
     if (b->n_arms <= 4)
         for (int a = 0; a < b->n_arms; a++)
             if (b->arms[a].tone == TONE_GREY) b->arms[a].tone = 6;
 }
 
-/* A block for each objective and group that has runs, in their order. */
+/* Names the settings in which the n blocks of one group differ, in each of them. */
+static void blocks_settings(Report *r, Block *v, int n) {
+    for (int i = 0; n > 1 && i < n; i++) {
+        Buf text = {0};
+        for (int k = 0; k < SETTING_COUNT; k++) {
+            bool same = true;
+            for (int j = 0; j < n; j++)
+                same =
+                    same && strcmp(v[j].first->settings[k].key, v[0].first->settings[k].key) == 0;
+            if (!same) buf_printf(&text, "%s%s", text.n ? ", " : "", v[i].first->settings[k].text);
+        }
+        v[i].setting = str_copy(&r->arena, (Str){text.s, text.n}).s;
+        buf_free(&text);
+    }
+}
+
+/* The blocks of one objective and group: one for each set of comparable runs, in the order of their
+ * first runs. */
+static void blocks_add(Report *r, Blocks *blocks, const char *objective, const char *group) {
+    Block *v = blocks->v + blocks->n;
+    int n = 0;
+    for (int i = 0; i < r->n_runs; i++) {
+        const FinishedRun *run = &r->runs[i];
+        if (run->pretrain || strcmp(run->objective, objective) != 0 ||
+            strcmp(run->group, group) != 0)
+            continue;
+        int j = 0;
+        while (j < n && !run_comparable(v[j].first, run)) j++;
+        if (j < n) continue;
+        v[n] = block_make(r, run);
+        block_tones(&v[n++]);
+    }
+    blocks_settings(r, v, n);
+    blocks->n += n;
+}
+
+/* The blocks of each objective and group that has runs, in their order. */
 static Blocks blocks_make(Report *r) {
     Blocks blocks = {arena_new(&r->arena, (size_t)r->n_runs + 1, sizeof(Block)), 0};
     for (int o = 0; o < OBJECTIVE_COUNT; o++) {
         Names groups = {0};
         for (int i = 0; i < r->n_runs; i++)
-            if (run_belongs(&r->runs[i], OBJECTIVES[o].name, r->runs[i].group))
+            if (!r->runs[i].pretrain && strcmp(r->runs[i].objective, OBJECTIVES[o].name) == 0)
                 names_add(&r->arena, &groups, r->runs[i].group);
         names_sort(&groups, order_groups);
-        for (int g = 0; g < groups.n; g++) {
-            blocks.v[blocks.n] = block_make(r, OBJECTIVES[o].name, groups.v[g]);
-            block_tones(&blocks.v[blocks.n++]);
-        }
+        for (int g = 0; g < groups.n; g++) blocks_add(r, &blocks, OBJECTIVES[o].name, groups.v[g]);
     }
+    for (int i = 0; i < blocks.n; i++)
+        if (blocks.v[i].setting && objective_pairs(blocks.v[i].objective)) {
+            NOTE(r, "results.json has the first table of each objective on pairs alone.");
+            break;
+        }
     return blocks;
 }
 
@@ -184,30 +231,41 @@ static void put_rival(const Block *b, const char *rival, Buf *out) {
     if (count) buf_puts(out, ".\n");
 }
 
-/* The best ICA map against an arm that has no map. */
-static void put_against(const Block *b, const Arm *ica, const char *name, Buf *out) {
+/* ICA under each of its maps against an arm that has no map. */
+static void put_against(const Block *b, const char *name, Buf *out) {
     const Arm *other = block_arm(b, name);
-    if (!other || !ica) return;
-    Duel d = duel_of(ica->values[b->headline], other->values[b->headline], b->n_seeds, b->higher);
-    if (d.n == 0) return;
-    buf_printf(out, "%s against %s: ", ica->name, name);
-    duel_text(out, &d, b->metrics[b->headline].decimals, "seed");
-    buf_puts(out, ".\n");
+    int m = b->headline, count = 0;
+    for (int a = 0; other && a < b->n_arms; a++) {
+        const Arm *ica = &b->arms[a];
+        Duel d = duel_of(ica->values[m], other->values[m], b->n_seeds, b->higher);
+        if (!arm_is(ica, "ica") || d.n == 0) continue;
+        if (count++ == 0) buf_printf(out, "ICA against %s: ", name);
+        else buf_puts(out, "; ");
+        buf_printf(out, "%s ", ica->name);
+        duel_text(out, &d, b->metrics[m].decimals, "seed");
+    }
+    if (count) buf_puts(out, ".\n");
 }
 
-/* What the block says, one sentence a line. */
+/* What a reader must know of the table, and what it says of ICA: one sentence a line. No arm is
+ * named the best: that choice, made on the test, would be too good. */
 static void block_remarks(const Block *b, Buf *out) {
     const Metric *metric = &b->metrics[b->headline];
-    const Arm *best = block_best(b, NULL), *ica = block_best(b, "ica");
-    if (!best || b->n_arms < 2) return;
-    buf_printf(out, "Best arm without known truth, by %s (%s is better): %s, %.*f", metric->name,
-               b->higher ? "more" : "less", best->name, metric->decimals, best->mean[b->headline]);
-    if (ica && ica != best)
-        buf_printf(out, "; best ICA map: %s, %.*f", ica->name, metric->decimals,
-                   ica->mean[b->headline]);
-    buf_puts(out, ".\n");
-    put_against(b, ica, "uniform", out);
-    put_against(b, ica, "holdout-only", out);
+    bool truth = false;
+    for (int a = 0; a < b->n_arms; a++) truth = truth || b->arms[a].truth;
+    if (b->setting)
+        buf_printf(out,
+                   "Only runs with %s are in this table. The group's others are not comparable, "
+                   "and have tables of their own.\n",
+                   b->setting);
+    if (b->n_seeds > 1)
+        buf_puts(out, "Mean and sample standard deviation (divisor n - 1) over seeds.\n");
+    if (truth) buf_puts(out, "* knows which records are good, or how many: a bound, no choice.\n");
+    if (b->n_arms < 2) return;
+    buf_printf(out, "Comparisons are by %s (%s is better), on the test.\n", metric->name,
+               b->higher ? "more" : "less");
+    put_against(b, "uniform", out);
+    put_against(b, "holdout-only", out);
     for (int m = 0; m < METHOD_COUNT; m++)
         if (m != METHOD_ICA) put_rival(b, METHODS[m].name, out);
 }
@@ -259,19 +317,10 @@ static Auroc auroc_make(Report *r, const char *objective, const char *group) {
     return a;
 }
 
-/* The best method, and ICA against each other one. */
+/* ICA against each other method. */
 static void auroc_remarks(const Report *r, const Auroc *a, Buf *out) {
     double *mine = mem_new((size_t)a->draws.n, sizeof *mine),
            *theirs = mem_new((size_t)a->draws.n, sizeof *theirs);
-    double best = -1, mean, sd;
-    const char *best_name = NULL;
-    for (int m = 0; m < a->methods.n; m++) {
-        auroc_values(r, a, a->methods.v[m], "all", theirs);
-        mean_sd(theirs, a->draws.n, &mean, &sd);
-        if (mean > best) best = mean, best_name = a->methods.v[m];
-    }
-    if (best_name && a->methods.n > 1)
-        buf_printf(out, "Best method by AUROC over all kinds: %s, %.3f.\n", best_name, best);
     auroc_values(r, a, "ica", "all", mine);
     int count = 0;
     for (int m = 0; m < a->methods.n; m++) {
@@ -318,7 +367,20 @@ static int shots_make(Report *r, Shots **out) {
         double k = report_number(e, "k");
         Shots s = {isfinite(k) ? k : 0, report_number(e, "nll"), report_number(e, "p_sequence"),
                    report_number(e, "exact_match")};
-        bool twice = false;
+        bool twice = false, other = false;
+        static const char *const same[] = {"model", "data"};
+        for (int j = 0; j < 2; j++) {
+            const char *mine = report_text(&r->arena, e, same[j], ""),
+                       *first = report_text(&r->arena, r->evals[0], same[j], "");
+            if (strcmp(mine, first) == 0) continue;
+            NOTE(r,
+                 "An evaluation of --%s %s is left out: the table of answers with "
+                 "demonstrations is of %s.",
+                 same[j], mine, first);
+            other = true;
+            break;
+        }
+        if (other) continue;
         for (int j = 0; j < n; j++) twice = twice || (*out)[j].k == s.k;
         if (twice) NOTE(r, "Two evaluations with %g demonstrations: the first one counts.", s.k);
         else if (isfinite(s.nll)) (*out)[n++] = s;
@@ -418,12 +480,22 @@ static void put_block(Buf *b, const Block *block) {
         put_key(b, block->arms[a].name, a == 0);
         buf_putc(b, '{');
         for (int m = 0; m < METRICS; m++) {
+            if (!block->metrics[m].key) continue;
             put_key(b, block->metrics[m].key, m == 0);
             put_numbers(b, block->arms[a].values[m], block->n_seeds);
         }
         buf_putc(b, '}');
     }
     buf_putc(b, '}');
+}
+
+/* The key of a block: its group, and what sets it apart from the group's other blocks. */
+static void put_block_key(Buf *b, const Block *block, bool first) {
+    Buf key = {0};
+    buf_puts(&key, block->group);
+    if (block->setting) buf_printf(&key, ", %s", block->setting);
+    put_key(b, key.s, first);
+    buf_free(&key);
 }
 
 /* results.json has one AUROC table, one for dpo and one for simpo: the first group of each. */
@@ -477,7 +549,7 @@ void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
     bool first = true;
     for (int i = 0; i < n->blocks.n; i++) {
         if (strcmp(n->blocks.v[i].objective, "sft") != 0) continue;
-        put_key(b, n->blocks.v[i].group, first);
+        put_block_key(b, &n->blocks.v[i], first);
         put_block(b, &n->blocks.v[i]);
         first = false;
     }
@@ -496,24 +568,29 @@ void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
 /* ---- tables with remarks, for text and page alike ---- */
 
 const char *block_title(Arena *arena, const Block *b) {
-    return text_new(arena, "%s on %s, %d seed%s", objective_title(b->objective), b->group,
-                    b->n_seeds, plural(b->n_seeds));
+    return text_new(arena, "%s on %s, %d seed%s%s%s", objective_title(b->objective), b->group,
+                    b->n_seeds, plural(b->n_seeds), b->setting ? ": " : "",
+                    b->setting ? b->setting : "");
 }
 
 Table block_table(Report *r, const Block *b) {
     Table t = {.title = block_title(&r->arena, b)};
     if (b->n_seeds > 1)
         t.caption =
-            "Mean and standard deviation over seeds; the gap is that from uniform to oracle.";
+            "Mean and sample standard deviation over seeds; the gap is from uniform to oracle.";
     table_head(&t, "arm");
-    for (int m = 0; m < METRICS; m++) table_head(&t, b->metrics[m].name);
+    for (int m = 0; m < METRICS; m++)
+        if (b->metrics[m].key) table_head(&t, b->metrics[m].name);
     for (int a = 0; a < b->n_arms; a++) {
         const Arm *arm = &b->arms[a];
         if (arm->seeds < b->n_seeds)
-            table_put(&t, "%s (%d seed%s)", arm->name, arm->seeds, plural(arm->seeds));
-        else table_put(&t, "%s", arm->name);
+            table_put(&t, "%s%s (%d seed%s)", arm->name, arm->truth ? " *" : "", arm->seeds,
+                      plural(arm->seeds));
+        else table_put(&t, "%s%s", arm->name, arm->truth ? " *" : "");
         for (int m = 0; m < METRICS; m++)
-            table_mean(&t, arm->mean[m], arm->sd[m], b->metrics[m].decimals, b->metrics[m].scale);
+            if (b->metrics[m].key)
+                table_mean(&t, arm->mean[m], arm->sd[m], b->metrics[m].decimals,
+                           b->metrics[m].scale);
     }
     block_remarks(b, &t.remarks);
     return t;
@@ -524,7 +601,8 @@ Table auroc_table(Report *r, const Auroc *a) {
     const char *kinds = sft ? "clean against corrupted" : "unflipped against flipped pairs";
     Table t = {
         .caption =
-            "How well the score tells good from bad records, by kind of fault; 0.5 is chance."};
+            "How well the score tells good from bad records, by kind of fault; 0.5 is chance. "
+            "Mean and sample standard deviation over draws."};
     t.title =
         text_new(&r->arena, "AUROC of %s on %s%s%s, %d draw%s", kinds, a->group, sft ? "" : " for ",
                  sft ? "" : objective_title(a->objective), a->draws.n, plural(a->draws.n));

@@ -20,29 +20,34 @@
 
 #include "program/report/read.h"
 
-/* ---- blocks: the arms of one objective on one group, over seeds ---- */
+/* ---- blocks: the arms of one objective on one group, over seeds; all comparable ---- */
 
 /* A measured quantity: its key in run.json's result, its name in tables, decimals, and the factor
- * for tables. */
+ * for tables. Fine-tuning has no second gap: its key is NULL. */
 typedef struct {
     const char *key, *name;
     int decimals;
     double scale;
 } Metric;
 
-enum { METRICS = 6, GAP = 4, SECONDS = 5 }; /* how many, and the places of two that are computed */
+/* How many, and the places of those that are computed. GAP is by the headline metric, OTHER_GAP by
+ * the other one of the first two. */
+enum { METRICS = 7, GAP = 4, OTHER_GAP = 5, SECONDS = 6 };
 
 typedef struct {
     const char *name;
     const FinishedRun **runs; /* [seeds of the block], NULL where this seed is missing */
     double *values[METRICS];  /* [seeds of the block] */
     double mean[METRICS], sd[METRICS];
-    int seeds; /* how many this arm has */
-    int tone;  /* in the charts */
+    int seeds;  /* how many this arm has */
+    int tone;   /* in the charts */
+    bool truth; /* its weights know which records are good */
 } Arm;
 
 typedef struct {
     const char *objective, *group;
+    const FinishedRun *first; /* any run of the block: all are comparable with it */
+    const char *setting; /* what sets it apart from the blocks of its group; NULL: it is alone */
     const Metric *metrics;
     int headline; /* the metric that arms are compared by */
     bool higher;  /* is more of it better? */

@@ -425,7 +425,7 @@ static void put_metric_dots(Page *p, Report *r, const Block *b, int metric) {
         .title = text_new(&r->arena, "%s: %s", block_title(&r->arena, b), b->metrics[metric].name),
         .x_label = b->metrics[metric].name,
         .about = "Small dots are seeds, the large one is their mean, the line one "
-                 "standard deviation to each side."};
+                 "sample standard deviation to each side."};
     if (n > 1) chart_dots(&p->body, &c, samples, n);
 }
 

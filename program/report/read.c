@@ -106,6 +106,84 @@ static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
     return ok;
 }
 
+/* The fingerprint of the file that an option names: "" without a file, its path if run.json has no
+ * fingerprint of it. */
+static const char *input_key(Report *r, const Json *run, const char *option) {
+    const char *path = report_text(&r->arena, json_get(run, "options"), option, "");
+    const Json *inputs = json_get(run, "inputs");
+    for (int i = 0; *path && inputs && inputs->type == JSON_ARRAY && i < inputs->count; i++)
+        if (strcmp(report_text(&r->arena, &inputs->items[i], "path", ""), path) == 0)
+            return report_text(&r->arena, &inputs->items[i], "fingerprint", path);
+    return path;
+}
+
+/* A file as a setting: its key, and its path with the first digits of the key. */
+static RunSetting file_setting(Report *r, const char *option, const char *path, const char *key) {
+    if (!*path) return (RunSetting){"", text_new(&r->arena, "no --%s", option)};
+    return (RunSetting){key, strcmp(key, path) == 0
+                                 ? text_new(&r->arena, "--%s %s", option, path)
+                                 : text_new(&r->arena, "--%s %s (%.8s)", option, path, key)};
+}
+
+/* Fills in what decides which table the run is in. */
+static void settings_read(Report *r, FinishedRun *run) {
+    static const char *const names[SETTING_COUNT] = {[SETTING_BETA] = "beta",
+                                                     [SETTING_GAMMA] = "gamma-beta-ratio",
+                                                     [SETTING_SMOOTHING] = "label-smoothing",
+                                                     [SETTING_TRUNCATE] = "truncate"};
+    const Json *options = json_get(run->json, "options"), *base = json_get(run->json, "base");
+    const char *eval = report_text(&r->arena, options, "eval", ""),
+               *model = report_text(&r->arena, options, "model", "");
+    run->pool = input_key(r, run->json, "pool");
+    run->settings[SETTING_EVAL] = file_setting(r, "eval", eval, input_key(r, run->json, "eval"));
+    run->settings[SETTING_BASE] =
+        file_setting(r, "model", model, report_text(&r->arena, base, "fingerprint", model));
+    const Json *result = json_get(run->json, "result");
+    const char *most = report_text(&r->arena, options, "max-steps", "");
+    const char *steps = report_text(&r->arena, result, "steps", most);
+    run->settings[SETTING_STEPS] = (RunSetting){steps, text_new(&r->arena, "%s steps", steps)};
+    for (int i = SETTING_BETA; i < SETTING_COUNT; i++) {
+        const Json *v = json_get(options, names[i]);
+        bool flag = v && v->type == JSON_BOOL, of_pairs = i != SETTING_TRUNCATE;
+        const char *key =
+            flag ? (v->boolean ? "true" : "false") : report_text(&r->arena, options, names[i], "");
+        /* Answers have no use for the options of pairs. */
+        if (of_pairs && !objective_pairs(run->objective)) key = "";
+        run->settings[i] = (RunSetting){key, text_new(&r->arena, "--%s %s", names[i], key)};
+    }
+}
+
+bool run_comparable(const FinishedRun *a, const FinishedRun *b) {
+    for (int i = 0; i < SETTING_COUNT; i++)
+        if (strcmp(a->settings[i].key, b->settings[i].key) != 0) return false;
+    return a->pretrain == b->pretrain && strcmp(a->objective, b->objective) == 0 &&
+           strcmp(a->group, b->group) == 0;
+}
+
+bool run_knows_truth(const FinishedRun *run) {
+    enum { TOLERANCE = 50 }; /* one record in 50 */
+    Arena arena = {0};
+    const Json *options = json_get(run->json, "options");
+    bool knows = strcmp(run->arm, "oracle") == 0 ||
+                 strcmp(report_text(&arena, options, "weights", ""), "oracle") == 0;
+    bool top = strcmp(report_text(&arena, options, "weight-map", ""), "top") == 0;
+    const char *path = report_text(&arena, options, "pool", "");
+    Dataset pool;
+    Error gone = {0};
+    if (!knows && top && file_exists(path) && records_load(&pool, path, &gone)) {
+        int clean = 0, known = 0;
+        for (int i = 0; i < pool.count; i++) {
+            clean += pool.records[i].clean == 1;
+            known += pool.records[i].clean >= 0;
+        }
+        double off = report_number(options, "share") - (double)clean / pool.count;
+        knows = known == pool.count && fabs(off) * TOLERANCE <= 1;
+        records_free(&pool);
+    }
+    arena_free(&arena);
+    return knows;
+}
+
 /* Returns the list with room for one more than n elements of `size` bytes. */
 static void *list_grow(void *list, int *capacity, int n, size_t size) {
     if (n < *capacity) return list;
@@ -130,6 +208,7 @@ static bool run_add(Report *r, const char *folder, Error *err) {
     run.pretrain = strcmp(report_text(&r->arena, run.json, "command", "train"), "pretrain") == 0;
     run.seed = report_number(run.json, "seed");
     if (!isfinite(run.seed)) run.seed = 0;
+    settings_read(r, &run);
     if (!log_load(&run, &r->arena, err)) return false;
     r->runs = list_grow(r->runs, &r->capacity[0], r->n_runs, sizeof *r->runs);
     r->runs[r->n_runs++] = run;

@@ -41,6 +41,23 @@ typedef enum {
     LOG_COLUMNS
 } LogColumn;
 
+/* What rows of one table must have in common, beside objective and group. */
+typedef enum {
+    SETTING_EVAL, /* the test file */
+    SETTING_BASE, /* the parameters that training starts from */
+    SETTING_STEPS,
+    SETTING_BETA,
+    SETTING_GAMMA,
+    SETTING_SMOOTHING,
+    SETTING_TRUNCATE,
+    SETTING_COUNT
+} SettingKind;
+
+typedef struct {
+    const char *key;  /* equal for equal settings: a fingerprint where there is one */
+    const char *text; /* for people */
+} RunSetting;
+
 /* One finished run of `ica pretrain` or `ica train`. */
 typedef struct {
     const char *folder;
@@ -48,6 +65,8 @@ typedef struct {
     const char *group, *arm, *objective;
     double seed;
     bool pretrain;
+    RunSetting settings[SETTING_COUNT];
+    const char *pool; /* the fingerprint of what it trained on; "" if it is not known */
     int n_log;
     double *log[LOG_COLUMNS]; /* [n_log], NaN where a line has no such key */
 } FinishedRun;
@@ -86,6 +105,11 @@ const char *report_text(Arena *arena, const Json *object, const char *key, const
 /* A number of a run's result; "seconds": what the arm cost (scores, references and training). NaN
  * if it is not known. */
 double run_metric(const FinishedRun *run, const char *key);
+/* May two runs stand in one table? */
+bool run_comparable(const FinishedRun *a, const FinishedRun *b);
+/* Were the run's weights made with known truth: by the oracle, or by `top` at the share of good
+ * records that its pool has? False if the pool is gone. */
+bool run_knows_truth(const FinishedRun *run);
 /* Seconds of the entire run; 0 if they were not noted. */
 double run_total(const FinishedRun *run);
 

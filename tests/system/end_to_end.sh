@@ -792,6 +792,8 @@ same "a resumed run ends with the same model" whole/model.safetensors stopped/mo
 same_tensors "and the same optimizer" whole/training_state.safetensors \
     stopped/training_state.safetensors
 same "and the same scores" whole/scores.jsonl stopped/scores.jsonl
+check "and the same base model" test -n "$(sed -n '/^"base":{"path"/p' stopped/run.json)" \
+    -a "$(grep '^"base":' stopped/run.json)" = "$(grep '^"base":' whole/run.json)"
 near "and the same AUROC" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' whole/run.json)" \
     "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' stopped/run.json)" 0
 near "and the same result" "$(value whole/metrics.json nll)" "$(value stopped/metrics.json nll)" 0
