@@ -112,7 +112,7 @@ static void put_header(Buf *b, const Run *run) {
     json_key_string(b, "flags", BUILD_FLAGS);
     buf_printf(b, ",\"machine\":%s", h->machine);
     buf_printf(b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
-    buf_printf(b, ",\n\"base\":{%.*s}", (int)run->base.n, run->base.n ? run->base.s : "");
+    if (run->base.n) buf_printf(b, ",\n\"base\":{%.*s}", (int)run->base.n, run->base.s);
     buf_printf(b, ",\n\"data\":[%s]", run->data.n ? run->data.s : "");
 }
 
