@@ -120,8 +120,8 @@ typedef struct {
     DemoChoice demos;
     int k;
     /* DEMOS_NEAREST: group the candidates into at most this many clusters. A cluster shares one
-     * list of demonstrations. A candidate that would see its own prompt there gets its own list. 0:
-     * every candidate does. */
+     * list: the k nearest to its center. A candidate that would see its own prompt there is shown
+     * the next nearest to the center instead. 0: every candidate has a list of its own. */
     int clusters;
     bool allow_overlap; /* examples with the candidate's own prompt may be shown: the leak */
     uint64_t seed;      /* of random demonstrations */

@@ -1,4 +1,5 @@
-/* The holdout against itself, by folds.
+/* The holdout against itself, by folds. Then two uses of its scores: the check, whether the model
+ * learns from demonstrations, and the comparison of candidates with the holdout (E19, E20).
  *
  *   records    a  a'  b  c  d  d'  e  f        a' is another record with a's prompt
  *   prompts    sorted by hash:  d b f a c e
@@ -20,7 +21,7 @@ typedef struct {
     const Example *x;
 } Hashed;
 
-/* By hash, then by what is hashed, then by tokens: not by place, as far as records differ. */
+/* By hash, then by text, then by tokens. Places never decide between records that differ. */
 static int compare_hashed(const void *a, const void *b) {
     const Hashed *x = a, *y = b;
     if (x->hash != y->hash) return x->hash < y->hash ? -1 : 1;
@@ -80,7 +81,9 @@ Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others
 
 /* ---- scores ---- */
 
-/* Copies the scores of one fold's records to their places in the whole. */
+/* Copies the scores of a part of the holdout to their places in the whole, and adds the counts and
+ * the cost. place[i]: where record i of the part stands in the holdout. shown: the set that its
+ * demonstrations point into, whose items stand at shown_place[]. */
 static void put_fold(const Scores *part, const Examples *shown, const int *place,
                      const int *shown_place, const Examples *holdout, Scores *out) {
     for (int i = 0; i < part->count; i++) {
@@ -114,7 +117,9 @@ void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds
     ScoreOptions each = *how;
     Scores part = {0};
     each.contexts = each.first = 0;
-    each.pair_score = PAIR_MARGIN; /* The others may need references of other records. */
+    /* Contexts and parts are of pools. A pair's loss, and what the caller computed before, are by
+     * the pool's places, and a fold has others. */
+    each.pair_score = PAIR_MARGIN;
     each.pool_reference = each.holdout_reference = (Logps){NULL, NULL};
     each.earlier_alone = each.earlier_by_reference = (Logps){NULL, NULL};
     scores_resize(out, holdout->count, how->k);
@@ -139,7 +144,8 @@ static double mean_loss(const Examples *holdout, const double *logp) {
     return sum / holdout->count;
 }
 
-/* The mean of x over records and its standard error, where all records of a prompt are one draw. */
+/* The mean of x over n records, and its standard error, where all records of a prompt are one draw:
+ * sqrt(P / (P - 1) sum over the P prompts of (sum over its records of x_i - mean)^2) / n. */
 static void clustered_mean(const Folds *folds, const double *x, double *mean, double *error) {
     int n = folds->count, prompts = folds->prompts;
     double *sum = mem_new((size_t)prompts, sizeof *sum), square = 0;
@@ -230,7 +236,7 @@ static void demos_of_whole(const Examples *part, const int *place, const Example
         }
 }
 
-/* The numbers of scored examples. */
+/* The numbers of scored examples that maps of the holdout compare. */
 static void scores_numbers(const Examples *e, const Scores *s, double *gain, double *likelihood) {
     for (int i = 0; i < e->count; i++) {
         ScoredRecord r = {s->score[i],
@@ -253,6 +259,7 @@ static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
         Scores s = {0};
         holdout_score(m, ws, &part, &folds, how, &s);
         scores_resize(&c->self, holdout->count, how->k);
+        /* The score of a record that is left out is not known. */
         for (int i = 0; i < holdout->count; i++) c->self.score[i] = NAN;
         put_fold(&s, &part, place, place, holdout, &c->self);
         c->told.flops += s.cost.flops;
@@ -298,6 +305,7 @@ static void choose_trimmed(const Examples *holdout, uint64_t seed, const double 
         r[i] = (Ranked){fmin(rank_of(gain, n, i), rank_of(likelihood, n, i)),
                         example_hash(&holdout->items[i], seed, true), i};
     qsort(r, (size_t)n, sizeof *r, compare_ranked);
+    /* 1e-9, because 0.29 * 100 is a little below 29. */
     c->told.trimmed = floor(c->how.trim * n + 1e-9);
     for (int i = 0; i < (int)c->told.trimmed; i++) c->kept[r[i].place] = 0;
     free(r);
@@ -335,12 +343,14 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
     int *place = arena_new(&arena, n, sizeof *place);
     bool first = c->told.levels.records <= 0;
     c->told.flops = 0;
+    /* Score the holdout. The first time, leave out its lowest records and score the rest anew. */
     bool ok = score_kept(m, ws, holdout, how, c, err);
     if (ok && first && c->how.trim > 0) {
         scores_numbers(holdout, &c->self, gain, likelihood);
         choose_trimmed(holdout, how->seed, gain, likelihood, c);
         ok = score_kept(m, ws, holdout, how, c, err);
     }
+    /* Take the thresholds from what is kept. */
     if (ok) {
         scores_numbers(holdout, &c->self, gain, likelihood);
         ok = comparison_levels(c, gain, likelihood, holdout->count) ||
@@ -348,6 +358,7 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
                        "no record of the holdout fits after demonstrations from the rest of it: "
                        "give shorter records, or another --weight-map");
     }
+    /* Score the pool, which is shown only what is kept. */
     if (ok) {
         Examples part = kept_part(holdout, c->kept, place, &arena);
         ica_score(m, NULL, ws, pool, &part, how, out);

@@ -19,8 +19,9 @@
  *   workspace_free(ws);
  *   model_free(m);
  *
- * Nothing here depends on the order of the holdout's records: folds and ties go by hashes of what
- * the records say. Copies of a record are in one fold.
+ * The holdout's own scores do not depend on the order of its records: folds and ties go by hashes
+ * of what the records say. Copies of a record are in one fold. Candidates are scored as without a
+ * comparison, so their ties go by index (E6).
  */
 #ifndef HOLDOUT_H
 #define HOLDOUT_H
@@ -41,24 +42,26 @@ typedef struct {
 } Folds;
 
 /* Sorts the distinct prompts (same_prompt) by a hash of prompt and seed and deals them round robin
- * into folds. False if there are fewer than FOLD_PROMPTS_LEAST; folds_free it in any case. */
+ * into folds. Every refresh has another seed, and so other folds. False if there are fewer than
+ * FOLD_PROMPTS_LEAST; folds_free it in any case. */
 bool folds_new(const Examples *holdout, uint64_t seed, Folds *folds);
 void folds_free(Folds *folds);
-/* The records of one fold, or with `others` all but these, in hash order. index[i] becomes item i's
- * place in the holdout; it has room for all. The items belong to the folds, their tokens to the
+/* The records of one fold, or with `others` all but these, in hash order: what is later decided by
+ * index, as ties of the cosine are, is then decided by hash. index[i] becomes item i's place in the
+ * holdout; it has room for all. The items belong to the folds, their tokens to the
  * holdout. */
 Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others, int *index);
 
 /* Scores every record of the holdout by how->method, with demonstrations and idf from the other
- * folds. Like ica_score: the demonstrations in *out are items of the holdout. `how` has no
- * log-likelihoods of the caller's and contexts is not looked at. METHOD_RHO is not for this
- * function: it needs a reference for each fold. */
+ * folds. Fills in *out like ica_score. The demonstrations in it are items of the holdout. Of `how`
+ * these are not looked at: clusters, the pair score (it is E7a), and the caller's log-likelihoods.
+ * METHOD_RHO is not for this function: it needs a reference for each fold. */
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
                    const ScoreOptions *how, Scores *out);
 
 /* Does the model learn from demonstrations? The loss of the holdout's (chosen) answers: alone,
- * with k demonstrations from other folds, and with the answers of these shuffled. Means over the
- * records of token means, in nats. */
+ * with k demonstrations from other folds, and after the same prompts with answers to others. Means
+ * over the records of token means, in nats. */
 typedef struct {
     double records, prompts, folds, k; /* counts, as doubles: the training state keeps doubles */
     double loss, in_context, shuffled;
@@ -71,8 +74,8 @@ typedef struct {
  * well. */
 bool holdout_helps(const HoldoutCheck *check);
 
-/* False, and *out has 0 records, if the holdout has too few prompts. how: demos, k, seed and
- * allow_overlap are read. */
+/* False, and *out has 0 records, if the holdout has too few prompts. Of `how` these are read: k,
+ * seed and demos, where DEMOS_SHUFFLED counts as DEMOS_NEAREST. */
 bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const ScoreOptions *how,
                    HoldoutCheck *out);
 
@@ -83,8 +86,10 @@ typedef struct {
     double trim;  /* the share of the holdout to leave out, chosen once */
 } ComparisonOptions;
 
-/* What a map of the holdout (MapInfo.of_holdout) compares: two numbers of every candidate, and what
- * the holdout's own say. */
+/* What a map of the holdout (MapInfo.of_holdout) compares: the numbers of every candidate
+ * (accept_numbers of lib/weights.h: one or two), and what the holdout's own say. In the order of a
+ * run: comparison_new; at each refresh holdout_compare, then comparison_map and map_weights;
+ * comparison_clean for the report; comparison_free. */
 typedef struct {
     ComparisonOptions how;
     int pool, holdout;         /* their counts */
@@ -98,7 +103,7 @@ typedef struct {
             double flops;   /* what the holdout's own scores cost */
         };
         double all[3 + sizeof(AcceptLevels) / sizeof(double)];
-    } told;      /* The training state keeps it as an array. */
+    } told;      /* What is printed and put into run.json. The state keeps it as an array. */
     Scores self; /* of the holdout, by folds; of a record that is left out, not known */
     Arena arena; /* owns the arrays */
 } Comparison;
@@ -109,16 +114,19 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
                     int holdout);
 void comparison_free(Comparison *c);
 
-/* Scores the holdout by folds and the pool like ica_score. The first time it chooses the records to
+/* Scores the holdout by folds and the pool like ica_score, whose *out includes the operations of
+ * both. The first time it chooses the records to
  * leave out: it scores the holdout, leaves out those with the smallest min(rank of gain, rank of
  * likelihood), exactly floor(trim * records), and scores the rest anew. A record that is left out
  * is no demonstration. False with an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
                      const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 
-/* What the holdout's numbers say at its level. False if none is known. */
+/* Fills in c->told from the holdout's numbers: accept's thresholds at its level, mirror's slope.
+ * False if none is known. */
 bool comparison_levels(Comparison *c, const double *gain, const double *likelihood, int records);
-/* Completes the options of a map of the holdout. Returns the scores that it maps. */
+/* Completes the options of a map of the holdout. Returns what it maps instead of scores: the gain
+ * of every candidate. */
 const double *comparison_map(const Comparison *c, MapOptions *how);
 /* The estimated share of the pool's n candidates that are as good as the holdout; for mirror, that
  * are not flipped. */

@@ -11,12 +11,13 @@
  *               E6                                         E5       E8        E9 of E10, E11, E12
  *
  * The chapter: log-likelihoods, scores, scores of pairs, what the methods need, all methods. It
- * begins in context.c: what the model is shown, rows and C(x). A method is a row of a table and a
+ * begins in context.c: what the model is shown, rows and C(x). It ends in holdout.c, which scores
+ * the holdout like candidates and compares. A method is a row of a table and a
  * function above that table. Outside of its row, no code here asks which method it runs.
  *
- * What is only numbers is in lib: from scores to weights (E8, E9) in weights.c, the losses (E10 to
- * E12) in objectives.c, how to judge scores and weights (E18) in stats.c. How rows share the
- * computation of their common beginnings is in fast/share.c. */
+ * What is only numbers is in lib: from scores to weights (E8, E9, E19, E20) in weights.c, the
+ * losses (E10 to E12) in objectives.c, how to judge scores and weights (E18) in stats.c. How rows
+ * share the computation of their common beginnings is in fast/share.c. */
 #include "ica.h"
 
 #include <math.h>

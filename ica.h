@@ -145,8 +145,8 @@ typedef struct {
     int k;
     DemoChoice demos;
     /* DEMOS_NEAREST: group the candidates into at most this many clusters. A cluster shares one
-     * list of demonstrations. A candidate that would see its own prompt there gets its own list. 0:
-     * every candidate does. */
+     * list: the k nearest to its center. A candidate that would see its own prompt there is shown
+     * the next nearest to the center instead. 0: every candidate has a list of its own. */
     int contexts;
     Reduce reduce; /* how an answer's log-likelihood enters a score: token mean or sum */
     Anchors anchors;

@@ -1,5 +1,15 @@
 /* Chapter three, from top to bottom: the loop; pretraining; then fine-tuning: references, scores,
- * the weighted gradient, and a run from its first check to its last evaluation. */
+ * the weighted gradient, and a run from its first check to its last evaluation.
+ *
+ * What comes from data/:
+ *   Splits         pool, holdout and test, each the examples of a file (examples.h)
+ *   Run            the run's folder and header, and what the run has spent (Spent); run.h
+ *   RunState       what a stopped run must keep: the optimizer, and arrays that are registered
+ *   StepReport     what one step says of itself; LogWindow sums them; LogLine is what is printed
+ *   PoolWeights    scores and weights of the pool, and where they come from (scores.h)
+ *   ShuffledOrder  which record comes when (order.h)
+ *   Sessions       the rows and batches of pretraining
+ *   Dump           the last step's tensors, for other programs to check */
 #include "train.h"
 
 #include <math.h>
@@ -92,7 +102,7 @@ static bool loop_begin(Loop *loop, bool *complete, Error *err) {
 /* Is a thing that comes every `steps` steps due after this one? With 0 it never is. */
 static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps == 0; }
 
-/* The learning rate of a step. */
+/* The learning rate of a step, from its number. With a warm-up, step 0 has the rate 0. */
 static double loop_rate(const LoopOptions *o, long step) {
     long warmup = schedule_warmup(o->warmup_steps, o->warmup_ratio, o->steps);
     return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
@@ -156,6 +166,7 @@ static bool loop_step(Loop *loop, long step, Error *err) {
         optimizer_step(optimizer, loop->model, loop->grad, clip ? o->max_grad_norm / norm : 1, lr);
     } else if (err->status) return false;
     else loop->state.skipped++;
+    /* After the last step every parameter must be finite, or else the result is not written. */
     if (step + 1 == o->steps && !run_state_check(&loop->state, loop->model, err)) return false;
     /* Dump the step if it is the last one. */
     if (dump && r.steps == 0)
@@ -200,7 +211,8 @@ typedef struct {
     Batch rows;
 } Pretraining;
 
-/* The gradient of the weighted mean of -log p over the batch's tokens. */
+/* The gradient of the weighted mean of -log p over the batch's tokens. The batches go in random
+ * order or keep that of the files: data/order.h. */
 static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Error *err) {
     (void)err; /* nothing fails */
     Pretraining *p = loop->self;
@@ -388,7 +400,7 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     how.holdout_reference = t->holdout_reference;
     how.earlier_by_reference = t->by_reference;
     if (refresh == 0) how.earlier_alone = t->pool_reference; /* DPO's reference is this model. */
-    /* Each refresh has its own draws. */
+    /* Each refresh has its own draws and folds. */
     how.seed = t->o->loop.seed * 1000003u + (uint64_t)refresh;
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
@@ -401,7 +413,8 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     return ok && scores_finite(&t->scores, &t->x->pool, err);
 }
 
-/* Computes scores with the present parameters, and makes weights from them. */
+/* Computes scores with the present parameters, and makes weights from them. With accept or mirror
+ * the weights come from t->w->against, which score_pool fills in (holdout_compare). */
 static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     double start = seconds_now();
     size_t bytes = (size_t)t->x->pool.examples.count * sizeof(double);
@@ -445,7 +458,8 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
 
 /* ---- the weighted gradient [E9] ---- */
 
-/* Takes the step's records in the order of the data, with their weights. */
+/* Takes the step's records and their weights. In an epoch every record comes once, in random
+ * order (batch_at). */
 static void take_batch(Tuning *t, long step) {
     PoolWeights *w = t->w;
     int B = t->batch = batch_at(&t->order, t->o->loop.seed, t->x->pool.examples.count,

@@ -41,11 +41,11 @@
 
 /* What pretraining and fine-tuning have in common. */
 typedef struct {
-    long steps;
-    /* the learning rate */
+    long steps; /* the commands make it of --max-steps, or of epochs (data/order.h) */
+    /* the learning rate (lib/schedule.h) */
     Schedule schedule;
     double learning_rate; /* the peak */
-    double min_lr_ratio;  /* the share of the peak at the last step */
+    double min_lr_ratio;  /* the share of the peak that is reached right after the last step */
     double warmup_ratio;  /* the share of the steps that warm up... */
     long warmup_steps;    /* ... or their number, if that is not below 0 */
     /* AdamW [E13] */
@@ -57,8 +57,8 @@ typedef struct {
     int save_steps;    /* between saves; 0: only at the end and when stopped */
     bool recompute;    /* less memory and more time, see workspace_recompute */
     uint64_t seed;     /* of the order of the data and of random scores */
-    int (*stop)(
-        void); /* the signal that asks to stop, or 0; asked after every step. May be NULL. */
+    /* The signal that asks to stop, or 0. Asked after every step. May be NULL. */
+    int (*stop)(void);
 } LoopOptions;
 
 /* What a loop ends with. */
@@ -90,12 +90,12 @@ typedef struct {
     LoopOptions loop;
     Objective objective;
     PairOptions pair;
-    int batch_size;       /* records of an optimizer step */
+    int batch_size;       /* records of an optimizer step; an epoch's last may have fewer */
     int micro_batch_size; /* records computed at once; 0: as many as keep the activations small */
     Normalize normalize;  /* [E9] */
     WeightMap map;        /* of scores to weights */
     MapOptions map_options;
-    ComparisonOptions comparing; /* for a map of the holdout */
+    ComparisonOptions comparing; /* for accept and mirror, see holdout.h */
     int refresh;                 /* R: how many times the run computes scores, at equal distances */
     int reference_steps;         /* METHOD_RHO: training steps of its reference */
     /* How candidates are scored. The functions below set its objective, pair and seed, and its

@@ -225,8 +225,8 @@ static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (
 
 /* Minimizes the logistic loss of (h, not flipped) and (-h, flipped), which both are -log
  * sigmoid(b h), plus b^2 / (2 t^2), t = 10 / sd(h). Without the penalty, scores that are all above
- * 0 have no finite slope. From 0 to the minimum the loss is convex and its curvature falls, so
- * Newton's steps grow towards the minimum and never pass it. */
+ * 0 have no finite slope. Newton's method starts at b = 0. From there to the minimum the loss is
+ * convex and its curvature falls, so b grows towards the minimum and never passes it. */
 double mirror_slope(const double *score, int m) {
     enum { STEPS = 200 };
     int n;
@@ -247,7 +247,7 @@ double mirror_slope(const double *score, int m) {
     return b;
 }
 
-/* [E20] P(not flipped | s) = sigmoid(b s + log(pi / (1 - pi))). */
+/* [E20] P(not flipped | s) = sigmoid(b s + log(pi / (1 - pi))). b is the slope, pi the share. */
 double mirror_probability(double slope, double share, double score) {
     if (share <= 0 || share >= 1) return share >= 1;
     return sigmoid(slope * score + log(share / (1 - share)));

@@ -81,19 +81,21 @@ typedef struct {
  * score, and the likelihood NaN. Both are NaN where the score is not known. */
 void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood);
 
-/* The p-value of a number against m others in increasing order. */
+/* The p-value of a number against m others in increasing order. It says what accept means. The map
+ * itself compares with thresholds, which is the same (accept_levels). */
 double conformal_p(const double *sorted, int m, double value);
 
 /* What the holdout's own numbers say, as doubles: the training state keeps doubles. */
 typedef struct {
     double numbers;      /* 1 or 2 */
     double records;      /* m: how many holdout records have them */
-    double level;        /* what is asked for, at least numbers / (m + 1) */
+    double level;        /* what is asked for, or numbers / (m + 1) if that is larger */
     double threshold[2]; /* the r-th smallest of each number */
     double clean[2];     /* the median of each, from which clean_share counts */
 } AcceptLevels;
 
-/* gain[m], likelihood[m] (or NULL) of the holdout; NaN is not known. False if nothing is known. */
+/* gain[m], likelihood[m] (or NULL) of the holdout; NaN is not known. level: the share of good
+ * candidates that may be lost. False if nothing is known. */
 bool accept_levels(const double *gain, const double *likelihood, int m, double level,
                    AcceptLevels *out);
 /* The estimated share of candidates that are as good as the holdout, at most 1: half of these
@@ -102,9 +104,10 @@ double accept_clean_share(const AcceptLevels *levels, const double *gain, const 
                           int n);
 
 /* The slope b of P(not flipped | s) = sigmoid(b s) from scores [m] of pairs that are not flipped
- * (NaN is not known). A flipped pair's score is minus its own. */
+ * (NaN is not known). A flipped pair's score is minus its own. b is never below 0. It is 0, and
+ * then mirror weighs every pair 0, if the scores do not sum to more than 0. */
 double mirror_slope(const double *score, int m);
-/* P(not flipped | s) of a pair. share: of the pairs that are not flipped. */
+/* P(not flipped | s) of a pair. share is pi of E20: of the pairs that are not flipped. */
 double mirror_probability(double slope, double share, double score);
 /* The share of pairs that are not flipped, of n scores, from .5 by expectation and maximization. */
 double mirror_share(double slope, const double *score, int n);
