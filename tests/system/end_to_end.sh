@@ -967,7 +967,8 @@ refuse 3 'form-system\.jsonl:3: "system" cannot be honoured; .* or remove it' sc
 { sed 's/}$/,"topic":"x","weight":2}/' pool.jsonl; head -n 2 form-question.jsonl
 } >told.jsonl
 works "train says what it reads" train --model base --pool told.jsonl --max-steps 1 --out told
-for line in '^pool told\.jsonl: 42 records (prompt/completion 40, question/answer 2), 40 distinct: 2' \
+for line in \
+    '^pool told\.jsonl: 42 records (prompt/completion 40, question/answer 2), 40 distinct: 2' \
     '^  42 answers count, the last of each record$' \
     '^  tokens of a row: median [0-9]*, 95 % at most [0-9]*, longest [0-9]*; none cut, none d' \
     '^  keys not read: topic (40 records), weight (40 records)$'; do
