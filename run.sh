@@ -100,7 +100,7 @@ make_corpus() {
 }
 
 pretrain() {
-    if [ -f "$WORK/base/training_state.safetensors" ]; then # interrupted before
+    if [ -f "$WORK/base/run.json" ]; then # interrupted before
         ./ica pretrain --resume "$WORK/base"
         return
     fi
@@ -172,7 +172,7 @@ train_one() { # GROUP ARM SEED
     mkdir -p "$run"
     # shellcheck disable=SC2086
     ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" \
-        --group "$group" --arm "$arm" --seed "$seed" --eval-steps 20 $tune \
+        --group "$group" --arm "$arm" --seed "$seed" --eval-steps 20 $tune --overwrite \
         >"$run/result" 2>"$run/stderr" || {
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1

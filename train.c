@@ -189,8 +189,10 @@ static bool loop_run(Loop *loop, Error *err) {
         if (!loop_step(loop, step, err)) return false;
         Error *stop = &loop->stopped;
         if (o->stop && o->stop()) error_set(stop, 128 + o->stop(), "stopped by a signal");
-        bool due = stop->status || (every(o->save_steps, step) && step + 1 < o->steps);
+        bool asked = run && o->save_now && o->save_now();
+        bool due = stop->status || asked || (every(o->save_steps, step) && step + 1 < o->steps);
         if (run && due && !loop_save(loop, err)) return false;
+        if (asked) fprintf(stderr, "saved after step %ld\n", step + 1);
         if (stop->status && !run)
             return error_set(err, stop->status, "%s; nothing was changed", stop->text);
         if (stop->status)

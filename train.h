@@ -59,6 +59,8 @@ typedef struct {
     uint64_t seed;     /* of the order of the data and of random scores */
     /* The signal that asks to stop, or 0. Asked after every step. May be NULL. */
     int (*stop)(void);
+    /* Is a save asked for now? Asked after every step. May be NULL. */
+    bool (*save_now)(void);
 } LoopOptions;
 
 /* What a loop ends with. */

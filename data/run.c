@@ -28,6 +28,7 @@ void run_free(Run *run) {
     buf_free(&run->result);
     buf_free(&run->data);
     buf_free(&run->opening);
+    buf_free(&run->depends);
 }
 
 void run_input(Run *run, const char *path, uint64_t fingerprint) {
@@ -81,6 +82,20 @@ void run_inputs(Run *run, const Splits *x) {
     run_data(run, &x->pool.summary);
     run_data(run, &x->holdout.summary);
     run_data(run, &x->eval.summary);
+}
+
+void run_depends(Run *run, const char *name, const char *value) {
+    buf_puts(&run->depends, run->depends.n ? "," : "{");
+    json_put_string(&run->depends, str(name));
+    buf_putc(&run->depends, ':');
+    json_put_string(&run->depends, str(value));
+}
+
+void run_depends_file(Run *run, const char *name, uint64_t fingerprint) {
+    char text[40];
+    if (fingerprint == 0) return;
+    snprintf(text, sizeof text, "content %016llx", (unsigned long long)fingerprint);
+    run_depends(run, name, text);
 }
 
 #ifndef BUILD_FLAGS
@@ -141,47 +156,26 @@ static bool run_write(const Run *run, Error *err) {
     return ok;
 }
 
-/* Removes the temporaries that a killed run left here and in its reference's folder. */
-static void sweep(const char *folder) {
-    static const char *const names[] = {STATE_NAME,
-                                        "model.safetensors",
-                                        "config.json",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "template.json",
-                                        "generation_config.json",
-                                        "tokenizer_config.json",
-                                        "run.json",
-                                        "scores.jsonl",
-                                        "metrics.json"};
-    char *reference = path_join(folder, "reference");
-    folder_sweep(folder, names, sizeof names / sizeof *names);
-    folder_sweep(reference, names, sizeof names / sizeof *names);
-    free(reference);
-}
-
 /* Opens the log. A resumed run's is cut back to what the state knows of it. */
 static bool open_log(Run *run, Error *err) {
     char *path = path_join(run->header.folder, "log.jsonl");
-    bool ok = log_open(&run->log, path, run->header.resume ? run->log_bytes : 0, err);
+    int64_t known = run->header.resume ? run->log_bytes : 0;
+    bool ok = log_open(&run->log, path, known, err);
+    if (ok && run->log.bytes < known)
+        fprintf(stderr, "%s: has %lld of the %lld bytes that the run logged: lines are missing\n",
+                path, (long long)run->log.bytes, (long long)known);
     free(path);
     return ok;
 }
 
 bool run_begin(Run *run, Error *err) {
-    static const char *const stale[] = {STATE_NAME, PREVIOUS_NAME, "scores.jsonl",
-                                        "scores.jsonl.holdout.jsonl", "metrics.json"};
-    const RunHeader *h = &run->header;
+    RunPlace *place = run->header.place;
     run->peak_flops = gemm_peak_flops() * threads_most();
-    if (!folder_make(h->folder, err)) return false;
-    sweep(h->folder);
-    /* Files of an earlier run in this folder would pass for this run's. */
-    for (int i = 0; i < 4 && !h->resume; i++) {
-        char *old = path_join(h->folder, stale[i]);
-        file_remove(old);
-        free(old);
-    }
-    if (!open_log(run, err) || !run_write(run, err)) return false;
+    if (place && !place_begin(place, err)) return false;
+    if (place) run->header.folder = place->writes;
+    /* run.json comes first: it tells that the other files are a run's. */
+    if (!folder_make(run->header.folder, err) || !run_write(run, err) || !open_log(run, err))
+        return false;
     if (run->opening.n > 0) fputs(run->opening.s, stderr);
     return true;
 }
@@ -448,13 +442,54 @@ bool run_state_save(RunState *state, Error *err) {
     run->spent.seconds = seconds_now() - run->start;
     Buf text = {0};
     put_run(&text, run);
-    const char *pair[2] = {"run", text.s};
+    Buf depends = {0};
+    buf_printf(&depends, "%s}", run->depends.n ? run->depends.s : "{");
+    const char *pairs[4] = {"run", text.s, "depends", depends.s};
     char *path = path_join(run->header.folder, STATE_NAME);
     keep_previous(run->header.folder);
-    bool ok = tensors_write(path, tensors, OWN + state->kept_count, pair, 1, err);
+    bool ok = tensors_write(path, tensors, OWN + state->kept_count, pairs, 2, err) &&
+              (!run->header.place || place_settle(run->header.place, err));
+    if (run->header.place) run->header.folder = run->header.place->writes;
     free(path);
     buf_free(&text);
+    buf_free(&depends);
     return ok;
+}
+
+/* Appends one difference to a list for people. */
+static void put_difference(Buf *b, Str name, Str was, Str is) {
+    buf_printf(b, "%s%.*s was %.*s and is %.*s", b->n ? ", " : "", STR_ARG(name), STR_ARG(was),
+               STR_ARG(is));
+}
+
+/* Compares what the bits depend on with what it was. Keeps what this process does not know, such as
+ * the fingerprint of a base model that is gone. */
+static bool check_depends(Run *run, Str text, const char *path, Error *err) {
+    Arena arena = {0};
+    Buf now = {0}, differences = {0};
+    buf_printf(&now, "%s}", run->depends.n ? run->depends.s : "{");
+    const Json *was = text.s ? json_parse(&arena, text.s, text.n, NULL) : NULL,
+               *is = json_parse(&arena, now.s, now.n, NULL);
+    for (int i = 0; was && was->type == JSON_OBJECT && i < was->count; i++) {
+        const Json *old = &was->items[i];
+        const char *name = str_copy(&arena, was->keys[i]).s;
+        const Json *new = json_get(is, name);
+        if (old->type != JSON_STRING) continue;
+        if (!new) run_depends(run, name, old->string.s);
+        else if (!str_equal(old->string, new->string))
+            put_difference(&differences, was->keys[i], old->string, new->string);
+    }
+    if (!was) fprintf(stderr, "%s: is older: options and inputs are not compared\n", path);
+    bool differ = differences.n > 0;
+    if (differ && run->header.force) fprintf(stderr, "%s: %s\n", path, differences.s);
+    if (differ && !run->header.force)
+        error_set(err, STATUS_DATA,
+                  "%s: %s: a resumed run needs what it began with; --force-resume goes on", path,
+                  differences.s);
+    buf_free(&now);
+    buf_free(&differences);
+    arena_free(&arena);
+    return err->status == 0;
 }
 
 /* Fills the state from an open file; false if a tensor is missing or has another size. */
@@ -489,11 +524,12 @@ static bool state_read(RunState *state, const TensorFile *file) {
     return read_run(state->run, tensors_metadata(file, "run"));
 }
 
-/* Reads one file. */
-static bool load_file(RunState *state, const char *path, Error *err) {
+/* Reads one file. *refused: it is whole, and of a run with other options or inputs. */
+static bool load_file(RunState *state, const char *path, bool *refused, Error *err) {
     TensorFile file;
     if (!tensors_open(&file, path, err)) return false;
-    if (!state_read(state, &file))
+    *refused = !check_depends(state->run, tensors_metadata(&file, "depends"), path, err);
+    if (!*refused && !state_read(state, &file))
         error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
     tensors_close(&file);
     return err->status == 0;
@@ -504,14 +540,14 @@ bool run_state_load(RunState *state, const char *folder, Error *err) {
     Error first = {0};
     double data[3];
     memcpy(data, state->data, sizeof data);
-    bool ok = load_file(state, newest, &first);
-    if (!ok && file_exists(previous) && load_file(state, previous, err)) {
+    bool refused = false, ok = load_file(state, newest, &refused, &first);
+    if (!ok && !refused && file_exists(previous) && load_file(state, previous, &refused, err)) {
         fprintf(stderr, "%s; the run continues from the state before, of step %ld\n", first.text,
                 state->optimizer->step + state->skipped);
         ok = true;
     }
     if (!ok) *err = first;
-    if (ok && memcmp(data, state->data, sizeof data) != 0)
+    if (ok && !state->run->header.force && memcmp(data, state->data, sizeof data) != 0)
         error_set(err, STATUS_DATA,
                   "%s: pool, holdout or weights changed since the run began: a resumed run needs "
                   "the same data",

@@ -29,6 +29,7 @@
 
 #include "data/examples.h"
 #include "data/model_folder.h"
+#include "data/place.h"
 #include "holdout.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -40,6 +41,8 @@
 /* What run.json says about a run before its first step. Strings are borrowed. */
 typedef struct {
     const char *folder; /* where the run is written */
+    RunPlace *place;    /* guards that folder; NULL: it is taken as it is */
+    bool force;         /* Continue with other options or inputs than before. */
     const char *resume; /* the folder of the run that is continued; NULL: the run begins */
     const char *command, *group, *arm, *objective; /* group and arm name the run in reports */
     int64_t seed;
@@ -70,6 +73,7 @@ typedef struct {
     Buf data;    /* the elements of "data": what was read of each file of records */
     Buf inputs;  /* the elements of "inputs" */
     Buf base;    /* the members of "base" */
+    Buf depends; /* the members that run_depends noted */
     Buf result;  /* the members of "result", without braces */
     Buf opening; /* what run_begin prints on stderr: what was read */
 } Run;
@@ -83,6 +87,11 @@ void run_input(Run *run, const char *path, uint64_t fingerprint);
 void run_base(Run *run, const char *folder, const Model *m);
 void run_data(Run *run, const DataSummary *file); /* a file of records; nothing if it has none */
 void run_inputs(Run *run, const Splits *x);       /* the same for each file of the splits */
+/* Notes an option, or an input's fingerprint, that the bits of the run depend on, as text. The
+ * state keeps it, and run_state_load refuses (status 3) to continue with another value, by name; with the
+ * header's `force` it says so and goes on. */
+void run_depends(Run *run, const char *name, const char *value);
+void run_depends_file(Run *run, const char *name, uint64_t fingerprint); /* nothing if it is 0 */
 /* Makes the folder, writes run.json, opens the log. Continues the run loaded by run_state_load;
  * otherwise removes what an earlier run left in the folder. */
 bool run_begin(Run *run, Error *err);

@@ -149,6 +149,33 @@ bool file_print(const void *bytes, size_t n, Error *err) {
            error_set(err, STATUS_IO, "cannot write to the standard output: %s", strerror(errno));
 }
 
+size_t file_head(const char *path, char *head, size_t most) {
+    struct stat s;
+    ssize_t got = -1;
+    int fd = stat(path, &s) == 0 && S_ISREG(s.st_mode) ? open_again(path, O_RDONLY) : -1;
+    do got = fd >= 0 ? system_calls.read(fd, head, most) : 0;
+    while (got < 0 && errno == EINTR);
+    if (fd >= 0) close_once(fd);
+    size_t n = got > 0 ? (size_t)got : 0;
+    head[n] = 0;
+    return n;
+}
+
+bool file_fingerprint(const char *path, uint64_t *fingerprint, Error *err) {
+    char part[READ_LEAST];
+    int fd = open_again(path, O_RDONLY);
+    if (fd < 0) return cannot(err, path, "open", errno);
+    ssize_t got;
+    *fingerprint = HASH_START;
+    while ((got = system_calls.read(fd, part, sizeof part)) != 0) {
+        if (got > 0) *fingerprint = hash64(part, (size_t)got, *fingerprint);
+        else if (errno != EINTR) break;
+    }
+    int reason = errno;
+    close_once(fd);
+    return got == 0 || cannot(err, path, "read", reason);
+}
+
 /* ---- in pieces ---- */
 
 /* Is it no failure that a folder cannot be synced? Some file systems refuse to, and some folders

@@ -70,6 +70,12 @@ bool log_put(FileLog *log, const void *bytes, size_t n, Error *err);
 bool log_settle(FileLog *log, Error *err); /* brings the bytes to the disk */
 void log_close(FileLog *log);              /* does nothing if it is not open */
 
+/* The first bytes of a regular file, at most `most`, and a NUL after them in head[most + 1].
+ * Returns how many; 0 if it cannot be read. */
+size_t file_head(const char *path, char *head, size_t most);
+/* hash64 of the file's bytes, in little memory. */
+bool file_fingerprint(const char *path, uint64_t *fingerprint, Error *err);
+
 /* ---- paths and folders ---- */
 
 bool file_exists(const char *path);

@@ -443,6 +443,15 @@ bool options_given(const OptionResult *result, const char *name) {
     return row && result->given[row - result->table];
 }
 
+const Option *options_argument(const Option *table, const Command *command, Str argument) {
+    if (argument.n < 2 || !starts_option(argument.s)) return NULL;
+    const char *name = argument.s + 2, *equals = memchr(name, '=', argument.n - 2);
+    Str typed = {name, equals ? (size_t)(equals - name) : argument.n - 2};
+    const Option *row = row_find(table, command, typed);
+    if (row || typed.n <= 3 || memcmp(name, "no", 2) != 0) return row;
+    return row_find(table, command, (Str){name + 3, typed.n - 3});
+}
+
 bool options_takes(const Option *table, const Command *command, const char *name) {
     return row_find(table, command, str(name)) != NULL;
 }

@@ -86,7 +86,11 @@ typedef struct {
     double min, max;      /* numbers: inclusive range, INFINITY for an open end; both 0: any */
     const char *value; /* the name of the value in --help ("DIR"); NULL: N, X, TEXT, NAME, FILE */
     const char *help;
-    OptionNames names;  /* OPTION_CHOICE: all choices. OPTION_STRING: names to list in --help */
+    OptionNames names; /* OPTION_CHOICE: all choices. OPTION_STRING: names to list in --help */
+    /* Nothing that is computed depends on it, or a file's content is what counts: a resumed run may
+     * have another value. */
+    bool free;
+    bool writes;        /* names what is written: never taken from a file of arguments */
     bool (*takes)(int); /* OPTION_CHOICE: is this one of the names a choice here? NULL: all are */
 } Option;               /* a table ends with name NULL */
 
@@ -121,6 +125,10 @@ bool options_parse(const Option *table, const Command *command, int argc, char *
 /* Did the user give this option? False if its default is in use, and for options that the command
  * does not take. */
 bool options_given(const OptionResult *result, const char *name);
+
+/* The row of an option that the command takes, named as a user may write it: after "--", with
+ * hyphens or underscores, perhaps with "=value" or a flag's "no-". NULL: it is none. */
+const Option *options_argument(const Option *table, const Command *command, Str argument);
 
 /* Is there an option of that name that the command takes? */
 bool options_takes(const Option *table, const Command *command, const char *name);

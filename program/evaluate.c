@@ -2,6 +2,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "program/commands.h"
+#include "program/guard.h"
 #include "program/requests.h"
 
 /* Writes each record's log-likelihoods. */
@@ -73,17 +74,12 @@ static bool evaluate_data(const Model *m, const Settings *s, const Splits *x, Bu
 }
 
 static bool check_options(const Settings *s, const ObjectiveInfo *objective, Error *err) {
-    const char *data = s->data.values[0];
     if (s->data.count != 1) return error_set(err, STATUS_USAGE, "eval: --data takes one file");
     if (objective->pairs && s->k > 0)
         return error_set(err, STATUS_USAGE,
                          "eval: --k is for --objective sft: pairs are evaluated "
                          "without demonstrations");
-    if (file_same(s->per_example, data) || file_same(s->per_example, s->holdout))
-        return error_set(err, STATUS_USAGE,
-                         "eval: --per-example %s would overwrite its own input: "
-                         "choose another place",
-                         s->per_example);
+    if (!guard_outputs(s, err)) return false;
     if (s->k > 0 && !s->holdout)
         return error_set(err, STATUS_USAGE,
                          "eval: --k %d needs --holdout FILE to take the "

@@ -23,7 +23,7 @@
 
 /* ---- signals ---- */
 
-static volatile sig_atomic_t caught_signal;
+static volatile sig_atomic_t caught_signal, save_asked;
 
 /* Ends the program. Files are replaced atomically, so none is torn, and the temporaries go. The
  * signal itself ends it, once this handler returns: so a shell sees that its Ctrl-C was heard. */
@@ -36,6 +36,11 @@ static void on_end(int number) {
 static void on_stop(int number) {
     if (caught_signal) on_end(number); /* asked twice */
     caught_signal = number;
+}
+
+static void on_save(int number) {
+    (void)number;
+    save_asked = 1;
 }
 
 /* A signal that the caller has set to be ignored, as nohup does with SIGHUP, stays so unless
@@ -60,6 +65,13 @@ void machine_stop_on_signals(void) {
     handle(SIGINT, on_stop, true);
     handle(SIGTERM, on_stop, true);
     handle(SIGHUP, on_stop, false);
+    handle(SIGUSR1, on_save, true);
+}
+
+bool machine_save_asked(void) {
+    bool asked = save_asked != 0;
+    save_asked = 0;
+    return asked;
 }
 
 int machine_stop_signal(void) { return caught_signal; }

@@ -32,8 +32,10 @@ void machine_use_threads(int threads);
  * closed pipe (SIGPIPE) and a file above the size limit (SIGXFSZ) become failed writes. */
 void machine_end_on_signals(void);
 /* From now on the three only set what machine_stop_signal returns: there is something to save. A
- * second one ends the process at once. */
+ * second one ends the process at once. SIGUSR1 asks for a save. */
 void machine_stop_on_signals(void);
+/* Did SIGUSR1 ask for a save since the last call? */
+bool machine_save_asked(void);
 /* The signal that asked the program to stop, or 0. */
 int machine_stop_signal(void);
 

@@ -5,6 +5,7 @@
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
+#include "program/guard.h"
 #include "program/machine.h"
 #include "program/requests.h"
 
@@ -42,9 +43,10 @@ static void put_result(Buf *b, const LoopResult *x) {
 
 /* Trains on the sessions and ends the run. */
 static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions *sessions,
-                        Splits *x, double start, Error *err) {
+                        Splits *x, RunPlace *place, double start, Error *err) {
     Arena arena = {0};
     RunHeader header = request_run(s, &arena);
+    header.place = place;
     Run run = run_new(&header, f);
     run.start = start;
     for (int i = 0; i < sessions->files; i++) {
@@ -61,7 +63,8 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
                f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
                threads_most());
-    bool ok = pretrain(sessions, x, &o, &run, &result, err);
+    bool ok =
+        request_depends(&run, s, x, sessions, err) && pretrain(sessions, x, &o, &run, &result, err);
     if (ok && !result.complete) put_result(&run.result, &result);
     if (ok && result.complete) tell_complete(s);
     run_end(&run, err);
@@ -79,14 +82,18 @@ bool command_pretrain(const Settings *s, Error *err) {
     SessionOptions o = {.prompt_loss_weight = s->prompt_loss_weight,
                         .batch_tokens = s->batch_tokens,
                         .shuffle = s->shuffle};
-    if (!settings_check_out(s, err) || !load_folder(&f, s, err)) return false;
-    if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
-        splits_read(&x, &f, &files, err)) {
-        machine_stop_on_signals();
-        pretrain_on(s, &f, &sessions, &x, start, err);
-        splits_free(&x);
+    RunPlace place = {0};
+    if (!guard_outputs(s, err)) return false;
+    if (request_place(s, &place, err) && load_folder(&f, s, err)) {
+        if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
+            splits_read(&x, &f, &files, err)) {
+            machine_stop_on_signals();
+            pretrain_on(s, &f, &sessions, &x, &place, start, err);
+            splits_free(&x);
+        }
+        sessions_free(&sessions);
+        model_folder_free(&f);
     }
-    sessions_free(&sessions);
-    model_folder_free(&f);
+    place_close(&place);
     return err->status == 0;
 }

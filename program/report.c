@@ -1,8 +1,10 @@
 /* report: tables, results.json and an HTML page from run folders and saved results. */
 #include "program/commands.h"
+#include "program/guard.h"
 #include "program/report/page.h"
 
 bool command_report(const Settings *s, Error *err) {
+    if (!guard_outputs(s, err)) return false;
     return report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err) ==
            STATUS_OK;
 }

@@ -1,5 +1,10 @@
 #include "program/requests.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/file.h"
+#include "lib/json.h"
 #include "program/machine.h"
 
 /* ---- structs ---- */
@@ -9,6 +14,7 @@ RunHeader request_run(const Settings *s, Arena *arena) {
     machine_json(&machine);
     RunHeader h = {.folder = s->out,
                    .resume = s->resume,
+                   .force = s->force_resume,
                    .command = s->command,
                    .group = str_copy(arena, settings_group(s)).s,
                    .arm = settings_arm(s, arena),
@@ -21,6 +27,87 @@ RunHeader request_run(const Settings *s, Arena *arena) {
                    .machine = str_copy(arena, (Str){machine.s, machine.n}).s};
     buf_free(&machine);
     return h;
+}
+
+bool request_place(const Settings *s, RunPlace *place, Error *err) {
+    PlaceUse use = s->resume      ? PLACE_RESUME
+                   : s->again     ? PLACE_AGAIN
+                   : s->overwrite ? PLACE_REPLACE
+                                  : PLACE_NEW;
+    return place_open(place, s->out, use, err);
+}
+
+/* The options that are not free, as text. Where a file has the weights, its content counts. */
+static void depends_on_options(Run *run, const Settings *s) {
+    Arena arena = {0};
+    const Json *all = json_parse(&arena, s->options_json, strlen(s->options_json), NULL);
+    const Command command = {.name = s->command};
+    for (int i = 0; all && i < all->count; i++) {
+        Buf name = {0}, value = {0};
+        buf_printf(&name, "--%.*s", STR_ARG(all->keys[i]));
+        const Option *row = options_argument(OPTIONS, &command, (Str){name.s, name.n});
+        bool file = s->weights_file && strcmp(name.s, "--weights") == 0;
+        if (file) buf_puts(&value, "file");
+        else if (all->items[i].type == JSON_STRING) buf_puts(&value, all->items[i].string.s);
+        else json_put_value(&value, &all->items[i]);
+        if (row && !row->free) run_depends(run, name.s, value.s ? value.s : "");
+        buf_free(&name);
+        buf_free(&value);
+    }
+    arena_free(&arena);
+}
+
+/* Model and vocabulary of a folder. One that is gone is not compared: a resumed run does not read
+ * it. */
+static bool depends_on_folder(Run *run, const char *option, const char *folder, Error *err) {
+    static const char *const names[] = {"config.json", "model.safetensors", "vocab.json",
+                                        "merges.txt",  "template.json",     "tokenizer.json"};
+    uint64_t all = HASH_START, one;
+    bool any = false, ok = true;
+    for (size_t i = 0; folder && i < sizeof names / sizeof *names && ok; i++) {
+        char *path = path_join(folder, names[i]);
+        if (file_exists(path)) {
+            any = true;
+            ok = file_fingerprint(path, &one, err);
+            all = hash64(&one, sizeof one, hash64(names[i], strlen(names[i]), all));
+        }
+        free(path);
+    }
+    if (ok && any) run_depends_file(run, option, all);
+    return ok;
+}
+
+static uint64_t hash_ints(const int *v, int n, uint64_t hash) {
+    return hash64(v, (size_t)n * sizeof *v, hash64(&n, sizeof n, hash));
+}
+
+/* The token ids: they tell whether the run's own vocabulary and template are as they were. */
+static uint64_t hash_examples(const Examples *x, uint64_t hash) {
+    for (int i = 0; i < x->count; i++) {
+        const Example *e = &x->items[i];
+        hash = hash_ints(e->prompt, e->prompt_n, hash);
+        hash = hash_ints(e->answer, e->answer_n, hash);
+        if (e->rejected) hash = hash_ints(e->rejected, e->rejected_n, hash);
+    }
+    return x->count ? hash_ints(x->bos, x->bos_n, hash) : hash;
+}
+
+bool request_depends(Run *run, const Settings *s, const Splits *x, const Sessions *sessions,
+                     Error *err) {
+    depends_on_options(run, s);
+    uint64_t data = sessions ? HASH_START : 0, tokens = HASH_START;
+    for (int i = 0; sessions && i < sessions->files; i++)
+        data = hash64(&sessions->summary[i].fingerprint, sizeof(uint64_t), data);
+    if (sessions) tokens = hash_ints(sessions->token.v, sessions->token.n, tokens);
+    run_depends_file(run, "--data", data);
+    run_depends_file(run, "--pool", x->pool.data.fingerprint);
+    run_depends_file(run, "--holdout", x->holdout.data.fingerprint);
+    run_depends_file(run, "--eval", x->eval.data.fingerprint);
+    tokens = hash_examples(&x->pool.examples, tokens);
+    tokens = hash_examples(&x->holdout.examples, tokens);
+    run_depends_file(run, "vocabulary or template", hash_examples(&x->eval.examples, tokens));
+    return depends_on_folder(run, "--model", s->model, err) &&
+           depends_on_folder(run, "--tokenizer", s->tokenizer, err);
 }
 
 LoopOptions request_loop(const Settings *s, long steps) {
@@ -39,7 +126,8 @@ LoopOptions request_loop(const Settings *s, long steps) {
                          .save_steps = s->save_steps,
                          .recompute = s->recompute,
                          .seed = (uint64_t)s->seed,
-                         .stop = machine_stop_signal};
+                         .stop = machine_stop_signal,
+                         .save_now = machine_save_asked};
 }
 
 TrainOptions request_train(const Settings *s, long steps) {

@@ -14,6 +14,12 @@
 
 /* What run.json says about the run. Strings are the settings' or the arena's. */
 RunHeader request_run(const Settings *s, Arena *arena);
+/* Where a run goes: locked, and checked. Close it in any case. */
+bool request_place(const Settings *s, RunPlace *place, Error *err);
+/* Notes what the bits depend on: options, files, the base model, and the data's tokens. sessions
+ * may be NULL. */
+bool request_depends(Run *run, const Settings *s, const Splits *x, const Sessions *sessions,
+                     Error *err);
 LoopOptions request_loop(const Settings *s, long steps);
 TrainOptions request_train(const Settings *s, long steps);
 

@@ -3,6 +3,7 @@
 
 #include "lib/json.h"
 #include "program/commands.h"
+#include "program/guard.h"
 #include "program/requests.h"
 
 /* --shard I/N: the part of the pool that is scored, records floor((I-1) n / N) .. floor(I n / N) -
@@ -116,7 +117,7 @@ bool command_score(const Settings *s, Error *err) {
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs =
         files.pairs && (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
-    if (!settings_check_out(s, err) || !model_folder_load(&f, s->model, err)) return false;
+    if (!guard_outputs(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         part = x;
         if (check_beside(s, err) && check_holdout(s, &x.holdout, err) &&

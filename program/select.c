@@ -8,6 +8,7 @@
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
+#include "program/guard.h"
 
 /* Makes the weights, and sets to 0 what is not chosen. */
 static bool choose(const Settings *s, const Dataset *d, PoolWeights *w, Error *err) {
@@ -95,7 +96,7 @@ static bool write_chosen(const Settings *s, const Dataset *d, const PoolWeights 
 
 bool command_select(const Settings *s, Error *err) {
     Dataset d;
-    if (!settings_check_out(s, err) || !records_load(&d, s->pool, err)) return false;
+    if (!guard_outputs(s, err) || !records_load(&d, s->pool, err)) return false;
     PoolWeights w = pool_weights_new(d.count);
     if (choose(s, &d, &w, err)) write_chosen(s, &d, &w, err);
     pool_weights_free(&w);

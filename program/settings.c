@@ -28,26 +28,26 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
     {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train", "!", .value = "DIR",
-     .help = "folder to write"},
-    {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE",
+     .free = true, .writes = true, .help = "folder to write"},
+    {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE", .free = true, .writes = true,
      .help = "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
-    {"out", OPTION_STRING, AT(out), "select", "!", .value = "FILE",
+    {"out", OPTION_STRING, AT(out), "select", "!", .value = "FILE", .free = true, .writes = true,
      .help = "JSONL to write: the chosen records of the pool"},
-    {"out", OPTION_STRING, AT(out), "report", "report.html", .value = "FILE",
-     .help = "HTML page to write"},
-    {"results", OPTION_STRING, AT(results), "report", NULL, .value = "FILE",
-     .help = "JSON with every figure of the tables"},
+    {"out", OPTION_STRING, AT(out), "report", "report.html", .value = "FILE", .free = true,
+     .writes = true, .help = "HTML page to write"},
+    {"results", OPTION_STRING, AT(results), "report", NULL, .value = "FILE", .free = true,
+     .writes = true, .help = "JSON with every figure of the tables"},
     {"model", OPTION_STRING, AT(model), "score train eval generate", "!", .value = "DIR",
-     .help = "model folder (Hugging Face GPT-2 form)"},
-    {"model", OPTION_STRING, AT(model), "pretrain", NULL, .value = "DIR",
+     .free = true, .help = "model folder (Hugging Face GPT-2 form)"},
+    {"model", OPTION_STRING, AT(model), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "model folder to continue from, instead of a new model"},
-    {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR",
+    {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "vocabulary of a new model"},
-    {"tokenizer", OPTION_STRING, AT(tokenizer), "encode decode", "!", .value = "DIR",
+    {"tokenizer", OPTION_STRING, AT(tokenizer), "encode decode", "!", .value = "DIR", .free = true,
      .help = "folder with vocab.json and merges.txt"},
-    {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", .value = "FILE",
+    {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", .value = "FILE", .free = true,
      .help = "records to read (JSONL or JSON)"},
-    {"pool", OPTION_STRING, AT(pool), "score train", "!", .value = "FILE",
+    {"pool", OPTION_STRING, AT(pool), "score train", "!", .value = "FILE", .free = true,
      .help = "the candidates, which are the fine-tuning data"},
     {"pool", OPTION_STRING, AT(pool), "select", "!", .value = "FILE",
      .help = "the records to choose from (JSONL or JSON)"},
@@ -56,11 +56,17 @@ const Option OPTIONS[] = {
     {"with-weights", OPTION_FLAG, AT(with_weights), "select", "false",
      .help = "add the key \"weight\" to each record"},
     {"holdout", OPTION_STRING, AT(holdout), "pretrain score train eval", NULL, .value = "FILE",
-     .help = "a few trusted examples, which serve as demonstrations"},
-    {"eval", OPTION_STRING, AT(eval), "pretrain train", NULL, .value = "FILE",
+     .free = true, .help = "a few trusted examples, which serve as demonstrations"},
+    {"eval", OPTION_STRING, AT(eval), "pretrain train", NULL, .value = "FILE", .free = true,
      .help = "test records to evaluate on"},
-    {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, .value = "RUN",
-     .help = "continue an interrupted run, with the options it was started with"},
+    {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, .value = "RUN", .free = true,
+     .writes = true, .help = "continue an interrupted run, with the options it was started with"},
+    {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
+     .writes = true,
+     .help = "replace the run in --out, once the first state of the new one is safe"},
+    {"force-resume", OPTION_FLAG, AT(force_resume), "pretrain train", "false", .free = true,
+     .writes = true,
+     .help = "with --resume: go on though options or inputs differ from those it began with"},
     {"size", OPTION_CHOICE, AT(size), "corpus", "quick", CHOICES(CORPUS_SIZES, CORPUS_SIZE_COUNT),
      .help = "how many pretraining sessions"},
     {"control", OPTION_FLAG, AT(control), "corpus", "false",
@@ -156,7 +162,7 @@ const Option OPTIONS[] = {
      .help = "how often scores are computed in the run (1: once, before training)"},
     {"batch-size", OPTION_INT, AT(batch_size), "score train", "32", RANGE(1, 1000000),
      .help = "records in an optimizer step"},
-    {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false",
+    {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false", .free = true,
      .help = "keep only the layers' inputs for the backward pass: less memory, more time, the "
              "same bits"},
     {"micro-batch-size", OPTION_INT, AT(micro_batch_size), "score train", "0", RANGE(0, 1000000),
@@ -195,25 +201,26 @@ const Option OPTIONS[] = {
     {"max-grad-norm", OPTION_REAL, AT(max_grad_norm), "pretrain score train", "1", RANGE(0, 1e9),
      .help = "gradient clipping by the global norm; 0: none (score: of rho's reference)"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "pretrain", "100", RANGE(1, 1000000000),
-     .help = "steps between log lines"},
+     .free = true, .help = "steps between log lines"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "train", "10", RANGE(1, 1000000000),
-     .help = "steps between log lines"},
+     .free = true, .help = "steps between log lines"},
     {"eval-steps", OPTION_INT, AT(eval_steps), "pretrain", "1000", RANGE(0, 1000000000),
-     .help = "steps between evaluations in the log (0: none)"},
-    {"eval-steps", OPTION_INT, AT(eval_steps), "train", "0", RANGE(0, 1000000000),
+     .free = true, .help = "steps between evaluations in the log (0: none)"},
+    {"eval-steps", OPTION_INT, AT(eval_steps), "train", "0", RANGE(0, 1000000000), .free = true,
      .help = "steps between evaluations in the log (0: only at the end)"},
     {"save-steps", OPTION_INT, AT(save_steps), "pretrain train", "0", RANGE(0, 1000000000),
-     .help = "steps between saves (0: only at the end and when interrupted)"},
+     .free = true, .help = "steps between saves (0: only at the end and when interrupted)"},
     {"truncate", OPTION_FLAG, AT(truncate), "score train eval", "false",
      .help = "cut completions that do not fit the context"},
     {"allow-overlap", OPTION_FLAG, AT(allow_overlap), "score train eval", "false",
      .help = "let pool, holdout and test share examples, and candidates see their own answer, to "
              "measure the leak"},
-    {"dump-state", OPTION_STRING, AT(dump_state), "train", NULL, .value = "FILE",
+    {"dump-state", OPTION_STRING, AT(dump_state), "train", NULL, .value = "FILE", .free = true,
+     .writes = true,
      .help = "safetensors to write: the last step's weights, gradients and optimizer, for a "
              "check by another framework"},
-    {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, .value = "FILE",
-     .help = "JSONL to write: id, logp, tokens"},
+    {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, .value = "FILE", .free = true,
+     .writes = true, .help = "JSONL to write: id, logp, tokens"},
     {"prompt", OPTION_STRING, AT(prompt), "generate", "!", .value = "TEXT",
      .help = "what to complete"},
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", RANGE(1, 1000000),
@@ -224,9 +231,9 @@ const Option OPTIONS[] = {
      .help = "draw from this many most probable tokens; 0: from all"},
     {"tolerance", OPTION_REAL, AT(tolerance), "diff", "0", RANGE(0, 1e300),
      .help = "largest difference of values that count as equal"},
-    {"group", OPTION_STRING, AT(group), "score train", NULL, .value = "NAME",
+    {"group", OPTION_STRING, AT(group), "score train", NULL, .value = "NAME", .free = true,
      .help = "table of the report (default: the pool's file name)"},
-    {"arm", OPTION_STRING, AT(arm), "train", NULL, .value = "NAME",
+    {"arm", OPTION_STRING, AT(arm), "train", NULL, .value = "NAME", .free = true,
      .help = "row of the report (default: weights and map)"},
     {"only", OPTION_CHOICE, AT(only), "bench", NULL, CHOICES(BENCH_PARTS, BENCH_PART_COUNT),
      .help = "run this part alone"},
@@ -235,10 +242,10 @@ const Option OPTIONS[] = {
              "layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", RANGE(0, 9e15),
      .help = "seed of everything random"},
-    {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096),
+    {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096), .free = true,
      .help = "number of threads; 0: as many as are fastest, up to OMP_NUM_THREADS or all cores"},
     {"json", OPTION_FLAG, AT(json), "score select train eval generate inspect diff report bench",
-     "false", .help = "print the result as one JSON object on stdout"},
+     "false", .free = true, .help = "print the result as one JSON object on stdout"},
     {0}};
 
 /* ---- the arguments of a resumed run ---- */
@@ -252,13 +259,14 @@ static char *resume_argument(int argc, char **argv) {
     return NULL;
 }
 
-/* How many arguments at i say where the run is, `--out DIR` or `--resume RUN`: 0, 1 or 2. */
-static int place_arguments(const Json *kept, int i) {
-    Str a = kept->items[i].string;
+/* How many arguments at i the resumed run does not take over: those that name what is written, for
+ * a run.json from elsewhere must not choose that, and what is no text. */
+static int dropped_arguments(const Json *kept, int i, const Command *command) {
     if (kept->items[i].type != JSON_STRING) return 1;
-    if (str_is(a, "--out") || str_is(a, "--resume")) return 2;
-    return (a.n > 6 && memcmp(a.s, "--out=", 6) == 0) ||
-           (a.n > 9 && memcmp(a.s, "--resume=", 9) == 0);
+    Str a = str(kept->items[i].string.s); /* as the parser will see it: up to a NUL */
+    const Option *row = options_argument(OPTIONS, command, a);
+    if (!row || !row->writes) return 0;
+    return row->type == OPTION_FLAG || memchr(a.s, '=', a.n) ? 1 : 2;
 }
 
 /* Bytes of a run.json. */
@@ -271,7 +279,7 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
     char *path = path_join(run, "run.json");
     Buf text = {0};
     JsonError where;
-    bool ok = file_read_most(path, RUN_JSON_MOST, &text, err);
+    bool ok = place_recover(run, err) && file_read_most(path, RUN_JSON_MOST, &text, err);
     const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL;
     const Json *kept = json_get(root, "arguments"), *made_by = json_get(root, "command");
     if (ok && (!kept || kept->type != JSON_ARRAY))
@@ -283,9 +291,9 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
     if (ok) {
         char **all = arena_new(arena, (size_t)(kept->count + *argc) + 3, sizeof *all);
         int n = 0;
-        for (int i = 0, place; i < kept->count; i += place ? place : 1) {
-            place = place_arguments(kept, i);
-            if (place == 0) all[n++] = (char *)str_copy(arena, kept->items[i].string).s;
+        for (int i = 0, drop; i < kept->count; i += drop ? drop : 1) {
+            drop = dropped_arguments(kept, i, command);
+            if (drop == 0) all[n++] = (char *)str_copy(arena, kept->items[i].string).s;
         }
         all[n++] = strcpy(arena_new(arena, sizeof "--out", 1), "--out");
         all[n++] = run;
@@ -374,6 +382,10 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     if (!options_given(result, "beta")) s->beta = OBJECTIVES[s->objective].beta;
     if (!options_given(result, "reduce")) s->reduce = OBJECTIVES[s->objective].reduce;
     if (!check_together(s, result, err)) return false;
+    if (s->max_steps == 0 && s->num_train_epochs > 0)
+        return error_set(err, STATUS_USAGE,
+                         "%s: --max-steps is 0; give a number of steps, or -1 for whole epochs",
+                         command->name);
     options_json(OPTIONS, command, s, options);
     s->command = command->name;
     s->options_json = options->s;
@@ -384,36 +396,12 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
         fprintf(stderr, "%s: the run was stopped before its first save; it starts again\n",
                 s->resume);
         s->resume = NULL;
+        s->again = true;
     }
     return true;
 }
 
 /* ---- what follows from the values ---- */
-
-bool settings_check_out(const Settings *s, Error *err) {
-    char *weights = s->model ? path_join(s->model, "model.safetensors") : NULL;
-    const struct {
-        const char *option, *path;
-    } inputs[] = {{"model", s->model},     {"model", weights},    {"pool", s->pool},
-                  {"holdout", s->holdout}, {"scores", s->scores}, {"eval", s->eval}};
-    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
-        const char *path = inputs[i].path;
-        if (file_same(s->dump_state, path))
-            error_set(err, STATUS_USAGE,
-                      "%s: --dump-state %s would overwrite --%s; choose another place", s->command,
-                      s->dump_state, inputs[i].option);
-        if (!s->resume && (file_same(s->out, path) || file_same(s->per_example, path)))
-            error_set(err, STATUS_USAGE, "%s: --out %s would overwrite --%s; choose another place",
-                      s->command, s->out, inputs[i].option);
-    }
-    free(weights);
-    if (err->status) return false;
-    if (s->max_steps == 0 && s->num_train_epochs > 0)
-        return error_set(err, STATUS_USAGE,
-                         "%s: --max-steps is 0; give a number of steps, or -1 for whole epochs",
-                         s->command);
-    return true;
-}
 
 PairOptions settings_pair(const Settings *s) {
     return (PairOptions){s->beta, s->gamma_beta_ratio, s->label_smoothing};

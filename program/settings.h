@@ -69,7 +69,7 @@ typedef struct Settings {
     const char *shard;
     int k, contexts, num_anchors, reference_steps, refresh;
     double beta, gamma_beta_ratio, label_smoothing;
-    bool allow_overlap, truncate;
+    bool allow_overlap, truncate, overwrite, force_resume;
     /* weights */
     const char *weights;      /* as given */
     WeightsFrom weights_from; /* what that means */
@@ -92,6 +92,7 @@ typedef struct Settings {
     const char *group, *arm; /* names for reports */
     /* set by settings_parse: the command, its options as JSON, and the arguments as given */
     const char *command, *options_json;
+    bool again; /* --resume of a run that has no state: it begins once more */
     int argc;
     char **argv;
 } Settings;
@@ -105,8 +106,6 @@ extern const Option OPTIONS[];
 bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                     OptionResult *result, Arena *arena, Buf *options, Error *err);
 
-/* Checks that nothing would be written over what is read. */
-bool settings_check_out(const Settings *s, Error *err);
 PairOptions settings_pair(const Settings *s);
 SplitFiles settings_files(const Settings *s);
 /* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and

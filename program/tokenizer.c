@@ -9,6 +9,7 @@
 #include "data/summary.h"
 #include "lib/file.h"
 #include "program/commands.h"
+#include "program/guard.h"
 #include "tokenizer.h"
 
 /* The texts to train on. They point into the records, or into the arena. */
@@ -63,6 +64,7 @@ static bool train_and_save(const Settings *s, const Texts *texts, const Buf *tol
 
 bool command_tokenizer(const Settings *s, Error *err) {
     Texts texts = {0};
+    if (!guard_outputs(s, err)) return false;
     Dataset *d = mem_new((size_t)s->data.count, sizeof *d);
     int loaded = 0;
     Buf told = {0};

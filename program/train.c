@@ -7,6 +7,7 @@
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
+#include "program/guard.h"
 #include "program/machine.h"
 #include "program/requests.h"
 
@@ -54,6 +55,7 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     ComparisonOptions how = {.level = s->accept_level};
     bool ok = scores_load(path, d, s->weight_map, &how, false, w, &beside, err);
     run_input(run, path, w->fingerprint);
+    run_depends_file(run, "--weights file", w->fingerprint);
     if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);
         run_input(run, holdout, beside);
@@ -163,30 +165,41 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
     return err->status == 0;
 }
 
+/* The run, from its header to its end. */
+static void train_splits(const Settings *s, ModelFolder *f, Splits *x, RunPlace *place,
+                         double start, Error *err) {
+    Arena arena = {0};
+    RunHeader header = request_run(s, &arena);
+    header.place = place;
+    Run run = run_new(&header, f);
+    run.start = start;
+    put_data(&run.opening, s, x, 0);
+    run_inputs(&run, x);
+    run_base(&run, s->model, f->model);
+    machine_stop_on_signals();
+    if (request_depends(&run, s, x, NULL, err)) train_on(s, f, x, &run, err);
+    run_free(&run);
+    arena_free(&arena);
+}
+
 bool command_train(const Settings *s, Error *err) {
     double start = seconds_now();
     ModelFolder f;
     Splits x;
     SplitFiles files = settings_files(s);
-    if (!settings_check_out(s, err)) return false;
+    RunPlace place = {0};
+    if (!guard_outputs(s, err)) return false;
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
                           (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
-    if (!model_folder_load(&f, s->resume ? s->resume : s->model, err)) return false;
-    if (splits_read(&x, &f, &files, err)) {
-        Arena arena = {0};
-        RunHeader header = request_run(s, &arena);
-        Run run = run_new(&header, &f);
-        run.start = start;
-        put_data(&run.opening, s, &x, 0);
-        run_inputs(&run, &x);
-        run_base(&run, s->model, f.model);
-        machine_stop_on_signals();
-        train_on(s, &f, &x, &run, err);
-        run_free(&run);
-        arena_free(&arena);
-        splits_free(&x);
+    if (request_place(s, &place, err) &&
+        model_folder_load(&f, s->resume ? s->resume : s->model, err)) {
+        if (splits_read(&x, &f, &files, err)) {
+            train_splits(s, &f, &x, &place, start, err);
+            splits_free(&x);
+        }
+        model_folder_free(&f);
     }
-    model_folder_free(&f);
+    place_close(&place);
     return err->status == 0;
 }

@@ -58,7 +58,7 @@ for objective in sft dpo simpo; do
     # batches of 8 in parts of 3
     common="train --model base --pool $pool --objective $objective
         --weights file:weights-$objective.jsonl --batch-size 8 --micro-batch-size 3
-        --learning-rate 1e-3 --weight-decay 0.1 --max-grad-norm 1 --out run $options"
+        --learning-rate 1e-3 --weight-decay 0.1 --max-grad-norm 1 --out run --overwrite $options"
     for build in $builds; do
         program=$root/ica
         [ "$build" = float ] || program=$root/ica-double

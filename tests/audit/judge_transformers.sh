@@ -71,10 +71,10 @@ for name in odd plain; do
 done
 # The rows that each folder makes of the records, with their log-likelihoods.
 for name in base tuned made-odd made-plain; do
-    run train --model $name --pool talk.jsonl --batch-size 2 --max-steps 1 --out rows \
+    run train --model $name --pool talk.jsonl --batch-size 2 --max-steps 1 --out rows --overwrite \
         --dump-state $name-talk.safetensors
     rm -rf rows
-    run train --model $name --pool test.jsonl --batch-size 12 --max-steps 1 --out rows \
+    run train --model $name --pool test.jsonl --batch-size 12 --max-steps 1 --out rows --overwrite \
         --dump-state $name-test.safetensors
     rm -rf rows
 done

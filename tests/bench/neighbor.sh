@@ -21,7 +21,8 @@ train() {
     n=$1
     shift
     rm -rf "$work/run"
-    ./ica pretrain --data "$work/data.jsonl" --tokenizer "$work/tokenizer" --out "$work/run" \
+    ./ica pretrain --data "$work/data.jsonl" --tokenizer "$work/tokenizer" \
+        --out "$work/run" --overwrite \
         --threads "$n" \
         --logging-steps 1 "$@" >/dev/null 2>&1
     sed -n 's/.*"step":\([0-9]*\),.*"seconds":\([0-9.]*\).*/\1 \2/p' "$work/run/log.jsonl" |

@@ -86,7 +86,8 @@ note() { echo "$1 $2 $3 $4 $5 $6 $L $H $C $V $T $K $N $B $context" >>"$work/runs
 train() { # NAME VALUE WHAT OPTIONS...: one epoch
     name=$1 at=$2 what=$3
     shift 3
-    measured "$work/took" ./ica train --model "$model" --pool "$work/pool.jsonl" --out "$work/run" \
+    measured "$work/took" ./ica train --model "$model" --pool "$work/pool.jsonl" \
+        --out "$work/run" --overwrite \
         --num-train-epochs 1 \
         --batch-size "$B" --logging-steps 1 "$@"
     seconds=$(value tokens_per_second <"$work/run/log.jsonl" |

@@ -319,7 +319,7 @@ make_base() { # BASE
         esac
         ica pretrain "$@" --layers 4 --heads 4 --min-lr-ratio 0.1 --logging-steps 100 \
             --save-steps 500 --holdout "$data/holdout.jsonl" --eval "$test" --eval-steps 2000 \
-            --out "$model" || return 1
+            --out "$model" --overwrite || return 1
     fi
     rm -f "$model"/*state*.safetensors
 }
@@ -418,7 +418,7 @@ run_train() { # OPTIONS...
     # shellcheck disable=SC2086
     ica train --model "$model" --pool "$pool_file" $tune --max-steps "$steps" "$@" \
         --eval "$eval_file" --seed "$draw" --group "$group, base $base" --arm "$label" \
-        --out "$run/train" >"$run/result" || return 1
+        --out "$run/train" --overwrite >"$run/result" || return 1
     parameters=$(cksum <"$run/train/model.safetensors")
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done

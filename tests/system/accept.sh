@@ -139,7 +139,7 @@ works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --s
     bad "a refresh keeps the choice of the first scores"
 for threads in 2 5; do
     works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
-        --threads $threads --out r4
+        --threads $threads --out r4 --overwrite
     same r3/model.safetensors r4/model.safetensors "$threads threads"
     same r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl "$threads threads"
 done

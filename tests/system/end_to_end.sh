@@ -255,9 +255,9 @@ near "the last shard of three has 14 of 40 records" "$(value "$keep/out" records
     for map in minmax minmax-batch top; do
         works "weights of merged shards, $map" train --model base --pool pool.jsonl $TUNE \
             --max-steps 6 --weights file:bare.jsonl \
-            --weight-map $map --out from-bare
+            --weight-map $map --out from-bare --overwrite
         works "weights of the method, $map" train $DATA $TUNE --max-steps 6 --weights ica \
-            --weight-map $map --out from-ica
+            --weight-map $map --out from-ica --overwrite
         same "scores without weights get them from --weight-map $map" from-ica/model.safetensors \
             from-bare/model.safetensors
         near "and their effective sample size" "$(value from-ica/run.json ess)" \
@@ -416,7 +416,7 @@ for objective in dpo simpo; do
         works "train --objective $objective --weights $weights" train --model base \
             --objective $objective --pool pairs.jsonl --holdout pairs-hold.jsonl \
             --weights $weights --max-steps 8 --batch-size 8 --learning-rate 1e-3 --logging-steps 4 \
-                --eval pairs-test.jsonl --out pair-$weights
+                --eval pairs-test.jsonl --out pair-$weights --overwrite
         keys pair-$weights/metrics.json loss reward_accuracy margin
     done
     differ "weights matter for $objective" pair-uniform/model.safetensors pair-ica/model.safetensors
@@ -444,7 +444,8 @@ for objective in dpo simpo; do
     for threads in 1 3; do
         works "pairs with $threads threads" train --model base --objective $objective \
             --pool pairs.jsonl --holdout pairs-hold.jsonl --weights ica \
-            --max-steps 8 --batch-size 8 --learning-rate 1e-3 --threads $threads --out pair-$threads
+            --max-steps 8 --batch-size 8 --learning-rate 1e-3 --threads $threads \
+                --out pair-$threads --overwrite
     done
     same "pairs, any number of threads" pair-ica/model.safetensors pair-1/model.safetensors \
         pair-3/model.safetensors
@@ -541,7 +542,7 @@ few() {
     name=$1
     shift
     # shellcheck disable=SC2086
-    works "train $*" train --model base $TUNE --max-steps 10 --out few-$name "$@"
+    works "train $*" train --model base $TUNE --max-steps 10 --out few-$name --overwrite "$@"
 }
 sed 's/^{/{"weight":1,/' pool.jsonl >pool-ones.jsonl
 few uniform --pool pool.jsonl
@@ -635,7 +636,7 @@ DUMP="--batch-size 8 --learning-rate 1e-3 --weight-decay 0.1 --lr-scheduler-type
     works "score" score $DATA --weight-map rank --out kept.jsonl
     for step in 1 3; do
         works "--dump-state, step $step" train --model base --pool pool.jsonl \
-            --weights file:kept.jsonl $DUMP --max-steps $step --out run-dump \
+            --weights file:kept.jsonl $DUMP --max-steps $step --out run-dump --overwrite \
             --dump-state step-$step.safetensors
         dump step-$step.safetensors
         moved $step 1e-3
@@ -645,7 +646,7 @@ DUMP="--batch-size 8 --learning-rate 1e-3 --weight-decay 0.1 --lr-scheduler-type
     same "a dump changes nothing" run-dump/model.safetensors run-plain/model.safetensors
     works "--dump-state in parts" train --model base --pool pool.jsonl \
         --weights file:kept.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
-        --out run-dump --dump-state parts.safetensors
+        --out run-dump --overwrite --dump-state parts.safetensors
 }
 dump parts.safetensors
 for name in logp weight row input_ids labels lr; do tensor $name >"$keep/again-$name"; done
@@ -708,7 +709,8 @@ near "grad_norm is the norm over all tensors" "$(tensor grad_norm)" \
     while read -r name; do tensor "$name"; done |
         awk '{ sum += $1 * $1 } END { printf "%.15g", sqrt(sum) }')" 1e-7
 # shellcheck disable=SC2086
-works "--dump-state with ica" train $DATA --weights ica $DUMP --max-steps 1 --out run-dump \
+works "--dump-state with ica" train $DATA --weights ica $DUMP --max-steps 1 \
+    --out run-dump --overwrite \
     --dump-state ica.safetensors
 sed 's/.*"score":\([^,]*\),.*/\1/' run-dump/scores.jsonl >"$keep/scores"
 dump ica.safetensors
@@ -724,7 +726,7 @@ for objective in dpo simpo; do
     # shellcheck disable=SC2086
     works "--dump-state of $objective" train --model base --objective $objective \
         --pool pairs.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
-        --out run-dump --dump-state pairs.safetensors
+        --out run-dump --overwrite --dump-state pairs.safetensors
     dump pairs.safetensors
     moved 1 1e-3
     width=$(sed -n 's/^labels .*,\([0-9]*\)]/\1/p' "$keep/shapes")
@@ -748,7 +750,7 @@ near "the loss of the dump is the log's" "$(value run-dump/log.jsonl loss)" "$(t
 sed 's/"weight":[^,]*/"weight":0/' kept.jsonl >nothing.jsonl
 # shellcheck disable=SC2086
 ica train --model base --pool pool.jsonl --weights file:nothing.jsonl $DUMP --max-steps 1 \
-    --out run-dump --dump-state nothing.safetensors
+    --out run-dump --overwrite --dump-state nothing.safetensors
 check "a step without weight is told, not dumped" test $? -eq 1 -a ! -e nothing.safetensors
 check "and says why" grep -q '^ica: --dump-state: step 1 was skipped' "$keep/err"
 
@@ -894,7 +896,7 @@ near "no account of a part alone: tokens" \
     "$(sed -n 's/.*"tokens":{.*"train":\([0-9]*\).*/\1/p' stopped/run.json)" 0
 cp pool.jsonl kept-pool.jsonl
 sed '3s/"completion":"/&x/' kept-pool.jsonl >pool.jsonl
-refuse 3 'stopped: pool, holdout or weights changed' train --resume stopped
+refuse 3 '--pool was content' train --resume stopped
 cp kept-pool.jsonl pool.jsonl
 works "a run with a file of weights" train --model base --pool pool.jsonl \
     --weights file:kept.jsonl --max-steps 2 --out weighed
@@ -902,9 +904,9 @@ check "the file of weights is an input" grep -q '"path":"kept.jsonl","fingerprin
     weighed/run.json
 cp kept.jsonl kept-as-it-was.jsonl
 sed '3s/"weight":[^,]*/"weight":0.123/' kept-as-it-was.jsonl >kept.jsonl
-refuse 3 'weighed: pool, holdout or weights changed' train --resume weighed --max-steps 3
+refuse 3 '--max-steps was 2.* --weights file was content' train --resume weighed --max-steps 3
 cp kept-as-it-was.jsonl kept.jsonl
-works "the same weights" train --resume weighed --max-steps 3
+works "the same weights" train --resume weighed --force-resume --max-steps 3
 rm -rf weighed
 rm stopped/training_state*.safetensors
 refuse 4 'stopped/training_state\.safetensors' train --resume stopped
@@ -1008,7 +1010,7 @@ tail -n 10 ids.jsonl >hold-ids.jsonl
 for method in ica rho oneshot; do
     works "train on input_ids, $method" train --model bare --pool pool-ids.jsonl \
         --holdout hold-ids.jsonl --weights $method \
-        --reference-steps 3 --max-steps 3 --out run-ids
+        --reference-steps 3 --max-steps 3 --out run-ids --overwrite
 done
 check "no vocabulary came from nowhere" absent run-ids/vocab.json
 works "score input_ids" score --model bare --pool pool-ids.jsonl --holdout hold-ids.jsonl \

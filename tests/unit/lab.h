@@ -62,7 +62,10 @@ static inline int PRINTF_LIKE(2, 3) ica(Lab *l, const char *format, ...) {
     va_start(ap, format);
     vsnprintf(arguments, sizeof arguments, format, ap);
     va_end(ap);
-    buf_printf(&b, "'%s' %s >out 2>err </dev/null", l->program, arguments);
+    /* Tests use the folder of a run again and again. */
+    bool run = strncmp(arguments, "train ", 6) == 0 || strncmp(arguments, "pretrain ", 9) == 0;
+    buf_printf(&b, "'%s' %s%s >out 2>err </dev/null", l->program, arguments,
+               run && !strstr(arguments, "--resume") ? " --overwrite" : "");
     int status = system(b.s);
     buf_free(&b);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;

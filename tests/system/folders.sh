@@ -1,0 +1,249 @@
+#!/bin/sh
+# Nothing that a run did not write is replaced or removed; one process writes into a folder; a
+# resumed run is the run that began. From the environment: ICA, the program to test (./ica).
+cd "$(dirname "$0")/../.." || exit 1
+ICA=${ICA:-./ica}
+case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
+OMP_NUM_THREADS=1
+LC_ALL=C
+export LC_ALL OMP_NUM_THREADS
+passed=0 failed=0
+work=$(mktemp -d) keep=$(mktemp -d)
+trap 'rm -rf "$work" "$keep"' EXIT
+trap 'exit 1' INT TERM
+cd "$work" || exit 1
+
+pass() { passed=$((passed + 1)); }
+fail() {
+    failed=$((failed + 1))
+    echo "FAILED: $1"
+    [ ! -s "$keep/err" ] || tail -n 4 "$keep/err" | sed 's/^/    stderr: /'
+}
+ica() { "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null; }
+works() { # WHAT ARGUMENTS
+    what=$1
+    shift
+    if ica "$@"; then pass; else fail "$what: status $? from: ica $*"; fi
+}
+check() { # WHAT COMMAND
+    what=$1
+    shift
+    if "$@" >/dev/null 2>&1; then pass; else fail "$what: $*"; fi
+}
+said() { check "it says: $1" grep -Eq -e "$1" "$keep/err"; }
+listing() { find "$work" | sort; find "$work" -type f -exec cksum {} + | sort; }
+# refuse STATUS PATTERN ARGUMENTS: that status, one line that fits, not a byte changed
+refuse() {
+    status=$1 pattern=$2
+    shift 2
+    listing >"$keep/before"
+    ica "$@"
+    got=$?
+    listing >"$keep/after"
+    if [ $got -ne "$status" ]; then fail "status $got in place of $status from: ica $*"
+    elif [ "$(wc -l <"$keep/err")" -ne 1 ] || ! grep -Eq -e "$pattern" "$keep/err"
+    then fail "not one line with \"$pattern\" from: ica $*"
+    elif ! cmp -s "$keep/before" "$keep/after"; then
+        fail "changed by: ica $*: $(diff "$keep/before" "$keep/after" | tr '\n' ';')"
+    else pass; fi
+}
+
+"$ICA" corpus --out corpus 2>"$keep/err" || fail "corpus"
+head -n 60 corpus/pretrain.jsonl >sessions.jsonl
+head -n 24 corpus/pool-even50.jsonl >pool.jsonl
+head -n 8 corpus/holdout.jsonl >hold.jsonl
+head -n 8 corpus/test.jsonl >test.jsonl
+rm -r corpus
+works "tokenizer" tokenizer --data sessions.jsonl --vocab-size 300 --out tok
+SHAPE="--layers 1 --heads 2 --channels 16 --context 128 --batch-tokens 512"
+# shellcheck disable=SC2086
+works "pretrain" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 4 --out base
+T="train --model base --pool pool.jsonl --holdout hold.jsonl --batch-size 4 --max-steps 6"
+
+# ---- what lies in the folder ----
+
+# shellcheck disable=SC2086
+{
+    works "a run" $T --weights ica --eval test.jsonl --out R
+    refuse 2 '^ica: R: holds a run: .*--resume R.*--overwrite' $T --out R
+    cp -R R before
+    works "--overwrite" $T --weights uniform --seed 2 --out R --overwrite
+    check "the new model is there" sh -c '! cmp -s before/model.safetensors R/model.safetensors'
+    check "scores of the old run are gone" test ! -e R/scores.jsonl -a ! -e R/metrics.json
+    check "nothing is left of the change" test ! -e R/next -a ! -e R/ready -a ! -e R/run.lock
+    works "the replaced run is complete" train --resume R
+    works "the same run elsewhere" $T --weights uniform --seed 2 --out fresh
+    check "a run that replaces one has the same bits" cmp fresh/model.safetensors \
+        R/model.safetensors
+    # A new run that fails before its first state leaves the old one whole.
+    cp -R R before-failure
+    ica $T --out R --overwrite --learning-rate 10 --weight-decay 10 --max-steps 200 \
+        --max-grad-norm 0 --adam-beta2 0
+    check "it diverged" test $? -eq 5
+    check "the old run is whole" diff -r before-failure R
+    # The user's own files
+    mkdir own
+    for file in scores.jsonl metrics.json log.jsonl config.json; do
+        echo '{"mine":1}' >own/$file
+        refuse 2 "own/$file: no run wrote" $T --out own
+        refuse 2 "own/$file: no run wrote" $T --out own --overwrite
+        rm own/$file
+    done
+    echo mine >R/scores.jsonl
+    refuse 2 'R/scores.jsonl: no run wrote' $T --out R --overwrite
+    rm R/scores.jsonl
+    echo mine >R/notes.txt
+    works "other files stay" $T --out R --overwrite
+    check "they are as they were" grep -qx mine R/notes.txt
+    cp hold.jsonl log.jsonl
+    refuse 2 '\./log.jsonl: no run wrote' $T --out .
+    rm log.jsonl
+}
+
+# ---- inputs and outputs ----
+
+works "scores" score --model base --pool pool.jsonl --holdout hold.jsonl --out kept.jsonl
+works "scores again" score --model base --pool pool.jsonl --holdout hold.jsonl --out kept.jsonl
+mkdir W
+cp kept.jsonl W/scores.jsonl
+refuse 2 'overwrite --weights W/scores.jsonl' train --model base --pool pool.jsonl \
+    --weights file:W/scores.jsonl --out W
+ln pool.jsonl W/metrics.json && rm W/scores.jsonl
+refuse 2 'overwrite --pool pool.jsonl' train --model base --pool pool.jsonl --out W
+rm W/metrics.json
+ln -s ../pool.jsonl W/log.jsonl
+refuse 2 'overwrite --pool .*pool.jsonl' train --model base --pool .//pool.jsonl --out ./W
+rm -r W
+ln -s base link
+for out in base ./base base/ link; do
+    refuse 2 'overwrite --model' train --model base --pool pool.jsonl --out $out --overwrite
+done
+ln hold.jsonl hard.jsonl
+S="score --model base --pool pool.jsonl --holdout hold.jsonl"
+for out in base/config.json link//model.safetensors hard.jsonl ./pool.jsonl base/run.json; do
+    # shellcheck disable=SC2086
+    refuse 2 'overwrite --' $S --out $out
+done
+echo 'dear diary' >diary.txt
+# shellcheck disable=SC2086
+refuse 2 'diary.txt is another kind' $S --out diary.txt
+refuse 2 'diary.txt is another kind' eval --model base --data test.jsonl --per-example diary.txt
+refuse 2 'overwrite --model' eval --model base --data test.jsonl --per-example base/merges.txt
+refuse 2 'R/run.json would overwrite' report R --out R/run.json
+refuse 2 'R/run.json would overwrite' report R --out page.html --results R/run.json
+refuse 2 'diary.txt is another kind' report R --out diary.txt
+refuse 2 'overwrite --data' tokenizer --data tok/merges.txt --out tok
+refuse 2 'overwrite --model' train --model base --pool pool.jsonl --out new \
+    --dump-state base/model.safetensors
+
+# ---- one process at a time ----
+
+# slow PID: a run in the folder `live` has begun to log
+begin() {
+    rm -rf live
+    # shellcheck disable=SC2086
+    "$ICA" $T --max-steps 100000 --logging-steps 1 --out live >"$keep/live" 2>&1 </dev/null &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && ! [ -s live/log.jsonl ]; do :; done
+}
+begin
+ica train --resume live
+check "a second resume has status 4" test $? -eq 4
+said "run.lock: process $pid writes here"
+# shellcheck disable=SC2086
+ica $T --out live --overwrite
+check "so has a second run" test $? -eq 4
+kill -USR1 $pid
+tries=0
+while ! grep -q '^saved after step' "$keep/live" && [ $tries -lt 200 ]; do
+    sleep 0.05 2>/dev/null || sleep 1
+    tries=$((tries + 1))
+done
+check "SIGUSR1 saves" test -s live/training_state.safetensors
+check "and the run goes on" kill -0 $pid
+kill -HUP $pid
+wait $pid
+check "SIGHUP ends it with 129" test $? -eq 129
+check "after saving" grep -q 'saved; continue with' "$keep/live"
+begin
+kill -KILL $pid
+wait $pid 2>/dev/null
+works "a lock dies with its process" train --resume live --max-steps 5
+mkfifo pipe
+"$ICA" train --model base --pool pipe --out waiting >"$keep/live" 2>&1 </dev/null &
+pid=$!
+sleep 0.3 2>/dev/null || sleep 1
+kill -TERM $pid
+wait $pid
+check "SIGTERM while a pipe is read: 143" test $? -eq 143
+
+# ---- resume ----
+
+# begun: a run of 6 steps that was stopped after 3: its state is kept, its result is not
+# shellcheck disable=SC2086
+{
+    works "a run" $T --weights ica --eval test.jsonl --save-steps 3 --logging-steps 1 --out B
+    cp B/training_state.previous.safetensors B/training_state.safetensors
+    sed 's/^"result":.*/"result":{}}/' B/run.json >"$keep/run.json"
+    cp "$keep/run.json" B/run.json
+}
+while read -r option value; do
+    refuse 3 "--$option was .* and is $value: .*--force-resume" train --resume B "--$option" $value
+done <<'X'
+learning-rate 0.002
+batch-size 5
+micro-batch-size 2
+seed 7
+max-steps 8
+refresh 2
+k 2
+weights random
+weight-map rank
+normalize none
+weight-decay 0.1
+max-grad-norm 2
+warmup-ratio 0.2
+lr-scheduler-type linear
+demos random
+reduce sum
+adam-beta2 0.9
+X
+sed '1s/"completion":"/&x/' hold.jsonl >other.jsonl
+for input in pool holdout eval; do
+    refuse 3 "--$input was content [0-9a-f]* and is content" train --resume B --$input other.jsonl \
+        --allow-overlap
+done
+cp -R base other
+printf ' ' >>other/config.json
+refuse 3 '--model was content' train --resume B --model other
+cp B/template.json "$keep/template.json"
+sed 's/"answer_prefix": *"/&<q>/' "$keep/template.json" >B/template.json
+refuse 3 'vocabulary or template was content' train --resume B
+cp "$keep/template.json" B/template.json
+cp -R B C
+head -n 1 B/log.jsonl >C/log.jsonl
+works "what bits do not depend on may change" train --resume C --threads 2 --logging-steps 1 \
+    --recompute --save-steps 1 --arm other
+said 'C/log.jsonl: has [0-9]* of the [0-9]* bytes'
+works "--resume" train --resume B
+check "and the bits are the same" cmp B/model.safetensors C/model.safetensors
+works "--force-resume" train --resume B --force-resume --max-steps 7 --learning-rate 0.002
+said '--learning-rate was .* and is 0.002'
+works "pretraining that saves" pretrain --model base --data sessions.jsonl --max-steps 3 \
+    --batch-tokens 512 --out P
+refuse 3 '--data was content' pretrain --resume P --data pool.jsonl
+# What a run.json from elsewhere names is not written.
+echo precious >precious
+cp R/run.json "$keep/run.json"
+for given in '"--dump-state","precious"' '"--dump_state=precious"' '"--out","precious"' \
+    '"--dump-state\u0000x","precious"'; do
+    sed "s/\"arguments\":\[/&$given,/" "$keep/run.json" >R/run.json
+    rm -f R/training_state*
+    sed 's/^"result":.*/"result":{}}/' R/run.json >"$keep/edited"
+    cp "$keep/edited" R/run.json
+    ica train --resume R
+    check "$given is not replayed" grep -qx precious precious
+done
+
+echo "folders: $passed passed, $failed failed"
+[ "$failed" -eq 0 ]
