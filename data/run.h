@@ -88,8 +88,8 @@ void run_base(Run *run, const char *folder, const Model *m);
 void run_data(Run *run, const DataSummary *file); /* a file of records; nothing if it has none */
 void run_inputs(Run *run, const Splits *x);       /* the same for each file of the splits */
 /* Notes an option, or an input's fingerprint, that the bits of the run depend on, as text. The
- * state keeps it, and run_state_load refuses (status 3) to continue with another value, by name; with the
- * header's `force` it says so and goes on. */
+ * state keeps it. run_state_load refuses (status 3) another value, by name; with the header's
+ * `force` it says so and goes on. */
 void run_depends(Run *run, const char *name, const char *value);
 void run_depends_file(Run *run, const char *name, uint64_t fingerprint); /* nothing if it is 0 */
 /* Makes the folder, writes run.json, opens the log. Continues the run loaded by run_state_load;
