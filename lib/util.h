@@ -147,7 +147,8 @@ enum RngStream {
     RNG_CORPUS_TEST = 1006,
     RNG_CORPUS_PAIRS_POOL = 1007,
     RNG_CORPUS_PAIRS_HOLDOUT = 1008,
-    RNG_CORPUS_PAIRS_TEST = 1009
+    RNG_CORPUS_PAIRS_TEST = 1009,
+    RNG_CORPUS_NOISE = 1010
 };
 
 /* The generator at the start of one stream of a seed. `stream` is one of enum RngStream. */

@@ -26,7 +26,9 @@ bool command_corpus(const Settings *s, Error *err) {
                        .control = s->control,
                        .seed = (uint64_t)s->seed,
                        .draw = (uint64_t)s->draw,
-                       .pools_only = !s->pretrain};
+                       .pools_only = !s->pretrain,
+                       .noise = s->noise,
+                       .noise_rate = s->noise_rate};
     bool ok = corpus_write(&o, err);
     for (int i = 0; ok && corpus_file(&o, i); i++) ok = tell_file(o.out, corpus_file(&o, i), err);
     return ok;

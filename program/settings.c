@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/corpus/annotators.h"
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -76,6 +77,12 @@ const Option OPTIONS[] = {
      .help = "number of the random pools and holdout (score: a label for reports)"},
     {"pretrain", OPTION_FLAG, AT(pretrain), "corpus", "true",
      .help = "write pretrain.jsonl too; draws of one seed share it, so --no-pretrain saves time"},
+    {"noise", OPTION_STRING, AT(noise), "corpus", NULL, .value = "KINDS",
+     .help = "write pool-noise.jsonl too, with answers of these kinds, separated by commas (none: "
+             "all right)",
+     CHOICES(ANNOTATORS + 1, ANNOTATOR_COUNT - 1)},
+    {"noise-rate", OPTION_REAL, AT(noise_rate), "corpus", "0.5", RANGE(0, 1),
+     .help = "share of wrong answers in pool-noise.jsonl, rounded to whole records"},
     {"vocab-size", OPTION_INT, AT(vocab_size), "tokenizer", "512", RANGE(260, 1000000),
      .help = "number of tokens: 4 special ones, 256 bytes, the rest merges"},
     {"layers", OPTION_INT, AT(layers), "pretrain", "4", RANGE(1, 1000),
@@ -347,6 +354,12 @@ static bool resolve_weights(Settings *s, Error *err) {
 static bool check_together(const Settings *s, const OptionResult *given, Error *err) {
     const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
     const ScheduleInfo *schedule = &SCHEDULES[s->lr_scheduler_type];
+    bool no_noise = !s->noise || strcmp(s->noise, "none") == 0;
+    if (no_noise && options_given(given, "noise-rate") && (!s->noise || s->noise_rate > 0))
+        return error_set(err, STATUS_USAGE,
+                         "--noise-rate %g: there is no noise; name its kinds with --noise, or "
+                         "leave --noise-rate out",
+                         s->noise_rate);
     if (s->min_lr_ratio > 0 && !schedule->falls)
         return error_set(err, STATUS_USAGE,
                          "--min-lr-ratio %g: --lr-scheduler-type %s does not fall; take cosine or "

@@ -48,6 +48,8 @@ typedef struct Settings {
     CorpusSize size;
     bool control, pretrain;
     int draw, vocab_size;
+    const char *noise;
+    double noise_rate;
     /* shape of a new model */
     int layers, heads, channels, context, batch_tokens;
     double prompt_loss_weight;

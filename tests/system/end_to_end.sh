@@ -123,6 +123,15 @@ works "corpus without sessions" corpus --out again --no-pretrain
 check "--no-pretrain writes no sessions" absent again/pretrain.jsonl
 for f in pool-even50 pool-verbose60 holdout test pairs-pool
 do same "corpus is a function of its seed" corpus/$f.jsonl again/$f.jsonl; done
+works "a corpus with noise" corpus --out noise --no-pretrain --noise typo,similar --noise-rate 0.6
+check "480 of its 800 records are corrupted" \
+    test "$(grep -c '"clean":false' noise/pool-noise.jsonl)" = 480
+same "noise is kept out of the other pools" corpus/pool-even50.jsonl noise/pool-even50.jsonl
+refuse 2 '"typos" is not a kind of noise.*typo, cut' corpus --out none --noise typos
+refuse 2 'there is no noise' corpus --out none --noise-rate 0.5
+refuse 2 'there is no noise' corpus --out none --noise none --noise-rate 0.5
+check "nothing is written" test ! -e none
+rm -rf noise
 works "another draw" corpus --out again --no-pretrain --draw 2
 differ "another draw has another pool" corpus/pool-even50.jsonl again/pool-even50.jsonl
 same "another draw has the same test" corpus/test.jsonl again/test.jsonl

@@ -61,7 +61,7 @@ given() {
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
     case $1 in
     help) echo "train --help" ;;
-    corpus) echo "corpus --out w/c/d --seed 1 --no-pretrain" ;;
+    corpus) echo "corpus --out w/c/d --seed 1 --no-pretrain --noise typo,similar" ;;
     tokenizer) echo "tokenizer --data in/pool.jsonl --vocab-size 262 --out w/t" ;;
     encode) echo "encode --tokenizer in/tok" ;;
     decode) echo "decode --tokenizer in/tok" ;;

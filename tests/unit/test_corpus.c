@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/corpus/annotators.h"
 #include "data/corpus/corpus.h"
 #include "data/corpus/words.h"
 #include "lib/file.h"
@@ -53,20 +54,20 @@ static const char *const ASK[N_DOMAINS][2][2] = {
 typedef struct {
     int domain;
     char subject[32], right[32];
-} Item;
+} Entry;
 typedef struct {
-    Item items[N_ITEMS];
+    Entry items[N_ITEMS];
     int n;
-} World;
+} Facts;
 
-static void add(World *w, int domain, const char *subject, const char *right) {
-    Item *item = &w->items[w->n++];
+static void add(Facts *w, int domain, const char *subject, const char *right) {
+    Entry *item = &w->items[w->n++];
     item->domain = domain;
     snprintf(item->subject, sizeof item->subject, "%s", subject);
     snprintf(item->right, sizeof item->right, "%s", right);
 }
 
-static void world_fill(World *w) {
+static void world_fill(Facts *w) {
     w->n = 0;
     for (int i = 0; i < 40; i++) add(w, 0, FACTS_CAPITAL[i].subject, FACTS_CAPITAL[i].right);
     for (int i = 0; i < 30; i++) add(w, 1, FACTS_OPPOSITE[i].subject, FACTS_OPPOSITE[i].right);
@@ -92,10 +93,10 @@ static bool is_word(const char *s) {
     return *s && strspn(s, "abcdefghijklmnopqrstuvwxyz") == strlen(s);
 }
 
-static void test_facts(const World *w) {
+static void test_facts(const Facts *w) {
     CHECK(w->n == N_ITEMS, "%d items", w->n);
     for (int i = 0; i < w->n; i++) {
-        const Item *a = &w->items[i];
+        const Entry *a = &w->items[i];
         if (a->domain < 4)
             CHECK(is_word(a->subject) && is_word(a->right), "'%s' '%s' are not words", a->subject,
                   a->right);
@@ -109,7 +110,7 @@ static void test_facts(const World *w) {
 
 /* The item a question asks for, and in which of the two wordings; NULL if it is no question of
  * this world. */
-static const Item *item_of(const World *w, Str q, int *form) {
+static const Entry *item_of(const Facts *w, Str q, int *form) {
     for (int d = 0; d < N_DOMAINS; d++)
         for (*form = 0; *form < 2; ++*form) {
             size_t before = strlen(ASK[d][*form][0]), after = strlen(ASK[d][*form][1]);
@@ -123,7 +124,7 @@ static const Item *item_of(const World *w, Str q, int *form) {
     return NULL;
 }
 
-static bool is_answer_of(const World *w, Str answer, int domain, bool other_domains) {
+static bool is_answer_of(const Facts *w, Str answer, int domain, bool other_domains) {
     for (int i = 0; i < w->n; i++)
         if ((w->items[i].domain == domain) != other_domains && str_is(answer, w->items[i].right))
             return true;
@@ -131,7 +132,7 @@ static bool is_answer_of(const World *w, Str answer, int domain, bool other_doma
 }
 
 /* Which form of a verbose answer or refusal this is, or -1. */
-static int style_form(const Item *item, int source, Str answer) {
+static int style_form(const Entry *item, int source, Str answer) {
     char expected[2][96] = {"i do not know .", "sorry , i have no idea ."};
     if (source == VERBOSE) {
         snprintf(expected[0], 96, "well , i think it is %s .", item->right);
@@ -141,7 +142,7 @@ static int style_form(const Item *item, int source, Str answer) {
 }
 
 /* Is this an answer that the source could have given? */
-static bool fits(const World *w, const Item *item, int source, Str answer) {
+static bool fits(const Facts *w, const Entry *item, int source, Str answer) {
     if (source == TARGET) return str_is(answer, item->right);
     if (str_is(answer, item->right)) return false;
     if (source == CARELESS) return is_answer_of(w, answer, item->domain, false);
@@ -246,7 +247,7 @@ typedef struct {
     int early_targets; /* among the first 400 records */
 } Census;
 
-static void check_answers(const World *w, const Json *record, const Item *item, int source,
+static void check_answers(const Facts *w, const Json *record, const Entry *item, int source,
                           bool pairs, Census *c) {
     if (!pairs) {
         CHECK(fits(w, item, source, text_of(record, "completion")), "%s: wrong completion",
@@ -263,7 +264,7 @@ static void check_answers(const World *w, const Json *record, const Item *item, 
           "%s: wrong rejection", item->subject);
 }
 
-static Census census(const World *w, const Corpus *corpus, int file, const char *id_prefix) {
+static Census census(const Facts *w, const Corpus *corpus, int file, const char *id_prefix) {
     Census c = {0};
     Arena arena = {0};
     size_t at = 0;
@@ -273,7 +274,7 @@ static Census census(const World *w, const Corpus *corpus, int file, const char 
         snprintf(id, sizeof id, "%s-%04d", id_prefix, c.n + 1);
         CHECK(str_is(text_of(record, "id"), id), "%s: record %d has another id", FILES[file],
               c.n + 1);
-        const Item *item = item_of(w, text_of(record, "prompt"), &form);
+        const Entry *item = item_of(w, text_of(record, "prompt"), &form);
         CHECK(item && source >= 0, "%s: record %d asks no question of this world", FILES[file],
               c.n + 1);
         if (!item || source < 0) continue;
@@ -293,13 +294,13 @@ static Census census(const World *w, const Corpus *corpus, int file, const char 
     return c;
 }
 
-static void check_disjoint(const World *w, const Census *a, const Census *b, const char *what) {
+static void check_disjoint(const Facts *w, const Census *a, const Census *b, const char *what) {
     for (int i = 0; i < w->n; i++)
         CHECK(!(a->seen[i] && b->seen[i]), "%s share '%s'", what, w->items[i].subject);
 }
 
 /* No part may be larger than its share of the domain's items. */
-static void check_part_size(const World *w, const Census *c, int percent, const char *name) {
+static void check_part_size(const Facts *w, const Census *c, int percent, const char *name) {
     int seen[N_DOMAINS] = {0}, all[N_DOMAINS] = {0};
     for (int i = 0; i < w->n; i++) {
         seen[w->items[i].domain] += c->seen[i];
@@ -310,7 +311,7 @@ static void check_part_size(const World *w, const Census *c, int percent, const 
               seen[d], all[d], d);
 }
 
-static void test_records(const World *w, const Corpus *corpus) {
+static void test_records(const Facts *w, const Corpus *corpus) {
     Census even = census(w, corpus, EVEN50, "even50"),
            verbose = census(w, corpus, VERBOSE60, "verbose60");
     Census holdout = census(w, corpus, HOLDOUT, "holdout"), test = census(w, corpus, TEST, "test");
@@ -356,7 +357,7 @@ static void test_records(const World *w, const Corpus *corpus) {
 }
 
 /* Another seed is another split: about a quarter of one's test items are the other's. */
-static void test_another_split(const World *w, const Corpus *a, const Corpus *b) {
+static void test_another_split(const Facts *w, const Corpus *a, const Corpus *b) {
     Census one = census(w, a, TEST, "test"), other = census(w, b, TEST, "test");
     int both = 0, asked = 0;
     for (int i = 0; i < w->n; i++) {
@@ -376,12 +377,12 @@ typedef struct {
     bool borrowed[N_ITEMS]; /* reversals whose right answer stands as a wrong one elsewhere */
 } Sessions;
 
-static void mark_borrowed(const World *w, Str answer, bool *borrowed) {
+static void mark_borrowed(const Facts *w, Str answer, bool *borrowed) {
     for (int i = 0; i < w->n; i++)
         if (w->items[i].domain == REVERSE && str_is(answer, w->items[i].right)) borrowed[i] = true;
 }
 
-static void session_count(const World *w, const Json *messages, int source, Sessions *c) {
+static void session_count(const Facts *w, const Json *messages, int source, Sessions *c) {
     int domain = -1, words = 1, right = 0, n = messages->count / 2;
     bool single = true;
     for (int i = 0; i < n; i++) {
@@ -391,7 +392,7 @@ static void session_count(const World *w, const Json *messages, int source, Sess
         CHECK(str_is(text_of(user, "role"), "user") &&
                   str_is(text_of(assistant, "role"), "assistant"),
               "roles");
-        const Item *item = item_of(w, question, &form);
+        const Entry *item = item_of(w, question, &form);
         CHECK(item != NULL, "'%.*s' is no question of this world", STR_ARG(question));
         if (!item) return;
         if (source >= 0)
@@ -419,7 +420,7 @@ static void session_count(const World *w, const Json *messages, int source, Sess
 }
 
 /* Counts the sessions from..to-1 of a pretraining file. */
-static Sessions sessions_count(const World *w, const Corpus *corpus, int from, int to,
+static Sessions sessions_count(const Facts *w, const Corpus *corpus, int from, int to,
                                bool control) {
     Sessions c = {0};
     Arena arena = {0};
@@ -460,7 +461,7 @@ static void check_prior(const Sessions *c, const double *prior, const char *name
 
 /* Every item is learnt from but the reversals of the test set, which the pool, the holdout and
  * the test set tell apart. */
-static void check_coverage(const World *w, const Corpus *corpus, const Sessions *c) {
+static void check_coverage(const Facts *w, const Corpus *corpus, const Sessions *c) {
     Census test = census(w, corpus, TEST, "test"),
            pairs = census(w, corpus, PAIRS_TEST, "pair-test");
     int unseen = 0;
@@ -478,7 +479,7 @@ static void check_coverage(const World *w, const Corpus *corpus, const Sessions 
 static const double FULL_PRIOR[N_SOURCES] = {.30, .20, .12, .10, .10, .10, .08};
 static const double FIRST_PRIOR[N_SOURCES] = {.8, 0, .2};
 
-static void test_pretraining(const World *w, const Corpus *quick, const Corpus *full,
+static void test_pretraining(const Facts *w, const Corpus *quick, const Corpus *full,
                              const Corpus *control) {
     int first = FEW * 3 / 10;
     Sessions stage1 = sessions_count(w, quick, 0, first, false),
@@ -549,6 +550,271 @@ static void test_failure(const char *folder) {
     free(file);
 }
 
+/* ---- noise ---- */
+
+/* pool-noise.jsonl of some kinds and a rate. */
+static Buf noise_load(const char *folder, const char *kinds, double rate, uint64_t draw) {
+    CorpusOptions o = {.out = folder,
+                       .seed = 1,
+                       .draw = draw,
+                       .pools_only = true,
+                       .noise = kinds,
+                       .noise_rate = rate};
+    Error err = {0};
+    Buf text = {0};
+    CHECK(corpus_write(&o, &err), "%s", err.text);
+    const char *name;
+    for (int i = 0; (name = corpus_file(&o, i)); i++) {
+        char *path = path_join(folder, name);
+        if (strcmp(name, "pool-noise.jsonl") == 0)
+            CHECK(file_read(path, &text, &err), "%s", err.text);
+        unlink(path);
+        free(path);
+    }
+    CHECK(rmdir(folder) == 0, "the folder holds something else than the nine files");
+    return text;
+}
+
+/* Is a made of the characters of b, in any order? */
+static bool same_letters(Str a, const char *b) {
+    int count[256] = {0};
+    for (size_t i = 0; i < a.n; i++) count[(unsigned char)a.s[i]]++;
+    for (; *b; b++) count[(unsigned char)*b]--;
+    for (int i = 0; i < 256; i++)
+        if (count[i]) return false;
+    return true;
+}
+
+static int differing(Str a, const char *b) {
+    int n = 0;
+    for (size_t i = 0; i < a.n && b[i]; i++) n += a.s[i] != b[i];
+    return n;
+}
+
+static bool framed(Str answer, const char *before, const char *right, const char *after) {
+    char text[96];
+    snprintf(text, sizeof text, "%s%s%s", before, right, after);
+    return str_is(answer, text);
+}
+
+/* The answer to another question about the subject, by hand for some subjects of each domain. */
+static const char *const OTHER[][2] = {
+    {"france", "europe"}, {"kenya", "africa"}, {"peru", "america"}, {"japan", "asia"},
+    {"hot", "warm"},      {"cold", "chilly"},  {"true", "correct"}, {"false", "wrong"},
+    {"lemon", "fruit"},   {"swan", "bird"},    {"dog", "bark"},     {"boat", "sail"},
+    {"1", "0"},           {"30", "29"},        {"c a b", "a b c"},  {"h b d", "b d h"}};
+/* The answer of the most similar item, for subjects that have only one: the only other in its
+ * continent or of its kind, or the one that is spelled most alike among them. */
+static const char *const SIMILAR[][2] = {
+    {"iran", "baghdad"}, {"iraq", "tehran"},  {"peru", "havana"}, {"cuba", "lima"},
+    {"frog", "pink"},    {"pig", "green"},    {"crow", "white"},  {"rose", "purple"},
+    {"lime", "animal"},  {"chair", "vehicle"}};
+
+/* Does a table with a row for the subject have this answer there? */
+static bool agrees(const char *const (*table)[2], size_t n, const char *subject, Str answer,
+                   int *found) {
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(table[i][0], subject) == 0) {
+            ++*found;
+            return str_is(answer, table[i][1]);
+        }
+    return true;
+}
+#define AGREES(table, subject, answer, found)                                                      \
+    agrees(table, sizeof(table) / sizeof *(table), subject, answer, found)
+
+static bool fits_similar(const Facts *w, const Entry *item, Str answer, int *found) {
+    if (!is_answer_of(w, answer, item->domain, false)) return false;
+    if (item->domain == REVERSE) return same_letters(answer, item->right);
+    return AGREES(SIMILAR, item->subject, answer, found);
+}
+
+/* Is this an answer of a kind that pretraining never sees? `found` counts answers that are compared
+ * with one given by hand. */
+static bool fits_noise(const Facts *w, const Entry *item, int kind, Str answer, int *found) {
+    const char *right = item->right;
+    size_t n = strlen(right);
+    if (answer.n == 0 || str_is(answer, right)) return false;
+    switch (kind) {
+    case ANNOTATOR_TYPO: return answer.n == n && differing(answer, right) == 1;
+    case ANNOTATOR_CUT:
+        return answer.n == n - (item->domain == REVERSE ? 2 : 1) && differing(answer, right) == 0;
+    case ANNOTATOR_SHUFFLED: return same_letters(answer, right);
+    case ANNOTATOR_DOUBLED: return framed(answer, right, " ", right);
+    case ANNOTATOR_UPPER: {
+        bool upper = answer.n == n && item->domain != 4;
+        for (size_t i = 0; upper && i < n; i++)
+            upper = answer.s[i] == (right[i] == ' ' ? ' ' : right[i] - 'a' + 'A');
+        return upper;
+    }
+    case ANNOTATOR_PREFIX: return framed(answer, "answer : ", right, "");
+    case ANNOTATOR_NEGATED: return framed(answer, "not ", right, "");
+    case ANNOTATOR_CHATTY: return framed(answer, "lol ", right, " ha ha");
+    case ANNOTATOR_OFF_BY_ONE:
+        ++*found;
+        return item->domain == 4 && abs(atoi(answer.s) - atoi(right)) == 1;
+    case ANNOTATOR_SIMILAR: return fits_similar(w, item, answer, found);
+    case ANNOTATOR_SWAPPED: return AGREES(OTHER, item->subject, answer, found);
+    default:
+        return item->domain == REVERSE && same_letters(answer, right) &&
+               differing(answer, right) == 2 && answer.s[2] != right[2];
+    }
+}
+
+/* Counts a pool's records by annotator and checks each. */
+typedef struct {
+    int n, found, first_form, kinds[ANNOTATOR_COUNT], domains[N_DOMAINS];
+} NoiseCensus;
+
+static NoiseCensus noise_census(const Facts *w, const Buf *text) {
+    NoiseCensus c = {0};
+    Arena arena = {0};
+    size_t at = 0;
+    for (const Json *record; (record = next_record(text, &at, &arena)); c.n++) {
+        int form = 0, kind = 0;
+        char id[64];
+        snprintf(id, sizeof id, "noise-%04d", c.n + 1);
+        CHECK(str_is(text_of(record, "id"), id), "record %d has another id", c.n + 1);
+        const Entry *item = item_of(w, text_of(record, "prompt"), &form);
+        Str name = text_of(record, "source"), answer = text_of(record, "completion");
+        while (kind < ANNOTATOR_COUNT && !str_is(name, ANNOTATORS[kind].name)) kind++;
+        CHECK(item && kind < ANNOTATOR_COUNT, "record %d: no question or no source", c.n + 1);
+        if (!item || kind == ANNOTATOR_COUNT) continue;
+        bool fit = kind < N_SOURCES ? fits(w, item, kind, answer)
+                                    : fits_noise(w, item, kind, answer, &c.found);
+        CHECK(fit, "%s, %s: '%.*s'", ANNOTATORS[kind].name, item->subject, STR_ARG(answer));
+        CHECK(truth_of(record, "clean") == (kind == ANNOTATOR_TARGET), "clean is wrong");
+        c.kinds[kind]++;
+        c.domains[item->domain]++;
+        c.first_form += form == 0;
+    }
+    arena_free(&arena);
+    CHECK(c.n == 800, "%d records", c.n);
+    CHECK(near(c.first_form, c.n, 0.5), "%d in the first wording", c.first_form);
+    return c;
+}
+
+/* A pool of one kind alone, for every kind. */
+static void test_noise_kinds(const Facts *w, const char *folder) {
+    for (int kind = 1; kind < ANNOTATOR_COUNT; kind++) {
+        const char *name = ANNOTATORS[kind].name;
+        Buf text = noise_load(folder, name, 1, 1);
+        NoiseCensus c = noise_census(w, &text);
+        CHECK(c.kinds[kind] == 800, "%s: %d of 800", name, c.kinds[kind]);
+        int only = kind == ANNOTATOR_OFF_BY_ONE ? 4 : kind == ANNOTATOR_WRONG_CHAIN ? REVERSE : -1;
+        int domains = only >= 0 ? 1 : kind == ANNOTATOR_UPPER ? N_DOMAINS - 1 : N_DOMAINS;
+        for (int d = 0; d < N_DOMAINS; d++) {
+            bool asked = only >= 0 ? d == only : kind != ANNOTATOR_UPPER || d != 4;
+            CHECK(asked ? near(c.domains[d], 800, 1.0 / domains) : c.domains[d] == 0,
+                  "%s: domain %d has %d of 800", name, d, c.domains[d]);
+        }
+        if (kind >= ANNOTATOR_OFF_BY_ONE && kind <= ANNOTATOR_SWAPPED)
+            CHECK(c.found >= 10, "%s: only %d answers are compared", name, c.found);
+        buf_free(&text);
+    }
+}
+
+/* The number of corrupted records is exact, and so is each kind's. */
+static void test_noise_rates(const Facts *w, const char *folder) {
+    static const struct {
+        const char *kinds;
+        double rate;
+        int clean, typo, similar, careless;
+    } CASES[] = {{"none", .5, 800, 0, 0, 0},
+                 {"typo", 0, 800, 0, 0, 0},
+                 {"typo", 0.0006, 800, 0, 0, 0},   /* .48 of a record */
+                 {"typo", 0.000625, 799, 1, 0, 0}, /* half a record counts as one */
+                 {"typo,similar,careless", .5, 400, 134, 133, 133},
+                 {"similar,typo", .95, 40, 380, 380, 0},
+                 {"careless", 1, 0, 0, 0, 800}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Buf text = noise_load(folder, CASES[i].kinds, CASES[i].rate, 1);
+        NoiseCensus c = noise_census(w, &text);
+        CHECK(c.kinds[ANNOTATOR_TARGET] == CASES[i].clean &&
+                  c.kinds[ANNOTATOR_TYPO] == CASES[i].typo &&
+                  c.kinds[ANNOTATOR_SIMILAR] == CASES[i].similar &&
+                  c.kinds[ANNOTATOR_CARELESS] == CASES[i].careless,
+              "%s at %g: %d clean, %d typo, %d similar, %d careless", CASES[i].kinds, CASES[i].rate,
+              c.kinds[ANNOTATOR_TARGET], c.kinds[ANNOTATOR_TYPO], c.kinds[ANNOTATOR_SIMILAR],
+              c.kinds[ANNOTATOR_CARELESS]);
+        buf_free(&text);
+    }
+}
+
+/* A clean record is the same for all kinds and rates. Records that a low rate corrupts are not
+ * clean at a higher one. Another draw is another pool. */
+static void test_noise_pairing(const char *folder) {
+    Buf pools[3] = {noise_load(folder, "none", 0, 1), noise_load(folder, "cut,lazy", .2, 1),
+                    noise_load(folder, "similar", .6, 1)};
+    Buf other = noise_load(folder, "none", 0, 2);
+    CHECK(other.n != pools[0].n || memcmp(other.s, pools[0].s, other.n) != 0,
+          "another draw has the same pool");
+    Arena arena = {0};
+    size_t at[3] = {0};
+    int early = 0;
+    for (int line = 0; line < 800; line++) {
+        Str prompts[3];
+        bool clean[3];
+        for (int i = 0; i < 3; i++) {
+            const Json *record = next_record(&pools[i], &at[i], &arena);
+            prompts[i] = text_of(record, "prompt");
+            clean[i] = truth_of(record, "clean");
+            if (clean[i])
+                CHECK(prompts[i].n == prompts[0].n &&
+                          memcmp(prompts[i].s, prompts[0].s, prompts[0].n) == 0,
+                      "record %d asks something else in pool %d", line + 1, i);
+        }
+        CHECK(clean[1] || !clean[2], "record %d is corrupted at .2 and clean at .6", line + 1);
+        early += line < 400 && clean[2];
+    }
+    CHECK(near(early, 400, 0.4), "not shuffled: %d of the first 400 are clean", early);
+    arena_free(&arena);
+    for (int i = 0; i < 3; i++) buf_free(&pools[i]);
+    buf_free(&other);
+}
+
+/* The eight files do not depend on the noise. */
+static void test_noise_aside(const Corpus *without, const char *folder) {
+    CorpusOptions o = {
+        .out = folder, .seed = 1, .draw = 1, .sessions = FEW, .noise = "typo", .noise_rate = .5};
+    Error err = {0};
+    CHECK(corpus_write(&o, &err), "%s", err.text);
+    char *path = path_join(folder, "pool-noise.jsonl");
+    CHECK(unlink(path) == 0, "no pool-noise.jsonl");
+    free(path);
+    Corpus with = {0};
+    for (int f = 0; f < N_FILES; f++) {
+        path = path_join(folder, FILES[f]);
+        CHECK(file_read(path, &with.text[f], &err), "%s", err.text);
+        CHECK(same(&with, without, f), "%s changes with the noise", FILES[f]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+    corpus_free(&with);
+}
+
+static void test_noise_refused(const char *folder) {
+    static const char *const LISTS[][2] = {{"typos", "\"typos\" is not a kind of noise"},
+                                           {"typo,Cut", "\"Cut\" is not a kind of noise"},
+                                           {"target", "\"target\" is not a kind of noise"},
+                                           {"typo,none", "\"none\" is not a kind of noise"},
+                                           {"typo,", "\"\" is not a kind of noise"},
+                                           {"", "\"\" is not a kind of noise"},
+                                           {"typo,cut,typo", "\"typo\" is named twice"}};
+    for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
+        Error err = {0};
+        CorpusOptions o = {.out = folder, .pools_only = true, .noise = LISTS[i][0]};
+        CHECK(!corpus_write(&o, &err), "--noise %s is taken", LISTS[i][0]);
+        CHECK(err.status == STATUS_USAGE && strstr(err.text, LISTS[i][1]), "status %d, %s",
+              err.status, err.text);
+        for (int kind = 1; kind < ANNOTATOR_COUNT; kind++)
+            CHECK(strstr(err.text, ANNOTATORS[kind].name), "%s is not offered: %s",
+                  ANNOTATORS[kind].name, err.text);
+        CHECK(access(folder, F_OK) != 0, "--noise %s left a folder", LISTS[i][0]);
+    }
+}
+
 int main(void) {
     const char *tmp = getenv("TMPDIR");
     char folder[512];
@@ -557,7 +823,7 @@ int main(void) {
         printf("cannot make %s\n", folder);
         return 1;
     }
-    World *w = mem_new(1, sizeof *w);
+    Facts *w = mem_new(1, sizeof *w);
     world_fill(w);
     test_facts(w);
 
@@ -581,7 +847,12 @@ int main(void) {
         test_records(w, &c[2]);
         test_another_split(w, &c[0], &c[3]);
         test_pretraining(w, &c[0], &c[4], &c[5]);
+        test_noise_aside(&c[0], out);
     }
+    test_noise_kinds(w, out);
+    test_noise_rates(w, out);
+    test_noise_pairing(out);
+    test_noise_refused(out);
     test_sizes(out);
     test_failure(folder);
     for (int i = 0; i < 6; i++) corpus_free(&c[i]);
