@@ -66,7 +66,7 @@ width() {
     for precision in "" -DREAL_DOUBLE; do
         # shellcheck disable=SC2086
         if "$@" $strict -O2 $precision tests/unit/test_gemm.c lib/gemm.c lib/threads.c lib/util.c \
-            lib/system.c -o "$work/gemm" -lm \
+            lib/system.c lib/unicode.c -o "$work/gemm" -lm \
             >"$work/log" 2>&1 &&
             $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then passed=$((passed + 1))
         else
