@@ -1,4 +1,4 @@
-/* Chapter three, from top to bottom: the loop; pretraining; then fine-tuning: references, scores,
+/* Chapter three, from top to bottom: the loop; then fine-tuning: references, scores,
  * the weighted gradient, and a run from its first check to its last evaluation.
  *
  * What comes from data/:
@@ -8,7 +8,6 @@
  *   StepReport     what one step says of itself; LogWindow sums them; LogLine is what is printed
  *   PoolWeights    scores and weights of the pool, and where they come from (scores.h)
  *   ShuffledOrder  which record comes when (order.h)
- *   Sessions       the rows and batches of pretraining
  *   Dump           the last step's tensors, for other programs to check */
 #include "train.h"
 
@@ -22,40 +21,7 @@
 
 /* ---- the loop ---- */
 
-/* One training loop.
- *
- * loop_new makes it, and the caller then gives it its three functions. If the run is resumed, the
- * caller loads the state next, so that loop_at tells the step at which to continue. loop_run does
- * the steps that are left. Each step asks `gradient` for the gradient of its batch, clips it, and
- * lets AdamW move the parameters. Log lines and saves follow the step that makes them due.
- * loop_free ends the loop. What a stopped loop must keep is its state (data/run.h).
- *
- * The rule that keeps it right: what a step computes is a function of its number, of the options,
- * and of what the state keeps. A function that needs anything else from earlier steps must
- * register it with run_state_keep, or a resumed run will differ. */
-typedef struct Loop Loop;
-struct Loop {
-    const LoopOptions *o;
-    Model *model;
-    Workspace *ws;
-    real *grad;        /* [parameters] */
-    RunState state;    /* the optimizer, and what is saved */
-    Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
-    LogWindow window;  /* sums over the steps since the last log line */
-    Error stopped;     /* set by a signal, or a log line that could not be written */
-    double flops;      /* of the steps done here, forward and backward */
-    Dump *dump;        /* NULL, or gets the last step */
-    /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
-    bool (*gradient)(Loop *loop, long step, StepReport *report, Error *err);
-    /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */
-    bool (*evaluate)(Loop *loop, LogLine *line, Error *err);
-    /* Writes what belongs beside the state. May be NULL. */
-    bool (*save)(const Loop *loop, Error *err);
-    void *self; /* what the three functions work on */
-};
-
-/* A loop that points into itself: it must not move. run NULL: it saves and prints nothing. */
-static void loop_new(Loop *loop, Model *m, const LoopOptions *o, Run *run, void *self) {
+void loop_new(Loop *loop, Model *m, const LoopOptions *o, Run *run, void *self) {
     Optimizer *optimizer = optimizer_new(m, o->beta1, o->beta2, o->weight_decay);
     *loop = (Loop){.o = o,
                    .model = m,
@@ -68,13 +34,13 @@ static void loop_new(Loop *loop, Model *m, const LoopOptions *o, Run *run, void 
     run_state_keep(&loop->state, "window", loop->window.all, sizeof(LogWindow) / sizeof(double));
 }
 
-static void loop_free(Loop *loop) {
+void loop_free(Loop *loop) {
     workspace_free(loop->ws);
     optimizer_free(loop->state.optimizer);
     free(loop->grad);
 }
 
-static LoopResult loop_result(const Loop *loop) {
+LoopResult loop_result(const Loop *loop) {
     return (LoopResult){.steps = loop->o->steps,
                         .loss = loop->window.last_loss,
                         .skipped = loop->state.skipped,
@@ -85,15 +51,11 @@ static LoopResult loop_result(const Loop *loop) {
 /* The number of the next step. AdamW counts the steps that moved the parameters. */
 static long loop_at(const Loop *loop) { return loop->state.optimizer->step + loop->state.skipped; }
 
-/* The folder of the run to continue, or NULL. */
-static const char *loop_resumes(const Loop *loop) {
+const char *loop_resumes(const Loop *loop) {
     return loop->state.run ? loop->state.run->header.resume : NULL;
 }
 
-/* Begins the run, or continues it after its state was loaded. *complete: the resumed run has
- * finished, result included, and nothing is left to do. (A run killed after its last step but
- * before writing the result has not.) */
-static bool loop_begin(Loop *loop, bool *complete, Error *err) {
+bool loop_begin(Loop *loop, bool *complete, Error *err) {
     const char *resume = loop_resumes(loop);
     *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume);
     return *complete || !loop->state.run || run_begin(loop->state.run, err);
@@ -140,7 +102,7 @@ static void loop_account(Loop *loop, const StepReport *r, double seconds, double
     loop->spent->trained += r->trained;
 }
 
-static bool loop_save(Loop *loop, Error *err) {
+bool loop_save(Loop *loop, Error *err) {
     return (!loop->save || loop->save(loop, err)) && run_state_save(&loop->state, err);
 }
 
@@ -180,9 +142,7 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     return !loop->state.run || !due || loop_log(loop, step, lr, norm, err);
 }
 
-/* Runs the steps that are left. False when training diverged (status 5), saving failed, or, after
- * saving, when a log line could not be written or a signal came. */
-static bool loop_run(Loop *loop, Error *err) {
+bool loop_run(Loop *loop, Error *err) {
     const LoopOptions *o = loop->o;
     const Run *run = loop->state.run;
     for (long step = loop_at(loop); step < o->steps; step++) {
@@ -201,78 +161,6 @@ static bool loop_run(Loop *loop, Error *err) {
                              stop->text, step + 1, run->header.command, run->header.folder);
     }
     return true;
-}
-
-/* ---- pretraining ---- */
-
-typedef struct {
-    const PretrainOptions *o;
-    const Sessions *sessions;
-    const Splits *x;
-    ShuffledOrder order;
-    Batch rows;
-} Pretraining;
-
-/* The gradient of the weighted mean of -log p over the batch's tokens. The batches go in random
- * order or keep that of the files: data/order.h. */
-static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Error *err) {
-    (void)err; /* nothing fails */
-    Pretraining *p = loop->self;
-    int n = sessions_batches(p->sessions);
-    int batch = p->sessions->shuffle ? shuffled_at(&p->order, loop->o->seed, n, step)
-                                     : ordered_at(n, step, loop->o->steps);
-    double total = sessions_batch(p->sessions, batch, &p->rows);
-    if (total <= 0) return false;
-    size_t rows = (size_t)p->rows.rows;
-    double *dlogp = mem_new(rows, sizeof *dlogp), *logp = mem_new(rows, sizeof *logp);
-    for (size_t r = 0; r < rows; r++) dlogp[r] = -1 / total;
-    model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad, false);
-    for (size_t r = 0; r < rows; r++) report->loss -= logp[r] / total;
-    report->tokens = p->rows.tokens;
-    report->trained = p->rows.rows;
-    report->flops = 3 * batch_flops(loop->model, &p->rows);
-    free(dlogp);
-    free(logp);
-    return true;
-}
-
-/* Measures in-context learning: the probability of test answers after k demonstrations. */
-static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
-    enum { MOST = 100 }; /* it must be cheap */
-    const Pretraining *p = loop->self;
-    const Examples *holdout = &p->x->holdout.examples;
-    Examples some = p->x->eval.examples;
-    if (some.count > MOST) some.count = MOST;
-    int k = holdout->count ? p->o->k : 0;
-    Metrics x = evaluate_answers(loop->model, loop->ws, &some, holdout, k, NULL);
-    line->icl_p_sequence = x.p_sequence;
-    line->icl_nll = x.nll;
-    return x.broken < 0 || example_broken(&p->x->eval, x.broken, err);
-}
-
-/* Runs the loop from its beginning, or from where the run was left. */
-static bool pretraining_run(Loop *loop, LoopResult *result, Error *err) {
-    const char *resume = loop_resumes(loop);
-    if (resume && !run_state_load(&loop->state, resume, err)) return false;
-    if (!loop_begin(loop, &result->complete, err) || result->complete) return err->status == 0;
-    if (!loop_run(loop, err) || !loop_save(loop, err)) return false;
-    *result = loop_result(loop);
-    return true;
-}
-
-bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *o, Run *run,
-              LoopResult *result, Error *err) {
-    Pretraining p = {.o = o, .sessions = sessions, .x = x};
-    Loop loop;
-    *result = (LoopResult){0};
-    loop_new(&loop, run->model->model, &o->loop, run, &p);
-    loop.gradient = pretraining_gradient;
-    if (x->eval.examples.count) loop.evaluate = pretraining_evaluate;
-    bool ok = pretraining_run(&loop, result, err);
-    loop_free(&loop);
-    ints_free(&p.order.item);
-    batch_free(&p.rows);
-    return ok;
 }
 
 /* ---- fine-tuning ---- */

@@ -34,7 +34,6 @@
 #include "data/metrics.h"
 #include "data/run.h"
 #include "data/scores.h"
-#include "data/sessions.h"
 #include "lib/schedule.h"
 
 /* ---- the loop ---- */
@@ -73,18 +72,53 @@ typedef struct {
     size_t activation_bytes; /* of the workspace */
 } LoopResult;
 
-/* ---- pretraining ---- */
+/* One training loop.
+ *
+ * loop_new makes it, and the caller then gives it its three functions. If the run is resumed, the
+ * caller loads the state next, and with it the step at which to continue. loop_run does
+ * the steps that are left. Each step asks `gradient` for the gradient of its batch, clips it, and
+ * lets AdamW move the parameters. Log lines and saves follow the step that makes them due.
+ * loop_free ends the loop. What a stopped loop must keep is its state (data/run.h).
+ *
+ * The rule that keeps it right: what a step computes is a function of its number, of the options,
+ * and of what the state keeps. A function that needs anything else from earlier steps must
+ * register it with run_state_keep, or a resumed run will differ. */
+typedef struct Loop Loop;
+struct Loop {
+    const LoopOptions *o;
+    Model *model;
+    Workspace *ws;
+    real *grad;        /* [parameters] */
+    RunState state;    /* the optimizer, and what is saved */
+    Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
+    LogWindow window;  /* sums over the steps since the last log line */
+    Error stopped;     /* set by a signal, or a log line that could not be written */
+    double flops;      /* of the steps done here, forward and backward */
+    Dump *dump;        /* NULL, or gets the last step */
+    /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
+    bool (*gradient)(Loop *loop, long step, StepReport *report, Error *err);
+    /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */
+    bool (*evaluate)(Loop *loop, LogLine *line, Error *err);
+    /* Writes what belongs beside the state. May be NULL. */
+    bool (*save)(const Loop *loop, Error *err);
+    void *self; /* what the three functions work on */
+};
 
-typedef struct {
-    LoopOptions loop;
-    int k; /* demonstrations in the evaluations of the log */
-} PretrainOptions;
-
-/* Trains the run's model on the sessions, which are rows of tokens in batches (data/sessions.h).
- * x holds the holdout and the test of the evaluations in the log; both may be empty. Afterwards
- * the caller ends the run with run_end, also after a failure. */
-bool pretrain(const Sessions *sessions, const Splits *x, const PretrainOptions *o, Run *run,
-              LoopResult *result, Error *err);
+/* A loop that points into itself: it must not move. run NULL: it saves and prints nothing. */
+void loop_new(Loop *loop, Model *m, const LoopOptions *o, Run *run, void *self);
+void loop_free(Loop *loop);
+/* Begins the run, or continues it after its state was loaded. *complete: the resumed run has
+ * finished, result included, and nothing is left to do. (A run killed after its last step but
+ * before writing the result has not.) */
+bool loop_begin(Loop *loop, bool *complete, Error *err);
+/* Runs the steps that are left. False when training diverged (status 5), saving failed, or, after
+ * saving, when a log line could not be written or a signal came. */
+bool loop_run(Loop *loop, Error *err);
+/* Saves what a resumed loop needs. */
+bool loop_save(Loop *loop, Error *err);
+/* The folder of the run to continue, or NULL. */
+const char *loop_resumes(const Loop *loop);
+LoopResult loop_result(const Loop *loop);
 
 /* ---- fine-tuning ---- */
 

@@ -1,13 +1,92 @@
 /* pretrain: next-token training of a new model, or of one that exists. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "data/order.h"
+#include "data/sessions.h"
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
 #include "program/guard.h"
 #include "program/machine.h"
 #include "program/requests.h"
+
+/* ---- the gradient and the evaluation of a step ---- */
+
+typedef struct {
+    int k; /* demonstrations in the evaluations of the log */
+    const Sessions *sessions;
+    const Splits *x;
+    ShuffledOrder order;
+    Batch rows;
+} Pretraining;
+
+/* The gradient of the weighted mean of -log p over the batch's tokens. The batches go in random
+ * order or keep that of the files: data/order.h. */
+static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Error *err) {
+    (void)err; /* nothing fails */
+    Pretraining *p = loop->self;
+    int n = sessions_batches(p->sessions);
+    int batch = p->sessions->shuffle ? shuffled_at(&p->order, loop->o->seed, n, step)
+                                     : ordered_at(n, step, loop->o->steps);
+    double total = sessions_batch(p->sessions, batch, &p->rows);
+    if (total <= 0) return false;
+    size_t rows = (size_t)p->rows.rows;
+    double *dlogp = mem_new(rows, sizeof *dlogp), *logp = mem_new(rows, sizeof *logp);
+    for (size_t r = 0; r < rows; r++) dlogp[r] = -1 / total;
+    model_forward_backward(loop->model, loop->ws, &p->rows, dlogp, logp, loop->grad, false);
+    for (size_t r = 0; r < rows; r++) report->loss -= logp[r] / total;
+    report->tokens = p->rows.tokens;
+    report->trained = p->rows.rows;
+    report->flops = 3 * batch_flops(loop->model, &p->rows);
+    free(dlogp);
+    free(logp);
+    return true;
+}
+
+/* Measures in-context learning: the probability of test answers after k demonstrations. */
+static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
+    enum { MOST = 100 }; /* it must be cheap */
+    const Pretraining *p = loop->self;
+    const Examples *holdout = &p->x->holdout.examples;
+    Examples some = p->x->eval.examples;
+    if (some.count > MOST) some.count = MOST;
+    int k = holdout->count ? p->k : 0;
+    Metrics x = evaluate_answers(loop->model, loop->ws, &some, holdout, k, NULL);
+    line->icl_p_sequence = x.p_sequence;
+    line->icl_nll = x.nll;
+    return x.broken < 0 || example_broken(&p->x->eval, x.broken, err);
+}
+
+/* Runs the loop from its beginning, or from where the run was left. */
+static bool pretraining_run(Loop *loop, LoopResult *result, Error *err) {
+    const char *resume = loop_resumes(loop);
+    if (resume && !run_state_load(&loop->state, resume, err)) return false;
+    if (!loop_begin(loop, &result->complete, err) || result->complete) return err->status == 0;
+    if (!loop_run(loop, err) || !loop_save(loop, err)) return false;
+    *result = loop_result(loop);
+    return true;
+}
+
+/* Trains the run's model on the sessions, which are rows of tokens in batches (data/sessions.h).
+ * x holds the holdout and the test of the evaluations in the log; both may be empty. Afterwards
+ * the caller ends the run with run_end, also after a failure. */
+static bool pretrain(const Sessions *sessions, const Splits *x, const LoopOptions *o, int k,
+                     Run *run, LoopResult *result, Error *err) {
+    Pretraining p = {.k = k, .sessions = sessions, .x = x};
+    Loop loop;
+    *result = (LoopResult){0};
+    loop_new(&loop, run->model->model, o, run, &p);
+    loop.gradient = pretraining_gradient;
+    if (x->eval.examples.count) loop.evaluate = pretraining_evaluate;
+    bool ok = pretraining_run(&loop, result, err);
+    loop_free(&loop);
+    ints_free(&p.order.item);
+    batch_free(&p.rows);
+    return ok;
+}
+
+/* ---- the command ---- */
 
 /* A new model for --tokenizer, the one of --model, or that of the run to resume. */
 static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
@@ -58,13 +137,13 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     run_base(&run, s->model, f->model);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
-    PretrainOptions o = {.loop = request_loop(s, steps), .k = s->k};
+    LoopOptions o = request_loop(s, steps);
     LoopResult result;
     buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
                f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
                threads_most());
-    bool ok =
-        request_depends(&run, s, x, sessions, err) && pretrain(sessions, x, &o, &run, &result, err);
+    bool ok = request_depends(&run, s, x, sessions, err) &&
+              pretrain(sessions, x, &o, s->k, &run, &result, err);
     if (ok && !result.complete) put_result(&run.result, &result);
     if (ok && result.complete) tell_complete(s);
     run_end(&run, err);

@@ -9,6 +9,7 @@
 #ifndef REQUESTS_H
 #define REQUESTS_H
 
+#include "data/sessions.h"
 #include "program/settings.h"
 #include "train.h"
 
