@@ -24,6 +24,8 @@
 #:                   installed (a minute)
 #: make judge-transformers  model folders against Hugging Face's transformers, where it is
 #:                   installed: it loads them, generates and stops (a minute)
+#: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
+#:                   FUZZ_SECONDS=60 for each of the readers)
 #: make mutate       200 small defects, one at a time: do the tests find them? (an hour)
 #:
 #: Measurements:
@@ -120,6 +122,8 @@ $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
+KEPT = $(addprefix build/,float/tests/fuzz/kept sanitize/tests/fuzz/kept)
+$(KEPT): build/%/tests/fuzz/kept: build/%/tests/fuzz/targets.o
 build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
 build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) \
 		build/double/tests/audit/audit_trained.o
@@ -146,9 +150,9 @@ FIRST = $(LONG:%=tests/system/%.sh)
 SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys \
-		build/float/scarcity build/sanitize/scarcity
+		build/float/scarcity build/sanitize/scarcity $(KEPT)
 	@CC="$(CC)" sh tests/system/run.sh $(SCRIPTS) \
-		$(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
+		$(KEPT) $(SANITIZE_PROGRAMS) $(DOUBLE_PROGRAMS) $(FLOAT_PROGRAMS)
 
 # More instants than the tests take.
 kills: ica
@@ -179,6 +183,32 @@ trace:
 mutate:
 	@CC="$(CC)" FLAGS="$(strip $(filter-out -O% $(WARN),$(FLAGS)))" sh tests/mutation/mutate.sh
 
+# Fuzzing needs clang with libFuzzer. One folder of objects, without OpenMP: its threads would
+# only make single inputs slower.
+FUZZ_CC ?= clang
+FUZZ_FLAGS = $(STD) -O1 -g -fno-omit-frame-pointer -ffp-contract=off $(WARN) -I. \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_TARGETS = $(notdir $(wildcard tests/fuzz/corpus/*))
+FUZZ_OBJECTS = $(patsubst %.c,build/fuzz/%.o,$(filter-out program/main.c,$(SOURCES)) \
+	tests/fuzz/targets.c)
+build/fuzz/%.o: %.c Makefile
+	@mkdir -p $(dir $@)
+	$(Q) $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+build/fuzz/bin/%: tests/fuzz/entry.c $(FUZZ_OBJECTS)
+	@mkdir -p $(dir $@)
+	$(Q) $(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -DTARGET=fuzz_$* $^ -o $@ -lm
+fuzz-targets: $(FUZZ_TARGETS:%=build/fuzz/bin/%)
+FUZZ_MAIN = int LLVMFuzzerTestOneInput(const char *s, unsigned long n); \
+	int LLVMFuzzerTestOneInput(const char *s, unsigned long n) { return !s && n; }
+fuzz:
+	@d=$$(mktemp -d) && echo '$(FUZZ_MAIN)' >$$d/t.c; \
+	if $(FUZZ_CC) -fsanitize=fuzzer,address,undefined $$d/t.c -o $$d/t >/dev/null 2>&1; then \
+		rm -r $$d && $(MAKE) fuzz-targets && \
+		sh tests/fuzz/fuzz.sh $(FUZZ_TARGETS:%=build/fuzz/bin/%); \
+	else rm -r $$d; \
+		echo "fuzz: left out: $(FUZZ_CC) is not there, or has no libFuzzer" \
+			"(FUZZ_CC=clang-17 names another)"; fi
+
 study: ica
 	@sh tests/bench/study.sh
 # In double too where somebody built that.
@@ -205,6 +235,6 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test clean trace house examples formats commands format \
-	kills scarcity audit audit-exact audit-torch judge-transformers mutate study traps bench \
-	bench-anchors bench-neighbor scale
+	kills scarcity fuzz fuzz-targets audit audit-exact audit-torch judge-transformers mutate study \
+	traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

@@ -1,0 +1,381 @@
+#define _XOPEN_SOURCE 700
+#include "tests/fuzz/targets.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/model_folder.h"
+#include "data/records.h"
+#include "data/run.h"
+#include "data/scores.h"
+#include "data/template.h"
+#include "data/tokenizer_folder.h"
+#include "lib/file.h"
+#include "lib/json.h"
+#include "lib/tensors.h"
+#include "lib/text.h"
+#include "lib/unicode.h"
+#include "program/report/page.h"
+#include "program/settings.h"
+
+/* Ends the program if a reader contradicts itself. */
+static void must(bool condition) {
+    if (!condition) abort();
+}
+
+/* ---- files ---- */
+
+static char folder[64];
+
+static void remove_folder(void) {
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer.json",
+                                        "added_tokens.json",
+                                        "special_tokens_map.json",
+                                        "tokenizer_config.json",
+                                        "template.json",
+                                        "run.json",
+                                        "log.jsonl",
+                                        "scores.jsonl",
+                                        "training_state.safetensors",
+                                        "file",
+                                        "score.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_join(folder, names[i]);
+        unlink(path);
+        free(path);
+    }
+    rmdir(folder);
+}
+
+/* The folder that holds the files of one input, in memory where there is such a file system. */
+static const char *work_folder(void) {
+    if (folder[0]) return folder;
+    bool memory = access("/dev/shm", W_OK) == 0;
+    snprintf(folder, sizeof folder, "%s/ica-fuzz.XXXXXX", memory ? "/dev/shm" : "/tmp");
+    if (!mkdtemp(folder)) exit(STATUS_IO);
+    atexit(remove_folder);
+    return folder;
+}
+
+/* Writes a file of the folder and returns its path, which the caller frees. Without fsync. */
+static char *put_file(const char *name, const void *bytes, size_t n) {
+    char *path = path_join(work_folder(), name);
+    FILE *f = fopen(path, "wb");
+    if (!f || (n && fwrite(bytes, 1, n, f) != n) || fclose(f) != 0) exit(STATUS_IO);
+    return path;
+}
+
+/* Cuts the input into parts and writes each as a file; one that is not there, or empty, is
+ * removed. */
+static void put_parts(const uint8_t *bytes, size_t n, const char *const *names, int count) {
+    for (int i = 0; i < count; i++) {
+        const uint8_t *end = n && i < count - 1 ? memchr(bytes, 0x1E, n) : NULL;
+        size_t part = end ? (size_t)(end - bytes) : n;
+        char *path = put_file(names[i], bytes, part);
+        if (part == 0) unlink(path);
+        free(path);
+        if (end) part++;
+        if (part > 0) bytes += part;
+        n -= part;
+    }
+}
+
+/* A message is there if and only if something failed, and it is one line that can be printed. */
+static void check_error(bool ok, const Error *err) {
+    must(ok == (err->status == 0));
+    for (const unsigned char *c = (const unsigned char *)err->text; *c; c++)
+        must(*c >= 32 && *c != 127);
+    must(unicode_valid(err->text, strlen(err->text), NULL));
+}
+
+/* ---- texts ---- */
+
+int fuzz_json(const uint8_t *bytes, size_t n) {
+    Arena arena = {0};
+    Buf once = {0}, again = {0};
+    JsonError where = {0};
+    const Json *v = json_parse(&arena, (const char *)bytes, n, &where);
+    if (v) {
+        json_put_value(&once, v);
+        const Json *same = json_parse(&arena, once.s, once.n, NULL);
+        must(same != NULL);
+        json_put_value(&again, same);
+        must(once.n == again.n && memcmp(once.s, again.s, once.n) == 0);
+        json_duplicate_key(&arena, v);
+    } else must(where.offset <= n && where.line >= 1 && where.column >= 1 && where.what[0]);
+    size_t at = 0;
+    while (at < n && json_parse_at(&arena, (const char *)bytes, n, &at, NULL)) must(at <= n);
+    buf_free(&once);
+    buf_free(&again);
+    arena_free(&arena);
+    return 0;
+}
+
+int fuzz_unicode(const uint8_t *bytes, size_t n) {
+    const char *s = (const char *)bytes;
+    size_t bad = n, at = 0;
+    bool valid = unicode_valid(s, n, &bad);
+    while (at < n) {
+        uint32_t c = 0;
+        char back[4], shown[UNICODE_SHOWN_MOST];
+        int shown_n, length = unicode_decode(s + at, n - at, &c);
+        must((size_t)length <= n - at && (length > 0 || !valid));
+        if (length == 0) must(at >= bad);
+        else must(unicode_encode(back, c) == length && memcmp(back, s + at, (size_t)length) == 0);
+        size_t taken = unicode_show(s + at, n - at, shown, &shown_n);
+        must(taken == (length ? (size_t)length : 1) && shown_n > 0);
+        must(unicode_valid(shown, (size_t)shown_n, NULL));
+        unicode_class(c);
+        unicode_lower(c);
+        at += taken;
+    }
+    Buf b = {0};
+    text_show(&b, (Str){s, n}, "\n");
+    must(unicode_valid(b.s ? b.s : "", b.n, NULL));
+    text_wrap(&b, (Str){s, n}, 10);
+    must(unicode_cut(s, n, n / 2) <= n / 2);
+    b.n = 0;
+    if (valid) text_fold(&b, (Str){s, n});
+    buf_free(&b);
+    return 0;
+}
+
+/* ---- tokenizers ---- */
+
+/* One tokenizer of the recipe's, made at the first call. */
+static Tokenizer *recipe_tokenizer(void) {
+    static Tokenizer *t;
+    Error err = {0};
+    Str text = str("the low lower lowest, the new newer newest 's 're 12 123");
+    if (!t) t = tokenizer_train(&text, 1, 290, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+    return t;
+}
+
+/* Encodes any bytes, and decodes them to the same. */
+static void check_codec(Tokenizer *t, const void *bytes, size_t n) {
+    IntBuf ids = {0};
+    Buf text = {0};
+    tokenizer_encode(t, bytes, n, &ids);
+    for (int i = 0; i < ids.n; i++) must(ids.v[i] >= 0 && ids.v[i] < tokenizer_size(t));
+    must(tokenizer_decode(t, ids.v, ids.n, &text));
+    must(text.n == n && (n == 0 || memcmp(text.s, bytes, n) == 0));
+    ints_free(&ids);
+    buf_free(&text);
+}
+
+int fuzz_codec(const uint8_t *bytes, size_t n) {
+    check_codec(recipe_tokenizer(), bytes, n);
+    return 0;
+}
+
+static void load_tokenizer(const uint8_t *bytes, size_t n) {
+    Error err = {0};
+    Tokenizer *t = tokenizer_load(work_folder(), &err);
+    check_error(t != NULL, &err);
+    if (!t) return;
+    check_codec(t, bytes, n);
+    tokenizer_free(t);
+}
+
+static const char *const TOKEN_LISTS[] = {"added_tokens.json", "special_tokens_map.json",
+                                          "tokenizer_config.json"};
+
+int fuzz_words(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"vocab.json", "tokenizer.json", "merges.txt"};
+    put_parts(NULL, 0, TOKEN_LISTS, 3);
+    put_parts(bytes, n, names, 3);
+    load_tokenizer(bytes, n);
+    return 0;
+}
+
+int fuzz_tokens(const uint8_t *bytes, size_t n) {
+    static bool ready;
+    Error err = {0};
+    if (!ready) ready = tokenizer_save(recipe_tokenizer(), NULL, work_folder(), &err);
+    put_parts(bytes, n, TOKEN_LISTS, 3);
+    load_tokenizer(bytes, n);
+    return 0;
+}
+
+int fuzz_template(const uint8_t *bytes, size_t n) {
+    Template template;
+    Error err = {0};
+    Tokenizer *t = recipe_tokenizer();
+    free(put_file("template.json", bytes, n));
+    bool ok = template_load(&template, t, work_folder(), &err);
+    check_error(ok, &err);
+    if (!ok) return 0;
+    Str text = {(const char *)bytes, n};
+    IntBuf ids = {0};
+    Buf jinja = {0};
+    template_bos(&template, t, &ids);
+    template_prompt(&template, t, text, &ids);
+    template_answer(&template, t, template_strip_end(&template, t, text), &ids);
+    template_chat(&template, &jinja);
+    ints_free(&ids);
+    buf_free(&jinja);
+    template_free(&template);
+    return 0;
+}
+
+/* ---- models ---- */
+
+int fuzz_tensors(const uint8_t *bytes, size_t n) {
+    char *path = put_file("file", bytes, n);
+    TensorFile file;
+    Error err = {0};
+    bool ok = tensors_open(&file, path, &err);
+    check_error(ok, &err);
+    size_t size = 0;
+    Buf b = {0};
+    for (int i = 0; ok && i < file.count; i++) {
+        const TensorInfo *t = &file.tensors[i];
+        real *values = mem_new(tensors_is_float(t) ? t->elements : 0, sizeof *values);
+        if (tensors_is_float(t)) tensors_read(t, values);
+        for (size_t j = 0; t->type != TENSOR_OTHER && j < t->elements; j++) tensors_value(t, j);
+        tensors_put_shape(&b, t);
+        must(tensors_find(&file, "") == NULL || file.count > 0);
+        size += t->size;
+        free(values);
+    }
+    must(!ok || size < n);
+    if (ok) tensors_close(&file);
+    buf_free(&b);
+    free(path);
+    return 0;
+}
+
+int fuzz_model(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"config.json", "model.safetensors"};
+    Error err = {0};
+    put_parts(bytes, n, names, 2);
+    Model *m = model_load(work_folder(), &err);
+    check_error(m != NULL, &err);
+    model_free(m);
+    return 0;
+}
+
+/* The state of a run of a very small model. */
+int fuzz_state(const uint8_t *bytes, size_t n) {
+    Error err = {0};
+    ModelFolder f = {
+        .model = model_new(
+            (ModelConfig){.layers = 1, .heads = 1, .channels = 2, .context = 2, .vocab = 3}, &err)};
+    RunHeader header = {.folder = work_folder(), .resume = work_folder(), .command = "train"};
+    Run run = run_new(&header, &f);
+    RunState state = {.run = &run, .optimizer = optimizer_new(f.model, 0.9, 0.999, 0)};
+    double scores[2];
+    run_state_keep(&state, "scores", scores, 2);
+    run_state_data(&state, 0, 0, 0);
+    free(put_file("training_state.safetensors", bytes, n));
+    bool ok = run_state_load(&state, work_folder(), &err);
+    check_error(ok, &err);
+    optimizer_free(state.optimizer);
+    run_free(&run);
+    model_folder_free(&f);
+    return 0;
+}
+
+/* ---- data ---- */
+
+int fuzz_records(const uint8_t *bytes, size_t n) {
+    char *path = put_file("file", bytes, n);
+    Dataset d;
+    Error err = {0};
+    bool ok = records_load(&d, path, &err);
+    check_error(ok, &err);
+    if (ok) {
+        int distinct = records_distinct(&d);
+        must(d.count > 0 && distinct > 0 && distinct <= d.count);
+        records_free(&d);
+    }
+    free(path);
+    return 0;
+}
+
+int fuzz_scores(const uint8_t *bytes, size_t n) {
+    char *path = put_file("file", bytes, n);
+    Record records[3] = {
+        {.id = str("1"), .line = 1}, {.id = str("b"), .line = 2}, {.id = str(""), .line = 3}};
+    Dataset pool = {.path = path, .count = 3, .records = records};
+    double score[3] = {0}, weight[3] = {0};
+    ScoreColumns read = {.score = score, .weight = weight};
+    Error err = {0};
+    bool ok = scores_read(path, &pool, &read, &err);
+    check_error(ok, &err);
+    for (int i = 0; ok && i < 3; i++) must(read.bare || (weight[i] >= 0 && weight[i] <= 1e15));
+    free(path);
+    return 0;
+}
+
+/* ---- runs and reports ---- */
+
+static void build_report(const char *input) {
+    Buf text = {0}, results = {0}, html = {0};
+    Arena arena = {0};
+    Error err = {0};
+    bool ok = report_build(1, &input, &text, &results, &html, &err);
+    check_error(ok, &err);
+    if (ok) {
+        must(unicode_valid(text.s, text.n, NULL) && unicode_valid(html.s, html.n, NULL));
+        must(json_parse(&arena, results.s, results.n, NULL) != NULL);
+    }
+    arena_free(&arena);
+    buf_free(&text);
+    buf_free(&results);
+    buf_free(&html);
+}
+
+int fuzz_report(const uint8_t *bytes, size_t n) {
+    char *path = put_file("score.json", bytes, n);
+    build_report(path);
+    free(path);
+    return 0;
+}
+
+static void parse_options(const char *name, int argc, char **argv) {
+    Command command = {.name = name, .summary = ""};
+    Settings s;
+    OptionResult result;
+    Arena arena = {0};
+    Buf options = {0};
+    Error err = {0};
+    bool ok = settings_parse(&command, argc, argv, &s, &result, &arena, &options, &err);
+    check_error(ok, &err);
+    arena_free(&arena);
+    buf_free(&options);
+}
+
+/* A run folder: for a report, and to be resumed. */
+int fuzz_run(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"run.json", "log.jsonl", "scores.jsonl"};
+    put_parts(bytes, n, names, 3);
+    build_report(work_folder());
+    run_has_result(work_folder());
+    char resume[] = "--resume", path[sizeof folder];
+    snprintf(path, sizeof path, "%s", work_folder());
+    char *arguments[] = {resume, path};
+    parse_options("train", 2, arguments);
+    return 0;
+}
+
+/* The command's number, then arguments, each ended by a NUL. */
+int fuzz_options(const uint8_t *bytes, size_t n) {
+    static const char *const commands[] = {"corpus", "tokenizer", "encode",   "pretrain", "score",
+                                           "train",  "eval",      "generate", "diff",     "bench"};
+    enum { ARGUMENTS = 40 };
+    char *argv[ARGUMENTS], *text = mem_new(n + 1, 1);
+    int argc = 0;
+    if (n > 1) memcpy(text, bytes + 1, n - 1);
+    for (size_t at = 0; at + 1 < n && argc < ARGUMENTS; at += strlen(text + at) + 1)
+        argv[argc++] = text + at;
+    size_t count = sizeof commands / sizeof *commands;
+    parse_options(commands[n ? bytes[0] % count : 0], argc, argv);
+    free(text);
+    return 0;
+}
