@@ -98,7 +98,9 @@ bool file_read(const char *path, Buf *b, Error *err) {
     bool ok = read_all(fd, SIZE_MAX, b);
     int reason = errno;
     if (!is_stdin) close_once(fd);
-    return ok || cannot(err, path, "read", reason);
+    if (ok) return true;
+    buf_free(b);
+    return cannot(err, path, "read", reason);
 }
 
 /* The size of a regular file. */
@@ -126,7 +128,9 @@ bool file_read_start(const char *path, size_t most, Buf *b, uint64_t *size, Erro
     bool ok = read_all(fd, most, b);
     int reason = errno;
     close_once(fd);
-    return ok || cannot(err, path, "read", reason);
+    if (ok) return true;
+    buf_free(b);
+    return cannot(err, path, "read", reason);
 }
 
 bool file_read_most(const char *path, size_t most, Buf *b, Error *err) {

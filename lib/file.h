@@ -25,7 +25,7 @@
 
 /* ---- whole files ---- */
 
-/* Reads a file ("-" is stdin) into b, which is emptied first. */
+/* Reads a file ("-" is stdin) into b, which is emptied first. On false b needs no freeing. */
 bool file_read(const char *path, Buf *b, Error *err);
 /* Reads a regular file of at most `most` bytes. Any other is refused before it is opened, so that
  * neither a pipe nor a lie about its size can hold the program up: status 3. */

@@ -1305,7 +1305,7 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
     for method in ica rho oneshot nuggets gradient incontext; do
         works "sanitized: train with $method" train --model s-base --pool pool.jsonl \
             --holdout hold.jsonl --weights $method --refresh 2 --max-steps 2 \
-            --batch-size 4 --reference-steps 2 --eval test.jsonl --out s-run
+            --batch-size 4 --reference-steps 2 --eval test.jsonl --out s-run --overwrite
     done
     for objective in dpo simpo; do
         works "sanitized: $objective" train --model s-base --objective $objective \
@@ -1315,7 +1315,7 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
             --objective $objective --data pairs-test.jsonl
     done
     works "sanitized: --dump-state" train --model s-base --objective dpo --pool pairs.jsonl \
-        --max-steps 1 --batch-size 4 --out s-run-dpo \
+        --max-steps 1 --batch-size 4 --out s-run-dpo --overwrite \
         --dump-state s.safetensors
     works "sanitized: score" score --model s-run --pool pool.jsonl --holdout hold.jsonl \
         --out s.jsonl

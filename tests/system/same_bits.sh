@@ -377,11 +377,11 @@ resuming() {
     long="--batch-size 8 --learning-rate 1e-3 --max-steps 40 --logging-steps 1"
     # the first part of a run that is lengthened
     ica longer train $POOL $HOLD $TUNE --weights ica --refresh 2 --out longer
-    ica longer train --resume longer --max-steps 11
+    ica longer train --resume longer --max-steps 11 --force-resume
     parts longer $UNPAID
     ica pretrain-longer pretrain --data sessions.jsonl --tokenizer tok $SMALL $OFTEN \
         --max-steps 7 --out pretrain-longer
-    ica pretrain-longer pretrain --resume pretrain-longer --max-steps 15
+    ica pretrain-longer pretrain --resume pretrain-longer --max-steps 15 --force-resume
     parts pretrain-longer $UNPAID
     for kind in ica rho dpo pretrain; do
         case $kind in

@@ -50,12 +50,14 @@ must tokenizer --data in/sessions.jsonl --vocab-size 270 --out in/tok
 # shellcheck disable=SC2086
 must pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE --max-steps 2 --out in/base
 must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 --out in/run
+must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
+    --out in/scores.jsonl
 echo "[5,17]" >in/ids
 echo "low ?" >in/text
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score train dpo resume eval generate inspect
-diff report"
+COMMANDS="help corpus tokenizer encode decode pretrain score select train dpo resume eval generate
+inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -67,6 +69,7 @@ given() {
     decode) echo "decode --tokenizer in/tok" ;;
     pretrain) echo "pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE $STEPS --out w/r" ;;
     score) echo "score $model --k 1 --out w/s.jsonl --json" ;;
+    select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
@@ -108,7 +111,7 @@ essence() { # FILE
 
 # The essence of all that a run left: of the folder w and of what it printed.
 essences() {
-    find w -type f | sort | while read -r file; do
+    find w -type f ! -name run.lock | sort | while read -r file; do
         echo "== $file"
         essence "$file"
     done
@@ -121,6 +124,7 @@ partial() {
     find w -type f | while read -r file; do
         case $file in
         *.part) echo "$file" ;;
+        *run.lock) ;; # the lock itself dies with its process
         *.safetensors) "$PLAIN" inspect "$file" >inspected 2>&1 || echo "$file" ;;
         *run.json) tail -c 2 "$file" | grep -q '}' || echo "$file" ;;
         *log.jsonl) [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
@@ -136,7 +140,7 @@ check() {
         unharmed=$((unharmed + 1))
         essences >now
         if cmp -s now "whole-$1/essence"; then passed=$((passed + 1))
-        else fail "$1, $3: status 0, but $(diff now "whole-$1/essence" | head -n 3)"; fi
+        else fail "$1, $3: status 0, but $(diff -a now "whole-$1/essence" | head -n 3)"; fi
     elif [ "$2" -ne 4 ]; then fail "$1, $3: status $2"
     elif [ "$(grep -c '^ica: ' err)" -ne 1 ]; then fail "$1, $3: not one line"
     elif [ -n "$(partial "whole-$1")" ]; then fail "$1, $3: left $(partial "whole-$1")"
@@ -158,7 +162,7 @@ attempt() {
         [ $status -ne 0 ] || essences >now
         if [ $status -ne 0 ]; then fail "$2, $3 $4 $5: status $status"
         elif cmp -s now "whole-$2/essence"; then passed=$((passed + 1))
-        else fail "$2, $3 $4 $5: $(diff now "whole-$2/essence" | head -n 3)"; fi ;;
+        else fail "$2, $3 $4 $5: $(diff -a now "whole-$2/essence" | head -n 3)"; fi ;;
     *)
         check "$2" $status "$3 $4 $5"
         case $3:$status in
@@ -183,7 +187,9 @@ ways() { # CALL: how it can fail
 before=$(find in -type f -exec cksum {} + | sort)
 begin train
 # shellcheck disable=SC2046
-mkdir begun && must $(given train) --max-steps 1 && mv w/r begun/r
+mkdir begun && must $(given train) --save-steps 1 && mv w/r begun/r
+# The state before the last is that of step 1.
+mv begun/r/training_state.previous.safetensors begun/r/training_state.safetensors
 for command in ${ONLY:-$COMMANDS}; do
     begin "$command"
     # shellcheck disable=SC2046
@@ -234,11 +240,10 @@ ended() {
 }
 
 # A log on a full disk: the state is saved all the same, and the run can be continued.
-begin train
-mkdir w/r
+begin resume
+rm w/r/log.jsonl
 ln -s /dev/full w/r/log.jsonl
-# shellcheck disable=SC2046
-"$PLAIN" $(given train) >out 2>err
+"$PLAIN" train --resume w/r >out 2>err
 ended $? "a log that cannot be written"
 rm w/r/log.jsonl
 if "$PLAIN" train --resume w/r >out 2>err; then passed=$((passed + 1))
