@@ -81,7 +81,7 @@ endif
 endif
 
 FLAGS = $(STD) $(OPT) $(ARCH) $(WARN) $(EXTRA) $(OMP)
-FOLDERS = . lib lib/fast data data/corpus program program/report
+FOLDERS = . lib lib/fast scoring data data/corpus program program/report
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 # The audit's tolerances are those of double precision; what it needs beside its main function:
 AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o audit_training.o)
@@ -177,7 +177,8 @@ commands: ica
 	@sh tests/system/commands.sh
 # Comments are left as they are: they are wrapped by hand.
 format:
-	clang-format -i $(SOURCES) $(wildcard $(FOLDERS:%=%/*.h) tests/*/*.[ch])
+	clang-format -i --style=file:tests/system/clang-format $(SOURCES) \
+		$(wildcard $(FOLDERS:%=%/*.h) tests/*/*.[ch])
 trace:
 	@sh tests/system/trace.sh
 mutate:

@@ -11,9 +11,10 @@
  *               E6                                         E5       E8        E9 of E10, E11, E12
  *
  * The chapter: log-likelihoods, scores, scores of pairs, what the methods need, all methods. It
- * begins in context.c: what the model is shown, rows and C(x). It ends in holdout.c, which scores
- * the holdout like candidates and compares. A method is a row of a table and a
- * function above that table. Outside of its row, no code here asks which method it runs.
+ * begins in scoring/context.c: what the model is shown, rows and C(x). It ends in
+ * scoring/holdout.c, which scores the holdout like candidates and compares. A method is a row of a
+ * table and a function above that table. Outside of its row, no code here asks which method it
+ * runs.
  *
  * What is only numbers is in lib: from scores to weights (E8, E9, E19, E20) in weights.c, the
  * losses (E10 to E12) in objectives.c, how to judge scores and weights (E18) in stats.c. How rows
@@ -254,9 +255,9 @@ typedef struct {
     double *inner_product; /* [pool], or NULL */
 } Scoring;
 
-/* Chooses the demonstrations of every candidate, C(x), with the functions of context.c. A candidate
- * that can be shown none has a score that is not known. That is not the same as a score of 0, which
- * says that the context changes nothing. */
+/* Chooses the demonstrations of every candidate, C(x), with the functions of scoring/context.c. A
+ * candidate that can be shown none has a score that is not known. That is not the same as a score
+ * of 0, which says that the context changes nothing. */
 static void context_pass(const Scoring *s) {
     const ScoreOptions *how = s->how;
     Scores *out = s->out;

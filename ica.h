@@ -1,6 +1,6 @@
 /* ica: the paper. How probable answers are with a context and without, and what a candidate's score
- * is (E5, E7, E14 to E16 and the rivals). What the model is shown (E6) is in context.h, what weight
- * a score becomes (E8, E9) in lib/weights.h, and what loss it weighs (E10 to E12) in
+ * is (E5, E7, E14 to E16 and the rivals). What the model is shown (E6) is in scoring/context.h,
+ * what weight a score becomes (E8, E9) in lib/weights.h, and what loss it weighs (E10 to E12) in
  * lib/objectives.h.
  *
  * Usage:
@@ -38,8 +38,8 @@
 #ifndef ICA_H
 #define ICA_H
 
-#include "context.h"
-#include "lib/fast/share.h"
+#include "scoring/context.h"
+#include "scoring/share.h"
 #include "lib/objectives.h"
 #include "lib/weights.h"
 #include "model.h"
@@ -58,7 +58,7 @@ void ica_batch(Batch *b, const Examples *data, const int *index, int n, bool pai
 
 /* Fills in logp and hits of queries[n]. What rows have in common before their answers
  * (demonstrations, a pair's prompt, the first words of a question) is computed once where that pays
- * (lib/fast/share.h). The bits do not depend on it. Every row must fit the model's context. *cost
+ * (scoring/share.h). The bits do not depend on it. Every row must fit the model's context. *cost
  * (or NULL) grows by what the passes cost. */
 void ica_logps(const Model *m, Workspace *ws, const Examples *set, Query *queries, int n,
                Cost *cost);

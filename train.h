@@ -131,14 +131,14 @@ typedef struct {
     Normalize normalize;  /* [E9] */
     WeightMap map;        /* of scores to weights */
     MapOptions map_options;
-    ComparisonOptions comparing; /* for accept and mirror, see holdout.h */
+    ComparisonOptions comparing; /* for accept and mirror, see scoring/holdout.h */
     int refresh;                 /* R: how many times the run computes scores, at equal distances */
     int reference_steps;         /* METHOD_RHO: training steps of its reference */
     /* How candidates are scored. The functions below set its objective, pair and seed, and its
      * log-likelihoods: the references and the earlier ones. */
     ScoreOptions scoring;
     /* Before the first scores with demonstrations, ask the holdout whether they help, and print
-     * what it says (holdout.h). */
+     * what it says (scoring/holdout.h). */
     bool check;
     Dump *dump; /* NULL, or gets the last step */
 } TrainOptions;

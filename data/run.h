@@ -30,7 +30,7 @@
 #include "data/examples.h"
 #include "data/model_folder.h"
 #include "data/place.h"
-#include "holdout.h"
+#include "scoring/holdout.h"
 #include "lib/file.h"
 #include "lib/json.h"
 

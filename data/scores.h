@@ -23,7 +23,7 @@
 #define SCORES_H
 
 #include "data/examples.h"
-#include "holdout.h"
+#include "scoring/holdout.h"
 #include "lib/file.h"
 
 /* weight [count], or NULL for a part of a pool. */
@@ -70,8 +70,8 @@ typedef union {
         double rank_agreement; /* Spearman's correlation of both pair scores, E7a and E7b; or NaN */
         double unshown; /* candidates without any demonstration: their score is null; NaN: the
                          * method shows none */
-        /* The holdout against itself (holdout.h), before the first scores. Without it, as of a
-         * method without demonstrations, check.records is 0. */
+        /* The holdout against itself (scoring/holdout.h), before the first scores. Without it, as
+         * of a method without demonstrations, check.records is 0. */
         HoldoutCheck check;
     };
     double all[3 + sizeof(HoldoutCheck) / sizeof(double)];
@@ -107,7 +107,7 @@ typedef struct {
     double *score;        /* [count] */
     double *weight;       /* [count] given, or by the map over the pool */
     double *used;         /* [count] the weight that each record had last, in its batch */
-    Comparison against;   /* for a map of the holdout (holdout.h); else empty */
+    Comparison against;   /* for a map of the holdout (scoring/holdout.h); else empty */
 } PoolWeights;
 
 PoolWeights pool_weights_new(int count); /* fixed weights of 1 */

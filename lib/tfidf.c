@@ -170,8 +170,8 @@ void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine) {
 
 /* [E6] C(x): the k examples of the holdout whose prompts have the largest cosine with x's prompt,
  * the nearest last. On a tie the smaller index is nearer. Groups keep out x's own prompt and copies
- * of an example that is in (context.c). `like` is x's prompt, or the prompt at the center of its
- * cluster. */
+ * of an example that is in (scoring/context.c). `like` is x's prompt, or the prompt at the center
+ * of its cluster. */
 int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, int *nearest) {
     double *cosine = mem_new((size_t)index->count, sizeof *cosine);
     int *best = mem_new((size_t)index->count, sizeof *best); /* of each group, plus 1; 0: none */

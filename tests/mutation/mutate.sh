@@ -37,7 +37,7 @@ tab=$(printf '\t')
 # What draws pages for people is left out.
 files_of() {
     case $1 in
-    ica) echo "context.c ica.c" ;;
+    ica) echo "scoring/context.c ica.c" ;;
     model | train) echo "$1.c" ;;
     lib) ls tokenizer.c lib/*.c lib/fast/*.c lib/gemm.h | grep -v -e charts -e html -e text.c ;;
     data) ls data/*.c data/*/*.c ;;
@@ -46,7 +46,7 @@ files_of() {
     esac
 }
 
-objects="$(ls ./*.c ./lib/*.c ./*/*/*.c ./data/*.c ./program/*.c | sed 's,^[.]/,,' |
+objects="$(ls ./*.c ./lib/*.c ./scoring/*.c ./*/*/*.c ./data/*.c ./program/*.c | sed 's,^[.]/,,' |
     grep -v -e '^tests/' -e '^build/' -e '^out' -e '^program/main.c$')
     tests/reference/oracle.c tests/unit/world.c"
 audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_product.c
@@ -166,7 +166,8 @@ build_base() {
     rm -rf "$work/base/tree"
     mkdir -p "$work/base/tree" "$work/base/tmp"
     for source in $objects program/main.c; do echo "$source"; done >"$work/base/objects"
-    cp ./*.[ch] "$work/base/tree" && cp -r lib data program tests "$work/base/tree" || exit 1
+    cp ./*.[ch] "$work/base/tree" &&
+        cp -r lib scoring data program tests "$work/base/tree" || exit 1
     for flavor in "$@"; do
         mkdir -p "$work/base/$flavor"
         compile_base "$flavor"
@@ -190,7 +191,7 @@ build_base() {
 # programs_for FLAVOR FILE: those that concern the file, the quickest first
 programs_for() {
     case $1:$2 in
-    double:context.c | double:ica.c | double:lib/fast/share.c)
+    double:scoring/context.c | double:ica.c | double:scoring/share.c)
         echo "test_pairs test_ica test_scoring test_audit"
         ;;
     double:model.c | double:lib/fast/*) echo "test_model test_audit" ;;
@@ -198,13 +199,14 @@ programs_for() {
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
-    *:holdout.c) echo test_holdout ;;
-    *:context.c | *:ica.c) echo "test_pairs test_ica test_scoring $(in_float "$1" test_train)" ;;
+    *:scoring/holdout.c) echo test_holdout ;;
+    *:scoring/context.c | *:ica.c)
+        echo "test_pairs test_ica test_scoring $(in_float "$1" test_train)" ;;
     *:lib/weights.c) echo "test_weights test_pairs $(in_float "$1" test_train)" ;;
     *:lib/objectives.c) echo "test_pairs test_ica $(in_float "$1" test_train)" ;;
     *:lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
     *:lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
-    *:lib/fast/share.c) echo "test_scoring test_ica" ;;
+    *:scoring/share.c) echo "test_scoring test_ica" ;;
     *:model.c | *:lib/fast/*)
         echo "test_pairs test_model test_ica test_scoring $(in_float "$1" test_train)"
         ;;

@@ -7,7 +7,7 @@ passed=0 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-sources=$(ls ./*.c ./lib/*.c ./data/*.c ./program/*.c ./*/*/*.c |
+sources=$(ls ./*.c ./lib/*.c ./scoring/*.c ./data/*.c ./program/*.c ./*/*/*.c |
     grep -v "^./tests/\|^./build/\|^./out")
 
 ./ica corpus --out "$work/corpus" --no-pretrain >/dev/null 2>&1

@@ -1,9 +1,9 @@
 #!/bin/sh
 # The rules of the house that a script can check: lines of at most 100 columns, functions of at
 # most 64 lines, files of the product of at most 1200, chapters that stay short, comments that
-# stay dense, includes that only point down, a README that fits, and the style of .clang-format
-# where that program is installed. Each defect is one line that begins with "house: ". With
-# --figures it prints what the chapters measure and checks nothing.
+# stay dense, includes that only point down, a README that fits, and the style of
+# tests/system/clang-format where that program is installed. Each defect is one line that begins
+# with "house: ". With --figures it prints what the chapters measure and checks nothing.
 # At the end the script is tested itself, on copies with one defect each.
 cd "$(dirname "$0")/../.." || exit 1
 LC_ALL=C
@@ -17,8 +17,8 @@ STYLE=14 # the version of clang-format: others break lines elsewhere
 FLOORS='^lib/[^/]*$ 1
 ^lib/fast/(attention|inner|logits|rows|sums|workspace)[.] 2
 ^(model|tokenizer)[.] 3
-^(context|lib/fast/share)[.] 4
-^(ica|holdout)[.] 5
+^scoring/(context|share)[.] 4
+^(ica|scoring/holdout)[.] 5
 ^data/ 6
 ^train[.] 7
 ^program/ 8
@@ -162,9 +162,10 @@ style() { # FOLDER
         return
     fi
     # shellcheck disable=SC2046
-    (cd "$1" && clang-format --dry-run $(sources . '*.[ch]') 2>&1 |
+    (cd "$1" && clang-format --dry-run --style=file:tests/system/clang-format \
+        $(sources . '*.[ch]') 2>&1 |
         sed -n 's/^\([^:]*:[0-9]*\):.*clang-format-violations.*/\1/p' |
-        sed 's/.*/house: &: not in the style of .clang-format/' |
+        sed 's,.*,house: &: not in the style of tests/system/clang-format,' |
         sort -u)
 }
 
@@ -218,8 +219,9 @@ figures
 copy() {
     rm -rf "$work/copy"
     mkdir "$work/copy"
-    cp -r ./*.[ch] lib data program README.md Makefile .clang-format "$work/copy"
-    mkdir "$work/copy/tests"
+    cp -r ./*.[ch] lib scoring data program README.md Makefile "$work/copy"
+    mkdir -p "$work/copy/tests/system"
+    cp tests/system/clang-format "$work/copy/tests/system"
 }
 # breaks RULE LINE: on the copy, which has a defect, the rule gives that line
 breaks() {

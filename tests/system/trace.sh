@@ -4,17 +4,17 @@
 # that is missing, double or at odds with the others. `make trace`.
 #
 # A tag stands on a function when the comment right above its definition holds it in brackets: [E5].
-# The equations that the program computes stand on exactly one function of model.c, context.c, ica.c
-# or lib (stats, tfidf, weights, objectives), and nowhere else in these files; the exact claims (E2,
-# E3, E4, E17) on exactly one function in tests/; E1 cannot be computed and is in the README alone.
-# README's row must name the function.
+# The equations that the program computes stand on exactly one function of model.c, ica.c,
+# scoring/context.c or lib (stats, tfidf, weights, objectives), and nowhere else in these files; the
+# exact claims (E2, E3, E4, E17) on exactly one function in tests/; E1 cannot be computed and is in
+# the README alone. README's row must name the function.
 #
 # A layer's tag, as [linear], stands in the heading of one section of model.c and of one of the
 # oracle: "/* ---- [linear] ...". A file of lib/fast that computes it sooner may have the tag too.
 # AdamW is E13.
 #
-# A name in backticks in README.md, CONTRIBUTING.md or docs/derivation.md is a file that exists, or,
-# with an underscore or in capitals, a word of the code.
+# A name in backticks in README.md, docs/CONTRIBUTING.md or docs/derivation.md is a file that
+# exists, or, with an underscore or in capitals, a word of the code.
 #
 # A test holds a tag against the oracle when one of its functions has the tag, in the comment above
 # it or inside, and uses the oracle. At the end the script is tested itself, on copies with one
@@ -204,7 +204,7 @@ trace() {
                 }
             for (i = 1; i <= n_defects; i++) print "trace: " defects[i]
             exit n_defects > 0
-        }' README.md model.c context.c ica.c \
+        }' README.md model.c scoring/context.c ica.c \
         lib/stats.c lib/tfidf.c lib/weights.c lib/objectives.c tests/*/*.c)
 }
 
@@ -213,7 +213,7 @@ names() {
     word='[a-z][a-z0-9]*(_[a-z0-9]+)+|[A-Z][A-Z_]{2,}' file='[a-zA-Z_0-9./]+[.](c|h|sh|md|py)'
     (cd "$1" && find . -name '*.[ch]' ! -path './build/*' -exec cat {} + |
         tr -cs 'A-Za-z0-9_' '\n' | sort -u >"$work/words"
-    for page in README.md CONTRIBUTING.md docs/derivation.md; do
+    for page in README.md docs/CONTRIBUTING.md docs/derivation.md; do
         grep -o '`[^`]*`' "$page" | tr -s '` ,:()' '\n' | sort -u | grep -E "^($word|$file)$" |
             while read -r name; do
                 case $name in
@@ -231,8 +231,8 @@ passed=0 failed=0
 copy() {
     rm -rf "$work/copy"
     mkdir -p "$work/copy"
-    mkdir -p "$work/copy/lib" && cp README.md model.c context.c ica.c "$work/copy" &&
-        cp -r tests "$work/copy" && cp -r lib/fast lib/*.c "$work/copy/lib"
+    mkdir -p "$work/copy/lib" && cp README.md model.c ica.c "$work/copy" &&
+        cp -r tests scoring "$work/copy" && cp -r lib/fast lib/*.c "$work/copy/lib"
 }
 
 expect() { # LINE: the copy gives it
@@ -278,8 +278,8 @@ defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E1]/' \
     'E1: lib/weights.c:[0-9]*: it cannot be computed'
 defect lib/weights.c 's/^\/\* \[E8\]/\/* [E8] [E4]/' \
     'E4: lib/weights.c:[0-9]*: the tag stands on no function that computes it'
-defect context.c 's/^\/\* ---- demonst/\/* ---- [E6] demonst/' \
-    'E6: context.c:[0-9]*: the tag stands on no function'
+defect scoring/context.c 's/^\/\* ---- demonst/\/* ---- [E6] demonst/' \
+    'E6: scoring/context.c:[0-9]*: the tag stands on no function'
 defect lib/stats.c 's/double sum = 0, square = 0;/& \/* [E18] *\//' \
     'E18: lib/stats.c:[0-9]*: the tag stands inside a function'
 defect README.md 's/^| E6 |/| (E6) |/' 'E6: not in the table of README.md'
@@ -316,7 +316,7 @@ for file in tests/*/*.c; do sed 's/[oO]racle/else/g' "$file" >"$work/copy/$file"
 expect 'E13: no test holds it against the oracle'
 copy
 mkdir "$work/copy/docs"
-cp CONTRIBUTING.md "$work/copy"
+cp docs/CONTRIBUTING.md "$work/copy/docs"
 sed 's/`adamw`/`adamx_y`/; s,`tests/audit/audit_exact.c`,`tests/audit/no.c`,' docs/derivation.md \
     >"$work/copy/docs/derivation.md"
 names "$work/copy" >"$work/after"

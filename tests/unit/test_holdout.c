@@ -1,6 +1,6 @@
 /* Tests of holdout: folds, and scores of the holdout by itself against the same scores made by hand
  * of two sets. */
-#include "holdout.h"
+#include "scoring/holdout.h"
 #include "tests/reference/oracle.h"
 #include "tests/unit/check.h"
 #include "tests/unit/world.h"

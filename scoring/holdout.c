@@ -7,7 +7,7 @@
  *
  * A record of fold 0 is scored with demonstrations from folds 1 to 4. No record ever sees its own
  * prompt, nor one that was dealt with it. */
-#include "holdout.h"
+#include "scoring/holdout.h"
 
 #include <math.h>
 #include <stdlib.h>

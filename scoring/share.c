@@ -45,7 +45,7 @@
  *
  * Which nodes are made depends on token ids alone, never on time or threads, so a run is
  * repeatable. The results do not depend on the tree at all. */
-#include "lib/fast/share.h"
+#include "scoring/share.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
  * have the same line many times. Both rules look at texts with white space and case folded, so that
  * a blank more or less does not pass for another prompt. Only allow_overlap breaks the first one,
  * to measure how much the leak is worth. */
-#include "context.h"
+#include "scoring/context.h"
 
 #include <stdlib.h>
 #include <string.h>
