@@ -14,7 +14,7 @@
 enum { WIDTH = 132, SOURCES = 13 };
 
 static const char *const SOURCE[SOURCES] = {"model.c",
-                                            "context.c",
+                                            "scoring/context.c",
                                             "ica.c",
                                             "train.c",
                                             "lib/stats.c",
