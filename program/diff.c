@@ -4,6 +4,7 @@
 
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/map.h"
 #include "lib/tensors.h"
 #include "lib/text.h"
 #include "program/commands.h"
@@ -60,10 +61,11 @@ static bool same_shape(const TensorInfo *a, const TensorInfo *b) {
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
 }
 
-static const TensorInfo *find(const TensorFile *file, Str name) {
-    for (int i = 0; i < file->count; i++)
-        if (str_equal(file->tensors[i].name, name)) return &file->tensors[i];
-    return NULL;
+/* The names of a file's tensors, which differ. The set numbers them as the file does. */
+static StrSet names_of(const TensorFile *file) {
+    StrSet names = {0};
+    for (int i = 0; i < file->count; i++) strset_add(&names, file->tensors[i].name);
+    return names;
 }
 
 /* Appends one tensor that differs, as a row of the table and as a JSON object. `what` says how it
@@ -108,9 +110,12 @@ static void put_row(Table *table, Buf *json, const TensorInfo *a, const TensorIn
 /* Appends a row for every tensor that differs, and returns how many there are. */
 static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance, Table *table,
                      Buf *json) {
+    StrSet in_a = names_of(a), in_b = names_of(b);
     int rows = 0;
     for (int i = 0; i < a->count; i++) {
-        const TensorInfo *x = &a->tensors[i], *y = find(b, x->name);
+        const TensorInfo *x = &a->tensors[i];
+        int at = strset_find(&in_b, x->name);
+        const TensorInfo *y = at >= 0 ? &b->tensors[at] : NULL;
         Difference d = {0};
         const char *what = !y ? "only in A" : !same_shape(x, y) ? "another shape" : NULL;
         if (!what) d = difference_of(x, y, tolerance);
@@ -119,10 +124,12 @@ static int diff_rows(const TensorFile *a, const TensorFile *b, double tolerance,
         rows++;
     }
     for (int i = 0; i < b->count; i++)
-        if (!find(a, b->tensors[i].name)) {
+        if (strset_find(&in_a, b->tensors[i].name) < 0) {
             put_row(table, json, NULL, &b->tensors[i], "only in B", NULL);
             rows++;
         }
+    strset_free(&in_a);
+    strset_free(&in_b);
     return rows;
 }
 
