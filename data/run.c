@@ -446,9 +446,11 @@ bool run_state_save(RunState *state, Error *err) {
     buf_printf(&depends, "%s}", run->depends.n ? run->depends.s : "{");
     const char *pairs[4] = {"run", text.s, "depends", depends.s};
     char *path = path_join(run->header.folder, STATE_NAME);
-    keep_previous(run->header.folder);
+    /* A damaged file must not take the place of the state that the run was loaded from. */
+    if (!state->damaged) keep_previous(run->header.folder);
     bool ok = tensors_write(path, tensors, OWN + state->kept_count, pairs, 2, err) &&
               (!run->header.place || place_settle(run->header.place, err));
+    if (ok) state->damaged = false;
     if (run->header.place) run->header.folder = run->header.place->writes;
     free(path);
     buf_free(&text);
@@ -544,7 +546,7 @@ bool run_state_load(RunState *state, const char *folder, Error *err) {
     if (!ok && !refused && file_exists(previous) && load_file(state, previous, &refused, err)) {
         fprintf(stderr, "%s; the run continues from the state before, of step %ld\n", first.text,
                 state->optimizer->step + state->skipped);
-        ok = true;
+        ok = state->damaged = true;
     }
     if (!ok) *err = first;
     if (ok && !state->run->header.force && memcmp(data, state->data, sizeof data) != 0)

@@ -182,7 +182,8 @@ void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long 
  * consistency, and a resumed run ends with the bits of one that was never interrupted.
  *
  * The state before the newest stays beside it. If the newest is missing or damaged, run_state_load
- * takes the previous one and says so: the run repeats more steps and ends with the same bits.
+ * takes the previous one and says so: the run repeats more steps and ends with the same bits. The
+ * next save then replaces the damaged file and leaves the previous one alone.
  * Nothing that is not finite is ever saved, so neither state can be that of a run that diverged.
  *
  * What two runs of the same bits may differ in (seconds, the log's length) is in the file's
@@ -191,6 +192,7 @@ typedef struct {
     Run *run;             /* whose model is saved, with spent and log_bytes; NULL: nothing is */
     Optimizer *optimizer; /* its step is the number of steps learned */
     int skipped;          /* steps whose weights were all 0 */
+    bool damaged;         /* run_state_load could not read the newest state */
     double data[3];       /* fingerprints of the data, see run_state_data */
     struct {
         char name[40];
@@ -211,7 +213,8 @@ void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t w
 /* Status 5 if a parameter of m or a moment of the optimizer is not finite. */
 bool run_state_check(const RunState *state, const Model *m, Error *err);
 /* Checks the state and writes into the run's folder: the model folder, then
- * training_state.safetensors. The file of the save before becomes the previous one. */
+ * training_state.safetensors. The file of the save before becomes the previous one, unless it is
+ * damaged. */
 bool run_state_save(RunState *state, Error *err);
 /* Reads what run_state_save wrote into the run's model, the optimizer, the run and the kept arrays:
  * the newest state, or the one before if the newest cannot be read. */

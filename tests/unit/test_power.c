@@ -1,6 +1,7 @@
 /* The power fails in the middle of a save. Every call that a save makes is recorded. Then, for
  * every number of calls that were made, every state is built that the disk may then be in, and the
- * run is loaded from it: it must be the old state or the new one, whole.
+ * run is loaded from it: it must be the old state or the new one, whole. A second run continues
+ * from its previous state after the newest was damaged.
  *
  * What a disk may keep. A file's bytes are safe once fsync of the file has returned. A name (a file
  * made, renamed or removed) is safe once fsync of its folder has returned. Of what is
@@ -28,7 +29,8 @@ enum {
     FDS = 256,
     NAMES_MOST = 40,
     NAME_MOST = 64,
-    PENDING_MOST = 6
+    PENDING_MOST = 6,
+    STRETCHES_MOST = 12
 };
 
 typedef enum {
@@ -180,6 +182,7 @@ static int record_unlink(const char *path) {
 }
 
 static void tape_begin(const char *folder) {
+    memset(&tape, 0, sizeof tape);
     tape.real = system_calls;
     tape.folder = folder;
     system_calls.open = record_open;
@@ -351,7 +354,7 @@ static void small_step(Small *s, int step) {
 /* ---- the test ---- */
 
 static struct {
-    int disks, steps[4]; /* how many, and how many loaded each step; steps[0]: there is no state */
+    int disks, steps[5]; /* how many, and how many loaded each step; steps[0]: there is no state */
 } seen;
 
 /* Does the model folder hold the weights of a step between `from` and `to`? */
@@ -425,34 +428,74 @@ static void lose(const Disk *d, int ops, int from, int to, const char *crashed) 
         }
 }
 
-static void test_save(const char *base) {
-    char *path = path_join(base, "run"), *crashed = path_join(base, "crashed");
+/* A stretch of the recorded calls. A disk of it has the state of step `from` or `to`. */
+typedef struct {
+    int from, to, end; /* end: the calls up to its end */
+} Stretch;
+
+static void stretch(Stretch *all, int *n, int from, int to) {
+    all[(*n)++] = (Stretch){from, to, tape.n};
+}
+
+/* A run of three saves. */
+static int record_saves(const char *path, Stretch *all) {
     Error err = {0};
     Small s;
-    Disk *d = mem_new(1, sizeof *d);
-    int end[4];
-    CHECK(folder_make(path, &err) && folder_make(crashed, &err), "%s", err.text);
-    /* Record a run of three saves. end[i]: the calls up to the end of save i. */
-    tape_begin(path);
+    int n = 0;
     small_new(&s, path, NULL);
     CHECK(run_begin(&s.run, &err), "%s", err.text);
-    end[0] = tape.n;
+    stretch(all, &n, 0, 0);
     for (int step = 1; step <= 3; step++) {
         small_step(&s, step);
-        end[step] = tape.n;
+        stretch(all, &n, step - 1, step);
     }
-    tape.on = false;
     small_free(&s);
-    /* Lose the power after each call. */
-    for (int i = 0, step = 0; i < tape.n; i++) {
-        disk_step(d, &tape.ops[i]);
-        while (step < 3 && i + 1 > end[step]) step++;
-        lose(d, i + 1, step > 0 ? step - 1 : 0, step, crashed);
+    return n;
+}
+
+/* The newest state of that run is damaged. The run continues from the state before, and saves
+ * twice: until the first of these saves is safe, the state before must stay. */
+static int record_damage(const char *path, Stretch *all) {
+    Error err = {0};
+    Small s;
+    int n = record_saves(path, all);
+    char *state = path_join(path, "training_state.safetensors");
+    CHECK(file_write(state, "damaged", 7, &err), "%s", err.text);
+    stretch(all, &n, 2, 3);
+    small_new(&s, path, path);
+    CHECK(run_state_load(&s.state, path, &err) && small_is(&s, 2), "%s", err.text);
+    CHECK(run_begin(&s.run, &err), "%s", err.text);
+    stretch(all, &n, 2, 3); /* the model folder is still of step 3 */
+    for (int step = 3; step <= 4; step++) {
+        small_step(&s, step);
+        stretch(all, &n, step - 1, step);
     }
-    lose(d, tape.n, 3, 3, crashed);
-    printf("%d calls, %d disks: %d without a state, %d, %d and %d with that of save 1, 2 and 3\n",
-           tape.n, seen.disks, seen.steps[0], seen.steps[1], seen.steps[2], seen.steps[3]);
-    for (int i = 0; i < 4; i++) CHECK(seen.steps[i] > 0, "no disk has state %d", i);
+    small_free(&s);
+    free(state);
+    return n;
+}
+
+/* Records a run and loses the power after each call. The run ends at step `last`. */
+static void test_losses(const char *base, int (*run)(const char *, Stretch *), int last) {
+    char *path = path_join(base, "run"), *crashed = path_join(base, "crashed");
+    Error err = {0};
+    Disk *d = mem_new(1, sizeof *d);
+    Stretch all[STRETCHES_MOST];
+    CHECK(folder_make(path, &err) && folder_make(crashed, &err), "%s", err.text);
+    memset(&seen, 0, sizeof seen);
+    tape_begin(path);
+    int n = run(path, all);
+    tape.on = false;
+    for (int i = 0, at = 0; i < tape.n; i++) {
+        disk_step(d, &tape.ops[i]);
+        while (at < n - 1 && i + 1 > all[at].end) at++;
+        lose(d, i + 1, all[at].from, all[at].to, crashed);
+    }
+    lose(d, tape.n, last, last, crashed);
+    printf("%d calls, %d disks: %d without a state", tape.n, seen.disks, seen.steps[0]);
+    for (int i = 1; i <= last; i++) printf(", %d of step %d", seen.steps[i], i);
+    printf("\n");
+    for (int i = 0; i <= last; i++) CHECK(seen.steps[i] > 0, "no disk has state %d", i);
     empty_folder(path, d, tape.n);
     for (int i = 0; i < FILES_MOST; i++) {
         buf_free(&d->file[i].now);
@@ -468,7 +511,8 @@ static void test_save(const char *base) {
 int main(void) {
     char name[] = "/tmp/test_power.XXXXXX", *base = mkdtemp(name) ? realpath(name, NULL) : NULL;
     CHECK(base, "cannot make %s", name);
-    if (base) test_save(base);
+    if (base) test_losses(base, record_saves, 3);
+    if (base) test_losses(base, record_damage, 4);
     CHECK(rmdir(name) == 0, "%s is not empty", name);
     free(base);
     return check_report("test_power");
