@@ -79,6 +79,9 @@ static int name_cost(Str typed, const char *name) {
     return cost * 256 + distance;
 }
 
+/* Is a name of this cost near enough to be meant? It takes at most one edit for two letters. */
+static bool name_is_near(Str typed, int cost) { return (size_t)cost / 256 <= (typed.n + 1) / 2; }
+
 const Command *options_command(const Command *commands, const char *name, Error *err) {
     if (!name) {
         error_set(err, STATUS_USAGE, "no command given; '%s --help' lists them", PROGRAM);
@@ -89,9 +92,13 @@ const Command *options_command(const Command *commands, const char *name, Error 
         if (name_is(str(name), c->name)) return c;
         if (name_cost(str(name), c->name) < name_cost(str(name), nearest->name)) nearest = c;
     }
-    error_set(err, STATUS_USAGE,
-              "unknown command '%.200s'; the nearest is '%s' ('%s --help' lists all)", name,
-              nearest->name, PROGRAM);
+    if (name_is_near(str(name), name_cost(str(name), nearest->name)))
+        error_set(err, STATUS_USAGE,
+                  "unknown command '%.200s'; the nearest is '%s' ('%s --help' lists all)", name,
+                  nearest->name, PROGRAM);
+    else
+        error_set(err, STATUS_USAGE, "unknown command '%.200s' ('%s --help' lists all)", name,
+                  PROGRAM);
     return NULL;
 }
 
@@ -236,6 +243,7 @@ static bool value_store(const Value *v, void *field) {
 
 typedef struct {
     const Option *table;
+    const OptionHint *hints;
     const Command *command;
     int argc, at; /* argv[at] is next */
     char **argv;
@@ -294,17 +302,23 @@ static bool unknown_option(const Parser *p, Str typed) {
         buf_free(&text);
         return false;
     }
+    /* Say what is here instead of another program's option, or the nearest name if one is near. */
     const Option *nearest = NULL;
+    const char *hint = NULL;
+    for (const OptionHint *h = p->hints; h->name; h++)
+        if (name_is(typed, h->name)) hint = h->hint;
     for (const Option *row = p->table; row->name; row++)
         if (list_has(row->commands, p->command->name) &&
             (!nearest || name_cost(typed, row->name) < name_cost(typed, nearest->name)))
             nearest = row;
-    if (nearest) buf_printf(&text, "the nearest is --%s", nearest->name);
-    else buf_puts(&text, "this command takes no options");
+    if (hint) buf_printf(&text, "; %s", hint);
+    else if (!nearest) buf_puts(&text, "; this command takes no options");
+    else if (name_is_near(typed, name_cost(typed, nearest->name)))
+        buf_printf(&text, "; the nearest is --%s", nearest->name);
     help_hint(p->command, &text);
     if (typed.n > 200) typed.n = 200;
-    error_set(p->err, STATUS_USAGE, "%s: unknown option --%.*s; %s", p->command->name,
-              STR_ARG(typed), text.s);
+    error_set(p->err, STATUS_USAGE, "%s: unknown option --%.*s%s", p->command->name, STR_ARG(typed),
+              text.s);
     buf_free(&text);
     return false;
 }
@@ -415,15 +429,15 @@ static bool wants_help(int argc, char **argv) {
     return false;
 }
 
-bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values,
-                   OptionResult *result, Arena *arena, Error *err) {
+bool options_parse(const Option *table, const OptionHint *hints, const Command *command, int argc,
+                   char **argv, void *values, OptionResult *result, Arena *arena, Error *err) {
     size_t rows = 0;
     while (table[rows].name) rows++;
     bool *given = arena_new(arena, rows + 1, sizeof *given);
     *result = (OptionResult){
         .help = wants_help(argc, argv), .table = table, .command = command, .given = given};
     if (result->help) return true;
-    Parser p = {table, command, argc, 0, argv, values, given, result, arena, err};
+    Parser p = {table, hints, command, argc, 0, argv, values, given, result, arena, err};
     for (const Option *row = table; row->name; row++)
         if (list_has(row->commands, command->name) && !set_default(&p, row)) return false;
     bool after_end = false;

@@ -17,6 +17,7 @@
  *       {0}};
  *   static const Command commands[] = {{"pretrain", NULL, NULL, "trains from scratch"},
  *                                      {"train", NULL, NULL, "tunes a model"}, {0}};
+ *   const OptionHint hints[] = {{"method", "the map is --map"}, {NULL, NULL}};
  *   char *arguments[] = {"--data", "pool.jsonl", "--map", "linear"};
  *   Values values;
  *   OptionResult result;
@@ -24,7 +25,8 @@
  *   Error err = {0};
  *   Buf help = {0};
  *   const Command *command = options_command(commands, "train", &err);
- *   if (!command || !options_parse(table, command, 4, arguments, &values, &result, &arena, &err))
+ *   if (!command ||
+ *       !options_parse(table, hints, command, 4, arguments, &values, &result, &arena, &err))
  *       error_print(&err);
  *   else if (result.help) options_help(table, commands, command, &help);
  *   else printf("%s %s\n", maps[values.map], options_given(&result, "out") ? "given" : "default");
@@ -113,14 +115,20 @@ typedef struct {
     const bool *given; /* [rows of the table]: did the user give it? Read it with options_given. */
 } OptionResult;
 
-/* The command of that name; NULL with an error (status 2) that names the nearest. */
+/* What to say to somebody who uses another program's name for an option. */
+typedef struct {
+    const char *name; /* as it is typed, without the two hyphens */
+    const char *hint; /* what this program has instead */
+} OptionHint;         /* a list ends with name NULL */
+
+/* The command of that name; NULL with an error (status 2) that names the nearest if one is near. */
 const Command *options_command(const Command *commands, const char *name, Error *err);
 
 /* Sets every field that the command's rows name: defaults first, then the arguments, which start
- * after the command's name. Lists live in the arena, strings are argv's own. On a mistake of the
- * user returns false with one line and status 2. */
-bool options_parse(const Option *table, const Command *command, int argc, char **argv, void *values,
-                   OptionResult *result, Arena *arena, Error *err);
+ * after the command's name. Lists live in the arena, strings are argv's own. hints: names of other
+ * programs. On a mistake of the user returns false with one line and status 2. */
+bool options_parse(const Option *table, const OptionHint *hints, const Command *command, int argc,
+                   char **argv, void *values, OptionResult *result, Arena *arena, Error *err);
 
 /* Did the user give this option? False if its default is in use, and for options that the command
  * does not take. */

@@ -26,6 +26,30 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 #define MODELS "pretrain score train eval generate"
 #define OTHERS "corpus tokenizer select encode decode inspect diff report bench"
 
+/* What users of Hugging Face's trainers look for, and what is here instead. */
+static const OptionHint HINTS[] = {
+    {"lr", "say --learning-rate"},
+    {"epochs", "say --num-train-epochs"},
+    {"output-dir", "say --out"},
+    {"model-name-or-path", "say --model"},
+    {"train-file", "the candidates are --pool"},
+    {"dataset-name", "the candidates are --pool, a file"},
+    {"per-device-train-batch-size",
+     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
+    {"gradient-accumulation-steps",
+     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
+    {"gradient-checkpointing", "say --recompute"},
+    {"resume-from-checkpoint", "say --resume"},
+    {"max-length", "the model's context is the limit; --truncate cuts completions"},
+    {"max-seq-length", "the model's context is the limit; --truncate cuts completions"},
+    {"lora-r", "there are no adapters: all parameters are trained"},
+    {"packing", "pretrain packs text; answers are never packed"},
+    {"bf16", "everything is computed in float32"},
+    {"fp16", "everything is computed in float32"},
+    {"report-to", "log.jsonl has the curves, and ica report draws them"},
+    {"quiet", "progress goes to stderr: 2>/dev/null"},
+    {NULL, NULL}};
+
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
     {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train", "!", .value = "DIR",
@@ -388,7 +412,7 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     *s = (Settings){0};
     char *resume = resume_argument(argc, argv);
     if (resume && !resumed_arguments(resume, command, arena, &argc, &argv, err)) return false;
-    if (!options_parse(OPTIONS, command, argc, argv, s, result, arena, err)) return false;
+    if (!options_parse(OPTIONS, HINTS, command, argc, argv, s, result, arena, err)) return false;
     if (result->help) return true;
     if (!resolve_weights(s, err)) return false;
     /* Some defaults depend on the objective. */
@@ -438,14 +462,18 @@ bool settings_print(const Settings *s, const Buf *object, Error *err) {
         const Json *v = &root->items[i];
         Str key = root->keys[i]; /* one of this program's */
         if (v->type == JSON_NUMBER) buf_printf(&out, "%-26.*s %.6g\n", STR_ARG(key), v->number);
+        if (v->type == JSON_BOOL)
+            buf_printf(&out, "%-26.*s %s\n", STR_ARG(key), v->boolean ? "yes" : "no");
         if (v->type == JSON_STRING) buf_printf(&out, "%-26.*s ", STR_ARG(key));
         if (v->type == JSON_STRING) text_show(&out, v->string, "");
         if (v->type == JSON_STRING) buf_putc(&out, '\n');
         for (int j = 0; v->type == JSON_OBJECT && j < v->count; j++) {
             name.n = 0;
             text_show(&name, v->keys[j], "");
-            buf_printf(&out, "%.*s %-*.*s %.4f\n", STR_ARG(key), 25 - (int)key.n, STR_ARG(name),
-                       v->items[j].number);
+            buf_printf(&out, "%.*s %-*.*s ", STR_ARG(key), 25 - (int)key.n, STR_ARG(name));
+            const Json *item = &v->items[j];
+            if (item->type == JSON_BOOL) buf_puts(&out, item->boolean ? "yes\n" : "no\n");
+            else buf_printf(&out, "%.4f\n", item->type == JSON_NUMBER ? item->number : NAN);
         }
     }
     bool ok = file_print(out.s, out.n, err);

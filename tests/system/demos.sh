@@ -227,6 +227,9 @@ is "nothing to check without demonstrations" "$(check nll printed)" ""
 ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 4 --max-steps 4 \
     --refresh 2 --out checked --json
 is "a run keeps it" "$(check records checked/run.json)" 30
+ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 4 --max-steps 1 \
+    --out table
+is "a table for people says it in a word" "$(sed -n 's/^holdout_check helps *//p' printed)" no
 is "one check, whatever --refresh says" "$(grep -c '^holdout check' said)" 1
 ica report checked --out page.html
 is "the report has it" \

@@ -42,6 +42,8 @@ static const struct {
     {"b", "the third", 3}};
 static bool not_second(int i) { return i != METHOD_AB; }
 
+static const OptionHint HINTS[] = {{"lr", "here it is --rate of learning"}, {NULL, NULL}};
+
 static const Option TABLE[] = {
     {"data", OPTION_FILES, AT(data), "learn tune", "!",
      .help = "the records, one JSON object a line"},
@@ -97,8 +99,8 @@ static Run run_with(const char *command, const char *const *argv) {
     memset(&r.values, 0x55,
            sizeof r.values); /* whatever the caller's struct held must not matter */
     const Command *c = options_command(COMMANDS, command, &r.err);
-    r.ok =
-        c && options_parse(TABLE, c, argc, (char **)argv, &r.values, &r.result, &r.arena, &r.err);
+    r.ok = c && options_parse(TABLE, HINTS, c, argc, (char **)argv, &r.values, &r.result, &r.arena,
+                              &r.err);
     CHECK(r.values.guard == 0x55, "%s: wrote past a field", command);
     return r;
 }
@@ -221,10 +223,12 @@ static const struct {
     {"tune", {"--weightmap", "top"}, "the nearest is --weight-map"},
     {"tune", {"--outs", "top"}, "unknown option --outs; the nearest is --out"},
     {"tune", {"--Out", "top"}, "the nearest is --out"},
-    {"tune", {"--" LONG LONG LONG}, "the nearest is"},
-    {"tune", {"--=3"}, "unknown option --;"},
+    {"tune", {"--" LONG LONG LONG}, "' lists all)"},
+    {"tune", {"--lr", "1"}, "unknown option --lr; here it is --rate of learning"},
+    {"tune", {"--zz", "1"}, "unknown option --zz ('"},
+    {"tune", {"--=3"}, "unknown option -- ("},
     {"tune", {"--no-"}, "unknown option --no-;"},
-    {"tune", {"--help=x"}, "unknown option --help;"},
+    {"tune", {"--help=x"}, "unknown option --help ("},
     {"join", {"--xyz"}, "takes no options"},
     {"tune", {"--layers", "3"}, "tune: takes no --layers; that is an option of: learn"},
     {"look", {"--learning_rate", "3"}, "that is an option of: learn tune"},
