@@ -91,7 +91,8 @@ TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*
 # These run ./ica some hundred times, and in one flavor alone.
 PROGRAM_TESTS = tests/unit/test_train.c tests/unit/test_finite.c
 # Programs whose arithmetic is tested in both precisions, and the audit.
-DOUBLE_TESTS = test_model test_gemm test_ica test_scoring test_pairs test_audit
+DOUBLE_TESTS = test_model test_parameters test_gemm test_ica test_methods test_scoring test_pairs \
+	test_audit
 
 all: ica
 
@@ -126,7 +127,7 @@ KEPT = $(addprefix build/,float/tests/fuzz/kept sanitize/tests/fuzz/kept)
 $(KEPT): build/%/tests/fuzz/kept: build/%/tests/fuzz/targets.o
 build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
 build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) \
-		build/double/tests/audit/audit_trained.o
+		$(addprefix build/double/tests/audit/,audit_trained.o audit_claims.o)
 -include $(shell find build -name '*.d' 2>/dev/null)
 
 ica: build/float/ica
