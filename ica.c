@@ -446,8 +446,8 @@ static void alone_pass(const Scoring *s, const Model *m, Logps earlier, Logps ou
 /* ---- all methods ----
  *
  * A new method is a value of Method in ica.h, a row here, and the function or two above that the
- * row names. tests/unit/test_ica.c walks this table, so it will ask for the formula in plain loops.
- * Options, help, messages and the order of reports follow from the row. */
+ * row names. tests/unit/test_methods.c walks this table, so it will ask for the formula in plain
+ * loops. Options, help, messages and the order of reports follow from the row. */
 
 /* clang-format off */
 const MethodInfo METHODS[] = {

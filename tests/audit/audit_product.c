@@ -293,7 +293,7 @@ static double oneshot_of_pair(const World *w, const Example *z, const int *ancho
            oracle_oneshot(w->o, &w->holdout, &swapped, anchor, m, false);
 }
 
-/* [E16] Candidates 4 to 6, whose anchors are theirs or do not fit, are tested in test_ica. */
+/* [E16] Candidates 4 to 6, whose anchors are theirs or do not fit, are tested in test_methods. */
 static void oneshot_rows(Audit *a, const World *w) {
     Scores s = {0};
     Worst nearest = {0}, all = {0}, pairs = {0};

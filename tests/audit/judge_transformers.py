@@ -54,8 +54,8 @@ def records(name):
     return out
 
 
-TEXTS = ["what color is grass ? green", "naïve café 日本語 😀", "  two  blanks ", "x1y2 DON'T '",
-         "<e> and <q> are text here", "tab\tand é"]
+TEXTS = ["what color is grass ? green", "naïve café 日本語 😀", "  two  blanks ",
+         "x1y2 DON'T '", "<e> and <q> are text here", "tab\tand é"]
 
 
 def check_words(name, tokenizer):

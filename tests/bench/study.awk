@@ -144,7 +144,7 @@ function read_columns(n, i, part, title, j, m) {
 }
 
 # Of the labels in `choose`, the best by nll on draws 1 and 2, and what it has on the others
-function chosen(n, option, i, j, v, m, sum, best, least, u, text) {
+function chosen(n, option, i, j, v, m, sum, best, least, u, base, text) {
     n = split(choose, option, ",")
     for (i = 1; i <= n; i++) {
         m = sum = 0
@@ -161,13 +161,15 @@ function chosen(n, option, i, j, v, m, sum, best, least, u, text) {
         v = value(best, unit[j], "nll")
         if (draw_of[unit[j]] <= 2 || v == "none") continue
         x[++m] = v
-        if (value("uniform", unit[j], "nll") != "none") b[++u] = v - value("uniform", unit[j], "nll")
+        base = value("uniform", unit[j], "nll")
+        if (base != "none") b[++u] = v - base
     }
     if (m < 2 || m != u) return
     statistics(x, m)
     text = sprintf("%.4f +- %.4f", mean, deviation)
     statistics(b, u)
-    printf "\nOf the arms that know nothing of the corruption, draws 1 and 2 choose `%s` (%.4f).\n" \
+    printf "\nOf the arms that know nothing of the corruption, " \
+        "draws 1 and 2 choose `%s` (%.4f).\n" \
         "On the other %d runs it has %s, which is %+.4f from uniform\n(95 %% %s over draws).\n", \
         best, least, m, text, mean, range(4, 1)
 }

@@ -52,7 +52,8 @@ objects="$(ls ./*.c ./lib/*.c ./scoring/*.c ./*/*/*.c ./data/*.c ./program/*.c |
 audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_product.c
     tests/audit/audit_training.c"
 float_programs=$(ls tests/unit/test_*.c | sed 's,.*/\(.*\)[.]c,\1,' | grep -v test_audit)
-double_programs="test_pairs test_ica test_scoring test_model test_gemm test_audit"
+double_programs="test_pairs test_ica test_methods test_scoring test_model test_parameters
+    test_gemm test_audit"
 
 stop() {
     echo "mutate: $1" >&2
@@ -192,31 +193,33 @@ build_base() {
 programs_for() {
     case $1:$2 in
     double:scoring/context.c | double:ica.c | double:scoring/share.c)
-        echo "test_pairs test_ica test_scoring test_audit"
+        echo "test_pairs test_ica test_methods test_scoring test_audit"
         ;;
-    double:model.c | double:lib/fast/*) echo "test_model test_audit" ;;
+    double:model.c | double:lib/fast/*) echo "test_parameters test_model test_audit" ;;
     double:lib/gemm*) echo "test_gemm test_model" ;;
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
     *:scoring/holdout.c) echo test_holdout ;;
     *:scoring/context.c | *:ica.c)
-        echo "test_pairs test_ica test_scoring $(in_float "$1" test_train)" ;;
+        echo "test_pairs test_ica test_methods test_scoring $(in_float "$1" test_train)" ;;
     *:lib/weights.c) echo "test_weights test_pairs $(in_float "$1" test_train)" ;;
-    *:lib/objectives.c) echo "test_pairs test_ica $(in_float "$1" test_train)" ;;
+    *:lib/objectives.c) echo "test_pairs test_methods $(in_float "$1" test_train)" ;;
     *:lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
-    *:lib/stats.c) echo "test_stats test_pairs test_ica test_report" ;;
-    *:scoring/share.c) echo "test_scoring test_ica" ;;
+    *:lib/stats.c) echo "test_stats test_pairs test_methods test_report" ;;
+    *:scoring/share.c) echo "test_scoring test_ica test_methods" ;;
     *:model.c | *:lib/fast/*)
-        echo "test_pairs test_model test_ica test_scoring $(in_float "$1" test_train)"
+        echo "test_parameters test_pairs test_model test_ica test_methods test_scoring" \
+            "$(in_float "$1" test_train)"
         ;;
-    *:lib/gemm*) echo "test_gemm test_pairs test_ica test_scoring test_model" ;;
+    *:lib/gemm*) echo "test_gemm test_pairs test_ica test_methods test_scoring test_model" ;;
     *:lib/threads.c) echo test_threads ;;
     *:lib/json.c) echo "test_json test_records $(in_float "$1" end_to_end)" ;;
     *:lib/map.c) echo "test_map test_records test_tokenizer" ;;
     *:lib/options.c) echo "test_options test_settings $(in_float "$1" end_to_end)" ;;
     *:lib/tensors.c) echo "test_tensors test_model_folder $(in_float "$1" end_to_end)" ;;
-    *:lib/unicode.c | *:tokenizer.c) echo "test_tokenizer $(in_float "$1" end_to_end)" ;;
+    *:lib/unicode.c) echo "test_unicode test_shown test_tokenizer $(in_float "$1" end_to_end)" ;;
+    *:tokenizer.c) echo "test_tokenizer $(in_float "$1" end_to_end)" ;;
     *:data/corpus/*) echo "test_corpus $(in_float "$1" end_to_end)" ;;
     *:data/tokenizer* | *:data/model_folder.c)
         echo "test_tokenizer test_model_folder $(in_float "$1" test_train end_to_end)"

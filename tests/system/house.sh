@@ -1,6 +1,6 @@
 #!/bin/sh
 # The rules of the house that a script can check: lines of at most 100 columns, functions of at
-# most 64 lines, files of the product of at most 1200, chapters that stay short, comments that
+# most 64 lines, files in C of at most 1200, chapters that stay short, comments that
 # stay dense, includes that only point down, a README that fits, and the style of
 # tests/system/clang-format where that program is installed. Each defect is one line that begins
 # with "house: ". With --figures it prints what the chapters measure and checks nothing.
@@ -46,7 +46,7 @@ columns() {
             gsub(/[\200-\277]/, "", line)
             if (length(line) > most)
                 printf "house: %s:%d: %d columns, at most %d\n", FILENAME, FNR, length(line), most
-        }' $(sources . '*.[ch]' '*.sh' '*.md' '*.py' Makefile))
+        }' $(sources . '*.[ch]' '*.sh' '*.awk' '*.py' '*.md' Makefile))
 }
 
 # read_c FOLDER FILE...: one line for each function, "function FILE LINE NAME LINES", and for each
@@ -102,7 +102,7 @@ lengths() { # FOLDER
     read_c "$1" $(sources "$1" '*.[ch]') | awk -v most_function=$FUNCTION -v most_file=$FILE '
         $1 == "function" && $5 > most_function {
             printf "house: %s:%d: %s has %d lines, at most %d\n", $2, $3, $4, $5, most_function }
-        $1 == "file" && $2 !~ /^tests\// && $3 > most_file {
+        $1 == "file" && $3 > most_file {
             printf "house: %s: %d lines, at most %d\n", $2, $3, most_file }'
 }
 
@@ -150,7 +150,7 @@ words() { # FOLDER
     (cd "$1" && awk '
         /TO[D]O|FIX[M]E/ { printf "house: %s:%d: something is left to do\n", FILENAME, FNR }
         /[ \t]$/ { printf "house: %s:%d: white space at the end\n", FILENAME, FNR }' \
-        $(sources . '*.[ch]' '*.sh' '*.md' '*.py' Makefile))
+        $(sources . '*.[ch]' '*.sh' '*.awk' '*.py' '*.md' Makefile))
     [ "$(wc -c <"$1/README.md")" -le $README ] ||
         echo "house: README.md: $(wc -c <"$1/README.md") bytes, at most $README"
 }
@@ -239,10 +239,15 @@ copy
 } >"$work/copy/lib/zz.c"
 : >"$work/copy/program/main.h"
 awk 'BEGIN { for (i = 0; i < 1201; i++) print "int x" i ";" }' >"$work/copy/model.c"
+cp "$work/copy/model.c" "$work/copy/tests/zz.c"
+printf '# %0100d \n' 0 | tee "$work/copy/tests/zz.awk" >"$work/copy/tests/zz.py"
 awk 'BEGIN { for (i = 0; i < 2000; i++) print "word" }' >>"$work/copy/README.md"
 breaks columns 'lib/zz.c:1: 1[0-9]* columns'
+breaks columns 'tests/zz.awk:1: 10[0-9] columns'
+breaks columns 'tests/zz.py:1: 10[0-9] columns'
 breaks lengths 'lib/zz.c:[56]: badly has 7[0-9] lines'
 breaks lengths 'model.c: 1201 lines'
+breaks lengths 'tests/zz.c: 1201 lines'
 breaks chapters 'model.c: 1201 lines of code'
 breaks chapters 'model.c: 0.00 lines of comment'
 breaks includes 'lib/zz.c:2: program/main.h is above lib/zz.c'
@@ -250,6 +255,7 @@ breaks includes 'lib/zz.c:3: util.h is no path'
 breaks includes 'lib/zz.c:4: model.h is above lib/zz.c'
 breaks words 'lib/zz.c:[0-9]*: something is left'
 breaks words 'lib/zz.c:[0-9]*: white space'
+breaks words 'tests/zz.awk:1: white space'
 breaks words 'README.md: [0-9]* bytes'
 [ "$version" != $STYLE ] || breaks style 'lib/zz.c:[0-9]*: not in the style'
 echo "house: $passed passed, $failed failed"

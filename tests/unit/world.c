@@ -77,3 +77,75 @@ void random_examples(Examples *e, Rng *rng, int count, int words) {
         e->items[i] = random_example(&e->arena, rng, n, words, answer_n, rejected_n);
     }
 }
+
+/* Candidates about topics: those of one topic have the same prompt, hence the same nearest
+ * demonstrations. One to five a topic.
+ */
+static void topic_examples(Examples *e, Rng *rng, int topics) {
+    static const int members[6] = {1, 2, 3, 3, 4, 5};
+    int count = 0, at = 0;
+    for (int t = 0; t < topics; t++) count += members[t % 6];
+    examples_begin(e, count);
+    int *place = arena_new(&e->arena, (size_t)count, sizeof *place);
+    for (int i = 0; i < count; i++) place[i] = i;
+    rng_shuffle(rng, place, count);
+    for (int t = 0; t < topics; t++) {
+        int n = 2 + rng_below(rng, 5);
+        const int *bare = random_words(&e->arena, rng, n, VOCAB - WORD);
+        for (int i = 0; i < members[t % 6]; i++) {
+            int answer_n = 2 + rng_below(rng, 4), rejected_n = 2 + rng_below(rng, 4);
+            e->items[place[at++]] = example_of(&e->arena, rng, bare, n, answer_n, rejected_n);
+        }
+    }
+}
+
+World topic_world(uint64_t seed, int context) {
+    World w = {.m = random_model(seed, context),
+               .other = random_model(seed + 1, context),
+               .ws = workspace_new()};
+    Rng rng = rng_new(seed, 0);
+    topic_examples(&w.pool, &rng, 56);
+    random_examples(&w.holdout, &rng, 40, VOCAB - WORD);
+    return w;
+}
+
+Examples first_of(const Examples *e, int n) {
+    return (Examples){.count = n, .items = e->items, .bos = e->bos, .bos_n = e->bos_n};
+}
+
+/* ---- log-likelihoods by hand ---- */
+
+void put_all(IntBuf *row, const int *v, int n) {
+    for (int i = 0; i < n; i++) ints_put(row, v[i]);
+}
+
+double logp_by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_demos, const Example *x,
+                    bool rejected, int *hits) {
+    IntBuf row = {0};
+    Batch b = {0};
+    double logp;
+    int own_hits;
+    ints_put(&row, BOS);
+    for (int d = 0; d < n_demos; d++) {
+        put_all(&row, demos[d].prompt_of->prompt, demos[d].prompt_of->prompt_n);
+        put_all(&row, demos[d].answer_of->answer, demos[d].answer_of->answer_n);
+    }
+    put_all(&row, x->prompt, x->prompt_n);
+    int first = row.n;
+    put_all(&row, rejected ? x->rejected : x->answer, rejected ? x->rejected_n : x->answer_n);
+    batch_row(&b, row.v, row.n, first, NULL);
+    model_forward(m, ws, &b, false, &logp, hits ? hits : &own_hits);
+    batch_free(&b);
+    ints_free(&row);
+    return logp;
+}
+
+double logp_alone(const Model *m, Workspace *ws, const Example *x) {
+    return logp_by_hand(m, ws, NULL, 0, x, false, NULL);
+}
+
+double reduced(Reduce how, double logp, int tokens) {
+    return how == REDUCE_MEAN ? logp / tokens : logp;
+}
+
+bool same_bits(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }

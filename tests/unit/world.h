@@ -40,5 +40,21 @@ Example example_of(Arena *arena, Rng *rng, const int *bare, int bare_n, int answ
 Example random_example(Arena *arena, Rng *rng, int bare_n, int words, int answer_n, int rejected_n);
 /* Prompts of 2 to 6 words, answers and rejected ones of 2 to 5 tokens. */
 void random_examples(Examples *e, Rng *rng, int count, int words);
+/* Both models; 40 random examples as holdout; and a pool about 56 topics. Candidates of one topic
+ * have the same prompt, hence the same nearest demonstrations. One to five a topic. */
+World topic_world(uint64_t seed, int context);
+/* The first n examples. They stay e's. */
+Examples first_of(const Examples *e, int n);
+
+/* ---- log-likelihoods by hand ---- */
+
+/* Appends v[n]. */
+void put_all(IntBuf *row, const int *v, int n);
+/* logp(y | demos, x): one row, alone in its batch. hits or NULL. */
+double logp_by_hand(const Model *m, Workspace *ws, const Demo *demos, int n_demos, const Example *x,
+                    bool rejected, int *hits);
+double logp_alone(const Model *m, Workspace *ws, const Example *x);
+double reduced(Reduce how, double logp, int tokens);
+bool same_bits(double a, double b);
 
 #endif
