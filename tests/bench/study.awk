@@ -6,10 +6,12 @@
 #     diff METRIC DECIMALS SCALE TITLE   mean of the paired differences from the table's first row,
 #                                        and two 95 % intervals (Student's t)
 #     gap METRIC                         100 (uniform - row) / (uniform - oracle)
+#     worst METRIC                       the least of these gaps over all runs of the row
 #     leak METRIC                        of row "X, leaking": 100 (1 - gain of X / its own gain)
 #     same METRIC                        in how many runs it equals the first row's
 #   choose    labels, separated by ",": of these the lowest nll on draws 1 and 2 is chosen, and
 #             reported on the others
+#   by        "base": each base has a row, of a table that has one row otherwise
 #
 # A unit is a base with a draw. Differences are taken within units. The first interval takes units
 # for independent. The second takes only bases for independent: it is over their mean differences. A
@@ -70,7 +72,7 @@ function derived(how, row, unit, metric, a, u, o, apart) {
     }
     u = value("uniform", unit, metric)
     if (u == "none") return u
-    if (how == "gap") {
+    if (how == "gap" || how == "worst") {
         o = value("oracle", unit, metric)
         return o == "none" || o == u || row == "uniform" || row == "oracle" ? "none" : \
             100 * (u - a) / (u - o)
@@ -114,6 +116,10 @@ function cell(row, how, metric, decimals, scale, n, nb, text, i, equal, all) {
     }
     n = collect(how, row, metric)
     nb = bases_n
+    if (how == "worst") {
+        for (i = 2; i <= n; i++) if (x[i] < x[1]) x[1] = x[i]
+        return n ? sprintf("%.1f |", x[1]) : "- |"
+    }
     statistics(x, n)
     if (how != "diff")
         return !n ? "- |" : sprintf("%." decimals "f", mean * scale) \
@@ -132,6 +138,7 @@ function read_columns(n, i, part, title, j, m) {
         title = ""
         for (j = 5; j <= m; j++) title = title (j > 5 ? " " : "") word[j]
         if (how[i] == "gap") title = "gap % (" (metric[i] == "nll" ? "NLL" : metric[i]) ")"
+        else if (how[i] == "worst") title = "worst run"
         else if (how[i] == "leak") title = "leak's share of the gain %"
         else if (how[i] == "same") title = "the first row's parameters, bit by bit"
         else { decimals[i] = word[3]; scale[i] = word[4] }
@@ -175,7 +182,7 @@ function chosen(n, option, i, j, v, m, sum, best, least, u, base, text) {
 }
 
 index($0, "\"table\":\"" table "\",") {
-    row = string($0, "row")
+    row = string($0, by == "base" ? "base" : "row")
     id = string($0, "base") " " number($0, "draw")
     if (!(row in seen)) { seen[row] = 1; label[++rows] = row }
     if (!(id in base_of)) {

@@ -8,16 +8,19 @@
 #   sh tests/bench/study.sh --list        how many runs each table has, and how many are finished
 #
 # A base SEED:STEPS is a model pretrained for STEPS steps on the corpus of seed SEED, from random
-# weights of the same seed. A draw is a pool and a holdout of that corpus; it also seeds the run. A
-# run is one score or one fine-tuning. It has a folder named after all that it depends on, so that
-# tables share runs. Stop the study at any time and start it again: finished runs are kept. Remove
-# a folder, or all of OUT/study/runs, to make it again. A run uses one thread, and THREADS runs are
-# made at once. Finished runs keep their figures and logs, not their models.
+# weights of the same seed. SEED may be controlN: the corpus of seed N by --control. A draw is a pool
+# and a holdout of that corpus; it also seeds the run. A run is one score or one fine-tuning. It has
+# a folder named after all that it depends on, so that tables share runs. Stop the study at any time
+# and start it again: finished runs are kept. Remove a folder, or all of OUT/study/runs, to make it
+# again. A run uses one thread, and THREADS runs are made at once. Finished runs keep their figures
+# and logs, not their models.
 #
-# From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods, and
-# gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning:
-# 120), OUT (out), THREADS (all cores). GSM8K_DATA and INSTRUCT are the folder and the file of
-# data/gsm8k.sh, which the table gsm8k needs; GSM8K_BASES ("1") are its initialisations.
+# From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
+# accept check, and gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of
+# a fine-tuning: 120), OUT (out), THREADS (all cores). The table accept has ACCEPT_DRAWS ("4 5": the
+# rule was made on the others) and WEAK_BASES, the table check has CHECK_BASES. GSM8K_DATA and
+# INSTRUCT are the folder and the file of data/gsm8k.sh, which the table gsm8k needs; GSM8K_BASES
+# ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -30,10 +33,13 @@ BASES=${BASES:-"1:12000 2:12000 3:12000"}
 DRAWS=${DRAWS:-"1 2 3 4 5"}
 TRAIN_DRAWS=${TRAIN_DRAWS:-$DRAWS}
 STEPS=${STEPS:-120}
+ACCEPT_DRAWS=${ACCEPT_DRAWS:-"4 5"}
+WEAK_BASES=${WEAK_BASES:-"1:5000 2:5000 3:5000"}
+CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES 1:2500 2:2500 3:2500 control1:12000"}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
-EVERY="bases maps rho pairs demos holdout contexts refresh traps methods"
+EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
 [ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY gsm8k"
 ONLY=${ONLY:-$EVERY}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
@@ -200,6 +206,33 @@ group_methods() {
     done
 }
 
+group_accept() {
+    for table in accept-even50 accept-verbose60 accept-weak; do
+        pool_name=${table#accept-}
+        [ $table != accept-weak ] || pool_name=even50
+        bounds
+        for map in filter accept; do sft ica:$map --weights ica --weight-map $map; done
+    done
+    table=accept-wrong pool_name=even50
+    bounds
+    for wrong in 0 10 20; do
+        holdout=holdout-200-$wrong
+        [ $wrong != 0 ] || holdout=holdout
+        for arm in filter accept "accept --holdout-trim 0.3" "accept --holdout-trim 0.4" \
+            "accept --holdout-trim 0.3 --accept-level 0.2"; do
+            # shellcheck disable=SC2086  # the words of the arm
+            row "$wrong % wrong: $arm" train even50 $holdout --weights ica --weight-map $arm
+        done
+    done
+    table=accept-pairs
+    row mirror score pairs pairs-holdout --objective dpo --weight-map mirror
+}
+
+group_check() {
+    table=check
+    row ica score even50 holdout
+}
+
 group_gsm8k() {
     table=gsm8k-scores
     for method in ica rho loss random; do row $method score pool holdout --method $method; done
@@ -227,6 +260,7 @@ rows() {
 runs() {
     awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
         -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
+        -v weak="$WEAK_BASES" -v check="$CHECK_BASES" -v accept_draws="$ACCEPT_DRAWS" \
         -v work="$WORK/runs" '
         function all(table, r, nb, nd, b, d, i, f, name, list, base) {
             for (d = 1; d <= 99; d++)
@@ -236,8 +270,10 @@ runs() {
                         nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
                         for (b = 1; b <= nb; b++) base[b] = "gsm8k:" base[b]
                     } else {
-                        nb = split(bases, base, " ")
-                        nd = split(f[3] == "train" ? train_draws : draws, list, " ")
+                        nb = split(table == "accept-weak" ? weak : \
+                                   table == "check" ? check : bases, base, " ")
+                        nd = split(table ~ /^accept/ ? accept_draws : \
+                                   f[3] == "train" ? train_draws : draws, list, " ")
                     }
                     if (d > nd) continue
                     name = f[3] "_" f[4] "_" f[5] "_" f[6]
@@ -287,12 +323,14 @@ ica() {
 }
 
 make_corpora() { # SEED
-    for d in $(printf '%s\n' 1 $DRAWS $TRAIN_DRAWS | sort -un); do
+    control=
+    [ "${1#control}" = "$1" ] || control=--control
+    for d in $(printf '%s\n' 1 $DRAWS $TRAIN_DRAWS $ACCEPT_DRAWS | sort -un); do
         to=$WORK/data/$1/$d pretrain=--no-pretrain
         [ ! -d "$to" ] || continue
         [ "$d" != 1 ] || pretrain=--pretrain
         rm -rf "$to.part"
-        ica corpus --out "$to.part" --seed "$1" --draw "$d" $pretrain && mv "$to.part" "$to" ||
+        ica corpus --out "$to.part" --seed "${1#control}" --draw "$d" $pretrain $control && mv "$to.part" "$to" ||
             return 1
     done
     [ -d "$WORK/tokenizer/$1" ] ||
@@ -315,7 +353,7 @@ make_base() { # BASE
         *)
             set -- --data "$WORK/data/$seed/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer/$seed" \
                 --channels 64 --context 128 --batch-tokens 640 --learning-rate 4e-3 \
-                --max-steps "${1#*:}" --seed "$seed" ;;
+                --max-steps "${1#*:}" --seed "${seed#control}" ;;
         esac
         ica pretrain "$@" --layers 4 --heads 4 --min-lr-ratio 0.1 --logging-steps 100 \
             --save-steps 500 --holdout "$data/holdout.jsonl" --eval "$test" --eval-steps 2000 \
@@ -397,6 +435,22 @@ options() { # OPTIONS...
     esac
 }
 
+# SCORES POOL: "chosen":{...} of the records whose weight is not 0: their share of the pool, the
+# clean share of them, and how much of what is clean they are. Nothing where the truth is not known.
+chosen() {
+    sed -n 's/.*"clean":\([a-z]*\).*/\1/p' "$2" | paste -d ' ' - "$1" | awk '
+        match($0, /"weight":[-+0-9.e]+/) {
+            kept = substr($0, RSTART + 9, RLENGTH - 9) > 0
+            n += kept; clean += $1 == "true"; both += kept && $1 == "true"
+            if ($1 != "true" && $1 != "false") unknown = 1
+        }
+        END {
+            if (NR && !unknown && n && clean)
+                printf "\"chosen\":{\"share\":%.6f,\"purity\":%.6f,\"recall\":%.6f},", n / NR,
+                    both / n, both / clean
+        }'
+}
+
 # ---- the runs ---------------------------------------------------------------------------------
 # Each makes $run/result.json.
 run_score() { # OPTIONS...
@@ -419,11 +473,12 @@ run_train() { # OPTIONS...
     ica train --model "$model" --pool "$pool_file" $tune --max-steps "$steps" "$@" \
         --eval "$eval_file" --seed "$draw" --group "$group, base $base" --arm "$label" \
         --out "$run/train" --overwrite >"$run/result" || return 1
-    parameters=$(cksum <"$run/train/model.safetensors")
+    parameters=$(cksum <"$run/train/model.safetensors") choice=
+    [ ! -f "$run/train/scores.jsonl" ] || choice=$(chosen "$run/train/scores.jsonl" "$pool_file")
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
     rm -r "$run/train"
-    sed "s/^{/{\"parameters\":${parameters%% *},/" "$run/run.json" >"$run/result.json"
+    sed "s/^{/{\"parameters\":${parameters%% *},$choice/" "$run/run.json" >"$run/result.json"
 }
 
 run_eval() { # K
@@ -499,14 +554,16 @@ one_run() {
     fi
 }
 
-# A JSON object on stdin as one line "path":number,... with every number outside of lists
+# A JSON object on stdin as one line "path":number,... with every number outside of lists; true is
+# 1 and false 0
 flatten() {
     awk '
         { text = text $0 }
         END {
-            while (match(text, /"([^"\\]|\\.)*"|[-+0-9][-+.0-9eE]*|[{}:,]|[][]/)) {
+            while (match(text, /"([^"\\]|\\.)*"|[-+0-9][-+.0-9eE]*|true|false|[{}:,]|[][]/)) {
                 word = substr(text, RSTART, RLENGTH)
                 text = substr(text, RSTART + RLENGTH)
+                if (word == "true" || word == "false") word = word == "true" ? 1 : 0
                 if (word == "{") { inside[++depth] = 1; want = 1 }
                 else if (word == "[") { inside[++depth] = 0; lists++; want = 0 }
                 else if (word == "}") depth--
@@ -587,9 +644,9 @@ take_build() {
 }
 
 make_bases() {
-    say "== corpora and bases $BASES"
-    printf '%s\n' $BASES | sed 's/:.*//' | sort -u >"$WORK/seeds"
-    printf '%s\n' $BASES >"$WORK/bases"
+    rows $ONLY | runs | cut -f 7 | grep -v gsm8k | awk '!seen[$0]++' >"$WORK/bases"
+    say "== corpora and bases $(tr '\n' ' ' <"$WORK/bases")"
+    sed 's/:.*//' "$WORK/bases" | sort -u >"$WORK/seeds"
     work make_corpora "$WORK/seeds" && work make_base "$WORK/bases"
 }
 
@@ -645,10 +702,10 @@ gather() {
 }
 
 # ---- tables -------------------------------------------------------------------------------------
-# show TABLE FIRST COLUMNS [CHOOSE]: tests/bench/study.awk says what a column is.
+# show TABLE FIRST COLUMNS [CHOOSE [BY]]: tests/bench/study.awk says what these are.
 show() {
-    awk -v table="$1" -v first="$2" -v columns="$3" -v choose="${4:-}" -f $HERE/study.awk \
-        "$WORK/results.jsonl" >"$WORK/tables/$1.md"
+    awk -v table="$1" -v first="$2" -v columns="$3" -v choose="${4:-}" -v by="${5:-row}" \
+        -f $HERE/study.awk "$WORK/results.jsonl" >"$WORK/tables/$1.md"
     [ -s "$WORK/tables/$1.md" ] || rm "$WORK/tables/$1.md"
 }
 
@@ -697,6 +754,22 @@ show_traps() {
 auroc.verbose 4 1 verbose"
 }
 show_methods() { show methods method "$AUROC;$DIFFERENCE;$COST"; }
+show_accept() {
+    choice="mean chosen.share 1 100 kept %;mean chosen.purity 1 100 purity %;mean chosen.recall 1 \
+100 recall %;mean comparison.clean_share 1 100 clean %, estimated"
+    for table in accept-even50 accept-verbose60 accept-weak; do
+        show $table arm "mean nll 4 1 test NLL;gap nll;$choice"
+    done
+    show accept-wrong "holdout, arm" "mean nll 4 1 test NLL;gap nll;worst nll;$choice"
+    show accept-pairs base "mean comparison.clean_share 3 1 estimated share;mean clean 3 0.00125 \
+true share" "" base
+}
+show_check() {
+    check=holdout_check
+    show check base "mean $check.nll 3 1 loss alone;mean $check.nll_in_context 3 1 with \
+demonstrations;mean $check.nll_shuffled 3 1 answers shuffled;mean $check.gain 3 1 gain;mean \
+$check.gain_error 3 1 gain_error;mean $check.helps 2 1 helps;mean auroc.all 3 1 AUROC" "" base
+}
 show_gsm8k() {
     show gsm8k-scores method "mean auroc.all 4 1 AUROC;$DIFFERENCE;$COST"
     show gsm8k arm "$LOSS;mean ess 0 1 ESS;gap nll"

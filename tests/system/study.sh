@@ -45,6 +45,10 @@ check "the baseline has no difference" "$(row uniform 'diff nll 2 1 difference')
 check "gap" "$(row a 'gap nll')" "-30.0 +- 21.6 |"
 check "a sum of figures, scaled" "$(row uniform 'mean nll+nll 1 0.5 twice')" "20.0 +- 0.0 |"
 check "a figure that no run has" "$(row a 'mean loss 2 1 loss')" "- |"
+check "the worst gap" "$(row a 'worst nll')" "-60.0 |"
+check "a row for each base" "$(awk -v table=t -v first=base -v columns='mean nll 1 1 NLL' \
+    -v choose= -v by=base -f tests/bench/study.awk "$work/results.jsonl" | sed -n 's/^| 1:9 | //p')" \
+    "21.5 +- 0.7 |"
 check "the same figure" "$(row oracle 'same nll')" "0 of 4 |"
 check "what the table says of itself" "$(table 'mean nll 2 1 NLL' | tail -n 1)" \
     "2 bases, 4 runs a row. Build x."
@@ -59,6 +63,20 @@ check "what the table says of itself" "$(table 'mean nll 2 1 NLL' | tail -n 1)" 
 check "chosen on draws 1 and 2, reported on the third: 17 and 19" \
     "$(table 'mean nll 2 1 NLL' a,b | sed -n 's/^On the other //p')" \
     "2 runs it has 18.0000 +- 1.4142, which is -2.0000 from uniform"
+
+# Three of four are kept, two of these are clean, and three are clean in all.
+eval "$(sed -n '/^chosen() {/,/^}/p; /^flatten() {/,/^}/p' tests/bench/study.sh)"
+i=0
+for clean in true true false true; do
+    i=$((i + 1))
+    echo "{\"id\":\"$i\",\"clean\":$clean,\"source\":\"a\"}" >>"$work/pool.jsonl"
+    echo "{\"id\":\"$i\",\"score\":1,\"weight\":$([ $i = 1 ] && echo 0 || echo 0.5),\"logp\":1}"
+done >"$work/scores.jsonl"
+check "what was chosen" "$(chosen "$work/scores.jsonl" "$work/pool.jsonl")" \
+    '"chosen":{"share":0.750000,"purity":0.666667,"recall":0.666667},'
+check "numbers and truth of an object" \
+    "$(echo '{"a":1,"result":{"b":{"helps":true,"c":false}},"l":[2],"s":"true"}' | flatten)" \
+    '"a":1,"b.helps":1,"b.c":0'
 
 # Of 10 prompts, two of which are asked twice, 30 % get another answer of the same kind, the same
 # one wherever the prompt stands.
