@@ -8,12 +8,12 @@
 #   sh tests/bench/study.sh --list        how many runs each table has, and how many are finished
 #
 # A base SEED:STEPS is a model pretrained for STEPS steps on the corpus of seed SEED, from random
-# weights of the same seed. SEED may be controlN: the corpus of seed N by --control. A draw is a pool
-# and a holdout of that corpus; it also seeds the run. A run is one score or one fine-tuning. It has
-# a folder named after all that it depends on, so that tables share runs. Stop the study at any time
-# and start it again: finished runs are kept. Remove a folder, or all of OUT/study/runs, to make it
-# again. A run uses one thread, and THREADS runs are made at once. Finished runs keep their figures
-# and logs, not their models.
+# weights of the same seed. SEED may be controlN: the corpus of seed N by --control. A draw is a
+# pool and a holdout of that corpus; it also seeds the run. A run is one score or one fine-tuning.
+# It has a folder named after all that it depends on, so that tables share runs. Stop the study at
+# any time and start it again: finished runs are kept. Remove a folder, or all of OUT/study/runs, to
+# make it again. A run uses one thread, and THREADS runs are made at once. Finished runs keep their
+# figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
 # accept check, and gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of
@@ -35,7 +35,7 @@ TRAIN_DRAWS=${TRAIN_DRAWS:-$DRAWS}
 STEPS=${STEPS:-120}
 ACCEPT_DRAWS=${ACCEPT_DRAWS:-"4 5"}
 WEAK_BASES=${WEAK_BASES:-"1:5000 2:5000 3:5000"}
-CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES 1:2500 2:2500 3:2500 control1:12000"}
+CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES 1:3000 2:3000 3:3000 control1:5000"}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
@@ -330,8 +330,9 @@ make_corpora() { # SEED
         [ ! -d "$to" ] || continue
         [ "$d" != 1 ] || pretrain=--pretrain
         rm -rf "$to.part"
-        ica corpus --out "$to.part" --seed "${1#control}" --draw "$d" $pretrain $control && mv "$to.part" "$to" ||
-            return 1
+        # shellcheck disable=SC2086  # no word, or one
+        ica corpus --out "$to.part" --seed "${1#control}" --draw "$d" $pretrain $control &&
+            mv "$to.part" "$to" || return 1
     done
     [ -d "$WORK/tokenizer/$1" ] ||
         ica tokenizer --data "$WORK/data/$1/1/pretrain.jsonl" --vocab-size 512 \

@@ -46,9 +46,11 @@ check "gap" "$(row a 'gap nll')" "-30.0 +- 21.6 |"
 check "a sum of figures, scaled" "$(row uniform 'mean nll+nll 1 0.5 twice')" "20.0 +- 0.0 |"
 check "a figure that no run has" "$(row a 'mean loss 2 1 loss')" "- |"
 check "the worst gap" "$(row a 'worst nll')" "-60.0 |"
-check "a row for each base" "$(awk -v table=t -v first=base -v columns='mean nll 1 1 NLL' \
-    -v choose= -v by=base -f tests/bench/study.awk "$work/results.jsonl" | sed -n 's/^| 1:9 | //p')" \
-    "21.5 +- 0.7 |"
+by_base() {
+    awk -v table=t -v first=base -v columns="mean nll 1 1 NLL" -v choose= -v by=base \
+        -f tests/bench/study.awk "$work/results.jsonl"
+}
+check "a row for each base" "$(by_base | sed -n 's/^| 1:9 | //p')" "21.5 +- 0.7 |"
 check "the same figure" "$(row oracle 'same nll')" "0 of 4 |"
 check "what the table says of itself" "$(table 'mean nll 2 1 NLL' | tail -n 1)" \
     "2 bases, 4 runs a row. Build x."
