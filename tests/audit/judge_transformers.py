@@ -116,6 +116,14 @@ def check_rows(name, data, tokenizer, model):
         check(abs(float(wanted.sum()) - logp) <= bound, f"{what}: logp {wanted.sum()} and {logp}")
 
 
+def check_system(name, tokenizer):
+    """The program refuses a system message; the template that it writes still renders one."""
+    for messages in records("talk"):
+        messages[0]["content"] = "be brief"
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        check(text == plain_text(name, messages), f"{name}: with a system message {text!r}")
+
+
 def check_answers(name, tokenizer, model):
     end = tokenizer.convert_tokens_to_ids("<e>")
     ends = model.generation_config.eos_token_id
@@ -156,6 +164,7 @@ for name in ("base", "tuned", "made-odd", "made-plain"):
     check_words(name, tokenizer)
     for data in ("talk", "test"):
         check_rows(name, data, tokenizer, model)
+    check_system(name, tokenizer)
     if name in ("base", "tuned"):
         check_answers(name, tokenizer, model)
     check_back(name, tokenizer, model)

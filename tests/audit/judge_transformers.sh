@@ -35,7 +35,7 @@ head -n 400 corpus/pretrain.jsonl >sessions.jsonl
 head -n 40 corpus/pool-even50.jsonl >pool.jsonl
 head -n 12 corpus/test.jsonl >test.jsonl
 rm -r corpus
-# Conversations: a system message, an empty one, several turns, what Jinja and HTML would read.
+# Conversations: an empty system message, several turns, what Jinja and HTML would read.
 python_talk='
 import json
 def talk(system, *turns):
@@ -43,7 +43,7 @@ def talk(system, *turns):
     for i, text in enumerate(turns):
         messages.append({"role": ("user", "assistant")[i % 2], "content": text})
     print(json.dumps({"messages": messages}))
-talk("be brief", "is it ?", "yes", "why \"so\" ?", "because")
+talk("", "is it ?", "yes", "why \"so\" ?", "because")
 talk("", "na\u00efve <b>", "no {{ it }} is")'
 "$python" -c "$python_talk" >talk.jsonl
 run tokenizer --data sessions.jsonl --vocab-size 512 --out tokenizer
