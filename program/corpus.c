@@ -6,6 +6,7 @@
 #include "data/records.h"
 #include "lib/file.h"
 #include "program/commands.h"
+#include "program/guard.h"
 
 /* Tells how many records of a file differ: facts are drawn with replacement. */
 static bool tell_file(const char *folder, const char *name, Error *err) {
@@ -29,7 +30,8 @@ bool command_corpus(const Settings *s, Error *err) {
                        .pools_only = !s->pretrain,
                        .noise = s->noise,
                        .noise_rate = s->noise_rate};
-    bool ok = corpus_write(&o, err);
-    for (int i = 0; ok && corpus_file(&o, i); i++) ok = tell_file(o.out, corpus_file(&o, i), err);
+    const char *name, *id;
+    bool ok = guard_outputs(s, err) && corpus_write(&o, err);
+    for (int i = 0; ok && (name = corpus_file(&o, i, &id)); i++) ok = tell_file(o.out, name, err);
     return ok;
 }

@@ -10,9 +10,14 @@
 
 #include "program/settings.h"
 
-/* Checks every output of the command against every input. Two paths are the same file if the
- * system says so, whatever their spelling: links and hard links too. A file that --out or another
- * option names is replaced only if it looks like one that this command wrote. Status 2. */
+/* Checks every output of the command before anything is written. Status 2.
+ *
+ * It must not be an input. Two paths are the same file if the system says so, whatever their
+ * spelling: links and hard links too.
+ *
+ * A file is replaced only if this command wrote it, as far as its beginning tells. What `select`
+ * writes has no mark of its own, so it takes --overwrite to replace a file of records. A run's
+ * folder has its own guard (data/place.h). */
 bool guard_outputs(const Settings *s, Error *err);
 
 #endif

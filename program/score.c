@@ -99,16 +99,6 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     return err->status == 0;
 }
 
-/* The file beside OUT must not be one that is read. */
-static bool check_beside(const Settings *s, Error *err) {
-    char *path = scores_holdout_path(s->out);
-    if (MAPS[s->weight_map].of_holdout &&
-        (file_same(path, s->pool) || file_same(path, s->holdout) || file_same(path, s->model)))
-        error_set(err, STATUS_USAGE, "score: %s would be overwritten; choose another --out", path);
-    free(path);
-    return err->status == 0;
-}
-
 bool command_score(const Settings *s, Error *err) {
     ModelFolder f;
     Splits x, part;
@@ -120,8 +110,8 @@ bool command_score(const Settings *s, Error *err) {
     if (!guard_outputs(s, err) || !model_folder_load(&f, s->model, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         part = x;
-        if (check_beside(s, err) && check_holdout(s, &x.holdout, err) &&
-            shard_of(s, &x.pool, &part.pool, &first, err) && file_try(s->out, err)) {
+        if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err) &&
+            file_try(s->out, err)) {
             tell_data(s, &x);
             score_splits(s, f.model, &part, first, err);
         }

@@ -89,6 +89,8 @@ const Option OPTIONS[] = {
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
      .writes = true,
      .help = "replace the run in --out, once the first state of the new one is safe"},
+    {"overwrite", OPTION_FLAG, AT(overwrite), "select", "false", .free = true, .writes = true,
+     .help = "replace the records in --out"},
     {"force-resume", OPTION_FLAG, AT(force_resume), "pretrain train", "false", .free = true,
      .writes = true,
      .help = "with --resume: go on though options or inputs differ from those it began with"},

@@ -260,7 +260,10 @@ bool corpus_write(const CorpusOptions *o, Error *err) {
     return ok;
 }
 
-const char *corpus_file(const CorpusOptions *o, int i) {
+const char *corpus_file(const CorpusOptions *o, int i, const char **id) {
+    *id = NULL;
     if (!o->pools_only && i-- == 0) return "pretrain.jsonl";
-    return i < FILE_COUNT && file_wanted(&FILES[i], o->noise) ? FILES[i].name : NULL;
+    if (i == FILE_COUNT || !file_wanted(&FILES[i], o->noise)) return NULL;
+    *id = FILES[i].id;
+    return FILES[i].name;
 }

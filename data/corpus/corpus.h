@@ -60,7 +60,8 @@ typedef struct {
  * failure returns false: status 2 for an unknown kind of noise before anything is written, else
  * status 4. */
 bool corpus_write(const CorpusOptions *o, Error *err);
-/* The name of file i that these options write, or NULL after the last. */
-const char *corpus_file(const CorpusOptions *o, int i);
+/* The name of file i that these options write, or NULL after the last. *id: what the ids of its
+ * records begin with, before "-0001"; NULL if they have none. */
+const char *corpus_file(const CorpusOptions *o, int i, const char **id);
 
 #endif

@@ -186,7 +186,7 @@ awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s pool >wanted
 same chosen wanted "select"
 [ "$(sed 's/.*"chosen":\([0-9]*\).*/\1/' printed)" -eq "$(wc -l <chosen)" ] && good ||
     bad "select says how many"
-works select --pool pool --scores s --weight-map accept --accept-level .4 --out chosen
+works select --pool pool --scores s --weight-map accept --accept-level .4 --out chosen --overwrite
 awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s2 pool >wanted
 same chosen wanted "select with another level"
 works select --pool pool --scores s --share .25 --out best --with-weights

@@ -135,6 +135,64 @@ refuse 2 'diary.txt is another kind' report R --out diary.txt
 refuse 2 'overwrite --data' tokenizer --data tok/merges.txt --out tok
 refuse 2 'overwrite --model' train --model base --pool pool.jsonl --out new \
     --dump-state base/model.safetensors
+# Files in the user's folders that no command of this name wrote
+mkdir data
+for file in pretrain.jsonl test.jsonl pool-noise.jsonl; do
+    for text in 'dear diary' '{"id":"mine-0001","prompt":"a","completion":"b"}' \
+        '{"messages":[{"role":"user","content":"a"}]}'; do
+        echo "$text" >data/$file
+        refuse 2 "data/$file is another kind" corpus --noise typo --out data
+    done
+    rm data/$file
+done
+works "a corpus" corpus --noise typo --out data
+works "a corpus over an earlier one" corpus --noise typo --out data --draw 2
+cp pool.jsonl own.jsonl
+# shellcheck disable=SC2086
+{
+    refuse 2 'own.jsonl is another kind' $S --out own.jsonl
+    cp pool.jsonl kept2.jsonl.holdout.jsonl
+    refuse 2 'kept2.jsonl.holdout.jsonl is another kind' $S --weight-map accept --out kept2.jsonl
+    rm kept2.jsonl.holdout.jsonl
+    works "scores with the holdout's own" $S --weight-map accept --out kept2.jsonl
+    works "and again" $S --weight-map accept --out kept2.jsonl
+}
+refuse 2 'kept.jsonl is another kind' eval --model base --data test.jsonl --per-example kept.jsonl
+works "each example" eval --model base --data test.jsonl --per-example each.jsonl
+works "each example again" eval --model base --data test.jsonl --per-example each.jsonl
+cp R/run.json run.json.copy
+refuse 2 'run.json.copy is another kind' report R --out page.html --results run.json.copy
+works "a report" report R --out page.html --results results.json
+works "a report over an earlier one" report R --out page.html --results results.json
+SELECT="select --pool pool.jsonl --scores kept.jsonl"
+# shellcheck disable=SC2086
+{
+    refuse 2 'own.jsonl exists: --overwrite' $SELECT --out own.jsonl
+    refuse 2 'diary.txt is another kind' $SELECT --out diary.txt --overwrite
+    works "a selection" $SELECT --out chosen.jsonl
+    refuse 2 'chosen.jsonl exists: --overwrite' $SELECT --share 0.5 --out chosen.jsonl
+    works "another one in its place" $SELECT --share 0.5 --out chosen.jsonl --overwrite
+}
+K="tokenizer --data sessions.jsonl --vocab-size 300"
+mkdir words
+# shellcheck disable=SC2086
+{
+    for file in vocab.json merges.txt tokenizer_config.json template.json; do
+        case $file in
+        merges.txt) echo '#version: 0.2' ;;
+        *) echo '{"!": 0}' ;;
+        esac >words/$file
+        refuse 2 "words/$file is another kind" $K --out words
+        rm words/$file
+    done
+    refuse 2 '--out base holds a model' $K --out base
+    works "a tokenizer over an earlier one" $K --out tok
+    refuse 2 'diary.txt is another kind' $T --out new --dump-state diary.txt
+    cp base/model.safetensors again.safetensors
+    refuse 2 'again.safetensors is another kind' $T --out new --dump-state again.safetensors
+    works "a dump" $T --out new --dump-state dump.safetensors
+    works "a dump over an earlier one" $T --out new --overwrite --dump-state dump.safetensors
+}
 
 # ---- one process at a time ----
 

@@ -563,8 +563,8 @@ static Buf noise_load(const char *folder, const char *kinds, double rate, uint64
     Error err = {0};
     Buf text = {0};
     CHECK(corpus_write(&o, &err), "%s", err.text);
-    const char *name;
-    for (int i = 0; (name = corpus_file(&o, i)); i++) {
+    const char *name, *id;
+    for (int i = 0; (name = corpus_file(&o, i, &id)); i++) {
         char *path = path_join(folder, name);
         if (strcmp(name, "pool-noise.jsonl") == 0)
             CHECK(file_read(path, &text, &err), "%s", err.text);
