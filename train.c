@@ -57,7 +57,8 @@ const char *loop_resumes(const Loop *loop) {
 
 bool loop_begin(Loop *loop, bool *complete, Error *err) {
     const char *resume = loop_resumes(loop);
-    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume);
+    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume, err);
+    if (err->status) return false;
     return *complete || !loop->state.run || run_begin(loop->state.run, err);
 }
 

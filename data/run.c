@@ -38,21 +38,31 @@ void run_input(Run *run, const char *path, uint64_t fingerprint) {
     buf_printf(&run->inputs, ",\"fingerprint\":\"%016llx\"}", (unsigned long long)fingerprint);
 }
 
-/* The run.json of a folder, parsed into the arena, or NULL. */
-static const Json *run_json(const char *folder, Arena *arena) {
+const Json *run_json(const char *folder, Arena *arena, Error *err) {
+    enum { MOST = 4 << 20 };
     Buf text = {0};
-    Error ignored = {0};
+    JsonError where = {.what = "it must have arguments, a command and a result"};
     char *path = path_join(folder, "run.json");
-    bool there = file_exists(path) && file_read(path, &text, &ignored);
-    const Json *root = there ? json_parse(arena, text.s, text.n, NULL) : NULL;
+    bool read = file_read_most(path, MOST, &text, err);
+    const Json *root = read ? json_parse(arena, text.s, text.n, &where) : NULL;
+    const Json *arguments = json_get(root, "arguments"), *command = json_get(root, "command"),
+               *result = json_get(root, "result");
+    bool whole = arguments && arguments->type == JSON_ARRAY && command &&
+                 command->type == JSON_STRING && result && result->type == JSON_OBJECT;
+    if (read && !whole)
+        error_set(err, STATUS_DATA,
+                  "%s: damaged, or not the run.json of a run: %s; put a copy of it back, or begin "
+                  "the run anew in another folder; its model and its log are not touched",
+                  path, where.what);
     free(path);
     buf_free(&text);
-    return root;
+    return whole ? root : NULL;
 }
 
 void run_base(Run *run, const char *folder, const Model *m) {
     Arena arena = {0};
-    const Json *kept = run->header.resume ? run_json(run->header.resume, &arena) : NULL;
+    Error ignored = {0}; /* The options were read from the same file. */
+    const Json *kept = run->header.resume ? run_json(run->header.resume, &arena, &ignored) : NULL;
     const Json *base = json_get(kept, "base");
     run->base.n = 0;
     if (run->header.resume) {
@@ -186,10 +196,10 @@ bool run_end(Run *run, Error *err) {
     return run_write(run, err);
 }
 
-bool run_has_result(const char *folder) {
+bool run_has_result(const char *folder, Error *err) {
     Arena arena = {0};
-    const Json *result = json_get(run_json(folder, &arena), "result");
-    bool has = result && result->type == JSON_OBJECT && result->count > 0;
+    const Json *result = json_get(run_json(folder, &arena, err), "result");
+    bool has = result && result->count > 0;
     arena_free(&arena);
     return has;
 }

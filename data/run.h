@@ -99,8 +99,11 @@ bool run_begin(Run *run, Error *err);
  * stays. Does nothing if the run never began, so that a run that could not be resumed keeps its
  * files. */
 bool run_end(Run *run, Error *err);
-/* Did the run in that folder end with a result? */
-bool run_has_result(const char *folder);
+/* The run.json of a folder, in the arena. NULL (status 3) if it is damaged: it must have arguments,
+ * a command and a result, which is {} until the run has ended. */
+const Json *run_json(const char *folder, Arena *arena, Error *err);
+/* Did the run in that folder end with a result? False with an error if its run.json is damaged. */
+bool run_has_result(const char *folder, Error *err);
 
 /* ---- log.jsonl ---- */
 

@@ -302,26 +302,18 @@ static int dropped_arguments(const Json *kept, int i, const Command *command) {
     return row->type == OPTION_FLAG || memchr(a.s, '=', a.n) ? 1 : 2;
 }
 
-/* Bytes of a run.json. */
-enum { RUN_JSON_MOST = 4 << 20 };
-
 /* Puts the arguments that run.json kept before those given now, so that the latter win. Output goes
  * to the folder named by --resume, even if it was moved. */
 static bool resumed_arguments(char *run, const Command *command, Arena *arena, int *argc,
                               char ***argv, Error *err) {
-    char *path = path_join(run, "run.json");
-    Buf text = {0};
-    JsonError where;
-    bool ok = place_recover(run, err) && file_read_most(path, RUN_JSON_MOST, &text, err);
-    const Json *root = ok ? json_parse(arena, text.s, text.n, &where) : NULL;
+    const Json *root = place_recover(run, err) ? run_json(run, arena, err) : NULL;
     const Json *kept = json_get(root, "arguments"), *made_by = json_get(root, "command");
-    if (ok && (!kept || kept->type != JSON_ARRAY))
-        ok = error_set(err, STATUS_DATA, "%s: is not the run.json of a run", path);
-    if (ok && (!made_by || !str_is(made_by->string, command->name)))
-        ok = error_set(err, STATUS_DATA,
-                       "%s: is not from `ica %s`; resume the run with the command that started it",
-                       path, command->name);
-    if (ok) {
+    if (root && !str_is(made_by->string, command->name))
+        return error_set(err, STATUS_DATA,
+                         "%s/run.json: is not from `ica %s`; resume the run with the command that "
+                         "started it",
+                         run, command->name);
+    if (root) {
         char **all = arena_new(arena, (size_t)(kept->count + *argc) + 3, sizeof *all);
         int n = 0;
         for (int i = 0, drop; i < kept->count; i += drop ? drop : 1) {
@@ -334,9 +326,7 @@ static bool resumed_arguments(char *run, const Command *command, Arena *arena, i
         *argv = all;
         *argc = n;
     }
-    free(path);
-    buf_free(&text);
-    return ok;
+    return root != NULL;
 }
 
 /* ---- parsing ---- */
@@ -431,7 +421,9 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     s->argc = argc;
     s->argv = argv;
     s->inputs = result->positional;
-    if (s->resume && !run_state_exists(s->resume) && !run_has_result(s->resume)) {
+    bool begun = s->resume && (run_state_exists(s->resume) || run_has_result(s->resume, err));
+    if (err->status) return false;
+    if (s->resume && !begun) {
         fprintf(stderr, "%s: the run was stopped before its first save; it starts again\n",
                 s->resume);
         s->resume = NULL;

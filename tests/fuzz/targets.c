@@ -356,7 +356,8 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     static const char *const names[] = {"run.json", "log.jsonl", "scores.jsonl"};
     put_parts(bytes, n, names, 3);
     build_report(work_folder());
-    run_has_result(work_folder());
+    Error err = {0};
+    run_has_result(work_folder(), &err);
     char resume[] = "--resume", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());
     char *arguments[] = {resume, path};

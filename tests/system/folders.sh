@@ -290,6 +290,18 @@ said '--learning-rate was .* and is 0.002'
 works "pretraining that saves" pretrain --model base --data sessions.jsonl --max-steps 3 \
     --batch-tokens 512 --out P
 refuse 3 '--data was content' pretrain --resume P --data pool.jsonl
+# A damaged run.json of a finished run: nothing is done again, and the line says what to do.
+cp R/run.json "$keep/run.json"
+for damage in 's/^"result":.*//' 's/^"result":{/"result":0,"x":{/' 's/"result"/"resulT"/' \
+    's/^"arguments":.*//' 's/"command":"train"/"command":7/'; do
+    sed "$damage" "$keep/run.json" >R/run.json
+    refuse 3 'R/run.json: damaged.*put a copy of it back, or begin' train --resume R
+done
+: >R/run.json
+refuse 3 'R/run.json: damaged' train --resume R
+cp "$keep/run.json" R/run.json
+works "a whole run.json again" train --resume R
+said 'the run is complete'
 # What a run.json from elsewhere names is not written.
 echo precious >precious
 cp R/run.json "$keep/run.json"
