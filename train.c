@@ -55,13 +55,6 @@ const char *loop_resumes(const Loop *loop) {
     return loop->state.run ? loop->state.run->header.resume : NULL;
 }
 
-bool loop_begin(Loop *loop, bool *complete, Error *err) {
-    const char *resume = loop_resumes(loop);
-    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume, err);
-    if (err->status) return false;
-    return *complete || !loop->state.run || run_begin(loop->state.run, err);
-}
-
 /* Is a thing that comes every `steps` steps due after this one? With 0 it never is. */
 static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps == 0; }
 
@@ -69,6 +62,24 @@ static bool every(int steps, long step) { return steps > 0 && (step + 1) % steps
 static double loop_rate(const LoopOptions *o, long step) {
     long warmup = schedule_warmup(o->warmup_steps, o->warmup_ratio, o->steps);
     return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
+}
+
+/* Says so if no step of a run can move a parameter, as with a warm-up and a single step. */
+static void tell_still(const LoopOptions *o) {
+    for (long step = 0; step < o->steps; step++)
+        if (loop_rate(o, step) != 0) return;
+    fprintf(stderr,
+            "WARNING: no parameter will move: the learning rate is 0 at each of the %ld steps; "
+            "a warm-up begins at 0: take --warmup-steps 0, or more steps\n",
+            o->steps);
+}
+
+bool loop_begin(Loop *loop, bool *complete, Error *err) {
+    const char *resume = loop_resumes(loop);
+    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume, err);
+    if (err->status || *complete) return err->status == 0;
+    tell_still(loop->o);
+    return !loop->state.run || run_begin(loop->state.run, err);
 }
 
 /* Logs the steps since the last line. If the line cannot be written, the window stays as it is, and

@@ -670,6 +670,19 @@ DUMP="--batch-size 8 --learning-rate 1e-3 --weight-decay 0.1 --lr-scheduler-type
     works "without --dump-state" train --model base --pool pool.jsonl \
         --weights file:kept.jsonl $DUMP --max-steps 3 --out run-plain
     same "a dump changes nothing" run-dump/model.safetensors run-plain/model.safetensors
+    # A single step with a warm-up has the rate 0.
+    works "one step" train --model base --pool pool.jsonl --max-steps 1 --out still
+    check "it says that nothing will move" \
+        grep -q '^WARNING: no parameter will move.*of the 1 steps' "$keep/err"
+    same "and nothing does" base/model.safetensors still/model.safetensors
+    works "two steps" train --model base --pool pool.jsonl --max-steps 2 --out moves
+    check "say nothing" sh -c '! grep -q WARNING "$1"' sh "$keep/err"
+    differ "and move" base/model.safetensors moves/model.safetensors
+    works "no warm-up" train --model base --pool pool.jsonl --max-steps 1 --warmup-steps 0 \
+        --out moves --overwrite
+    check "says nothing" sh -c '! grep -q WARNING "$1"' sh "$keep/err"
+    differ "and moves" base/model.safetensors moves/model.safetensors
+    rm -r still moves
     works "--dump-state in parts" train --model base --pool pool.jsonl \
         --weights file:kept.jsonl $DUMP --max-steps 1 --micro-batch-size 3 \
         --out run-dump --overwrite --dump-state parts.safetensors
