@@ -2,7 +2,7 @@
  * writes anything. On false, err has one line for the user and the status.
  *
  * Usage:
- *   Settings s = {.out = "corpus", .seed = 1, .draw = 1};
+ *   Settings s = {.command = "corpus", .out = "corpus", .seed = 1, .draw = 1};
  *   Error err = {0};
  *   if (!command_corpus(&s, &err)) error_print(&err);
  */

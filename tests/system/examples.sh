@@ -22,11 +22,10 @@ echo 'int omp_get_max_threads(void); int main(void) { return omp_get_max_threads
     >"$work/t.c"
 if $CC -fopenmp "$work/t.c" -o "$work/t" 2>/dev/null; then flags="$flags -fopenmp"; fi
 
-# folders SUFFIX: all files of the product with it
-folders() {
-    for folder in . lib lib/fast data data/corpus program program/report; do
-        ls $folder/*"$1" 2>/dev/null
-    done | sed 's,^[.]/,,'
+# product SUFFIX: all files of the product with it, in whichever folder
+product() {
+    find . \( -name .git -o -path './build*' -o -path './out*' -o -path ./tests \) -prune -o \
+        -name "*$1" -type f -print | sed 's,^[.]/,,' | sort
 }
 
 # example HEADER: the example as a program; nothing if there is none
@@ -59,8 +58,8 @@ try() {
     (cd "$work/run" && "$work/example") >"$work/said" 2>&1
 }
 
-objects=$(folders .c | grep -v '^program/main.c$' | sed 's,.*,build/sanitize/&,; s/[.]c$/.o/')
-for header in ${1:-$(folders .h)}; do
+objects=$(product .c | grep -v '^program/main.c$' | sed 's,.*,build/sanitize/&,; s/[.]c$/.o/')
+for header in ${1:-$(product .h)}; do
     case " $NONE " in *" $header "*) continue ;; esac
     if try "$header"; then
         passed=$((passed + 1))
