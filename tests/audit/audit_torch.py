@@ -21,7 +21,8 @@ is the program's. With u the unit roundoff of the build, 2^-24 or 2^-53, the tol
   AdamW      each of some ten operations rounds once; the sums in m and v at the size of their
              terms: see adamw_tolerances.
   training   the same training in PyTorch with noise of 78 u (one deviation of the above) on every
-             gradient, four times: the root mean square by which that moves a tensor is what
+             gradient, at the size of the largest of its channels (the backward pass mixes them, so
+             that one near zero is as wrong as its neighbors), four times: the root mean square by which that moves a tensor is what
              rounding does, and FACTOR times it is allowed; and the weight itself rounds at every
              step, sqrt(20) u of it as a random walk. Key biases have a true gradient of zero
              (softmax does not see a constant added to all scores), so that AdamW, which divides by
@@ -237,7 +238,7 @@ def train(objective, start, batches, reference, heads, noise=None, sizes=None):
         with torch.no_grad():
             for k, v in p.items():
                 if noise:
-                    v.grad += noise * sizes[step - 1][k] * torch.randn_like(v)
+                    v.grad += noise * sizes[step - 1][k].amax(-1, True) * torch.randn_like(v)
             scale = clipped(math.sqrt(sum(float((v.grad ** 2).sum()) for v in p.values())))
             for v in p.values():
                 v.grad *= scale
