@@ -11,7 +11,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 
-enum { WIDTH = 132, SOURCES = 13 };
+enum { WIDTH = 132, SOURCES = 14 };
 
 static const char *const SOURCE[SOURCES] = {"model.c",
                                             "scoring/context.c",
@@ -25,7 +25,8 @@ static const char *const SOURCE[SOURCES] = {"model.c",
                                             "tests/audit/audit_exact.c",
                                             "tests/audit/audit_product.c",
                                             "tests/audit/audit_training.c",
-                                            "tests/audit/audit_trained.c"};
+                                            "tests/audit/audit_trained.c",
+                                            "tests/audit/audit_claims.c"};
 
 typedef struct {
     AuditRow row;
