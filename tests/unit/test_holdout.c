@@ -1,5 +1,5 @@
-/* Tests of holdout: folds, and scores of the holdout by itself against the same scores made by hand
- * of two sets. */
+/* Tests of holdout: folds, scores of the holdout by itself against the same scores made by hand of
+ * two sets, and what is left out before candidates are compared. */
 #include "scoring/holdout.h"
 #include "tests/reference/oracle.h"
 #include "tests/unit/check.h"
@@ -48,6 +48,56 @@ static void test_folds(void) {
         folds_free(&f);
         arena_free(&e.arena);
     }
+}
+
+/* Another seed deals the prompts otherwise: of 8 seeds no two give the same folds. Two random deals
+ * of 11 prompts are the same once in 11! / (3! 2!^4) = 415,800. */
+static void test_seeds(void) {
+    enum { SEEDS = 8 };
+    Rng rng = rng_new(4, 0);
+    Examples e = some_holdout(&rng);
+    Folds f[SEEDS];
+    int same = 0;
+    for (int s = 0; s < SEEDS; s++) {
+        folds_new(&e, (uint64_t)s, &f[s]);
+        for (int t = 0; t < s; t++)
+            same += memcmp(f[s].fold, f[t].fold, COUNT * sizeof *f[s].fold) == 0;
+    }
+    CHECK(same == 0, "%d pairs of seeds deal the same folds", same);
+    for (int s = 0; s < SEEDS; s++) folds_free(&f[s]);
+    arena_free(&e.arena);
+}
+
+/* Records whose texts are the same and whose tokens are not: their order follows from the tokens,
+ * not from the file. */
+static void test_spellings(void) {
+    enum { N = 12 };
+    Rng rng = rng_new(4, 1);
+    Examples e, turned;
+    random_examples(&e, &rng, N, 30);
+    Example items[N];
+    int index[N], index_turned[N], wrong = 0;
+    for (int i = 0; i < N; i++) {
+        e.items[i].prompt_text = str(i % 4 == 0 ? "a" : i % 4 == 1 ? "b" : i % 4 == 2 ? "c" : "d");
+        e.items[i].answer_text = str("x");
+    }
+    for (int i = 0; i < N; i++) items[i] = e.items[N - 1 - i];
+    turned = e;
+    turned.items = items;
+    Folds f, g;
+    folds_new(&e, 5, &f);
+    folds_new(&turned, 5, &g);
+    for (int k = 0; k < f.folds; k++) {
+        Examples a = folds_part(&f, &e, k, true, index);
+        Examples b = folds_part(&g, &turned, k, true, index_turned);
+        for (int i = 0; i < a.count; i++)
+            wrong += example_compare_tokens(&a.items[i], &b.items[i]) != 0;
+    }
+    CHECK(f.folds == 4 && wrong == 0, "%d folds; in another order of the file, %d records differ",
+          f.folds, wrong);
+    folds_free(&f);
+    folds_free(&g);
+    arena_free(&e.arena);
 }
 
 static void test_few(void) {
@@ -182,14 +232,125 @@ static void test_check(const Model *m, Workspace *ws) {
     arena_free(&e.arena);
 }
 
+/* ---- candidates against the holdout ---- */
+
+/* Marks with 0 the `trimmed` records of smallest min(rank of gain, rank of likelihood). Of equal
+ * ones the smaller hash goes first. What is not known stays. */
+static void trim_by_hand(const Examples *e, const Scores *self, uint64_t seed, int trimmed,
+                         double *kept) {
+    double gain[100], likelihood[100], rank[100];
+    for (int i = 0; i < e->count; i++) {
+        gain[i] = likelihood[i] = NAN;
+        if (self->n_demos[i] == 0) continue;
+        likelihood[i] = self->in_context.chosen[i] / e->items[i].answer_n;
+        gain[i] = likelihood[i] - self->alone.chosen[i] / e->items[i].answer_n;
+    }
+    for (int i = 0; i < e->count; i++) {
+        int by_gain = 0, by_likelihood = 0;
+        for (int j = 0; j < e->count; j++) {
+            by_gain += gain[j] < gain[i];
+            by_likelihood += likelihood[j] < likelihood[i];
+        }
+        rank[i] = by_gain < by_likelihood ? by_gain : by_likelihood;
+        if (isnan(gain[i])) rank[i] = e->count;
+        kept[i] = 1;
+    }
+    for (int t = 0; t < trimmed; t++) {
+        int least = -1;
+        for (int i = 0; i < e->count; i++) {
+            if (kept[i] <= 0) continue;
+            bool smaller = least < 0 || rank[i] < rank[least];
+            if (!smaller && rank[i] <= rank[least])
+                smaller = example_hash(&e->items[i], seed, true) <
+                          example_hash(&e->items[least], seed, true);
+            if (smaller) least = i;
+        }
+        kept[least] = 0;
+    }
+}
+
+/* Checks the pool's scores: as ica_score makes them of the kept records alone, plus the cost of the
+ * holdout's own. */
+static void check_kept(const Model *m, Workspace *ws, const Examples *pool, const Examples *e,
+                       const ScoreOptions *how, const Comparison *c, const Scores *out) {
+    Examples part = {.bos = e->bos, .bos_n = e->bos_n, .items = mem_new(100, sizeof(Example))};
+    Scores s = {0};
+    int wrong = 0, unknown = 0;
+    for (int i = 0; i < e->count; i++) {
+        if (c->kept[i] > 0) part.items[part.count++] = e->items[i];
+        bool known = c->kept[i] > 0 && c->self.n_demos[i] > 0;
+        unknown += isnan(c->self.score[i]) == known;
+    }
+    ica_score(m, NULL, ws, pool, &part, how, &s);
+    for (int i = 0; i < pool->count; i++) {
+        wrong += !same_bits(s.score[i], out->score[i]);
+        for (int d = 0; d < out->n_demos[i]; d++) {
+            const Demo *demo = &out->demos[i * out->k + d];
+            wrong += !(c->kept[demo->prompt_of - e->items] > 0);
+        }
+    }
+    CHECK(wrong == 0 && unknown == 0,
+          "%d scores or demonstrations of the pool, %d scores of the holdout", wrong, unknown);
+    CHECK(out->cost.flops == s.cost.flops + c->told.flops && c->told.flops > 0,
+          "%.17g operations, not %.17g + %.17g", out->cost.flops, s.cost.flops, c->told.flops);
+    scores_free(&s);
+    free(part.items);
+}
+
+/* [E19] Trimming against the same by hand. 0.29 x 100 is a little below 29 in floating point, and
+ * 29 records go. One record is too long to be shown anything: it has no score, and stays. What was left out once stays out, whatever the seed of later scores. */
+static void test_trim(const Model *m, Workspace *ws) {
+    enum { N = 100 };
+    static const double share[] = {.29, .07, .5};
+    static const int trimmed[] = {29, 7, 50};
+    for (int t = 0; t < 3; t++) {
+        Rng rng = rng_new(10, (uint64_t)t);
+        Examples e, pool;
+        random_examples(&e, &rng, N, 30);
+        random_examples(&pool, &rng, 8, 30);
+        e.items[t] = random_example(&e.arena, &rng, CONTEXT - 8, 30, 4, 0); /* no room for demos */
+        ScoreOptions how = {.method = METHOD_ICA, .k = 1, .seed = 20 + (uint64_t)t};
+        Comparison whole = {0}, c = {0};
+        Scores out = {0};
+        Error err = {0};
+        double kept[N];
+        comparison_new(&whole, MAP_ACCEPT, &(ComparisonOptions){.05, 0}, 8, N);
+        comparison_new(&c, MAP_ACCEPT, &(ComparisonOptions){.05, share[t]}, 8, N);
+        bool ok = holdout_compare(m, ws, &pool, &e, &how, &whole, &out, &err);
+        trim_by_hand(&e, &whole.self, how.seed, trimmed[t], kept);
+        ok = ok && holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err);
+        CHECK(ok && c.told.trimmed == trimmed[t] && memcmp(c.kept, kept, sizeof kept) == 0,
+              "a share of %g: %g left out; they are others than by hand: %s", share[t],
+              c.told.trimmed, err.text);
+        check_kept(m, ws, &pool, &e, &how, &c, &out);
+        how.seed += 100;
+        ok = holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err);
+        CHECK(ok && memcmp(c.kept, kept, sizeof kept) == 0, "the second scores choose anew: %s",
+              err.text);
+        check_kept(m, ws, &pool, &e, &how, &c, &out);
+        double flops = c.told.flops;
+        ok = holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err);
+        CHECK(ok && c.told.flops == flops, "the same scores cost %.17g, then %.17g", flops,
+              c.told.flops);
+        scores_free(&out);
+        comparison_free(&whole);
+        comparison_free(&c);
+        arena_free(&e.arena);
+        arena_free(&pool.arena);
+    }
+}
+
 int main(void) {
     Model *m = random_model(4, CONTEXT);
     Workspace *ws = workspace_new();
     test_folds();
+    test_seeds();
+    test_spellings();
     test_few();
     test_scores(m, ws);
     test_order(m, ws);
     test_check(m, ws);
+    test_trim(m, ws);
     workspace_free(ws);
     model_free(m);
     return check_report("test_holdout");

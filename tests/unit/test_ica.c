@@ -364,6 +364,29 @@ static void test_ica_shuffled(const World *w) {
     scores_free(&s);
 }
 
+/* Twelve prompts with two answers among them: the answer of another prompt may be the own one, which
+ * would be no control. Then another is drawn. */
+static void test_shuffled_alike(const World *w) {
+    ScoreOptions how = {.method = METHOD_ICA, .k = 4, .demos = DEMOS_SHUFFLED, .seed = 8};
+    Examples pool = first_of(&w->pool, 20), holdout = {0};
+    Rng rng = rng_new(31, 4);
+    random_examples(&holdout, &rng, 12, 30);
+    for (int h = 2; h < 12; h++) {
+        holdout.items[h].answer = holdout.items[h % 2].answer;
+        holdout.items[h].answer_n = holdout.items[h % 2].answer_n;
+    }
+    Scores s = {0};
+    int alike = 0, shown = 0;
+    ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+    for (int i = 0; i < s.count; i++)
+        for (int d = 0; d < s.n_demos[i]; d++, shown++)
+            alike += s.demos[i * 4 + d].answer_of->answer == s.demos[i * 4 + d].prompt_of->answer;
+    CHECK(alike == 0 && shown == 80, "shuffled: %d of %d shown have the answer that is right",
+          alike, shown);
+    scores_free(&s);
+    arena_free(&holdout.arena);
+}
+
 /* Bits depend neither on a candidate's place in the pool nor on the number of threads. */
 static void test_order_and_threads(const World *w) {
     int n = w->pool.count, differ = 0;
@@ -795,6 +818,31 @@ static void test_center_alone(const World *w) {
     arena_free(&pool.arena);
 }
 
+/* [E6] A cluster's list never has the prompt of its center, for whom it is made. Three candidates
+ * in one cluster, each with its prompt in the holdout of six: the center is shown five, the others
+ * lack their own prompt too. */
+static void test_center_prompt(const World *w) {
+    Examples pool = first_of(&w->holdout, 3), holdout = first_of(&w->holdout, 6);
+    for (int seed = 0; seed < 6; seed++) {
+        ScoreOptions how = {.method = METHOD_ICA, .k = 6, .contexts = 1, .seed = (uint64_t)seed};
+        Scores s = {0};
+        int missing[3] = {3, 3, 3}, centers = 0, shown = 0;
+        ica_score(w->m, NULL, w->ws, &pool, &holdout, &how, &s);
+        for (int i = 0; i < 3; i++) {
+            for (int d = 0; d < s.n_demos[i]; d++) {
+                int h = (int)(s.demos[i * 6 + d].prompt_of - holdout.items);
+                if (h < 3) missing[h]--;
+            }
+            shown += s.n_demos[i];
+        }
+        for (int h = 0; h < 3; h++) centers += missing[h] == 3;
+        CHECK(centers == 1 && shown == 5 + 4 + 4 && s.dropped == 0,
+              "[E6] seed %d: %d prompts are shown to nobody, %d shown in all", seed, centers,
+              shown);
+        scores_free(&s);
+    }
+}
+
 int main(void) {
 #ifdef _OPENMP
     /* Thousands of tiny rows: waking threads costs more than it saves. One test takes more. */
@@ -809,6 +857,7 @@ int main(void) {
     test_ica_fixed(&w);
     test_ica_random(&w);
     test_ica_shuffled(&w);
+    test_shuffled_alike(&w);
     test_order_and_threads(&w);
     test_queries(&w, true);
     test_queries(&w, false);
@@ -823,6 +872,7 @@ int main(void) {
     test_distinct_anchors(&w);
     test_same_text(&w);
     test_center_alone(&w);
+    test_center_prompt(&w);
     world_free(&w);
     return check_report("test_ica");
 }
