@@ -298,7 +298,8 @@ static void check_kept(const Model *m, Workspace *ws, const Examples *pool, cons
 }
 
 /* [E19] Trimming against the same by hand. 0.29 x 100 is a little below 29 in floating point, and
- * 29 records go. One record is too long to be shown anything: it has no score, and stays. What was left out once stays out, whatever the seed of later scores. */
+ * 29 records go. One record is too long to be shown anything: it has no score, and stays. What was
+ * left out once stays out, whatever the seed of later scores. */
 static void test_trim(const Model *m, Workspace *ws) {
     enum { N = 100 };
     static const double share[] = {.29, .07, .5};

@@ -364,8 +364,8 @@ static void test_ica_shuffled(const World *w) {
     scores_free(&s);
 }
 
-/* Twelve prompts with two answers among them: the answer of another prompt may be the own one, which
- * would be no control. Then another is drawn. */
+/* Twelve prompts with two answers among them: the answer of another prompt may be the own one,
+ * which would be no control. Then another is drawn. */
 static void test_shuffled_alike(const World *w) {
     ScoreOptions how = {.method = METHOD_ICA, .k = 4, .demos = DEMOS_SHUFFLED, .seed = 8};
     Examples pool = first_of(&w->pool, 20), holdout = {0};
