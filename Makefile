@@ -85,8 +85,8 @@ FOLDERS = . lib lib/fast scoring data data/corpus program program/report
 SOURCES = $(sort $(patsubst ./%,%,$(wildcard $(FOLDERS:%=%/*.c))))
 # The audit's tolerances are those of double precision; what it needs beside its main function:
 AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o audit_training.o)
-# Each tests/unit/test_*.c is a program, each tests/system/*.sh a script; both end with a line
-# "NAME: N passed, N failed".
+# Each tests/unit/test_*.c is a program, each tests/system/*.sh a script (but run.sh, which runs
+# them, and check.sh, which they read); both end with a line "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # These run ./ica some hundred times, and in one flavor alone.
 PROGRAM_TESTS = tests/unit/test_train.c tests/unit/test_finite.c
@@ -148,7 +148,7 @@ quick-test: $(FLOAT_PROGRAMS)
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive
 FIRST = $(LONG:%=tests/system/%.sh)
-SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh,$(sort $(wildcard tests/system/*.sh)))
+SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys \
 		build/float/scarcity build/sanitize/scarcity $(KEPT)

@@ -176,8 +176,8 @@ build_base() {
             rm -f "$work/base/test" "$work/base/ica"
             prepare "$flavor" "$program" "$work/base" ||
                 stop "$program does not link: $work/compiler.log"
-            sum=$(cat "$work/base/test" "$work/base/ica" tests/system/end_to_end.sh 2>/dev/null |
-                cksum)
+            sum=$(cat "$work/base/test" "$work/base/ica" tests/system/end_to_end.sh \
+                tests/system/check.sh 2>/dev/null | cksum)
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
                 run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
@@ -476,7 +476,8 @@ mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
-everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh | cksum | tr ' ' -)
+everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
+    tests/system/check.sh | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"
 : >"$work/compiler.log"

@@ -2,37 +2,8 @@
 # Candidates against the holdout's own scores (E19, E20), from end to end: score, shards, train from
 # a method and from a file, refresh, resume, threads, what is refused, and select.
 cd "$(dirname "$0")/../.." || exit 1
-root=$PWD
-OMP_NUM_THREADS=1 LC_ALL=C
-export OMP_NUM_THREADS LC_ALL
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
 cd "$work" || exit 1
-
-good() { passed=$((passed + 1)); }
-bad() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-}
-ica() { # its stdout goes to the file `printed`, its stderr to `said`; status in $status
-    "$root/ica" "$@" >printed 2>said
-    status=$?
-}
-works() {
-    ica "$@"
-    if [ $status -eq 0 ]; then good; else bad "$*: status $status: $(tail -n 1 said)"; fi
-}
-refused() { # STATUS PATTERN ARGUMENT...
-    want=$1 pattern=$2
-    shift 2
-    rm -rf no
-    ica "$@" --out no
-    if [ $status -eq "$want" ] && grep -q "$pattern" said && [ ! -e no ]; then good
-    else bad "$*: status $status: $(tail -n 1 said)"; fi
-}
-same() { if cmp -s "$1" "$2"; then good; else bad "$3: $1 and $2 differ"; fi; }
 
 ica corpus --out c
 head -n 60 c/pretrain.jsonl >sessions
@@ -47,8 +18,8 @@ score="score --model base --pool pool --holdout hold --weight-map accept"
 train="train --model base --pool pool --holdout hold --batch-size 8 --max-steps 6"
 
 # ---- score: the weights follow from the two files ----
-works $score --out s --json
-[ "$(wc -l <s.holdout.jsonl)" -eq 40 ] && good || bad "a line for each holdout record"
+works "scores" $score --out s --json
+[ "$(wc -l <s.holdout.jsonl)" -eq 40 ] && pass || fail "a line for each holdout record"
 # weights FILE LEVEL: the map by awk, from both files. %.12g hides nothing here: ties apart, values
 # of different records differ by far more.
 weights() {
@@ -73,82 +44,82 @@ weights() {
             print (p >= r && q >= r) == get("weight") ? "same" : "other"
         }' "$1.holdout.jsonl" "$1" | sort | uniq -c | tr -s ' '
 }
-[ "$(weights s .05)" = " 100 same" ] && good || bad "weights by hand: $(weights s .05)"
-works $score --out s2 --accept-level .4 --reduce sum
-[ "$(weights s2 .4)" = " 100 same" ] && good || bad "weights by hand at .4: $(weights s2 .4)"
-grep -q 'accept: .* of 40 holdout records, level 0.4, gain >= .* and log-likelihood' said && good ||
-    bad "what score says: $(tail -n 1 said)"
+[ "$(weights s .05)" = " 100 same" ] && pass || fail "weights by hand: $(weights s .05)"
+works "scores" $score --out s2 --accept-level .4 --reduce sum
+[ "$(weights s2 .4)" = " 100 same" ] && pass || fail "weights by hand at .4: $(weights s2 .4)"
+says "score" 'accept: .* of 40 holdout records, level 0.4, gain >= .* and log-likelihood'
 
 # Known truth changes nothing, and neither does the number of threads.
 sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' pool >blind
 sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' hold >blind-hold
-works score --model base --pool blind --holdout blind-hold --weight-map accept --out b
-same s b "without known truth"
+works "scores" score --model base --pool blind --holdout blind-hold --weight-map accept --out b
+same "without known truth" s b
 for threads in 2 5; do
-    works $score --out t --threads $threads
-    same s t "$threads threads"
-    same s.holdout.jsonl t.holdout.jsonl "$threads threads"
+    works "scores" $score --out t --threads $threads
+    same "$threads threads" s t
+    same "$threads threads" s.holdout.jsonl t.holdout.jsonl
 done
 
 # Four shards have weights, and are the file of one run.
 : >joined
 for i in 1 2 3 4; do
-    works $score --out part --shard $i/4
+    works "scores" $score --out part --shard $i/4
     cat part >>joined
-    same s.holdout.jsonl part.holdout.jsonl "shard $i"
+    same "shard $i" s.holdout.jsonl part.holdout.jsonl
 done
-same s joined "four shards"
+same "four shards" s joined
 
 # The order of the holdout changes no weight. (Ties of cosine in the pool go by place.)
 sort -r hold >turned
-works score --model base --pool pool --holdout turned --weight-map accept --k 1 --out o
-works $score --k 1 --out o1
+works "scores" score --model base --pool pool --holdout turned --weight-map accept --k 1 --out o
+works "scores" $score --k 1 --out o1
 sort o.holdout.jsonl | sed 's/,"demos":\[[^]]*\]//' >o.sorted
 sort o1.holdout.jsonl | sed 's/,"demos":\[[^]]*\]//' >o1.sorted
-same o.sorted o1.sorted "the order of the holdout"
+same "the order of the holdout" o.sorted o1.sorted
 
 # Trimming leaves out exactly floor(share * records), which are no demonstrations afterwards.
-works $score --out trim --holdout-trim .33 --json
-[ "$(grep -c '"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && good || bad "13 are left out"
+works "scores" $score --out trim --holdout-trim .33 --json
+[ "$(grep -c '"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && pass || fail "13 are left out"
 grep '"trimmed":true' trim.holdout.jsonl | sed 's/.*"id":\("[^"]*"\).*/\1/' >gone
 if sed -n 's/.*"demos"//p' trim trim.holdout.jsonl | grep -qFf gone; then
-    bad "a record that is left out is shown"
-else good; fi
-grep -q '"records":27,"trimmed":13' printed && good || bad "the result says 27 and 13"
-[ "$(grep -c '"score":null.*"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && good ||
-    bad "a record that is left out has no score"
-[ "$(weights trim .05)" = " 100 same" ] && good || bad "weights by hand: $(weights trim .05)"
+    fail "a record that is left out is shown"
+else pass; fi
+grep -q '"records":27,"trimmed":13' "$keep/out" && pass || fail "the result says 27 and 13"
+[ "$(grep -c '"score":null.*"trimmed":true' trim.holdout.jsonl)" -eq 13 ] && pass ||
+    fail "a record that is left out has no score"
+[ "$(weights trim .05)" = " 100 same" ] && pass || fail "weights by hand: $(weights trim .05)"
 
 # Methods with one number.
 for method in oneshot nuggets gradient loss incontext; do
-    works $score --out one --method $method --json
-    grep -q gain_threshold printed && ! grep -q likelihood_threshold printed && good ||
-        bad "$method has one number"
+    works "scores" $score --out one --method $method --json
+    grep -q gain_threshold "$keep/out" && ! grep -q likelihood_threshold "$keep/out" && pass ||
+        fail "$method has one number"
 done
 
 # ---- train ----
-works $train --weights ica --weight-map accept --out r1
-works $train --weights file:s --weight-map accept --out r2
+works "training" $train --weights ica --weight-map accept --out r1
+works "training" $train --weights file:s --weight-map accept --out r2
 cut -d, -f1-3 r1/scores.jsonl >r1.scores
 cut -d, -f1-3 s >s.scores
-same r1.scores s.scores "train scores as score does"
-same r1/model.safetensors r2/model.safetensors "a method and its file"
-grep -q '"comparison":{"records":40' r1/run.json && good || bad "run.json has the comparison"
-works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 --out r3
-[ "$(grep -c '"trimmed":true' r3/scores.jsonl.holdout.jsonl)" -eq 8 ] && good ||
-    bad "a refresh keeps the choice of the first scores"
+same "train scores as score does" r1.scores s.scores
+same "a method and its file" r1/model.safetensors r2/model.safetensors
+grep -q '"comparison":{"records":40' r1/run.json && pass || fail "run.json has the comparison"
+works "training" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+    --save-steps 1 --out r3
+[ "$(grep -c '"trimmed":true' r3/scores.jsonl.holdout.jsonl)" -eq 8 ] && pass ||
+    fail "a refresh keeps the choice of the first scores"
 for threads in 2 5; do
-    works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+    works "training" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
         --threads $threads --out r4 --overwrite
-    same r3/model.safetensors r4/model.safetensors "$threads threads"
-    same r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl "$threads threads"
+    same "$threads threads" r3/model.safetensors r4/model.safetensors
+    same "$threads threads" r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl
 done
 # A run of 6 steps with a refresh at steps 0, 2 and 4, stopped somewhere: the next refresh must
 # know which records were left out.
-works $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 --save-steps 1 \
-    --out r5
+works "training" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+    --save-steps 1 --out r5
 if [ -d r5 ]; then
-    "$root/ica" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
+    "$ICA" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
         --max-steps 6 --save-steps 1 --out r6 >/dev/null 2>&1 &
     run=$!
     tries=0
@@ -158,41 +129,44 @@ if [ -d r5 ]; then
     done
     kill -TERM $run 2>/dev/null
     wait $run 2>/dev/null
-    works train --resume r6
-    same r5/model.safetensors r6/model.safetensors "resumed"
-    same r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl "resumed"
+    works "training" train --resume r6
+    same "resumed" r5/model.safetensors r6/model.safetensors
+    same "resumed" r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl
 fi
 
 # ---- pairs ----
 pairs="--model base --pool pairs --holdout pairs-hold --objective dpo"
-works score $pairs --weight-map accept --out p
-works score $pairs --weight-map accept --out p3 --pair-score loss
-works score $pairs --weight-map mirror --out p2 --json
-grep -q '"slope"' printed && good || bad "mirror says its slope"
-works train $pairs --weights ica --weight-map mirror --batch-size 8 --max-steps 3 --out pr1
-works train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 --out pr2
-same pr1/model.safetensors pr2/model.safetensors "mirror from a method and from its file"
+works "scores" score $pairs --weight-map accept --out p
+works "scores" score $pairs --weight-map accept --out p3 --pair-score loss
+works "scores" score $pairs --weight-map mirror --out p2 --json
+grep -q '"slope"' "$keep/out" && pass || fail "mirror says its slope"
+works "training" train $pairs --weights ica --weight-map mirror --batch-size 8 --max-steps 3 \
+    --out pr1
+works "training" train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 \
+    --out pr2
+same "mirror from a method and from its file" pr1/model.safetensors pr2/model.safetensors
 # E7a of swapped pairs is minus their own, to the bit: the same gains with the other sign.
 sed 's/"chosen"/"was"/; s/"rejected"/"chosen"/; s/"was"/"rejected"/' pairs >swapped
-works score --model base --pool swapped --holdout pairs-hold --objective dpo --weight-map mirror \
-    --out w
+works "scores" score --model base --pool swapped --holdout pairs-hold --objective dpo \
+    --weight-map mirror --out w
 for file in p2 w; do sed 's/.*"score":\([^,]*\),.*/\1/' $file >$file.scores; done
 sed 's/^/-/; s/^--//' p2.scores >turned.scores
-same w.scores turned.scores "[E7a] swapped pairs"
+same "[E7a] swapped pairs" w.scores turned.scores
 
 # ---- select: the user's own bytes ----
-works select --pool pool --scores s --out chosen --json
+works "select" select --pool pool --scores s --out chosen --json
 awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s pool >wanted
-same chosen wanted "select"
-[ "$(sed 's/.*"chosen":\([0-9]*\).*/\1/' printed)" -eq "$(wc -l <chosen)" ] && good ||
-    bad "select says how many"
-works select --pool pool --scores s --weight-map accept --accept-level .4 --out chosen --overwrite
+same "select" chosen wanted
+[ "$(sed 's/.*"chosen":\([0-9]*\).*/\1/' "$keep/out")" -eq "$(wc -l <chosen)" ] && pass ||
+    fail "select says how many"
+works "select" select --pool pool --scores s --weight-map accept --accept-level .4 \
+    --out chosen --overwrite
 awk 'FNR == NR { w[FNR] = /"weight":1[,}]/; next } w[FNR]' s2 pool >wanted
-same chosen wanted "select with another level"
-works select --pool pool --scores s --share .25 --out best --with-weights
-[ "$(grep -c ',"weight":1}$' best)" -eq 25 ] && good || bad "a share of 25"
+same "select with another level" chosen wanted
+works "select" select --pool pool --scores s --share .25 --out best --with-weights
+[ "$(grep -c ',"weight":1}$' best)" -eq 25 ] && pass || fail "a share of 25"
 sed 's/,"weight":1}$/}/' best >bare
-[ "$(grep -cxFf pool bare)" -eq 25 ] && good || bad "each is a record of the pool, with its weight"
+[ "$(grep -cxFf pool bare)" -eq 25 ] && pass || fail "each is a record of the pool, with its weight"
 # Odd bytes stay: spaces, escapes, unknown keys, CRLF; an array gives the same records.
 printf '%s\r\n\n  %s\n' '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' \
     '{"completion":"c","prompt":"d"}' >odd
@@ -201,42 +175,46 @@ printf '[%s,\n\n%s]' '{ "prompt" : "a\u0041", "completion":"b" ,\n"x":[1, 2]}' \
 /' >array
 printf '{"id":"1","score":2,"weight":1}\n{"id":"3","score":1,"weight":0.5}\n' >odd.scores
 sed 's/"3"/"2"/' odd.scores >array.scores
-works select --pool odd --scores odd.scores --out e1 --with-weights
+works "select" select --pool odd --scores odd.scores --out e1 --with-weights
 [ "$(head -n 1 e1)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2],"weight":1}' ] &&
-    [ "$(tail -n 1 e1)" = '  {"completion":"c","prompt":"d","weight":0.5}' ] && good ||
-    bad "odd bytes: $(cat e1)"
-works select --pool array --scores array.scores --out e2 --share .5
-[ "$(cat e2)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' ] && good ||
-    bad "an array: $(cat e2)"
-refused 3 "already" select --pool e1 --scores array.scores --with-weights
-refused 3 "another pool" select --pool pool --scores p
-refused 2 "not both" select --pool pool --scores s --share .5 --weight-map filter
-refused 2 "needs --share" select --pool pool --scores s --weight-map top
+    [ "$(tail -n 1 e1)" = '  {"completion":"c","prompt":"d","weight":0.5}' ] && pass ||
+    fail "odd bytes: $(cat e1)"
+works "select" select --pool array --scores array.scores --out e2 --share .5
+[ "$(cat e2)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' ] && pass ||
+    fail "an array: $(cat e2)"
+refuse 3 "already" select --pool e1 --scores array.scores --with-weights --out no
+refuse 3 "another pool" select --pool pool --scores p --out no
+refuse 2 "not both" select --pool pool --scores s --share .5 --weight-map filter --out no
+refuse 2 "needs --share" select --pool pool --scores s --weight-map top --out no
 sed 's/"weight":[^,}]*/"x":0/' s >bare.scores
-refused 2 "no weights" select --pool pool --scores bare.scores
+refuse 2 "no weights" select --pool pool --scores bare.scores --out no
 ica select --pool pool --scores s --out s
-[ $status -eq 2 ] && good || bad "select over its scores"
+[ $status -eq 2 ] && pass || fail "select over its scores"
 
 # ---- refused ----
 cp hold mine.holdout.jsonl
 ica score --model base --pool pool --holdout mine.holdout.jsonl --weight-map accept --out mine
-[ $status -eq 2 ] && cmp -s hold mine.holdout.jsonl && good || bad "a holdout is overwritten"
-refused 2 "random numbers" $score --method random
-refused 2 "rho" $score --method rho
-refused 2 "gradient on pairs" score $pairs --weight-map accept --method gradient
-refused 2 "is for pairs" score --model base --pool pool --holdout hold --weight-map mirror
-refused 2 "entire pool" score $pairs --weight-map mirror --shard 1/2
-refused 2 "needs --holdout" score --model base --pool pool --weight-map accept --method loss
-refused 2 "accept-level" $score --accept-level 0
+[ $status -eq 2 ] && cmp -s hold mine.holdout.jsonl && pass || fail "a holdout is overwritten"
+refuse 2 "random numbers" $score --method random --out no
+refuse 2 "rho" $score --method rho --out no
+refuse 2 "gradient on pairs" score $pairs --weight-map accept --method gradient --out no
+refuse 2 "is for pairs" score --model base --pool pool --holdout hold --weight-map mirror --out no
+refuse 2 "entire pool" score $pairs --weight-map mirror --shard 1/2 --out no
+refuse 2 "needs --holdout" score --model base --pool pool --weight-map accept --method loss --out no
+refuse 2 "accept-level" $score --accept-level 0 --out no
 head -n 1 hold >few
-refused 3 "distinct prompts" score --model base --pool pool --holdout few --weight-map accept --k 1
+few="score --model base --pool pool --holdout few --weight-map accept --k 1 --out no"
+ica $few
+is "one prompt" $status 3
+says "one prompt" "distinct prompts"
 head -n 20 hold >few
-refused 3 "distinct prompts" score --model base --pool pool --holdout few --weight-map accept \
-    --k 1 --holdout-trim .9
+ica $few --holdout-trim .9
+is "two prompts, trimmed" $status 3
+says "two prompts, trimmed" "distinct prompts"
+[ ! -e no ] && pass || fail "a refusal leaves scores"
 cp s lone
-refused 4 "lone.holdout.jsonl" $train --weights file:lone --weight-map accept
+refuse 4 "lone.holdout.jsonl" $train --weights file:lone --weight-map accept --out no
 echo '{"id":"1"}' >lone.holdout.jsonl
-refused 3 "lone.holdout.jsonl:1: is no score" $train --weights file:lone --weight-map accept
+refuse 3 "lone.holdout.jsonl:1: is no score" $train --weights file:lone --weight-map accept --out no
 
-echo "accept.sh: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish accept

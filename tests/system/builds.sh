@@ -3,10 +3,8 @@
 # for the plain machine of its kind too, and in one plain command; and each build trains a small
 # model to the same loss as the first (to rounding).
 cd "$(dirname "$0")/../.." || exit 1
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
+unset OMP_NUM_THREADS # the builds with OpenMP use all cores
 sources=$(ls ./*.c ./lib/*.c ./scoring/*.c ./data/*.c ./program/*.c ./*/*/*.c |
     grep -v "^./tests/\|^./build/\|^./out")
 
@@ -28,15 +26,12 @@ build() {
         # 20 small steps: another order of rounding moves the loss by some 1e-6
         if [ -n "$loss" ] && awk -v a="$loss" -v b="$first" \
             'BEGIN { d = a - b; exit !(d < 1e-4 && d > -1e-4) }'; then
-            passed=$((passed + 1))
-            return
-        fi
-        echo "build $name: trains to a loss of '$loss', the first build to '$first'"
+            pass
+        else fail "build $name: trains to a loss of '$loss', the first build to '$first'"; fi
     else
-        echo "build $name: failed"
+        fail "build $name"
         cat "$work/$name.log"
     fi
-    failed=$((failed + 1))
 }
 
 # Each compiler once with all that it has, once with nothing: the optimizer's warnings and this
@@ -68,10 +63,9 @@ width() {
         if "$@" $strict -O2 $precision tests/unit/test_gemm.c lib/gemm.c lib/threads.c lib/util.c \
             lib/system.c lib/unicode.c -o "$work/gemm" -lm \
             >"$work/log" 2>&1 &&
-            $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then passed=$((passed + 1))
+            $runner "$work/gemm" $SHORT >>"$work/log" 2>&1; then pass
         else
-            failed=$((failed + 1))
-            echo "width $name $precision: failed"
+            fail "width $name $precision"
             tail -n 10 "$work/log"
         fi
     done
@@ -97,5 +91,4 @@ else echo "skipped: aarch64 (needs aarch64-linux-gnu-gcc and qemu-aarch64)"; fi
 # README's command
 # shellcheck disable=SC2086
 build one-command "${CC:-cc}" -O2 -I. $sources
-echo "builds: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish builds

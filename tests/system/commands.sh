@@ -7,13 +7,8 @@
 # A table of options begins with the row "| option | of | default | range | meaning |". The second
 # column lists the commands. The third is empty, a default, or "needed".
 cd "$(dirname "$0")/../.." || exit 1
-LC_ALL=C
-export LC_ALL
+. tests/system/check.sh
 DOC=docs/commands.md
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
 
 # One line for each option of each command: "command --name default range".
 helped() {
@@ -115,21 +110,15 @@ unread program/settings.c >>"$work/differ"
 cat "$work/differ"
 failed=$((failed + $(wc -l <"$work/differ")))
 passed=$((passed + $(comm -12 "$work/helped" "$work/said" | wc -l)))
-[ "$passed" -gt 100 ] && [ "$(wc -l <"$work/chosen")" -gt 40 ] || {
-    failed=$((failed + 1))
-    echo "FAILED: only $passed options and $(wc -l <"$work/chosen") values were found"
-}
+[ "$passed" -gt 100 ] && [ "$(wc -l <"$work/chosen")" -gt 40 ] ||
+    fail "only $passed options and $(wc -l <"$work/chosen") values were found"
 
 # The script itself: an option that is gone, another default, another range, a command too many, a
 # value that no row names.
 defect() { # SED-PROGRAM LINE
     sed "$1" $DOC >"$work/broken.md"
-    if { compare "$work/broken.md"; unnamed "$work/broken.md"; } | grep -q "$2"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: self-test: '$1' does not give '$2'"
-    fi
+    if { compare "$work/broken.md"; unnamed "$work/broken.md"; } | grep -q "$2"; then pass
+    else fail "self-test: '$1' does not give '$2'"; fi
 }
 defect '/^| `--refresh`/d' "not in .*: train --refresh "
 defect 's/^| `--refresh` | train | 1 /| `--refresh` | train | 3 /' "alone: train --refresh \[3\]"
@@ -138,9 +127,6 @@ defect 's/^| `--refresh` | train /| `--refresh` | train eval /' "alone: eval --r
 defect '/^| clip |/d' "the value: --weight-map clip"
 defect 's/micro (of each micro-batch), //' "the value: --normalize micro"
 echo '    {"foo", OPTION_INT, AT(foo), "train",' >"$work/rows"
-if unread "$work/rows" | grep -q 's->foo'; then passed=$((passed + 1)); else
-    failed=$((failed + 1))
-    echo "FAILED: self-test: nobody misses the reader of --foo"
-fi
-echo "commands: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+if unread "$work/rows" | grep -q 's->foo'; then pass
+else fail "self-test: nobody misses the reader of --foo"; fi
+finish commands

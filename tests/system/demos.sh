@@ -3,33 +3,9 @@
 # never the candidate's own prompt in any spelling, conversations by everything before the answer,
 # and what happens to candidates that can be shown nothing.
 cd "$(dirname "$0")/../.." || exit 1
-root=$PWD
-OMP_NUM_THREADS=1 LC_ALL=C
-export OMP_NUM_THREADS LC_ALL
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
 cd "$work" || exit 1
 
-# is NAME GOT WANTED
-is() {
-    if [ "$2" = "$3" ]; then passed=$((passed + 1)); else
-        failed=$((failed + 1))
-        echo "FAILED: $1: $2, not $3"
-    fi
-}
-# says NAME PATTERN: the last command's stderr has it
-says() {
-    if grep -q "$2" said; then passed=$((passed + 1)); else
-        failed=$((failed + 1))
-        echo "FAILED: $1: $(tail -n 1 said)"
-    fi
-}
-ica() { # its stdout goes to the file `printed`, its stderr to `said`; status in $status
-    "$root/ica" "$@" >printed 2>said
-    status=$?
-}
 score() { # POOL HOLDOUT OPTION...: writes scores
     pool=$1 holdout=$2
     shift 2
@@ -39,7 +15,7 @@ score() { # POOL HOLDOUT OPTION...: writes scores
 demos() { sed -n "$1s/.*\"demos\":\[\([^]]*\)\].*/\1/p" scores | tr -d '"' | tr , '\n' | sort -n |
     tr '\n' ' ' | sed 's/ $//'; }
 field() { sed -n "$1s/.*\"$2\":\([^,}]*\).*/\1/p" scores; }
-printed() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" printed; }
+printed() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$keep/out"; }
 
 ica corpus --out corpus
 head -n 60 corpus/pretrain.jsonl >sessions
@@ -204,33 +180,34 @@ says "nothing fits: what to do" "no holdout record fits before any candidate.*25
 
 head -n 20 corpus/pool-even50.jsonl >pool
 head -n 30 corpus/holdout.jsonl >hold
-check() { sed -n "s/.*\"holdout_check\":{[^}]*\"$1\":\([^,}]*\).*/\1/p" "$2"; }
+found() { sed -n "s/.*\"holdout_check\":{[^}]*\"$1\":\([^,}]*\).*/\1/p" "$2"; }
 score pool hold --k 2
-cp printed first
+cp "$keep/out" first
 says "the check is printed" "^holdout check: loss [0-9.]* alone, [0-9.]* with 2 demonstrations"
 says "a model of one step does not learn in context" "^WARNING: demonstrations do not help"
-is "and this is kept" "$(check helps first)" false
+is "and this is kept" "$(found helps first)" false
 awk '{ line[NR] = $0 } END { for (i = NR; i > 0; i--) print line[i] }' hold >turned
 score pool turned --k 2
 for key in prompts folds nll_in_context nll_shuffled gain gain_error; do
     is "the order of the holdout does not change $key" \
-        "$(check $key printed | awk '{ printf "%.9g", $1 }')" \
-        "$(check $key first | awk '{ printf "%.9g", $1 }')"
+        "$(found $key "$keep/out" | awk '{ printf "%.9g", $1 }')" \
+        "$(found $key first | awk '{ printf "%.9g", $1 }')"
 done
 ica eval --model base --data hold --json
 is "alone it is what eval says" "$(printed nll | awk '{ printf "%.9g", $1 }')" \
-    "$(check nll first | awk '{ printf "%.9g", $1 }')"
+    "$(found nll first | awk '{ printf "%.9g", $1 }')"
 score pool hold --k 2 --shard 2/2
-is "one shard is enough" "$(check nll printed)" ""
+is "one shard is enough" "$(found nll "$keep/out")" ""
 score pool hold --method loss
-is "nothing to check without demonstrations" "$(check nll printed)" ""
+is "nothing to check without demonstrations" "$(found nll "$keep/out")" ""
 ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 4 --max-steps 4 \
     --refresh 2 --out checked --json
-is "a run keeps it" "$(check records checked/run.json)" 30
+is "a run keeps it" "$(found records checked/run.json)" 30
 ica train --model base --pool pool --holdout hold --weights ica --k 2 --batch-size 4 --max-steps 1 \
     --out table
-is "a table for people says it in a word" "$(sed -n 's/^holdout_check helps *//p' printed)" no
-is "one check, whatever --refresh says" "$(grep -c '^holdout check' said)" 1
+is "a table for people says it in a word" \
+    "$(sed -n 's/^holdout_check helps *//p' "$keep/out")" no
+is "one check, whatever --refresh says" "$(grep -c '^holdout check' "$keep/err")" 1
 ica report checked --out page.html
 is "the report has it" \
     "$(grep -c 'The holdout against itself: demonstrations help in 0 of 1' page.html)" 1
@@ -239,5 +216,4 @@ score pool two --k 1
 is "two prompts: status" $status 0
 says "two prompts cannot be checked" "^holdout check: left out"
 
-echo "demos: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish demos

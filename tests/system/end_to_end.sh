@@ -1,61 +1,16 @@
 #!/bin/sh
 # The program as its user meets it: the whole road on tiny data, the same bits for any number of
 # threads, interruption and --resume, every form of record, and bad input. Needs only a POSIX shell
-# with sed, awk, grep and cmp. From the environment: ICA, the program to test (./ica); CHECK_STOP=1:
-# the first failure ends it.
+# with sed, awk, grep and cmp.
 cd "$(dirname "$0")/../.." || exit 1
-ICA=${ICA:-./ica}
-case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
+. tests/system/check.sh
 SANITIZED=$PWD/build/sanitize/ica
 SETTINGS=$PWD/program/settings.c
-OMP_NUM_THREADS=1 # tiny models are quickest so; --threads comes before it where threads matter
-LC_ALL=C
-export LC_ALL OMP_NUM_THREADS
-passed=0 failed=0
-work=$(mktemp -d)
-# what the test itself notes down; never looked at by the checks that nothing was left behind
-keep=$(mktemp -d)
-trap 'rm -rf "$work" "$keep"' EXIT
-trap 'exit 1' INT TERM
 cd "$work" || exit 1
 
-# ---- how to check ----
-
-pass() { passed=$((passed + 1)); }
-
-fail() { # WHAT: says also what the last command said
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    [ ! -s "$keep/err" ] || sed 's/^/    stderr: /' "$keep/err" | tail -n 8
-    [ -z "$CHECK_STOP" ] || exit 1
-}
-
-# ica ARGUMENTS: runs the program, keeps what it says
-ica() { "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null; }
-
-# works WHAT ARGUMENTS: the program ends with status 0
-works() {
-    what=$1
-    shift
-    if ica "$@"; then pass; else fail "$what: status $? from: ica $*"; fi
-}
-
-# check WHAT COMMAND: an ordinary command succeeds
-check() {
-    what=$1
-    shift
-    if "$@" >/dev/null 2>&1; then pass; else fail "$what: $*"; fi
-}
+# ---- how to check; check.sh has more ----
 
 absent() { [ ! -e "$1" ]; }
-
-same() { # WHAT FILE FILE...: equal bytes, all
-    what=$1 first=$2
-    shift 2
-    for other in "$@"; do
-        if cmp -s "$first" "$other"; then pass; else fail "$what: $first and $other differ"; fi
-    done
-}
 
 same_tensors() { # WHAT FILE FILE: of training states, whose headers also hold seconds
     if ica diff "$2" "$3"; then pass; else fail "$1: $2 and $3 differ"; fi
@@ -80,31 +35,6 @@ near() { # WHAT A B RELATIVE-TOLERANCE
     if awk -v a="$2" -v b="$3" -v t="$4" 'BEGIN { d = a - b; if (d < 0) d = -d; m = b < 0 ? -b : b
         exit !(a != "" && b != "" && d <= t * (m > 1e-300 ? m : 1)) }'; then pass
     else fail "$1: $2 against $3"; fi
-}
-
-# unsorted: the same order as long as nothing changes
-listing() { find "$work"; find "$work" -type f -exec cksum {} +; }
-
-# refuse STATUS PATTERN ARGUMENTS: that status, nothing on stdout, one line for the user that fits
-# the pattern, and not a file or folder made, changed or removed
-refuse() {
-    status=$1 pattern=$2
-    shift 2
-    listing >"$keep/before"
-    ica "$@"
-    got=$?
-    listing >"$keep/after"
-    if [ "$got" -ne "$status" ]; then fail "status $got in place of $status from: ica $*"
-    elif [ "$(wc -l <"$keep/err")" -ne 1 ] || ! grep -q '^ica: ' "$keep/err"
-    then fail "not one line \"ica: ...\" from: ica $*"
-    elif ! grep -Eq -e "$pattern" "$keep/err"; then fail \
-        "the message lacks \"$pattern\" from: ica $*"
-    elif [ -s "$keep/out" ]; then fail "an error with output on stdout from: ica $*"
-    elif ! cmp -s "$keep/before" "$keep/after"; then
-        fail "files changed by: ica $*: $(diff "$keep/before" "$keep/after" |
-            sed -n 's/^[<>]//p' | tr '\n' ';')"
-    else pass
-    fi
 }
 
 # ---- the tiny data ----
@@ -1367,5 +1297,4 @@ if [ -x "$SANITIZED" ] && [ "$SANITIZED" != "$ICA" ]; then
     refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.jsonl
 fi
 
-echo "end-to-end: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish end-to-end

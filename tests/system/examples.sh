@@ -6,13 +6,9 @@
 # in an empty folder of its own. `make test` builds the objects that it is linked with.
 # From the environment: CC. An argument names one header, and shows what its example prints.
 cd "$(dirname "$0")/../.." || exit 1
+. tests/system/check.sh
 CC=${CC:-cc}
-OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
-export OMP_NUM_THREADS OMP_WAIT_POLICY
-root=$PWD passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+export OMP_WAIT_POLICY=passive
 # Tables and instructions that are no interface.
 NONE="data/corpus/words.h lib/vector.h"
 flags="-std=c11 -g -O0 -Wall -Wextra -Wshadow -Werror -Wno-unused-variable -Wno-unknown-pragmas
@@ -62,11 +58,10 @@ objects=$(product .c | grep -v '^program/main.c$' | sed 's,.*,build/sanitize/&,;
 for header in ${1:-$(product .h)}; do
     case " $NONE " in *" $header "*) continue ;; esac
     if try "$header"; then
-        passed=$((passed + 1))
+        pass
         [ $# -eq 0 ] || cat "$work/said"
     else
-        failed=$((failed + 1))
-        echo "FAILED: the example of $header:"
+        fail "the example of $header:"
         sed 's/^/    /' "$work/said" | head -n 12
     fi
 done
@@ -76,10 +71,7 @@ done
 self_test() { # BODY PASSES
     printf '/* util\n *\n * Usage:\n *   %s\n */\n#include <stdlib.h>\n' "$1" >"$work/util.h"
     if try "$work/util.h"; then found=true; else found=false; fi
-    if [ $found = "$2" ]; then passed=$((passed + 1)); else
-        failed=$((failed + 1))
-        echo "FAILED: self-test: does the example '$1' pass? $found"
-    fi
+    if [ $found = "$2" ]; then pass; else fail "self-test: does the example '$1' pass? $found"; fi
 }
 if [ $# -eq 0 ]; then
     self_test 'return 0;' true
@@ -88,5 +80,4 @@ if [ $# -eq 0 ]; then
     self_test 'return malloc(7) == NULL;' false
     self_test '' false
 fi
-echo "examples: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish examples

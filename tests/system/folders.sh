@@ -1,52 +1,9 @@
 #!/bin/sh
 # Nothing that a run did not write is replaced or removed; one process writes into a folder; a
-# resumed run is the run that began. From the environment: ICA, the program to test (./ica).
+# resumed run is the run that began.
 cd "$(dirname "$0")/../.." || exit 1
-ICA=${ICA:-./ica}
-case $ICA in /*) ;; *) ICA=$PWD/$ICA ;; esac
-OMP_NUM_THREADS=1
-LC_ALL=C
-export LC_ALL OMP_NUM_THREADS
-passed=0 failed=0
-work=$(mktemp -d) keep=$(mktemp -d)
-trap 'rm -rf "$work" "$keep"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
 cd "$work" || exit 1
-
-pass() { passed=$((passed + 1)); }
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    [ ! -s "$keep/err" ] || tail -n 4 "$keep/err" | sed 's/^/    stderr: /'
-}
-ica() { "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null; }
-works() { # WHAT ARGUMENTS
-    what=$1
-    shift
-    if ica "$@"; then pass; else fail "$what: status $? from: ica $*"; fi
-}
-check() { # WHAT COMMAND
-    what=$1
-    shift
-    if "$@" >/dev/null 2>&1; then pass; else fail "$what: $*"; fi
-}
-said() { check "it says: $1" grep -Eq -e "$1" "$keep/err"; }
-listing() { find "$work" | sort; find "$work" -type f -exec cksum {} + | sort; }
-# refuse STATUS PATTERN ARGUMENTS: that status, one line that fits, not a byte changed
-refuse() {
-    status=$1 pattern=$2
-    shift 2
-    listing >"$keep/before"
-    ica "$@"
-    got=$?
-    listing >"$keep/after"
-    if [ $got -ne "$status" ]; then fail "status $got in place of $status from: ica $*"
-    elif [ "$(wc -l <"$keep/err")" -ne 1 ] || ! grep -Eq -e "$pattern" "$keep/err"
-    then fail "not one line with \"$pattern\" from: ica $*"
-    elif ! cmp -s "$keep/before" "$keep/after"; then
-        fail "changed by: ica $*: $(diff "$keep/before" "$keep/after" | tr '\n' ';')"
-    else pass; fi
-}
 
 "$ICA" corpus --out corpus 2>"$keep/err" || fail "corpus"
 head -n 60 corpus/pretrain.jsonl >sessions.jsonl
@@ -207,7 +164,7 @@ begin() {
 begin
 ica train --resume live
 check "a second resume has status 4" test $? -eq 4
-said "run.lock: process $pid writes here"
+says "a second resume" "run.lock: process $pid writes here"
 # shellcheck disable=SC2086
 ica $T --out live --overwrite
 check "so has a second run" test $? -eq 4
@@ -282,11 +239,11 @@ cp -R B C
 head -n 1 B/log.jsonl >C/log.jsonl
 works "what bits do not depend on may change" train --resume C --threads 2 --logging-steps 1 \
     --recompute --save-steps 1 --arm other
-said 'C/log.jsonl: has [0-9]* of the [0-9]* bytes'
+says "a log that was cut" 'C/log.jsonl: has [0-9]* of the [0-9]* bytes'
 works "--resume" train --resume B
 check "and the bits are the same" cmp B/model.safetensors C/model.safetensors
 works "--force-resume" train --resume B --force-resume --max-steps 7 --learning-rate 0.002
-said '--learning-rate was .* and is 0.002'
+says "--force-resume" '--learning-rate was .* and is 0.002'
 works "pretraining that saves" pretrain --model base --data sessions.jsonl --max-steps 3 \
     --batch-tokens 512 --out P
 refuse 3 '--data was content' pretrain --resume P --data pool.jsonl
@@ -315,5 +272,4 @@ for given in '"--dump-state","precious"' '"--dump_state=precious"' '"--out","pre
     check "$given is not replayed" grep -qx precious precious
 done
 
-echo "folders: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish folders

@@ -7,27 +7,16 @@
 # before it; elements of a list count as one. A part in capitals stands for any name:
 # `options.NAME`, `sft.POOL.ARM.nll`; PARAMETER for the tensors of a model.
 cd "$(dirname "$0")/../.." || exit 1
-root=$PWD DOC=$PWD/docs/formats.md KEYS=$PWD/build/float/tests/system/keys
-OMP_NUM_THREADS=1 LC_ALL=C
-export OMP_NUM_THREADS LC_ALL
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
+DOC=$root/docs/formats.md KEYS=$root/build/float/tests/system/keys
 cd "$work" || exit 1
 [ -f "$DOC" ] || DOC=/dev/null
 
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-}
-ica() { # runs the program; its stdout goes to the file `printed`
-    "$root/ica" "$@" >printed 2>said || fail "ica $*: $(tail -n 1 said)"
-}
+run() { ica "$@" || fail "status $status from: ica $*"; }
 
 # ---- one file of each kind, with all that it can hold ----
 
-ica corpus --out corpus
+run corpus --out corpus
 while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.jsonl"; done <<END
 100 pretrain sessions
 40 pool-even50 pool
@@ -38,48 +27,48 @@ while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.json
 8 pairs-test pairs-test
 END
 sed 's/}$/,"topic":"a"}/' pool.jsonl >topics.jsonl
-ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok
-ica pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 \
+run tokenizer --data sessions.jsonl --vocab-size 300 --out tok
+run pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 \
     --context 128 \
     --batch-tokens 512 --max-steps 4 --holdout hold.jsonl --eval test.jsonl --eval-steps 2 \
     --logging-steps 1 --out base
 TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2"
 # shellcheck disable=SC2086
 {
-    ica train $TUNE --pool topics.jsonl --eval test.jsonl --out uniform
-    ica train $TUNE --pool pool.jsonl --eval test.jsonl --weights oracle --out oracle
-    ica train $TUNE --pool pool.jsonl --holdout hold.jsonl --eval test.jsonl --weights ica \
+    run train $TUNE --pool topics.jsonl --eval test.jsonl --out uniform
+    run train $TUNE --pool pool.jsonl --eval test.jsonl --weights oracle --out oracle
+    run train $TUNE --pool pool.jsonl --holdout hold.jsonl --eval test.jsonl --weights ica \
         --refresh 2 --out ica
-    ica train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
-    ica train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+    run train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
+    run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
-    ica train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
+    run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
         --holdout-trim .2 --out accept
-    ica train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+    run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --weights ica --weight-map mirror --out mirror
-    ica train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
+    run train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
 }
-ica score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
-cp printed shard.json
-ica score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
-cp printed score.json
-ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+run score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
+cp "$keep/out" shard.json
+run score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
+cp "$keep/out" score.json
+run score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
     --out pair-scores.jsonl --json
-cp printed pair-score.json
-ica score --model base --pool pool.jsonl --holdout hold.jsonl --weight-map accept \
+cp "$keep/out" pair-score.json
+run score --model base --pool pool.jsonl --holdout hold.jsonl --weight-map accept \
     --holdout-trim .2 --out accept.jsonl --json
-cp printed accept-score.json
-ica score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+cp "$keep/out" accept-score.json
+run score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
     --weight-map mirror --out mirror.jsonl --json
-cp printed mirror-score.json
-ica select --pool pool.jsonl --scores accept.jsonl --out chosen.jsonl --json
-cp printed select.json
-ica eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
-cp printed eval.json
-ica eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
+cp "$keep/out" mirror-score.json
+run select --pool pool.jsonl --scores accept.jsonl --out chosen.jsonl --json
+cp "$keep/out" select.json
+run eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
+cp "$keep/out" eval.json
+run eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
     --per-example pair-each.jsonl
-cp printed pair-eval.json
-ica report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json eval.json \
+cp "$keep/out" pair-eval.json
+run report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json eval.json \
     --out report.html --results results.json
 
 # ---- the keys that stand in the document, and those in the files ----
@@ -150,7 +139,7 @@ failed=$((failed + $(wc -l <differ)))
 # Each form of records that a refusal offers has a row in the table of forms, with its keys in
 # quotes.
 echo '{}' >none.jsonl
-"$root/ica" tokenizer --data none.jsonl --out none 2>&1 | sed 's/.*; use //; s/ or /, /' |
+"$ICA" tokenizer --data none.jsonl --out none 2>&1 | sed 's/.*; use //; s/ or /, /' |
     tr -s ', ' '\n' >forms
 unlisted() { # DOCUMENT: the forms without a row
     awk '
@@ -173,16 +162,12 @@ failed=$((failed + $(wc -l <differ)))
 
 # The script itself: a key taken away from the document, one put in, and a form taken away.
 sed '/^| Dolly/d' "$DOC" >less.md
-if unlisted less.md | grep -q 'instruction/response'; then passed=$((passed + 1)); else
-    fail "self-test: nobody misses a form"
-fi
+if unlisted less.md | grep -q 'instruction/response'; then pass
+else fail "self-test: nobody misses a form"; fi
 sed '/^| `seconds.train`/d' "$DOC" >less.md
-if compare less.md run.json ./*/run.json | grep -q '`seconds.train` is written'; then
-    passed=$((passed + 1))
+if compare less.md run.json ./*/run.json | grep -q '`seconds.train` is written'; then pass
 else fail "self-test: nobody misses seconds.train"; fi
 sed 's/^| `seconds.train`/| `seconds.nap` | x |\n&/' "$DOC" >more.md
-if compare more.md run.json ./*/run.json | grep -q '`seconds.nap` is in'; then
-    passed=$((passed + 1))
+if compare more.md run.json ./*/run.json | grep -q '`seconds.nap` is in'; then pass
 else fail "self-test: nobody notices seconds.nap"; fi
-echo "formats: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish formats

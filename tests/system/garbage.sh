@@ -3,13 +3,8 @@
 # sequences, C1 controls, marks that reorder text and forged lines are in names of tensors, tokens,
 # keys, sources, groups and paths.
 cd "$(dirname "$0")/../.." || exit 1
-ICA=$PWD/ica
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. tests/system/check.sh
 cd "$work" || exit 1
-passed=0 failed=0
-LC_ALL=C
-export LC_ALL
 
 # What must not be printed: controls but the line break, U+0080..9F, U+200E, U+200F, U+2028..202E,
 # U+2066..2069.
@@ -18,7 +13,7 @@ HIDDEN=$(printf '\302[\200-\237]\\|\342\200[\216\217\250-\256]\\|\342\201[\246-\
 # The same in JSON, and raw where JSON allows it.
 EVIL="\\u001b[31mred\\nica: forged\\u009b2J\\u202e$(printf '\342\200\256\302\233\177')"
 
-check() { # WHAT STATUS COMMAND...: the status is right, the name is shown, nothing else is
+clean() { # WHAT STATUS COMMAND...: the status is right, the name is shown, nothing else is
     what=$1 wanted=$2
     shift 2
     "$@" >out 2>err </dev/null
@@ -26,10 +21,9 @@ check() { # WHAT STATUS COMMAND...: the status is right, the name is shown, noth
     if [ "$status" -eq "$wanted" ] && ! grep -q "$CONTROL" out err &&
         ! grep -q "$HIDDEN" out err && ! grep -q '^ica: forged' out err &&
         cat out err | grep -q 'u001b'; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
-        echo "$what: status $status, wanted $wanted"
+        fail "$what: status $status, wanted $wanted"
         cat -v out err | head -n 20
     fi
 }
@@ -45,24 +39,24 @@ tensors a "{\"$EVIL\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}" 
 tensors b "{\"$EVIL\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}" abce
 tensors meta "{\"__metadata__\":{\"$EVIL\":\"$EVIL\"}}" ""
 tensors kind "{\"w\":{\"dtype\":\"$EVIL\",\"shape\":[4],\"data_offsets\":[0,4]}}" abcd
-check "inspect" 0 "$ICA" inspect a
-check "inspect --json" 0 "$ICA" inspect a --json
-check "inspect: metadata" 0 "$ICA" inspect meta
-check "inspect: a type" 3 "$ICA" inspect kind
-check "diff" 1 "$ICA" diff a b
-check "diff --json" 1 "$ICA" diff a b --json
-check "a path" 4 "$ICA" inspect "$(printf 'no\033[1m\302\233')"
-check "an option" 2 "$ICA" inspect "$(printf -- '--no\033[1m')"
-check "a command" 2 "$ICA" "$(printf 'no\033[1m')"
+clean "inspect" 0 "$ICA" inspect a
+clean "inspect --json" 0 "$ICA" inspect a --json
+clean "inspect: metadata" 0 "$ICA" inspect meta
+clean "inspect: a type" 3 "$ICA" inspect kind
+clean "diff" 1 "$ICA" diff a b
+clean "diff --json" 1 "$ICA" diff a b --json
+clean "a path" 4 "$ICA" inspect "$(printf 'no\033[1m\302\233')"
+clean "an option" 2 "$ICA" inspect "$(printf -- '--no\033[1m')"
+clean "a command" 2 "$ICA" "$(printf 'no\033[1m')"
 
 mkdir words run
 printf '{"%s":-1}' "$EVIL" >words/vocab.json
 printf 'a b\n' >words/merges.txt
-check "a token" 3 "$ICA" encode --tokenizer words
+clean "a token" 3 "$ICA" encode --tokenizer words
 printf '{"text":"a","%s":1,"%s":2}\n' "$EVIL" "$EVIL" >twice.jsonl
-check "a key that is there twice" 3 "$ICA" tokenizer --data twice.jsonl --out tok --vocab-size 300
+clean "a key that is there twice" 3 "$ICA" tokenizer --data twice.jsonl --out tok --vocab-size 300
 printf '{"text":"low lower","%s":1}\n' "$EVIL" >text.jsonl
-check "a key that is not read" 0 "$ICA" tokenizer --data text.jsonl --out tok --vocab-size 300
+clean "a key that is not read" 0 "$ICA" tokenizer --data text.jsonl --out tok --vocab-size 300
 
 cat >run/run.json <<END
 {"command": "train", "group": "$EVIL", "arm": "$EVIL", "objective": "sft", "seed": 1,
@@ -71,12 +65,12 @@ cat >run/run.json <<END
  "seconds": {"total": 1}, "result": {"nll": 1, "ess": 2, "auroc": {"$EVIL": 0.5}}}
 END
 printf '{"id":"1","score":1}\n' >run/scores.jsonl
-check "report" 0 "$ICA" report run
-check "report --json" 0 "$ICA" report run --json
+clean "report" 0 "$ICA" report run
+clean "report --json" 0 "$ICA" report run --json
 cat >score.json <<END
 {"command": "score", "method": "$EVIL", "group": "$EVIL", "scores": "$EVIL", "pool": "-"}
 END
-check "report of scores" 0 "$ICA" report score.json
+clean "report of scores" 0 "$ICA" report score.json
 
 # Model text reaches a terminal escaped, and a file as it is. One of the ids is ESC.
 if [ -d tok ] && script -qec true /dev/null >/dev/null 2>&1; then
@@ -89,11 +83,9 @@ if [ -d tok ] && script -qec true /dev/null >/dev/null 2>&1; then
     done
     script -qec "$ICA decode --tokenizer tok <ids" /dev/null | tr -d '\r' >shown
     if printf '\033\n' | cmp -s - raw && [ "$(cat shown)" = '\u001b' ]; then
-        passed=$((passed + 1))
+        pass
     else
-        failed=$((failed + 1))
-        echo "decode: $(cat -v raw) in a file, $(cat -v shown) on a terminal"
+        fail "decode: $(cat -v raw) in a file, $(cat -v shown) on a terminal"
     fi
 fi
-echo "garbage: $passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish garbage

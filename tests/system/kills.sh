@@ -4,29 +4,17 @@
 # log, evaluation and result. From the environment: KILLS, how many (30; `make kills`: 1000); SEED
 # of the instants (1).
 cd "$(dirname "$0")/../.." || exit 1
-ICA=$PWD/ica
+. tests/system/check.sh
 KILLS=${KILLS:-30}
 SEED=${SEED:-1}
-OMP_NUM_THREADS=1
-LC_ALL=C
-export LC_ALL OMP_NUM_THREADS
 sleep 0.01 2>/dev/null || { # whole seconds are too coarse to hit a small run
-    echo "kills: 0 passed, 0 failed"
-    exit 0
+    finish kills
+    exit
 }
-passed=0 failed=0 kills=0 begun_again=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+kills=0 begun_again=0
 cd "$work" || exit 1
 
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    tail -n 3 err | sed 's/^/    stderr: /'
-}
-
-"$ICA" corpus --out corpus --seed 1 2>err || fail "corpus"
+ica corpus --out corpus --seed 1 || fail "corpus"
 head -n 100 corpus/pretrain.jsonl >sessions.jsonl
 head -n 40 corpus/pool-even50.jsonl >pool.jsonl
 head -n 10 corpus/holdout.jsonl >hold.jsonl
@@ -36,9 +24,9 @@ head -n 8 corpus/pairs-holdout.jsonl >pairs-hold.jsonl
 head -n 8 corpus/pairs-test.jsonl >pairs-test.jsonl
 rm -r corpus
 SHAPE="--layers 2 --heads 4 --channels 32 --context 128 --batch-tokens 512"
-"$ICA" tokenizer --data sessions.jsonl --vocab-size 300 --out tok 2>err || fail "tokenizer"
+ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok || fail "tokenizer"
 # shellcheck disable=SC2086
-"$ICA" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 20 --out base 2>err ||
+ica pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 20 --out base ||
     fail "pretrain"
 
 # Saves after every step, so that many instants lie inside one; log lines that no save falls on.
@@ -86,7 +74,7 @@ took() {
 for kind in $KINDS; do
     from=$(now)
     # shellcheck disable=SC2046
-    "$ICA" $(of_kind $kind) --out whole-$kind >out 2>err ||
+    ica $(of_kind $kind) --out whole-$kind ||
         fail "the run of kind $kind without a break"
     took $kind "$from"
     essence whole-$kind >whole-$kind.essence
@@ -100,13 +88,12 @@ compare() {
     essence run >mine.essence
     if ! cmp -s "whole-$1/model.safetensors" run/model.safetensors
     then fail "kind $1: another model (kills so far: $kills)"
-    elif ! "$ICA" diff "whole-$1/training_state.safetensors" run/training_state.safetensors >out \
-        2>err; then
-        fail "kind $1: another training state (kills so far: $kills)"
+    elif ! ica diff "whole-$1/training_state.safetensors" run/training_state.safetensors
+    then fail "kind $1: another training state (kills so far: $kills)"
     elif ! cmp -s "whole-$1.essence" mine.essence; then fail \
         "kind $1: $(diff "whole-$1.essence" mine.essence | head -n 4)"
     elif [ -n "$(find run -name '*.part')" ]; then fail "kind $1: a temporary file was left behind"
-    else passed=$((passed + 1)); fi
+    else pass; fi
 }
 
 # Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
@@ -119,7 +106,7 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
         if [ -f run/run.json ]; then command="${command%% *} --resume run"; fi
         attempts=$((attempts + 1)) from=$(now)
         # shellcheck disable=SC2086
-        "$ICA" $command >out 2>err </dev/null &
+        "$ICA" $command >"$keep/out" 2>"$keep/err" </dev/null &
         pid=$! killer=
         # beside the run: one that is over sooner than thought does not wait for its instant
         if [ "$kills" -lt "$KILLS" ]; then
@@ -140,7 +127,7 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
             fail "status $status from: ica $command"
             break ;;
         esac
-        ! grep -q 'starts again' err || begun_again=$((begun_again + 1))
+        ! grep -q 'starts again' "$keep/err" || begun_again=$((begun_again + 1))
         if [ $attempts -gt 200 ]; then
             fail "kind $kind: no end after 200 kills"
             break
@@ -150,5 +137,4 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
     round=$((round + 1))
 done
 echo "$kills kills in $round runs; $begun_again of them before the first save"
-echo "kills: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish kills

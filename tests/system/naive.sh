@@ -7,19 +7,9 @@
 # products follow each other (4 a layer, 2 layers, the head): B = 2 x 128 x 9 u, 1.4e-4 and 2.6e-13,
 # relative, or absolute below 1. Each training step starts from what the last one left: steps x B.
 cd "$(dirname "$0")/../.." || exit 1
-OMP_NUM_THREADS=1 LC_ALL=C
-export OMP_NUM_THREADS LC_ALL
-passed=0 failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/system/check.sh
 STEPS=5
 MODEL="--layers 2 --heads 4 --channels 32 --context 128 --batch-tokens 512"
-
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-}
 
 # numbers FILE KEY...: the values under these keys, one "KEY VALUE" a line, in the order of the file
 numbers() {
@@ -39,7 +29,7 @@ agree() {
     if paste "$work/a" "$work/b" | awk -v t="$tolerance" -v least="$least" '
         { d = $2 - $4; if (d < 0) d = -d; m = $2 < 0 ? -$2 : $2; if ($1 != $3 ||
             d > t * (m > 1 ? m : 1)) bad++ }
-        END { exit !(NR >= least && !bad) }'; then passed=$((passed + 1))
+        END { exit !(NR >= least && !bad) }'; then pass
     else fail \
         "$what: $fast and $naive differ: $(paste "$work/a" "$work/b" |
             head -n 3 | tr '\n\t' '; ')"; fi
@@ -94,5 +84,4 @@ for pair in "float naive 6e-8" "double naive-double 1.1e-16"; do
     agree "score, gradient" 40 "$bound" gradient.jsonl score
     agree eval 2 "$bound" eval.json nll p_sequence
 done
-echo "naive: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish naive

@@ -10,31 +10,19 @@
 # allocation; STRIDE and FIRST: each STRIDE-th case, from the FIRST on; ONLY, names of
 # commands, eval among them.
 cd "$(dirname "$0")/../.." || exit 1
-root=$PWD
+. tests/system/check.sh
 PLAIN=$root/build/float/scarcity CHECKED=$root/build/sanitize/scarcity
 STRIDE=${STRIDE:-${ALL:+1}}
 STRIDE=${STRIDE:-61}
 FIRST=${FIRST:-0}
-OMP_NUM_THREADS=1
-ICA_SETTLED=1 # it would start itself twice
-LC_ALL=C
-export LC_ALL OMP_NUM_THREADS ICA_SETTLED
+export ICA_SETTLED=1 # it would start itself twice
 [ -z "$EVERY" ] || export SCARCITY_EVERY=1
-passed=0 failed=0 cases=0 stopped=0 unharmed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+out=$keep/out err=$keep/err cases=0 stopped=0 unharmed=0
 cd "$work" || exit 1
-
-fail() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    tail -n 3 err | sed 's/^/    stderr: /'
-}
 
 # ---- a tiny world ----
 
-must() { "$PLAIN" "$@" >out 2>err || fail "ica $*"; }
+must() { "$PLAIN" "$@" >"$out" 2>"$err" || fail "ica $*"; }
 mkdir in
 must corpus --out corpus --seed 1
 head -n 16 corpus/pretrain.jsonl >in/sessions.jsonl
@@ -116,7 +104,7 @@ essences() {
         essence "$file"
     done
     echo "== out"
-    essence out | sed 's/^\(scoring\|.*seconds\|overhead\|relative_cost\).*//'
+    essence "$out" | sed 's/^\(scoring\|.*seconds\|overhead\|relative_cost\).*//'
 }
 
 # partial REFERENCE: is there a file that is neither whole nor the one before?
@@ -133,19 +121,20 @@ partial() {
     done
 }
 
-# check COMMAND STATUS WHAT: one run whose call failed hard
-check() {
-    if grep -q 'Sanitizer\|runtime error' err; then fail "$1, $3: a sanitizer speaks"
+# judge COMMAND STATUS WHAT: one run whose call failed hard
+judge() {
+    if grep -q 'Sanitizer\|runtime error' "$err"; then fail "$1, $3: a sanitizer speaks"
     elif [ "$2" -eq 0 ]; then
         unharmed=$((unharmed + 1))
         essences >now
-        if cmp -s now "whole-$1/essence"; then passed=$((passed + 1))
+        if cmp -s now "whole-$1/essence"; then pass
         else fail "$1, $3: status 0, but $(diff -a now "whole-$1/essence" | head -n 3)"; fi
     elif [ "$2" -ne 4 ]; then fail "$1, $3: status $2"
-    elif [ "$(grep -c '^ica: ' err)" -ne 1 ]; then fail "$1, $3: not one line"
+    elif [ "$(grep -c '^ica: ' "$err")" -ne 1 ]; then fail "$1, $3: not one line"
     elif [ -n "$(partial "whole-$1")" ]; then fail "$1, $3: left $(partial "whole-$1")"
     else
-        stopped=$((stopped + 1)) passed=$((passed + 1))
+        stopped=$((stopped + 1))
+        pass
     fi
 }
 
@@ -155,16 +144,16 @@ attempt() {
     [ $((cases % STRIDE)) -eq $((FIRST % STRIDE)) ] || return 0
     begin "$2"
     # shellcheck disable=SC2046
-    SCARCITY="$3 $4 $5" "$1" $(given "$2") <"$(input "$2")" >out 2>err
+    SCARCITY="$3 $4 $5" "$1" $(given "$2") <"$(input "$2")" >"$out" 2>"$err"
     status=$?
     case $5 in
     EINTR | short)
         [ $status -ne 0 ] || essences >now
         if [ $status -ne 0 ]; then fail "$2, $3 $4 $5: status $status"
-        elif cmp -s now "whole-$2/essence"; then passed=$((passed + 1))
+        elif cmp -s now "whole-$2/essence"; then pass
         else fail "$2, $3 $4 $5: $(diff -a now "whole-$2/essence" | head -n 3)"; fi ;;
     *)
-        check "$2" $status "$3 $4 $5"
+        judge "$2" $status "$3 $4 $5"
         case $3:$status in
         allocate:0 | resize:0 | write:0 | rename:0 | mkdir:0)
             fail "$2, $3 $4 $5: nobody noticed" ;;
@@ -193,7 +182,7 @@ mv begun/r/training_state.previous.safetensors begun/r/training_state.safetensor
 for command in ${ONLY:-$COMMANDS}; do
     begin "$command"
     # shellcheck disable=SC2046
-    SCARCITY_COUNT=count "$PLAIN" $(given "$command") <"$(input "$command")" >out 2>err ||
+    SCARCITY_COUNT=count "$PLAIN" $(given "$command") <"$(input "$command")" >"$out" 2>"$err" ||
         fail "$command"
     mkdir "whole-$command"
     essences >"whole-$command/essence"
@@ -208,7 +197,7 @@ for command in ${ONLY:-$COMMANDS}; do
     done 3<"whole-$command/count"
 done
 after=$(find in -type f -exec cksum {} + | sort)
-if [ "$before" = "$after" ]; then passed=$((passed + 1)); else fail "an input has changed"; fi
+if [ "$before" = "$after" ]; then pass; else fail "an input has changed"; fi
 echo "$cases cases, each $STRIDE-th tried: $stopped ended with status 4, $unharmed did not matter"
 
 # ---- real scarcity ----
@@ -219,45 +208,48 @@ for command in help encode decode score eval generate inspect diff report; do
         begin $command
         # shellcheck disable=SC2046
         case $to in
-        closed) "$PLAIN" $(given $command) <"$(input $command)" >&- 2>err ;;
+        closed) "$PLAIN" $(given $command) <"$(input $command)" >&- 2>"$err" ;;
         pipe)
             # the reader is gone when the program starts
-            { sleep 0.1; "$PLAIN" $(given $command) <"$(input $command)" 2>err; echo $? >status; } |
-                true
+            {
+                sleep 0.1
+                "$PLAIN" $(given $command) <"$(input $command)" 2>"$err"
+                echo $? >status
+            } | true
             (exit "$(cat status)") ;;
-        *) "$PLAIN" $(given $command) <"$(input $command)" >/dev/full 2>err ;;
+        *) "$PLAIN" $(given $command) <"$(input $command)" >/dev/full 2>"$err" ;;
         esac
         status=$?
-        if [ $status -eq 4 ] && [ "$(grep -c '^ica: cannot write' err)" -eq 1 ]
-        then passed=$((passed + 1)); else fail "$command, stdout is $to: status $status"; fi
+        if [ $status -eq 4 ] && [ "$(grep -c '^ica: cannot write' "$err")" -eq 1 ]
+        then pass; else fail "$command, stdout is $to: status $status"; fi
     done
 done
 
 # ended STATUS WHAT: status 4 and one line, and nothing partial in w
 ended() {
-    if [ "$1" -eq 4 ] && [ "$(grep -c '^ica: ' err)" -eq 1 ] && [ -z "$(find w -name '*.part')" ]
-    then passed=$((passed + 1)); else fail "$2: status $1, $(find w -name '*.part')"; fi
+    if [ "$1" -eq 4 ] && [ "$(grep -c '^ica: ' "$err")" -eq 1 ] && [ -z "$(find w -name '*.part')" ]
+    then pass; else fail "$2: status $1, $(find w -name '*.part')"; fi
 }
 
 # A log on a full disk: the state is saved all the same, and the run can be continued.
 begin resume
 rm w/r/log.jsonl
 ln -s /dev/full w/r/log.jsonl
-"$PLAIN" train --resume w/r >out 2>err
+"$PLAIN" train --resume w/r >"$out" 2>"$err"
 ended $? "a log that cannot be written"
 rm w/r/log.jsonl
-if "$PLAIN" train --resume w/r >out 2>err; then passed=$((passed + 1))
+if "$PLAIN" train --resume w/r >"$out" 2>"$err"; then pass
 else fail "continuing after it"; fi
 
 # A file above the limit of the shell (SIGXFSZ).
 begin corpus
-(ulimit -f 64 && exec "$PLAIN" corpus --out w/c --seed 1 --no-pretrain) >out 2>err
+(ulimit -f 64 && exec "$PLAIN" corpus --out w/c --seed 1 --no-pretrain) >"$out" 2>"$err"
 ended $? "a file above the limit"
 
 # A disk of a megabyte, where one can be made.
 begin corpus
 if mount -t tmpfs -o size=256k none w 2>/dev/null; then
-    "$PLAIN" corpus --out w/c --seed 1 --no-pretrain >out 2>err
+    "$PLAIN" corpus --out w/c --seed 1 --no-pretrain >"$out" 2>"$err"
     ended $? "a full disk"
     umount w
 else echo "skipped: a full disk (mount is not allowed)"; fi
@@ -269,9 +261,9 @@ for megabytes in 8 12 16 24 32 48 64 96 128 192 256; do
     (ulimit -v $kilobytes && exec "$PLAIN" --version) >/dev/null 2>&1 || continue
     begin train
     # shellcheck disable=SC2046
-    (ulimit -v $kilobytes && exec "$PLAIN" $(given train)) >out 2>err
+    (ulimit -v $kilobytes && exec "$PLAIN" $(given train)) >"$out" 2>"$err"
     status=$?
-    [ $status -eq 0 ] && enough=$megabytes && passed=$((passed + 1)) && continue
+    [ $status -eq 0 ] && enough=$megabytes && pass && continue
     ended $status "$megabytes MB of memory"
 done
 [ $enough -gt 0 ] || fail "a tiny run does not fit into 256 MB"
@@ -279,42 +271,41 @@ done
 # Ctrl-C while files are written leaves no temporary.
 for instant in 0.01 0.02 0.03 0.05 0.08; do
     begin corpus
-    "$PLAIN" corpus --out w/c --seed 1 >out 2>err &
+    "$PLAIN" corpus --out w/c --seed 1 >"$out" 2>"$err" &
     pid=$!
     sleep $instant 2>/dev/null
     kill -TERM $pid 2>/dev/null # a job in the background does not hear SIGINT
     wait $pid 2>/dev/null
-    if [ -z "$(find w -name '*.part')" ]; then passed=$((passed + 1))
+    if [ -z "$(find w -name '*.part')" ]; then pass
     else fail "a temporary is left after a signal"; fi
 done
 # A terminal that goes away: the run saves first.
 begin train
 # shellcheck disable=SC2046
-"$PLAIN" $(given train) --max-steps 1000000 >out 2>err &
+"$PLAIN" $(given train) --max-steps 1000000 >"$out" 2>"$err" &
 pid=$!
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    grep -q '^step' err && break
+    grep -q '^step' "$err" && break
     sleep 0.2 2>/dev/null || sleep 1
 done
 kill -HUP $pid
 wait $pid
 status=$?
-if [ $status -eq 129 ] && grep -q 'saved' err && [ -s w/r/training_state.safetensors ]
-then passed=$((passed + 1)); else fail "SIGHUP: status $status"; fi
+if [ $status -eq 129 ] && grep -q 'saved' "$err" && [ -s w/r/training_state.safetensors ]
+then pass; else fail "SIGHUP: status $status"; fi
 
 # A link to a file that is not there yet is followed.
 begin eval
 ln -s target.jsonl w/e.jsonl
 # shellcheck disable=SC2046
-"$PLAIN" $(given eval) >out 2>err
-if [ -h w/e.jsonl ] && cmp -s w/target.jsonl whole-eval/w/e.jsonl; then passed=$((passed + 1))
+"$PLAIN" $(given eval) >"$out" 2>"$err"
+if [ -h w/e.jsonl ] && cmp -s w/target.jsonl whole-eval/w/e.jsonl; then pass
 else fail "a link to nothing"; fi
 
 # Without a stdout no file gets its number: messages must not end up in it.
 begin eval
 # shellcheck disable=SC2046
 "$PLAIN" $(given eval) >&- 2>&- <&-
-if cmp -s w/e.jsonl whole-eval/w/e.jsonl; then passed=$((passed + 1))
+if cmp -s w/e.jsonl whole-eval/w/e.jsonl; then pass
 else fail "closed streams"; fi
-echo "scarcity: $passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish scarcity
