@@ -28,11 +28,6 @@ int batch_at(ShuffledOrder *order, uint64_t seed, int n, int size, long step, in
     return count;
 }
 
-double batches_items(int n, int size, long steps) {
-    long batches = epoch_batches(n, size);
-    return (double)(steps / batches) * n + (double)(steps % batches) * size;
-}
-
 int ordered_at(int n, long step, long steps) {
     enum { PARTS = 20 };
     int parts = n < PARTS || steps <= n ? 1 : PARTS, part = parts - 1, first = 0;

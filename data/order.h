@@ -32,8 +32,6 @@ long batches_of_epochs(double epochs, long batches);
 /* The items of a step's batch into item [size]. Returns how many: every item comes once in each
  * epoch, and the last batch of an epoch may be smaller. */
 int batch_at(ShuffledOrder *order, uint64_t seed, int n, int size, long step, int *item);
-/* How many items the first `steps` batches have together. */
-double batches_items(int n, int size, long steps);
 
 /* The item of a step when n items keep their order. Several epochs must keep it too, so the items
  * are cut into parts, and each part is repeated once per epoch before the next part starts. After

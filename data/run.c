@@ -264,8 +264,7 @@ static double log_member(const LogLine *line, int i) {
 LogLine log_line_read(const Json *object) {
     LogLine line;
     for (int i = 0; i < LOG_MEMBERS; i++) {
-        const Json *v = json_get(object, LOG[i].key);
-        double x = v && v->type == JSON_NUMBER ? v->number : NAN;
+        double x = json_number(object, LOG[i].key);
         memcpy((char *)&line + LOG[i].at, &x, sizeof x);
     }
     return line;

@@ -49,8 +49,8 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
 }
 
-bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
-                  const Scores *s, const double *weight, Error *err) {
+static bool write_pool(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
+                       const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
     for (int i = 0; i < s->count; i++) {
         put_score_record(&b, pool, holdout, s, weight, i);
@@ -190,31 +190,28 @@ static bool write_holdout(const char *path, const ExampleFile *holdout, const Co
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err) {
     return (c->self.count == 0 || write_holdout(path, &x->holdout, c, err)) &&
-           scores_write(path, &x->pool, &x->holdout, s, weight, err);
-}
-
-/* A member that is a number; NaN: absent or null. */
-static double number_of(const Json *r, const char *key) {
-    const Json *v = json_get(r, key);
-    return v && v->type == JSON_NUMBER ? v->number : NAN;
+           write_pool(path, &x->pool, &x->holdout, s, weight, err);
 }
 
 /* The numbers of a line for a map of the holdout. False if it is no line of a score file. */
 static bool line_numbers(const Json *r, double *gain, double *likelihood) {
     bool pair = json_get(r, "logp_chosen") != NULL;
-    ScoredRecord x = {number_of(r, "score"),
-                      {number_of(r, pair ? "logp_chosen" : "logp"), number_of(r, "logp_rejected")},
-                      {number_of(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
-                       number_of(r, "logp_rejected_in_context")},
-                      0};
-    double tokens = number_of(r, "tokens");
+    ScoredRecord x = {
+        json_number(r, "score"),
+        {json_number(r, pair ? "logp_chosen" : "logp"), json_number(r, "logp_rejected")},
+        {json_number(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
+         json_number(r, "logp_rejected_in_context")},
+        0};
+    double tokens = json_number(r, "tokens");
     if (!json_get(r, "score") || !(tokens >= 1 && tokens <= INT_MAX)) return false;
     x.tokens = (int)tokens;
     accept_numbers(&x, gain, likelihood);
     return true;
 }
 
-bool scores_read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err) {
+/* Reads the file of the holdout's own scores beside `path`, and c's levels from it. *fingerprint:
+ * hash64 of its bytes. */
+static bool read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err) {
     Buf text = {0};
     Arena arena = {0};
     Str line;
@@ -362,8 +359,8 @@ bool scores_load(const char *path, const Dataset *pool, WeightMap map, const Com
                             .gain = c->gain,
                             .likelihood = c->likelihood,
                             .remap = remap || c->gain};
-    bool ok = scores_read(path, pool, &columns, err) &&
-              (!c->gain || scores_read_holdout(path, c, beside, err));
+    bool ok =
+        scores_read(path, pool, &columns, err) && (!c->gain || read_holdout(path, c, beside, err));
     w->fingerprint = columns.fingerprint;
     w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
     return ok;

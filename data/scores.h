@@ -26,10 +26,6 @@
 #include "scoring/holdout.h"
 #include "lib/file.h"
 
-/* weight [count], or NULL for a part of a pool. */
-bool scores_write(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
-                  const Scores *s, const double *weight, Error *err);
-
 /* False with status 5 if the model gave a candidate a number that is not finite. The error names
  * its record, and the scores are freed, so that nothing can write them. */
 bool scores_finite(Scores *s, const ExampleFile *pool, Error *err);
@@ -54,11 +50,10 @@ typedef struct {
 /* The file of the holdout's own scores, beside the file `path` of a map of the holdout. The caller
  * frees the path. */
 char *scores_holdout_path(const char *path);
-/* Writes it unless the comparison is empty, and then the scores of the pool of x. */
+/* Writes it unless the comparison is empty, and then the scores of the pool of x. weight [count],
+ * or NULL for a part of a pool. */
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err);
-/* Reads the file beside `path`, and c's levels from it. *fingerprint: hash64 of its bytes. */
-bool scores_read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err);
 
 /* Reads one record a line. Position and id must match the pool, else status 3. */
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);

@@ -33,17 +33,20 @@ void html_clip(Buf *b, Str s, size_t most) {
     buf_puts(b, "\xe2\x80\xa6");
 }
 
-static void html_vprintf(Buf *b, const char *format, va_list args) {
+void html_printf(Buf *b, const char *format, ...) {
     Arena scratch = {0};
+    va_list args;
+    va_start(args, format);
     html_text(b, text_format(&scratch, format, args));
+    va_end(args);
     arena_free(&scratch);
 }
 
-void html_printf(Buf *b, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    html_vprintf(b, format, args);
-    va_end(args);
+/* <tag>text</tag>. The tag may have attributes. */
+static void put_element(Buf *b, const char *tag, Str text) {
+    buf_printf(b, "<%s>", tag);
+    html_text(b, text);
+    buf_printf(b, "</%.*s>", (int)strcspn(tag, " "), tag);
 }
 
 /* ---- page ---- */
@@ -122,21 +125,24 @@ void page_section(Page *p, const char *heading) {
     buf_puts(&p->contents, "</a>\n");
 }
 
+static void page_element(Page *p, const char *tag, const char *format, va_list args) {
+    Arena scratch = {0};
+    put_element(&p->body, tag, text_format(&scratch, format, args));
+    buf_putc(&p->body, '\n');
+    arena_free(&scratch);
+}
+
 void page_heading(Page *p, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    buf_puts(&p->body, "<h3>");
-    html_vprintf(&p->body, format, args);
-    buf_puts(&p->body, "</h3>\n");
+    page_element(p, "h3", format, args);
     va_end(args);
 }
 
 void page_paragraph(Page *p, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    buf_puts(&p->body, "<p>");
-    html_vprintf(&p->body, format, args);
-    buf_puts(&p->body, "</p>\n");
+    page_element(p, "p", format, args);
     va_end(args);
 }
 
@@ -163,13 +169,8 @@ void page_finish(Page *p, const char *title, const char *subtitle, Buf *html) {
     buf_free(&p->contents);
     p->sections = 0;
 }
-/* ---- tables ---- */
 
-static void put_element(Buf *b, const char *tag, Str text) {
-    buf_printf(b, "<%s>", tag);
-    html_text(b, text);
-    buf_printf(b, "</%.*s>", (int)strcspn(tag, " "), tag);
-}
+/* ---- tables ---- */
 
 void table_html(const Table *t, Buf *b) {
     if (t->title) put_element(b, "h3", str(t->title));

@@ -381,6 +381,11 @@ const Json *json_get(const Json *object, const char *key) {
     return NULL;
 }
 
+double json_number(const Json *object, const char *key) {
+    const Json *v = json_get(object, key);
+    return v && v->type == JSON_NUMBER ? v->number : NAN;
+}
+
 /* By content, then by place in the file: of equal keys the earlier comes first. */
 static int compare_key_order(const void *a, const void *b) {
     const Str *x = *(const Str *const *)a, *y = *(const Str *const *)b;

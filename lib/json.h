@@ -69,6 +69,8 @@ const Json *json_read_object(const char *path, JsonLimits most, Arena *arena, Bu
 /* The value of a key, the last one if it is repeated. NULL if it is absent, or if `object` is NULL
  * or not an object. */
 const Json *json_get(const Json *object, const char *key);
+/* A number of an object. NaN if there is none under that key, or no object. */
+double json_number(const Json *object, const char *key);
 /* The first key, in file order, that occurs earlier in the same object, or NULL. O(n log n). */
 const Str *json_duplicate_key(Arena *scratch, const Json *object);
 

@@ -466,10 +466,6 @@ const Option *options_argument(const Option *table, const Command *command, Str 
     return row_find(table, command, (Str){name + 3, typed.n - 3});
 }
 
-bool options_takes(const Option *table, const Command *command, const char *name) {
-    return row_find(table, command, str(name)) != NULL;
-}
-
 /* ---- help ---- */
 
 enum { HELP_WIDTH = 100, HELP_LEFT_MOST = 34 };

@@ -138,9 +138,6 @@ bool options_given(const OptionResult *result, const char *name);
  * hyphens or underscores, perhaps with "=value" or a flag's "no-". NULL: it is none. */
 const Option *options_argument(const Option *table, const Command *command, Str argument);
 
-/* Is there an option of that name that the command takes? */
-bool options_takes(const Option *table, const Command *command, const char *name);
-
 /* Appends help for one command, or with command NULL the list of commands. No line has more than
  * 100 columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, Buf *out);

@@ -95,23 +95,6 @@ double effective_sample_size(const double *weight, int n) {
     return square > 0 ? sum * sum / square : 0;
 }
 
-double auroc(const double *score, const int *label, int n) {
-    double *negative = mem_new((size_t)n, sizeof *negative), wins = 0;
-    int negatives = 0, positives = 0;
-    for (int i = 0; i < n; i++)
-        if (label[i] == 0) negative[negatives++] = score[i];
-    qsort(negative, (size_t)negatives, sizeof *negative, compare_doubles);
-    for (int i = 0; i < n; i++)
-        if (label[i] == 1) {
-            int below, upto;
-            count_below(negative, negatives, score[i], &below, &upto);
-            wins += (below + upto) / 2.0; /* negatives below it, and half of the equal ones */
-            positives++;
-        }
-    free(negative);
-    return positives && negatives ? wins / ((double)positives * negatives) : NAN;
-}
-
 void auroc_groups(const double *score, const int *group, int n, int groups, double *area) {
     /* Sort the positives once. They are the same for every group. */
     double *positive = mem_new((size_t)n, sizeof *positive);
@@ -133,6 +116,16 @@ void auroc_groups(const double *score, const int *group, int n, int groups, doub
         area[g] = positives && negatives[g] ? area[g] / ((double)positives * negatives[g]) : NAN;
     free(positive);
     free(negatives);
+}
+
+double auroc(const double *score, const int *label, int n) {
+    int *group = mem_new((size_t)n, sizeof *group);
+    double area;
+    for (int i = 0; i < n; i++)
+        group[i] = label[i] == 1 ? AUROC_POSITIVE : label[i] == 0 ? 0 : AUROC_LEFT_OUT;
+    auroc_groups(score, group, n, 1, &area);
+    free(group);
+    return area;
 }
 
 double correlation(const double *x, const double *y, int n) {

@@ -151,21 +151,12 @@ void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood) {
     if (!isnan(alone[1]) && !isnan(in[1])) *gain = (in[0] - in[1]) - (alone[0] - alone[1]);
 }
 
-/* How many of m values in increasing order are at most `value`. */
-static int count_at_most(const double *sorted, int m, double value) {
-    int low = 0, high = m;
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        if (sorted[middle] <= value) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
 /* [E19] p = (1 + #{j: v_j <= v}) / (m + 1): at most a with probability at most a, if v is
  * exchangeable with the v_j. */
-double conformal_p(const double *sorted, int m, double value) {
-    return (1.0 + count_at_most(sorted, m, value)) / (m + 1.0);
+double conformal_p(const double *other, int m, double value) {
+    int reached = 0;
+    for (int j = 0; j < m; j++) reached += other[j] <= value;
+    return (1.0 + reached) / (m + 1.0);
 }
 
 /* The known of x[m] in increasing order, the caller's to free. */
@@ -256,11 +247,15 @@ double mirror_probability(double slope, double share, double score) {
 double mirror_share(double slope, const double *score, int n) {
     enum { ROUNDS = 1000 };
     double share = 0.5;
+    int known = 0;
+    for (int i = 0; i < n; i++) known += !isnan(score[i]);
+    if (known == 0) return NAN;
     for (int round = 0; round < ROUNDS; round++) {
         double sum = 0;
-        for (int i = 0; i < n; i++) sum += mirror_probability(slope, share, score[i]);
-        double change = fabs(sum / n - share);
-        share = sum / n;
+        for (int i = 0; i < n; i++)
+            if (!isnan(score[i])) sum += mirror_probability(slope, share, score[i]);
+        double change = fabs(sum / known - share);
+        share = sum / known;
         if (change < 1e-10) break;
     }
     return share;

@@ -81,9 +81,9 @@ typedef struct {
  * score, and the likelihood NaN. Both are NaN where the score is not known. */
 void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood);
 
-/* The p-value of a number against m others in increasing order. It says what accept means. The map
+/* The p-value of a number against m others. It says what accept means. The map
  * itself compares with thresholds, which is the same (accept_levels). */
-double conformal_p(const double *sorted, int m, double value);
+double conformal_p(const double *other, int m, double value);
 
 /* What the holdout's own numbers say, as doubles: the training state keeps doubles. */
 typedef struct {
@@ -109,7 +109,8 @@ double accept_clean_share(const AcceptLevels *levels, const double *gain, const 
 double mirror_slope(const double *score, int m);
 /* P(not flipped | s) of a pair. share is pi of E20: of the pairs that are not flipped. */
 double mirror_probability(double slope, double share, double score);
-/* The share of pairs that are not flipped, of n scores, from .5 by expectation and maximization. */
+/* The share of pairs that are not flipped, of n scores (NaN is not known), from .5 by expectation
+ * and maximization. NaN if none is known. */
 double mirror_share(double slope, const double *score, int n);
 
 /* ---- the weighted gradient ---- */

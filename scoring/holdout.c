@@ -81,6 +81,12 @@ Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others
 
 /* ---- scores ---- */
 
+/* Item i of the part is place[i] of the whole: the same demonstration there. */
+static Demo demo_of_whole(Demo d, const Examples *part, const int *place, const Examples *whole) {
+    return (Demo){&whole->items[place[d.prompt_of - part->items]],
+                  &whole->items[place[d.answer_of - part->items]]};
+}
+
 /* Copies the scores of a part of the holdout to their places in the whole, and adds the counts and
  * the cost. place[i]: where record i of the part stands in the holdout. shown: the set that its
  * demonstrations point into, whose items stand at shown_place[]. */
@@ -99,8 +105,7 @@ static void put_fold(const Scores *part, const Examples *shown, const int *place
         const Demo *from = part->demos + (size_t)i * (size_t)part->k;
         for (int d = 0; d < part->n_demos[i]; d++)
             out->demos[(size_t)at * (size_t)out->k + (size_t)d] =
-                (Demo){&holdout->items[shown_place[from[d].prompt_of - shown->items]],
-                       &holdout->items[shown_place[from[d].answer_of - shown->items]]};
+                demo_of_whole(from[d], shown, shown_place, holdout);
     }
     out->n_unshown += part->n_unshown;
     out->dropped += part->dropped;
@@ -231,8 +236,7 @@ static void demos_of_whole(const Examples *part, const int *place, const Example
     for (int i = 0; i < s->count; i++)
         for (int d = 0; d < s->n_demos[i]; d++) {
             Demo *demo = &s->demos[(size_t)i * (size_t)s->k + (size_t)d];
-            *demo = (Demo){&holdout->items[place[demo->prompt_of - part->items]],
-                           &holdout->items[place[demo->answer_of - part->items]]};
+            *demo = demo_of_whole(*demo, part, place, holdout);
         }
 }
 
@@ -325,13 +329,7 @@ const double *comparison_map(const Comparison *c, MapOptions *how) {
 
 double comparison_clean(const Comparison *c, WeightMap map, int n) {
     if (map != MAP_MIRROR) return accept_clean_share(&c->told.levels, c->gain, c->likelihood, n);
-    double *known = mem_new((size_t)n, sizeof *known);
-    int m = 0;
-    for (int i = 0; i < n; i++)
-        if (!isnan(c->gain[i])) known[m++] = c->gain[i];
-    double share = m ? mirror_share(c->told.slope, known, m) : NAN;
-    free(known);
-    return share;
+    return mirror_share(c->told.slope, c->gain, n);
 }
 
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,

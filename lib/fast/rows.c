@@ -20,11 +20,6 @@ Prefix *prefix_make(int layers, int width, const Prefix *parent, int capacity) {
 
 int prefix_start(const Prefix *p) { return p->parent ? p->parent->length : 0; }
 
-void prefix_truncate(Prefix *p, int length) {
-    if (length < prefix_start(p)) length = prefix_start(p);
-    if (length < p->length) p->length = length;
-}
-
 void prefix_free(Prefix *p) {
     if (!p) return;
     free(p->kv);

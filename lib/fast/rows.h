@@ -56,8 +56,6 @@ struct Prefix {
 
 /* model.h's prefix_new and prefix_after call this with the model's sizes. */
 Prefix *prefix_make(int layers, int width, const Prefix *parent, int capacity);
-/* Drops all positions from `length` on. The parent's positions are never dropped. */
-void prefix_truncate(Prefix *p, int length);
 void prefix_free(Prefix *p); /* NULL is fine */
 /* The first position that is p's own. */
 int prefix_start(const Prefix *p);

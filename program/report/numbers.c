@@ -288,7 +288,7 @@ static void auroc_values(const Report *r, const Auroc *a, const char *method, co
                          double *out) {
     for (int d = 0; d < a->draws.n; d++) {
         const ScoreFile *s = score_file(r, a, method, a->draws.v[d]);
-        out[d] = report_number(s ? json_get(s->json, "auroc") : NULL, kind);
+        out[d] = json_number(s ? json_get(s->json, "auroc") : NULL, kind);
     }
 }
 
@@ -364,9 +364,9 @@ static int shots_make(Report *r, Shots **out) {
     *out = arena_new(&r->arena, (size_t)r->n_evals + 1, sizeof **out);
     for (int i = 0; i < r->n_evals; i++) {
         const Json *e = r->evals[i];
-        double k = report_number(e, "k");
-        Shots s = {isfinite(k) ? k : 0, report_number(e, "nll"), report_number(e, "p_sequence"),
-                   report_number(e, "exact_match")};
+        double k = json_number(e, "k");
+        Shots s = {isfinite(k) ? k : 0, json_number(e, "nll"), json_number(e, "p_sequence"),
+                   json_number(e, "exact_match")};
         bool twice = false, other = false;
         static const char *const same[] = {"model", "data"};
         for (int j = 0; j < 2; j++) {
@@ -398,10 +398,10 @@ typedef struct {
 static void checks_add(Checks *c, const Json *result) {
     static const char *const keys[3] = {"nll", "nll_in_context", "nll_shuffled"};
     const Json *check = json_get(result, "holdout_check"), *helps = json_get(check, "helps");
-    if (!check || !isfinite(report_number(check, keys[0]))) return;
+    if (!check || !isfinite(json_number(check, keys[0]))) return;
     c->n++;
     c->helps += helps && helps->type == JSON_BOOL && helps->boolean;
-    for (int i = 0; i < 3; i++) c->loss[i] += report_number(check, keys[i]);
+    for (int i = 0; i < 3; i++) c->loss[i] += json_number(check, keys[i]);
 }
 
 /* One sentence about all checks of the holdout: does the model learn from demonstrations? */

@@ -157,9 +157,9 @@ static const char *const LOGP_NAMES[2][4] = {
 static void put_example(Buf *b, const Json *row, const Record *rec, const Dataset *holdout,
                         bool pairs) {
     const char *truth = rec->clean < 0 ? "" : KIND_NAMES[pairs][rec->clean];
-    buf_printf(b, "<tr><th scope=\"row\">%.3f</th>", report_number(row, "score"));
+    buf_printf(b, "<tr><th scope=\"row\">%.3f</th>", json_number(row, "score"));
     for (int i = 0; i < 4 && LOGP_KEYS[pairs][i]; i++) {
-        double v = report_number(row, LOGP_KEYS[pairs][i]);
+        double v = json_number(row, LOGP_KEYS[pairs][i]);
         if (isfinite(v)) buf_printf(b, "<td class=\"number\">%.3f</td>", v);
         else buf_puts(b, "<td class=\"number\">-</td>");
     }
@@ -469,7 +469,7 @@ static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *
                           const char *key) {
     double *v = mem_new((size_t)b->n_seeds, sizeof *v), mean, sd;
     for (int s = 0; s < b->n_seeds; s++) {
-        v[s] = report_number(arm->runs[s] ? json_get(arm->runs[s]->json, part) : NULL, key);
+        v[s] = json_number(arm->runs[s] ? json_get(arm->runs[s]->json, part) : NULL, key);
     }
     mean_sd(v, b->n_seeds, &mean, &sd);
     free(v);
@@ -558,7 +558,7 @@ static const char *machine_line(Report *r) {
                *flags = report_text(&r->arena, first, "flags", "");
     const char *version = report_text(&r->arena, first, "version", ""),
                *cpu = report_text(&r->arena, machine, "cpu", "");
-    double cores = report_number(machine, "cores"), peak = report_number(machine, "peak_gflops");
+    double cores = json_number(machine, "cores"), peak = json_number(machine, "peak_gflops");
     Buf line = {0};
     if (*version) buf_printf(&line, "ica %s. ", version);
     if (*cpu) buf_printf(&line, "%s, ", cpu);

@@ -12,11 +12,6 @@
 
 /* ---- JSON values and files ---- */
 
-double report_number(const Json *object, const char *key) {
-    const Json *v = json_get(object, key);
-    return v && v->type == JSON_NUMBER ? v->number : NAN;
-}
-
 const char *report_text(Arena *arena, const Json *object, const char *key, const char *otherwise) {
     const Json *v = json_get(object, key);
     if (!v || (v->type != JSON_STRING && v->type != JSON_NUMBER) || v->string.n == 0)
@@ -28,16 +23,15 @@ const char *report_text(Arena *arena, const Json *object, const char *key, const
     return copy;
 }
 
-/* Parses one object. The error names the file and the line, the text's first line being number
- * first_line of the file. */
-static const Json *parse_at(Arena *arena, Str text, const char *path, long first_line, Error *err) {
+/* Parses a line of the file, one object. */
+static const Json *parse_line(Arena *arena, Str text, const char *path, long line, Error *err) {
     JsonError where;
     const Json *root = json_parse(arena, text.s, text.n, &where);
     if (root && root->type == JSON_OBJECT) return root;
-    if (root) error_set(err, STATUS_DATA, "%s:%ld: expected a JSON object", path, first_line);
+    if (root) error_set(err, STATUS_DATA, "%s:%ld: expected a JSON object", path, line);
     else
         error_set(err, STATUS_DATA, "%s:%ld: broken JSON at column %ld: %s; write this file again",
-                  path, first_line + where.line - 1, where.column, where.what);
+                  path, line, where.column, where.what);
     return NULL;
 }
 
@@ -59,7 +53,7 @@ static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *e
     bool ok = true;
     for (long number = 1; ok && text_line((Str){text.s, text.n}, &at, &line); number++) {
         if (blank(line)) continue;
-        const Json *row = parse_at(arena, line, path, number, err);
+        const Json *row = parse_line(arena, line, path, number, err);
         if (row) rows->v[rows->n++] = row;
         else ok = false;
     }
@@ -69,9 +63,9 @@ static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *e
 
 /* Reads a file that is one object. */
 static const Json *file_load(Arena *arena, const char *path, Error *err) {
+    static const JsonLimits any = {.bytes = SIZE_MAX, .values = JSON_MAX_VALUES};
     Buf text = {0};
-    if (!file_read_most(path, SIZE_MAX, &text, err)) return NULL;
-    const Json *root = parse_at(arena, (Str){text.s, text.n}, path, 1, err);
+    const Json *root = json_read_object(path, any, arena, &text, err);
     buf_free(&text);
     return root;
 }
@@ -176,7 +170,7 @@ bool run_knows_truth(const FinishedRun *run) {
             clean += pool.records[i].clean == 1;
             known += pool.records[i].clean >= 0;
         }
-        double off = report_number(options, "share") - (double)clean / pool.count;
+        double off = json_number(options, "share") - (double)clean / pool.count;
         knows = known == pool.count && fabs(off) * TOLERANCE <= 1;
         records_free(&pool);
     }
@@ -206,7 +200,7 @@ static bool run_add(Report *r, const char *folder, Error *err) {
     run.arm = report_text(&r->arena, run.json, "arm", "uniform");
     run.objective = report_text(&r->arena, run.json, "objective", "sft");
     run.pretrain = strcmp(report_text(&r->arena, run.json, "command", "train"), "pretrain") == 0;
-    run.seed = report_number(run.json, "seed");
+    run.seed = json_number(run.json, "seed");
     if (!isfinite(run.seed)) run.seed = 0;
     settings_read(r, &run);
     if (!log_load(&run, &r->arena, err)) return false;
@@ -295,7 +289,7 @@ static double run_cost(const FinishedRun *run) {
     const Json *seconds = json_get(run->json, "seconds");
     double sum = NAN;
     for (int i = 0; i < 3; i++) {
-        double part = report_number(seconds, parts[i]);
+        double part = json_number(seconds, parts[i]);
         if (isfinite(part)) sum = (isnan(sum) ? 0 : sum) + part;
     }
     return sum;
@@ -303,11 +297,11 @@ static double run_cost(const FinishedRun *run) {
 
 double run_metric(const FinishedRun *run, const char *key) {
     if (strcmp(key, "seconds") == 0) return run_cost(run);
-    return report_number(json_get(run->json, "result"), key);
+    return json_number(json_get(run->json, "result"), key);
 }
 
 double run_total(const FinishedRun *run) {
-    double total = report_number(json_get(run->json, "seconds"), "total");
+    double total = json_number(json_get(run->json, "seconds"), "total");
     if (!isfinite(total)) total = run_cost(run);
     return isfinite(total) ? total : 0;
 }
@@ -429,7 +423,7 @@ bool set_read(Report *r, ScoreSet *s, Error *err) {
         s->score = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->score);
         s->clean = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->clean);
         for (int i = 0; i < s->n; i++) {
-            s->score[i] = report_number(rows.v[i], "score");
+            s->score[i] = json_number(rows.v[i], "score");
             s->clean[i] = pool.records[i].clean == 1;
             if (pool.records[i].clean >= 0) known[s->clean[i]]++;
         }

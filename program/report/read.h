@@ -97,8 +97,6 @@ void report_free(Report *r);
 /* The value of a key in the first run.json that has it, or NULL. Runs of one report come from one
  * program on one machine; where they do not, the page's notes say so. */
 const Json *report_value(const Report *r, const char *key);
-/* A number of an object. NaN if there is no such number or no such object. */
-double report_number(const Json *object, const char *key);
 /* A string, or a number as written. Control characters become '?', since the text may be printed on
  * a terminal. `otherwise` if there is none. */
 const char *report_text(Arena *arena, const Json *object, const char *key, const char *otherwise);

@@ -549,10 +549,10 @@ static void test_bad_inputs(void) {
     expect_error(folder, STATUS_DATA, "broken/run.json:2:");
     folder = place_run(&p, "log", "uniform", 1, "\"result\":{}", "{\"step\":1}\n\n{\"step\":2,\n");
     expect_error(folder, STATUS_DATA, "log/log.jsonl:3:");
-    expect_error(place_write(&p, "array.json", "[1]"), STATUS_DATA, "expected a JSON object");
+    expect_error(place_write(&p, "array.json", "[1]"), STATUS_DATA, "must hold one JSON object");
     expect_error(place_write(&p, "other.json", "{\"command\":\"bench\"}"), STATUS_DATA,
                  "neither a score nor an eval");
-    expect_error(place_write(&p, "void.json", "%s", ""), STATUS_DATA, "broken JSON");
+    expect_error(place_write(&p, "void.json", "%s", ""), STATUS_DATA, "not valid JSON");
     expect_error("/nonexistent/thing", STATUS_IO, "thing");
     Built none = build(0, NULL);
     CHECK(!none.ok && none.err.status == STATUS_DATA && strstr(none.err.text, "nothing to report"),
