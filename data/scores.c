@@ -114,6 +114,20 @@ static double kept_share(const double *weight, int n) {
     return n ? (double)kept / n : 0;
 }
 
+/* Every weight is 0: nothing can be learned. Says why, and what helps. */
+static void tell_nothing_kept(WeightMap map, const Comparison *c) {
+    const char *why = "no candidate reaches what the holdout says of itself; lower --accept-level, "
+                      "or give a holdout of the pool's kind";
+    if (map == MAP_MIRROR)
+        why = c->told.slope > 0
+                  ? "no pair is more likely right than flipped"
+                  : "the scores of the holdout do not sum to more than 0, so nothing tells flipped "
+                    "pairs from others; give a holdout without flipped pairs, or a model that "
+                    "learns in context";
+    fprintf(stderr, "WARNING: --weight-map %s: every weight is 0: %s; or take another map\n",
+            MAPS[map].name, why);
+}
+
 void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n) {
     const AcceptLevels *a = &c->told.levels;
     double clean = comparison_clean(c, map, n);
@@ -129,6 +143,7 @@ void scores_tell_comparison(WeightMap map, const Comparison *c, const double *we
     if (c->told.trimmed > 0)
         fprintf(stderr, "; %.0f holdout records were left out", c->told.trimmed);
     fputs("\n", stderr);
+    if (n > 0 && kept_share(weight, n) <= 0) tell_nothing_kept(map, c);
 }
 
 void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight,

@@ -145,6 +145,22 @@ works "training" train $pairs --weights ica --weight-map mirror --batch-size 8 -
 works "training" train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 \
     --out pr2
 same "mirror from a method and from its file" pr1/model.safetensors pr2/model.safetensors
+# No weight at all is said by name: a holdout of flipped pairs, and a pool of noise.
+sed 's/"chosen"/"was"/; s/"rejected"/"chosen"/; s/"was"/"rejected"/' pairs-hold >flipped-hold
+sed 's/"completion":"[^"]*"/"completion":"zq xv jk ww zq"/' pool >noise
+flipped="--model base --pool pairs --holdout flipped-hold --objective dpo"
+works "flipped pairs" score $flipped --weight-map mirror --out f --json
+warned() { grep -q "^WARNING: --weight-map $1: every weight is 0: .*$2" "$keep/err"; }
+warned mirror "do not sum to more than 0" && pass || fail "score: mirror has no weight"
+grep -q '"kept_share":0,' "$keep/out" && pass || fail "a kept share of 0"
+works "flipped pairs" train $flipped --weights ica --weight-map mirror --batch-size 8 \
+    --max-steps 3 --out fr
+warned mirror "do not sum to more than 0" && pass || fail "train: mirror has no weight"
+works "noise" score --model base --pool noise --holdout hold --weight-map accept \
+    --accept-level 1 --out f
+warned accept "no candidate reaches" && pass || fail "accept keeps nothing"
+works "the pool" $score --out f
+grep -q '^WARNING: --weight-map' "$keep/err" && fail "a warning with weights" || pass
 # E7a of swapped pairs is minus their own, to the bit: the same gains with the other sign.
 sed 's/"chosen"/"was"/; s/"rejected"/"chosen"/; s/"was"/"rejected"/' pairs >swapped
 works "scores" score --model base --pool swapped --holdout pairs-hold --objective dpo \
