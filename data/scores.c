@@ -276,8 +276,9 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
                          "belongs to another pool",
                          path, i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
-    /* Check the number. */
-    bool unknown = v && v->type == JSON_NULL; /* a candidate without demonstrations */
+    /* Check the number. Without demonstrations there is no score, and in a shard no weight. */
+    const Json *score = json_get(r, "score");
+    bool unknown = v && v->type == JSON_NULL && score && score->type == JSON_NULL;
     if (out->bare &&
         (!v || (v->type != JSON_NUMBER && !unknown) || (!out->remap && json_get(r, "weight"))))
         return error_set(
@@ -285,12 +286,12 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
             "too (concatenated shards of one pool)",
             path, i + 1);
-    if (!out->bare && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
+    if (!out->bare && !unknown && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,
             i + 1);
-    if (!out->bare && v->number > WEIGHT_MOST)
+    if (!out->bare && !unknown && v->number > WEIGHT_MOST)
         return error_set(err, STATUS_DATA,
                          "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
                          v->number);
@@ -303,6 +304,21 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
         return error_set(err, STATUS_DATA, "%s:%d: needs \"tokens\", as `ica score` writes it",
                          path, i + 1);
     return true;
+}
+
+/* Gives unknown weights the mean of the others, as map_weights does. False if nothing is known. */
+static bool fill_unknown(ScoreColumns *out, int n) {
+    int known = 0;
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        double x = out->bare ? out->score[i] : out->weight[i];
+        if (isnan(x)) continue;
+        sum += x;
+        known++;
+    }
+    for (int i = 0; i < n && !out->bare && known; i++)
+        if (isnan(out->weight[i])) out->weight[i] = sum / known;
+    return known > 0;
 }
 
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err) {
@@ -323,9 +339,7 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
         ok = error_set(err, STATUS_DATA,
                        "%s: has %d lines and the pool %d records: the file belongs to another pool",
                        path, i, pool->count);
-    int known = 0;
-    for (int j = 0; ok && j < i; j++) known += !out->bare || !isnan(out->score[j]);
-    if (ok && known == 0)
+    if (ok && !fill_unknown(out, i))
         ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", path);
     buf_free(&text);
     arena_free(&arena);

@@ -1,4 +1,5 @@
 /* score: a score and a weight for each record of a pool. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "lib/json.h"
@@ -73,6 +74,18 @@ static double *score_weights(const Settings *s, const TrainOptions *o, const Sco
     return weight;
 }
 
+/* Writes the files. A candidate without demonstrations weighs the mean of the entire pool, which a
+ * shard does not know: its line has no number there, and who reads all shards takes the mean. */
+static bool save(const Settings *s, const Splits *x, const Scores *scores, const double *weight,
+                 const Comparison *against, Error *err) {
+    double *known = weight ? mem_new((size_t)scores->count, sizeof *known) : NULL;
+    for (int i = 0; weight && i < scores->count; i++)
+        known[i] = s->shard && isnan(scores->score[i]) ? NAN : weight[i];
+    bool ok = scores_save(s->out, x, scores, known, against, err);
+    free(known);
+    return ok;
+}
+
 /* Scores the pool of x and writes the files. */
 static bool score_splits(const Settings *s, const Model *m, const Splits *x, int first,
                          Error *err) {
@@ -88,7 +101,7 @@ static bool score_splits(const Settings *s, const Model *m, const Splits *x, int
     if (train_score(m, x, &o, &scores, &notes, &against, &spent, err) &&
         (s->shard || scores_check(&scores, m->config.context, err))) {
         weight = score_weights(s, &o, &scores, &against);
-        if (scores_save(s->out, x, &scores, weight, &against, err)) {
+        if (save(s, x, &scores, weight, &against, err)) {
             spent.seconds = seconds_now() - start;
             print_scores(s, &x->pool, &scores, weight, &notes, &against, &spent, err);
         }

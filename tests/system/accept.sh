@@ -69,6 +69,30 @@ for i in 1 2 3 4; do
 done
 same "four shards" s joined
 
+# The same with a candidate before which no demonstration fits: it weighs the mean of the pool.
+long=$(awk 'BEGIN { for (i = 0; i < 244; i++) printf "q" }')
+head -n 24 pool | sed "2s/\"prompt\":\"[^\"]*\"/\"prompt\":\"$long\"/" >lone
+lone="score --model base --pool lone --holdout hold --weight-map accept"
+works "scores" $lone --out l1
+[ "$(grep -c '"score":null,"weight":0.[0-9]*' l1)" -eq 1 ] && pass ||
+    fail "one has no demonstration"
+: >l2
+for i in 1 2 3 4; do
+    works "a shard" $lone --out part --shard $i/4
+    cat part >>l2
+done
+grep -q '"score":null,"weight":null' l2 && pass || fail "a shard does not know the mean"
+for file in l1 l2; do
+    works "training" train --model base --pool lone --weights file:$file --batch-size 4 \
+        --max-steps 6 --out $file.run
+    works "select" select --pool lone --scores $file --with-weights --out $file.chosen
+done
+same "training on four shards" l1.run/model.safetensors l2.run/model.safetensors
+same "a selection from four shards" l1.chosen l2.chosen
+sed 's/"weight":[0-9.]*/"weight":null/' s >nulls
+refuse 3 'needs a "weight"' train --model base --pool pool --weights file:nulls --max-steps 1 \
+    --out no
+
 # The order of the holdout changes no weight. (Ties of cosine in the pool go by place.)
 sort -r hold >turned
 works "scores" score --model base --pool pool --holdout turned --weight-map accept --k 1 --out o
