@@ -20,14 +20,15 @@ is the program's. With u the unit roundoff of the build, 2^-24 or 2^-53, the tol
              and what dlogp's error moves.
   AdamW      each of some ten operations rounds once; the sums in m and v at the size of their
              terms: see adamw_tolerances.
-  training   the same training in PyTorch with noise of 78 u (one deviation of the above) on every
-             gradient, at the size of the largest of its channels (the backward pass mixes them, so
-             that one near zero is as wrong as its neighbors), four times: the root mean square by
-             which that moves a tensor is what rounding does, and FACTOR times it is allowed; and
-             the weight itself rounds at every step, sqrt(20) u of it as a random walk. Key biases have a true gradient of zero
-             (softmax does not see a constant added to all scores), so that AdamW, which divides by
-             the gradient's own size, makes whole steps of rounding: they are left out there, and
-             must have no effect on any log-likelihood.
+  training   the same training in PyTorch with noise of 78 u (one deviation of the above) on
+             every gradient, at the size of the largest of its channels (the backward pass mixes
+             them, so that one near zero is as wrong as its neighbors), four times: the root mean
+             square by which that moves a tensor is what rounding does, and FACTOR times it is
+             allowed; and the weight itself rounds at every step, sqrt(20) u of it as a random
+             walk. Key biases have a true gradient of zero (softmax does not see a constant added
+             to all scores), so that AdamW, which divides by the gradient's own size, makes whole
+             steps of rounding: they are left out there, and must have no effect on any
+             log-likelihood.
 """
 import json
 import math
