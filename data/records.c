@@ -231,10 +231,9 @@ static bool check_utf8(RecordReader *r, const char *s, size_t n) {
 static bool load(RecordReader *r, const char *s, size_t n) {
     r->line = 1;
     if (!check_kind_of_file(r, s, n) || !check_utf8(r, s, n)) return false;
-    if (n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0) { /* a byte-order mark */
-        s += 3;
-        n -= 3;
-    }
+    size_t mark = unicode_mark(s, n);
+    s += mark;
+    n -= mark;
     size_t start = skip_space(s, n, 0, &r->line);
     if (start < n && s[start] == '[') {
         if (!load_array(r, s, n, start)) return false;
@@ -257,7 +256,7 @@ static bool check_first(const char *path, Error *err) {
     RecordReader r = {.path = path, .d = &d, .err = err, .line = 1};
     size_t most = RECORD_MAX_LINE + 4, at = 0; /* with a byte-order mark and a line break */
     bool look = file_read_start(path, most, &text, &size, &ignored) && size > most;
-    if (look && memcmp(text.s, "\xef\xbb\xbf", 3) == 0) at = 3;
+    if (look) at = unicode_mark(text.s, text.n);
     if (look && check_kind_of_file(&r, text.s, text.n)) {
         at = skip_space(text.s, text.n, at, &r.line);
         const char *line = text.s + at, *end = memchr(line, '\n', text.n - at);

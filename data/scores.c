@@ -11,6 +11,7 @@
 #include "lib/map.h"
 #include "lib/stats.h"
 #include "lib/text.h"
+#include "lib/unicode.h"
 
 /* ---- the file ---- */
 
@@ -328,8 +329,8 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     int i = 0;
     bool ok = file_read(path, &text, err);
     out->fingerprint = hash64(text.s, text.n, HASH_START);
-    bool mark = text.n >= 3 && memcmp(text.s, "\xef\xbb\xbf", 3) == 0; /* a byte-order mark */
-    for (size_t at = mark ? 3 : 0; ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
+    for (size_t at = unicode_mark(text.s, text.n);
+         ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0)
             out->bare = out->remap || (json_get(first, "score") && !json_get(first, "weight"));

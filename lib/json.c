@@ -51,7 +51,7 @@ static bool expected(JsonParser *p, const char *wanted) {
     if (c < 0) snprintf(p->what, sizeof p->what, "expected %s, but the text ends here", wanted);
     else if (c > 32 && c < 127)
         snprintf(p->what, sizeof p->what, "expected %s, found '%c'", wanted, c);
-    else if (p->at == 0 && p->n >= 3 && memcmp(p->s, "\xef\xbb\xbf", 3) == 0)
+    else if (p->at == 0 && unicode_mark(p->s, p->n) > 0)
         snprintf(p->what, sizeof p->what,
                  "the text starts with a byte-order mark; save it without one");
     else snprintf(p->what, sizeof p->what, "expected %s, found byte 0x%02x", wanted, (unsigned)c);

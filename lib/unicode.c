@@ -317,6 +317,10 @@ bool unicode_valid(const char *s, size_t n, size_t *bad) {
     return true;
 }
 
+size_t unicode_mark(const char *s, size_t n) {
+    return n >= 3 && memcmp(s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 int unicode_encode(char to[4], uint32_t c) {
     static const unsigned char lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
     if (c < 0x80) {

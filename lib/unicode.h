@@ -32,6 +32,8 @@ uint32_t unicode_lower(uint32_t c);
 /* Reads the character at the start of n bytes. Returns its length, 1 to 4, and its code in *c.
  * Returns 0 and leaves *c alone if n is 0 or the bytes are not UTF-8. */
 int unicode_decode(const char *s, size_t n, uint32_t *c);
+/* The length of a byte-order mark at the start of n bytes: 3, or 0 without one. */
+size_t unicode_mark(const char *s, size_t n);
 /* Writes character c, which is not a surrogate, as UTF-8. Returns its length, 1 to 4. */
 int unicode_encode(char to[4], uint32_t c);
 /* Are all n bytes UTF-8? If not, *bad is the offset of the first malformed sequence (unless bad is

@@ -7,6 +7,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/stats.h"
+#include "lib/unicode.h"
 #include "program/commands.h"
 #include "program/guard.h"
 
@@ -66,8 +67,7 @@ static bool write_chosen(const Settings *s, const Dataset *d, const PoolWeights 
     bool ok = file_read(s->pool, &text, err);
     if (ok && hash64(text.s, text.n, HASH_START) != d->fingerprint)
         ok = error_set(err, STATUS_DATA, "%s: changed while it was read", s->pool);
-    const char *bytes = text.s;
-    if (ok && text.n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) bytes += 3;
+    const char *bytes = ok ? text.s + unicode_mark(text.s, text.n) : NULL;
     for (int i = 0; ok && i < d->count; i++) {
         if (!(w->weight[i] > 0)) continue;
         ok =

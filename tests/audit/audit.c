@@ -173,34 +173,33 @@ void worst_add(Worst *w, double left, double right, double scale) {
 
 double worst_error(const Worst *w) { return w->count ? w->error : NAN; }
 
+static AuditRow row_of(const Equation *e, const char *compared, const Worst *w, double tolerance,
+                       const char *reason) {
+    return (AuditRow){.tag = e->tag,
+                      .equation = e->equation,
+                      .function = e->function,
+                      .compared = compared,
+                      .left = w->left,
+                      .right = w->right,
+                      .error = worst_error(w),
+                      .tolerance = tolerance,
+                      .reason = reason,
+                      .kind = AUDIT_EXACT};
+}
+
 void audit_worst(Audit *a, const Equation *e, const char *compared, const Worst *w,
                  double tolerance, const char *reason) {
-    audit_add(a, &(AuditRow){.tag = e->tag,
-                             .equation = e->equation,
-                             .function = e->function,
-                             .compared = compared,
-                             .left = w->left,
-                             .right = w->right,
-                             .error = worst_error(w),
-                             .tolerance = tolerance,
-                             .reason = reason,
-                             .kind = AUDIT_EXACT});
+    AuditRow row = row_of(e, compared, w, tolerance, reason);
+    audit_add(a, &row);
 }
 
 void audit_refuted(Audit *a, const Equation *e, const char *compared, const Worst *w,
                    const char *if_true, const Worst *holds, double tolerance, const char *reason) {
-    audit_add(a, &(AuditRow){.tag = e->tag,
-                             .equation = e->equation,
-                             .function = e->function,
-                             .compared = compared,
-                             .left = w->left,
-                             .right = w->right,
-                             .error = worst_error(w),
-                             .tolerance = tolerance,
-                             .reason = reason,
-                             .kind = AUDIT_REFUTED,
-                             .if_true = if_true,
-                             .error_if_true = worst_error(holds)});
+    AuditRow row = row_of(e, compared, w, tolerance, reason);
+    row.kind = AUDIT_REFUTED;
+    row.if_true = if_true;
+    row.error_if_true = worst_error(holds);
+    audit_add(a, &row);
 }
 
 double order_of(const double *x, const double *y, int n) {

@@ -5,40 +5,18 @@
 # else python3 and /usr/bin/python3 are tried.
 cd "$(dirname "$0")/../.." || exit 1
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
-python=
-for candidate in ${PYTHON:-python3 /usr/bin/python3}; do
-    if "$candidate" -c 'import torch; torch.frombuffer' >/dev/null 2>&1; then
-        python=$candidate
-        break
-    fi
-done
-if [ -z "$python" ]; then
-    echo "audit-torch: skipped: no PyTorch in ${PYTHON:-python3 or /usr/bin/python3}" \
-        "(PYTHON=... names another)"
-    exit 0
-fi
-root=$PWD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/audit/python.sh
+find_python audit-torch PyTorch 'import torch; torch.frombuffer'
 cd "$work" || exit 1
 
-run() { # runs the program; what it says is shown only when it fails
-    if ! "$@" >said 2>&1; then
-        echo "audit-torch: failed: $*"
-        cat said
-        exit 1
-    fi
-}
-
-run "$root/ica" corpus --out corpus
+run "$ica" corpus --out corpus
 head -n 150 corpus/pretrain.jsonl >sessions.jsonl
 head -n 40 corpus/pool-even50.jsonl >sft.jsonl
 head -n 40 corpus/pairs-pool.jsonl >pairs.jsonl
 head -n 30 corpus/holdout.jsonl >holdout.jsonl
 rm -r corpus
-run "$root/ica" tokenizer --data sessions.jsonl --vocab-size 300 --out tokenizer
-run "$root/ica" pretrain --data sessions.jsonl --tokenizer tokenizer --layers 2 --heads 4 \
+run "$ica" tokenizer --data sessions.jsonl --vocab-size 300 --out tokenizer
+run "$ica" pretrain --data sessions.jsonl --tokenizer tokenizer --layers 2 --heads 4 \
     --channels 32 --context 128 \
     --batch-tokens 512 --max-steps 40 --warmup-steps 5 --out base
 
@@ -52,7 +30,7 @@ for objective in sft dpo simpo; do
     simpo) pool=pairs.jsonl options="--beta 2 --gamma-beta-ratio 0.25" ;;
     esac
     # shellcheck disable=SC2086
-    run "$root/ica" score --model base --pool $pool --holdout holdout.jsonl --objective $objective \
+    run "$ica" score --model base --pool $pool --holdout holdout.jsonl --objective $objective \
         --weight-map rank \
         --out weights-$objective.jsonl
     # batches of 8 in parts of 3
@@ -60,7 +38,7 @@ for objective in sft dpo simpo; do
         --weights file:weights-$objective.jsonl --batch-size 8 --micro-batch-size 3
         --learning-rate 1e-3 --weight-decay 0.1 --max-grad-norm 1 --out run --overwrite $options"
     for build in $builds; do
-        program=$root/ica
+        program=$ica
         [ "$build" = float ] || program=$root/ica-double
         step=1
         # with a constant rate a shorter run is the beginning of a longer one

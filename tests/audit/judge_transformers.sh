@@ -4,33 +4,11 @@
 # tests/audit/judge_transformers.py load them with the real library. From the environment: PYTHON,
 # the one to use. Else python3 and /usr/bin/python3 are tried.
 cd "$(dirname "$0")/../.." || exit 1
-python=
-for candidate in ${PYTHON:-python3 /usr/bin/python3}; do
-    if "$candidate" -c 'import torch, transformers' >/dev/null 2>&1; then
-        python=$candidate
-        break
-    fi
-done
-if [ -z "$python" ]; then
-    echo "judge-transformers: skipped: no transformers in ${PYTHON:-python3 or /usr/bin/python3}" \
-        "(PYTHON=... names another)"
-    exit 0
-fi
-root=$PWD
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+. tests/audit/python.sh
+find_python judge-transformers transformers 'import torch, transformers'
 cd "$work" || exit 1
 
-run() { # runs the program, and shows what it says only when it fails
-    if ! "$root/ica" "$@" >said 2>&1; then
-        echo "judge-transformers: failed: ica $*"
-        cat said
-        exit 1
-    fi
-}
-
-run corpus --out corpus
+run "$ica" corpus --out corpus
 head -n 400 corpus/pretrain.jsonl >sessions.jsonl
 head -n 40 corpus/pool-even50.jsonl >pool.jsonl
 head -n 12 corpus/test.jsonl >test.jsonl
@@ -46,11 +24,11 @@ def talk(system, *turns):
 talk("", "is it ?", "yes", "why \"so\" ?", "because")
 talk("", "na\u00efve <b>", "no {{ it }} is")'
 "$python" -c "$python_talk" >talk.jsonl
-run tokenizer --data sessions.jsonl --vocab-size 512 --out tokenizer
-run pretrain --data sessions.jsonl --tokenizer tokenizer --layers 2 --heads 4 --channels 48 \
-    --context 160 --batch-tokens 1024 --max-steps 150 --learning-rate 5e-3 --out base
-run train --model base --pool pool.jsonl --batch-size 8 --max-steps 60 --learning-rate 3e-3 \
-    --out tuned
+run "$ica" tokenizer --data sessions.jsonl --vocab-size 512 --out tokenizer
+run "$ica" pretrain --data sessions.jsonl --tokenizer tokenizer --layers 2 --heads 4 \
+    --channels 48 --context 160 --batch-tokens 1024 --max-steps 150 --learning-rate 5e-3 --out base
+run "$ica" train --model base --pool pool.jsonl --batch-size 8 --max-steps 60 \
+    --learning-rate 3e-3 --out tuned
 
 # Templates that Jinja could misread, and one of another form.
 mkdir odd plain
@@ -67,15 +45,15 @@ cat >odd/generation_config.json <<'GENERATION'
 {"eos_token_id": [2], "temperature": 0.7, "top_k": 5, "do_sample": true}
 GENERATION
 for name in odd plain; do
-    run train --model $name --pool pool.jsonl --batch-size 8 --max-steps 2 --out made-$name
+    run "$ica" train --model $name --pool pool.jsonl --batch-size 8 --max-steps 2 --out made-$name
 done
 # The rows that each folder makes of the records, with their log-likelihoods.
 for name in base tuned made-odd made-plain; do
-    run train --model $name --pool talk.jsonl --batch-size 2 --max-steps 1 --out rows --overwrite \
-        --dump-state $name-talk.safetensors
+    run "$ica" train --model $name --pool talk.jsonl --batch-size 2 --max-steps 1 --out rows \
+        --overwrite --dump-state $name-talk.safetensors
     rm -rf rows
-    run train --model $name --pool test.jsonl --batch-size 12 --max-steps 1 --out rows --overwrite \
-        --dump-state $name-test.safetensors
+    run "$ica" train --model $name --pool test.jsonl --batch-size 12 --max-steps 1 --out rows \
+        --overwrite --dump-state $name-test.safetensors
     rm -rf rows
 done
 HF_HUB_OFFLINE=1 "$python" "$root/tests/audit/judge_transformers.py" "$root/ica" "$work"
