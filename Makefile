@@ -29,7 +29,7 @@
 #: make mutate       200 small defects, one at a time: do the tests find them? (an hour)
 #:
 #: Measurements:
-#: make study        all tables of docs/results.md over 3 bases and 5 draws; resumable (hours);
+#: make study        the study of docs/results.md over 3 bases and 5 draws; resumable (hours);
 #:                   ONLY="maps rho" BASES="1:12000" for a part
 #: make traps        its part on what goes wrong in the paper's public code
 #: make bench        how fast products and training steps run here
