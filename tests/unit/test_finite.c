@@ -191,6 +191,12 @@ static void test_two_states(Lab *l) {
         CHECK(same_bytes("whole/model.safetensors", "cut/model.safetensors"), "another model");
         CHECK(lines_of(l, "cut/log.jsonl") == 10, "%d lines", lines_of(l, "cut/log.jsonl"));
     }
+    /* A run whose last step is one to save after saves it once: the other state is an older one. */
+    WORKS(l, "train %s 9 --out cut", how);
+    remove(newest);
+    WORKS(l, "train --resume cut");
+    CHECK(strstr(text_of(l, "err"), "continues from the state before, of step 6"), "%s",
+          text_of(l, "err"));
     /* Both damaged: the newest is named, and nothing is touched. */
     damage(newest);
     damage(previous);

@@ -689,6 +689,33 @@ static void test_refreshes(Lab *l) {
         }
 }
 
+/* A pair whose answers are the same tokens has a constant loss. Its gradient is 0 to the bit, or
+ * else AdamW would make whole steps of the roundings. */
+static void test_same_answers(Lab *l) {
+    write_records("alike.jsonl", "{'prompt':'name red','chosen':'apple','rejected':'apple'}\n");
+    for (int o = 1; o < 3; o++) {
+        WORKS(l,
+              "train --model base --pool alike.jsonl --objective %s --weight-decay 0 "
+              "--learning-rate 1e-2 --max-steps 2 --batch-size 1 --out alike",
+              o == 1 ? "dpo" : "simpo");
+        CHECK(same_bytes("base/model.safetensors", "alike/model.safetensors"),
+              "objective %d: a pair of the same answers moves the model", o);
+    }
+}
+
+/* Each refresh has its own random numbers: scores that need no model are others at the second one.
+ */
+static void test_refresh_draws(Lab *l) {
+    for (int times = 1; times <= 2; times++)
+        WORKS(l,
+              "train --model base --pool pool.jsonl --weights random --refresh %d --max-steps 2 "
+              "--batch-size 3 --out draws%d",
+              times, times);
+    CHECK(lines_of(l, "draws1/scores.jsonl") > 2 &&
+              !same_bytes("draws1/scores.jsonl", "draws2/scores.jsonl"),
+          "the second refresh draws what the first one drew");
+}
+
 /* A refresh of DPO's scores by loss: the model's log-likelihoods are of now, the reference's are
  * the base's. */
 static void test_dpo_refresh(Lab *l) {
@@ -1110,30 +1137,14 @@ static void test_diverged_scores(Lab *l) {
 }
 
 int main(int argc, char **argv) {
-    static void (*const tests[])(Lab *) = {test_schedules,
-                                           test_epochs,
-                                           test_last_batch,
-                                           test_clipping,
-                                           test_skipped,
-                                           test_micro_batches,
-                                           test_answer_metrics,
-                                           test_pair_metrics,
-                                           test_pair_step,
-                                           test_log_means,
-                                           test_refreshes,
-                                           test_dpo_refresh,
-                                           test_used_weights,
-                                           test_cost,
-                                           test_rho_reference,
-                                           test_rho_options,
-                                           test_gradient_reduce,
-                                           test_rho_pairs,
-                                           test_resume,
-                                           test_packing,
-                                           test_pretraining_batches,
-                                           test_generate,
-                                           test_overlap,
-                                           test_diverged_scores};
+    static void (*const tests[])(Lab *) = {
+        test_schedules,     test_epochs,         test_last_batch,          test_clipping,
+        test_skipped,       test_micro_batches,  test_answer_metrics,      test_pair_metrics,
+        test_pair_step,     test_log_means,      test_refreshes,           test_refresh_draws,
+        test_same_answers,  test_dpo_refresh,    test_used_weights,        test_cost,
+        test_rho_reference, test_rho_options,    test_gradient_reduce,     test_rho_pairs,
+        test_resume,        test_packing,        test_pretraining_batches, test_generate,
+        test_overlap,       test_diverged_scores};
     char folder[] = "/tmp/test_train.XXXXXX";
     Lab l = {0};
     if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {

@@ -280,7 +280,7 @@ static void shuffle(Rng *rng, double *x, double *y, int n) {
  * reaches it exactly if p > r / (m + 1). */
 static void test_p(void) {
     Rng rng = rng_new(19, 0);
-    static const double levels[4] = {0.001, 0.05, 0.2, 0.9};
+    static const double levels[5] = {0.001, 0.05, 0.2, 0.9, 1};
     for (int t = 0; t < 200; t++) {
         int m = 1 + rng_below(&rng, 60), wrong = 0;
         double v[60], l[60], *sorted;
@@ -289,7 +289,7 @@ static void test_p(void) {
         sorted = sorted_copy(v, m);
         for (int numbers = 1; numbers <= 2; numbers++) {
             AcceptLevels a;
-            double level = levels[t % 4];
+            double level = levels[t % 5];
             CHECK(accept_levels(v, numbers == 2 ? l : NULL, m, level, &a), "%d records", m);
             double r = fmin(m, fmax(1, floor(level / numbers * (m + 1) + 1e-9)));
             CHECK(a.level == fmax(level, numbers / (m + 1.0)) && a.records == m &&
@@ -304,6 +304,27 @@ static void test_p(void) {
         CHECK(wrong == 0, "[E19] %d of 240 p-values or thresholds of %d records", wrong, m);
         free(sorted);
     }
+}
+
+/* [E19] What is exactly at a threshold is kept, in either number. And 0.29 x 100 is a little below
+ * 29 in floating point: of 99 records the 29th smallest is the threshold. */
+static void test_at_threshold(void) {
+    static const double gain[4] = {2, 2, 1.999, 3}, likelihood[4] = {-1, -1.001, -1, -1};
+    double w[4], v[99];
+    MapOptions o = {.threshold = {2, -1}, .likelihood = likelihood};
+    map_weights(MAP_ACCEPT, &o, gain, 4, w);
+    CHECK(w[0] == 1 && w[1] == 0 && w[2] == 0 && w[3] == 1, "[E19] weights %g %g %g %g", w[0], w[1],
+          w[2], w[3]);
+    o.likelihood = NULL;
+    map_weights(MAP_ACCEPT, &o, gain, 4, w);
+    CHECK(w[0] == 1 && w[1] == 1 && w[2] == 0 && w[3] == 1, "[E19] one number: %g %g %g %g", w[0],
+          w[1], w[2], w[3]);
+    AcceptLevels a;
+    for (int i = 0; i < 99; i++) v[i] = 99 - i;
+    CHECK(accept_levels(v, NULL, 99, 0.29, &a) && a.threshold[0] == 29, "[E19] threshold %g",
+          a.threshold[0]);
+    CHECK(accept_levels(v, v, 99, 0.58, &a) && a.threshold[0] == 29 && a.threshold[1] == 29,
+          "[E19] thresholds %g and %g", a.threshold[0], a.threshold[1]);
 }
 
 /* [E19] Candidates that are exchangeable with the holdout: at most e = max(a, numbers / (m + 1))
@@ -423,6 +444,7 @@ static void test_mirror(void) {
 
 int main(void) {
     test_p();
+    test_at_threshold();
     test_exchangeable();
     test_invariance();
     test_clean_share();
