@@ -315,6 +315,15 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     return ok && scores_finite(&t->scores, &t->x->pool, err);
 }
 
+/* Accounts for scores: the pool's, what the holdout was scored for to compare with (it is in their
+ * cost), and before the first scores its check. */
+static void spend_scores(const Tuning *t, int refresh, Spent *spent) {
+    const HoldoutCheck *check = &t->notes.check;
+    spent->score_tokens += t->scores.cost.forward + (refresh == 0 ? check->forward : 0);
+    spent->score_flops += t->scores.cost.flops + (refresh == 0 ? check->flops : 0);
+    spent->scored += t->scores.count;
+}
+
 /* Computes scores with the present parameters, and makes weights from them. With accept or mirror
  * the weights come from t->w->against, which score_pool fills in (holdout_compare). */
 static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
@@ -332,9 +341,7 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x);
     memcpy(t->w->used, t->w->weight, bytes);
     loop->spent->score_seconds += seconds_now() - start;
-    loop->spent->score_tokens += t->scores.cost.forward;
-    loop->spent->score_flops += t->scores.cost.flops;
-    loop->spent->scored += t->scores.count;
+    spend_scores(t, refresh, loop->spent);
     return true;
 }
 
@@ -347,7 +354,9 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
     if (!rho || t.reference) {
         Workspace *ws = workspace_new();
         bool dpo = OBJECTIVES[o->objective].needs_reference;
-        if (!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) score_pool(&t, m, 0, err);
+        if ((!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) &&
+            score_pool(&t, m, 0, err))
+            spend_scores(&t, 0, spent);
         workspace_free(ws);
     }
     *notes = t.notes;

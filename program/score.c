@@ -50,8 +50,8 @@ static void print_scores(const Settings *s, const ExampleFile *part, const Score
         scores_put_comparison(&b, s->weight_map, against, weight, part->examples.count);
     json_key_number(&b, "seconds", spent->seconds);
     json_key_number(&b, "reference_seconds", spent->reference_seconds);
-    json_key_number(&b, "flops", scores->cost.flops + spent->reference_flops + notes->check.flops);
-    json_key_number(&b, "forward_tokens", scores->cost.forward);
+    json_key_number(&b, "flops", spent->score_flops + spent->reference_flops);
+    json_key_number(&b, "forward_tokens", spent->score_tokens);
     json_key_number(&b, "records", scores->count);
     json_key_number(&b, "clean", scores_known_clean(&part->data));
     buf_puts(&b, "}\n");

@@ -66,32 +66,34 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
 
 /* ---- results ---- */
 
-/* What scoring cost beside training: in seconds, and in operations. r is the cost of one score over
- * the training cost of one record. All scores together then cost `scored` r / `trained` of
- * training, which is n r / (P B): n records, and P batches of B between two refreshes. */
-static void put_overhead(Run *run, double alone_share) {
+/* What scoring cost beside training: in seconds, and in operations. Both include the check of the
+ * holdout and the comparison with it. r is the cost of one score over the training cost of one
+ * record. All scores together then cost `scored` r / `trained` of training, which is n r / (P B): n
+ * records, and P batches of B between two refreshes. */
+static void put_overhead(Run *run, const TrainResult *result) {
     const Spent *spent = &run->spent;
     if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
     double scored = spent->scored, trained = spent->trained;
     double r = spent->score_flops / scored / (spent->train_flops / trained);
     double measured = spent->score_seconds / spent->train_seconds;
     double formula = scored * r / trained;
+    double base = result->alone_share * r * (1 - result->notes.check.flops / spent->score_flops);
     json_key_number(&run->result, "relative_cost", r);
-    json_key_number(&run->result, "relative_cost_base", alone_share * r);
+    json_key_number(&run->result, "relative_cost_base", base);
     json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
     json_key_number(&run->result, "overhead_formula", formula);
     json_key_number(&run->result, "overhead_measured", measured);
     fprintf(stderr,
             "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = "
             "%.1f%%, r = %.2f (%.2f of it without context)\n",
-            100 * measured, measured * trained / scored, 100 * formula, r, alone_share * r);
+            100 * measured, measured * trained / scored, 100 * formula, r, base);
 }
 
 static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMap map,
                        const TrainResult *result) {
     int n = x->pool.examples.count;
     Buf *b = &run->result;
-    if (w->source == WEIGHTS_SCORED) put_overhead(run, result->alone_share);
+    if (w->source == WEIGHTS_SCORED) put_overhead(run, result);
     if (w->source == WEIGHTS_SCORED) tell_notes(&result->notes);
     json_key_number(b, "steps", (double)result->loop.steps);
     json_key_number(b, "train_loss", result->loop.loss);

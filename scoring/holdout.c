@@ -87,6 +87,12 @@ static Demo demo_of_whole(Demo d, const Examples *part, const int *place, const 
                   &whole->items[place[d.answer_of - part->items]]};
 }
 
+static void add_cost(Cost *sum, const Cost *cost) {
+    sum->forward += cost->forward;
+    sum->backward += cost->backward;
+    sum->flops += cost->flops;
+}
+
 /* Copies the scores of a part of the holdout to their places in the whole, and adds the counts and
  * the cost. place[i]: where record i of the part stands in the holdout. shown: the set that its
  * demonstrations point into, whose items stand at shown_place[]. */
@@ -110,9 +116,7 @@ static void put_fold(const Scores *part, const Examples *shown, const int *place
     out->n_unshown += part->n_unshown;
     out->dropped += part->dropped;
     out->alone_flops += part->alone_flops;
-    out->cost.forward += part->cost.forward;
-    out->cost.backward += part->cost.backward;
-    out->cost.flops += part->cost.flops;
+    add_cost(&out->cost, &part->cost);
 }
 
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
@@ -193,6 +197,7 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
         out->in_context = mean_loss(holdout, right.in_context.chosen);
         out->shuffled = mean_loss(holdout, wrong.in_context.chosen);
         out->flops = right.cost.flops + wrong.cost.flops;
+        out->forward = right.cost.forward + wrong.cost.forward;
     }
     scores_free(&right);
     scores_free(&wrong);
@@ -251,9 +256,10 @@ static void scores_numbers(const Examples *e, const Scores *s, double *gain, dou
     }
 }
 
-/* Scores what is kept by folds into c->self. False if it has too few prompts. */
+/* Scores what is kept by folds into c->self, and adds what that cost. False if it has too few
+ * prompts. */
 static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
-                       const ScoreOptions *how, Comparison *c, Error *err) {
+                       const ScoreOptions *how, Comparison *c, Cost *cost, Error *err) {
     Arena arena = {0};
     int *place = arena_new(&arena, (size_t)holdout->count, sizeof *place);
     Examples part = kept_part(holdout, c->kept, place, &arena);
@@ -266,7 +272,7 @@ static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
         /* The score of a record that is left out is not known. */
         for (int i = 0; i < holdout->count; i++) c->self.score[i] = NAN;
         put_fold(&s, &part, place, place, holdout, &c->self);
-        c->told.flops += s.cost.flops;
+        add_cost(cost, &s.cost);
         scores_free(&s);
     } else
         error_set(err, STATUS_DATA,
@@ -340,14 +346,15 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
     double *likelihood = arena_new(&arena, n, sizeof *likelihood);
     int *place = arena_new(&arena, n, sizeof *place);
     bool first = c->told.levels.records <= 0;
-    c->told.flops = 0;
+    Cost cost = {0};
     /* Score the holdout. The first time, leave out its lowest records and score the rest anew. */
-    bool ok = score_kept(m, ws, holdout, how, c, err);
+    bool ok = score_kept(m, ws, holdout, how, c, &cost, err);
     if (ok && first && c->how.trim > 0) {
         scores_numbers(holdout, &c->self, gain, likelihood);
         choose_trimmed(holdout, how->seed, gain, likelihood, c);
-        ok = score_kept(m, ws, holdout, how, c, err);
+        ok = score_kept(m, ws, holdout, how, c, &cost, err);
     }
+    c->told.flops = cost.flops;
     /* Take the thresholds from what is kept. */
     if (ok) {
         scores_numbers(holdout, &c->self, gain, likelihood);
@@ -362,7 +369,7 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
         ica_score(m, NULL, ws, pool, &part, how, out);
         demos_of_whole(&part, place, holdout, out);
         scores_numbers(pool, out, c->gain, c->likelihood);
-        out->cost.flops += c->told.flops;
+        add_cost(&out->cost, &cost);
     }
     arena_free(&arena);
     return ok;

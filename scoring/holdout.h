@@ -67,7 +67,7 @@ typedef struct {
     double loss, in_context, shuffled;
     double gain, gain_error; /* the mean drop by demonstrations, and its standard error: records of
                               * one prompt count as one draw */
-    double flops;            /* what the check cost */
+    double flops, forward;   /* what the check cost: operations, and tokens run forward */
 } HoldoutCheck;
 
 /* Do demonstrations help? No, if the gain is not clearly above 0, or if shuffled answers do as
@@ -114,9 +114,8 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
                     int holdout);
 void comparison_free(Comparison *c);
 
-/* Scores the holdout by folds and the pool like ica_score, whose *out includes the operations of
- * both. The first time it chooses the records to
- * leave out: it scores the holdout, leaves out those with the smallest min(rank of gain, rank of
+/* Scores the holdout by folds and the pool like ica_score. out->cost includes both. The first time
+ * it chooses the records to leave out: it scores the holdout, leaves out those with the smallest min(rank of gain, rank of
  * likelihood), exactly floor(trim * records), and scores the rest anew. A record that is left out
  * is no demonstration. False with an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,

@@ -258,7 +258,7 @@ done
 refuse 3 'R/run.json: damaged' train --resume R
 cp "$keep/run.json" R/run.json
 works "a whole run.json again" train --resume R
-said 'the run is complete'
+says "a whole run.json" 'the run is complete'
 # What a run.json from elsewhere names is not written.
 echo precious >precious
 cp R/run.json "$keep/run.json"

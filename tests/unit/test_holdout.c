@@ -305,6 +305,16 @@ static void check_kept(const Model *m, Workspace *ws, const Examples *pool, cons
           "%d scores or demonstrations of the pool, %d scores of the holdout", wrong, unknown);
     CHECK(out->cost.flops == s.cost.flops + c->told.flops && c->told.flops > 0,
           "%.17g operations, not %.17g + %.17g", out->cost.flops, s.cost.flops, c->told.flops);
+    Scores self = {0};
+    Folds folds;
+    if (folds_new(&part, how->seed, &folds)) holdout_score(m, ws, &part, &folds, how, &self);
+    /* The first time the holdout is scored twice. */
+    double both = s.cost.forward + self.cost.forward;
+    bool once = c->told.flops == self.cost.flops;
+    CHECK(self.cost.forward > 0 && (once ? out->cost.forward == both : out->cost.forward > both),
+          "%.0f tokens forward, not %.0f", out->cost.forward, both);
+    folds_free(&folds);
+    scores_free(&self);
     scores_free(&s);
     free(part.items);
 }

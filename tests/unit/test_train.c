@@ -800,7 +800,7 @@ static void test_used_weights(Lab *l) {
 /* By operations: all refreshes together over all steps; r is one record's score over one record's
  * step. */
 static void test_cost(Lab *l) {
-    double once = 0;
+    double once = 0, forward[4] = {0};
     for (int R = 1; R <= 3; R += 2) {
         WORKS(l,
               "train --model base %s --weights ica --k 2 --batch-size 4 --refresh %d --max-steps 9 "
@@ -808,16 +808,21 @@ static void test_cost(Lab *l) {
               WORLDS[0], R);
         const Json *flops = json_get(json_of(l, "run/run.json"), "flops");
         double score = number(flops, "score"), train = number(flops, "train");
+        double check = number(
+            json_get(json_get(json_of(l, "run/run.json"), "result"), "holdout_check"), "flops");
         double r = score / (POOL * R) / (train / (9 * 4));
-        if (R == 1) once = score;
-        CHECK(close_to(score / once, R, FOUR_DIGITS), "%d refreshes cost %g of one", R,
-              score / once);
+        forward[R] = number(json_get(json_of(l, "run/run.json"), "tokens"), "score_forward");
+        if (R == 1) once = score - check;
+        CHECK(check > 0 && close_to((score - check) / once, R, FOUR_DIGITS),
+              "%d refreshes cost %g of one", R, (score - check) / once);
         CHECK(close_to(result(l, "run", "relative_cost") / r, 1, FOUR_DIGITS),
               "relative_cost %g, not %g", result(l, "run", "relative_cost"), r);
         CHECK(close_to(result(l, "run", "overhead_formula") * train / score, 1, FOUR_DIGITS),
               "R = %d: overhead_formula %g, not %g", R, result(l, "run", "overhead_formula"),
               score / train);
     }
+    CHECK(forward[1] > (forward[3] - forward[1]) / 2, "the check has no tokens: %g, then %g",
+          forward[1], forward[3]);
     /* More refreshes than steps: three scores of each record are computed, one before each step.
      * The steps have 3, 3 and 2 records. */
     WORKS(l,
@@ -826,7 +831,10 @@ static void test_cost(Lab *l) {
           WORLDS[0]);
     const Json *flops = json_get(json_of(l, "run/run.json"), "flops");
     double score = number(flops, "score"), train = number(flops, "train");
-    CHECK(close_to(score / once, 3, FOUR_DIGITS), "3 refreshes cost %g of one", score / once);
+    double check =
+        number(json_get(json_get(json_of(l, "run/run.json"), "result"), "holdout_check"), "flops");
+    CHECK(close_to((score - check) / once, 3, FOUR_DIGITS), "3 refreshes cost %g of one",
+          (score - check) / once);
     CHECK(close_to(result(l, "run", "relative_cost") * train / score * 3, 1, FOUR_DIGITS),
           "10 refreshes in 3 steps: relative_cost %g, not %g", result(l, "run", "relative_cost"),
           score / train / 3);
