@@ -115,9 +115,10 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
 void comparison_free(Comparison *c);
 
 /* Scores the holdout by folds and the pool like ica_score. out->cost includes both. The first time
- * it chooses the records to leave out: it scores the holdout, leaves out those with the smallest min(rank of gain, rank of
- * likelihood), exactly floor(trim * records), and scores the rest anew. A record that is left out
- * is no demonstration. False with an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
+ * it chooses the records to leave out: it scores the holdout, leaves out those with the smallest
+ * min(rank of gain, rank of likelihood), exactly floor(trim * records), and scores the rest anew.
+ * A record that is left out is no demonstration. False with an error if fewer than
+ * FOLD_PROMPTS_LEAST prompts are left. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
                      const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 
