@@ -220,8 +220,8 @@ static bool head_check(const Model *m, const TensorFile *file, Error *err) {
         return error_set(err, STATUS_DATA, "%s: lm_head.weight has another shape than wte.weight",
                          file->path);
     real *copy = mem_new(head->elements, sizeof(real));
-    tensors_read(head, copy);
-    bool same = memcmp(copy, m->view.wte, head->elements * sizeof(real)) == 0;
+    bool read = tensors_read(head, copy, err);
+    bool same = read && memcmp(copy, m->view.wte, head->elements * sizeof(real)) == 0;
     free(copy);
     return same || error_set(err, STATUS_DATA,
                              "%s: lm_head.weight differs from wte.weight; only models whose head "
@@ -233,7 +233,7 @@ static bool head_check(const Model *m, const TensorFile *file, Error *err) {
 static bool weights_read(Model *m, const TensorFile *file, Error *err) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        tensors_read(find_tensor(file, t), m->w + t->offset);
+        if (!tensors_read(find_tensor(file, t), m->w + t->offset, err)) return false;
         for (size_t j = 0; j < t->size; j++)
             if (!isfinite(m->w[t->offset + j]))
                 return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite",

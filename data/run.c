@@ -503,17 +503,18 @@ static bool check_depends(Run *run, Str text, const char *path, Error *err) {
     return err->status == 0;
 }
 
-/* Fills the state from an open file; false if a tensor is missing or has another size. */
-static bool state_read(RunState *state, const TensorFile *file) {
+/* Fills the state from an open file; false if a tensor is missing or has another size, or, with
+ * err set, if it cannot be read. */
+static bool state_read(RunState *state, const TensorFile *file, Error *err) {
     Model *model = state->run->model->model;
     Optimizer *o = state->optimizer;
     int64_t value[2];
     /* Read how many steps were learned and how many skipped. */
     const TensorInfo *step = tensors_find(file, "step"), *skipped = tensors_find(file, "skipped");
-    if (!step || !skipped || step->size != sizeof *value || skipped->size != sizeof *value)
+    if (!step || !skipped || step->size != sizeof *value || skipped->size != sizeof *value ||
+        !tensors_bytes(step, 0, &value[0], sizeof *value, err) ||
+        !tensors_bytes(skipped, 0, &value[1], sizeof *value, err))
         return false;
-    memcpy(&value[0], step->bytes, sizeof *value);
-    memcpy(&value[1], skipped->bytes, sizeof *value);
     o->step = (long)value[0];
     state->skipped = (int)value[1];
     /* Read the parameters and the optimizer's moments. */
@@ -523,14 +524,16 @@ static bool state_read(RunState *state, const TensorFile *file) {
     } big[3] = {{"parameters", model->w}, {"optimizer.m", o->m}, {"optimizer.v", o->v}};
     for (int i = 0; i < 3; i++) {
         const TensorInfo *t = tensors_find(file, big[i].name);
-        if (!t || !tensors_is_float(t) || t->elements != model->parameters) return false;
-        tensors_read(t, big[i].to);
+        if (!t || !tensors_is_float(t) || t->elements != model->parameters ||
+            !tensors_read(t, big[i].to, err))
+            return false;
     }
     /* Read what the command keeps. */
     for (int i = 0; i < state->kept_count; i++) {
         const TensorInfo *t = tensors_find(file, state->kept[i].name);
-        if (!t || t->size != sizeof(double) * (size_t)state->kept[i].count) return false;
-        memcpy(state->kept[i].values, t->bytes, t->size);
+        if (!t || t->size != sizeof(double) * (size_t)state->kept[i].count ||
+            !tensors_bytes(t, 0, state->kept[i].values, t->size, err))
+            return false;
     }
     return read_run(state->run, tensors_metadata(file, "run"));
 }
@@ -540,7 +543,7 @@ static bool load_file(RunState *state, const char *path, bool *refused, Error *e
     TensorFile file;
     if (!tensors_open(&file, path, err)) return false;
     *refused = !check_depends(state->run, tensors_metadata(&file, "depends"), path, err);
-    if (!*refused && !state_read(state, &file))
+    if (!*refused && !state_read(state, &file, err))
         error_set(err, STATUS_DATA, "%s: does not belong to this run", path);
     tensors_close(&file);
     return err->status == 0;

@@ -310,6 +310,39 @@ void file_abort(FileWriter *w) {
     *w = (FileWriter){0};
 }
 
+/* ---- by position ---- */
+
+bool file_open(FileReader *r, const char *path, Error *err) {
+    if (!regular_size(path, &r->size, err)) return false;
+    r->fd = open_again(path, O_RDONLY);
+    if (r->fd < 0) return cannot(err, path, "open", errno);
+    r->path = mem_new(strlen(path) + 1, 1);
+    strcpy(r->path, path);
+    return true;
+}
+
+bool file_read_at(const FileReader *r, uint64_t at, void *bytes, size_t n, Error *err) {
+    char *p = bytes;
+    while (n > 0) {
+        ssize_t got = system_calls.read_at(r->fd, p, n < CALL_MOST ? n : CALL_MOST, (off_t)at);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return cannot(err, r->path, "read", errno);
+        if (got == 0)
+            return error_set(err, STATUS_DATA, "%s: it changes while it is read", r->path);
+        p += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+void file_close(FileReader *r) {
+    if (!r->path) return;
+    close_once(r->fd);
+    free(r->path);
+    *r = (FileReader){0};
+}
+
 /* ---- a file that grows ---- */
 
 /* Only a regular file can be cut. */

@@ -16,6 +16,10 @@
  *   if (log_open(&log, "log.jsonl", 0, &err)) log_put(&log, "{}\n", 3, &err);
  *   log_close(&log);
  *   if (err.status == 0) file_print(text.s, text.n, &err);
+ *   FileReader in = {0};
+ *   char first[2];
+ *   if (file_open(&in, "pool.jsonl", &err)) file_read_at(&in, 0, first, 2, &err); // {"
+ *   file_close(&in);
  *   buf_free(&text);
  */
 #ifndef FILE_H
@@ -55,6 +59,21 @@ bool file_begin(FileWriter *w, const char *path, Error *err);
 bool file_put(FileWriter *w, const void *bytes, size_t n, Error *err);
 bool file_commit(FileWriter *w, Error *err);
 void file_abort(FileWriter *w);
+
+/* ---- by position ---- */
+
+/* An open regular file, of which only the parts that are asked for take memory. */
+typedef struct {
+    char *path; /* NULL: not open */
+    int fd;
+    uint64_t size;
+} FileReader; /* zero-initialize */
+/* A pipe or a device is refused before it is opened: status 3. */
+bool file_open(FileReader *r, const char *path, Error *err);
+/* Reads n bytes from position `at`. A file that ends before them has changed since it was opened:
+ * status 3. */
+bool file_read_at(const FileReader *r, uint64_t at, void *bytes, size_t n, Error *err);
+void file_close(FileReader *r); /* does nothing if it is not open */
 
 /* ---- a file that grows ---- */
 

@@ -15,6 +15,7 @@ static void *call_allocate(size_t bytes) { return aligned_alloc(64, bytes); }
 
 SystemCalls system_calls = {.open = call_open,
                             .read = read,
+                            .read_at = pread,
                             .write = write,
                             .truncate = ftruncate,
                             .fsync = fsync,

@@ -28,6 +28,7 @@
 typedef struct {
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *bytes, size_t n);
+    ssize_t (*read_at)(int fd, void *bytes, size_t n, off_t at); /* pread */
     ssize_t (*write)(int fd, const void *bytes, size_t n);
     int (*truncate)(int fd, off_t n); /* ftruncate */
     int (*fsync)(int fd);

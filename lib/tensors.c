@@ -30,12 +30,23 @@ enum { TYPE_COUNT = sizeof TYPES / sizeof TYPES[0] };
 
 /* ---- reading ---- */
 
+enum { CHUNK_BYTES = 1 << 18 }; /* what one read or write moves; a multiple of each type's size */
+
+struct TensorSource {
+    FileReader in;
+    Error err;   /* of a read for tensors_value */
+    uint64_t at; /* position of the piece in the file */
+    size_t n;    /* its bytes; 0: there is none */
+    unsigned char piece[CHUNK_BYTES];
+};
+
 typedef struct {
     TensorFile *file;
-    Buf top;       /* the file up to the tensors: the length field and the JSON text */
-    uint64_t size; /* of the file */
+    Buf top; /* the file up to the tensors: the length field and the JSON text */
     Error *err;
 } HeaderReader;
+
+static uint64_t size_of(const HeaderReader *r) { return r->file->source->in.size; }
 
 static bool damaged(const HeaderReader *r, const char *format, ...) PRINTF_LIKE(2, 3);
 static bool damaged(const HeaderReader *r, const char *format, ...) {
@@ -83,7 +94,7 @@ static bool parse_shape(const HeaderReader *r, TensorInfo *t, const Json *shape)
     return true;
 }
 
-/* Fills everything but `bytes`. *begin and *end are the offsets as written. They are compared with
+/* Fills everything but its place in the file. *begin and *end are the offsets as written. They are compared with
  * those of the neighbors later. */
 static bool parse_tensor(const HeaderReader *r, TensorInfo *t, const Json *v, size_t *begin,
                          size_t *end) {
@@ -155,7 +166,7 @@ static int compare_entries(const void *a, const void *b) {
 /* The tensors must cover the data exactly, without holes or overlaps. So the file has no room for
  * anything that another program would read differently. */
 static bool check_cover(const HeaderReader *r, const TensorEntry *entries, int count) {
-    uint64_t data = r->size - r->top.n;
+    uint64_t data = size_of(r) - r->top.n;
     size_t at = 0;
     for (int i = 0; i < count; i++) {
         Str name = name_shown(entries[i].info.name);
@@ -201,7 +212,11 @@ static bool parse_header(const HeaderReader *r) {
     if (!check_cover(r, entries, count)) return false;
     file->count = count;
     file->tensors = arena_new(&file->arena, (size_t)count, sizeof *file->tensors);
-    for (int i = 0; i < count; i++) file->tensors[i] = entries[i].info;
+    for (int i = 0; i < count; i++) {
+        file->tensors[i] = entries[i].info;
+        file->tensors[i].source = file->source;
+        file->tensors[i].at = r->top.n + entries[i].begin;
+    }
     return true;
 }
 
@@ -228,14 +243,30 @@ static bool sum_is(Str digits, uint32_t sum) {
     return str_is(digits, text);
 }
 
+/* The checksum of everything after the header. */
+static bool rest_sum(const HeaderReader *r, uint32_t *sum) {
+    TensorSource *source = r->file->source;
+    *sum = 0;
+    for (uint64_t at = r->top.n; at < source->in.size; at += source->n) {
+        uint64_t left = source->in.size - at;
+        source->at = at;
+        source->n = left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
+        if (!file_read_at(&source->in, at, source->piece, source->n, r->err)) return false;
+        *sum = crc32c(source->piece, source->n, *sum);
+    }
+    return true;
+}
+
 static bool check_sums(const HeaderReader *r) {
     Str data = tensors_metadata(r->file, DATA_SUM), header = tensors_metadata(r->file, HEADER_SUM);
     if (!data.s && !header.s)
         return true; /* with only one, the other is empty, which no checksum equals */
-    const char *text = r->file->contents.s;
+    const char *text = r->top.s;
     size_t n = r->top.n, digits = find_header_sum(text, n);
     bool header_ok = digits < n && sum_is(header, header_sum(text, n, digits));
-    if (header_ok && sum_is(data, crc32c(text + n, r->file->contents.n - n, 0))) return true;
+    uint32_t sum = 0;
+    if (header_ok && !rest_sum(r, &sum)) return false;
+    if (header_ok && sum_is(data, sum)) return true;
     return damaged(r,
                    "the checksum of its %s differs (a program that changes it on purpose should "
                    "drop %s and %s)",
@@ -244,48 +275,34 @@ static bool check_sums(const HeaderReader *r) {
 
 /* Reads the length field, checks it, and reads the header. */
 static bool read_top(HeaderReader *r) {
-    const char *path = r->file->path;
-    if (!file_read_start(path, LENGTH_BYTES, &r->top, &r->size, r->err)) return false;
-    if (r->top.n < LENGTH_BYTES)
-        return damaged(r, "it has %zu bytes, the header's length alone takes %d", r->top.n,
-                       (int)LENGTH_BYTES);
-    uint64_t length = 0;
-    for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | (unsigned char)r->top.s[i];
-    uint64_t follow = r->size > LENGTH_BYTES ? r->size - LENGTH_BYTES : 0;
+    const FileReader *in = &r->file->source->in;
+    unsigned char field[LENGTH_BYTES];
+    if (in->size < LENGTH_BYTES)
+        return damaged(r, "it has %llu bytes, the header's length alone takes %d",
+                       (unsigned long long)in->size, (int)LENGTH_BYTES);
+    if (!file_read_at(in, 0, field, LENGTH_BYTES, r->err)) return false;
+    uint64_t length = 0, follow = in->size - LENGTH_BYTES;
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | field[i];
     if (length > TENSOR_HEADER_MOST)
         return damaged(r, "its header claims %llu bytes, more than %d", (unsigned long long)length,
                        (int)TENSOR_HEADER_MOST);
     if (length > follow)
         return damaged(r, "its header claims %llu bytes, but only %llu follow",
                        (unsigned long long)length, (unsigned long long)follow);
-    size_t n = LENGTH_BYTES + (size_t)length;
-    if (!file_read_start(path, n, &r->top, &r->size, r->err)) return false;
-    return r->top.n == n || damaged(r, "it changes while it is read");
-}
-
-/* Reads the whole file, now that its header fits its size, and points each tensor into it. */
-static bool read_tensors(HeaderReader *r) {
-    TensorFile *file = r->file;
-    uint64_t size;
-    if (r->size > SIZE_MAX / 2 ||
-        !file_read_start(file->path, (size_t)r->size, &file->contents, &size, r->err))
-        return damaged(r, "it is too large for this machine");
-    if (file->contents.n != r->size || memcmp(file->contents.s, r->top.s, r->top.n) != 0)
-        return damaged(r, "it changes while it is read");
-    const char *at = file->contents.s + r->top.n;
-    for (int i = 0; i < file->count; i++) {
-        file->tensors[i].bytes = (const unsigned char *)at;
-        at += file->tensors[i].size;
-    }
-    return true;
+    buf_put(&r->top, field, LENGTH_BYTES);
+    buf_reserve(&r->top, (size_t)length);
+    r->top.n += (size_t)length;
+    r->top.s[r->top.n] = 0;
+    return file_read_at(in, LENGTH_BYTES, r->top.s + LENGTH_BYTES, (size_t)length, r->err);
 }
 
 bool tensors_open(TensorFile *file, const char *path, Error *err) {
-    *file = (TensorFile){0};
-    file->path = mem_new(strlen(path) + 1, 1);
+    *file = (TensorFile){.path = mem_new(strlen(path) + 1, 1),
+                         .source = mem_new(1, sizeof *file->source)};
     strcpy(file->path, path);
     HeaderReader r = {.file = file, .err = err};
-    bool ok = read_top(&r) && parse_header(&r) && read_tensors(&r) && check_sums(&r);
+    bool ok = file_open(&file->source->in, path, err) && read_top(&r) && parse_header(&r) &&
+              check_sums(&r);
     buf_free(&r.top);
     if (!ok) tensors_close(file);
     return ok;
@@ -293,7 +310,8 @@ bool tensors_open(TensorFile *file, const char *path, Error *err) {
 
 void tensors_close(TensorFile *file) {
     free(file->path);
-    buf_free(&file->contents);
+    if (file->source) file_close(&file->source->in);
+    free(file->source);
     arena_free(&file->arena);
     *file = (TensorFile){0};
 }
@@ -348,30 +366,67 @@ static float half_of(uint32_t bits) {
     return float_of(sign | wide << 23 | mantissa << 13);
 }
 
-void tensors_read(const TensorInfo *t, real *out) {
-    const unsigned char *p = t->bytes;
-    size_t n = t->elements;
-    if (t->type == TENSOR_F32)
+/* The value of one element's bytes. */
+static double value_of(TensorType type, const unsigned char *p) {
+    switch (type) {
+    case TENSOR_F32: return (double)float_of(get32(p));
+    case TENSOR_F64: return double_of(get64(p));
+    case TENSOR_F16: return (double)half_of(get16(p));
+    case TENSOR_BF16: return (double)float_of(get16(p) << 16);
+    case TENSOR_I64: return (double)(int64_t)get64(p);
+    case TENSOR_I32: return (double)(int32_t)get32(p);
+    default: return NAN;
+    }
+}
+
+/* Converts n elements of a float type. */
+static void convert(TensorType type, const unsigned char *p, size_t n, real *out) {
+    if (type == TENSOR_F32)
         for (size_t i = 0; i < n; i++) out[i] = (real)float_of(get32(p + 4 * i));
-    if (t->type == TENSOR_F64)
-        for (size_t i = 0; i < n; i++) out[i] = (real)double_of(get64(p + 8 * i));
-    if (t->type == TENSOR_F16)
-        for (size_t i = 0; i < n; i++) out[i] = (real)half_of(get16(p + 2 * i));
-    if (t->type == TENSOR_BF16)
+    else if (type == TENSOR_BF16)
         for (size_t i = 0; i < n; i++) out[i] = (real)float_of(get16(p + 2 * i) << 16);
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = (real)value_of(type, p + (type == TENSOR_F64 ? 8 : 2) * i);
+}
+
+/* Brings the piece of the file that starts at byte `from` of a tensor, or less of it if the tensor
+ * ends there, into memory. */
+static bool load_piece(const TensorInfo *t, size_t from, Error *err) {
+    TensorSource *source = t->source;
+    source->at = t->at + from;
+    source->n = 0;
+    size_t n = t->size - from < CHUNK_BYTES ? t->size - from : CHUNK_BYTES;
+    if (!file_read_at(&source->in, source->at, source->piece, n, err)) return false;
+    source->n = n;
+    return true;
+}
+
+bool tensors_read(const TensorInfo *t, real *out, Error *err) {
+    size_t each = t->elements ? t->size / t->elements : 1;
+    for (size_t from = 0; from < t->size; from += t->source->n) {
+        if (!load_piece(t, from, err)) return false;
+        convert(t->type, t->source->piece, t->source->n / each, out + from / each);
+    }
+    return true;
+}
+
+bool tensors_bytes(const TensorInfo *t, size_t from, void *out, size_t n, Error *err) {
+    return file_read_at(&t->source->in, t->at + from, out, n, err);
 }
 
 double tensors_value(const TensorInfo *t, size_t i) {
-    const unsigned char *p = t->bytes;
-    switch (t->type) {
-    case TENSOR_F32: return (double)float_of(get32(p + 4 * i));
-    case TENSOR_F64: return double_of(get64(p + 8 * i));
-    case TENSOR_F16: return (double)half_of(get16(p + 2 * i));
-    case TENSOR_BF16: return (double)float_of(get16(p + 2 * i) << 16);
-    case TENSOR_I64: return (double)(int64_t)get64(p + 8 * i);
-    case TENSOR_I32: return (double)(int32_t)get32(p + 4 * i);
-    default: return NAN;
-    }
+    TensorSource *source = t->source;
+    size_t each = t->size / t->elements, from = i * each;
+    uint64_t at = t->at + from;
+    bool here = at >= source->at && at + each <= source->at + source->n;
+    if (!here && !load_piece(t, from, &source->err)) return NAN;
+    return value_of(t->type, source->piece + (at - source->at));
+}
+
+bool tensors_whole(const TensorFile *file, Error *err) {
+    const Error *own = &file->source->err;
+    return own->status == 0 || error_set(err, own->status, "%s", own->text);
 }
 
 /* ---- writing ---- */
@@ -432,8 +487,6 @@ static bool check_pairs(const char *path, const char *const *pairs, int n_pairs,
     }
     return true;
 }
-
-enum { CHUNK_BYTES = 1 << 18 };
 
 /* Writes the next elements of a tensor, from `done` on, as the file's bytes to the chunk. Returns
  * how many elements. It shifts values, so the byte order of this machine does not matter. */

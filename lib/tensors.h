@@ -1,9 +1,9 @@
 /* tensors: safetensors files, read and written, with every check of the reference implementation.
  *
- *   8 bytes       the length of the header, little-endian
- *   header        JSON: {"__metadata__": {...}, "wte.weight": {"dtype": "F32", "shape": [50257,
- * 768], "data_offsets": [0, 154389504]}, ...}, padded with blanks data          the tensors,
- * without holes; offsets count from here
+ *   8 bytes  the length of the header, little-endian
+ *   header   JSON: {"__metadata__": {...}, "wte.weight": {"dtype": "F32", "shape": [50257, 768],
+ *            "data_offsets": [0, 154389504]}, ...}, padded with blanks
+ *   data     the tensors, without holes; offsets count from here
  *
  * Writing is atomic, and the same input gives the same bytes. Files that are written here have two
  * checksums in __metadata__, each a CRC-32C as 8 lower-case hex digits: "crc32c" covers all data;
@@ -21,7 +21,7 @@
  *   if (!tensors_open(&file, "example.safetensors", &err)) return error_print(&err);
  *   const TensorInfo *t = tensors_find(&file, "wte.weight");
  *   real again[2];
- *   if (tensors_is_float(t) && t->elements == 2) tensors_read(t, again);    // 1.5, -2
+ *   if (tensors_is_float(t) && t->elements == 2) tensors_read(t, again, &err); // 1.5, -2
  *   tensors_close(&file);
  */
 #ifndef TENSORS_H
@@ -50,6 +50,8 @@ typedef enum {
 
 /* ---- reading ---- */
 
+typedef struct TensorSource TensorSource; /* the open file, and a piece of it in memory */
+
 typedef struct {
     Str name;
     TensorType type;
@@ -57,13 +59,14 @@ typedef struct {
     int rank;
     int64_t shape[TENSOR_MAX_RANK];
     size_t elements;
-    const unsigned char *bytes; /* inside TensorFile.contents, not aligned */
-    size_t size;                /* in bytes */
+    uint64_t at; /* position of its first byte in the file */
+    size_t size; /* in bytes */
+    TensorSource *source;
 } TensorInfo;
 
 typedef struct {
     char *path;
-    Buf contents;
+    TensorSource *source;
     Arena arena;
     int count;
     TensorInfo *tensors; /* [count], in the order of their offsets */
@@ -71,18 +74,24 @@ typedef struct {
     const Str *metadata_keys, *metadata_values;
 } TensorFile;
 
-/* Reads the entire file, but only after its header fits its size. A header has at most
- * TENSOR_HEADER_MOST bytes. On false (status 3 for damage, 4 if it cannot be read) nothing needs
- * closing. */
+/* Reads the header, which has at most TENSOR_HEADER_MOST bytes and must fit the file's size. Only
+ * the checksums need a pass over the rest. The file stays open, and tensors are read from it one
+ * at a time, so the memory for them is the caller's alone. On false (status 3 for damage, 4 if it
+ * cannot be read) nothing needs closing. */
 bool tensors_open(TensorFile *file, const char *path, Error *err);
 void tensors_close(TensorFile *file);
 const TensorInfo *tensors_find(const TensorFile *file, const char *name); /* NULL if absent */
 Str tensors_metadata(const TensorFile *file, const char *key);            /* {NULL, 0} if absent */
 bool tensors_is_float(const TensorInfo *t); /* one of the four types that tensors_read converts */
 /* Converts the elements to real, out[elements]. The type must be a float type. */
-void tensors_read(const TensorInfo *t, real *out);
-/* Element i of any type but TENSOR_OTHER. */
+bool tensors_read(const TensorInfo *t, real *out, Error *err);
+/* n bytes of the tensor as they are in the file, from byte `from` on. */
+bool tensors_bytes(const TensorInfo *t, size_t from, void *out, size_t n, Error *err);
+/* Element i of any type but TENSOR_OTHER. Neighbors are in memory afterwards, so a walk in order
+ * is fast. If the file cannot be read it is NaN, and tensors_whole says why. */
 double tensors_value(const TensorInfo *t, size_t i);
+/* Could tensors_value read everything so far? */
+bool tensors_whole(const TensorFile *file, Error *err);
 /* Appends the shape as JSON, like [2,3]. */
 void tensors_put_shape(Buf *b, const TensorInfo *t);
 

@@ -101,7 +101,7 @@ bool command_inspect(const Settings *s, Error *err) {
     Buf b = {0};
     if (s->json) inspect_json(&file, &b);
     else inspect_text(&file, &b);
-    bool ok = file_print(b.s, b.n, err);
+    bool ok = tensors_whole(&file, err) && file_print(b.s, b.n, err);
     buf_free(&b);
     tensors_close(&file);
     return ok;

@@ -236,7 +236,7 @@ int fuzz_tensors(const uint8_t *bytes, size_t n) {
     for (int i = 0; ok && i < file.count; i++) {
         const TensorInfo *t = &file.tensors[i];
         real *values = mem_new(tensors_is_float(t) ? t->elements : 0, sizeof *values);
-        if (tensors_is_float(t)) tensors_read(t, values);
+        if (tensors_is_float(t)) must(tensors_read(t, values, &err));
         for (size_t j = 0; t->type != TENSOR_OTHER && j < t->elements; j++) tensors_value(t, j);
         tensors_put_shape(&b, t);
         must(tensors_find(&file, "") == NULL || file.count > 0);

@@ -24,6 +24,7 @@
 typedef enum {
     CALL_OPEN,
     CALL_READ,
+    CALL_READ_AT,
     CALL_WRITE,
     CALL_TRUNCATE,
     CALL_FSYNC,
@@ -36,9 +37,9 @@ typedef enum {
     CALL_RESIZE,
     CALL_COUNT
 } Call;
-static const char *const NAMES[CALL_COUNT] = {"open",  "read",   "write",    "truncate",
-                                              "fsync", "close",  "rename",   "mkdir",
-                                              "link",  "unlink", "allocate", "resize"};
+static const char *const NAMES[CALL_COUNT] = {"open",   "read",     "read_at", "write", "truncate",
+                                              "fsync",  "close",    "rename",  "mkdir", "link",
+                                              "unlink", "allocate", "resize"};
 
 enum { PLACES = 1 << 16 };
 
@@ -87,6 +88,12 @@ static ssize_t try_read(int fd, void *bytes, size_t n) {
     bool chosen = fails(CALL_READ);
     if (chosen && plan.reason) return -1;
     return plan.real.read(fd, bytes, chosen && n > 1 ? n / 2 : n);
+}
+
+static ssize_t try_read_at(int fd, void *bytes, size_t n, off_t at) {
+    bool chosen = fails(CALL_READ_AT);
+    if (chosen && plan.reason) return -1;
+    return plan.real.read_at(fd, bytes, chosen && n > 1 ? n / 2 : n, at);
 }
 
 static ssize_t try_write(int fd, const void *bytes, size_t n) {
@@ -159,6 +166,7 @@ __attribute__((constructor)) static void begin(void) {
     plan.real = system_calls;
     system_calls = (SystemCalls){.open = try_open,
                                  .read = try_read,
+                                 .read_at = try_read_at,
                                  .write = try_write,
                                  .truncate = try_truncate,
                                  .fsync = try_fsync,
