@@ -94,8 +94,8 @@ static bool parse_shape(const HeaderReader *r, TensorInfo *t, const Json *shape)
     return true;
 }
 
-/* Fills everything but its place in the file. *begin and *end are the offsets as written. They are compared with
- * those of the neighbors later. */
+/* Fills everything but its place in the file. *begin and *end are the offsets as written. They are
+ * compared with those of the neighbors later. */
 static bool parse_tensor(const HeaderReader *r, TensorInfo *t, const Json *v, size_t *begin,
                          size_t *end) {
     if (v->type != JSON_OBJECT)

@@ -164,7 +164,7 @@ attempt() {
 ways() { # CALL: how it can fail
     case $1 in
     open) echo EMFILE EINTR ;;
-    read) echo EIO EINTR short ;;
+    read | read_at) echo EIO EINTR short ;;
     write) echo ENOSPC EIO EINTR short ;;
     allocate | resize) echo ENOMEM ;;
     mkdir | rename) echo ENOSPC ;;
