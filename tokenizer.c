@@ -19,8 +19,11 @@
  *
  * Decoding writes the bytes of one token after the other. So decode(encode(text)) is the text.
  *
- * The chapter has seven parts: how files spell bytes, the tokenizer, pieces, encoding, decoding,
- * training, and the template that puts a prompt and an answer into tokens.
+ * Llama 2 starts from characters instead (SentencePiece: Kudo and Richardson 2018). A blank is
+ * written as U+2581, and a character that is not in the vocabulary as its bytes.
+ *
+ * The chapter has six parts: how files spell bytes, the tokenizer, encoding, decoding, training,
+ * and the template that puts a prompt and an answer into tokens. lib/split.c cuts the pieces.
  */
 #include "tokenizer.h"
 
@@ -32,7 +35,6 @@
 #include <string.h>
 
 enum {
-    MAX_PIECE = 1 << 28, /* bytes; a longer piece is cut, so that positions fit an int */
     CACHE_LINES = 1 << 15,
     CACHE_PIECE = 22, /* bytes; with CACHE_IDS a line is the 64 bytes of a processor's cache line */
     CACHE_IDS = 10
@@ -107,9 +109,15 @@ struct Tokenizer {
     IntBuf specials; /* indices of the special tokens in `tokens` */
     Merge *merges;   /* [n_merges] by rank */
     int n_merges, merge_capacity;
-    Map ranks;         /* from the pair of a merge that may be applied to its rank */
-    int byte_id[256];  /* the id of each single byte */
-    int bos, eos, pad; /* ids, or -1 */
+    Map ranks;                  /* from the pair of a merge that may be applied to its rank */
+    int byte_id[256];           /* the id of each single byte */
+    int bos, eos, pad, opening; /* ids, or -1 */
+    TokenizerRules rules;
+    Map characters;   /* SentencePiece: from a character to its id */
+    StrSet whole;     /* rules.whole_pieces: the bytes of all tokens that text can become */
+    IntBuf whole_ids; /* [whole.n] */
+    Str files[3];     /* as in TokenizerParts */
+    bool starts[256]; /* can a special token's name start with this byte? */
     CacheLine *cache; /* [CACHE_LINES], or NULL before the first encoding; one line for each hash */
 };
 
@@ -118,10 +126,30 @@ void tokenizer_free(Tokenizer *t) {
     arena_free(&t->arena);
     ints_free(&t->specials);
     map_free(&t->ranks);
+    map_free(&t->characters);
+    strset_free(&t->whole);
+    ints_free(&t->whole_ids);
     free(t->tokens);
     free(t->merges);
     free(t->cache);
     free(t);
+}
+
+/* Makes a token known by what text it can start from: a byte, a character, a piece. */
+static void index_token(Tokenizer *t, const Token *token) {
+    unsigned char first = token->bytes.n ? (unsigned char)token->bytes.s[0] : 0;
+    uint32_t c;
+    if (token->special) {
+        t->starts[first] = true;
+        return;
+    }
+    size_t length = (size_t)unicode_decode(token->bytes.s, token->bytes.n, &c);
+    if (t->rules.pieces ? token->byte : token->bytes.n == 1) t->byte_id[first] = token->id;
+    else if (t->rules.pieces && length > 0 && length == token->bytes.n)
+        map_set(&t->characters, c, token->id);
+    int known = t->whole.n;
+    if (t->rules.whole_pieces && !token->byte && strset_add(&t->whole, token->bytes) == known)
+        ints_put(&t->whole_ids, token->id);
 }
 
 /* Adds a copy of a token, whose id is above all others. */
@@ -130,9 +158,9 @@ static void add_token(Tokenizer *t, Token token) {
         t->token_capacity = t->token_capacity ? t->token_capacity * 2 : 512;
         t->tokens = mem_grow(t->tokens, (size_t)t->token_capacity, sizeof *t->tokens);
     }
-    if (token.special) ints_put(&t->specials, t->n_tokens);
-    else if (token.bytes.n == 1) t->byte_id[(unsigned char)token.bytes.s[0]] = token.id;
     token.bytes = str_copy(&t->arena, token.bytes);
+    if (token.special) ints_put(&t->specials, t->n_tokens);
+    index_token(t, &token);
     t->tokens[t->n_tokens++] = token;
 }
 
@@ -167,6 +195,7 @@ static int compare_tokens(const void *a, const void *b) {
 Tokenizer *tokenizer_new(const TokenizerParts *parts) {
     Tokenizer *t = mem_new(1, sizeof *t);
     Token *sorted = mem_new((size_t)parts->n_tokens, sizeof *sorted);
+    t->rules = parts->rules;
     for (int i = 0; i < parts->n_tokens; i++) sorted[i] = parts->tokens[i];
     qsort(sorted, (size_t)parts->n_tokens, sizeof *sorted, compare_tokens);
     for (int i = 0; i < parts->n_tokens; i++) add_token(t, sorted[i]);
@@ -175,12 +204,27 @@ Tokenizer *tokenizer_new(const TokenizerParts *parts) {
     t->bos = parts->bos;
     t->eos = parts->eos;
     t->pad = parts->pad;
+    t->opening = parts->opening;
+    for (int i = 0; i < 3; i++)
+        if (parts->files[i].n) t->files[i] = str_copy(&t->arena, parts->files[i]);
     return t;
 }
 
 TokenizerParts tokenizer_parts(const Tokenizer *t) {
-    return (TokenizerParts){t->tokens, t->merges, t->n_tokens, t->n_merges, t->bos, t->eos, t->pad};
+    TokenizerParts parts = {.tokens = t->tokens,
+                            .merges = t->merges,
+                            .n_tokens = t->n_tokens,
+                            .n_merges = t->n_merges,
+                            .bos = t->bos,
+                            .eos = t->eos,
+                            .pad = t->pad,
+                            .rules = t->rules,
+                            .opening = t->opening};
+    memcpy(parts.files, t->files, sizeof parts.files);
+    return parts;
 }
+
+int tokenizer_opening(const Tokenizer *t) { return t->opening; }
 
 int tokenizer_size(const Tokenizer *t) { return t->tokens[t->n_tokens - 1].id + 1; }
 
@@ -193,60 +237,6 @@ static int find_special(const Tokenizer *t, Str name) {
 }
 
 int tokenizer_special(const Tokenizer *t, const char *name) { return find_special(t, str(name)); }
-
-/* ---- pieces ---- */
-
-/* GPT-2 cuts text by a regular expression, whose first alternative that fits is the next piece:
- *
- *     's|'t|'re|'ve|'m|'ll|'d      a contraction
- *     | ?\p{L}+                    letters, with at most one blank before them
- *     | ?\p{N}+                    numbers, likewise
- *     | ?[^\s\p{L}\p{N}]+          everything else that is not white space, likewise
- *     |\s+(?!\S)|\s+               white space, but its last character is left to a word after it
- *
- * A byte that is not UTF-8 counts as one character of "everything else". */
-
-/* The class of the first character and its length in bytes; n >= 1. */
-static UnicodeClass class_at(const char *s, size_t n, size_t *length) {
-    uint32_t c;
-    int bytes = unicode_decode(s, n, &c);
-    *length = bytes ? (size_t)bytes : 1;
-    return bytes ? unicode_class(c) : UNICODE_OTHER;
-}
-
-/* Number of bytes at the start of s that are characters of one class. *last is where the last of
- * these characters starts. */
-static size_t run_length(const char *s, size_t n, UnicodeClass class, size_t *last) {
-    size_t at = 0, length;
-    *last = 0;
-    while (at < n && at < MAX_PIECE && class_at(s + at, n - at, &length) == class) {
-        *last = at;
-        at += length;
-    }
-    return at;
-}
-
-/* The length of a contraction at the start of s, or 0. Capital letters make none. */
-static size_t contraction_length(const char *s, size_t n) {
-    if (n < 2 || s[0] != '\'') return 0;
-    if (s[1] == 's' || s[1] == 't' || s[1] == 'm' || s[1] == 'd') return 2;
-    if (n < 3) return 0;
-    bool long_one = (s[1] == 'r' && s[2] == 'e') || (s[1] == 'v' && s[2] == 'e') ||
-                    (s[1] == 'l' && s[2] == 'l');
-    return long_one ? 3 : 0;
-}
-
-/* The length in bytes of the first piece of s; n >= 1. */
-static size_t piece_length(const char *s, size_t n) {
-    size_t length = contraction_length(s, n), last;
-    if (length) return length;
-    size_t blank = s[0] == ' ' && n > 1;
-    UnicodeClass class = class_at(s + blank, n - blank, &length);
-    if (class != UNICODE_SPACE) return blank + run_length(s + blank, n - blank, class, &last);
-    /* White space: leave its last character to what follows, unless it is the only one. */
-    length = run_length(s, n, UNICODE_SPACE, &last);
-    return length < n && last > 0 ? last : length;
-}
 
 /* ---- encoding ---- */
 
@@ -262,7 +252,7 @@ typedef struct {
 
 typedef struct {
     Spot *spots;
-    size_t capacity;
+    int n, capacity;
     Heap heap; /* proposed merges: (rank, spot of the left token) */
 } Scratch;
 
@@ -285,18 +275,44 @@ static void propose(const Tokenizer *t, Scratch *w, int i) {
     if (rank >= 0) heap_push(&w->heap, (HeapItem){(uint64_t)rank, (uint64_t)i});
 }
 
-/* Encodes one piece of n bytes in O(n log n). The lowest rank goes first, of equal ones the
+/* Appends a token to the list of w. */
+static void add_spot(Scratch *w, int id) {
+    if (w->n == w->capacity) {
+        w->capacity = w->capacity ? w->capacity * 2 : 256;
+        w->spots = mem_grow(w->spots, (size_t)w->capacity, sizeof *w->spots);
+    }
+    w->spots[w->n] = (Spot){id, w->n - 1, w->n + 1};
+    w->n++;
+}
+
+/* One spot for each byte. */
+static void start_from_bytes(const Tokenizer *t, Scratch *w, const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) add_spot(w, t->byte_id[(unsigned char)s[i]]);
+}
+
+/* One spot for each character that is a token, and one for each byte of any other. */
+static void start_from_characters(const Tokenizer *t, Scratch *w, const char *s, size_t n) {
+    uint32_t c;
+    for (size_t at = 0, length; at < n; at += length) {
+        length = (size_t)unicode_decode(s + at, n - at, &c);
+        int id = length ? map_get(&t->characters, c == 0x2581 ? ' ' : c) : -1;
+        if (length == 0) length = 1;
+        if (id >= 0) add_spot(w, id);
+        else start_from_bytes(t, w, s + at, length);
+    }
+}
+
+/* Encodes one piece of n >= 1 bytes in O(n log n). The lowest rank goes first, of equal ones the
  * leftmost. The tokens are then in the list that starts at spot 0. */
 static void encode_piece(const Tokenizer *t, Scratch *w, const char *s, size_t n) {
-    /* Start with one spot for each byte. */
-    if (n > w->capacity) {
-        w->capacity = n < 256 ? 256 : n;
-        w->spots = mem_grow(w->spots, w->capacity, sizeof *w->spots);
-    }
-    for (int i = 0; i < (int)n; i++)
-        w->spots[i] = (Spot){t->byte_id[(unsigned char)s[i]], i - 1, i + 1 < (int)n ? i + 1 : -1};
+    int whole = t->rules.whole_pieces ? strset_find(&t->whole, (Str){s, n}) : -1;
+    w->n = 0;
+    if (whole >= 0) add_spot(w, t->whole_ids.v[whole]);
+    else if (t->rules.pieces) start_from_characters(t, w, s, n);
+    else start_from_bytes(t, w, s, n);
+    w->spots[w->n - 1].next = -1;
     /* Take the best proposal until there is none. Each merge makes at most two new pairs. */
-    for (int i = 0; i < (int)n; i++) propose(t, w, i);
+    for (int i = 0; i < w->n; i++) propose(t, w, i);
     while (w->heap.n > 0) {
         HeapItem best = heap_pop(&w->heap);
         const Merge *merge = &t->merges[best.first];
@@ -308,13 +324,13 @@ static void encode_piece(const Tokenizer *t, Scratch *w, const char *s, size_t n
     }
 }
 
-void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
+static void encode_pieces(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
     Scratch w = {0};
     if (!t->cache) t->cache = mem_new(CACHE_LINES, sizeof *t->cache);
     for (size_t at = 0, length; at < n; at += length) {
         /* Look the piece up. Words repeat, so nearly all pieces come from the cache. */
         const char *piece = text + at;
-        length = piece_length(piece, n - at);
+        length = split_piece(t->rules.splitter, piece, n - at);
         uint64_t hash = length <= CACHE_PIECE ? hash64(piece, length, HASH_START) : 0;
         CacheLine *line = &t->cache[(hash ^ hash >> 32) % CACHE_LINES];
         if (line->n == length && memcmp(line->piece, piece, length) == 0) {
@@ -337,14 +353,64 @@ void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
     heap_free(&w.heap);
 }
 
+void tokenizer_encode_on(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
+    encode_pieces(t, text, n, ids);
+}
+
+void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
+    if (!t->rules.pieces || n == 0) {
+        tokenizer_encode_on(t, text, n, ids);
+        return;
+    }
+    Buf blank = {0};
+    buf_reserve(&blank, n + 1);
+    buf_putc(&blank, ' ');
+    buf_put(&blank, text, n);
+    tokenizer_encode_on(t, blank.s, blank.n, ids);
+    buf_free(&blank);
+}
+
+/* The special token with the longest name that s starts with, or NULL. */
+static const Token *special_at(const Tokenizer *t, Str s) {
+    const Token *best = NULL;
+    if (s.n == 0 || !t->starts[(unsigned char)s.s[0]]) return NULL;
+    for (int i = 0; i < t->specials.n; i++) {
+        const Token *token = &t->tokens[t->specials.v[i]];
+        Str name = token->bytes;
+        if (name.n <= s.n && memcmp(name.s, s.s, name.n) == 0 && (!best || name.n > best->bytes.n))
+            best = token;
+    }
+    return best;
+}
+
+void tokenizer_encode_template(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
+    size_t start = 0; /* of the stretch without a special token */
+    for (size_t at = 0; at < n;) {
+        const Token *special = special_at(t, (Str){text + at, n - at});
+        if (!special) {
+            at++;
+            continue;
+        }
+        tokenizer_encode(t, text + start, at - start, ids);
+        ints_put(ids, special->id);
+        start = at += special->bytes.n;
+    }
+    tokenizer_encode(t, text + start, n - start, ids);
+}
+
 /* ---- decoding ---- */
 
 bool tokenizer_decode(const Tokenizer *t, const int *ids, int n, Buf *text) {
     bool known = true;
+    size_t start = text->n;
     for (int i = 0; i < n; i++) {
         const Token *token = find_token(t, ids[i]);
         if (token) buf_put(text, token->bytes.s, token->bytes.n);
         else known = false;
+    }
+    if (t->rules.pieces && text->n > start && text->s[start] == ' ') {
+        memmove(text->s + start, text->s + start + 1, text->n - start); /* with the NUL */
+        text->n--;
     }
     return known;
 }
@@ -450,7 +516,7 @@ static size_t count_pieces(const Str *texts, int n_texts, StrSet *pieces, int64_
     size_t total = 0;
     for (int k = 0; k < n_texts; k++)
         for (size_t at = 0, length; at < texts[k].n; at += length) {
-            length = piece_length(texts[k].s + at, texts[k].n - at);
+            length = split_piece(SPLIT_GPT2, texts[k].s + at, texts[k].n - at);
             int known = pieces->n, piece = strset_add(pieces, (Str){texts[k].s + at, length});
             if (piece == known) {
                 total += length;
@@ -569,7 +635,7 @@ Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
     /* The ids: special tokens, bytes, merges. */
     Tokenizer *t = mem_new(1, sizeof *t);
     Trainer tr = {0};
-    t->bos = t->eos = t->pad = -1;
+    t->bos = t->eos = t->pad = t->opening = -1;
     bool ok = add_special_names(t, specials, n_specials, err);
     for (int rank = 0; ok && rank < 256; rank++) {
         char byte = (char)symbols_byte_of_rank(rank);
@@ -603,24 +669,15 @@ typedef struct {
     Tokenizer *t;
     IntBuf *ids;
     Buf open;
+    bool follows; /* the open text directly follows text that is encoded already */
 } Weave;
 
 /* Encodes the open text. */
 static void weave_close(Weave *w) {
-    tokenizer_encode(w->t, w->open.s, w->open.n, w->ids);
+    if (w->follows) tokenizer_encode_on(w->t, w->open.s, w->open.n, w->ids);
+    else tokenizer_encode(w->t, w->open.s, w->open.n, w->ids);
     w->open.n = 0;
-}
-
-/* The special token with the longest name that s starts with, or NULL. */
-static const Token *special_at(const Tokenizer *t, Str s) {
-    const Token *best = NULL;
-    for (int i = 0; i < t->specials.n; i++) {
-        const Token *token = &t->tokens[t->specials.v[i]];
-        Str name = token->bytes;
-        if (name.n <= s.n && memcmp(name.s, s.s, name.n) == 0 && (!best || name.n > best->bytes.n))
-            best = token;
-    }
-    return best;
+    w->follows = false;
 }
 
 /* Adds text of the template, in which names of special tokens become these tokens. */
@@ -646,13 +703,13 @@ static void weave_end(Weave *w) {
 static bool ends_in_blank(Str s) { return s.n > 0 && s.s[s.n - 1] == ' '; }
 
 void template_bos(const Template *template, Tokenizer *t, IntBuf *ids) {
-    Weave w = {t, ids, {0}};
+    Weave w = {.t = t, .ids = ids};
     weave_template(&w, str(template->bos));
     weave_end(&w);
 }
 
 void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids) {
-    Weave w = {t, ids, {0}};
+    Weave w = {.t = t, .ids = ids};
     Str answer_prefix = str(template->answer_prefix);
     if (ends_in_blank(answer_prefix)) answer_prefix.n--; /* it goes with the answer */
     weave_template(&w, str(template->prompt_prefix));
@@ -661,16 +718,31 @@ void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf 
     weave_end(&w);
 }
 
+/* Does template text end in ordinary text? Then an answer after it is not a text of its own. */
+static bool ends_in_text(const Tokenizer *t, Str s) {
+    const Token *special = NULL;
+    while (s.n > 0) {
+        special = special_at(t, s);
+        size_t step = special ? special->bytes.n : 1;
+        s = (Str){s.s + step, s.n - step};
+    }
+    return special == NULL;
+}
+
 void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids) {
-    Weave w = {t, ids, {0}};
-    if (ends_in_blank(str(template->answer_prefix))) weave_field(&w, str(" "));
+    Weave w = {.t = t, .ids = ids};
+    Str answer_prefix = str(template->answer_prefix);
+    bool blank = ends_in_blank(answer_prefix);
+    if (blank) answer_prefix.n--;
+    w.follows = ends_in_text(t, answer_prefix);
+    if (blank) weave_field(&w, str(" "));
     weave_field(&w, answer);
     weave_template(&w, str(template->example_end));
     weave_end(&w);
 }
 
 void template_end(const Template *template, Tokenizer *t, IntBuf *ids) {
-    Weave w = {t, ids, {0}};
+    Weave w = {.t = t, .ids = ids};
     weave_template(&w, str(template->example_end));
     weave_end(&w);
 }

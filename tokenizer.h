@@ -1,7 +1,8 @@
-/* tokenizer: byte-level byte-pair encoding as GPT-2 has it, and the template around a prompt.
+/* tokenizer: byte-pair encoding, and the template around a prompt.
  *
- * Trains a vocabulary, encodes any bytes and decodes them exactly. tokenizer.c explains how. Files
- * are read and written by data/tokenizer_folder.h and data/template.h. An id is a number from 0 to
+ * Trains a vocabulary as GPT-2 has it, encodes any bytes and decodes them exactly. tokenizer.c
+ * explains how. Files are read and written by data/tokenizer_folder.h and data/template.h. They may
+ * be those of Llama, Qwen or SmolLM2: TokenizerRules says what differs. An id is a number from 0 to
  * 16,000,000. Vocabularies that tokenizer_train makes have the special tokens first, then the 256
  * bytes in GPT-2's order, then one id for each merge. Others may have gaps.
  *
@@ -22,6 +23,7 @@
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
+#include "lib/split.h"
 #include "lib/util.h"
 
 typedef struct Tokenizer Tokenizer;
@@ -47,11 +49,22 @@ int tokenizer_size(const Tokenizer *t);
 /* Appends the ids of n bytes. Any bytes can be encoded. Text that spells a special token is
  * ordinary text. Not thread-safe: the tokenizer keeps a cache of pieces. */
 void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids);
+/* The same for text that directly follows other text, whose ids are there already. It differs for
+ * SentencePiece alone, which puts a blank before each text and has none here. */
+void tokenizer_encode_on(Tokenizer *t, const char *text, size_t n, IntBuf *ids);
+/* The same for text of a template: the name of a special token in it stands for the token, of
+ * several that start at one place the longest. Each stretch between them is a text of its own. Text
+ * of a user must never come here: it could spell a token. */
+void tokenizer_encode_template(Tokenizer *t, const char *text, size_t n, IntBuf *ids);
 /* Appends the bytes of n ids. A special token gives its name. An id that does not exist gives
- * nothing and makes the result false. */
+ * nothing and makes the result false. SentencePiece's blank before the text is taken off again. */
 bool tokenizer_decode(const Tokenizer *t, const int *ids, int n, Buf *text);
-/* The id of a special token by its name, or -1. */
+/* The id of a special token by its name, or -1. Tokens that files declare as not special, such as
+ * <think>, are among them: no text becomes one. */
 int tokenizer_special(const Tokenizer *t, const char *name);
+/* The token that the tokenizer's files put before a row, as Llama's <s>, or -1. No function here
+ * adds it. A template whose text does not begin with it leaves the model without it. */
+int tokenizer_opening(const Tokenizer *t);
 
 /* ---- the template ---- */
 
@@ -95,11 +108,23 @@ typedef struct {
     bool special; /* no text becomes it */
     bool plain;   /* a special token that its files declare as "special": false, as <think> is */
     Str bytes;    /* what it decodes to; the name of a special token */
+    bool byte;    /* SentencePiece's token of a single byte, <0x0A> */
 } Token;
 
 typedef struct {
     int left, right, result;
 } Merge; /* ids */
+
+/* What happens to text before the merges. All zero is GPT-2. */
+typedef struct {
+    Splitter splitter;
+    bool nfc;          /* first the text gets Unicode's form NFC, as in Qwen: decoding gives that
+                          form, so two texts may have the same ids */
+    bool whole_pieces; /* a piece that is a token becomes it without merges ("ignore_merges") */
+    bool pieces;       /* SentencePiece, as in Llama 2: tokens are made of characters. A blank is
+                          U+2581, one more stands before each text, and a character without a token
+                          is spelled in bytes */
+} TokenizerRules;
 
 /* Everything that makes a tokenizer. */
 typedef struct {
@@ -107,7 +132,14 @@ typedef struct {
     const Merge *merges; /* [n_merges] by rank, the first is applied first; distinct pairs */
     int n_tokens, n_merges;
     int bos, eos, pad; /* ids of the special tokens that files call so, or -1 */
+    TokenizerRules rules;
+    int opening; /* the special token that the files put before each row, or -1 */
+    /* Files that are saved as they were read, tokenizer.json, tokenizer_config.json and
+     * special_tokens_map.json. n 0: there is none. */
+    Str files[3];
 } TokenizerParts;
+
+enum { TOKENIZER_JSON, TOKENIZER_CONFIG, TOKENIZER_MAP }; /* the indices of `files` */
 
 /* Builds a tokenizer from copies of its parts. A merge whose result is special is kept, so that it
  * is written again, but never applied: text must not become a special token. */

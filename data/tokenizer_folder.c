@@ -558,11 +558,16 @@ static Tokenizer *make_tokenizer(Loader *l, Error *err) {
         if (special) buf_put(&l->scratch, name.s, name.n);
         else symbols_to_bytes(name, &l->scratch);
         Str bytes = str_copy(&l->arena, (Str){l->scratch.s, l->scratch.n});
-        tokens[i] = (Token){entry->id, special, plain, bytes};
+        tokens[i] = (Token){entry->id, special, plain, bytes, false};
     }
-    return tokenizer_new(
-        &(TokenizerParts){tokens, l->merges, n, l->n_merges, role_id(l, tokens, ROLE_BOS),
-                          role_id(l, tokens, ROLE_EOS), role_id(l, tokens, ROLE_PAD)});
+    return tokenizer_new(&(TokenizerParts){.tokens = tokens,
+                                           .merges = l->merges,
+                                           .n_tokens = n,
+                                           .n_merges = l->n_merges,
+                                           .bos = role_id(l, tokens, ROLE_BOS),
+                                           .eos = role_id(l, tokens, ROLE_EOS),
+                                           .pad = role_id(l, tokens, ROLE_PAD),
+                                           .opening = -1});
 }
 
 static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
