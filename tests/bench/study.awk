@@ -9,6 +9,8 @@
 #     worst METRIC                       the least of these gaps over all runs of the row
 #     leak METRIC                        of row "X, leaking": 100 (1 - gain of X / its own gain)
 #     same METRIC                        in how many runs it equals the first row's
+# A row "X: arm" has "X: uniform" for its uniform and first row, and "X: oracle" for its oracle, if
+# the table has these rows.
 #   choose    labels, separated by ",": of these the lowest nll on draws 1 and 2 is chosen, and
 #             reported on the others
 #   by        "base": each base has a row, of a table that has one row otherwise
@@ -62,19 +64,26 @@ function statistics(x, n, i, q) {
     half = quantile(n - 1) * deviation / sqrt(n)
 }
 
+# base_row(row, name, other): the row "X: name" of row "X: arm", or else `other`
+function base_row(row, name, other, own) {
+    own = row
+    return sub(/: .*/, ": " name, own) && own in seen ? own : other
+}
+
 # derived(how, row, unit, metric): a difference or a share of one unit, or "none"
-function derived(how, row, unit, metric, a, u, o, apart) {
+function derived(how, row, unit, metric, a, u, o, apart, first) {
     a = value(row, unit, metric)
     if (a == "none" || how == "mean") return a
     if (how == "diff") {
-        u = value(label[1], unit, metric)
-        return u == "none" || row == label[1] ? "none" : a - u
+        first = base_row(row, "uniform", label[1])
+        u = value(first, unit, metric)
+        return u == "none" || row == first ? "none" : a - u
     }
-    u = value("uniform", unit, metric)
+    u = value(base_row(row, "uniform", "uniform"), unit, metric)
     if (u == "none") return u
     if (how == "gap" || how == "worst") {
-        o = value("oracle", unit, metric)
-        return o == "none" || o == u || row == "uniform" || row == "oracle" ? "none" : \
+        o = value(base_row(row, "oracle", "oracle"), unit, metric)
+        return o == "none" || o == u || row ~ /^(.*: )?(uniform|oracle)$/ ? "none" : \
             100 * (u - a) / (u - o)
     }
     apart = row

@@ -18,7 +18,7 @@
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
 # accept check, and gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of
 # a fine-tuning: 120), OUT (out), THREADS (all cores). The table accept has ACCEPT_DRAWS ("4 5": the
-# rule was made on the others) and WEAK_BASES, the table check has CHECK_BASES. GSM8K_DATA and
+# rule was made on the others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and
 # INSTRUCT are the folder and the file of data/gsm8k.sh, which the table gsm8k needs; GSM8K_BASES
 # ("1") are its initialisations.
 set -eu
@@ -36,10 +36,12 @@ STEPS=${STEPS:-120}
 ACCEPT_DRAWS=${ACCEPT_DRAWS:-"4 5"}
 WEAK_BASES=${WEAK_BASES:-"1:5000 2:5000 3:5000"}
 CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES 1:3000 2:3000 3:3000 control1:5000 control1:12000"}
+CONTROL_BASES=${CONTROL_BASES:-control1:5000}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
+EVERY="$EVERY attack attack_weak accept_size accept_refresh accept_rivals accept_pairs"
 [ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY gsm8k"
 ONLY=${ONLY:-$EVERY}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
@@ -59,9 +61,12 @@ die() {
 #
 # KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
+#          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds
 # HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
-#          wrongly
-# In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps.
+#          wrongly; holdout-N-W-any: with the answer to any other prompt
+# In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps, ACCEPTED
+# for that of the map `accept`.
+# A row "X: ARM" is compared with the row "X: uniform" and "X: oracle", if there are such rows.
 row() {
     label=$1 kind=$2 pool=$3 holdout=$4
     shift 4
@@ -228,6 +233,90 @@ group_accept() {
     row mirror score pairs pairs-holdout --objective dpo --weight-map mirror
 }
 
+# The kinds of noise: what pretraining shows, improbable strings that it never shows, and wrong
+# answers that look right, which it does not show either.
+noise_kinds() {
+    case $1 in
+    seen) echo careless,verbose,absent,lazy,echo,refuser ;;
+    unseen) echo typo,cut,shuffled,doubled,upper,prefix,negated,chatty ;;
+    plausible) echo off-by-one,similar,swapped,wrong-chain ;;
+    *) die "no family of noise $1" ;;
+    esac
+}
+
+attack() { # FAMILY RATE: its rows
+    pool_name=noise-$1-$2
+    for arm in uniform oracle; do sft "$2 %: $arm" --weights $arm; done
+    for map in minmax-batch filter accept; do
+        sft "$2 %: ica:$map" --weights ica --weight-map $map
+    done
+    [ "$2" = 0 ] || sft "$2 %: ica:top, the true share" --weights ica --weight-map top \
+        --share "$(echo "$2" | awk '{ print 1 - $1 / 100 }')"
+    sft "$2 %: random subset, as many as ica:accept keeps" --weights random --weight-map top \
+        --share ACCEPTED
+}
+
+group_attack() {
+    for family in seen unseen plausible; do
+        table=accept-rate-$family
+        for rate in 0 20 40 60 80 95; do attack $family $rate; done
+    done
+}
+
+group_attack_weak() {
+    for family in unseen plausible; do
+        table=accept-$family-weak
+        attack $family 50
+    done
+}
+
+group_accept_size() {
+    table=accept-size pool_name=noise-plausible-50
+    bounds
+    for n in 10 20 50 100 200; do
+        for map in filter accept; do
+            row "$n records: $map" train $pool_name holdout-$n-0 --weights ica --weight-map $map
+        done
+    done
+}
+
+group_accept_refresh() {
+    table=accept-refresh pool_name=even50
+    bounds
+    for map in filter accept; do
+        sft "$map, R = 1" --weights ica --weight-map $map
+        for r in 3 6; do sft "$map, R = $r" --weights ica --weight-map $map --refresh $r; done
+    done
+}
+
+group_accept_rivals() {
+    table=accept-rivals pool_name=noise-plausible-50
+    bounds
+    row "holdout alone" train holdout holdout --weights uniform
+    row "pool and holdout" train $pool_name+holdout holdout --weights uniform --allow-overlap
+    for method in ica oneshot nuggets gradient incontext loss; do
+        sft $method:accept --weights $method --weight-map accept
+    done
+    table=accept-control pool_name=even50
+    bounds
+    for map in filter accept; do sft ica:$map --weights ica --weight-map $map; done
+}
+
+group_accept_pairs() {
+    for objective in dpo simpo; do
+        table=accept-$objective
+        for arm in uniform oracle; do
+            row $arm train pairs pairs-holdout --objective $objective --weights $arm
+        done
+        row "uniform, label smoothing 0.3" train pairs pairs-holdout --objective $objective \
+            --weights uniform --label-smoothing 0.3
+        for map in filter accept mirror; do
+            row ica:$map train pairs pairs-holdout --objective $objective --weights ica \
+                --weight-map $map
+        done
+    done
+}
+
 group_check() {
     table=check
     row ica score even50 holdout
@@ -260,8 +349,8 @@ rows() {
 runs() {
     awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
         -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
-        -v weak="$WEAK_BASES" -v check="$CHECK_BASES" -v accept_draws="$ACCEPT_DRAWS" \
-        -v work="$WORK/runs" '
+        -v weak="$WEAK_BASES" -v check="$CHECK_BASES" -v control="$CONTROL_BASES" \
+        -v accept_draws="$ACCEPT_DRAWS" -v work="$WORK/runs" '
         function all(table, r, nb, nd, b, d, i, f, name, list, base) {
             for (d = 1; d <= 99; d++)
                 for (i = 1; i <= r; i++) {
@@ -270,7 +359,8 @@ runs() {
                         nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
                         for (b = 1; b <= nb; b++) base[b] = "gsm8k:" base[b]
                     } else {
-                        nb = split(table == "accept-weak" ? weak : \
+                        nb = split(table ~ /^accept.*weak$/ ? weak : \
+                                   table == "accept-control" ? control : \
                                    table == "check" ? check : bases, base, " ")
                         nd = split(table ~ /^accept/ ? accept_draws : \
                                    f[3] == "train" ? train_draws : draws, list, " ")
@@ -363,10 +453,11 @@ make_base() { # BASE
     rm -f "$model"/*state*.safetensors
 }
 
-# HOLDOUT N WRONG: the first N records. WRONG % of the prompts, evenly spread, get the answer of the
-# next record of the same kind whose answer is another one. A prompt has one answer everywhere.
+# HOLDOUT N WRONG [any]: the first N records. WRONG % of the prompts, evenly spread, get the answer
+# of the next record of the same kind (or of any) whose answer is another one. A prompt has one
+# answer everywhere.
 spoil() {
-    awk -v n="$2" -v wrong="$3" '
+    awk -v n="$2" -v wrong="$3" -v any="${4:-}" '
         function part(line, key) {
             match(line, "\"" key "\":\"[^\"]*\"")
             return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
@@ -390,7 +481,7 @@ spoil() {
                     distinct++
                     if (int(distinct * wrong / 100) > int((distinct - 1) * wrong / 100))
                         for (j = i % NR + 1; j != i; j = j % NR + 1)
-                            if (type[j] == type[i] && answer[j] != answer[i]) {
+                            if ((any || type[j] == type[i]) && answer[j] != answer[i]) {
                                 given[prompt[i]] = answer[j]
                                 break
                             }
@@ -407,8 +498,10 @@ files() { # POOL HOLDOUT
     holdout_file=$data/$2.jsonl
     case $2 in
     holdout-*-*)
-        size=${2#holdout-} holdout_file=$run/holdout.jsonl
-        spoil "$data/holdout.jsonl" "${size%-*}" "${size#*-}" >"$holdout_file" || return 1 ;;
+        holdout_file=$run/holdout.jsonl
+        # shellcheck disable=SC2046  # the words of the name: a size, a share, and "any" or nothing
+        spoil "$data/holdout.jsonl" $(echo "${2#holdout-}" | tr - " ") >"$holdout_file" ||
+            return 1 ;;
     esac
     case $1 in
     holdout) pool_file=$holdout_file ;;
@@ -416,22 +509,30 @@ files() { # POOL HOLDOUT
     pairs) pool_file=$data/pairs-pool.jsonl ;;
     pool) pool_file=$data/pool.jsonl ;;
     *+holdout)
-        pool_file=$run/pool.jsonl
-        cat "$data/pool-${1%+holdout}.jsonl" "$holdout_file" >"$pool_file" ;;
+        files "${1%+holdout}" "$2" || return 1
+        cat "$pool_file" "$holdout_file" >"$run/pool.jsonl" && pool_file=$run/pool.jsonl ;;
+    noise-*)
+        pool_file=$run/corpus/pool-noise.jsonl kinds=${1#noise-}
+        set -- "$(noise_kinds "${kinds%-*}")" "$(echo "${kinds#*-}" | awk '{ print $1 / 100 }')"
+        [ "$2" != 0 ] || set -- none 0
+        ica corpus --out "$run/corpus" --seed "${seed#control}" --draw "$draw" --no-pretrain \
+            --noise "$1" --noise-rate "$2" || return 1 ;;
     *) pool_file=$data/pool-$1.jsonl ;;
     esac
 }
 
-# The options, with KEPT replaced: where weights are 0 or 1, the ESS is how many are 1.
+# The options, with KEPT or ACCEPTED replaced: where weights are 0 or 1, the ESS is how many are 1.
 options() { # OPTIONS...
+    word=KEPT map=filter
+    case " $* " in *" ACCEPTED "*) word=ACCEPTED map=accept ;; esac
     case " $* " in
-    *" KEPT "*)
+    *" $word "*)
         # shellcheck disable=SC2086
         ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --seed "$draw" \
-            $tune --weight-map filter --out "$run/scores.jsonl" --json >"$run/kept" || return 1
+            $tune --weight-map $map --out "$run/scores.jsonl" --json >"$run/kept" || return 1
         kept=$(sed 's/.*"ess":\([0-9.]*\).*"records":\([0-9]*\).*/\1 \2/' "$run/kept" |
             awk '{ print $1 / $2 }')
-        words="${*%%KEPT*}$kept${*#*KEPT}" ;;
+        words="${*%%"$word"*}$kept${*#*"$word"}" ;;
     *) words=$* ;;
     esac
 }
@@ -547,7 +648,7 @@ one_run() {
     # shellcheck disable=SC2086  # the words of OPTIONS
     if { files "$4" "$5" && options $words && "run_$3" $words; } 2>"$run/stderr"; then
         flatten <"$run/result.json" >"$run/figures"
-        rm -f "$run/scores.jsonl" "$run/pool.jsonl" "$run/holdout.jsonl"
+        rm -rf "$run"/scores.jsonl* "$run/pool.jsonl" "$run/holdout.jsonl" "$run/corpus"
         mv "$run" "$folder"
     else
         say "study: failed: $run: $(tail -n 1 "$run/stderr")"
@@ -764,6 +865,28 @@ show_accept() {
     show accept-wrong "holdout, arm" "mean nll 4 1 test NLL;gap nll;worst nll;$choice"
     show accept-pairs base "mean comparison.clean_share 3 1 estimated share;mean clean 3 0.00125 \
 true share" "" base
+}
+show_attack() {
+    for family in seen unseen plausible; do show_choice accept-rate-$family "rate, arm"; done
+}
+show_attack_weak() {
+    for family in unseen plausible; do show_choice accept-$family-weak "rate, arm"; done
+}
+show_accept_size() { show_choice accept-size "holdout, arm"; }
+show_accept_refresh() { show_choice accept-refresh arm; }
+show_accept_rivals() {
+    show_choice accept-rivals arm
+    show_choice accept-control arm
+}
+show_accept_pairs() {
+    for objective in dpo simpo; do
+        show accept-$objective arm "mean loss 4 1 clean-pair loss;diff loss 4 1 difference;mean \
+reward_accuracy 3 1 reward accuracy;gap loss"
+    done
+}
+show_choice() { # TABLE FIRST
+    show "$1" "$2" "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 \
+100 purity %;mean chosen.recall 1 100 recall %"
 }
 show_check() {
     check=holdout_check
