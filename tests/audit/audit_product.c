@@ -1,4 +1,4 @@
-/* The exact half of the audit, the program: E5-E16 and E18 as model.c and ica.c compute them,
+/* The exact half of the audit, the program: E5-E16 and E18-E20 as model.c and ica.c compute them,
  * against the oracle's plain loops and against closed forms, edge cases among them; and E14 as
  * the step goes to 0. */
 #include "tests/audit/audit_product.h"
@@ -33,7 +33,12 @@ static const Equation
     E15 = {"E15", "RHO-Loss: s = l(y|x;theta_t) - l(y|x;theta_ref)", "score_rho"},
     E16 = {"E16", "One-shot: s = mean over h of [logp(y_h|z,x_h) - logp(y_h|x_h)]",
            "score_oneshot"},
-    E18 = {"E18", "effective sample size = (sum w)^2 / sum w^2", "effective_sample_size"};
+    E18 = {"E18", "effective sample size = (sum w)^2 / sum w^2", "effective_sample_size"},
+    E19 = {"E19", "p = (1 + #{j : v_j <= v}) / (m + 1)", "conformal_p"},
+    E19_MAP = {"E19", "accept: 1 where both numbers reach their thresholds", "accept_levels"},
+    E20 = {"E20", "P(not flipped | s) = sigmoid(b s + log(pi / (1 - pi)))", "mirror_probability"},
+    E20_SLOPE = {"E20", "b minimizes 2 sum -log sigmoid(b h) + b^2 / (2 t^2)", "mirror_slope"},
+    E20_SHARE = {"E20", "pi = mean of P over the pool", "mirror_share"};
 
 static const char *const EXACTLY = "equal to the bit: no rounding is between them";
 /* A row's log-likelihood is some 10 terms; each comes from some 1e3 roundings of 1e-16 of values
@@ -456,6 +461,163 @@ static void sample_size_rows(Audit *a) {
     audit_worst(a, &E18, "no weight above 0, against 0", &none, 0, EXACTLY);
 }
 
+/* ---- E19, E20: candidates against the holdout ---- */
+
+enum { VALUES = 40 };
+
+/* m values, spread or with ties. */
+static void random_values(Rng *rng, bool ties, double *v, int m) {
+    for (int i = 0; i < m; i++) v[i] = ties ? rng_below(rng, 7) : rng_normal(rng);
+}
+
+/* Value i of v[m + 1] plays the candidate, the others the holdout: others[m]. */
+static double leave_out(const double *v, int m, int i, double *others) {
+    for (int j = 0, at = 0; j <= m; j++)
+        if (j != i) others[at++] = v[j];
+    return v[i];
+}
+
+/* The theorem by enumeration: each of m + 1 values is the candidate once, as exchangeability makes
+ * them equally likely. lost: how many of them have p <= level. */
+static int lost_by_p(const double *v, int m, double level) {
+    double others[VALUES];
+    int lost = 0;
+    for (int i = 0; i <= m; i++) {
+        double candidate = leave_out(v, m, i, others);
+        lost += conformal_p(others, m, candidate) <= level;
+    }
+    return lost;
+}
+
+/* The same for accept, with two numbers, or one (l NULL): how many candidates have no weight. */
+static int lost_by_accept(const double *g, const double *l, int m, double level) {
+    double gain[VALUES], likelihood[VALUES];
+    int lost = 0;
+    for (int i = 0; i <= m; i++) {
+        double c[2] = {leave_out(g, m, i, gain), l ? leave_out(l, m, i, likelihood) : NAN};
+        AcceptLevels a;
+        accept_levels(gain, l ? likelihood : NULL, m, level, &a);
+        lost += c[0] < a.threshold[0] || (l && c[1] < a.threshold[1]);
+    }
+    return lost;
+}
+
+/* [E19] */
+static void accept_rows(Audit *a) {
+    Rng rng = rng_new(19, 0);
+    Worst p = {0}, map = {0}, one = {0}, two = {0}, by_p = {0}, shifted = {0}, exchangeable = {0};
+    for (int trial = 0; trial < 400; trial++) {
+        double v[VALUES], l[VALUES], level = 0.01 + 0.3 * rng_uniform(&rng);
+        int m = 3 + rng_below(&rng, VALUES - 3);
+        random_values(&rng, trial % 2, v, m + 1);
+        random_values(&rng, trial % 3, l, m + 1);
+        worst_add(&p, conformal_p(v, m, v[m]), oracle_p(v, m, v[m]), 1);
+        /* The candidate is v[m], l[m]: the map against both p-values. */
+        AcceptLevels t;
+        accept_levels(v, l, m, level, &t);
+        MapOptions how = {.threshold = {t.threshold[0], t.threshold[1]}, .likelihood = l + m};
+        double weight, r = fmax(1, floor(level / 2 * (m + 1) + 1e-9)) / (m + 1);
+        map_weights(MAP_ACCEPT, &how, v + m, 1, &weight);
+        worst_add(&map, weight, oracle_p(v, m, v[m]) > r && oracle_p(l, m, l[m]) > r, 1);
+        /* What is lost, at most floor(level (m + 1)) of the m + 1. */
+        double most = floor(level * (m + 1) + 1e-9);
+        worst_add(&by_p, fmax(most, lost_by_p(v, m, level)), most, 1);
+        worst_add(&one, fmax(fmax(most, 1), lost_by_accept(v, NULL, m, level)), fmax(most, 1), 1);
+        worst_add(&two, fmax(fmax(most, 2), lost_by_accept(v, l, m, level)), fmax(most, 2), 1);
+        /* A candidate that is 1 below the holdout's kind: the bound does not hold for it. */
+        int lost = 0;
+        for (int i = 0; i < VALUES; i++) lost += conformal_p(v, m, rng_normal(&rng) - 1) <= 0.05;
+        worst_add(trial % 2 || m < 30 ? &exchangeable : &shifted,
+                  trial % 2 || m < 30 ? (double)lost_by_p(v, m, 0.05) / (m + 1)
+                                      : (double)lost / VALUES,
+                  0, 1);
+    }
+    audit_worst(a, &E19, "400 values, spread or tied, against the oracle's", &p, 0, EXACTLY);
+    audit_worst(a, &E19,
+                "each of m + 1 values the candidate once: how many have p <= a, above "
+                "floor(a (m + 1))",
+                &by_p, 0, "counts");
+    audit_worst(a, &E19_MAP,
+                "weights, against whether the oracle's p of both numbers exceeds "
+                "r / (m + 1)",
+                &map, 0, "a yes or no");
+    audit_worst(a, &E19_MAP,
+                "each of m + 1 the candidate once, one number: how many are lost, "
+                "above max(floor(a (m + 1)), 1)",
+                &one, 0, "counts");
+    audit_worst(a, &E19_MAP, "the same with two numbers, above max(floor(a (m + 1)), 2)", &two, 0,
+                "counts");
+    audit_refuted(a, &E19,
+                  "good candidates of another kind, 1 deviation lower, are lost with "
+                  "probability at most 0.05",
+                  &shifted, "each of the holdout's own values the candidate once", &exchangeable,
+                  0.05, "the level");
+}
+
+/* The derivative of E20's penalized loss by b, in plain sums. */
+static double slope_derivative(const double *h, int n, double b) {
+    double mean = 0, variance = 0, sum = 0;
+    for (int i = 0; i < n; i++) mean += h[i] / n;
+    for (int i = 0; i < n; i++) variance += (h[i] - mean) * (h[i] - mean) / n;
+    for (int i = 0; i < n; i++) sum -= 2 * h[i] / (1 + exp(b * h[i]));
+    return sum + b * variance / 100;
+}
+
+/* E7a of pairs whose answers are swapped. */
+static void swapped_scores(const World *w, const ScoreOptions *how, Scores *s) {
+    Examples swapped = {.count = POOL, .bos = BOS_ROW, .bos_n = 1};
+    Example item[POOL];
+    for (int i = 0; i < POOL; i++) {
+        const Example *z = &w->pool.items[i];
+        item[i] = *z;
+        item[i].answer = z->rejected, item[i].answer_n = z->rejected_n;
+        item[i].rejected = z->answer, item[i].rejected_n = z->answer_n;
+    }
+    swapped.items = item;
+    ica_score(w->m, NULL, w->ws, &swapped, &w->holdout, how, s);
+}
+
+/* [E20] */
+static void mirror_rows(Audit *a, const World *w) {
+    Rng rng = rng_new(20, 0);
+    Worst turned = {0}, p = {0}, half = {0}, slope = {0}, share = {0};
+    Scores own = {0}, other = {0};
+    ScoreOptions how = options_of(w, METHOD_ICA, OBJECTIVE_DPO);
+    ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &how, &own);
+    swapped_scores(w, &how, &other);
+    for (int i = 0; i < POOL; i++)
+        if (!isnan(own.score[i])) worst_add(&turned, other.score[i], -own.score[i], 1);
+    for (int trial = 0; trial < 50; trial++) {
+        double h[VALUES], s[VALUES];
+        int m = 3 + rng_below(&rng, VALUES - 3);
+        for (int i = 0; i < m; i++) h[i] = 1 + (trial % 3 + 1) / 3.0 * rng_normal(&rng);
+        for (int i = 0; i < VALUES; i++) s[i] = rng_normal(&rng) + (i % 3 ? 2 : -2);
+        double b = mirror_slope(h, m), pi = mirror_share(b, s, VALUES), mean = 0;
+        worst_add(&slope, b > 0 ? slope_derivative(h, m, b) : 0, 0, m);
+        for (int i = 0; i < VALUES; i++) {
+            double known = mirror_probability(b, pi, s[i]);
+            mean += known / VALUES;
+            worst_add(&p, known, oracle_unflipped(b, s, VALUES, i), 1);
+            worst_add(&half, known + mirror_probability(b, 1 - pi, -s[i]), 1, 1);
+        }
+        worst_add(&share, pi, mean, 1);
+    }
+    audit_worst(a, &E20, "12 pairs with their answers swapped: E7a, against minus their own",
+                &turned, 0, EXACTLY);
+    audit_worst(a, &E20, "50 pools: P, against the oracle's", &p, 1e-9,
+                "one round more or less moves the share by less than 1e-10");
+    audit_worst(a, &E20,
+                "P of a pair and of the swapped one with the share 1 - pi: their sum, "
+                "against 1",
+                &half, 1e-14, FEW_OPERATIONS);
+    audit_worst(a, &E20_SLOPE, "the loss's derivative at b, against 0 (relative to m)", &slope,
+                1e-12, "Newton's method ends in the rounding of a sum of 40 terms");
+    audit_worst(a, &E20_SHARE, "pi, against the mean of P", &share, 1e-10,
+                "the share moves by less in a round when it stops");
+    scores_free(&own);
+    scores_free(&other);
+}
+
 /* ---- E9: what a weight does in the gradient ---- */
 
 /* [E9] */
@@ -863,5 +1025,7 @@ void audit_product(Audit *a) {
     rho_rows(a, &w);
     oneshot_rows(a, &w);
     sample_size_rows(a);
+    accept_rows(a);
+    mirror_rows(a, &w);
     world_free(&w);
 }

@@ -1,4 +1,4 @@
-/* audit_product: the second part of the exact half: what the program computes (E5-E16, E18)
+/* audit_product: the second part of the exact half: what the program computes (E5-E16, E18-E20)
  * against the oracle and closed forms. */
 #ifndef AUDIT_PRODUCT_H
 #define AUDIT_PRODUCT_H

@@ -45,6 +45,19 @@ check "the baseline has no difference" "$(row uniform 'diff nll 2 1 difference')
 check "gap" "$(row a 'gap nll')" "-30.0 +- 21.6 |"
 check "a sum of figures, scaled" "$(row uniform 'mean nll+nll 1 0.5 twice')" "20.0 +- 0.0 |"
 check "a figure that no run has" "$(row a 'mean loss 2 1 loss')" "- |"
+{
+    run "p: uniform" 1:9 1 8
+    run "p: oracle" 1:9 1 4
+    run "p: a" 1:9 1 5
+    run "q: a" 1:9 1 15
+} >>"$work/results.jsonl"
+check "a gap from its own uniform and oracle: 100 (8 - 5) / (8 - 4)" "$(row 'p: a (1 runs)' 'gap nll')" \
+    "75.0 |"
+check "and a difference from its own uniform" "$(row 'p: a (1 runs)' 'diff nll 1 1 difference')" \
+    "-3.0 | - | - |"
+check "without its own, the table's: 100 (20 - 15) / (20 - 10)" "$(row 'q: a (1 runs)' 'gap nll')" "50.0 |"
+check "an oracle of one's own has no gap" "$(row 'p: oracle (1 runs)' 'gap nll')" "- |"
+sed '/"row":"[pq]: /d' "$work/results.jsonl" >"$work/more" && mv "$work/more" "$work/results.jsonl"
 check "the worst gap" "$(row a 'worst nll')" "-60.0 |"
 by_base() {
     awk -v table=t -v first=base -v columns="mean nll 1 1 NLL" -v choose= -v by=base \
