@@ -51,11 +51,12 @@ check "a figure that no run has" "$(row a 'mean loss 2 1 loss')" "- |"
     run "p: a" 1:9 1 5
     run "q: a" 1:9 1 15
 } >>"$work/results.jsonl"
-check "a gap from its own uniform and oracle: 100 (8 - 5) / (8 - 4)" "$(row 'p: a (1 runs)' 'gap nll')" \
-    "75.0 |"
+check "a gap from its own uniform and oracle: 100 (8 - 5) / (8 - 4)" \
+    "$(row 'p: a (1 runs)' 'gap nll')" "75.0 |"
 check "and a difference from its own uniform" "$(row 'p: a (1 runs)' 'diff nll 1 1 difference')" \
     "-3.0 | - | - |"
-check "without its own, the table's: 100 (20 - 15) / (20 - 10)" "$(row 'q: a (1 runs)' 'gap nll')" "50.0 |"
+check "without its own, the table's: 100 (20 - 15) / (20 - 10)" \
+    "$(row 'q: a (1 runs)' 'gap nll')" "50.0 |"
 check "an oracle of one's own has no gap" "$(row 'p: oracle (1 runs)' 'gap nll')" "- |"
 sed '/"row":"[pq]: /d' "$work/results.jsonl" >"$work/more" && mv "$work/more" "$work/results.jsonl"
 check "the worst gap" "$(row a 'worst nll')" "-60.0 |"
