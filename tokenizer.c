@@ -28,6 +28,7 @@
 #include "tokenizer.h"
 
 #include "lib/map.h"
+#include "lib/nfc.h"
 #include "lib/unicode.h"
 
 #include <limits.h>
@@ -354,7 +355,11 @@ static void encode_pieces(Tokenizer *t, const char *text, size_t n, IntBuf *ids)
 }
 
 void tokenizer_encode_on(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
-    encode_pieces(t, text, n, ids);
+    Buf form = {0};
+    bool is_form = !t->rules.nfc || nfc_is(text, n);
+    if (!is_form) nfc_put(&form, text, n);
+    encode_pieces(t, is_form ? text : form.s, is_form ? n : form.n, ids);
+    buf_free(&form);
 }
 
 void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
