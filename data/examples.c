@@ -181,7 +181,7 @@ bool answers_strip_end(Dataset *d, const ModelFolder *f, bool pairs, int *ended,
     return true;
 }
 
-static void example_file_free(ExampleFile *l) {
+void example_file_free(ExampleFile *l) {
     if (l->data.path) records_free(&l->data);
     arena_free(&l->examples.arena);
     *l = (ExampleFile){0};
@@ -198,26 +198,36 @@ static bool example_from_record(const ExampleReader *x, const Record *r, Example
     return x->ids ? example_from_ids(x, r, e) : example_from_text(x, r, e);
 }
 
-static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate,
-                              bool pairs, Error *err) {
+bool example_file_fill(ExampleFile *l, const ModelFolder *f, const ExampleUse *use,
+                       DataSummary *summary, Error *err) {
     Dataset *d = &l->data;
     Examples *x = &l->examples;
-    *l = (ExampleFile){0};
-    if (!records_load(d, path, err)) {
-        d->path = NULL;
-        return false;
-    }
-    bool ids = d->records[0].kind == RECORD_IDS;
+    bool ids = use->ids;
     x->count = d->count;
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
     x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
-    const ExampleReader reader = {f, d, truncate, ids, pairs, &x->arena, &l->summary, err};
-    bool ok = answers_strip_end(d, f, pairs, &l->ended, err);
+    const ExampleReader reader = {f, d, use->truncate, ids, use->pairs, &x->arena, summary, err};
+    bool ok = answers_strip_end(d, f, use->pairs, &l->ended, err);
     for (int i = 0; ok && i < d->count; i++)
         ok = example_from_record(&reader, &d->records[i], &x->items[i]);
-    summary_end(&l->summary, d, pairs ? SUMMARY_PAIRS : SUMMARY_LAST_ANSWERS);
+    summary_add(summary, d, use->pairs ? SUMMARY_PAIRS : SUMMARY_LAST_ANSWERS);
     if (!ok) example_file_free(l);
+    return ok;
+}
+
+static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate,
+                              bool pairs, Error *err) {
+    *l = (ExampleFile){0};
+    if (!records_load(&l->data, path, err)) {
+        l->data.path = NULL;
+        return false;
+    }
+    DataSummary summary = {0};
+    ExampleUse use = {truncate, pairs, l->data.records[0].kind == RECORD_IDS};
+    bool ok = example_file_fill(l, f, &use, &summary, err);
+    summary_end(&summary);
+    if (ok) l->summary = summary;
     return ok;
 }
 
@@ -258,7 +268,7 @@ static Key *sorted_keys(Arena *arena, const ExampleFile *file) {
 
 /* An example in two of pool, holdout and test would leak the holdout into training, or the test
  * into either. */
-static bool check_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
+bool examples_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
     Arena arena = {0};
     Key *x = sorted_keys(&arena, a), *y = sorted_keys(&arena, b);
     for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
@@ -296,7 +306,7 @@ bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *er
             goto failed;
     for (int i = 0; i < 3 && !s->allow_overlap; i++)
         for (int j = i + 1; j < 3; j++)
-            if (files[i].path && files[j].path && !check_disjoint(files[i].to, files[j].to, err))
+            if (files[i].path && files[j].path && !examples_disjoint(files[i].to, files[j].to, err))
                 goto failed;
     if (s->pool && s->holdout && x->pool.examples.bos_n != x->holdout.examples.bos_n) {
         error_set(err, STATUS_DATA,

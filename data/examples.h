@@ -52,6 +52,21 @@ typedef struct {
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *files, Error *err);
 void splits_free(Splits *x);
 
+/* ---- a part at a time (data/pool.h) ---- */
+
+typedef struct {
+    bool truncate, pairs; /* as in SplitFiles */
+    bool ids;             /* The records have input_ids. No file mixes them with text. */
+} ExampleUse;
+
+/* Makes the examples of the records in file->data, and counts them in *summary. On false nothing of
+ * the file needs freeing. */
+bool example_file_fill(ExampleFile *file, const ModelFolder *f, const ExampleUse *use,
+                       DataSummary *summary, Error *err);
+void example_file_free(ExampleFile *file);
+/* False with status 3 if an example is in both files. */
+bool examples_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err);
+
 /* Status 5 for example i, for which a model gave a number that is not finite. Returns false. */
 bool example_broken(const ExampleFile *file, int i, Error *err);
 

@@ -21,50 +21,41 @@ bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *fo
 
 /* ---- what records teach ---- */
 
-static int compare_ints(const int *a, const int *b, int n) {
-    for (int i = 0; i < n; i++)
-        if (a[i] != b[i]) return a[i] < b[i] ? -1 : 1;
-    return 0;
+static uint64_t hash_text(Str s, uint64_t hash) {
+    return hash64(s.s, s.n, hash64(&s.n, sizeof s.n, hash));
 }
 
-static int compare_texts(Str a, Str b) {
-    size_t n = a.n < b.n ? a.n : b.n;
-    int c = n ? memcmp(a.s, b.s, n) : 0;
-    return c ? c : (a.n > b.n) - (a.n < b.n);
-}
-
-static int compare_ids(const Record *a, const Record *b) {
-    if (a->n_ids != b->n_ids) return a->n_ids < b->n_ids ? -1 : 1;
-    int c = compare_ints(a->input_ids, b->input_ids, a->n_ids);
-    const int *x = a->labels ? a->labels : a->input_ids, *y = b->labels ? b->labels : b->input_ids;
-    return c ? c : compare_ints(x, y, a->n_ids);
-}
-
-/* Orders records by everything that they teach. */
-static int compare_records(const void *x, const void *y) {
-    const Record *a = *(const Record *const *)x, *b = *(const Record *const *)y;
-    int c = (int)a->kind - (int)b->kind;
-    if (c == 0) c = a->n_turns - b->n_turns;
-    if (c == 0 && a->kind == RECORD_IDS) c = compare_ids(a, b);
-    for (int t = 0; c == 0 && t < a->n_turns; t++) {
-        c = compare_texts(a->turns[t].prompt, b->turns[t].prompt);
-        if (c == 0) c = compare_texts(a->turns[t].completion, b->turns[t].completion);
-        if (c == 0) c = (int)a->turns[t].trained - (int)b->turns[t].trained;
+uint64_t record_hash(const Record *r) {
+    int head[3] = {(int)r->kind, r->n_turns, r->n_ids};
+    size_t ids = (size_t)r->n_ids * sizeof(int);
+    uint64_t hash = hash64(head, sizeof head, HASH_START);
+    hash = hash64(r->input_ids, ids, hash);
+    hash = hash64(r->labels ? r->labels : r->input_ids, ids, hash);
+    for (int t = 0; t < r->n_turns; t++) {
+        hash = hash_text(r->turns[t].completion, hash_text(r->turns[t].prompt, hash));
+        hash = hash64(&r->turns[t].trained, sizeof r->turns[t].trained, hash);
     }
-    if (c == 0) c = compare_texts(a->prompt, b->prompt);
-    if (c == 0) c = compare_texts(a->chosen, b->chosen);
-    if (c == 0) c = compare_texts(a->rejected, b->rejected);
-    return c ? c : compare_texts(a->text, b->text);
+    hash = hash_text(r->chosen, hash_text(r->prompt, hash));
+    return hash_text(r->text, hash_text(r->rejected, hash));
+}
+
+static int compare_hashes(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int hashes_distinct(uint64_t *hash, int n) {
+    int distinct = 0;
+    if (n) qsort(hash, (size_t)n, sizeof *hash, compare_hashes);
+    for (int i = 0; i < n; i++) distinct += i == 0 || hash[i - 1] != hash[i];
+    return distinct;
 }
 
 int records_distinct(const Dataset *d) {
-    const Record **sorted = mem_new((size_t)d->count, sizeof *sorted);
-    int distinct = 0;
-    for (int i = 0; i < d->count; i++) sorted[i] = &d->records[i];
-    qsort(sorted, (size_t)d->count, sizeof *sorted, compare_records);
-    for (int i = 0; i < d->count; i++)
-        distinct += i == 0 || compare_records(&sorted[i - 1], &sorted[i]) != 0;
-    free(sorted);
+    uint64_t *hash = mem_new((size_t)d->count, sizeof *hash);
+    for (int i = 0; i < d->count; i++) hash[i] = record_hash(&d->records[i]);
+    int distinct = hashes_distinct(hash, d->count);
+    free(hash);
     return distinct;
 }
 
@@ -151,29 +142,6 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at) {
     return true;
 }
 
-/* Reads a text that is one array. s[at] is its bracket, and r->line the line of the bracket. */
-static bool load_array(RecordReader *r, const char *s, size_t n, size_t at) {
-    at = skip_space(s, n, at + 1, &r->line);
-    bool closed = at < n && s[at] == ']';
-    if (closed) at++;
-    for (long number = 1; !closed; number++) {
-        r->number = number;
-        if (!load_element(r, s, n, &at)) return false;
-        r->number = 0;
-        at = skip_space(s, n, at, &r->line);
-        closed = at < n && s[at] == ']';
-        if (!closed && (at == n || s[at] != ','))
-            return reader_refuse(r, "expected ',' or ']' after record %ld of the array%s", number,
-                                 at == n ? ", but the file ends here" : "");
-        at = skip_space(s, n, at + 1, &r->line);
-    }
-    if (skip_space(s, n, at, &r->line) < n)
-        return reader_refuse(
-            r,
-            "there is more after the end of the array; a file is one array, or one record a line");
-    return true;
-}
-
 /* Refuses files that are often given by mistake. Their first bytes or their names tell. */
 static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
 #define ARROW                                                                                      \
@@ -228,24 +196,6 @@ static bool check_utf8(RecordReader *r, const char *s, size_t n) {
                          bad - start + 1);
 }
 
-static bool load(RecordReader *r, const char *s, size_t n) {
-    r->line = 1;
-    if (!check_kind_of_file(r, s, n) || !check_utf8(r, s, n)) return false;
-    size_t mark = unicode_mark(s, n);
-    s += mark;
-    n -= mark;
-    size_t start = skip_space(s, n, 0, &r->line);
-    if (start < n && s[start] == '[') {
-        if (!load_array(r, s, n, start)) return false;
-    } else {
-        r->line = 0; /* load_lines counts each line when it reaches it */
-        if (!load_lines(r, s, n)) return false;
-    }
-    if (r->d->count > 0) return true;
-    r->line = 1;
-    return reader_refuse(r, "the file has no records; write one JSON object a line");
-}
-
 /* Loads the first record of a file that is larger than any record, before the rest is read: what
  * is no file of records need not be read whole to be refused. */
 static bool check_first(const char *path, Error *err) {
@@ -273,20 +223,156 @@ static bool check_first(const char *path, Error *err) {
     return err->status == 0;
 }
 
-bool records_load(Dataset *d, const char *path, Error *err) {
-    Buf text = {0};
-    *d = (Dataset){0};
-    RecordReader r = {.path = path, .d = d, .err = err};
-    bool ok = check_first(path, err) && file_read(path, &text, err);
-    if (ok) {
-        d->path = mem_new(strlen(path) + 1, 1);
-        strcpy(d->path, path);
-        ok = load(&r, text.s, text.n);
-        if (ok) d->fingerprint = hash64(text.s, text.n, HASH_START);
+/* ---- a file in parts ---- */
+
+struct RecordStream {
+    FileInput in;
+    Buf text;                     /* what was read and is needed still */
+    size_t at;                    /* in text: where the next record may begin */
+    size_t before;                /* bytes of the file before text, a byte-order mark not counted */
+    long line;                    /* of text at `at` */
+    long number;                  /* of the last record of an array; 0: none yet */
+    bool begun, is_array, closed; /* closed: the array's end was reached */
+    long records;
+    uint64_t fingerprint;
+};
+
+RecordStream *records_open(const char *path, Error *err) {
+    FileInput in;
+    if (!check_first(path, err) || !input_open(&in, path, err)) return NULL;
+    RecordStream *s = mem_new(1, sizeof *s);
+    *s = (RecordStream){.in = in, .line = 1, .fingerprint = HASH_START};
+    return s;
+}
+
+void records_close(RecordStream *s) {
+    if (!s) return;
+    input_close(&s->in);
+    buf_free(&s->text);
+    free(s);
+}
+
+bool records_ended(const RecordStream *s) { return s->begun && s->in.ended && s->at == s->text.n; }
+
+uint64_t records_fingerprint(const RecordStream *s) { return s->fingerprint; }
+
+/* Reads on until the text has `most` bytes or the file has no more. */
+static bool fill(RecordStream *s, size_t most, Error *err) {
+    size_t old = s->text.n;
+    if (s->in.ended || old >= most) return true;
+    if (!input_read(&s->in, most - old, &s->text, err)) return false;
+    s->fingerprint = hash64(s->text.s + old, s->text.n - old, s->fingerprint);
+    return true;
+}
+
+/* Forgets the text before `at`. */
+static void forget(RecordStream *s) {
+    if (s->at == 0) return;
+    memmove(s->text.s, s->text.s + s->at, s->text.n - s->at);
+    s->text.n -= s->at;
+    s->before += s->at;
+    s->at = 0;
+}
+
+/* Looks at the beginning: is it a file of records, and is it an array, which is then read whole? */
+static bool begin(RecordStream *s, RecordReader *r, size_t most) {
+    enum { LEAST = 1 << 12 };
+    s->begun = true;
+    if (!fill(s, most > LEAST ? most : LEAST, r->err)) return false;
+    if (s->text.n == 0) return true;
+    if (!check_kind_of_file(r, s->text.s, s->text.n)) return false;
+    s->at = unicode_mark(s->text.s, s->text.n);
+    forget(s);
+    s->before = 0;
+    size_t start = skip_space(s->text.s, s->text.n, 0, &s->line);
+    s->is_array = start < s->text.n && s->text.s[start] == '[';
+    if (!s->is_array) s->line = 1;
+    if (!s->is_array) return true;
+    long line = s->line;
+    s->line = r->line = 1;
+    if (!fill(s, SIZE_MAX, r->err) || !check_utf8(r, s->text.s, s->text.n)) return false;
+    s->line = line;
+    s->at = skip_space(s->text.s, s->text.n, start + 1, &s->line);
+    s->closed = s->at < s->text.n && s->text.s[s->at] == ']';
+    s->at += s->closed;
+    return true;
+}
+
+/* Where the last whole line of the text ends. At the end of the file that is its end. */
+static size_t lines_end(const RecordStream *s) {
+    size_t end = s->text.n;
+    while (!s->in.ended && end > 0 && s->text.s[end - 1] != '\n') end--;
+    return end;
+}
+
+/* Reads whole lines, about `most` bytes of them. */
+static bool read_lines(RecordStream *s, RecordReader *r, size_t most) {
+    forget(s);
+    if (!fill(s, most, r->err)) return false;
+    size_t end = lines_end(s);
+    if (end == 0 && !fill(s, (size_t)RECORD_MAX_LINE + 2, r->err)) return false;
+    if (end == 0) end = lines_end(s);
+    r->line = s->line;
+    if (end == 0 && s->text.n > 0)
+        return reader_refuse(r, "the line is longer than %d bytes; split the record",
+                             (int)RECORD_MAX_LINE);
+    if (!check_utf8(r, s->text.s, end)) return false;
+    r->line--; /* load_lines counts each line when it reaches it */
+    if (!load_lines(r, s->text.s, end)) return false;
+    for (int i = 0; i < r->d->count; i++) r->d->records[i].at += s->before;
+    s->line = r->line + 1;
+    s->at = end;
+    return true;
+}
+
+/* Reads records of the array, about `most` bytes of them. */
+static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
+    const char *text = s->text.s;
+    size_t n = s->text.n, start = s->at;
+    r->line = s->line;
+    while (!s->closed && (s->at == start || s->at - start < most)) {
+        r->number = ++s->number;
+        if (!load_element(r, text, n, &s->at)) return false;
+        r->number = 0;
+        s->at = skip_space(text, n, s->at, &r->line);
+        s->closed = s->at < n && text[s->at] == ']';
+        if (!s->closed && (s->at == n || text[s->at] != ','))
+            return reader_refuse(r, "expected ',' or ']' after record %ld of the array%s",
+                                 s->number, s->at == n ? ", but the file ends here" : "");
+        s->at = s->closed ? s->at + 1 : skip_space(text, n, s->at + 1, &r->line);
     }
+    if (s->closed) s->at = skip_space(text, n, s->at, &r->line);
+    s->line = r->line;
+    if (s->closed && s->at < n)
+        return reader_refuse(
+            r,
+            "there is more after the end of the array; a file is one array, or one record a line");
+    return true;
+}
+
+bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err) {
+    *d = (Dataset){.path = mem_new(strlen(s->in.path) + 1, 1)};
+    strcpy(d->path, s->in.path);
+    RecordReader r = {.path = d->path, .line = 1, .d = d, .err = err};
+    bool ok = s->begun || begin(s, &r, most);
+    if (ok && s->is_array) ok = read_elements(s, &r, most);
+    while (ok && !s->is_array && d->count == 0 && !records_ended(s)) ok = read_lines(s, &r, most);
+    s->records += d->count;
+    if (ok && s->records == 0) {
+        r.line = 1;
+        ok = reader_refuse(&r, "the file has no records; write one JSON object a line");
+    }
+    d->fingerprint = s->fingerprint;
     arena_free(&r.scratch);
-    buf_free(&text);
     if (!ok) records_free(d);
+    return ok;
+}
+
+bool records_load(Dataset *d, const char *path, Error *err) {
+    *d = (Dataset){0};
+    RecordStream *s = records_open(path, err);
+    bool ok = s && records_read(s, SIZE_MAX, d, err);
+    records_close(s);
     return ok;
 }
 

@@ -107,10 +107,23 @@ typedef struct {
 bool records_load(Dataset *d, const char *path, Error *err);
 void records_free(Dataset *d);
 
+/* The same file in parts, for one that is larger than memory. An array is held in memory as text;
+ * of a file of lines only the part is. */
+typedef struct RecordStream RecordStream;
+RecordStream *records_open(const char *path, Error *err); /* NULL on an error */
+/* Reads on: the next records, about `most` bytes of text, at least one record. None if there are
+ * no more; a file that has none at all is an error. The fingerprint is that of all bytes so far.
+ * records_free(d) if it returns true. */
+bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err);
+bool records_ended(const RecordStream *s); /* Was the last record read? */
+void records_close(RecordStream *s);       /* NULL is fine */
+
 /* Sets such an error about a record and returns false. */
 bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *format, ...)
     PRINTF_LIKE(4, 5);
-/* How many records differ in what they teach: all but id, weight, truth and source. */
-int records_distinct(const Dataset *d);
+/* A hash of what a record teaches: all but id, weight, truth and source. */
+uint64_t record_hash(const Record *r);
+int hashes_distinct(uint64_t *hash, int n); /* How many of hash[n] differ? Sorts them. */
+int records_distinct(const Dataset *d);     /* How many records differ in what they teach? */
 
 #endif

@@ -109,8 +109,9 @@ static bool add_file(Sessions *s, const ModelFolder *f, const char *path, const 
     bool ok = answers_strip_end(&d, f, false, &s->ended, err);
     for (int j = 0; ok && j < d.count; j++)
         ok = add_record(s, f, &d, &d.records[j], o, stream, summary, err);
-    summary_end(summary, &d, SUMMARY_EVERY_ANSWER);
-    summary_ignore_weights(summary, &d);
+    summary_add(summary, &d, SUMMARY_EVERY_ANSWER);
+    summary_end(summary);
+    summary_ignore_weights(summary);
     summary->path = path;
     records_free(&d);
     return ok;

@@ -38,18 +38,35 @@ static void count_answers(DataSummary *s, const Record *r) {
     s->context += pair ? r->n_turns : r->n_turns > 0 ? r->n_turns - trained : 0;
 }
 
-void summary_end(DataSummary *s, const Dataset *d, SummaryUse use) {
+/* Adds a part's count of a key that is not read to that of the file. */
+static void add_ignored(DataSummary *s, const IgnoredKey *key) {
+    int at = 0;
+    while (at < s->n_ignored && strcmp(s->ignored[at].name, key->name) != 0) at++;
+    if (at == RECORD_MAX_IGNORED) at--; /* further names share the last row */
+    if (at == s->n_ignored) s->ignored[s->n_ignored++] = (IgnoredKey){0};
+    int before = s->ignored[at].records;
+    s->ignored[at] = *key;
+    s->ignored[at].records += before;
+}
+
+void summary_add(DataSummary *s, const Dataset *d, SummaryUse use) {
+    size_t all = (size_t)s->records + (size_t)d->count;
     s->path = d->path;
     s->fingerprint = d->fingerprint;
     s->use = use;
-    s->records = d->count;
-    s->distinct = records_distinct(d);
+    s->hash = mem_grow(s->hash, all + 1, sizeof *s->hash);
     for (int i = 0; i < d->count; i++) {
+        s->hash[s->records + i] = record_hash(&d->records[i]);
         s->forms[d->records[i].form]++;
+        s->weights += !isnan(d->records[i].weight);
         count_answers(s, &d->records[i]);
     }
-    memcpy(s->ignored, d->ignored, sizeof d->ignored);
-    s->n_ignored = d->n_ignored;
+    s->records = (int)all;
+    for (int i = 0; i < d->n_ignored; i++) add_ignored(s, &d->ignored[i]);
+}
+
+void summary_end(DataSummary *s) {
+    s->distinct = hashes_distinct(s->hash, s->records);
     s->rows = s->lengths.n;
     if (s->rows > 0) {
         qsort(s->lengths.v, (size_t)s->rows, sizeof *s->lengths.v, compare_lengths);
@@ -58,12 +75,13 @@ void summary_end(DataSummary *s, const Dataset *d, SummaryUse use) {
         s->longest = s->lengths.v[s->rows - 1];
     }
     ints_free(&s->lengths);
+    free(s->hash);
+    s->hash = NULL;
 }
 
-void summary_ignore_weights(DataSummary *s, const Dataset *d) {
-    IgnoredKey weight = {.name = "weight"};
-    for (int i = 0; i < d->count; i++) weight.records += !isnan(d->records[i].weight);
-    if (weight.records > 0) s->ignored[s->n_ignored++] = weight;
+void summary_ignore_weights(DataSummary *s) {
+    if (s->weights == 0) return;
+    s->ignored[s->n_ignored++] = (IgnoredKey){.name = "weight", .records = s->weights};
 }
 
 /* ---- for people ---- */

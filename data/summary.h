@@ -10,7 +10,8 @@
  *       !records_load(&d, "pool.jsonl", &err))
  *       return error_print(&err);
  *   summary_row(&s, 40, 32);                      // a row of 40 tokens, of which 32 are kept
- *   summary_end(&s, &d, SUMMARY_LAST_ANSWERS);
+ *   summary_add(&s, &d, SUMMARY_LAST_ANSWERS);
+ *   summary_end(&s);
  *   Buf text = {0};
  *   summary_tell(&text, &s, "pool");              // four lines; the last: keys not read: topic
  *   if (s.cut != 1 || s.longest != 40 || s.distinct != 1) return 1;
@@ -44,15 +45,20 @@ typedef struct {
     long cut_tokens;
     IgnoredKey ignored[RECORD_MAX_IGNORED + 1]; /* one more for weight */
     int n_ignored;
-    IntBuf lengths; /* until summary_end */
+    int weights; /* records with the key weight */
+    /* until summary_end */
+    IntBuf lengths;
+    uint64_t *hash; /* [records] of what each teaches */
 } DataSummary;
 
 /* Counts a row of `tokens`, of which `kept` are used. Fewer than two are none. */
 void summary_row(DataSummary *s, int tokens, int kept);
-/* Counts the records, and frees what counting needed. */
-void summary_end(DataSummary *s, const Dataset *d, SummaryUse use);
+/* Counts the records of a file, or of a part of it. */
+void summary_add(DataSummary *s, const Dataset *d, SummaryUse use);
+/* Completes the counts, after all parts, and frees what counting needed. */
+void summary_end(DataSummary *s);
 /* Says that the key weight of the records, if they have it, is not read. */
-void summary_ignore_weights(DataSummary *s, const Dataset *d);
+void summary_ignore_weights(DataSummary *s);
 /* Appends some lines for people; nothing if no records were read. `what` is the part that the file
  * plays. */
 void summary_tell(Buf *b, const DataSummary *s, const char *what);

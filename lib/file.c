@@ -343,6 +343,36 @@ void file_close(FileReader *r) {
     *r = (FileReader){0};
 }
 
+/* ---- a file that is read in order ---- */
+
+bool input_open(FileInput *in, const char *path, Error *err) {
+    bool is_stdin = strcmp(path, "-") == 0;
+    *in = (FileInput){.fd = is_stdin ? STDIN_FILENO : open_again(path, O_RDONLY)};
+    if (in->fd < 0) return cannot(err, path, "open", errno);
+    in->path = mem_new(strlen(path) + 1, 1);
+    strcpy(in->path, path);
+    return true;
+}
+
+bool input_read(FileInput *in, size_t most, Buf *b, Error *err) {
+    size_t until = most > SIZE_MAX - b->n ? SIZE_MAX : b->n + most;
+    if (!read_all(in->fd, until, b)) return cannot(err, in->path, "read", errno);
+    in->ended = b->n < until;
+    return true;
+}
+
+void input_close(FileInput *in) {
+    if (!in->path) return;
+    if (in->fd != STDIN_FILENO) close_once(in->fd);
+    free(in->path);
+    *in = (FileInput){0};
+}
+
+bool file_is_regular(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 /* ---- a file that grows ---- */
 
 /* Only a regular file can be cut. */

@@ -75,6 +75,20 @@ bool file_open(FileReader *r, const char *path, Error *err);
 bool file_read_at(const FileReader *r, uint64_t at, void *bytes, size_t n, Error *err);
 void file_close(FileReader *r); /* does nothing if it is not open */
 
+/* ---- a file that is read in order ---- */
+
+typedef struct {
+    char *path; /* NULL: not open */
+    int fd;
+    bool ended; /* its end was reached */
+} FileInput;    /* zero-initialize */
+/* "-" is stdin. */
+bool input_open(FileInput *in, const char *path, Error *err);
+/* Appends the next `most` bytes to b, or fewer at the end of the file. */
+bool input_read(FileInput *in, size_t most, Buf *b, Error *err);
+void input_close(FileInput *in);        /* does nothing if it is not open */
+bool file_is_regular(const char *path); /* Can it be read twice? A pipe, a device or "-" cannot. */
+
 /* ---- a file that grows ---- */
 
 typedef struct {

@@ -230,9 +230,9 @@ void tell_dropped(int demos) {
 
 void put_data(Buf *b, const Settings *s, Splits *x, int ended) {
     bool weights = s->weights_from == WEIGHTS_FROM_RECORDS;
-    if (!weights) summary_ignore_weights(&x->pool.summary, &x->pool.data);
-    summary_ignore_weights(&x->holdout.summary, &x->holdout.data);
-    summary_ignore_weights(&x->eval.summary, &x->eval.data);
+    if (!weights) summary_ignore_weights(&x->pool.summary);
+    summary_ignore_weights(&x->holdout.summary);
+    summary_ignore_weights(&x->eval.summary);
     summary_tell(b, &x->pool.summary, "pool");
     summary_tell(b, &x->holdout.summary, "holdout");
     summary_tell(b, &x->eval.summary, "test");

@@ -72,7 +72,8 @@ bool command_tokenizer(const Settings *s, Error *err) {
          loaded++) {
         for (int i = 0; i < d[loaded].count; i++) texts_add_record(&texts, &d[loaded].records[i]);
         DataSummary summary = {0};
-        summary_end(&summary, &d[loaded], SUMMARY_TEXTS);
+        summary_add(&summary, &d[loaded], SUMMARY_TEXTS);
+        summary_end(&summary);
         summary_tell(&told, &summary, "data");
     }
     bool ok = loaded == s->data.count && train_and_save(s, &texts, &told, err);

@@ -283,17 +283,38 @@ int fuzz_state(const uint8_t *bytes, size_t n) {
 
 /* ---- data ---- */
 
+/* The file in parts has as many records as the whole, or an error too. */
+static void read_parts(const char *path, size_t most, int count) {
+    Error err = {0};
+    Dataset part;
+    RecordStream *s = records_open(path, &err);
+    int records = 0;
+    bool ok = s != NULL, ended = !ok;
+    while (!ended) {
+        ok = records_read(s, most, &part, &err);
+        ended = !ok || records_ended(s);
+        if (ok) records += part.count;
+        if (ok) records_free(&part);
+    }
+    records_close(s);
+    check_error(ok, &err);
+    must(ok == (count > 0) && (!ok || records == count));
+}
+
 int fuzz_records(const uint8_t *bytes, size_t n) {
     char *path = put_file("file", bytes, n);
     Dataset d;
     Error err = {0};
+    int count = 0;
     bool ok = records_load(&d, path, &err);
     check_error(ok, &err);
     if (ok) {
         int distinct = records_distinct(&d);
         must(d.count > 0 && distinct > 0 && distinct <= d.count);
+        count = d.count;
         records_free(&d);
     }
+    read_parts(path, n ? bytes[n - 1] % 64u + 1 : 1, count);
     free(path);
     return 0;
 }

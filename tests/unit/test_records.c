@@ -592,6 +592,60 @@ static void test_extra_errors(void) {
     check_errors(cases, sizeof cases / sizeof *cases);
 }
 
+/* ---- a file in parts ---- */
+
+/* The same record in every respect but where its strings are in memory. */
+static bool same_record(const Record *a, const Record *b) {
+    return a->line == b->line && a->number == b->number && a->at == b->at && a->bytes == b->bytes &&
+           str_equal(a->id, b->id) && a->form == b->form && record_hash(a) == record_hash(b);
+}
+
+/* Reads the text in parts of about `most` bytes. The parts must have the records of the whole, or
+ * end with its error. */
+static void check_parts(const char *text, size_t most) {
+    Dataset whole, part;
+    Error expected, err = {0};
+    bool right = load_bytes(&whole, text, strlen(text), &expected), ok = true;
+    RecordStream *s = records_open(file, &err);
+    int at = 0;
+    for (bool ended = !s; !ended && ok;) {
+        ok = records_read(s, most, &part, &err);
+        ended = !ok || records_ended(s);
+        if (!ok) continue;
+        CHECK(part.count > 0 || ended, "%zu: an empty part, and no end", most);
+        for (int i = 0; right && i < part.count; i++, at++)
+            CHECK(at < whole.count && same_record(&part.records[i], &whole.records[at]),
+                  "%zu: record %d differs", most, at);
+        if (ended && right) CHECK(part.fingerprint == whole.fingerprint, "%zu: the hash", most);
+        records_free(&part);
+    }
+    CHECK(ok == right, "%zu: %s", most, err.text);
+    if (right) CHECK(at == whole.count, "%zu: %d of %d records", most, at, whole.count);
+    else CHECK(strstr(err.text, expected.text), "%zu: %s, not %s", most, err.text, expected.text);
+    records_close(s);
+    if (right) records_free(&whole);
+}
+
+static void test_parts(void) {
+    static const char *const texts[] = {
+        "{\"text\":\"a\"}\n{\"text\":\"\xc3\xa9\xc3\xa9\"}\n{\"text\":\"c\",\"id\":\"x\"}\n",
+        "\xef\xbb\xbf{\"text\":\"a\"}\r\n\r\n\n{\"text\":\"b\"}\n   \n{\"text\":\"c\"}",
+        "\n\n [ {\"text\":\"a\"} , {\"text\":\"b\"},\n{\"text\":\n\"c\"}\n]\n",
+        "[{\"text\":\"a\"}]",
+        "{\"text\":\"a\"}\n\n{\"text\":\"b\"}\n{\"text\":1}\n{\"text\":\"d\"}\n",
+        "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"\xff\"}\n{\"text\":\"d\"}\n",
+        "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\"",
+        "[{\"text\":\"a\"},\n{\"text\":\"b\"},\n{\"text\":7}]",
+        "[{\"text\":\"a\"},\n{\"text\":\"b\"}",
+        "[{\"text\":\"a\"}]\n\n{}",
+        "",
+        " \n\n \n",
+        "[]",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        for (size_t most = 1; most <= strlen(texts[i]) + 2; most++) check_parts(texts[i], most);
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-dataset-XXXXXX", base && *base ? base : "/tmp");
@@ -616,6 +670,7 @@ int main(void) {
     test_extra_errors();
     test_kinds_of_files();
     test_file_errors();
+    test_parts();
     unlink(file);
     rmdir(folder);
     return check_report("test_records");
