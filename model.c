@@ -72,76 +72,135 @@ enum { PLAIN = 1 };
 enum { PLAIN = 0 };
 #endif
 
-static const real EPSILON = (real)1e-5; /* inside layer norm's square root */
-
 /* ---- parameters: the table of tensors ----
- * All parameters are in one flat buffer:
+ * All parameters are in one flat buffer. Of GPT-2 and of Llama:
  *
  *     wte | wpe | layer 0: ln1.g ln1.b qkv.w qkv.b ... proj.b | layer 1: ... | lnf.g lnf.b
+ *     wte | layer 0: ln1.g q.w k.w v.w out.w ln2.g gate.w up.w proj.w | layer 1: ... | lnf.g | head
  *
  * Gradients and the optimizer's means have the same layout. So AdamW, the norm of a gradient,
- * and copies are loops over one array, and know nothing of layers.
+ * and copies are loops over one array, and know nothing of layers. Tensors that follow each other
+ * there are one matrix as well: q.w k.w v.w are the rows of one, whose product with x gives
+ * queries, keys and values at once. So are gate.w up.w.
  *
- * This table says what is where. A row has the tensor's name in files, its dimensions (a vector
- * has one), its initialization, and its slot: where in ModelView or Layer the pointer to it is, as
- * an offset in bytes. To add a tensor, add a role and a member in model.h, and a row here. */
+ * This table says what is where. A row has the tensor's names in files of both kinds (NULL: those
+ * models have none), which models have it, its dimensions (a vector has one; a matrix is [out, in],
+ * and GPT-2's layers turn that), its initialization, and its slot: where in ModelView or Layer the
+ * pointer to it is, as an offset in bytes. To add a tensor, add a role and a member in model.h, and
+ * a row here. */
 
-typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QKV, INNER, DIMS } Dim;
+typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QUERIES, KEYS, QKV, HEAD, INNER, DIMS } Dim;
 typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
+typedef enum { ALWAYS, QKV_BIAS, OUT_BIAS, MLP_BIAS, HEAD_NORM, UNTIED, CASES } Case;
 
 #define AT_TOP(member) offsetof(ModelView, member)
 #define IN_LAYER(member) offsetof(Layer, member)
+#define NO_SLOT SIZE_MAX /* it belongs to the tensor before it */
 
 static const struct {
-    const char *name;
+    const char *gpt2, *llama;
+    Case only;
     Dim rows, columns;
     Init init;
     size_t slot;
 } TABLE[] = {
-    [ROLE_WTE] = {"wte.weight", VOCAB, CHANNELS, INIT_NORMAL, AT_TOP(wte)},
-    [ROLE_WPE] = {"wpe.weight", CONTEXT, CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
-    [ROLE_LN1_G] = {"ln_1.weight", CHANNELS, NONE, INIT_ONE, IN_LAYER(ln1.g)},
-    [ROLE_LN1_B] = {"ln_1.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln1.b)},
-    [ROLE_QKV_W] = {"attn.c_attn.weight", CHANNELS, QKV, INIT_NORMAL, IN_LAYER(qkv.w)},
-    [ROLE_QKV_B] = {"attn.c_attn.bias", QKV, NONE, INIT_ZERO, IN_LAYER(qkv.b)},
-    [ROLE_OUT_W] = {"attn.c_proj.weight", CHANNELS, CHANNELS, INIT_RESIDUAL, IN_LAYER(out.w)},
-    [ROLE_OUT_B] = {"attn.c_proj.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(out.b)},
-    [ROLE_LN2_G] = {"ln_2.weight", CHANNELS, NONE, INIT_ONE, IN_LAYER(ln2.g)},
-    [ROLE_LN2_B] = {"ln_2.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln2.b)},
-    [ROLE_FC_W] = {"mlp.c_fc.weight", CHANNELS, INNER, INIT_NORMAL, IN_LAYER(fc.w)},
-    [ROLE_FC_B] = {"mlp.c_fc.bias", INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
-    [ROLE_PROJ_W] = {"mlp.c_proj.weight", INNER, CHANNELS, INIT_RESIDUAL, IN_LAYER(proj.w)},
-    [ROLE_PROJ_B] = {"mlp.c_proj.bias", CHANNELS, NONE, INIT_ZERO, IN_LAYER(proj.b)},
-    [ROLE_LNF_G] = {"ln_f.weight", CHANNELS, NONE, INIT_ONE, AT_TOP(lnf.g)},
-    [ROLE_LNF_B] = {"ln_f.bias", CHANNELS, NONE, INIT_ZERO, AT_TOP(lnf.b)},
+    [ROLE_WTE] = {"wte.weight", "model.embed_tokens.weight", ALWAYS, VOCAB, CHANNELS, INIT_NORMAL,
+                  AT_TOP(wte)},
+    [ROLE_WPE] = {"wpe.weight", NULL, ALWAYS, CONTEXT, CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
+    [ROLE_LN1_G] = {"ln_1.weight", "input_layernorm.weight", ALWAYS, CHANNELS, NONE, INIT_ONE,
+                    IN_LAYER(ln1.g)},
+    [ROLE_LN1_B] = {"ln_1.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln1.b)},
+    [ROLE_QKV_W] = {"attn.c_attn.weight", NULL, ALWAYS, QKV, CHANNELS, INIT_NORMAL,
+                    IN_LAYER(qkv.w)},
+    [ROLE_Q_W] = {NULL, "self_attn.q_proj.weight", ALWAYS, QUERIES, CHANNELS, INIT_NORMAL,
+                  IN_LAYER(qkv.w)},
+    [ROLE_K_W] = {NULL, "self_attn.k_proj.weight", ALWAYS, KEYS, CHANNELS, INIT_NORMAL, NO_SLOT},
+    [ROLE_V_W] = {NULL, "self_attn.v_proj.weight", ALWAYS, KEYS, CHANNELS, INIT_NORMAL, NO_SLOT},
+    [ROLE_QKV_B] = {"attn.c_attn.bias", NULL, QKV_BIAS, QKV, NONE, INIT_ZERO, IN_LAYER(qkv.b)},
+    [ROLE_Q_B] = {NULL, "self_attn.q_proj.bias", QKV_BIAS, QUERIES, NONE, INIT_ZERO,
+                  IN_LAYER(qkv.b)},
+    [ROLE_K_B] = {NULL, "self_attn.k_proj.bias", QKV_BIAS, KEYS, NONE, INIT_ZERO, NO_SLOT},
+    [ROLE_V_B] = {NULL, "self_attn.v_proj.bias", QKV_BIAS, KEYS, NONE, INIT_ZERO, NO_SLOT},
+    [ROLE_QN_G] = {NULL, "self_attn.q_norm.weight", HEAD_NORM, HEAD, NONE, INIT_ONE,
+                   IN_LAYER(qn.g)},
+    [ROLE_KN_G] = {NULL, "self_attn.k_norm.weight", HEAD_NORM, HEAD, NONE, INIT_ONE,
+                   IN_LAYER(kn.g)},
+    [ROLE_OUT_W] = {"attn.c_proj.weight", "self_attn.o_proj.weight", ALWAYS, CHANNELS, QUERIES,
+                    INIT_RESIDUAL, IN_LAYER(out.w)},
+    [ROLE_OUT_B] = {"attn.c_proj.bias", "self_attn.o_proj.bias", OUT_BIAS, CHANNELS, NONE,
+                    INIT_ZERO, IN_LAYER(out.b)},
+    [ROLE_LN2_G] = {"ln_2.weight", "post_attention_layernorm.weight", ALWAYS, CHANNELS, NONE,
+                    INIT_ONE, IN_LAYER(ln2.g)},
+    [ROLE_LN2_B] = {"ln_2.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln2.b)},
+    [ROLE_FC_W] = {"mlp.c_fc.weight", NULL, ALWAYS, INNER, CHANNELS, INIT_NORMAL, IN_LAYER(fc.w)},
+    [ROLE_GATE_W] = {NULL, "mlp.gate_proj.weight", ALWAYS, INNER, CHANNELS, INIT_NORMAL,
+                     IN_LAYER(fc.w)},
+    [ROLE_UP_W] = {NULL, "mlp.up_proj.weight", ALWAYS, INNER, CHANNELS, INIT_NORMAL, NO_SLOT},
+    [ROLE_FC_B] = {"mlp.c_fc.bias", NULL, MLP_BIAS, INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
+    [ROLE_GATE_B] = {NULL, "mlp.gate_proj.bias", MLP_BIAS, INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
+    [ROLE_UP_B] = {NULL, "mlp.up_proj.bias", MLP_BIAS, INNER, NONE, INIT_ZERO, NO_SLOT},
+    [ROLE_PROJ_W] = {"mlp.c_proj.weight", "mlp.down_proj.weight", ALWAYS, CHANNELS, INNER,
+                     INIT_RESIDUAL, IN_LAYER(proj.w)},
+    [ROLE_PROJ_B] = {"mlp.c_proj.bias", "mlp.down_proj.bias", MLP_BIAS, CHANNELS, NONE, INIT_ZERO,
+                     IN_LAYER(proj.b)},
+    [ROLE_LNF_G] = {"ln_f.weight", "model.norm.weight", ALWAYS, CHANNELS, NONE, INIT_ONE,
+                    AT_TOP(lnf.g)},
+    [ROLE_LNF_B] = {"ln_f.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, AT_TOP(lnf.b)},
+    [ROLE_HEAD_W] = {"lm_head.weight", "lm_head.weight", UNTIED, VOCAB, CHANNELS, INIT_NORMAL,
+                     AT_TOP(head)},
 };
 _Static_assert(sizeof TABLE / sizeof *TABLE == ROLE_COUNT, "the table has a row for each role");
 _Static_assert(ROLE_LAYER_FIRST < ROLE_LAYER_LAST && ROLE_LAYER_LAST < ROLE_COUNT,
                "the layers' roles follow each other");
 
+/* GPT-2 is one kind; the other families are variants of Llama. */
+static bool is_gpt2(const Model *m) { return m->config.family == FAMILY_GPT2; }
+
+static const char *name_of(const Model *m, TensorRole role) {
+    return is_gpt2(m) ? TABLE[role].gpt2 : TABLE[role].llama;
+}
+
 static int dim_size(const Model *m, Dim dim) {
     const LayerShape *s = &m->shape;
-    const int size[DIMS] = {0, m->config.vocab, m->config.context, s->channels, s->qkv, s->inner};
+    const int size[DIMS] = {[VOCAB] = m->config.vocab, [CONTEXT] = m->config.context,
+                            [CHANNELS] = s->channels,  [QUERIES] = s->queries,
+                            [KEYS] = s->keys,          [QKV] = s->qkv,
+                            [HEAD] = s->head_size,     [INNER] = s->inner};
     return size[dim];
 }
 
-/* ModelTensor.std. The 2 L products that add to the residual stream begin smaller, by 1 / sqrt(2
- * L). This keeps the stream's variance from growing with L. */
-static double init_std(const Model *m, Init init) {
-    if (init == INIT_RESIDUAL) return 0.02 / sqrt(2.0 * m->config.layers);
-    return init == INIT_NORMAL ? 0.02 : init == INIT_ONE ? -1 : 0;
+/* Does the model have the tensor of this role? */
+static bool has_role(const Model *m, TensorRole role) {
+    const ModelConfig *c = &m->config;
+    const bool is[CASES] = {[ALWAYS] = true,
+                            [QKV_BIAS] = c->qkv_bias,
+                            [OUT_BIAS] = c->out_bias,
+                            [MLP_BIAS] = c->mlp_bias,
+                            [HEAD_NORM] = c->family == FAMILY_QWEN3,
+                            [UNTIED] = c->untied};
+    return name_of(m, role) && is[TABLE[role].only];
 }
 
-/* Appends the tensor of a role; layer -1: outside of the layers. */
+/* ModelTensor.std. GPT-2's 2 L products that add to the residual stream begin smaller, by 1 /
+ * sqrt(2 L). This keeps the stream's variance from growing with L. */
+static double init_std(const Model *m, Init init) {
+    if (init == INIT_RESIDUAL && is_gpt2(m)) return 0.02 / sqrt(2.0 * m->config.layers);
+    return init >= INIT_NORMAL ? 0.02 : init == INIT_ONE ? -1 : 0;
+}
+
+/* Appends the tensor of a role, if the model has it; layer -1: outside of the layers. */
 static void table_add(Model *m, TensorRole role, int layer) {
+    if (!has_role(m, role)) return;
     ModelTensor *t = &m->tensors[m->tensor_count++];
-    if (layer < 0) snprintf(t->name, sizeof t->name, "%s", TABLE[role].name);
-    else snprintf(t->name, sizeof t->name, "h.%d.%s", layer, TABLE[role].name);
+    const char *name = name_of(m, role), *layers = is_gpt2(m) ? "h" : "model.layers";
+    if (layer < 0) snprintf(t->name, sizeof t->name, "%s", name);
+    else snprintf(t->name, sizeof t->name, "%s.%d.%s", layers, layer, name);
     t->role = role;
     t->layer = layer;
     t->rank = TABLE[role].columns == NONE ? 1 : 2;
-    t->shape[0] = dim_size(m, TABLE[role].rows);
-    t->shape[1] = dim_size(m, TABLE[role].columns);
+    bool turned = layer >= 0 && t->rank == 2 && is_gpt2(m);
+    t->shape[turned] = dim_size(m, TABLE[role].rows);
+    t->shape[!turned] = dim_size(m, TABLE[role].columns);
     t->size = mem_mul((size_t)t->shape[0], t->rank == 2 ? (size_t)t->shape[1] : 1);
     t->offset = m->parameters;
     t->std = init_std(m, TABLE[role].init);
@@ -163,12 +222,15 @@ static void table_build(Model *m) {
 
 ModelView model_view(const Model *m, real *flat) {
     LayerShape s = m->shape;
-    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer),
-                   .lnf.channels = s.channels};
+    Norm norm = {.channels = s.channels,
+                 .groups = 1,
+                 .stride = (size_t)s.channels,
+                 .epsilon = (real)m->config.epsilon};
+    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer), .lnf = norm};
     /* Set each layer's sizes. */
     for (int l = 0; l < m->config.layers; l++) {
         Layer *layer = &v.layer[l];
-        layer->ln1.channels = layer->ln2.channels = s.channels;
+        layer->ln1 = layer->ln2 = norm;
         layer->qkv = (Linear){.in = s.channels, .out = s.qkv};
         layer->out = (Linear){.in = s.channels, .out = s.channels};
         layer->fc = (Linear){.in = s.channels, .out = s.inner};
@@ -179,8 +241,10 @@ ModelView model_view(const Model *m, real *flat) {
         const ModelTensor *t = &m->tensors[i];
         char *owner = t->layer < 0 ? (char *)&v : (char *)&v.layer[t->layer];
         real *pointer = flat + t->offset;
-        memcpy(owner + TABLE[t->role].slot, &pointer, sizeof pointer);
+        if (TABLE[t->role].slot != NO_SLOT)
+            memcpy(owner + TABLE[t->role].slot, &pointer, sizeof pointer);
     }
+    if (!v.head) v.head = v.wte;
     return v;
 }
 
@@ -192,30 +256,10 @@ void model_view_free(ModelView *v) {
 /* ---- models ---- */
 
 Model *model_shape(ModelConfig c, Error *err) {
-    const struct {
-        const char *name;
-        int value, most;
-    } limits[] = {{"layers", c.layers, 1000},
-                  {"heads", c.heads, 10000},
-                  {"channels", c.channels, 100000},
-                  {"context", c.context, 1 << 20},
-                  {"vocabulary", c.vocab, 1 << 24}};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
-        if (limits[i].value < 1 || limits[i].value > limits[i].most) {
-            error_set(err, STATUS_DATA, "%s is %d; it must be between 1 and %d", limits[i].name,
-                      limits[i].value, limits[i].most);
-            return NULL;
-        }
-    if (c.channels % c.heads != 0) {
-        error_set(err, STATUS_DATA,
-                  "%d channels cannot be split into %d heads; make channels a multiple of heads",
-                  c.channels, c.heads);
-        return NULL;
-    }
+    if (!config_complete(&c, err)) return NULL;
     Model *m = mem_new(1, sizeof *m);
     m->config = c;
-    int C = c.channels;
-    m->shape = (LayerShape){C, c.heads, C / c.heads, 3 * C, 4 * C};
+    m->shape = layer_shape(&c);
     table_build(m);
     return m;
 }
@@ -319,99 +363,19 @@ static void linear_weight_gradient(const GradientTarget *to, const Linear *df, c
 }
 
 /* ---- [norm] y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
- * x, y [N][C], g, b [C], stat [N][2] = mean, r
- * backward: dh = dy * g, dx += r (dh - avg(dh) - h avg(dh * h)),
- *           dg += sum over n of dy * h, db += sum over n of dy
- * avg is the average over the token's channels. The two averages are there because mean and
- * variance depend on every x of the token: moving all x by the same amount, or scaling them,
- * changes no h, so dx has no part in these two directions. */
-
-static void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
-    int C = f->channels;
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
-    for (int n = 0; n < N; n++) {
-        const real *x_n = x + (size_t)n * (size_t)C;
-        real *y_n = y + (size_t)n * (size_t)C, mean = real_sum(x_n, C) / (real)C;
-        for (int c = 0; c < C; c++) y_n[c] = x_n[c] - mean;
-        real r = 1 / (real)sqrt(real_dot(y_n, y_n, C) / (real)C + EPSILON);
-        for (int c = 0; c < C; c++) y_n[c] = y_n[c] * r * f->g[c] + f->b[c];
-        stat[2 * n] = mean;
-        stat[2 * n + 1] = r;
-    }
-}
-
-/* Recomputes the output from x and the saved statistics, so the backward pass need not store it. */
-static void norm_again(real *y, const real *stat, const real *x, const Norm *f, int N) {
-    int C = f->channels;
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
-    for (int n = 0; n < N; n++) {
-        real mean = stat[2 * n], r = stat[2 * n + 1];
-        for (int c = 0; c < C; c++) {
-            size_t i = (size_t)n * (size_t)C + (size_t)c;
-            y[i] = (x[i] - mean) * r * f->g[c] + f->b[c];
-        }
-    }
-}
-
-/* Adds to dx, because x also goes past the layer norm, along the residual stream. The averages
- * are sums in LANES parts, as in lib/gemm.h, which compilers turn into vectors. */
-static void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat,
-                                const Norm *f, int N) {
-    int C = f->channels;
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
-    for (int n = 0; n < N; n++) {
-        const real *x_n = x + (size_t)n * (size_t)C, *dy_n = dy + (size_t)n * (size_t)C;
-        real *dx_n = dx + (size_t)n * (size_t)C, mean = stat[2 * n], r = stat[2 * n + 1];
-        real dh_lane[LANES] = {0}, dhh_lane[LANES] = {0};
-        for (int c = 0; c < C; c += LANES)
-            for (int l = 0, width = C - c < LANES ? C - c : LANES; l < width; l++) {
-                real dh = dy_n[c + l] * f->g[c + l], h = (x_n[c + l] - mean) * r;
-                dh_lane[l] += dh;
-                dhh_lane[l] += dh * h;
-            }
-        real dh_avg = lanes_total(dh_lane) / (real)C, dhh_avg = lanes_total(dhh_lane) / (real)C;
-        for (int c = 0; c < C; c++) {
-            real dh = dy_n[c] * f->g[c], h = (x_n[c] - mean) * r;
-            dx_n[c] += r * (dh - dh_avg - h * dhh_avg);
-        }
-    }
-}
-
-static void norm_weight_gradient(const GradientTarget *to, const Norm *df, const real *dy,
-                                 const real *x, const real *stat, int N) {
-    if (to->inner) inner_norm(to, df->g, df->b, dy, x, stat, N, df->channels);
-    else sum_norm(df->g, df->b, dy, x, stat, N, df->channels, to->add);
-}
+ * and RMS norm, which has no mean and no b. lib/layers.h has the forward and backward formulas,
+ * and norm_forward, norm_again and norm_input_gradient. Here is where the gradients of g and b
+ * go. */
 
 static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, const real *dy,
                           const real *x, const real *stat, const Norm *f, int N) {
     norm_input_gradient(dx, dy, x, stat, f, N);
-    norm_weight_gradient(to, df, dy, x, stat, N);
+    if (to->inner) inner_norm(to, df, dy, x, stat, N);
+    else sum_norm(df, dy, x, stat, N, to->add);
 }
 
-/* ---- [gelu] gelu_new: y = x/2 (1 + t), t = tanh(u), u = s (x + a x^3) ----
- * s = sqrt(2/pi), a = 0.044715. A smooth ramp: y is nearly x far above 0, and nearly 0 far below.
- * backward: dx = dy ((1 + t)/2 + x/2 (1 - t^2) s (1 + 3 a x^2)) */
-
-#define GELU_S ((real)0.7978845608028654)
-#define GELU_A ((real)0.044715)
-
-static void gelu_forward(real *y, const real *x, size_t count) {
-#pragma omp parallel for if (count > PARALLEL_FROM)
-    for (size_t i = 0; i < count; i++)
-        y[i] = (real)0.5 * x[i] * (1 + real_tanh(GELU_S * (x[i] + GELU_A * x[i] * x[i] * x[i])));
-}
-
-/* Turns dy into dx in place, and recomputes y: one tanh serves both. */
-static void gelu_backward(real *y, real *dy, const real *x, size_t count) {
-#pragma omp parallel for if (count > PARALLEL_FROM)
-    for (size_t i = 0; i < count; i++) {
-        real v = x[i], t = real_tanh(GELU_S * (v + GELU_A * v * v * v));
-        y[i] = (real)0.5 * v * (1 + t);
-        dy[i] *=
-            (real)0.5 * (1 + t) + (real)0.5 * v * (1 - t * t) * GELU_S * (1 + 3 * GELU_A * v * v);
-    }
-}
+/* ---- [gelu] y = x/2 (1 + tanh(s (x + a x^3))) ----
+ * gelu_forward and gelu_backward of lib/layers.h. */
 
 /* ---- [embedding] x_n = wte[token_n] + wpe[position_n] ----
  * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n
@@ -745,7 +709,7 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
 
     /* Go back through the MLP. The weights of its second product need gelu's output, which
      * gelu_backward recomputes. So they come after it. */
-    linear_input_gradient(ws->dhidden, ws->dx, &f->proj, N);
+    linear_input_gradient(ws->hidden, ws->dx, &f->proj, N);
     gelu_backward(ws->hidden, ws->dhidden, k.fc, (size_t)N * (size_t)F);
     linear_weight_gradient(&live, &d->proj, ws->dx, ws->hidden, N);
     norm_again(ws->normed, k.stat2, k.mid, &f->ln2, N);

@@ -48,33 +48,44 @@
 #include "lib/fast/logits.h"
 #include "lib/fast/rows.h"
 #include "lib/fast/workspace.h"
+#include "lib/shape.h"
 #include "lib/util.h"
 
 /* ---- parameters ---- */
 
-typedef struct {
-    int layers, heads, channels, context, vocab;
-} ModelConfig;
-
 /* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat
- * the roles from ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role. */
+ * the roles from ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role, and
+ * says which models have it. */
 typedef enum {
-    ROLE_WTE,   /* embedding of each token, and the head's matrix */
+    ROLE_WTE,   /* embedding of each token; if tied, also the head's matrix */
     ROLE_WPE,   /* embedding of each position */
-    ROLE_LN1_G, /* layer norm before attention: gain and bias */
+    ROLE_LN1_G, /* norm before attention: gain and bias */
     ROLE_LN1_B,
-    ROLE_QKV_W, /* attention's queries, keys and values */
+    ROLE_QKV_W, /* attention's queries, keys and values, in one tensor or in three */
+    ROLE_Q_W,
+    ROLE_K_W,
+    ROLE_V_W,
     ROLE_QKV_B,
+    ROLE_Q_B,
+    ROLE_K_B,
+    ROLE_V_B,
+    ROLE_QN_G, /* norm of each head's queries, and of its keys */
+    ROLE_KN_G,
     ROLE_OUT_W, /* attention's output */
     ROLE_OUT_B,
-    ROLE_LN2_G, /* layer norm before the MLP */
+    ROLE_LN2_G, /* norm before the MLP */
     ROLE_LN2_B,
-    ROLE_FC_W, /* the MLP's first product, C to F ("fully connected") */
+    ROLE_FC_W,   /* the MLP's first product, C to F ("fully connected") */
+    ROLE_GATE_W, /* or two of them: the gate, and what it lets through */
+    ROLE_UP_W,
     ROLE_FC_B,
+    ROLE_GATE_B,
+    ROLE_UP_B,
     ROLE_PROJ_W, /* the MLP's second product, F to C ("projection") */
     ROLE_PROJ_B,
-    ROLE_LNF_G, /* layer norm before the head */
+    ROLE_LNF_G, /* norm before the head */
     ROLE_LNF_B,
+    ROLE_HEAD_W, /* the head's own matrix */
     ROLE_COUNT,
     ROLE_LAYER_FIRST = ROLE_LN1_G,
     ROLE_LAYER_LAST = ROLE_PROJ_B
@@ -83,11 +94,11 @@ typedef enum {
 /* One tensor. Model.tensors lists them all. Whatever must know tensors apart walks this list: the
  * files' readers and writers, initialization, weight decay, tests, and dumps. */
 typedef struct {
-    char name[48]; /* Hugging Face's name without "transformer." */
+    char name[64]; /* Hugging Face's name; GPT-2's are without "transformer." */
     TensorRole role;
     int layer;    /* -1 outside of the layers */
     int rank;     /* 1 or 2 */
-    int shape[2]; /* matrices of linear layers are [in, out], as Hugging Face's Conv1D has them */
+    int shape[2]; /* matrices of linear layers are [out, in]; GPT-2's are [in, out] (Conv1D) */
     size_t offset, size; /* in elements, inside the flat parameter buffer */
     double std;          /* initialization: normal with this deviation; 0: all zero; -1: all one */
     bool decay;          /* weight decay applies: matrices only */
@@ -100,28 +111,25 @@ typedef struct {
     real *w, *b;
     int in, out;
 } Linear; /* y = x w + b; w [in][out], b [out] */
-typedef struct {
-    real *g, *b;
-    int channels;
-} Norm; /* y = g * normalized x + b; g, b [channels] */
 
 typedef struct {
     Norm ln1;
     Linear qkv, out; /* attention's two products */
+    Norm qn, kn;     /* of each head's queries and keys; without one, g is NULL */
     Norm ln2;
     Linear fc, proj; /* the MLP's two products */
 } Layer;
 
 typedef struct {
-    real *wte,
-        *wpe;     /* [V][C] token and [T][C] position embeddings; wte is also the head's matrix */
-    Layer *layer; /* [L] */
+    real *wte, *wpe; /* [V][C] token and [T][C] position embeddings; without the latter, NULL */
+    Layer *layer;    /* [L] */
     Norm lnf;
+    real *head; /* [V][C] the head's matrix; if tied, wte */
 } ModelView;
 
 typedef struct {
     ModelConfig config; /* what a model file says */
-    LayerShape shape;   /* what follows from it: the sizes C, H, D, 3 C and F of every layer */
+    LayerShape shape;   /* what follows from it: the sizes of every layer */
     int tensor_count;
     ModelTensor *tensors; /* [tensor_count] */
     size_t parameters;    /* number of scalars, all tensors together */

@@ -17,6 +17,9 @@
 
 #include <stdbool.h>
 
+/* Number of elements below which waking the threads costs more than it saves. */
+enum { PARALLEL_FROM = 20000 };
+
 int threads_most(void);  /* upper bound; size per-thread buffers by it */
 int threads_now(void);   /* what the next loop gets: 1 inside a parallel region */
 int thread_number(void); /* the caller's index, 0 to threads_most() - 1 */

@@ -19,9 +19,21 @@ const BenchPart BENCH_PARTS[] = {
 _Static_assert(sizeof BENCH_PARTS / sizeof *BENCH_PARTS == BENCH_PART_COUNT, "a row each");
 
 const BenchConfig BENCH_CONFIGS[] = {
-    {"A", "6 layers of 384 channels, vocabulary 50,304", {6, 6, 384, 256, 50304}, 4, 256},
-    {"B", "GPT-2 124M", {12, 12, 768, 64, 50257}, 4, 64},
-    {"C", "4 layers of 128 channels, vocabulary 1,024", {4, 4, 128, 128, 1024}, 8, 128},
+    {"A",
+     "6 layers of 384 channels, vocabulary 50,304",
+     {.layers = 6, .heads = 6, .channels = 384, .context = 256, .vocab = 50304},
+     4,
+     256},
+    {"B",
+     "GPT-2 124M",
+     {.layers = 12, .heads = 12, .channels = 768, .context = 64, .vocab = 50257},
+     4,
+     64},
+    {"C",
+     "4 layers of 128 channels, vocabulary 1,024",
+     {.layers = 4, .heads = 4, .channels = 128, .context = 128, .vocab = 1024},
+     8,
+     128},
 };
 _Static_assert(sizeof BENCH_CONFIGS / sizeof *BENCH_CONFIGS == BENCH_CONFIG_COUNT, "a row each");
 

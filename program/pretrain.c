@@ -104,8 +104,11 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
                          "pretrain: give --tokenizer DIR for a new model, or "
                          "--model DIR to continue from one");
     if (!model_folder_load_tokenizer(f, s->tokenizer, err)) return false;
-    ModelConfig shape = {s->layers, s->heads, s->channels, s->context,
-                         tokenizer_size(f->tokenizer)};
+    ModelConfig shape = {.layers = s->layers,
+                         .heads = s->heads,
+                         .channels = s->channels,
+                         .context = s->context,
+                         .vocab = tokenizer_size(f->tokenizer)};
     f->model = model_new(shape, err);
     if (f->model) model_initialize(f->model, (uint64_t)s->seed);
     else model_folder_free(f);

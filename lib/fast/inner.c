@@ -2,8 +2,8 @@
  * times dy. */
 #include "lib/fast/inner.h"
 
-#include "lib/fast/rows.h"
 #include "lib/gemm.h"
+#include "lib/threads.h"
 
 GradientTarget target_of_tokens(const GradientTarget *to, const int *token) {
     GradientTarget some = *to;
@@ -26,17 +26,20 @@ void inner_linear(const GradientTarget *to, const real *w, const real *b, const 
     inner_add(to, dy, to->product, N, out);
 }
 
-void inner_norm(const GradientTarget *to, const real *g, const real *b, const real *dy,
-                const real *x, const real *stat, int N, int C) {
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
-    for (int n = 0; n < N; n++) {
-        real mean = stat[2 * n], r = stat[2 * n + 1];
-        for (int c = 0; c < C; c++) {
-            size_t i = (size_t)n * (size_t)C + (size_t)c;
-            to->product[i] = (x[i] - mean) * r * g[c] + b[c];
+void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
+                const real *stat, int N) {
+    int C = f->channels;
+#pragma omp parallel for if ((long)N * f->groups * C > PARALLEL_FROM)
+    for (int n = 0; n < N; n++)
+        for (int group = 0; group < f->groups; group++) {
+            int token = to->token ? to->token[n] : n;
+            size_t at = (size_t)n * f->stride + (size_t)group * (size_t)C;
+            const real *one = stat + 2 * ((size_t)n * (size_t)f->groups + (size_t)group);
+            real *product = to->product + (size_t)n * (size_t)C;
+            for (int c = 0; c < C; c++)
+                product[c] = (x[at + (size_t)c] - one[0]) * one[1] * f->g[c] + (f->b ? f->b[c] : 0);
+            to->inner[token] += (double)real_dot(dy + at, product, C);
         }
-    }
-    inner_add(to, dy, to->product, N, C);
 }
 
 void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,

@@ -33,7 +33,7 @@
 #ifndef INNER_H
 #define INNER_H
 
-#include "lib/util.h"
+#include "lib/layers.h"
 
 typedef struct {
     bool add;         /* add to the buffer; else overwrite it */
@@ -51,8 +51,8 @@ void inner_add(const GradientTarget *to, const real *dy, const real *product, in
  * backward function in model.c. */
 void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy,
                   const real *x, int N, int in, int out);
-void inner_norm(const GradientTarget *to, const real *g, const real *b, const real *dy,
-                const real *x, const real *stat, int N, int C);
+void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
+                const real *stat, int N);
 void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,
                  const int *token, const int *position, int N, int C);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/gemm.h"
+#include "lib/threads.h"
 
 enum {
     VOCAB_BLOCK = 512,  /* columns of logits computed at once */

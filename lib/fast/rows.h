@@ -19,9 +19,6 @@
 
 #include "lib/util.h"
 
-/* Number of elements below which waking the threads costs more than it saves. */
-enum { PARALLEL_FROM = 20000 };
-
 /* ---- prefixes ----
  * A Prefix caches the keys and values of the first `length` positions of a sequence, in every
  * layer. A row that starts after a prefix attends to these positions as if they were its own.

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "lib/fast/rows.h"
 #include "lib/gemm.h"
+#include "lib/threads.h"
 
 enum {
     BLOCK = 64,        /* columns that a thread owns at once */
@@ -26,24 +26,24 @@ void sum_columns(real *to, const real *x, int N, int columns, bool add) {
     }
 }
 
-void sum_norm(real *dg, real *db, const real *dy, const real *x, const real *stat, int N, int C,
-              bool add) {
-    int blocks = (C + BLOCK - 1) / BLOCK;
-#pragma omp parallel for if ((long)N * C > PARALLEL_FROM)
+void sum_norm(const Norm *df, const real *dy, const real *x, const real *stat, int N, bool add) {
+    int blocks = (df->channels + BLOCK - 1) / BLOCK;
+#pragma omp parallel for if ((long)N * df->groups * df->channels > PARALLEL_FROM)
     for (int block = 0; block < blocks; block++) {
-        int from = block * BLOCK, width = smaller(C - from, BLOCK);
+        int from = block * BLOCK, width = smaller(df->channels - from, BLOCK);
         real dg_sum[BLOCK] = {0}, db_sum[BLOCK] = {0};
-        for (int n = 0; n < N; n++) {
-            const real *x_n = x + (size_t)n * (size_t)C + from;
-            const real *dy_n = dy + (size_t)n * (size_t)C + from;
+        for (int i = 0; i < N * df->groups; i++) {
+            size_t at = (size_t)(i / df->groups) * df->stride +
+                        (size_t)(i % df->groups) * (size_t)df->channels + (size_t)from;
             for (int j = 0; j < width; j++) {
-                dg_sum[j] += dy_n[j] * ((x_n[j] - stat[2 * n]) * stat[2 * n + 1]);
-                db_sum[j] += dy_n[j];
+                real h = (x[at + (size_t)j] - stat[2 * i]) * stat[2 * i + 1];
+                dg_sum[j] += dy[at + (size_t)j] * h;
+                db_sum[j] += dy[at + (size_t)j];
             }
         }
         for (int j = 0; j < width; j++) {
-            dg[from + j] = (add ? dg[from + j] : 0) + dg_sum[j];
-            db[from + j] = (add ? db[from + j] : 0) + db_sum[j];
+            df->g[from + j] = (add ? df->g[from + j] : 0) + dg_sum[j];
+            if (df->b) df->b[from + j] = (add ? df->b[from + j] : 0) + db_sum[j];
         }
     }
 }

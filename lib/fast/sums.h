@@ -18,14 +18,14 @@
 #ifndef SUMS_H
 #define SUMS_H
 
-#include "lib/util.h"
+#include "lib/layers.h"
 
 /* A bias's gradient: to[j] = (to[j] +) sum over n of x[n][j]; x [N][columns]. */
 void sum_columns(real *to, const real *x, int N, int columns, bool add);
-/* A layer norm's gradients: dg[c] = (dg[c] +) sum over n of dy[n][c] * h[n][c], and
- * db[c] = (db[c] +) sum over n of dy[n][c], where h = (x - mean) * r and stat [N][2] = mean, r. */
-void sum_norm(real *dg, real *db, const real *dy, const real *x, const real *stat, int N, int C,
-              bool add);
+/* A norm's gradients, over all groups of all rows: df->g[c] = (df->g[c] +) sum of dy[c] * h[c],
+ * and df->b[c] = (df->b[c] +) sum of dy[c], where h = (x - mean) * r and stat [N][groups][2] =
+ * mean, r. */
+void sum_norm(const Norm *df, const real *dy, const real *x, const real *stat, int N, bool add);
 /* The embeddings' gradients: dwte[token[n]] += dx[n], dwpe[position[n]] += dx[n]; dx [N][C]. */
 void sum_embeddings(real *dwte, real *dwpe, const real *dx, const int *token, const int *position,
                     int N, int C);

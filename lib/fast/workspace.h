@@ -3,8 +3,9 @@
  *
  * Usage:
  *   WorkspaceShape shape = {.layers = 2, .context = 16, .vocab = 32,
- *                           .layer = {.channels = 8, .heads = 2, .head_size = 4,
- *                                     .qkv = 24, .inner = 32}};
+ *                           .layer = {.channels = 8, .heads = 2, .kv_heads = 2,
+ *                                     .head_size = 4, .queries = 8, .keys = 8,
+ *                                     .qkv = 24, .inner = 32, .fc = 32}};
  *   Workspace *ws = workspace_new();
  *   workspace_fit(ws, shape, 100, true);            // room for 100 tokens, with a backward pass
  *   workspace_kept(ws, 1).qkv[99 * 24 + 23] = 1;    // the last number of layer 1's last token
@@ -41,15 +42,7 @@
 
 #include "lib/fast/logits.h"
 #include "lib/fast/rows.h"
-
-/* Numbers that all layers share. */
-typedef struct {
-    int channels;  /* C, of the residual stream */
-    int heads;     /* H */
-    int head_size; /* D */
-    int qkv;       /* width of a token's queries, keys and values together: 3 C */
-    int inner;     /* F, width inside the MLP: 4 C */
-} LayerShape;
+#include "lib/shape.h"
 
 typedef struct {
     int layers, context, vocab;

@@ -24,9 +24,10 @@ typedef struct {
     const char *name;
     ModelConfig shape;
 } Config;
-static const Config CONFIGS[] = {{"A", {6, 6, 384, 1024, 50304}},
-                                 {"B", {12, 12, 768, 1024, 50257}},
-                                 {"C", {4, 4, 128, 1024, 1024}}};
+static const Config CONFIGS[] = {
+    {"A", {.layers = 6, .heads = 6, .channels = 384, .context = 1024, .vocab = 50304}},
+    {"B", {.layers = 12, .heads = 12, .channels = 768, .context = 1024, .vocab = 50257}},
+    {"C", {.layers = 4, .heads = 4, .channels = 128, .context = 1024, .vocab = 1024}}};
 
 /* ---- products ---- */
 

@@ -370,7 +370,8 @@ static void check_token_ids(const char *folder, const char *to) {
     ModelFolder f = {.tokenizer = tokenizer_train(&text, 1, 262, TEMPLATE_RECIPE_SPECIALS, 4, &err),
                      .template = TEMPLATE_RECIPE};
     const char *ids = "\"bos_token_id\": 0, \"eos_token_id\": 3, \"pad_token_id\": 3";
-    f.model = model_new((ModelConfig){1, 1, 8, 16, 262}, &err);
+    f.model = model_new(
+        (ModelConfig){.layers = 1, .heads = 1, .channels = 8, .context = 16, .vocab = 262}, &err);
     model_initialize(f.model, 1);
     CHECK(model_folder_save(&f, folder, &err), "%s", err.text);
     model_free(f.model);
@@ -413,7 +414,7 @@ static void check_generation(const char *folder, const char *to) {
 
 /* Without a vocabulary the ids are those that config.json had. */
 static void check_no_vocabulary(const char *folder, const char *to) {
-    ModelConfig shape = {1, 1, 8, 16, 262};
+    ModelConfig shape = {.layers = 1, .heads = 1, .channels = 8, .context = 16, .vocab = 262};
     Error err = {0};
     Buf config = {0};
     Model *m = model_new(shape, &err);

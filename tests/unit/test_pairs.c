@@ -23,7 +23,9 @@ static const double UNIT = 6e-8;
 
 static Model *small_model(uint64_t seed) {
     Error err = {0};
-    Model *m = model_new((ModelConfig){2, 2, 16, 64, VOCAB}, &err);
+    Model *m = model_new(
+        (ModelConfig){.layers = 2, .heads = 2, .channels = 16, .context = 64, .vocab = VOCAB},
+        &err);
     model_initialize(m, seed);
     for (size_t i = 0; i < m->parameters; i++)
         m->w[i] *= m->w[i] == 1 ? 1 : 8; /* not flat: softmax and losses have slopes */

@@ -67,6 +67,9 @@ static void test_norm(void) {
 
 /* ---- tables, copies, initialization ---- */
 
+#define SHAPE(l, h, c, t, v)                                                                       \
+    { .layers = l, .heads = h, .channels = c, .context = t, .vocab = v }
+
 static void test_table(void) {
     Model *m = model_shaken(SMALL, 21);
     size_t at = 0, C = 24, expected = 61 * C + MOST * C + 2 * (12 * C * C + 13 * C) + 2 * C;
@@ -80,10 +83,11 @@ static void test_table(void) {
     Model *copy = model_copy(m);
     CHECK(copy->w != m->w && same(copy->w, m->w, m->parameters * sizeof(real)), "model_copy");
     model_free(copy);
-    const ModelConfig bad[] = {{0, 1, 4, 4, 4},       {1, 0, 4, 4, 4},       {1, 1, 0, 4, 4},
-                               {1, 1, 4, 0, 4},       {1, 1, 4, 4, 0},       {1, 3, 4, 4, 4},
-                               {1, 1, -4, 4, 4},      {1 << 30, 1, 4, 4, 4}, {1, 1, 1, 1, 1 << 30},
-                               {1, 1, 1 << 30, 4, 4}, {1, 1, 4, 1 << 30, 4}};
+    const ModelConfig bad[] = {
+        SHAPE(0, 1, 4, 4, 4),       SHAPE(1, 0, 4, 4, 4),       SHAPE(1, 1, 0, 4, 4),
+        SHAPE(1, 1, 4, 0, 4),       SHAPE(1, 1, 4, 4, 0),       SHAPE(1, 3, 4, 4, 4),
+        SHAPE(1, 1, -4, 4, 4),      SHAPE(1 << 30, 1, 4, 4, 4), SHAPE(1, 1, 1, 1, 1 << 30),
+        SHAPE(1, 1, 1 << 30, 4, 4), SHAPE(1, 1, 4, 1 << 30, 4)};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Error err = {0};
         Model *none = model_new(bad[i], &err);
@@ -92,13 +96,11 @@ static void test_table(void) {
     }
     /* the limits themselves: the largest is accepted (where memory allows to try), one more is
      * not */
-    const ModelConfig largest_ones[] = {
-        {1000, 1, 1, 1, 1}, {1, 1, 1, 1 << 20, 1}, {1, 1, 1, 1, 1 << 24}};
-    const ModelConfig beyond[] = {{1001, 1, 1, 1, 1},
-                                  {1, 10001, 10001, 1, 1},
-                                  {1, 1, 100001, 1, 1},
-                                  {1, 1, 1, (1 << 20) + 1, 1},
-                                  {1, 1, 1, 1, (1 << 24) + 1}};
+    const ModelConfig largest_ones[] = {SHAPE(1000, 1, 1, 1, 1), SHAPE(1, 1, 1, 1 << 20, 1),
+                                        SHAPE(1, 1, 1, 1, 1 << 24)};
+    const ModelConfig beyond[] = {SHAPE(1001, 1, 1, 1, 1), SHAPE(1, 10001, 10001, 1, 1),
+                                  SHAPE(1, 1, 100001, 1, 1), SHAPE(1, 1, 1, (1 << 20) + 1, 1),
+                                  SHAPE(1, 1, 1, 1, (1 << 24) + 1)};
     for (size_t i = 0; i < sizeof largest_ones / sizeof *largest_ones; i++) {
         Error err = {0};
         Model *most = model_new(largest_ones[i], &err);

@@ -19,7 +19,9 @@ static bool new_folder(ModelFolder *f, int context) {
     Str text = str("x");
     *f = (ModelFolder){0};
     f->tokenizer = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, &err);
-    f->model = model_new((ModelConfig){1, 1, 8, context, 260}, &err);
+    f->model = model_new(
+        (ModelConfig){.layers = 1, .heads = 1, .channels = 8, .context = context, .vocab = 260},
+        &err);
     f->template = TEMPLATE_RECIPE;
     f->bos = mem_new(1, sizeof *f->bos);
     f->bos[0] = tokenizer_special(f->tokenizer, "<bos>");
