@@ -238,7 +238,7 @@ report() {
             set -- "$@" "$WORK/runs/$group/$arm/$seed"
         done <"$WORK/log/$group.list"
     done
-    ./ica report "$@" --out "$OUT/report.html" --results "$OUT/results.json"
+    ./ica report "$@" --model "$WORK/base" --out "$OUT/report.html" --results "$OUT/results.json"
     cp "$OUT/report.html" "$OUT/results.json" "$WORK/" # another mode replaces those in OUT
 }
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A chart is drawn in this order: the figure with its caption, the frame with the axes' ticks, then
  * the data. Places in the picture are in SVG units, from the upper left corner. */
@@ -62,6 +63,8 @@ static void put_line(Buf *b, const char *class_name, double x1, double y1, doubl
     buf_puts(b, "\"/>");
 }
 
+enum { LONGEST = 52 }; /* bytes of a text; a longer one ends in an ellipsis */
+
 static void put_text(Buf *b, const char *class_name, const char *anchor, double x, double y,
                      const char *text) {
     buf_printf(b, "<text class=\"%s\" text-anchor=\"%s\" x=\"", class_name, anchor);
@@ -69,7 +72,7 @@ static void put_text(Buf *b, const char *class_name, const char *anchor, double 
     buf_puts(b, "\" y=\"");
     put_at(b, y);
     buf_puts(b, "\">");
-    html_text(b, str(text));
+    html_clip(b, str(text), LONGEST);
     buf_puts(b, "</text>");
 }
 
@@ -115,10 +118,7 @@ typedef struct {
     int width, height, left, right, top, bottom;
 } Frame;
 
-static Frame frame_of(const Chart *c, int right) {
-    Frame wide = {760, 330, 62, right, 12, 46}, small = {300, 200, 50, 14, 10, 40};
-    return c->small ? small : wide;
-}
+static Frame frame_of(int right) { return (Frame){350, 236, 44, right, 26, 38}; }
 
 static void put_keys(Buf *b, const char *name, int tone, bool dashed) {
     buf_printf(b, "<span class=\"key\"><i class=\"t%d%s\"></i>", tone, dashed ? " dash" : "");
@@ -156,16 +156,11 @@ static void chart_empty(Buf *b, const Chart *c) {
     chart_close(b);
 }
 
+/* The y label is above the axis, where it needs no turned head. */
 static void put_labels(Buf *b, const Chart *c, const Frame *f) {
-    double middle_x = (f->left + f->width - f->right) / 2.0,
-           middle_y = (f->top + f->height - f->bottom) / 2.0;
-    if (c->x_label) put_text(b, "", "middle", middle_x, f->height - 8, c->x_label);
-    if (!c->y_label) return;
-    buf_puts(b, "<text text-anchor=\"middle\" transform=\"translate(13 ");
-    put_at(b, middle_y);
-    buf_puts(b, ") rotate(-90)\">");
-    html_text(b, str(c->y_label));
-    buf_puts(b, "</text>");
+    double middle_x = (f->left + f->width - f->right) / 2.0;
+    if (c->x_label) put_text(b, "", "middle", middle_x, f->height - 6, c->x_label);
+    if (c->y_label) put_text(b, "", "start", 2, 13, c->y_label);
 }
 
 static void put_frame(Buf *b, const Chart *c, const Frame *f, const Axis *x, const Axis *y) {
@@ -256,12 +251,37 @@ static int by_height(const void *a, const void *b) {
     return p->series < q->series ? -1 : 1;
 }
 
+/* The names of all lines above the chart. Grey lines are the many that are not singled out. */
+static void put_legend(Buf *b, const Series *s, int n) {
+    int grey = 0;
+    const char *name = NULL;
+    for (int i = 0; i < n; i++) {
+        if (s[i].tone != TONE_GREY) put_keys(b, s[i].name, s[i].tone, s[i].dashed);
+        else if (grey++ == 0) name = s[i].name;
+    }
+    char others[32];
+    snprintf(others, sizeof others, "%d others", grey);
+    if (grey) put_keys(b, grey == 1 ? name : others, TONE_GREY, false);
+}
+
+static void put_marks(Buf *b, const Chart *c, const Axis *x, const Axis *y) {
+    for (int i = 0; i < c->n_marks; i++) {
+        double at = axis_at(x, c->marks[i].x);
+        if (at < x->from || at > x->to) continue;
+        bool left = at < (x->from + x->to) / 2;
+        put_line(b, "axis dash", at, y->from, at, y->to);
+        if (c->marks[i].name)
+            put_text(b, "", left ? "start" : "end", at + (left ? 4 : -4), y->to + 11,
+                     c->marks[i].name);
+    }
+}
+
 /* Names at the line ends, pushed down until they do not overlap, then up from the bottom. */
 static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const Axis *x,
                            const Axis *y) {
     EndLabel *labels = mem_new((size_t)n, sizeof *labels);
     int count = 0;
-    const double apart = 13;
+    const double apart = 14;
     for (int i = 0; i < n; i++) {
         int last = s[i].n - 1;
         while (last >= 0 && !drawable(c, s[i].x[last], s[i].y[last])) last--;
@@ -300,22 +320,22 @@ void chart_lines(Buf *b, const Chart *c, const Series *series, int n) {
     }
     range_cover(&x_lo, &x_hi, c->x_min, c->x_max);
     range_cover(&y_lo, &y_hi, c->y_min, c->y_max);
-    Frame f = frame_of(c, 168);
+    Frame f = frame_of(c->end_names ? 112 : 12);
     chart_caption(b, c);
-    if (c->small && n > 1)
-        for (int s = 0; s < n; s++) put_keys(b, series[s].name, series[s].tone, series[s].dashed);
+    if (!c->end_names && n > 1) put_legend(b, series, n);
     chart_svg(b, c, &f);
     if (x_lo > 0 && x_lo < 0.25 * x_hi) x_lo = 0;
-    Axis x = axis_new(x_lo, x_hi, f.left, f.width - f.right, false, c->small ? 4 : 6);
+    Axis x = axis_new(x_lo, x_hi, f.left, f.width - f.right, false, c->end_names ? 3 : 5);
     /* Leave no empty space after the line ends. */
     if (x_lo < x_hi && x.hi - x_hi > 0.04 * (x_hi - x_lo)) x.hi = x_hi;
-    Axis y = axis_new(y_lo, y_hi, f.height - f.bottom, f.top, c->log_y, c->small ? 4 : 6);
+    Axis y = axis_new(y_lo, y_hi, f.height - f.bottom, f.top, c->log_y, 4);
     put_frame(b, c, &f, &x, &y);
     /* Grey lines first, so that they never hide a colored one. */
     for (int grey = 1; grey >= 0; grey--)
         for (int s = 0; s < n; s++)
             if ((series[s].tone == TONE_GREY) == (grey == 1)) put_curve(b, c, &series[s], &x, &y);
-    if (!c->small) put_end_labels(b, c, series, n, &x, &y);
+    put_marks(b, c, &x, &y);
+    if (c->end_names) put_end_labels(b, c, series, n, &x, &y);
     chart_close(b);
 }
 
@@ -362,12 +382,12 @@ void chart_histogram(Buf *b, const Chart *c, const Sample *samples, int n, int b
             int *place = &count[s * bins + bin];
             if (++*place > most) most = *place;
         }
-    Frame f = frame_of(c, 20);
+    Frame f = frame_of(12);
     chart_caption(b, c);
     if (n > 1)
         for (int s = 0; s < n; s++) put_keys(b, samples[s].name, samples[s].tone, false);
     chart_svg(b, c, &f);
-    Axis x = axis_new(lo, hi, f.left, f.width - f.right, false, c->small ? 5 : 8);
+    Axis x = axis_new(lo, hi, f.left, f.width - f.right, false, 5);
     Axis y = axis_new(0, most, f.height - f.bottom, f.top, false, 4);
     put_frame(b, c, &f, &x, &y);
     for (int s = 0; s < n; s++)
@@ -390,13 +410,25 @@ static void put_circle(Buf *b, const char *kind, int tone, double x, double y, d
     buf_puts(b, "\"/>");
 }
 
+/* At most `most` bytes of a name, with an ellipsis if that is not all of it. */
+static void clip_copy(Buf *b, const char *name, size_t most) {
+    size_t n = strlen(name);
+    if (n > most)
+        for (n = most; n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80;) n--;
+    buf_put(b, name, n);
+    buf_puts(b, name[n] ? "\xe2\x80\xa6" : "");
+}
+
 /* One sample: its values as small dots, the mean as a large one, a line for the deviation. */
 static void put_dots(Buf *b, const Sample *s, const Axis *x, double at) {
     double mean, sd;
     int count = mean_sd(s->v, s->n, &mean, &sd);
     char class_name[32];
     snprintf(class_name, sizeof class_name, "t%d", s->tone);
-    put_text(b, s->tone ? class_name : "", "end", x->from - 10, at + 4, s->name);
+    Buf name = {0}; /* as long as the margin is wide */
+    clip_copy(&name, s->name, 22);
+    put_text(b, s->tone ? class_name : "", "end", x->from - 10, at + 4, name.s);
+    buf_free(&name);
     if (count == 0 || !usable(mean)) return;
     snprintf(class_name, sizeof class_name, "curve t%d", s->tone);
     if (usable(sd)) put_line(b, class_name, axis_at(x, mean - sd), at, axis_at(x, mean + sd), at);
@@ -407,10 +439,12 @@ static void put_dots(Buf *b, const Sample *s, const Axis *x, double at) {
 }
 
 void chart_dots(Buf *b, const Chart *c, const Sample *samples, int n) {
+    bool spread = false;
     double lo = INFINITY, hi = -INFINITY;
     for (int s = 0; s < n; s++) {
         double mean, sd;
         if (mean_sd(samples[s].v, samples[s].n, &mean, &sd) > 1) {
+            spread = true;
             double ends[2] = {mean - sd, mean + sd};
             range_add(&lo, &hi, ends, 2);
         }
@@ -421,14 +455,16 @@ void chart_dots(Buf *b, const Chart *c, const Sample *samples, int n) {
         return;
     }
     range_cover(&lo, &hi, c->x_min, c->x_max);
-    Frame f = {760, 56 + 20 * n, 200, 24, 8, 48};
+    Frame f = {350, 52 + 20 * n, 168, 14, 6, 44};
     chart_caption(b, c);
+    if (spread)
+        buf_puts(b, "<span class=\"key\">small dots: values, large: mean, line: deviation</span>");
     chart_svg(b, c, &f);
-    Axis x = axis_new(lo, hi, f.left, f.width - f.right, false, 8);
+    Axis x = axis_new(lo, hi, f.left, f.width - f.right, false, 4);
     Axis y = {0, 1, 1, f.height - f.bottom, f.top, false};
     put_ticks(b, &x, &y, true);
     put_line(b, "axis", x.from, y.from, x.to, y.from);
-    if (c->x_label) put_text(b, "", "middle", (x.from + x.to) / 2, f.height - 8, c->x_label);
+    if (c->x_label) put_text(b, "", "middle", (x.from + x.to) / 2, f.height - 6, c->x_label);
     buf_putc(b, '\n');
     for (int s = 0; s < n; s++) put_dots(b, &samples[s], &x, f.top + 10 + 20 * s);
     chart_close(b);
@@ -473,7 +509,7 @@ void chart_bars(Buf *b, const Chart *c, const Bar *bars, int n) {
         return;
     }
     range_cover(&lo, &hi, c->y_min, c->y_max);
-    Frame f = frame_of(c, 20);
+    Frame f = frame_of(12);
     f.top += 12; /* room for the number above a full bar */
     chart_caption(b, c);
     chart_svg(b, c, &f);

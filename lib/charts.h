@@ -4,6 +4,8 @@
  * finite is a gap in a line and is left out elsewhere. A chart without any value says so.
  * Coordinates have two decimals, so the same input gives the same bytes. Tone 0 is a thin grey
  * line; tones 1 to 6 are colors that color-blind readers can tell apart (styled in lib/html.c).
+ * A chart is 350 units wide and its text 12 units high, so that on a telephone one unit is about
+ * one pixel. The title is what the chart says; it may be as long as a sentence.
  *
  * Usage:
  *   const double step[3] = {0, 10, 20}, loss[3] = {2.5, 1.75, 1.5};
@@ -20,12 +22,20 @@
 
 enum { TONE_GREY = 0, TONE_COUNT = 7 };
 
+/* A vertical line with a name, lines only. */
+typedef struct {
+    double x;
+    const char *name;
+} Mark;
+
 typedef struct {
     const char *title, *about; /* about: the long description; may be NULL */
     const char *x_label, *y_label;
     double x_min, x_max, y_min, y_max; /* an axis covers at least this; min == max: only the data */
     bool log_y;                        /* lines only; values <= 0 become gaps */
-    bool small; /* half the width; a legend above replaces names at line ends */
+    bool end_names;    /* lines only: names at the lines' ends instead of a legend above */
+    const Mark *marks; /* [n_marks] */
+    int n_marks;
 } Chart;
 
 typedef struct {
@@ -34,7 +44,7 @@ typedef struct {
     bool dashed;
     int n;
     const double *x, *y;
-} Series;
+} Series; /* in a legend, several grey series are named by their number */
 typedef struct {
     const char *name;
     int tone, n;

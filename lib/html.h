@@ -29,9 +29,10 @@ void html_printf(Buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* ---- page ---- */
 
-/* Zero-initialize. Between the calls below the caller may append HTML to `body`. */
+/* Zero-initialize. Between the calls below the caller may append HTML to `body`, and to `head`,
+ * which goes above the contents. */
 typedef struct {
-    Buf body, contents;
+    Buf head, body, contents;
     int sections;
 } Page;
 
@@ -39,9 +40,12 @@ typedef struct {
 void page_section(Page *p, const char *heading);
 void page_heading(Page *p, const char *format, ...) PRINTF_LIKE(2, 3);
 void page_paragraph(Page *p, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Figures between these two are laid out side by side. */
+/* Figures between these two are laid out side by side where the screen is wide enough. */
 void page_grid(Page *p);
 void page_grid_end(Page *p);
+/* What is between these two is shown when the reader opens the line. */
+void page_details(Page *p, const char *format, ...) PRINTF_LIKE(2, 3);
+void page_details_end(Page *p);
 /* Appends the entire document to *html and empties the page. */
 void page_finish(Page *p, const char *title, const char *subtitle, Buf *html);
 

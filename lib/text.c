@@ -150,10 +150,26 @@ void table_mean(Table *t, double mean, double sd, int decimals, double scale) {
     else table_put(t, "%.*f", decimals, mean * scale);
 }
 
+void table_drop_empty(Table *t) {
+    int columns = 0, cells = 0;
+    if (t->cells <= t->columns) return;
+    bool *kept = mem_new((size_t)t->columns + 1, sizeof *kept);
+    for (int i = 0; i < t->cells; i++) {
+        bool head = i < t->columns, first = i % t->columns == 0;
+        if (first || (!head && !str_is(t->cell[i], "-"))) kept[i % t->columns] = true;
+    }
+    for (int i = 0; i < t->cells; i++)
+        if (kept[i % t->columns]) t->cell[cells++] = t->cell[i];
+    for (int i = 0; i < t->columns; i++) columns += kept[i];
+    t->columns = columns, t->cells = cells;
+    free(kept);
+}
+
 void table_text(const Table *t, int width, Buf *b) {
     int *widths = mem_new((size_t)t->columns + 1, sizeof *widths);
     Buf remarks = {0};
     text_show(&remarks, (Str){t->remarks.s, t->remarks.n}, "\n");
+    text_show(&remarks, (Str){t->more.s, t->more.n}, "\n");
     if (t->title) {
         text_show(b, str(t->title), "");
         buf_putc(b, '\n');
@@ -174,9 +190,11 @@ void table_text(const Table *t, int width, Buf *b) {
     buf_free(&remarks);
     free(widths);
 }
+
 void table_free(Table *t) {
     arena_free(&t->arena);
     buf_free(&t->remarks);
+    buf_free(&t->more);
     free(t->cell);
     *t = (Table){0};
 }

@@ -59,6 +59,7 @@ void names_sort(Names *names, int (*compare)(const void *, const void *));
 typedef struct {
     const char *title, *caption; /* borrowed, may be NULL; the caption is for a page alone */
     Buf remarks;                 /* sentences below the table, one a line */
+    Buf more;                    /* further ones; a page shows them when asked */
     Arena arena;                 /* owns the cells' text */
     int columns, cells, capacity;
     Str *cell; /* [cells], row by row; the first `columns` cells are the head */
@@ -73,6 +74,8 @@ void table_put(Table *t, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Adds a cell with mean * scale, a plus-minus sign and sd * scale. Without the spread if sd is not
  * finite; "-" if mean is not. */
 void table_mean(Table *t, double mean, double sd, int decimals, double scale);
+/* Removes the columns in which every row has "-". The first column stays. */
+void table_drop_empty(Table *t);
 /* Appends title, rows and remarks. The first column is left aligned, the others right; remarks
  * are wrapped to `width` columns. */
 void table_text(const Table *t, int width, Buf *b);

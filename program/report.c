@@ -5,6 +5,10 @@
 
 bool command_report(const Settings *s, Error *err) {
     if (!guard_outputs(s, err)) return false;
-    return report_main(s->inputs.count, s->inputs.values, s->out, s->results, s->json, err) ==
-           STATUS_OK;
+    ReportInputs in = {.count = s->inputs.count,
+                       .paths = s->inputs.values,
+                       .pool = s->pool,
+                       .holdout = s->holdout,
+                       .model = s->model};
+    return report_main(&in, s->out, s->results, s->json, err) == STATUS_OK;
 }

@@ -16,20 +16,43 @@ static int by_number(const void *a, const void *b) {
 
 /* ---- blocks: the arms of one objective on one group, over seeds ---- */
 
+#define ABOUT_ESS "ESS: effective sample size (E18), how many records the weights amount to."
+#define ABOUT_SECONDS "seconds: scoring, reference and training, without evaluation."
+#define ABOUT_PAIRS "loss: of the test's pairs, less is better."
+#define ABOUT_ACCURACY                                                                             \
+    "reward acc.: share of test pairs whose chosen answer has the larger reward, which is what "   \
+    "the "                                                                                         \
+    "objective makes large."
+#define ABOUT_MARGIN "margin: the chosen answer's reward minus the rejected one's."
+#define ABOUT_GAP "gap: share of the way from uniform weights to the oracle, which knows the truth."
+
 static const Metric SFT_METRICS[METRICS] = {
-    {"nll", "test NLL", 4, 1},   {"p_sequence", "P(seq)", 3, 1},  {"exact_match", "EM", 3, 1},
-    {"ess", "ESS", 1, 1},        {"gap", "gap closed %", 1, 100}, {NULL, NULL, 0, 0},
-    {"seconds", "seconds", 2, 1}};
+    {"nll", "test NLL", 4, 1,
+     "test NLL: negative log-likelihood of the test's right answers, in nats a token, less is "
+     "better."},
+    {"p_sequence", "P(seq)", 3, 1, "P(seq): mean probability of the whole right answer."},
+    {"exact_match", "EM", 3, 1,
+     "EM: exact match, share of questions whose most probable tokens are the right answer."},
+    {"ess", "ESS", 1, 1, ABOUT_ESS},
+    {"gap", "gap closed %", 1, 100, ABOUT_GAP},
+    {NULL, NULL, 0, 0, NULL},
+    {"seconds", "seconds", 2, 1, ABOUT_SECONDS}};
 static const Metric DPO_METRICS[METRICS] = {
-    {"loss", "loss", 4, 1},          {"reward_accuracy", "reward acc.", 3, 1},
-    {"margin", "margin", 3, 1},      {"ess", "ESS", 1, 1},
-    {"gap", "gap % (loss)", 1, 100}, {"gap_reward_accuracy", "gap % (acc.)", 1, 100},
-    {"seconds", "seconds", 2, 1}};
+    {"loss", "loss", 4, 1, ABOUT_PAIRS},
+    {"reward_accuracy", "reward acc.", 3, 1, ABOUT_ACCURACY},
+    {"margin", "margin", 3, 1, ABOUT_MARGIN},
+    {"ess", "ESS", 1, 1, ABOUT_ESS},
+    {"gap", "gap % (loss)", 1, 100, ABOUT_GAP},
+    {"gap_reward_accuracy", "gap % (acc.)", 1, 100, NULL},
+    {"seconds", "seconds", 2, 1, ABOUT_SECONDS}};
 static const Metric SIMPO_METRICS[METRICS] = {
-    {"loss", "loss", 4, 1},          {"reward_accuracy", "reward acc.", 3, 1},
-    {"margin", "margin", 3, 1},      {"ess", "ESS", 1, 1},
-    {"gap", "gap % (acc.)", 1, 100}, {"gap_loss", "gap % (loss)", 1, 100},
-    {"seconds", "seconds", 2, 1}};
+    {"loss", "loss", 4, 1, ABOUT_PAIRS},
+    {"reward_accuracy", "reward acc.", 3, 1, ABOUT_ACCURACY},
+    {"margin", "margin", 3, 1, ABOUT_MARGIN},
+    {"ess", "ESS", 1, 1, ABOUT_ESS},
+    {"gap", "gap % (acc.)", 1, 100, ABOUT_GAP},
+    {"gap_loss", "gap % (loss)", 1, 100, NULL},
+    {"seconds", "seconds", 2, 1, ABOUT_SECONDS}};
 
 const Arm *block_arm(const Block *b, const char *name) {
     for (int i = 0; i < b->n_arms; i++)
@@ -249,7 +272,7 @@ static void put_against(const Block *b, const char *name, Buf *out) {
 
 /* What a reader must know of the table, and what it says of ICA: one sentence a line. No arm is
  * named the best: that choice, made on the test, would be too good. */
-static void block_remarks(const Block *b, Buf *out) {
+static void block_remarks(const Block *b, Buf *out, Buf *more) {
     const Metric *metric = &b->metrics[b->headline];
     bool truth = false;
     for (int a = 0; a < b->n_arms; a++) truth = truth || b->arms[a].truth;
@@ -262,12 +285,12 @@ static void block_remarks(const Block *b, Buf *out) {
         buf_puts(out, "Mean and sample standard deviation (divisor n - 1) over seeds.\n");
     if (truth) buf_puts(out, "* knows which records are good, or how many: a bound, no choice.\n");
     if (b->n_arms < 2) return;
-    buf_printf(out, "Comparisons are by %s (%s is better), on the test.\n", metric->name,
+    buf_printf(more, "Comparisons are by %s (%s is better), on the test.\n", metric->name,
                b->higher ? "more" : "less");
-    put_against(b, "uniform", out);
-    put_against(b, "holdout-only", out);
+    put_against(b, "uniform", more);
+    put_against(b, "holdout-only", more);
     for (int m = 0; m < METHOD_COUNT; m++)
-        if (m != METHOD_ICA) put_rival(b, METHODS[m].name, out);
+        if (m != METHOD_ICA) put_rival(b, METHODS[m].name, more);
 }
 
 /* ---- AUROC: methods by kinds of corruption, over draws ---- */
@@ -531,6 +554,62 @@ static void put_shots(Buf *b, const Shots *shots, int n) {
     }
 }
 
+/* The area under the curve of a set's scores, NaN where the truth is not known. */
+static double set_area(const ScoreSet *s) {
+    double area = NAN, *x = mem_new((size_t)s->n + 1, sizeof *x),
+           *y = mem_new((size_t)s->n + 1, sizeof *y);
+    if (s->truth) roc_curve(s->score, s->clean, s->n, x, y, &area);
+    free(x);
+    free(y);
+    return area;
+}
+
+static int set_scored(const ScoreSet *s) {
+    int scored = 0;
+    for (int i = 0; i < s->n; i++) scored += isfinite(s->score[i]) != 0;
+    return scored;
+}
+
+/* The elements of results.json's "score_files". */
+static void put_files(Buf *b, const Report *r) {
+    int count = 0;
+    for (int i = 0; i < r->n_sets; i++) {
+        const ScoreSet *s = &r->sets[i];
+        if (!s->from_file || !s->ready) continue;
+        buf_puts(b, count++ ? ",{\"path\":" : "{\"path\":");
+        json_put_string(b, str(s->scores));
+        json_key_number(b, "records", s->n);
+        json_key_number(b, "scored", set_scored(s));
+        json_key_number(b, "auroc", set_area(s));
+        buf_putc(b, '}');
+    }
+}
+
+/* A row for each score file. */
+static Table files_table(const Report *r) {
+    static const char *const heads[] = {"score file", "records", "scored", "mean",
+                                        "lowest",     "highest", "AUROC"};
+    Table t = {.title = "Score files"};
+    for (int i = 0; i < 7; i++) table_head(&t, heads[i]);
+    for (int i = 0; i < r->n_sets; i++) {
+        const ScoreSet *s = &r->sets[i];
+        if (!s->from_file || !s->ready) continue;
+        double mean, sd, low = INFINITY, high = -INFINITY;
+        mean_sd(s->score, s->n, &mean, &sd);
+        for (int k = 0; k < s->n; k++)
+            if (isfinite(s->score[k])) low = fmin(low, s->score[k]), high = fmax(high, s->score[k]);
+        table_put(&t, "%s", s->scores);
+        table_put(&t, "%d", s->n);
+        table_put(&t, "%d", set_scored(s));
+        table_mean(&t, mean, NAN, 4, 1);
+        table_mean(&t, low, NAN, 4, 1);
+        table_mean(&t, high, NAN, 4, 1);
+        table_mean(&t, set_area(s), NAN, 4, 1);
+    }
+    table_drop_empty(&t);
+    return t;
+}
+
 void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
     const Json *version = report_value(r, "version"), *machine = report_value(r, "machine");
     buf_puts(b, "{\"version\":");
@@ -543,6 +622,8 @@ void numbers_put_results(const Report *r, const Numbers *n, Buf *b) {
     put_seconds(r, b);
     buf_puts(b, "},\n\"in_context\":[");
     put_shots(b, n->shots, n->n_shots);
+    buf_puts(b, "],\n\"score_files\":[");
+    put_files(b, r);
     buf_puts(b, "],\n\"auroc\":");
     put_auroc_values(b, r, &n->aurocs);
     buf_puts(b, ",\n\"sft\":{");
@@ -573,11 +654,22 @@ const char *block_title(Arena *arena, const Block *b) {
                     b->setting ? b->setting : "");
 }
 
+/* What each column is: one sentence for each metric that any arm has. */
+static const char *block_caption(Report *r, const Block *b) {
+    Buf text = {0};
+    buf_puts(&text, "An arm is METHOD:MAP, where its weights come from.");
+    for (int m = 0; m < METRICS; m++) {
+        bool any = false;
+        for (int a = 0; a < b->n_arms; a++) any = any || isfinite(b->arms[a].mean[m]);
+        if (any && b->metrics[m].about) buf_printf(&text, " %s", b->metrics[m].about);
+    }
+    const char *kept = str_copy(&r->arena, (Str){text.s, text.n}).s;
+    buf_free(&text);
+    return kept;
+}
+
 Table block_table(Report *r, const Block *b) {
-    Table t = {.title = block_title(&r->arena, b)};
-    if (b->n_seeds > 1)
-        t.caption =
-            "Mean and sample standard deviation over seeds; the gap is from uniform to oracle.";
+    Table t = {.title = block_title(&r->arena, b), .caption = block_caption(r, b)};
     table_head(&t, "arm");
     for (int m = 0; m < METRICS; m++)
         if (b->metrics[m].key) table_head(&t, b->metrics[m].name);
@@ -592,7 +684,8 @@ Table block_table(Report *r, const Block *b) {
                 table_mean(&t, arm->mean[m], arm->sd[m], b->metrics[m].decimals,
                            b->metrics[m].scale);
     }
-    block_remarks(b, &t.remarks);
+    table_drop_empty(&t);
+    block_remarks(b, &t.remarks, &t.more);
     return t;
 }
 
@@ -601,8 +694,10 @@ Table auroc_table(Report *r, const Auroc *a) {
     const char *kinds = sft ? "clean against corrupted" : "unflipped against flipped pairs";
     Table t = {
         .caption =
-            "How well the score tells good from bad records, by kind of fault; 0.5 is chance. "
-            "Mean and sample standard deviation over draws."};
+            "AUROC: the probability that a random good record has a higher score than a random bad "
+            "one, by kind of fault; 0.5 is chance. Mean and sample standard deviation over draws "
+            "of "
+            "pool and holdout."};
     t.title =
         text_new(&r->arena, "AUROC of %s on %s%s%s, %d draw%s", kinds, a->group, sft ? "" : " for ",
                  sft ? "" : objective_title(a->objective), a->draws.n, plural(a->draws.n));
@@ -617,13 +712,16 @@ Table auroc_table(Report *r, const Auroc *a) {
             table_mean(&t, mean, sd, 3, 1);
         }
     }
-    auroc_remarks(r, a, &t.remarks);
+    auroc_remarks(r, a, &t.more);
     return t;
 }
 
 Table shots_table(const Shots *shots, int n) {
     static const char *const heads[] = {"demonstrations", "NLL", "P(seq)", "EM"};
-    Table t = {.title = "Answers with demonstrations in context"};
+    Table t = {.title = "Answers with demonstrations in context",
+               .caption =
+                   "NLL: negative log-likelihood in nats a token. P(seq): mean probability of "
+                   "the whole answer. EM: exact match of the most probable tokens."};
     for (int i = 0; i < 4; i++) table_head(&t, heads[i]);
     for (int i = 0; i < n; i++) {
         table_put(&t, "%g", shots[i].k);
@@ -631,6 +729,7 @@ Table shots_table(const Shots *shots, int n) {
         table_mean(&t, shots[i].p, NAN, 3, 1);
         table_mean(&t, shots[i].em, NAN, 3, 1);
     }
+    table_drop_empty(&t);
     return t;
 }
 
@@ -649,6 +748,7 @@ void numbers_put_text(Report *r, const Numbers *n, Buf *out) {
                        r->runs[i].folder, run_metric(&r->runs[i], "steps"),
                        run_metric(&r->runs[i], "loss"), run_total(&r->runs[i]));
     if (n->n_shots) text_table(out, shots_table(n->shots, n->n_shots));
+    if (r->n_files) text_table(out, files_table(r));
     for (int i = 0; i < n->aurocs.n; i++) text_table(out, auroc_table(r, &n->aurocs.v[i]));
     for (int i = 0; i < n->blocks.n; i++) text_table(out, block_table(r, &n->blocks.v[i]));
     for (int i = 0; i < r->notes.n; i++)

@@ -28,6 +28,7 @@ typedef struct {
     const char *key, *name;
     int decimals;
     double scale;
+    const char *about; /* what it is, one sentence */
 } Metric;
 
 /* How many, and the places of those that are computed. GAP is by the headline metric, OTHER_GAP by

@@ -90,6 +90,7 @@ static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
                                            [LOG_EVAL] = eval,
                                            [LOG_CLEAN] = line.weight_clean,
                                            [LOG_CORRUPTED] = line.weight_corrupted,
+                                           [LOG_APART] = line.weight_clean - line.weight_corrupted,
                                            [LOG_ICL_P] = line.icl_p_sequence,
                                            [LOG_ICL_NLL] = line.icl_nll,
                                            [LOG_MARGIN] = line.reward_margin};
@@ -228,9 +229,14 @@ static bool object_add(Report *r, const char *path, const Json *json, Error *err
         return true;
     }
     return error_set(err, STATUS_DATA,
-                     "%s: neither a score nor an eval result; name run folders and what "
-                     "`ica score --json` or `ica eval --json` printed",
+                     "%s: neither scores nor an eval result; name run folders, score files and "
+                     "what `ica score --json` or `ica eval --json` printed",
                      path);
+}
+
+/* Is it a line of scores.jsonl? */
+static bool is_score(const Json *row) {
+    return json_get(row, "id") && json_get(row, "score") && !json_get(row, "command");
 }
 
 /* Adds a file: one object, or one object a line. If neither parses, the error is that of the entire
@@ -246,11 +252,17 @@ static bool file_add(Report *r, const char *path, Error *err) {
     }
     Error whole = {0}, lines = {0};
     const Json *json = file_load(&r->arena, path, &whole);
-    if (json) return object_add(r, path, json, err);
+    if (json && !is_score(json)) return object_add(r, path, json, err);
     JsonLines rows;
     if (!lines_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
-        *err = whole;
+        /* A file that begins with an object of its own is one of lines. */
+        *err = rows.n > 0 && is_score(rows.v[0]) ? lines : whole;
         return false;
+    }
+    if (is_score(rows.v[0])) {
+        r->files = list_grow(r->files, &r->capacity[3], r->n_files, sizeof *r->files);
+        r->files[r->n_files++] = str_copy(&r->arena, str(path)).s;
+        return true;
     }
     for (int i = 0; i < rows.n; i++)
         if (!object_add(r, path, rows.v[i], err)) return false;
@@ -263,15 +275,17 @@ bool report_read(Report *r, int n_inputs, const char *const *inputs, Error *err)
         bool folder = stat(inputs[i], &info) == 0 && S_ISDIR(info.st_mode);
         if (!(folder ? run_add(r, inputs[i], err) : file_add(r, inputs[i], err))) return false;
     }
-    if (r->n_runs + r->n_scores + r->n_evals > 0) return true;
+    if (r->n_runs + r->n_scores + r->n_evals + r->n_files > 0) return true;
     return error_set(err, STATUS_DATA,
-                     "nothing to report; name run folders or the JSON that score or eval printed");
+                     "nothing to report; name run folders, score files, or the JSON that score or "
+                     "eval printed");
 }
 
 void report_free(Report *r) {
     free(r->runs);
     free(r->scores);
     free(r->evals);
+    free(r->files);
     arena_free(&r->arena);
 }
 
@@ -326,13 +340,13 @@ static int by_set(const void *a, const void *b) {
 }
 
 /* Adds the scores that a run left in its folder. */
-static void run_set(Report *r, const FinishedRun *run, ScoreSets *sets) {
+static void run_set(Report *r, const FinishedRun *run) {
     char *path = path_join(run->folder, "scores.jsonl");
     const Json *options = json_get(run->json, "options");
     if (file_exists(path) && !run->pretrain && options) {
         const char *seed = text_new(&r->arena, "%g", run->seed);
         const char *method = report_text(&r->arena, options, "weights", run->arm);
-        sets->v[sets->n++] =
+        r->sets[r->n_sets++] =
             (ScoreSet){.method = str_copy(&r->arena, (Str){method, arm_method_length(method)}).s,
                        .group = run->group,
                        .objective = run->objective,
@@ -346,28 +360,39 @@ static void run_set(Report *r, const FinishedRun *run, ScoreSets *sets) {
     free(path);
 }
 
-ScoreSets sets_find(Report *r) {
-    size_t most = (size_t)(r->n_scores + r->n_runs) + 1;
-    ScoreSets sets = {arena_new(&r->arena, most, sizeof *sets.v), 0};
+static void sets_find(Report *r) {
+    size_t most = (size_t)(r->n_scores + r->n_runs + r->n_files) + 1;
+    r->sets = arena_new(&r->arena, most, sizeof *r->sets);
     for (int i = 0; i < r->n_scores; i++) {
         const ScoreFile *f = &r->scores[i];
-        sets.v[sets.n++] = (ScoreSet){.method = f->method,
-                                      .group = f->group,
-                                      .objective = f->objective,
-                                      .order = f->draw,
-                                      .when = text_new(&r->arena, "draw %s", f->draw),
-                                      .scores = report_text(&r->arena, f->json, "scores", ""),
-                                      .pool = report_text(&r->arena, f->json, "pool", NULL),
-                                      .holdout = report_text(&r->arena, f->json, "holdout", NULL)};
+        r->sets[r->n_sets++] =
+            (ScoreSet){.method = f->method,
+                       .group = f->group,
+                       .objective = f->objective,
+                       .order = f->draw,
+                       .when = text_new(&r->arena, "draw %s", f->draw),
+                       .scores = report_text(&r->arena, f->json, "scores", ""),
+                       .pool = report_text(&r->arena, f->json, "pool", NULL),
+                       .holdout = report_text(&r->arena, f->json, "holdout", NULL)};
     }
-    for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i], &sets);
+    for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
+    for (int i = 0; i < r->n_files; i++)
+        r->sets[r->n_sets++] = (ScoreSet){.method = r->files[i],
+                                          .group = "score files",
+                                          .objective = "sft", /* set_fill knows better */
+                                          .order = "",
+                                          .when = r->pool ? r->pool : "no --pool given",
+                                          .scores = r->files[i],
+                                          .pool = r->pool,
+                                          .holdout = r->holdout,
+                                          .from_file = true};
     /* Keep the first of each method on each group. */
     int kept = 0;
-    if (sets.n) qsort(sets.v, (size_t)sets.n, sizeof *sets.v, by_set);
-    for (int i = 0; i < sets.n; i++)
-        if (kept == 0 || by_name(&sets.v[kept - 1], &sets.v[i]) != 0) sets.v[kept++] = sets.v[i];
-    sets.n = kept;
-    return sets;
+    if (r->n_sets) qsort(r->sets, (size_t)r->n_sets, sizeof *r->sets, by_set);
+    for (int i = 0; i < r->n_sets; i++)
+        if (kept == 0 || by_name(&r->sets[kept - 1], &r->sets[i]) != 0)
+            r->sets[kept++] = r->sets[i];
+    r->n_sets = kept;
 }
 
 static bool id_is(const Json *row, Str id) {
@@ -400,7 +425,18 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
         return false;
     }
     if (!lines_load(arena, s->scores, rows, err)) return false;
+    *pool = (Dataset){0};
+    if (s->from_file && !s->pool) return true;
+    if (s->from_file && !records_load(pool, s->pool, err)) return false;
     Error gone = {0};
+    if (s->from_file && !rows_match(rows, pool)) {
+        records_free(pool);
+        return error_set(err, STATUS_DATA,
+                         "%s: has not the records of --pool %s, or others: name the pool that was "
+                         "scored",
+                         s->scores, s->pool);
+    }
+    if (s->from_file) return true;
     if (!s->pool || !data_load(pool, s->pool, &gone)) {
         NOTE(r, "The charts of %s are left out: no pool (%s).", what,
              s->pool ? gone.text : "its path is not known");
@@ -413,24 +449,34 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     return false;
 }
 
-bool set_read(Report *r, ScoreSet *s, Error *err) {
-    Arena scratch = {0};
-    JsonLines rows;
-    Dataset pool;
-    if (set_open(r, s, &scratch, &rows, &pool, err)) {
-        int known[2] = {0};
-        s->n = rows.n;
-        s->score = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->score);
-        s->clean = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->clean);
-        for (int i = 0; i < s->n; i++) {
-            s->score[i] = json_number(rows.v[i], "score");
-            s->clean[i] = pool.records[i].clean == 1;
-            if (pool.records[i].clean >= 0) known[s->clean[i]]++;
-        }
-        s->truth = known[0] > 0 && known[1] > 0 && known[0] + known[1] == s->n;
-        s->ready = true;
-        records_free(&pool);
+/* Takes scores and truth of the lines. */
+static void set_fill(Report *r, ScoreSet *s, const JsonLines *rows, const Dataset *pool) {
+    int known[2] = {0};
+    s->n = rows->n;
+    s->score = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->score);
+    s->clean = arena_new(&r->arena, (size_t)s->n + 1, sizeof *s->clean);
+    for (int i = 0; i < s->n; i++) {
+        s->score[i] = json_number(rows->v[i], "score");
+        s->clean[i] = pool->count > 0 && pool->records[i].clean == 1;
+        if (pool->count > 0 && pool->records[i].clean >= 0) known[s->clean[i]]++;
+        if (s->from_file && json_get(rows->v[i], "logp_chosen")) s->objective = "dpo";
     }
-    arena_free(&scratch);
-    return err->status == 0;
+    s->truth = known[0] > 0 && known[1] > 0 && known[0] + known[1] == s->n;
+    s->ready = true;
+}
+
+bool sets_read(Report *r, Error *err) {
+    sets_find(r);
+    for (int i = 0; i < r->n_sets; i++) {
+        Arena scratch = {0};
+        JsonLines rows;
+        Dataset pool;
+        if (set_open(r, &r->sets[i], &scratch, &rows, &pool, err)) {
+            set_fill(r, &r->sets[i], &rows, &pool);
+            records_free(&pool);
+        }
+        arena_free(&scratch);
+        if (err->status) return false;
+    }
+    return true;
 }

@@ -3,7 +3,8 @@
  * Inputs come in any mix and order: folders of runs (run.json; log.jsonl where there is one), files
  * with what `ica score --json` or `ica eval --json` printed (one object, or one a line), and at
  * most one seconds.json. The pool and the holdout that scores name are read again for the known
- * truth and for texts. If one is gone, what needs it is left out and a note says so.
+ * truth and for texts. If one is gone, what needs it is left out and a note says so. A score file
+ * itself (scores.jsonl) names neither: its pool and holdout are those of the report, if it has any.
  *
  * What these files name is data: a path is opened for reading, if it leads to a regular file, and
  * nothing else is done with it.
@@ -35,6 +36,7 @@ typedef enum {
     LOG_EVAL,
     LOG_CLEAN,
     LOG_CORRUPTED,
+    LOG_APART, /* the mean weight of clean records minus that of corrupted ones */
     LOG_ICL_P,
     LOG_ICL_NLL,
     LOG_MARGIN,
@@ -78,15 +80,33 @@ typedef struct {
     const char *method, *group, *objective, *draw;
 } ScoreFile;
 
+/* The scores of one method on one pool, those of the first draw or seed; or one score file. */
+typedef struct {
+    const char *method, *group, *objective, *order; /* order: the draw or the seed */
+    const char *when;                               /* "draw 1" or "seed 1" */
+    const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
+    bool from_run, from_file;
+    int n;
+    double *score; /* [n] */
+    bool *clean;   /* [n] the record's truth */
+    bool truth;    /* clean is known for all records, and both kinds are there */
+    bool ready;    /* read, and matched with its pool */
+} ScoreSet;
+
 typedef struct {
     Arena arena;
+    const char *pool, *holdout; /* of score files; NULL: not given */
+    const char *model;          /* made the scores of the examples; NULL: not given */
     FinishedRun *runs;
     ScoreFile *scores;
     const Json **evals; /* what `ica eval --json` printed */
-    int n_runs, n_scores, n_evals, capacity[3];
+    const char **files; /* score files */
+    int n_runs, n_scores, n_evals, n_files, capacity[4];
+    ScoreSet *sets; /* by sets_read; one a method, group and objective */
+    int n_sets;
     const Json *seconds; /* the contents of seconds.json, or NULL */
     Names notes;         /* sentences for the reader of the report */
-} Report;                /* zero-initialize */
+} Report;                /* zero-initialize; pool, holdout and model are the caller's */
 
 /* Adds a note, formatted as by printf. */
 #define NOTE(r, ...) names_add(&(r)->arena, &(r)->notes, text_new(&(r)->arena, __VA_ARGS__))
@@ -118,35 +138,17 @@ typedef struct {
     int n;
 } JsonLines; /* the objects of a JSONL file */
 
-/* The scores of one method on one pool, those of the first draw or seed. */
-typedef struct {
-    const char *method, *group, *objective, *order; /* order: the draw or the seed */
-    const char *when;                               /* "draw 1" or "seed 1" */
-    const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
-    bool from_run;
-    int n;
-    double *score; /* [n] */
-    bool *clean;   /* [n] the record's truth */
-    bool truth;    /* clean is known for all records, and both kinds are there */
-    bool ready;    /* read and matched with its pool */
-} ScoreSet;
-
-typedef struct {
-    ScoreSet *v;
-    int n;
-} ScoreSets;
-
 /* records_load for a path that comes from a file: a regular file alone. A pipe would hang, and "-"
  * would read what the terminal types. */
 bool data_load(Dataset *d, const char *path, Error *err);
 
-/* Lists the score sets of all inputs without reading them: one a method, group and objective. */
-ScoreSets sets_find(Report *r);
-/* Reads scores and truth. A missing or changed data file leaves ready false and adds a note.
- * Returns false only for scores that cannot be parsed. */
-bool set_read(Report *r, ScoreSet *s, Error *err);
-/* Opens the files of a set for a closer look: the lines go to the arena, the caller frees the pool.
- * False, as set_read says, with a note or with err. */
+/* Lists the score sets of all inputs and reads scores and truth. A missing or changed data file
+ * leaves ready false and adds a note. Returns false for scores that cannot be parsed, and for a
+ * score file that does not belong to the given pool. */
+bool sets_read(Report *r, Error *err);
+/* Opens the files of a set for a closer look: the lines go to the arena, the caller frees the pool,
+ * which is empty for a score file without one. False, as sets_read says, with a note or with err.
+ */
 bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *lines, Dataset *pool,
               Error *err);
 

@@ -1,6 +1,7 @@
 /* The report: numbers in results.json, what the page shows and leaves out, hostile text, byte
  * stability, bad inputs. */
 #define _POSIX_C_SOURCE 200809L
+#include "program/report/gain.h"
 #include "program/report/order.h"
 #include "program/report/page.h"
 
@@ -119,7 +120,8 @@ typedef struct {
 
 static Built build(int n, const char *const *inputs) {
     Built b = {.ok = false};
-    b.ok = report_build(n, inputs, &b.text, &b.results, &b.html, &b.err);
+    ReportInputs in = {.count = n, .paths = inputs};
+    b.ok = report_build(&in, &b.text, &b.results, &b.html, &b.err);
     return b;
 }
 
@@ -216,6 +218,15 @@ static void test_text(void) {
                       "5.0\nb            -\n") == 0,
           "%s", b.s);
     table_free(&t);
+    b.n = 0;
+    t = (Table){.title = NULL};
+    for (int i = 0; i < 3; i++) table_head(&t, i == 1 ? "gone" : "kept");
+    for (int i = 0; i < 6; i++) table_put(&t, "%s", i % 3 == 1 || i == 5 ? "-" : "x");
+    buf_puts(&t.more, "more\n");
+    table_drop_empty(&t);
+    table_text(&t, 80, &b);
+    CHECK(strcmp(b.s, "kept  kept\nx        x\nx        -\nmore\n") == 0, "%s", b.s);
+    table_free(&t);
     buf_free(&b);
 }
 
@@ -258,7 +269,7 @@ static void test_charts(void) {
     buf_puts(&b, "<html>");
     for (int k = 0; k < 4; k++)
         for (int mode = 0; mode < 4; mode++) {
-            c.small = mode & 1, c.log_y = mode > 1;
+            c.end_names = mode & 1, c.log_y = mode > 1;
             Series s[2] = {{"a<b", 1, false, 4, x, kinds[k]}, {"c", 0, true, 1, x, kinds[k]}};
             Sample h[2] = {{"a<b", 1, 4, kinds[k]}, {"c", 2, 0, NULL}};
             Bar bars[2] = {{"a<b", 1, kinds[k][0], kinds[k][1]}, {"c", 2, kinds[k][2], NAN}};
@@ -275,10 +286,28 @@ static void test_charts(void) {
     const double v[] = {0, 1, 1, 4};
     Sample h = {"all", 1, 4, v};
     chart_histogram(&b, &(Chart){.title = "t"}, &h, 1, 4);
-    /* Bins of width 1 hold 1, 2, 0 and 1: the axis goes from 0 (at 284) to 2 (at 12), and x from
-     * 0 (at 62) to 4 (at 740). */
-    CHECK(has(&b, "M62.00 284.00V148.00H231.50V12.00H401.00V284.00H570.50V148.00H740.00V284.00Z"),
+    /* Bins of width 1 hold 1, 2, 0 and 1: the axis goes from 0 (at 198) to 2 (at 26), and x from
+     * 0 (at 44) to 4 (at 338). */
+    CHECK(has(&b, "M44.00 198.00V112.00H117.50V26.00H191.00V198.00H264.50V112.00H338.00V198.00Z"),
           "%s", b.s);
+    b.n = 0;
+    /* x from 0 to 4: a mark at 1 has its name to the right, one at 3 to the left; one at 9 is not
+     * in the picture. Three grey lines have one place in the legend. */
+    const double nought[] = {0, 1, 2, 4};
+    Series grey[4] = {{"a", 1, false, 4, nought, v},
+                      {"b", 0, false, 4, nought, v},
+                      {"c", 0, false, 4, nought, v},
+                      {"d", 0, false, 4, nought, v}};
+    const Mark marks[] = {{1, "one"}, {3, "three"}, {9, "nine"}};
+    chart_lines(&b, &(Chart){.title = "t", .marks = marks, .n_marks = 3}, grey, 4);
+    CHECK(has(&b, "text-anchor=\"start\" x=\"121.50\" y=\"37.00\">one<") &&
+              has(&b, "text-anchor=\"end\" x=\"260.50\" y=\"37.00\">three<") && !has(&b, "nine"),
+          "%s", b.s);
+    CHECK(has(&b, "</i>3 others</span>") && !has(&b, "</i>b<"), "%s", b.s);
+    b.n = 0;
+    Sample longest = {"a-name-of-thirty-characters-\xc3\xa9\xc3\xa9\xc3\xa9", 1, 4, v};
+    chart_dots(&b, &(Chart){.title = "t"}, &longest, 1);
+    CHECK(has(&b, ">a-name-of-thirty-chara\xe2\x80\xa6<"), "a cut name has a sign: %s", b.s);
     buf_free(&b);
 }
 
@@ -414,9 +443,22 @@ static void test_numbers(void) {
         check_others(root);
     }
     CHECK(balanced(&b.html) && !has_nan(&b.html) && !has(&b.html, "<script"), "the page is broken");
-    CHECK(has(&b.html, "Reward margins") && has(&b.html, "Weights over training") &&
-              !has(&b.html, "Best and worst"),
+    CHECK(has(&b.html, "Table of 3 arms, curves and cost") &&
+              has(&b.html, "Weights over training") && !has(&b.html, "Highest and lowest"),
           "sections");
+    /* What the page says of itself is computed: see check_sft for the numbers. */
+    CHECK(
+        has(&b.html, "Here 14 runs fine-tuned") &&
+            has(&b.html, "3 demonstrations lower the loss of a right answer from 0.500 to 0.100") &&
+            has(&b.html, "With ICA&#39;s weights the test NLL on even50 is 0.2250; with equal "
+                         "weights it is 0.4500, with the good examples alone 0.1000."),
+        "sentences");
+    CHECK(has(&b.html, "1 of 1 ICA arm has a lower test NLL than uniform weights (0.4500)") &&
+              has(&b.html, "1 of 1 ICA arm has a higher reward acc. than uniform weights (0.750)"),
+          "titles");
+    CHECK(has(&b.html, "<dt>oracle</dt>") && !has(&b.html, "<dt>random-subset</dt>"),
+          "the glossary has the words of the page");
+    CHECK(has(&b.html, "EM: exact match"), "abbreviations are explained where they are");
     in[n++] = place_write(&p, "seconds.json", "{\"total\":77,\"pretrain\":5,\"more\":1}");
     Built with = build(n, in);
     CHECK(with.ok &&
@@ -473,26 +515,26 @@ static void test_own_data(void) {
     CHECK(has(&b.html, "&lt;script&gt;alert(1)&lt;/script&gt;") &&
               has(&b.html, "it&#39;s &quot;x&quot; &amp; y"),
           "escapes");
-    CHECK(has(&b.html, "&lt;i&gt;demo&lt;/i&gt; \xe2\x86\x92 &lt;b&gt;") &&
-              has(&b.html, "<li>gone&lt;</li>"),
+    CHECK(has(&b.html, "read before: &lt;i&gt;demo&lt;/i&gt; \xe2\x86\x92 &lt;b&gt;</p>") &&
+              has(&b.html, "read before: gone&lt;</p>"),
           "demos");
-    CHECK(has(&b.html, "The 1 highest scores") && has(&b.html, ">-5.000<") &&
-              has(&b.html, ">1.500<"),
+    CHECK(has(&b.html, "<b>+1.500</b> highest") && has(&b.html, "<b>-2.000</b> lowest"),
           "examples");
-    CHECK(has(&b.html, "ica, seed 1") && !has(&b.html, "ROC") && !has(&b.html, "corrupted<"),
+    CHECK(has(&b.html, "ICA gives 50 % of 2 records a score above 0") && !has(&b.html, "AUROC") &&
+              !has(&b.html, "corrupted"),
           "one class only");
+    CHECK(!has(&b.html, "gap closed") && !has(&b.html, ">-</td><td>-<"), "no column of dashes");
     CHECK(b.results.s && has(&b.results, "\"auroc\":{}") && has(&b.results, "\"dpo\":{}"),
           "empty parts of results.json");
     const char *pool = p.paths[0], *holdout = p.paths[1];
     unlink(holdout);
     Built no_holdout = build(1, in);
-    CHECK(no_holdout.ok && has(&no_holdout.html, "<li>h&lt;1&gt;</li>") &&
+    CHECK(no_holdout.ok && has(&no_holdout.html, "read before: h&lt;1&gt;</p>") &&
               has(&no_holdout.text, "Note: The demo"),
           "ids");
     unlink(pool);
     Built no_pool = build(1, in);
-    CHECK(no_pool.ok && !has(&no_pool.html, "ica, seed 1,") &&
-              !has(&no_pool.html, ">Best and worst"),
+    CHECK(no_pool.ok && !has(&no_pool.html, "ICA gives") && !has(&no_pool.html, ">Highest and"),
           "%s", no_pool.err.text);
     CHECK(has(&no_pool.html, ">Notes<") &&
               has(&no_pool.text, "Note: The charts of ica scores on even50 (seed 1) are left out: "
@@ -523,12 +565,182 @@ static void test_truth(void) {
     place_begin(&p);
     const char *in[1] = {place_own(&p, ",\"clean\":true,\"source\":\"<src>\"")};
     Built b = build(1, in);
-    CHECK(b.ok && balanced(&b.html) && has(&b.html, "ROC on even50, seed 1") &&
+    CHECK(b.ok && balanced(&b.html) &&
+              has(&b.html, "ICA scores a clean record above a corrupted one in 100.0 % of cases") &&
               has(&b.html, ">ica 1.000<"),
           "%s", b.err.text);
-    CHECK(has(&b.html, "clean<br>&lt;src&gt;") && has(&b.html, ">corrupted</td>"),
+    CHECK(has(&b.html, "highest of &lt;src&gt; <span class=\"soft\">clean, a<") &&
+              has(&b.html, "highest of corrupted <span class=\"soft\">corrupted, b<"),
           "truth beside the examples");
     built_free(&b);
+    place_end(&p);
+}
+
+/* A score file itself, with its pool and without. */
+static void test_score_file(void) {
+    Place p;
+    place_begin(&p);
+    place_own(&p, ",\"clean\":true,\"source\":\"s\"");
+    const char *pool = p.paths[0], *scores = p.paths[p.n_paths - 1];
+    ReportInputs in = {.count = 1, .paths = &scores, .pool = pool, .holdout = p.paths[1]};
+    Built b = {.ok = false};
+    b.ok = report_build(&in, &b.text, &b.results, &b.html, &b.err);
+    CHECK(b.ok && balanced(&b.html) && has(&b.html, ">scores.jsonl 1.000<"), "%s", b.err.text);
+    CHECK(has(&b.text, "Score files\n") && has(&b.text, "-0.2500  -2.0000   1.5000  1.0000"),
+          "mean, lowest, highest, AUROC: %s", b.text.s);
+    CHECK(has(&b.results, "\"records\":2,\"scored\":2,\"auroc\":1}]"), "%s", b.results.s);
+    CHECK(has(&b.html, "<b>+1.500</b> highest of s") && has(&b.html, "read before: &lt;i&gt;demo"),
+          "records with their texts");
+    in.pool = in.holdout = NULL;
+    Built bare = {.ok = false};
+    bare.ok = report_build(&in, &bare.text, &bare.results, &bare.html, &bare.err);
+    CHECK(bare.ok && has(&bare.html, "<b>+1.500</b> highest <span class=\"soft\">a<") &&
+              !has(&bare.html, "AUROC") && has(&bare.results, "\"auroc\":null"),
+          "without a pool: ids and no truth");
+    in.pool = p.paths[1];
+    Built other = {.ok = false};
+    other.ok = report_build(&in, &other.text, &other.results, &other.html, &other.err);
+    CHECK(!other.ok && other.err.status == STATUS_DATA && strstr(other.err.text, "--pool"),
+          "another pool: %s", other.err.text);
+    built_free(&b);
+    built_free(&bare);
+    built_free(&other);
+    place_end(&p);
+}
+
+/* The loss of pretraining jumps; fine-tuning computes its scores three times. */
+static void test_marks(void) {
+    Place p;
+    place_begin(&p);
+    const char *in[2] = {
+        place_run(&p, "base", "uniform", 1,
+                  "\"command\":\"pretrain\",\"options\":{\"k\":2},\"result\":{\"steps\":40,"
+                  "\"loss\":0.5}",
+                  "{\"step\":10,\"loss\":1,\"icl_p_sequence\":0.25}\n{\"step\":20,\"loss\":0.2}\n"
+                  "{\"step\":30,\"loss\":0.9}\n{\"step\":40,\"loss\":0.5,\"icl_p_sequence\":0.75}"
+                  "\n"),
+        place_run(&p, "tuned", "ica:filter", 1,
+                  "\"options\":{\"refresh\":3},\"result\":{\"steps\":30,\"nll\":0.5}",
+                  "{\"step\":10,\"loss\":2,\"weight_clean\":0.9,\"weight_corrupted\":0.4}\n"
+                  "{\"step\":30,\"loss\":1,\"weight_clean\":0.8,\"weight_corrupted\":0.1}\n")};
+    Built b = build(2, in);
+    CHECK(b.ok && has(&b.html, ">jump at step 20 to 30<") &&
+              has(&b.html, "Where the loss jumps from 0.20 to 0.90"),
+          "%s", b.err.text);
+    CHECK(has(&b.html, "After 2 demonstrations the whole right answer has probability 0.75"), "k");
+    CHECK(has(&b.html, ">scores anew<"), "the steps at which scores are computed again");
+    CHECK(has(&b.html, "The lead of good records in weight goes from 0.5 to 0.7"),
+          "clean minus corrupted");
+    CHECK(has(&b.html, "<td>0.850</td><td>0.250</td>"), "mean weights");
+    built_free(&b);
+    place_end(&p);
+}
+
+static const char *place_model(Place *p) {
+    const char *folder = place_folder(p, "m");
+    place_path(p, "m/config.json");
+    place_path(p, "m/generation_config.json");
+    place_path(p, "m/model.safetensors");
+    return folder;
+}
+
+/* Each token's gain, against the model's own log-likelihoods of the rows that end at it. */
+static void test_gains(void) {
+    Place p;
+    place_begin(&p);
+    Error err = {0};
+    ModelFolder f = {
+        .model = model_new(
+            (ModelConfig){.layers = 1, .heads = 2, .channels = 8, .context = 8, .vocab = 12},
+            &err)};
+    model_initialize(f.model, 3);
+    for (size_t i = 0; i < f.model->parameters; i++) f.model->w[i] *= 20; /* far from uniform */
+    const char *model = place_model(&p);
+    const char *pool = place_write(&p, "pool.jsonl",
+                                   "{\"id\":\"a\",\"input_ids\":[1,2,3,4],"
+                                   "\"labels\":[-100,-100,3,4]}\n"),
+               *holdout = place_write(&p, "holdout.jsonl",
+                                      "{\"id\":\"h\",\"input_ids\":[5,6,7],"
+                                      "\"labels\":[-100,6,7]}\n");
+    Gains *g = NULL;
+    CHECK(model_folder_save(&f, model, &err) &&
+              (g = gains_open(model, pool, holdout, false, &err)) != NULL,
+          "%s", err.text);
+    Arena arena = {0};
+    TokenGains t = {0};
+    int demo = g ? gains_demo(g, str("h")) : -1;
+    CHECK(demo == 0 && gains_demo(g, str("x")) == -1, "the holdout's record");
+    CHECK(g && gains_of(g, 0, false, &demo, 1, &arena, &t) && t.n == 2, "the answer's tokens");
+    if (t.n == 2) {
+        static const int rows[2][7] = {{1, 2, 3, 4}, {5, 6, 7, 1, 2, 3, 4}};
+        double logp[2][2], sum[2];
+        Workspace *ws = workspace_new();
+        Batch b = {0};
+        for (int c = 0; c < 2; c++)
+            for (int i = 0; i < 2; i++) { /* the row up to token i of the answer, which it scores */
+                int n = (c ? 5 : 2) + i + 1;
+                batch_clear(&b);
+                batch_row(&b, rows[c], n, n - 1, NULL);
+                model_forward(f.model, ws, &b, false, &logp[c][i], NULL);
+            }
+        for (int c = 0; c < 2; c++) sum[c] = logp[c][0] + logp[c][1];
+        /* Single precision: 1e-5 of log-likelihoods of some nats. */
+        for (int i = 0; i < 2; i++)
+            CHECK(fabs(t.gain[i] - (logp[1][i] - logp[0][i])) < 1e-4, "token %d: %g, want %g", i,
+                  t.gain[i], logp[1][i] - logp[0][i]);
+        CHECK(fabs(t.alone - sum[0]) < 1e-4 && fabs(t.in_context - sum[1]) < 1e-4, "sums");
+        CHECK(fabs(t.gain[0]) > 0.01 && str_is(t.text[0], "#3"), "%g", t.gain[0]);
+        batch_free(&b);
+        workspace_free(ws);
+    }
+    int demos[3] = {0, 0, 0}; /* 3 + 3 + 3 + 4 tokens do not fit a context of 8 */
+    CHECK(g && !gains_of(g, 0, false, demos, 3, &arena, &t), "a row that is too long");
+    gains_close(g);
+    arena_free(&arena);
+    model_folder_free(&f);
+    place_end(&p);
+}
+
+/* The page shows the gains if the model gives the numbers of the score file, and else says so. */
+static void test_strips(void) {
+    Place p;
+    place_begin(&p);
+    Error err = {0};
+    ModelFolder f = {
+        .model = model_new(
+            (ModelConfig){.layers = 1, .heads = 2, .channels = 8, .context = 8, .vocab = 12},
+            &err)};
+    model_initialize(f.model, 3);
+    const char *model = place_model(&p);
+    const char *pool = place_write(&p, "pool.jsonl",
+                                   "{\"id\":\"a\",\"input_ids\":[1,2,3],"
+                                   "\"labels\":[-100,-100,3]}\n"),
+               *holdout = place_write(&p, "holdout.jsonl",
+                                      "{\"id\":\"h\",\"input_ids\":[5,6,7],"
+                                      "\"labels\":[-100,6,7]}\n");
+    Arena arena = {0};
+    TokenGains t = {0};
+    int demo = 0;
+    CHECK(model_folder_save(&f, model, &err), "%s", err.text);
+    Gains *g = gains_open(model, pool, holdout, false, &err);
+    CHECK(g && gains_of(g, 0, false, &demo, 1, &arena, &t), "%s", err.text);
+    gains_close(g);
+    for (int other = 0; other < 2; other++) {
+        const char *scores =
+            place_write(&p, other ? "other.jsonl" : "scores.jsonl",
+                        "{\"id\":\"a\",\"score\":1,\"logp\":%.17g,\"logp_in_context\":%.17g,"
+                        "\"demos\":[\"h\"],\"tokens\":1}\n",
+                        t.alone + other, t.in_context);
+        ReportInputs in = {
+            .count = 1, .paths = &scores, .pool = pool, .holdout = holdout, .model = model};
+        Built b = {.ok = false};
+        b.ok = report_build(&in, &b.text, &b.results, &b.html, &b.err);
+        CHECK(b.ok && has(&b.html, ">#3<small>") == !other && balanced(&b.html), "%s", b.err.text);
+        CHECK(has(&b.text, "1 answer without the tokens' gain") == (other == 1), "%s", b.text.s);
+        built_free(&b);
+    }
+    arena_free(&arena);
+    model_folder_free(&f);
     place_end(&p);
 }
 
@@ -551,7 +763,7 @@ static void test_bad_inputs(void) {
     expect_error(folder, STATUS_DATA, "log/log.jsonl:3:");
     expect_error(place_write(&p, "array.json", "[1]"), STATUS_DATA, "must hold one JSON object");
     expect_error(place_write(&p, "other.json", "{\"command\":\"bench\"}"), STATUS_DATA,
-                 "neither a score nor an eval");
+                 "neither scores nor an eval");
     expect_error(place_write(&p, "void.json", "%s", ""), STATUS_DATA, "not valid JSON");
     expect_error("/nonexistent/thing", STATUS_IO, "thing");
     Built none = build(0, NULL);
@@ -564,7 +776,8 @@ static void test_bad_inputs(void) {
     expect_error(folder, STATUS_DATA, "own/scores.jsonl:2:");
     Error err = {0};
     const char *html = place_path(&p, "report.html"), *results = place_path(&p, "results.json");
-    int status = report_main(1, &folder, html, results, false, &err);
+    ReportInputs one = {.count = 1, .paths = &folder};
+    int status = report_main(&one, html, results, false, &err);
     CHECK(status == STATUS_DATA && err.status == STATUS_DATA, "status %d", status);
     CHECK(!file_exists(html) && !file_exists(results), "a bad input must leave no output");
     place_end(&p);
@@ -650,7 +863,8 @@ static int main_into(const char *path, const char *input, const char *html, cons
     fflush(stdout);
     int kept = dup(1), to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(to, 1);
-    int status = report_main(1, &input, html, results, json, err);
+    ReportInputs in = {.count = 1, .paths = &input};
+    int status = report_main(&in, html, results, json, err);
     fflush(stdout);
     dup2(kept, 1);
     close(kept);
@@ -714,6 +928,10 @@ int main(void) {
     test_numbers();
     test_own_data();
     test_truth();
+    test_score_file();
+    test_marks();
+    test_gains();
+    test_strips();
     test_comparable();
     test_known_share();
     test_bad_inputs();
