@@ -69,7 +69,7 @@ run eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --
     --per-example pair-each.jsonl
 cp "$keep/out" pair-eval.json
 run report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json eval.json \
-    --out report.html --results results.json
+    scores.jsonl --pool pool.jsonl --out report.html --results results.json
 
 # ---- the keys that stand in the document, and those in the files ----
 
