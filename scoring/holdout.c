@@ -119,8 +119,19 @@ static void put_fold(const Scores *part, const Examples *shown, const int *place
     add_cost(&out->cost, &part->cost);
 }
 
+/* Leaves the records of a part that are not kept out of it. place: as above. */
+static void drop_unkept(Examples *part, int *place, const double *kept) {
+    int n = 0;
+    for (int i = 0; i < part->count; i++) {
+        if (kept[place[i]] <= 0) continue;
+        part->items[n] = part->items[i];
+        place[n++] = place[i];
+    }
+    part->count = n;
+}
+
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
-                   const ScoreOptions *how, Scores *out) {
+                   const double *kept, const ScoreOptions *how, Scores *out) {
     size_t n = (size_t)holdout->count;
     int *place = mem_new(n, sizeof *place), *shown_place = mem_new(n, sizeof *shown_place);
     ScoreOptions each = *how;
@@ -135,6 +146,7 @@ void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds
     for (int fold = 0; fold < folds->folds; fold++) {
         Examples asked = folds_part(folds, holdout, fold, false, place);
         Examples shown = folds_part(folds, holdout, fold, true, shown_place);
+        if (kept) drop_unkept(&shown, shown_place, kept);
         ica_score(m, NULL, ws, &asked, &shown, &each, &part);
         put_fold(&part, &shown, place, shown_place, holdout, out);
     }
@@ -182,10 +194,10 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
         each.reduce = REDUCE_MEAN;
         each.seed = how->seed;
         if (each.demos == DEMOS_SHUFFLED) each.demos = DEMOS_NEAREST;
-        holdout_score(m, ws, holdout, &folds, &each, &right);
+        holdout_score(m, ws, holdout, &folds, NULL, &each, &right);
         each.method = METHOD_INCONTEXT;
         each.demos = DEMOS_SHUFFLED;
-        holdout_score(m, ws, holdout, &folds, &each, &wrong);
+        holdout_score(m, ws, holdout, &folds, NULL, &each, &wrong);
         /* A record without demonstrations gains nothing. */
         for (int i = 0; i < holdout->count; i++)
             if (right.unshown[i]) right.score[i] = 0;
@@ -256,6 +268,13 @@ static void scores_numbers(const Examples *e, const Scores *s, double *gain, dou
     }
 }
 
+static bool too_few_prompts(const Folds *folds, Error *err) {
+    return error_set(err, STATUS_DATA,
+                     "the holdout has %d distinct prompts to compare candidates with, and needs "
+                     "%d: give more trusted examples, or another --weight-map",
+                     folds->prompts, FOLD_PROMPTS_LEAST);
+}
+
 /* Scores what is kept by folds into c->self, and adds what that cost. False if it has too few
  * prompts. */
 static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
@@ -267,18 +286,14 @@ static bool score_kept(const Model *m, Workspace *ws, const Examples *holdout,
     bool ok = folds_new(&part, how->seed, &folds);
     if (ok) {
         Scores s = {0};
-        holdout_score(m, ws, &part, &folds, how, &s);
+        holdout_score(m, ws, &part, &folds, NULL, how, &s);
         scores_resize(&c->self, holdout->count, how->k);
         /* The score of a record that is left out is not known. */
         for (int i = 0; i < holdout->count; i++) c->self.score[i] = NAN;
         put_fold(&s, &part, place, place, holdout, &c->self);
         add_cost(cost, &s.cost);
         scores_free(&s);
-    } else
-        error_set(err, STATUS_DATA,
-                  "the holdout has %d distinct prompts to compare candidates with, and needs %d: "
-                  "give more trusted examples, or another --weight-map",
-                  folds.prompts, FOLD_PROMPTS_LEAST);
+    } else too_few_prompts(&folds, err);
     folds_free(&folds);
     arena_free(&arena);
     return ok;
@@ -306,10 +321,11 @@ static double rank_of(const double *x, int n, int i) {
     return smaller;
 }
 
-/* Leaves out the records of smallest min(rank of gain, rank of likelihood). */
-static void choose_trimmed(const Examples *holdout, uint64_t seed, const double *gain,
+/* Leaves out the records of smallest min(rank of gain, rank of likelihood). False if these are the
+ * ones that are left out already. */
+static bool choose_trimmed(const Examples *holdout, uint64_t seed, const double *gain,
                            const double *likelihood, Comparison *c) {
-    int n = holdout->count;
+    int n = holdout->count, changed = 0;
     Ranked *r = mem_new((size_t)n, sizeof *r);
     for (int i = 0; i < n; i++)
         r[i] = (Ranked){fmin(rank_of(gain, n, i), rank_of(likelihood, n, i)),
@@ -317,8 +333,36 @@ static void choose_trimmed(const Examples *holdout, uint64_t seed, const double 
     qsort(r, (size_t)n, sizeof *r, compare_ranked);
     /* 1e-9, because 0.29 * 100 is a little below 29. */
     c->told.trimmed = floor(c->how.trim * n + 1e-9);
-    for (int i = 0; i < (int)c->told.trimmed; i++) c->kept[r[i].place] = 0;
+    for (int i = 0; i < n; i++) {
+        double keep = i >= (int)c->told.trimmed;
+        changed += c->kept[r[i].place] > keep;
+        c->kept[r[i].place] = keep;
+    }
     free(r);
+    return changed > 0;
+}
+
+/* Chooses the records to leave out. Wrong demonstrations make wrong records look right, so each
+ * choice is tried with demonstrations from the rest, until it stays the same. */
+static bool trim_holdout(const Model *m, Workspace *ws, const Examples *holdout,
+                         const ScoreOptions *how, Comparison *c, Cost *cost, Error *err) {
+    Arena arena = {0};
+    Scores s = {0};
+    Folds folds;
+    size_t n = (size_t)holdout->count;
+    double *gain = arena_new(&arena, n, sizeof *gain);
+    double *likelihood = arena_new(&arena, n, sizeof *likelihood);
+    bool ok = folds_new(holdout, how->seed, &folds) || too_few_prompts(&folds, err);
+    for (int round = 0; ok && round < TRIM_ROUNDS; round++) {
+        holdout_score(m, ws, holdout, &folds, c->kept, how, &s);
+        add_cost(cost, &s.cost);
+        scores_numbers(holdout, &s, gain, likelihood);
+        if (!choose_trimmed(holdout, how->seed, gain, likelihood, c)) break;
+    }
+    scores_free(&s);
+    folds_free(&folds);
+    arena_free(&arena);
+    return ok;
 }
 
 bool comparison_levels(Comparison *c, const double *gain, const double *likelihood, int records) {
@@ -347,13 +391,10 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
     int *place = arena_new(&arena, n, sizeof *place);
     bool first = c->told.levels.records <= 0;
     Cost cost = {0};
-    /* Score the holdout. The first time, leave out its lowest records and score the rest anew. */
-    bool ok = score_kept(m, ws, holdout, how, c, &cost, err);
-    if (ok && first && c->how.trim > 0) {
-        scores_numbers(holdout, &c->self, gain, likelihood);
-        choose_trimmed(holdout, how->seed, gain, likelihood, c);
-        ok = score_kept(m, ws, holdout, how, c, &cost, err);
-    }
+    /* The first time, leave out the lowest records. Score what is left. */
+    bool trims = first && c->how.trim > 0;
+    bool ok = (!trims || trim_holdout(m, ws, holdout, how, c, &cost, err)) &&
+              score_kept(m, ws, holdout, how, c, &cost, err);
     c->told.flops = cost.flops;
     /* Take the thresholds from what is kept. */
     if (ok) {

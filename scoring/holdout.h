@@ -53,11 +53,11 @@ void folds_free(Folds *folds);
 Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others, int *index);
 
 /* Scores every record of the holdout by how->method, with demonstrations and idf from the other
- * folds. Fills in *out like ica_score. The demonstrations in it are items of the holdout. Of `how`
+ * folds; with `kept` (or NULL) only from records whose kept[] is above 0. Fills in *out like ica_score. The demonstrations in it are items of the holdout. Of `how`
  * these are not looked at: clusters, the pair score (it is E7a), and the caller's log-likelihoods.
  * METHOD_RHO is not for this function: it needs a reference for each fold. */
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
-                   const ScoreOptions *how, Scores *out);
+                   const double *kept, const ScoreOptions *how, Scores *out);
 
 /* Does the model learn from demonstrations? The loss of the holdout's (chosen) answers: alone,
  * with k demonstrations from other folds, and after the same prompts with answers to others. Means
@@ -107,6 +107,7 @@ typedef struct {
     Scores self; /* of the holdout, by folds; of a record that is left out, not known */
     Arena arena; /* owns the arrays */
 } Comparison;
+enum { TRIM_ROUNDS = 5 };
 enum { COMPARISON_TOLD = sizeof(((Comparison *)0)->told) / sizeof(double) };
 
 /* Makes room and keeps the entire holdout, if the map is of the holdout and *c is empty. */
@@ -115,10 +116,11 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
 void comparison_free(Comparison *c);
 
 /* Scores the holdout by folds and the pool like ica_score. out->cost includes both. The first time
- * it chooses the records to leave out: it scores the holdout, leaves out those with the smallest
- * min(rank of gain, rank of likelihood), exactly floor(trim * records), and scores the rest anew.
- * A record that is left out is no demonstration. False with an error if fewer than
- * FOLD_PROMPTS_LEAST prompts are left. */
+ * it chooses the records to leave out, exactly floor(trim * records): those with the smallest
+ * min(rank of gain, rank of likelihood). It then scores all records anew after demonstrations from
+ * the rest, and chooses again, until the choice stays the same, at most TRIM_ROUNDS times. At last
+ * the rest is scored by folds of its own. A record that is left out is no demonstration. False with
+ * an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
                      const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 
