@@ -53,9 +53,10 @@ void folds_free(Folds *folds);
 Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others, int *index);
 
 /* Scores every record of the holdout by how->method, with demonstrations and idf from the other
- * folds; with `kept` (or NULL) only from records whose kept[] is above 0. Fills in *out like ica_score. The demonstrations in it are items of the holdout. Of `how`
- * these are not looked at: clusters, the pair score (it is E7a), and the caller's log-likelihoods.
- * METHOD_RHO is not for this function: it needs a reference for each fold. */
+ * folds; with `kept` (or NULL) only from records whose kept[] is above 0. Fills in *out like
+ * ica_score. The demonstrations in it are items of the holdout. Of `how` these are not looked at:
+ * clusters, the pair score (it is E7a), and the caller's log-likelihoods. METHOD_RHO is not for
+ * this function: it needs a reference for each fold. */
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
                    const double *kept, const ScoreOptions *how, Scores *out);
 

@@ -292,8 +292,8 @@ static void trim_by_hand(const Examples *e, const Scores *self, uint64_t seed, i
     }
 }
 
-/* The same until nothing changes, each time with demonstrations from what is kept. Returns how often
- * it chose. */
+/* The same until nothing changes, each time with demonstrations from what is kept. Returns how
+ * often it chose. */
 static int trim_rounds(const Model *m, Workspace *ws, const Examples *e, const ScoreOptions *how,
                        int trimmed, double *kept) {
     double before[100];
