@@ -173,11 +173,11 @@ train_one() { # GROUP ARM SEED
     # shellcheck disable=SC2086
     ./ica train --model "$WORK/base" --pool "$pool" "$@" --eval "$test" --out "$run" \
         --group "$group" --arm "$arm" --seed "$seed" --eval-steps 20 $tune --overwrite \
+        --save-only-model \
         >"$run/result" 2>"$run/stderr" || {
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }
-    rm -f "$run"/training_state*.safetensors # nothing continues a finished arm
     : >"$run/done"
 }
 

@@ -31,6 +31,7 @@ void loop_new(Loop *loop, Model *m, const LoopOptions *o, Run *run, void *self) 
                    .state = {.optimizer = optimizer, .run = run}};
     loop->spent = run ? &run->spent : &loop->own;
     workspace_recompute(loop->ws, o->recompute);
+    keep_new(&loop->keep, &o->keep, &loop->state);
     run_state_keep(&loop->state, "window", loop->window.all, sizeof(LogWindow) / sizeof(double));
 }
 
@@ -40,16 +41,17 @@ void loop_free(Loop *loop) {
     free(loop->grad);
 }
 
+/* The number of the next step. AdamW counts the steps that moved the parameters. */
+static long loop_at(const Loop *loop) { return loop->state.optimizer->step + loop->state.skipped; }
+
 LoopResult loop_result(const Loop *loop) {
-    return (LoopResult){.steps = loop->o->steps,
+    return (LoopResult){.steps = loop_at(loop),
+                        .keep = loop->keep,
                         .loss = loop->window.last_loss,
                         .skipped = loop->state.skipped,
                         .flops = loop->flops,
                         .activation_bytes = workspace_bytes(loop->ws)};
 }
-
-/* The number of the next step. AdamW counts the steps that moved the parameters. */
-static long loop_at(const Loop *loop) { return loop->state.optimizer->step + loop->state.skipped; }
 
 const char *loop_resumes(const Loop *loop) {
     return loop->state.run ? loop->state.run->header.resume : NULL;
@@ -64,22 +66,20 @@ static double loop_rate(const LoopOptions *o, long step) {
     return schedule_rate(o->schedule, o->learning_rate, step, o->steps, warmup, o->min_lr_ratio);
 }
 
-/* Says so if no step of a run can move a parameter, as with a warm-up and a single step. */
-static void tell_still(const LoopOptions *o) {
-    for (long step = 0; step < o->steps; step++)
-        if (loop_rate(o, step) != 0) return;
-    fprintf(stderr,
-            "WARNING: no parameter will move: the learning rate is 0 at each of the %ld steps; "
-            "a warm-up begins at 0: take --warmup-steps 0, or more steps\n",
-            o->steps);
-}
-
 bool loop_begin(Loop *loop, bool *complete, Error *err) {
     const char *resume = loop_resumes(loop);
-    *complete = resume && loop_at(loop) >= loop->o->steps && run_has_result(resume, err);
+    bool over = loop_at(loop) >= loop->o->steps || keep_stops(&loop->keep);
+    *complete = resume && over && run_has_result(resume, err);
     if (err->status || *complete) return err->status == 0;
-    tell_still(loop->o);
+    if (resume && !keep_resumed(&loop->keep, err)) return false;
     return !loop->state.run || run_begin(loop->state.run, err);
+}
+
+/* Is the model evaluated after this step? After the last one too, if at any. */
+static bool evaluates(const Loop *loop, long step) {
+    const LoopOptions *o = loop->o;
+    bool last = o->eval_steps > 0 && step + 1 == o->steps;
+    return loop->evaluate && (last || every(o->eval_steps, step));
 }
 
 /* Logs the steps since the last line. If the line cannot be written, the window stays as it is, and
@@ -91,10 +91,10 @@ static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) 
     line.learning_rate = lr;
     line.grad_norm = norm;
     line.seconds = seconds_now() - run->start;
-    /* Evaluate where the options ask for it, and after the last step. */
     double start = seconds_now();
-    bool due = every(o->eval_steps, step) || (o->eval_steps > 0 && step + 1 == o->steps);
-    if (loop->evaluate && due && !loop->evaluate(loop, &line, err)) return false;
+    if (evaluates(loop, step) &&
+        (!loop->evaluate(loop, &line, err) || !keep_judge(&loop->keep, &line, loop->model, err)))
+        return false;
     loop->spent->eval_seconds += seconds_now() - start;
     double left = loop->window.seconds * (double)(o->steps - step - 1) / o->logging_steps;
     run_progress(run, &loop->window, &line, o->steps, left);
@@ -102,20 +102,14 @@ static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) 
     return true;
 }
 
-/* Adds what a step reports to the window, and what it cost to the totals. `scoring` is the part of
- * its seconds that went into scores, which the totals count apart. */
-static void loop_account(Loop *loop, const StepReport *r, double seconds, double scoring) {
-    step_report_add(&loop->window.sum, r);
-    loop->window.seconds += seconds;
-    loop->flops += r->flops;
-    loop->spent->train_seconds += seconds - scoring;
-    loop->spent->train_tokens += r->tokens;
-    loop->spent->train_flops += r->flops;
-    loop->spent->trained += r->trained;
+bool loop_save(Loop *loop, Error *err) {
+    loop->keep.save = false;
+    return (!loop->save || loop->save(loop, err)) && run_state_save(&loop->state, err);
 }
 
-bool loop_save(Loop *loop, Error *err) {
-    return (!loop->save || loop->save(loop, err)) && run_state_save(&loop->state, err);
+bool loop_finish(Loop *loop, Error *err) {
+    if (!loop->state.run) return true;
+    return loop_save(loop, err) && keep_finish(&loop->keep, loop_at(loop), loop->model, err);
 }
 
 /* One step. False with an error when training diverged, or its dump cannot be written. */
@@ -149,20 +143,23 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     if (dump && !dump_write(dump, loop->model, loop->grad, optimizer, r.loss, lr, norm, err))
         return false;
     /* Account for it, and write the log line that is due. */
-    loop_account(loop, &r, seconds_now() - start, loop->spent->score_seconds - scored);
-    bool due = every(o->logging_steps, step) || step + 1 == o->steps;
+    loop->flops += r.flops;
+    step_spend(&r, seconds_now() - start, loop->spent->score_seconds - scored, &loop->window,
+               loop->spent);
+    bool due = every(o->logging_steps, step) || evaluates(loop, step) || step + 1 == o->steps;
     return !loop->state.run || !due || loop_log(loop, step, lr, norm, err);
 }
 
 bool loop_run(Loop *loop, Error *err) {
     const LoopOptions *o = loop->o;
     const Run *run = loop->state.run;
-    for (long step = loop_at(loop); step < o->steps; step++) {
+    for (long step = loop_at(loop); step < o->steps && !keep_stops(&loop->keep); step++) {
         if (!loop_step(loop, step, err)) return false;
         Error *stop = &loop->stopped;
         if (o->stop && o->stop()) error_set(stop, 128 + o->stop(), "stopped by a signal");
         bool asked = run && o->save_now && o->save_now();
-        bool due = stop->status || asked || (every(o->save_steps, step) && step + 1 < o->steps);
+        bool often = loop->keep.save || every(o->save_steps, step);
+        bool due = stop->status || asked || (often && step + 1 < o->steps);
         if (run && due && !loop_save(loop, err)) return false;
         if (asked) fprintf(stderr, "saved after step %ld\n", step + 1);
         if (stop->status && !run)
@@ -183,7 +180,7 @@ typedef struct {
     const Splits *x;
     PoolWeights *w; /* the pool's scores and weights, and where they come from */
     /* DPO: log-likelihoods of each split by the model that training started from; else empty. */
-    Logps pool_reference, holdout_reference, eval_reference;
+    Logps pool_reference, holdout_reference, eval_reference, validation_reference;
     Model *reference;   /* METHOD_RHO: a model trained on the holdout; else NULL */
     Logps by_reference; /* its log-likelihoods of the pool, known after the first scores */
     Scores scores;      /* the last ones; count 0 in a resumed run that computed none */
@@ -216,6 +213,7 @@ static void tuning_free(Tuning *t) {
     logps_free(&t->pool_reference);
     logps_free(&t->holdout_reference);
     logps_free(&t->eval_reference);
+    logps_free(&t->validation_reference);
     logps_free(&t->by_reference);
     scores_free(&t->scores);
     model_free(t->reference);
@@ -237,12 +235,14 @@ static MethodInfo tuning_method(const Tuning *t) {
 static bool dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
                            Spent *spent, Error *err) {
     bool gradients = tuning_method(t).needs_gradients;
-    Logps *to[3] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference};
-    const ExampleFile *data[3] = {&t->x->pool, &t->x->holdout, &t->x->eval};
-    const char *const name[3] = {"reference.pool", "reference.holdout", "reference.eval"};
+    Logps *to[4] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference,
+                    &t->validation_reference};
+    const ExampleFile *data[4] = {&t->x->pool, &t->x->holdout, &t->x->eval, &t->x->validation};
+    const char *const name[4] = {"reference.pool", "reference.holdout", "reference.eval",
+                                 "reference.validation"};
     double start = seconds_now();
     Cost cost = {0};
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         int n = data[i]->examples.count;
         if (n == 0 || (i == 1 && !gradients)) continue;
         *to[i] = logps_new(n);
@@ -315,15 +315,6 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     return ok && scores_finite(&t->scores, &t->x->pool, err);
 }
 
-/* Accounts for scores: the pool's, what the holdout was scored for to compare with (it is in their
- * cost), and before the first scores its check. */
-static void spend_scores(const Tuning *t, int refresh, Spent *spent) {
-    const HoldoutCheck *check = &t->notes.check;
-    spent->score_tokens += t->scores.cost.forward + (refresh == 0 ? check->forward : 0);
-    spent->score_flops += t->scores.cost.flops + (refresh == 0 ? check->flops : 0);
-    spent->scored += t->scores.count;
-}
-
 /* Computes scores with the present parameters, and makes weights from them. With accept or mirror
  * the weights come from t->w->against, which score_pool fills in (holdout_compare). */
 static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
@@ -341,7 +332,7 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x);
     memcpy(t->w->used, t->w->weight, bytes);
     loop->spent->score_seconds += seconds_now() - start;
-    spend_scores(t, refresh, loop->spent);
+    scores_spend(&t->scores, refresh == 0 ? &t->notes.check : NULL, loop->spent);
     return true;
 }
 
@@ -356,7 +347,7 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
         bool dpo = OBJECTIVES[o->objective].needs_reference;
         if ((!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) &&
             score_pool(&t, m, 0, err))
-            spend_scores(&t, 0, spent);
+            scores_spend(&t.scores, &t.notes.check, spent);
         workspace_free(ws);
     }
     *notes = t.notes;
@@ -474,20 +465,24 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
 
 /* ---- a run of fine-tuning ---- */
 
-/* Evaluates on the test, as the objective asks for. */
-static bool tuning_measure(const Tuning *t, const Loop *loop, Metrics *x, PairMetrics *pairs,
+/* Evaluates on the test or the validation part, as the objective asks for. */
+static bool tuning_measure(const Tuning *t, const Loop *loop, bool test, Measured *out,
                            Error *err) {
-    return evaluate_file(loop->model, loop->ws, &t->x->eval, t->o->objective, &t->o->pair,
-                         t->eval_reference, x, pairs, err);
+    return evaluate_file(loop->model, loop->ws, test ? &t->x->eval : &t->x->validation,
+                         t->o->objective, &t->o->pair,
+                         test ? t->eval_reference : t->validation_reference, out, err);
 }
 
 static bool tuning_evaluate(Loop *loop, LogLine *line, Error *err) {
-    Metrics x = {.nll = NAN};
-    PairMetrics pairs = {.loss = NAN};
-    bool ok = tuning_measure(loop->self, loop, &x, &pairs, err);
-    line->eval_nll = x.nll;
-    line->eval_loss = pairs.loss;
-    return ok;
+    Measured test, validation;
+    if (!tuning_measure(loop->self, loop, true, &test, err) ||
+        !tuning_measure(loop->self, loop, false, &validation, err))
+        return false;
+    line->eval_nll = test.answers.nll;
+    line->eval_loss = test.pairs.loss;
+    line->validation_nll = validation.answers.nll;
+    line->validation_loss = validation.pairs.loss;
+    return true;
 }
 
 /* Writes scores.jsonl if scores were computed. A resumed run that computed no scores keeps the
@@ -527,15 +522,13 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
 
 /* Saves after the last step, and evaluates. */
 static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err) {
-    if (loop->state.run && !loop_save(loop, err)) return false;
+    if (!loop_finish(loop, err)) return false;
     result->loop = loop_result(loop);
     result->notes = t->notes;
-    double flops = t->scores.cost.flops;
+    double flops = t->scores.cost.flops, start = seconds_now();
     if (flops > 0) result->alone_share = t->scores.alone_flops / flops;
-    double start = seconds_now();
-    result->evaluated = t->x->eval.examples.count > 0;
-    bool ok =
-        !result->evaluated || tuning_measure(t, loop, &result->metrics, &result->pair_metrics, err);
+    bool ok = tuning_measure(t, loop, true, &result->test, err) &&
+              tuning_measure(t, loop, false, &result->validation, err);
     loop->spent->eval_seconds += seconds_now() - start;
     return ok;
 }
@@ -561,7 +554,7 @@ bool train(Model *m, const Splits *x, const TrainOptions *o, PoolWeights *weight
     loop.dump = o->dump;
     loop.gradient = tuning_gradient;
     loop.save = tuning_save;
-    if (x->eval.examples.count) loop.evaluate = tuning_evaluate;
+    if (x->eval.examples.count + x->validation.examples.count) loop.evaluate = tuning_evaluate;
     bool ok = tuning_run(&t, &loop, result, err);
     loop_free(&loop);
     tuning_free(&t);

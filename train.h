@@ -31,6 +31,7 @@
 #define TRAIN_H
 
 #include "data/dump.h"
+#include "data/keep.h"
 #include "data/metrics.h"
 #include "data/run.h"
 #include "data/scores.h"
@@ -55,6 +56,7 @@ typedef struct {
     int eval_steps;    /* between evaluations in the log; 0: none */
     int save_steps;    /* between saves; 0: only at the end and when stopped */
     bool recompute;    /* less memory and more time, see workspace_recompute */
+    KeepOptions keep;  /* is the model in the end the best one, and when does the run stop? */
     uint64_t seed;     /* of the order of the data and of random scores */
     /* The signal that asks to stop, or 0. Asked after every step. May be NULL. */
     int (*stop)(void);
@@ -64,8 +66,9 @@ typedef struct {
 
 /* What a loop ends with. */
 typedef struct {
-    bool complete; /* the resumed run had ended before, so nothing was done */
-    long steps;
+    bool complete;           /* the resumed run had ended before, so nothing was done */
+    long steps;              /* fewer than were asked for if the patience ended */
+    Keep keep;               /* the best evaluation, if that was asked for */
     double loss;             /* mean over the last log line's steps */
     int skipped;             /* steps whose weights were all 0 */
     double flops;            /* of the steps done here, forward and backward */
@@ -90,6 +93,7 @@ struct Loop {
     Workspace *ws;
     real *grad;        /* [parameters] */
     RunState state;    /* the optimizer, and what is saved */
+    Keep keep;         /* the best evaluation so far */
     Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
     LogWindow window;  /* sums over the steps since the last log line */
     Error stopped;     /* set by a signal, or a log line that could not be written */
@@ -116,6 +120,9 @@ bool loop_begin(Loop *loop, bool *complete, Error *err);
 bool loop_run(Loop *loop, Error *err);
 /* Saves what a resumed loop needs. */
 bool loop_save(Loop *loop, Error *err);
+/* Saves after the last step. Where the best model is asked for, the run's model then is that. Does
+ * nothing without a run. */
+bool loop_finish(Loop *loop, Error *err);
 /* The folder of the run to continue, or NULL. */
 const char *loop_resumes(const Loop *loop);
 LoopResult loop_result(const Loop *loop);
@@ -147,9 +154,7 @@ typedef struct {
     LoopResult loop;
     ScoreNotes notes;   /* of the last scores */
     double alone_share; /* the share of the last scores' operations that ran without context */
-    bool evaluated;     /* metrics are known; of pairs, pair_metrics */
-    Metrics metrics;
-    PairMetrics pair_metrics;
+    Measured test, validation;
 } TrainResult;
 
 /* Fine-tunes m on the pool of x by weighted gradients. With a run, m is the run's model, its folder

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/parts.h"
 #include "lib/text.h"
 
 /* ---- records into examples ---- */
@@ -19,15 +20,16 @@ typedef struct {
     const ModelFolder *f;
     const Dataset *d;
     bool truncate;
-    bool ids;   /* the file has input_ids */
-    bool pairs; /* it must have preference pairs */
+    bool ids;       /* the file has input_ids */
+    bool pairs;     /* it must have preference pairs */
+    bool *too_long; /* NULL: a record that does not fit is an error; else this is set instead */
     Arena *arena;
     DataSummary *summary;
     Error *err;
 } ExampleReader;
 
-/* Cuts an answer to what the context leaves, if `truncate` allows that. False, with an error that
- * names the line, if the answer does not fit. */
+/* Cuts an answer to what the context leaves, if `truncate` allows that. False if the answer does
+ * not fit: with an error that names the line, or too_long set. */
 static bool fit_answer(const ExampleReader *x, const Record *r, int bos_n, int prompt_n,
                        int *answer_n) {
     int context = x->f->model->config.context, before = bos_n + prompt_n, whole = *answer_n;
@@ -36,17 +38,22 @@ static bool fit_answer(const ExampleReader *x, const Record *r, int bos_n, int p
         return record_refuse(
             x->d, r, x->err,
             "the prompt has no tokens: nothing would predict the first token of the answer");
+    bool fits = room >= 1 && (*answer_n <= room || x->truncate);
+    if (!fits && x->too_long) {
+        *x->too_long = true;
+        return false;
+    }
     if (room < 1)
         return record_refuse(x->d, r, x->err,
                              "the prompt has %d tokens and the model's context is %d: no token "
                              "of the completion would be left; "
-                             "shorten the prompt or leave the record out",
+                             "shorten the prompt, or leave such records out with --skip-long",
                              prompt_n, context);
     if (*answer_n > room && !x->truncate)
         return record_refuse(x->d, r, x->err,
                              "prompt and completion have %d tokens and the model's context is "
-                             "%d; shorten them, or cut completions "
-                             "with --truncate",
+                             "%d; shorten them, cut completions with --truncate, or leave such "
+                             "records out with --skip-long",
                              prompt_n + *answer_n, context);
     if (*answer_n > room) *answer_n = room;
     summary_row(x->summary, before + whole, before + *answer_n);
@@ -198,6 +205,23 @@ static bool example_from_record(const ExampleReader *x, const Record *r, Example
     return x->ids ? example_from_ids(x, r, e) : example_from_text(x, r, e);
 }
 
+/* Reads every record, so that a message can name all bad ones. out[i]: it does not fit. */
+static bool read_examples(ExampleReader *x, bool skip_long, Example *items, bool *out, Error *err) {
+    const Dataset *d = x->d;
+    BadRecords bad = {0};
+    bool too_long = false;
+    if (skip_long) x->too_long = &too_long;
+    for (int i = 0; i < d->count; i++) {
+        Error one = {0};
+        x->err = &one;
+        too_long = false;
+        if (example_from_record(x, &d->records[i], &items[i])) continue;
+        out[i] = too_long;
+        if (!too_long) bad_records_add(&bad, d->records[i].line, d->records[i].number, &one, err);
+    }
+    return bad_records_end(&bad, err);
+}
+
 bool example_file_fill(ExampleFile *l, const ModelFolder *f, const ExampleUse *use,
                        DataSummary *summary, Error *err) {
     Dataset *d = &l->data;
@@ -207,88 +231,55 @@ bool example_file_fill(ExampleFile *l, const ModelFolder *f, const ExampleUse *u
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
     x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
-    const ExampleReader reader = {f, d, use->truncate, ids, use->pairs, &x->arena, summary, err};
-    bool ok = answers_strip_end(d, f, use->pairs, &l->ended, err);
-    for (int i = 0; ok && i < d->count; i++)
-        ok = example_from_record(&reader, &d->records[i], &x->items[i]);
+    bool *out = mem_new((size_t)d->count, sizeof *out);
+    ExampleReader reader = {.f = f,
+                            .d = d,
+                            .truncate = use->truncate,
+                            .ids = ids,
+                            .pairs = use->pairs,
+                            .arena = &x->arena,
+                            .summary = summary};
+    bool ok = answers_strip_end(d, f, use->pairs, &l->ended, err) &&
+              read_examples(&reader, use->skip_long, x->items, out, err);
     summary_add(summary, d, use->pairs ? SUMMARY_PAIRS : SUMMARY_LAST_ANSWERS);
+    summary->too_long += examples_leave_out(l, out);
+    free(out);
     if (!ok) example_file_free(l);
     return ok;
 }
 
-static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path, bool truncate,
-                              bool pairs, Error *err) {
+static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *path,
+                              const SplitFiles *how, bool pairs, Error *err) {
     *l = (ExampleFile){0};
     if (!records_load(&l->data, path, err)) {
         l->data.path = NULL;
         return false;
     }
     DataSummary summary = {0};
-    ExampleUse use = {truncate, pairs, l->data.records[0].kind == RECORD_IDS};
+    ExampleUse use = {.truncate = how->truncate,
+                      .pairs = pairs,
+                      .ids = l->data.records[0].kind == RECORD_IDS,
+                      .skip_long = how->skip_long};
     bool ok = example_file_fill(l, f, &use, &summary, err);
     summary_end(&summary);
+    if (ok && l->data.count == 0) {
+        example_file_free(l);
+        ok = error_set(err, STATUS_DATA,
+                       "%s: no record fits the model's context of %d tokens: --skip-long leaves "
+                       "none",
+                       path, f->model->config.context);
+    }
     if (ok) l->summary = summary;
     return ok;
 }
 
-/* ---- the same example in two files ---- */
-
-/* What counts as the same example: all ids, or the texts of prompt and answer. */
-static Str key_of(Arena *arena, const Record *r, const Example *e) {
-    Buf b = {0};
-    if (r->kind == RECORD_IDS) buf_put(&b, r->input_ids, (size_t)r->n_ids * sizeof(int));
-    buf_put(&b, e->prompt_text.s, e->prompt_text.n);
-    buf_put(&b, e->answer_text.s, e->answer_text.n);
-    Str kept = str_copy(arena, (Str){b.s, b.n});
-    buf_free(&b);
-    return kept;
-}
-
-typedef struct {
-    Str text;
-    const Record *record;
-} Key;
-
-static int compare_keys(const void *a, const void *b) {
-    const Key *x = a, *y = b;
-    size_t n = x->text.n < y->text.n ? x->text.n : y->text.n;
-    int c = n ? memcmp(x->text.s, y->text.s, n) : 0;
-    if (c == 0) c = (x->text.n > y->text.n) - (x->text.n < y->text.n);
-    return c;
-}
-
-static Key *sorted_keys(Arena *arena, const ExampleFile *file) {
-    const Dataset *d = &file->data;
-    Key *keys = arena_new(arena, (size_t)d->count, sizeof *keys);
-    for (int i = 0; i < d->count; i++)
-        keys[i] = (Key){key_of(arena, &d->records[i], &file->examples.items[i]), &d->records[i]};
-    qsort(keys, (size_t)d->count, sizeof *keys, compare_keys);
-    return keys;
-}
-
-/* An example in two of pool, holdout and test would leak the holdout into training, or the test
- * into either. */
-bool examples_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err) {
-    Arena arena = {0};
-    Key *x = sorted_keys(&arena, a), *y = sorted_keys(&arena, b);
-    for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
-        int c = compare_keys(&x[i], &y[j]);
-        if (c == 0)
-            error_set(err, STATUS_DATA,
-                      "%s:%ld and %s:%ld are the same example; remove one, or say --allow-overlap "
-                      "to measure the leak",
-                      a->data.path, x[i].record->line, b->data.path, y[j].record->line);
-        else if (c < 0) i++;
-        else j++;
-    }
-    arena_free(&arena);
-    return err->status == 0;
-}
+/* ---- the files of a command ---- */
 
 void splits_free(Splits *x) {
     example_file_free(&x->pool);
     example_file_free(&x->holdout);
     example_file_free(&x->eval);
+    example_file_free(&x->validation);
 }
 
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *err) {
@@ -302,11 +293,13 @@ bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *er
                   {&x->eval, s->eval, s->pairs}};
     for (int i = 0; i < 3; i++)
         if (files[i].path &&
-            !example_file_read(files[i].to, f, files[i].path, s->truncate, files[i].pairs, err))
+            !example_file_read(files[i].to, f, files[i].path, s, files[i].pairs, err))
             goto failed;
+    if (s->pool && s->drop_copies) examples_drop_copies(&x->pool);
     for (int i = 0; i < 3 && !s->allow_overlap; i++)
         for (int j = i + 1; j < 3; j++)
-            if (files[i].path && files[j].path && !examples_disjoint(files[i].to, files[j].to, err))
+            if (files[i].path && files[j].path &&
+                !examples_disjoint(files[i].to, files[j].to, s->drop_overlap, err))
                 goto failed;
     if (s->pool && s->holdout && x->pool.examples.bos_n != x->holdout.examples.bos_n) {
         error_set(err, STATUS_DATA,

@@ -39,13 +39,18 @@ typedef struct {
     const char *pool, *holdout, *eval; /* paths, or NULL */
     bool truncate;                     /* Cut answers that do not fit the context. */
     bool allow_overlap;                /* Do not check that the three are disjoint. */
+    /* Leave out, and count in the summary: records that do not fit the context; of the pool, copies
+     * of earlier records; of the pool what is in holdout or test, of the holdout what is in the
+     * test. */
+    bool skip_long, drop_copies, drop_overlap;
     bool pairs; /* Pool and test must be preference pairs. Else a pair is its chosen answer. */
     bool holdout_pairs; /* So must the holdout. */
 } SplitFiles;
 
-/* Pool, holdout and test of one command. All are read and checked before the command writes. */
+/* Pool, holdout and test of one command. All are read and checked before the command writes.
+ * validation: a part of the pool's file that splits_hold_out took from it (data/parts.h). */
 typedef struct {
-    ExampleFile pool, holdout, eval;
+    ExampleFile pool, holdout, eval, validation;
 } Splits;
 
 /* On false nothing needs freeing. */
@@ -57,6 +62,7 @@ void splits_free(Splits *x);
 typedef struct {
     bool truncate, pairs; /* as in SplitFiles */
     bool ids;             /* The records have input_ids. No file mixes them with text. */
+    bool skip_long;       /* Leave out, and count in the summary, records that do not fit. */
 } ExampleUse;
 
 /* Makes the examples of the records in file->data, and counts them in *summary. On false nothing of
@@ -64,8 +70,6 @@ typedef struct {
 bool example_file_fill(ExampleFile *file, const ModelFolder *f, const ExampleUse *use,
                        DataSummary *summary, Error *err);
 void example_file_free(ExampleFile *file);
-/* False with status 3 if an example is in both files. */
-bool examples_disjoint(const ExampleFile *a, const ExampleFile *b, Error *err);
 
 /* Status 5 for example i, for which a model gave a number that is not finite. Returns false. */
 bool example_broken(const ExampleFile *file, int i, Error *err);

@@ -62,12 +62,14 @@ PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, 
 }
 
 bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objective objective,
-                   const PairOptions *pair, Logps reference, Metrics *answers, PairMetrics *pairs,
-                   Error *err) {
+                   const PairOptions *pair, Logps reference, Measured *out, Error *err) {
     bool of_pairs = OBJECTIVES[objective].pairs;
-    if (of_pairs) *pairs = evaluate_pairs(m, ws, &data->examples, objective, pair, reference, NULL);
-    else *answers = evaluate_answers(m, ws, &data->examples, NULL, 0, NULL);
-    int broken = of_pairs ? pairs->broken : answers->broken;
+    const Examples *x = &data->examples;
+    *out = (Measured){x->count, {.nll = NAN}, {.loss = NAN}};
+    if (x->count == 0) return true;
+    if (of_pairs) out->pairs = evaluate_pairs(m, ws, x, objective, pair, reference, NULL);
+    else out->answers = evaluate_answers(m, ws, x, NULL, 0, NULL);
+    int broken = of_pairs ? out->pairs.broken : out->answers.broken;
     return broken < 0 || example_broken(data, broken, err);
 }
 

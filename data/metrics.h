@@ -41,6 +41,13 @@ typedef struct {
     int broken;             /* the first pair with a log-likelihood that is not finite, or -1 */
 } PairMetrics;
 
+/* An evaluation of a file. What is not there is NaN. */
+typedef struct {
+    int records;       /* 0: there is no such file */
+    Metrics answers;   /* of prompts with an answer */
+    PairMetrics pairs; /* of pairs */
+} Measured;
+
 /* With the k nearest holdout demonstrations in context; k = 0: none. logp (or NULL): [count]. */
 Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
                          const Examples *holdout, int k, double *logp);
@@ -51,8 +58,7 @@ PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, 
 /* One of the two for a file, as the objective asks for, without demonstrations. False with status 5
  * if a log-likelihood is not finite: the error names its record. */
 bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objective objective,
-                   const PairOptions *pair, Logps reference, Metrics *answers, PairMetrics *pairs,
-                   Error *err);
+                   const PairOptions *pair, Logps reference, Measured *out, Error *err);
 /* logp(y|x) of every answer of a file by a model that others are compared with, into out [count].
  * False with status 5 if one is not finite: the error names its record. */
 bool reference_logps(const Model *m, Workspace *ws, const ExampleFile *data, Logps out, Cost *cost,

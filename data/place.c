@@ -26,7 +26,13 @@ static const char *const FILES[] = {"run.json",
                                     "scores.jsonl.holdout.jsonl",
                                     "metrics.json",
                                     "training_state.safetensors",
-                                    "training_state.previous.safetensors"};
+                                    "training_state.previous.safetensors",
+                                    "best.safetensors",
+                                    "best.previous.safetensors"};
+/* Of these, what only a run needs that goes on. */
+static const char *const TRAINING[] = {"training_state.safetensors",
+                                       "training_state.previous.safetensors", "best.safetensors",
+                                       "best.previous.safetensors"};
 enum { FILE_COUNT = sizeof FILES / sizeof *FILES };
 static const char REFERENCE[] = "reference"; /* a folder with config.json and model.safetensors */
 static const char NEXT[] = "next", READY[] = "ready", MOVING[] = "moving"; /* see place.h */
@@ -121,18 +127,26 @@ static void remove_empty(const char *folder, const char *name) {
     free(path);
 }
 
+/* Removes RHO's reference, if a run made it. */
+static void remove_reference(const char *folder) {
+    char *reference = path_join(folder, REFERENCE);
+    remove_in(reference, "model.safetensors");
+    remove_in(reference, "config.json");
+    remove_empty(folder, REFERENCE);
+    free(reference);
+}
+
 /* Removes the files of the run in that folder, run.json last, so that a kill leaves a run. */
 static void remove_run(const char *folder) {
     OldRun old = old_run(folder);
-    char *reference = path_join(folder, REFERENCE);
-    if (old.is) {
-        remove_in(reference, "model.safetensors");
-        remove_in(reference, "config.json");
-        remove_empty(folder, REFERENCE);
-    }
+    if (old.is) remove_reference(folder);
     for (int i = FILE_COUNT - 1; i >= 0; i--)
         if (wrote(&old, FILES[i])) remove_in(folder, FILES[i]);
-    free(reference);
+}
+
+void place_end_training(const char *folder) {
+    for (size_t i = 0; i < sizeof TRAINING / sizeof *TRAINING; i++) remove_in(folder, TRAINING[i]);
+    remove_reference(folder);
 }
 
 static bool move(const char *from, const char *from_name, const char *to, const char *to_name,

@@ -43,6 +43,10 @@ bool place_settle(RunPlace *p, Error *err);
 /* Removes what a new run has written if it never got a state in place of the old one. */
 void place_close(RunPlace *p);
 
+/* Removes what a finished run would need to go on: the training states, the best parameters, RHO's
+ * reference. */
+void place_end_training(const char *folder);
+
 /* Finishes in that folder what a killed process left between two runs. Does nothing if a process
  * writes there now. */
 bool place_recover(const char *folder, Error *err);

@@ -19,6 +19,28 @@ bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *fo
     return reader_refuse(&where, "%s", what);
 }
 
+/* ---- bad records ---- */
+
+void bad_records_add(BadRecords *bad, long line, long number, const Error *one, Error *err) {
+    if (bad->count == 0) *err = *one;
+    if (bad->count < BAD_RECORDS_NAMED) bad->place[bad->count] = number > 0 ? number : line;
+    bad->numbered = number > 0;
+    bad->count++;
+}
+
+bool bad_records_end(const BadRecords *bad, Error *err) {
+    int named = bad->count < BAD_RECORDS_NAMED ? bad->count : BAD_RECORDS_NAMED;
+    Buf b = {0};
+    for (int i = 1; i < named; i++) buf_printf(&b, "%s%ld", i == 1 ? "" : ", ", bad->place[i]);
+    if (bad->count > named) buf_printf(&b, " and %d more", bad->count - named);
+    size_t n = strlen(err->text);
+    if (bad->count > 1)
+        snprintf(err->text + n, sizeof err->text - n, " (%d bad records in all; the others: %s %s)",
+                 bad->count, bad->numbered ? "numbers" : "lines", b.s);
+    buf_free(&b);
+    return bad->count == 0;
+}
+
 /* ---- what records teach ---- */
 
 static uint64_t hash_text(Str s, uint64_t hash) {
@@ -59,6 +81,29 @@ int records_distinct(const Dataset *d) {
     return distinct;
 }
 
+typedef struct {
+    uint64_t hash;
+    int at;
+} HashedRecord;
+
+/* By hash. Records of one hash go in the file's order. */
+static int compare_hashed(const void *a, const void *b) {
+    const HashedRecord *x = a, *y = b;
+    if (x->hash != y->hash) return x->hash > y->hash ? 1 : -1;
+    return (x->at > y->at) - (x->at < y->at);
+}
+
+int records_copies(const Dataset *d, bool *copy) {
+    int copies = 0;
+    HashedRecord *h = mem_new((size_t)d->count, sizeof *h);
+    for (int i = 0; i < d->count; i++) h[i] = (HashedRecord){record_hash(&d->records[i]), i};
+    if (d->count) qsort(h, (size_t)d->count, sizeof *h, compare_hashed);
+    for (int i = 0; i < d->count; i++)
+        copies += copy[h[i].at] = i > 0 && h[i - 1].hash == h[i].hash;
+    free(h);
+    return copies;
+}
+
 /* ---- files ---- */
 
 static bool add_record(RecordReader *r, const Json *object) {
@@ -87,32 +132,55 @@ static void recycle(RecordReader *r, size_t parsed) {
 
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-static bool load_lines(RecordReader *r, const char *s, size_t n) {
+/* Reads the record of one line, which is s[at..at + length - 1]. *syntax: the line is no JSON. */
+static bool load_line(RecordReader *r, const char *s, size_t at, size_t length, bool *syntax) {
     JsonError where;
+    const char *line = s + at;
+    *syntax = false;
+    if (length > RECORD_MAX_LINE)
+        return reader_refuse(r, "the line is longer than %d bytes; split the record",
+                             (int)RECORD_MAX_LINE);
+    while (length > 0 && is_space(line[length - 1])) length--;
+    if (length == 0) return true;
+    const Json *object = json_parse(&r->scratch, line, length, &where);
+    *syntax = !object;
+    if (!object)
+        return reader_refuse(r, "column %ld: %s%s", where.column, where.what,
+                             where.offset > 0 && where.offset < length
+                                 ? ""
+                                 : "; each line must be one record {...}, or the file must be one "
+                                   "array of them");
+    if (!add_record(r, object)) return false;
+    r->d->records[r->d->count - 1].at = at;
+    r->d->records[r->d->count - 1].bytes = length;
+    return true;
+}
+
+/* Notes that the current record is bad. `one` is its error. The file is read on, so that the
+ * message can name all of them. */
+static void note_bad(RecordReader *r, Error *one, Error *err) {
+    bad_records_add(&r->bad, r->line, r->number, one, err);
+    *one = (Error){0};
+}
+
+static bool load_lines(RecordReader *r, const char *s, size_t n) {
+    Error *err = r->err, one = {0};
+    r->err = &one;
     for (size_t at = 0, next; at < n; at = next) {
-        const char *line = s + at, *newline = memchr(line, '\n', n - at);
-        size_t length = newline ? (size_t)(newline - line) : n - at;
+        const char *newline = memchr(s + at, '\n', n - at);
+        size_t length = newline ? (size_t)(newline - (s + at)) : n - at;
         next = at + length + 1;
+        bool syntax;
         r->line++;
-        if (length > RECORD_MAX_LINE)
-            return reader_refuse(r, "the line is longer than %d bytes; split the record",
-                                 (int)RECORD_MAX_LINE);
-        while (length > 0 && is_space(line[length - 1])) length--;
-        if (length == 0) continue;
-        const Json *object = json_parse(&r->scratch, line, length, &where);
-        if (!object)
-            return reader_refuse(
-                r, "column %ld: %s%s", where.column, where.what,
-                where.offset > 0 && where.offset < length
-                    ? ""
-                    : "; each line must be one record {...}, or the file must be one "
-                      "array of them");
-        if (!add_record(r, object)) return false;
-        r->d->records[r->d->count - 1].at = at;
-        r->d->records[r->d->count - 1].bytes = length;
+        if (!load_line(r, s, at, length, &syntax)) {
+            note_bad(r, &one, err);
+            /* A file that begins with something else is of another kind. */
+            if (syntax && r->d->count == 0 && r->bad.count == 1) break;
+        }
         recycle(r, length);
     }
-    return true;
+    r->err = err;
+    return bad_records_end(&r->bad, err);
 }
 
 static size_t skip_space(const char *s, size_t n, size_t at, long *line) {
@@ -120,11 +188,13 @@ static size_t skip_space(const char *s, size_t n, size_t at, long *line) {
     return at;
 }
 
-/* Reads one record of the array, at s[*at]. */
-static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at) {
+/* Reads one record of the array, at s[*at]. *syntax: the text is no JSON, so that what follows
+ * cannot be read. */
+static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at, bool *syntax) {
     JsonError where;
     size_t start = *at, end = n - start > RECORD_MAX_LINE ? start + RECORD_MAX_LINE : n;
     const Json *object = json_parse_at(&r->scratch, s, end, at, &where);
+    *syntax = !object;
     if (!object) {
         /* An error within 16 bytes of an artificial end comes from the cut: no token is named
          * further back. */
@@ -134,12 +204,10 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at) {
         r->line = where.line;
         return reader_refuse(r, "column %ld: %s", where.column, where.what);
     }
-    if (!add_record(r, object)) return false;
-    r->d->records[r->d->count - 1].at = start;
-    r->d->records[r->d->count - 1].bytes = *at - start;
-    for (size_t i = start; i < *at; i++) r->line += s[i] == '\n';
-    recycle(r, *at - start);
-    return true;
+    bool ok = add_record(r, object);
+    if (ok) r->d->records[r->d->count - 1].at = start;
+    if (ok) r->d->records[r->d->count - 1].bytes = *at - start;
+    return ok;
 }
 
 /* Refuses files that are often given by mistake. Their first bytes or their names tell. */
@@ -213,7 +281,9 @@ static bool check_first(const char *path, Error *err) {
         bool is_array = at < text.n && *line == '[';
         if (is_array) at = skip_space(text.s, text.n, at + 1, &r.line);
         r.number = is_array;
-        if (is_array && at < text.n && text.s[at] != ']') load_element(&r, text.s, text.n, &at);
+        bool syntax;
+        if (is_array && at < text.n && text.s[at] != ']')
+            load_element(&r, text.s, text.n, &at, &syntax);
         r.line--; /* load_lines counts it */
         if (!is_array) load_lines(&r, line, end ? (size_t)(end - line) : text.n - at);
     }
@@ -329,10 +399,18 @@ static bool read_lines(RecordStream *s, RecordReader *r, size_t most) {
 static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
     const char *text = s->text.s;
     size_t n = s->text.n, start = s->at;
+    Error *err = r->err, one = {0};
     r->line = s->line;
     while (!s->closed && (s->at == start || s->at - start < most)) {
+        size_t from = s->at;
+        bool syntax;
         r->number = ++s->number;
-        if (!load_element(r, text, n, &s->at)) return false;
+        r->err = &one;
+        if (!load_element(r, text, n, &s->at, &syntax)) note_bad(r, &one, err);
+        r->err = err;
+        if (syntax) break;
+        for (size_t i = from; i < s->at; i++) r->line += text[i] == '\n';
+        recycle(r, s->at - from);
         r->number = 0;
         s->at = skip_space(text, n, s->at, &r->line);
         s->closed = s->at < n && text[s->at] == ']';
@@ -341,6 +419,7 @@ static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
                                  s->number, s->at == n ? ", but the file ends here" : "");
         s->at = s->closed ? s->at + 1 : skip_space(text, n, s->at + 1, &r->line);
     }
+    if (!bad_records_end(&r->bad, err)) return false;
     if (s->closed) s->at = skip_space(text, n, s->at, &r->line);
     s->line = r->line;
     if (s->closed && s->at < n)

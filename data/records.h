@@ -66,6 +66,7 @@ typedef struct {
     long line;        /* 1-based line of the file where the record starts */
     long number;      /* in an array: the 1-based number of the record; else 0 */
     size_t at, bytes; /* where the record stands in the file, a byte-order mark not counted */
+    int gone;         /* records of the file before this one that were left out (data/parts.h) */
     Str id;           /* "id" as text, else the 1-based line (array: number) */
     /* RECORD_TURNS: at least 1; the last one's completion is trained. RECORD_PAIR: the turns before
      * the prompt, often none. */
@@ -94,6 +95,7 @@ enum { RECORD_MAX_IGNORED = 32 }; /* further names share the last row */
 typedef struct {
     char *path;
     int count;
+    int gone;             /* records of the file that were left out (data/parts.h) */
     Record *records;      /* [count] */
     uint64_t fingerprint; /* hash64 of the file's bytes */
     IgnoredKey ignored[RECORD_MAX_IGNORED];
@@ -118,6 +120,19 @@ bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err);
 bool records_ended(const RecordStream *s); /* Was the last record read? */
 void records_close(RecordStream *s);       /* NULL is fine */
 
+/* Collects bad records, so that one message names the first few and the number of all. */
+enum { BAD_RECORDS_NAMED = 5 };
+typedef struct {
+    int count;
+    long place[BAD_RECORDS_NAMED]; /* their lines, or in an array their numbers */
+    bool numbered;                 /* the file is an array */
+} BadRecords;
+/* Adds the record of that line or (unless it is 0) number. `one` is its error; the first one goes
+ * to err. */
+void bad_records_add(BadRecords *bad, long line, long number, const Error *one, Error *err);
+/* Appends the others to err, which holds the first. Returns true if there is none. */
+bool bad_records_end(const BadRecords *bad, Error *err);
+
 /* Sets such an error about a record and returns false. */
 bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *format, ...)
     PRINTF_LIKE(4, 5);
@@ -125,5 +140,7 @@ bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *fo
 uint64_t record_hash(const Record *r);
 int hashes_distinct(uint64_t *hash, int n); /* How many of hash[n] differ? Sorts them. */
 int records_distinct(const Dataset *d);     /* How many records differ in what they teach? */
+/* copy[count]: does the record teach the same as an earlier one? Returns how many do. */
+int records_copies(const Dataset *d, bool *copy);
 
 #endif

@@ -210,6 +210,16 @@ void step_report_add(StepReport *sum, const StepReport *r) {
     for (size_t i = 0; i < sizeof r->all / sizeof *r->all; i++) sum->all[i] += r->all[i];
 }
 
+void step_spend(const StepReport *r, double seconds, double scoring, LogWindow *window,
+                Spent *spent) {
+    step_report_add(&window->sum, r);
+    window->seconds += seconds;
+    spent->train_seconds += seconds - scoring;
+    spent->train_tokens += r->tokens;
+    spent->train_flops += r->flops;
+    spent->trained += r->trained;
+}
+
 void step_report_weights(StepReport *r, const Dataset *d, const int *record, const double *weight,
                          int n) {
     r->weighted = 1;
@@ -253,7 +263,9 @@ static const struct {
            {"icl_p_sequence", offsetof(LogLine, icl_p_sequence)},
            {"icl_nll", offsetof(LogLine, icl_nll)},
            {"eval_nll", offsetof(LogLine, eval_nll)},
-           {"eval_loss", offsetof(LogLine, eval_loss)}};
+           {"eval_loss", offsetof(LogLine, eval_loss)},
+           {"validation_nll", offsetof(LogLine, validation_nll)},
+           {"validation_loss", offsetof(LogLine, validation_loss)}};
 enum { LOG_MEMBERS = sizeof LOG / sizeof *LOG };
 _Static_assert(LOG_MEMBERS == sizeof(LogLine) / sizeof(double), "a key for each member of LogLine");
 
@@ -285,7 +297,9 @@ LogLine log_line(const LogWindow *w, long step) {
                  .icl_p_sequence = NAN,
                  .icl_nll = NAN,
                  .eval_nll = NAN,
-                 .eval_loss = NAN};
+                 .eval_loss = NAN,
+                 .validation_nll = NAN,
+                 .validation_loss = NAN};
     /* Without pairs each of these is 0 / 0, which is NaN. */
     x.reward_chosen = r->reward_chosen / r->pairs;
     x.reward_rejected = r->reward_rejected / r->pairs;
@@ -427,6 +441,12 @@ static void keep_previous(const char *folder) {
     free(previous);
 }
 
+static void remove_previous(const char *folder) {
+    char *previous = path_join(folder, PREVIOUS_NAME);
+    file_remove(previous);
+    free(previous);
+}
+
 bool run_state_save(RunState *state, Error *err) {
     enum { OWN = 5 };
     Run *run = state->run;
@@ -456,11 +476,12 @@ bool run_state_save(RunState *state, Error *err) {
     const char *pairs[4] = {"run", text.s, "depends", depends.s};
     char *path = path_join(run->header.folder, STATE_NAME);
     /* A damaged file must not take the place of the state that the run was loaded from. */
-    if (!state->damaged) keep_previous(run->header.folder);
+    if (!state->damaged && !run->header.one_state) keep_previous(run->header.folder);
     bool ok = tensors_write(path, tensors, OWN + state->kept_count, pairs, 2, err) &&
               (!run->header.place || place_settle(run->header.place, err));
     if (ok) state->damaged = false;
     if (run->header.place) run->header.folder = run->header.place->writes;
+    if (ok && run->header.one_state) remove_previous(run->header.folder);
     free(path);
     buf_free(&text);
     buf_free(&depends);

@@ -43,6 +43,7 @@ typedef struct {
     const char *folder; /* where the run is written */
     RunPlace *place;    /* guards that folder; NULL: it is taken as it is */
     bool force;         /* Continue with other options or inputs than before. */
+    bool one_state;     /* Keep only the newest training state. */
     const char *resume; /* the folder of the run that is continued; NULL: the run begins */
     const char *command, *group, *arm, *objective; /* group and arm name the run in reports */
     int64_t seed;
@@ -138,6 +139,11 @@ typedef union {
 } LogWindow;
 _Static_assert(sizeof(LogWindow) == 19 * sizeof(double), "LogWindow.all has every member");
 
+/* Adds what a step reports to the window, and what it cost to the totals. `scoring` is the part of
+ * its seconds that went into scores, which the totals count apart. */
+void step_spend(const StepReport *r, double seconds, double scoring, LogWindow *window,
+                Spent *spent);
+
 /* One line: means over a window. docs/formats.md explains each number. One that is NaN is not
  * known, and the line has no such key. */
 typedef struct {
@@ -146,6 +152,7 @@ typedef struct {
     double reward_chosen, reward_rejected, reward_accuracy, reward_margin;
     double logp_chosen, logp_rejected;
     double icl_p_sequence, icl_nll, eval_nll, eval_loss; /* at evaluation steps */
+    double validation_nll, validation_loss;
 } LogLine;
 
 /* A line of the file, parsed. */

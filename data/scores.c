@@ -164,6 +164,12 @@ void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const dou
     buf_putc(b, '}');
 }
 
+void scores_spend(const Scores *s, const HoldoutCheck *check, Spent *spent) {
+    spent->score_tokens += s->cost.forward + (check ? check->forward : 0);
+    spent->score_flops += s->cost.flops + (check ? check->flops : 0);
+    spent->scored += s->count;
+}
+
 bool scores_check(const Scores *s, int context, Error *err) {
     if (s->n_unshown < s->count) return true;
     if (s->dropped)
@@ -258,25 +264,23 @@ static bool read_holdout(const char *path, Comparison *c, uint64_t *fingerprint,
 
 /* ---- the reader ---- */
 
-/* Reads line i of the file: its weight, or, if the file is bare, its score. */
-static bool read_line(const char *path, int i, Str line, const Dataset *pool, ScoreColumns *out,
-                      Arena *arena, Error *err) {
+/* Reads a line of the file, for record i of the pool: its weight, or, if the file is bare, its
+ * score. */
+static bool read_line(const char *path, int number, int i, Str line, const Dataset *pool,
+                      ScoreColumns *out, Arena *arena, Error *err) {
     JsonError where;
-    if (i >= pool->count)
-        return error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path,
-                         i + 1, pool->count);
     const Json *r = json_parse(arena, line.s, line.n, &where), *id = json_get(r, "id");
     const Json *v = json_get(r, out->bare ? "score" : "weight");
-    if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, i + 1, where.what);
+    if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, number, where.what);
     /* Check that the line is of the pool's record. */
     if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path,
-                         i + 1);
+                         number);
     if (!str_equal(id->string, pool->records[i].id))
         return error_set(err, STATUS_DATA,
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
                          "belongs to another pool",
-                         path, i + 1, STR_ARG(id->string), pool->path, pool->records[i].line);
+                         path, number, STR_ARG(id->string), pool->path, pool->records[i].line);
     /* Check the number. Without demonstrations there is no score, and in a shard no weight. */
     const Json *score = json_get(r, "score");
     bool unknown = v && v->type == JSON_NULL && score && score->type == JSON_NULL;
@@ -286,24 +290,24 @@ static bool read_line(const char *path, int i, Str line, const Dataset *pool, Sc
             err, STATUS_DATA,
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
             "too (concatenated shards of one pool)",
-            path, i + 1);
+            path, number);
     if (!out->bare && !unknown && (!v || v->type != JSON_NUMBER || !(v->number >= 0)))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: needs a \"weight\" of at least 0, or in every line a \"score\" alone", path,
-            i + 1);
+            number);
     if (!out->bare && !unknown && v->number > WEIGHT_MOST)
         return error_set(err, STATUS_DATA,
-                         "%s:%d: a weight of %g is too large: scale the weights down", path, i + 1,
+                         "%s:%d: a weight of %g is too large: scale the weights down", path, number,
                          v->number);
     if (out->bare && !unknown && fabs(v->number) > WEIGHT_MOST)
         return error_set(err, STATUS_DATA,
-                         "%s:%d: a score of %g is too large: scale the scores down", path, i + 1,
+                         "%s:%d: a score of %g is too large: scale the scores down", path, number,
                          v->number);
     (out->bare ? out->score : out->weight)[i] = unknown ? NAN : v->number;
     if (out->gain && !line_numbers(r, &out->gain[i], &out->likelihood[i]))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"tokens\", as `ica score` writes it",
-                         path, i + 1);
+                         path, number);
     return true;
 }
 
@@ -322,25 +326,41 @@ static bool fill_unknown(ScoreColumns *out, int n) {
     return known > 0;
 }
 
+/* Which record of the pool a line is of, or -1 for one that was left out. `whole`: the file has a
+ * line for those too. *next: the record that is expected. */
+static int record_of_line(const Dataset *pool, int line, bool whole, int *next) {
+    if (*next == pool->count || (whole && *next + pool->records[*next].gone != line)) return -1;
+    return (*next)++;
+}
+
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err) {
     Buf text = {0};
     Arena arena = {0};
     Str line;
-    int i = 0;
+    int lines = 0, i = 0, next = 0;
     bool ok = file_read(path, &text, err);
+    Str all = {text.s, text.n};
+    size_t start = unicode_mark(text.s, text.n);
     out->fingerprint = hash64(text.s, text.n, HASH_START);
-    for (size_t at = unicode_mark(text.s, text.n);
-         ok && text_line((Str){text.s, text.n}, &at, &line); i++) {
+    for (size_t at = start; ok && text_line(all, &at, &line);) lines++;
+    /* A file of the whole pool has lines of records that were left out since. */
+    bool whole = pool->gone > 0 && lines > pool->count;
+    int wanted = pool->count + (whole ? pool->gone : 0);
+    for (size_t at = start; ok && text_line(all, &at, &line); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0)
             out->bare = out->remap || (json_get(first, "score") && !json_get(first, "weight"));
-        ok = read_line(path, i, line, pool, out, &arena, err);
+        if (i >= wanted)
+            ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path,
+                           i + 1, wanted);
+        int record = ok ? record_of_line(pool, i, whole, &next) : -1;
+        if (record >= 0) ok = read_line(path, i + 1, record, line, pool, out, &arena, err);
     }
-    if (ok && i < pool->count)
+    if (ok && i < wanted)
         ok = error_set(err, STATUS_DATA,
                        "%s: has %d lines and the pool %d records: the file belongs to another pool",
-                       path, i, pool->count);
-    if (ok && !fill_unknown(out, i))
+                       path, i, wanted);
+    if (ok && !fill_unknown(out, pool->count))
         ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", path);
     buf_free(&text);
     arena_free(&arena);

@@ -23,6 +23,7 @@
 #define SCORES_H
 
 #include "data/examples.h"
+#include "data/run.h"
 #include "scoring/holdout.h"
 #include "lib/file.h"
 
@@ -55,7 +56,8 @@ char *scores_holdout_path(const char *path);
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err);
 
-/* Reads one record a line. Position and id must match the pool, else status 3. */
+/* Reads one record a line. Position and id must match the pool, else status 3. Of a pool of which
+ * records were left out, the file may be of the whole pool too. */
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);
 
 /* What is told beside scores. The training state keeps it as an array. */
@@ -79,6 +81,10 @@ void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
                         const ScoreOptions *how, HoldoutCheck *check);
 /* Fills in what is told of these scores, but for the check. */
 void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool, ScoreNotes *notes);
+
+/* Accounts for scores: the pool's, what the holdout was scored for to compare with (it is in their
+ * cost), and its check before the first scores (or NULL). */
+void scores_spend(const Scores *s, const HoldoutCheck *check, Spent *spent);
 
 /* Scores the pool: ica_score, or with a comparison that is not empty, holdout_compare. */
 bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,

@@ -71,11 +71,14 @@ static void add_stream(Sessions *s, const IntBuf *stream, int longest) {
 
 /* ---- files ---- */
 
-/* Ends the row and counts it. */
-static void end_row(Sessions *s, int longest, DataSummary *summary) {
-    int n = s->token.n - row_begin(s);
+/* Ends the row and counts it. With skip_long a row that would be cut is left out. */
+static void end_row(Sessions *s, int longest, const SessionOptions *o, DataSummary *summary) {
+    int from = row_begin(s), n = s->token.n - from;
+    if (o->skip_long && n > longest) {
+        s->token.n = from;
+        summary->too_long++;
+    } else summary_row(summary, n, n < longest ? n : longest);
     sessions_end_row(s, longest);
-    summary_row(summary, n, n < longest ? n : longest);
 }
 
 static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, const Record *r,
@@ -86,11 +89,11 @@ static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, cons
     case RECORD_PAIR: return record_refuse(d, r, err, "a preference pair cannot be pretrained on");
     case RECORD_TURNS:
         add_turns(s, f, r, o->prompt_loss_weight);
-        end_row(s, longest, summary);
+        end_row(s, longest, o, summary);
         return true;
     case RECORD_IDS:
         if (!add_ids(s, d, r, f->model->config.vocab, err)) return false;
-        end_row(s, longest, summary);
+        end_row(s, longest, o, summary);
         return true;
     case RECORD_TEXT:
         s->shuffle = true; /* Only sessions come in training order: their order is a curriculum. */
@@ -105,10 +108,19 @@ static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, cons
 static bool add_file(Sessions *s, const ModelFolder *f, const char *path, const SessionOptions *o,
                      IntBuf *stream, DataSummary *summary, Error *err) {
     Dataset d;
+    BadRecords bad = {0};
     if (!records_load(&d, path, err)) return false;
+    bool *copy = mem_new((size_t)d.count, sizeof *copy);
+    if (o->drop_copies) summary->copies = records_copies(&d, copy);
     bool ok = answers_strip_end(&d, f, false, &s->ended, err);
-    for (int j = 0; ok && j < d.count; j++)
-        ok = add_record(s, f, &d, &d.records[j], o, stream, summary, err);
+    for (int j = 0; ok && j < d.count; j++) {
+        const Record *r = &d.records[j];
+        Error one = {0};
+        if (!copy[j] && !add_record(s, f, &d, r, o, stream, summary, &one))
+            bad_records_add(&bad, r->line, r->number, &one, err);
+    }
+    if (ok) ok = bad_records_end(&bad, err);
+    free(copy);
     summary_add(summary, &d, SUMMARY_EVERY_ANSWER);
     summary_end(summary);
     summary_ignore_weights(summary);

@@ -30,6 +30,8 @@ typedef struct {
     double prompt_loss_weight; /* of the tokens of prompts; those of answers weigh 1 */
     int batch_tokens;          /* most inputs of a batch; a longer row is a batch by itself */
     bool shuffle;              /* Take sessions in random order instead of the files' order. */
+    bool skip_long;            /* Leave out sessions that do not fit, instead of cutting them. */
+    bool drop_copies;          /* Leave out records that are copies of earlier ones of the file. */
 } SessionOptions;
 
 typedef struct {

@@ -109,6 +109,21 @@ static void put_rows(Buf *b, const DataSummary *s) {
     else buf_puts(b, "none dropped\n");
 }
 
+static void put_left_out(Buf *b, const DataSummary *s) {
+    const struct {
+        int records;
+        const char *what;
+    } parts[] = {{s->too_long, "longer than the context"},
+                 {s->copies, "copies of earlier ones"},
+                 {s->overlap, "also in another file"}};
+    int n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].records > 0)
+            buf_printf(b, "%s%d %s", n++ ? ", " : "  left out: ", parts[i].records, parts[i].what);
+    if (n > 0) buf_putc(b, '\n');
+    if (s->validation > 0) buf_printf(b, "  held out for validation: %d records\n", s->validation);
+}
+
 void summary_tell(Buf *b, const DataSummary *s, const char *what) {
     if (s->records == 0) return;
     buf_printf(b, "%s %s: %d records", what, s->path, s->records);
@@ -122,6 +137,7 @@ void summary_tell(Buf *b, const DataSummary *s, const char *what) {
     else buf_printf(b, "), all distinct\n");
     if (s->use != SUMMARY_TEXTS) put_answers(b, s);
     put_rows(b, s);
+    put_left_out(b, s);
     for (int i = 0; i < s->n_ignored; i++)
         buf_printf(b, "%s%s (%d records)%s", i ? ", " : "  keys not read: ", s->ignored[i].name,
                    s->ignored[i].records, i + 1 < s->n_ignored ? "" : "\n");
@@ -148,6 +164,14 @@ void summary_put(Buf *b, const DataSummary *s) {
     json_key_number(b, "cut", s->cut);
     json_key_number(b, "cut_tokens", (double)s->cut_tokens);
     json_key_number(b, "dropped", s->dropped);
+    if (s->too_long + s->copies + s->overlap + s->validation > 0) {
+        buf_puts(b, ",\"left_out\":{");
+        json_key_number(b, "too_long", s->too_long);
+        json_key_number(b, "copies", s->copies);
+        json_key_number(b, "overlap", s->overlap);
+        json_key_number(b, "validation", s->validation);
+        buf_puts(b, "}");
+    }
     if (s->n_ignored == 0) return;
     buf_puts(b, ",\"ignored\":{");
     for (int i = 0; i < s->n_ignored; i++)

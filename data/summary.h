@@ -43,6 +43,9 @@ typedef struct {
     int rows, median, p95, longest; /* tokens of a row before it is cut */
     int cut, dropped;               /* rows that did not fit; rows too short to learn from */
     long cut_tokens;
+    /* Records that were left out: they do not fit, are copies, or are in another file too. Records
+     * of the pool that are held out for validation. */
+    int too_long, copies, overlap, validation;
     IgnoredKey ignored[RECORD_MAX_IGNORED + 1]; /* one more for weight */
     int n_ignored;
     int weights; /* records with the key weight */

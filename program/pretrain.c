@@ -63,7 +63,7 @@ static bool pretraining_run(Loop *loop, LoopResult *result, Error *err) {
     const char *resume = loop_resumes(loop);
     if (resume && !run_state_load(&loop->state, resume, err)) return false;
     if (!loop_begin(loop, &result->complete, err) || result->complete) return err->status == 0;
-    if (!loop_run(loop, err) || !loop_save(loop, err)) return false;
+    if (!loop_run(loop, err) || !loop_finish(loop, err)) return false;
     *result = loop_result(loop);
     return true;
 }
@@ -118,6 +118,7 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
 static void put_result(Buf *b, const LoopResult *x) {
     json_key_number(b, "steps", (double)x->steps);
     json_key_number(b, "loss", x->loss);
+    keep_put_result(b, &x->keep);
     json_key_number(b, "ess", NAN);
     json_key_number(b, "skipped_steps", x->skipped);
     json_key_number(b, "activation_bytes", (double)x->activation_bytes);
@@ -145,11 +146,13 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
                f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
                threads_most());
+    tell_still(&o, steps);
     bool ok = request_depends(&run, s, x, sessions, err) &&
               pretrain(sessions, x, &o, s->k, &run, &result, err);
     if (ok && !result.complete) put_result(&run.result, &result);
     if (ok && result.complete) tell_complete(s);
     run_end(&run, err);
+    request_end(s, err);
     run_free(&run);
     arena_free(&arena);
     return err->status == 0;
@@ -163,9 +166,11 @@ bool command_pretrain(const Settings *s, Error *err) {
     SplitFiles files = settings_files(s);
     SessionOptions o = {.prompt_loss_weight = s->prompt_loss_weight,
                         .batch_tokens = s->batch_tokens,
-                        .shuffle = s->shuffle};
+                        .shuffle = s->shuffle,
+                        .skip_long = s->skip_long,
+                        .drop_copies = s->drop_duplicates};
     RunPlace place = {0};
-    if (!guard_outputs(s, err)) return false;
+    if (!guard_outputs(s, err) || request_over(s, err)) return err->status == 0;
     if (request_place(s, &place, err) && load_folder(&f, s, err)) {
         if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
             splits_read(&x, &f, &files, err)) {

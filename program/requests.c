@@ -15,6 +15,7 @@ RunHeader request_run(const Settings *s, Arena *arena) {
     RunHeader h = {.folder = s->out,
                    .resume = s->resume,
                    .force = s->force_resume,
+                   .one_state = s->save_total_limit == 1,
                    .command = s->command,
                    .group = str_copy(arena, settings_group(s)).s,
                    .arm = settings_arm(s, arena),
@@ -37,7 +38,14 @@ bool request_place(const Settings *s, RunPlace *place, Error *err) {
     return place_open(place, s->out, use, err);
 }
 
-/* The options that are not free, as text. Where a file has the weights, its content counts. */
+/* Do the run's bits depend on this option? Where the best evaluation counts, they depend on when
+ * the model is evaluated. */
+static bool counts(const Settings *s, const Option *row) {
+    bool judged = s->load_best || s->patience > 0;
+    return !row->free || (judged && strcmp(row->name, "eval-steps") == 0);
+}
+
+/* The options that count, as text. Where a file has the weights, its content counts. */
 static void depends_on_options(Run *run, const Settings *s) {
     Arena arena = {0};
     const Json *all = json_parse(&arena, s->options_json, strlen(s->options_json), NULL);
@@ -50,7 +58,7 @@ static void depends_on_options(Run *run, const Settings *s) {
         if (file) buf_puts(&value, "file");
         else if (all->items[i].type == JSON_STRING) buf_puts(&value, all->items[i].string.s);
         else json_put_value(&value, &all->items[i]);
-        if (row && !row->free) run_depends(run, name.s, value.s ? value.s : "");
+        if (row && counts(s, row)) run_depends(run, name.s, value.s ? value.s : "");
         buf_free(&name);
         buf_free(&value);
     }
@@ -124,6 +132,7 @@ LoopOptions request_loop(const Settings *s, long steps) {
                          .logging_steps = s->logging_steps,
                          .eval_steps = s->eval_steps,
                          .save_steps = s->save_steps,
+                         .keep = {.best = s->load_best, .patience = s->patience},
                          .recompute = s->recompute,
                          .seed = (uint64_t)s->seed,
                          .stop = machine_stop_signal,
@@ -154,6 +163,44 @@ TrainOptions request_train(const Settings *s, long steps) {
         .reference_steps = s->reference_steps,
         .scoring = scoring,
         .check = true};
+}
+
+void tell_still(const LoopOptions *o, long steps) {
+    long warmup = schedule_warmup(o->warmup_steps, o->warmup_ratio, steps);
+    for (long step = 0; step < steps; step++)
+        if (schedule_rate(o->schedule, o->learning_rate, step, steps, warmup, o->min_lr_ratio) != 0)
+            return;
+    fprintf(stderr,
+            "WARNING: no parameter will move: the learning rate is 0 at each of the %ld steps; "
+            "a warm-up begins at 0: take --warmup-steps 0, or more steps\n",
+            steps);
+}
+
+/* ---- a run that is over ---- */
+
+bool request_over(const Settings *s, Error *err) {
+    static const char *const lengths[] = {"max-steps", "num-train-epochs"};
+    if (!s->resume || run_state_exists(s->resume)) return false;
+    Arena arena = {0};
+    const Json *was = json_get(run_json(s->resume, &arena, err), "options"),
+               *only = json_get(was, "save-only-model");
+    const double now[] = {s->max_steps, s->num_train_epochs};
+    bool same = true;
+    for (int i = 0; i < 2; i++) same &= json_number(was, lengths[i]) == now[i];
+    bool meant = only && only->type == JSON_BOOL && only->boolean;
+    arena_free(&arena);
+    if (err->status || !meant) return err->status != 0;
+    if (!same)
+        error_set(err, STATUS_DATA,
+                  "%s: the run is complete and kept no training state (--save-only-model), so it "
+                  "cannot go on: train its model in a new run, with --model %s",
+                  s->resume, s->resume);
+    else tell_complete(s);
+    return true;
+}
+
+void request_end(const Settings *s, const Error *err) {
+    if (s->save_only_model && err->status == 0) place_end_training(s->out);
 }
 
 /* ---- checks ---- */

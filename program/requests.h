@@ -24,6 +24,15 @@ bool request_depends(Run *run, const Settings *s, const Splits *x, const Session
 LoopOptions request_loop(const Settings *s, long steps);
 TrainOptions request_train(const Settings *s, long steps);
 
+/* Says so if no step of a loop can move a parameter, as with a warm-up and a single step. */
+void tell_still(const LoopOptions *o, long steps);
+
+/* Is the run to resume complete, without a training state (--save-only-model)? Then says so. An
+ * error (status 3) if another number of steps is asked for. */
+bool request_over(const Settings *s, Error *err);
+/* What --save-only-model asks for, once the run's result is written. */
+void request_end(const Settings *s, const Error *err);
+
 /* Checks that the holdout is what the method needs. */
 bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err);
 /* Tells the user how many demonstrations were left out, if any were. */

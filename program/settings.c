@@ -90,6 +90,9 @@ const Option OPTIONS[] = {
      .help = "the holdout of a score file: its demonstrations"},
     {"eval", OPTION_STRING, AT(eval), "pretrain train", NULL, .value = "FILE", .free = true,
      .help = "test records to evaluate on"},
+    {"eval-share", OPTION_REAL, AT(eval_share), "train", "0", RANGE(0, 0.9),
+     .help = "hold out this share of the pool, by prompt, as a validation part that the run is not "
+             "trained on; 0: none"},
     {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, .value = "RUN", .free = true,
      .writes = true, .help = "continue an interrupted run, with the options it was started with"},
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
@@ -249,11 +252,27 @@ const Option OPTIONS[] = {
      .help = "steps between evaluations in the log (0: only at the end)"},
     {"save-steps", OPTION_INT, AT(save_steps), "pretrain train", "0", RANGE(0, 1000000000),
      .free = true, .help = "steps between saves (0: only at the end and when interrupted)"},
+    {"load-best-model-at-end", OPTION_FLAG, AT(load_best), "pretrain train", "false",
+     .help = "the run's model is that of the best evaluation, not of the last step"},
+    {"patience", OPTION_INT, AT(patience), "pretrain train", "0", RANGE(0, 1000000),
+     .help = "stop after so many evaluations without improvement; 0: never"},
+    {"save-total-limit", OPTION_INT, AT(save_total_limit), "pretrain train", "2", RANGE(1, 2),
+     .free = true, .help = "training states that stay: 2, the newest and the one before, or 1"},
+    {"save-only-model", OPTION_FLAG, AT(save_only_model), "pretrain train", "false", .free = true,
+     .help = "a finished run keeps its model and no training state"},
     {"truncate", OPTION_FLAG, AT(truncate), "score train eval", "false",
      .help = "cut completions that do not fit the context"},
     {"allow-overlap", OPTION_FLAG, AT(allow_overlap), "score train eval", "false",
      .help = "let pool, holdout and test share examples, and candidates see their own answer, to "
              "measure the leak"},
+    {"skip-long", OPTION_FLAG, AT(skip_long), "pretrain score train eval", "false",
+     .help = "leave out records that do not fit the context, and say how many"},
+    {"drop-overlap", OPTION_FLAG, AT(drop_overlap), "pretrain score train eval", "false",
+     .help =
+         "leave out records that are in two files: of the pool those in holdout or test, of the "
+         "holdout those in the test"},
+    {"drop-duplicates", OPTION_FLAG, AT(drop_duplicates), "pretrain score train", "false",
+     .help = "leave out records of the pool (pretrain: of a file) that are copies of earlier ones"},
     {"dump-state", OPTION_STRING, AT(dump_state), "train", NULL, .value = "FILE", .free = true,
      .writes = true,
      .help = "safetensors to write: the last step's weights, gradients and optimizer, for a "
@@ -372,6 +391,23 @@ static bool resolve_weights(Settings *s, Error *err) {
     return err->status == 0;
 }
 
+/* What is judged by evaluations needs some. */
+static bool check_judged(const Settings *s, Error *err) {
+    const char *option = s->load_best ? "--load-best-model-at-end" : "--patience";
+    bool train = s->pool != NULL;
+    if (!s->load_best && s->patience == 0) return true;
+    if (!s->eval && s->eval_share <= 0)
+        return error_set(err, STATUS_USAGE, "%s needs evaluations: give --eval FILE%s", option,
+                         train ? ", or hold out a part of the pool with --eval-share 0.1" : "");
+    if (s->eval_steps == 0)
+        return error_set(err, STATUS_USAGE, "%s needs evaluations: give --eval-steps N", option);
+    if (s->patience > 0 && s->dump_state)
+        return error_set(err, STATUS_USAGE,
+                         "--dump-state writes the last step, which --patience may never reach; "
+                         "leave one of them out");
+    return true;
+}
+
 /* Refuses, by name, options whose values another option leaves without a meaning. */
 static bool check_together(const Settings *s, const OptionResult *given, Error *err) {
     const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
@@ -387,6 +423,10 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
                          "--min-lr-ratio %g: --lr-scheduler-type %s does not fall; take cosine or "
                          "linear, or leave --min-lr-ratio out",
                          s->min_lr_ratio, schedule->name);
+    if (!check_judged(s, err)) return false;
+    if (s->drop_overlap && s->allow_overlap)
+        return error_set(err, STATUS_USAGE,
+                         "--drop-overlap and --allow-overlap contradict each other; leave one out");
     if (!objective->pairs) return true;
     if (s->normalize == NORMALIZE_TOKENS)
         return error_set(err, STATUS_USAGE,
@@ -449,6 +489,9 @@ SplitFiles settings_files(const Settings *s) {
                         .holdout = s->holdout,
                         .eval = s->eval,
                         .truncate = s->truncate,
+                        .skip_long = s->skip_long,
+                        .drop_copies = s->drop_duplicates,
+                        .drop_overlap = s->drop_overlap,
                         .allow_overlap = s->allow_overlap};
 }
 

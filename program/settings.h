@@ -57,7 +57,8 @@ typedef struct Settings {
     /* optimization */
     bool recompute;
     int batch_size, micro_batch_size, max_steps, warmup_steps;
-    int logging_steps, eval_steps, save_steps;
+    int logging_steps, eval_steps, save_steps, save_total_limit, patience;
+    bool load_best, save_only_model;
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio;
     double weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     Schedule lr_scheduler_type;
@@ -72,6 +73,8 @@ typedef struct Settings {
     int k, contexts, num_anchors, reference_steps, refresh;
     double beta, gamma_beta_ratio, label_smoothing;
     bool allow_overlap, truncate, overwrite, force_resume;
+    bool skip_long, drop_overlap, drop_duplicates;
+    double eval_share;
     /* weights */
     const char *weights;      /* as given */
     WeightsFrom weights_from; /* what that means */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/order.h"
+#include "data/parts.h"
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
@@ -97,6 +98,7 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMa
     if (w->source == WEIGHTS_SCORED) tell_notes(&result->notes);
     json_key_number(b, "steps", (double)result->loop.steps);
     json_key_number(b, "train_loss", result->loop.loss);
+    keep_put_result(b, &result->loop.keep);
     if (w->source == WEIGHTS_SCORED)
         scores_put_result(b, &x->pool, w->score, w->used, &result->notes);
     else json_key_number(b, "ess", effective_sample_size(w->used, n));
@@ -108,14 +110,22 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMa
                 result->loop.skipped);
 }
 
-/* Writes metrics.json, and adds the metrics to the result. */
-static bool put_metrics(Run *run, const TrainOptions *o, const Splits *x, const TrainResult *result,
-                        Error *err) {
+/* Writes metrics.json, and adds the metrics of the test and the validation part to the result. */
+static bool put_metrics(Run *run, const TrainOptions *o, const TrainResult *result, Error *err) {
     Buf members = {0};
-    if (OBJECTIVES[o->objective].pairs) pair_metrics_put(&members, &result->pair_metrics);
-    else metrics_put(&members, &result->metrics);
-    buf_printf(&run->result, ",%s", members.s);
-    bool ok = metrics_write(run->header.folder, &members, x->eval.examples.count, err);
+    bool pairs = OBJECTIVES[o->objective].pairs, ok = true;
+    const Measured *test = &result->test, *validation = &result->validation;
+    if (test->records > 0) {
+        if (pairs) pair_metrics_put(&members, &test->pairs);
+        else metrics_put(&members, &test->answers);
+        buf_printf(&run->result, ",%s", members.s);
+        ok = metrics_write(run->header.folder, &members, test->records, err);
+    }
+    if (validation->records > 0) {
+        json_key_number(&run->result, "validation_records", validation->records);
+        json_key_number(&run->result, pairs ? "validation_loss" : "validation_nll",
+                        pairs ? validation->pairs.loss : validation->answers.nll);
+    }
     buf_free(&members);
     return ok;
 }
@@ -153,14 +163,15 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
     if (read_weights(s, x, &w, run, err)) {
         if (s->dump_state) o.dump = dump_new(s->dump_state, &x->pool, pairs, o.batch_size);
         if (pairs) tell_equal_answers(&x->pool.examples);
+        tell_still(&o.loop, o.loop.steps);
         bool ok = train(f->model, x, &o, &w, run, &result, err);
         if (ok && result.loop.complete) tell_complete(s);
         else if (ok) {
             put_result(run, x, &w, o.map, &result);
-            if (!result.evaluated || put_metrics(run, &o, x, &result, err))
-                print_result(s, run, err);
+            if (put_metrics(run, &o, &result, err)) print_result(s, run, err);
         }
         run_end(run, err);
+        request_end(s, err);
         dump_free(o.dump);
     }
     pool_weights_free(&w);
@@ -190,14 +201,15 @@ bool command_train(const Settings *s, Error *err) {
     Splits x;
     SplitFiles files = settings_files(s);
     RunPlace place = {0};
-    if (!guard_outputs(s, err)) return false;
+    if (!guard_outputs(s, err) || request_over(s, err)) return err->status == 0;
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
                           (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
     if (request_place(s, &place, err) &&
         model_folder_load(&f, s->resume ? s->resume : s->model, err)) {
         if (splits_read(&x, &f, &files, err)) {
-            train_splits(s, &f, &x, &place, start, err);
+            if (s->eval_share <= 0 || splits_hold_out(&x, s->eval_share, (uint64_t)s->seed, err))
+                train_splits(s, &f, &x, &place, start, err);
             splits_free(&x);
         }
         model_folder_free(&f);

@@ -47,6 +47,9 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
     run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --weights ica --weight-map mirror --out mirror
     run train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
+    best="--eval-share .3 --load-best-model-at-end --drop-duplicates"
+    run train $TUNE --pool pool.jsonl $best --out best
+    run train $TUNE --objective dpo --pool pairs.jsonl $best --out dpo-best
 }
 run score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
 cp "$keep/out" shard.json
@@ -123,6 +126,7 @@ all() { # DOCUMENT
     compare "$1" scores.jsonl ./*/scores.jsonl scores.jsonl pair-scores.jsonl \
         accept.jsonl.holdout.jsonl
     compare "$1" training_state.safetensors ./*/training_state.safetensors
+    compare "$1" best.safetensors ./*/best.safetensors
     compare "$1" results.json results.json
     compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
         mirror-score.json

@@ -36,7 +36,7 @@ TRUST="--holdout hold.jsonl --eval test.jsonl"
 # A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their
 # steps are skipped and counted.
 SMALL="--batch-size 2"
-KINDS="0 1 2 3 4"
+KINDS="0 1 2 3 4 5 6"
 of_kind() {
     case $1 in
     0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
@@ -47,6 +47,13 @@ of_kind() {
         "--weight-map top --share 0.3" ;;
     4) echo "train $TUNE --objective simpo --pool pairs.jsonl --holdout pairs-hold.jsonl" \
         "--eval pairs-test.jsonl --weights ica --weight-map filter $SMALL --micro-batch-size 1" ;;
+    # The model is that of the best evaluation, and the patience ends before the steps do.
+    5) echo "train $TUNE --pool pool.jsonl --eval test.jsonl --eval-share .2 --eval-steps 2" \
+        "--load-best-model-at-end --patience 3 --learning-rate 0.02 --max-steps 40" ;;
+    # The same, with states at new bests alone, and none in the end.
+    6) echo "train $TUNE --pool pool.jsonl --eval test.jsonl --eval-share .2 --eval-steps 1" \
+        "--load-best-model-at-end --save-only-model --save-total-limit 1 --save-steps 0" \
+        "--learning-rate 4e-3 --max-steps 30" ;;
     esac
 }
 
@@ -79,7 +86,11 @@ for kind in $KINDS; do
     took $kind "$from"
     essence whole-$kind >whole-$kind.essence
     [ "$(wc -l <whole-$kind.essence)" -ge 4 ] || fail "kind $kind: nothing to compare"
-    [ $kind -lt 3 ] || grep -q '"skipped_steps":[1-9]' whole-$kind.essence ||
+    [ $kind -lt 5 ] || grep -q '"best_step":[1-9]' whole-$kind.essence ||
+        fail "kind $kind: no best step"
+    [ $kind -ne 5 ] || grep -q '"stopped_early":true' whole-$kind.essence ||
+        fail "kind $kind: its patience does not end"
+    [ $kind -lt 3 ] || [ $kind -gt 4 ] || grep -q '"skipped_steps":[1-9]' whole-$kind.essence ||
         fail "kind $kind: no step was skipped"
 done
 
@@ -88,7 +99,10 @@ compare() {
     essence run >mine.essence
     if ! cmp -s "whole-$1/model.safetensors" run/model.safetensors
     then fail "kind $1: another model (kills so far: $kills)"
-    elif ! ica diff "whole-$1/training_state.safetensors" run/training_state.safetensors
+    elif [ "$1" -eq 6 ] && ls run | grep -q '^training_state\|^best'
+    then fail "kind $1: a finished run has a training state"
+    elif [ "$1" -ne 6 ] &&
+        ! ica diff "whole-$1/training_state.safetensors" run/training_state.safetensors
     then fail "kind $1: another training state (kills so far: $kills)"
     elif ! cmp -s "whole-$1.essence" mine.essence; then fail \
         "kind $1: $(diff "whole-$1.essence" mine.essence | head -n 4)"
@@ -99,7 +113,7 @@ compare() {
 # Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
 round=0
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
-    kind=$((round % 5)) attempts=0
+    kind=$((round % 7)) attempts=0
     rm -rf run
     while :; do
         command="$(of_kind $kind) --out run"
