@@ -1,0 +1,32 @@
+/* model_weights: the weights of a model folder, in one file or in several.
+ *
+ * Usage:
+ *   Error err = {0};
+ *   ModelConfig shape = {.layers = 1, .heads = 2, .channels = 8, .context = 16, .vocab = 32};
+ *   Model *m = model_new(shape, &err), *again;
+ *   model_initialize(m, 1);
+ *   if (!model_weights_save(m, ".", &err)) return error_print(&err); // ./model.safetensors
+ *   again = model_weights_load(&shape, ".", &err);                   // the bits of m
+ *   if (!again) return error_print(&err);
+ *   model_free(again);
+ *   model_free(m);
+ *
+ * The weights are in model.safetensors. Large models come in several files, shards, with
+ * model.safetensors.index.json, which names for each tensor the file that holds it. One file is
+ * open at a time, and one tensor is read at a time, so the memory is that of the model.
+ *
+ * Every tensor of the model's table must be there once, in its shape, of a float type. A tensor
+ * that the model has no use for is refused by name: whoever wrote it computes something else with
+ * it. */
+#ifndef MODEL_WEIGHTS_H
+#define MODEL_WEIGHTS_H
+
+#include "model.h"
+
+/* A model of this shape with the weights of the folder. Everything is checked before memory is
+ * taken for them. NULL with err set: status 3 for what a file says, 4 if it cannot be read. */
+Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err);
+/* Writes model.safetensors into an existing folder. */
+bool model_weights_save(const Model *m, const char *folder, Error *err);
+
+#endif

@@ -1,0 +1,224 @@
+/* Weights in several files: whole, in any order, and with every defect that an index can have. */
+#define _POSIX_C_SOURCE 200809L
+#include "data/model_weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/file.h"
+#include "lib/system.h"
+#include "lib/tensors.h"
+#include "tests/unit/check.h"
+
+static const char INDEX[] = "model.safetensors.index.json";
+static const char *const SHARDS[] = {"model-00001-of-00003.safetensors",
+                                     "model-00002-of-00003.safetensors",
+                                     "model-00003-of-00003.safetensors"};
+enum { SHARD_COUNT = 3 };
+static const ModelConfig LLAMA = {.layers = 2,
+                                  .heads = 4,
+                                  .channels = 24,
+                                  .context = 32,
+                                  .vocab = 61,
+                                  .family = FAMILY_LLAMA,
+                                  .kv_heads = 2};
+static char folder[512];
+
+/* ---- writing ---- */
+
+static TensorOut tensor_out(const Model *m, int i) {
+    const ModelTensor *t = &m->tensors[i];
+    TensorOut out = {
+        .name = t->name, .type = TENSOR_REAL, .rank = t->rank, .data = m->w + t->offset};
+    out.shape[0] = t->shape[0];
+    out.shape[1] = t->shape[1];
+    return out;
+}
+
+/* Writes the tensors into three files in turn; `moved`, if there is such a name, into the third.
+ * `more` is one more tensor, in the second. */
+static void write_shards(const Model *m, const char *moved, const TensorOut *more) {
+    Error err = {0};
+    TensorOut *out = mem_new((size_t)m->tensor_count + 1, sizeof *out);
+    for (int s = 0; s < SHARD_COUNT; s++) {
+        int n = 0;
+        for (int i = 0; i < m->tensor_count; i++) {
+            bool here = moved && strcmp(moved, m->tensors[i].name) == 0 ? s == 2 : i % 3 == s;
+            if (here) out[n++] = tensor_out(m, i);
+        }
+        if (more && s == 1) out[n++] = *more;
+        char *path = path_join(folder, SHARDS[s]);
+        if (!tensors_write(path, out, n, NULL, 0, &err)) exit(error_print(&err));
+        free(path);
+    }
+    free(out);
+}
+
+/* The index of what write_shards writes; `left` is a name that it leaves out. `more` is text that
+ * follows in its weight_map. */
+static void write_index(const Model *m, const char *left, const char *more) {
+    Error err = {0};
+    Buf b = {0};
+    buf_puts(&b, "{\"metadata\": {\"total_size\": 1}, \"weight_map\": {");
+    for (int i = 0, n = 0; i < m->tensor_count; i++) {
+        if (left && strcmp(left, m->tensors[i].name) == 0) continue;
+        buf_printf(&b, "%s\"%s\": \"%s\"", n++ ? ",\n" : "", m->tensors[i].name, SHARDS[i % 3]);
+    }
+    buf_printf(&b, "%s}}", more ? more : "");
+    char *path = path_join(folder, INDEX);
+    if (!file_write(path, b.s, b.n, &err)) exit(error_print(&err));
+    free(path);
+    buf_free(&b);
+}
+
+static void drop(const char *name) {
+    char *path = path_join(folder, name);
+    unlink(path);
+    free(path);
+}
+
+/* Loads the folder: m's weights, or, with `word`, a refusal that says it. */
+static void check_load(const Model *m, const char *word, const char *what) {
+    Error err = {0};
+    Model *loaded = model_weights_load(&m->config, folder, &err);
+    if (word) {
+        CHECK(!loaded && (err.status == STATUS_DATA || err.status == STATUS_IO), "%s: status %d",
+              what, err.status);
+        CHECK(strstr(err.text, word) && strstr(err.text, folder), "%s: %s", what, err.text);
+    } else
+        CHECK(loaded && memcmp(loaded->w, m->w, m->parameters * sizeof(real)) == 0, "%s: %s", what,
+              err.text);
+    model_free(loaded);
+}
+
+/* ---- tests ---- */
+
+static void test_index(const Model *m) {
+    static const char first[] = "model.embed_tokens.weight", third[] = "model.norm.weight";
+    const real x[2] = {1, 2};
+    const TensorOut extra = {.name = "score.weight", .type = TENSOR_REAL, .rank = 1, {2}, x},
+                    rotary = {.name = "model.layers.1.self_attn.rotary_emb.inv_freq",
+                              .type = TENSOR_REAL,
+                              .rank = 1,
+                              .shape = {2},
+                              .data = x};
+    char more[200];
+    write_shards(m, NULL, NULL);
+    write_index(m, NULL, NULL);
+    check_load(m, NULL, "three shards");
+    write_index(m, third, NULL);
+    check_load(m, third, "a tensor that the index leaves out");
+    snprintf(more, sizeof more, ",\"lm_head.bias\": \"%s\"", SHARDS[1]);
+    write_index(m, NULL, more);
+    check_load(m, "lm_head.bias is missing", "a tensor that no file has");
+    static const char *const names[] = {
+        "../model.safetensors", "/etc/a.safetensors", ".hidden.safetensors",  "a\\\\b.safetensors",
+        "weights.bin",          ".safetensors",       "a\\u0000.safetensors", ""};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(more, sizeof more, ",\"lm_head.bias\": \"%s\"", names[i]);
+        write_index(m, NULL, more);
+        check_load(m, "lm_head.bias must be a plain name", names[i]);
+    }
+    write_index(m, NULL, ",\"lm_head.bias\": 7");
+    check_load(m, "must be a plain name", "a file that is a number");
+    snprintf(more, sizeof more, ",\"%s\": \"%s\"", first, SHARDS[0]);
+    write_index(m, NULL, more);
+    check_load(m, "embed_tokens.weight is there twice", "a name twice");
+    write_index(m, NULL, ",\"more\": \"model-00004-of-00004.safetensors\"");
+    check_load(m, "model-00004-of-00004.safetensors", "a file that is not there");
+    write_index(m, NULL, NULL);
+    write_shards(m, first, NULL);
+    check_load(m, "embed_tokens.weight", "a tensor in another file");
+    write_shards(m, NULL, &extra);
+    check_load(m, "score.weight, which model.safetensors.index.json does not say", "an extra one");
+    snprintf(more, sizeof more, ",\"score.weight\": \"%s\"", SHARDS[1]);
+    write_index(m, NULL, more);
+    check_load(m, "score.weight is none of a llama model's", "an unknown tensor");
+    write_shards(m, NULL, &rotary);
+    snprintf(more, sizeof more, ",\"%s\": \"%s\"", rotary.name, SHARDS[1]);
+    write_index(m, NULL, more);
+    check_load(m, NULL, "rotary frequencies of old files");
+    drop(SHARDS[2]);
+    check_load(m, SHARDS[2], "a shard is missing");
+    /* One file is the model, whatever an index says. */
+    Error err = {0};
+    CHECK(model_weights_save(m, folder, &err), "%s", err.text);
+    check_load(m, NULL, "one file beside an index");
+    drop("model.safetensors");
+    drop(INDEX);
+    check_load(m, "model.safetensors", "neither weights nor index");
+    char *pickle = path_join(folder, "pytorch_model.bin");
+    CHECK(file_write(pickle, "x", 1, &err), "%s", err.text);
+    check_load(m, "pickled Python", "a pickle");
+    unlink(pickle);
+    free(pickle);
+}
+
+/* A tied model's head may be in any shard, also before the embeddings. */
+static void test_head(const Model *m) {
+    static const char first[] = "model.embed_tokens.weight";
+    TensorOut head = tensor_out(m, 0);
+    real *other = mem_new(m->tensors[0].size, sizeof *other);
+    memcpy(other, m->w, m->tensors[0].size * sizeof *other);
+    char more[200];
+    snprintf(more, sizeof more, ",\"lm_head.weight\": \"%s\",\"%s\":\"%s\"", SHARDS[1], first,
+             SHARDS[2]);
+    head.name = "lm_head.weight";
+    write_shards(m, first, &head);
+    write_index(m, first, more);
+    check_load(m, NULL, "a head before the embeddings");
+    other[m->tensors[0].size - 1] += 1;
+    head.data = other;
+    write_shards(m, first, &head);
+    check_load(m, "lm_head.weight differs from model.embed_tokens.weight", "another head");
+    free(other);
+}
+
+/* The most memory of the program at once, counted at its seam by the sizes asked for. */
+static size_t largest;
+
+static void *largest_allocate(size_t bytes) {
+    if (bytes > largest) largest = bytes;
+    return aligned_alloc(64, bytes);
+}
+
+/* Loading takes one block for the weights, and nothing else of a size that grows with them. */
+static void test_memory(void) {
+    ModelConfig shape = LLAMA;
+    Error err = {0};
+    shape.vocab = 20000;
+    Model *m = model_new(shape, &err);
+    write_shards(m, NULL, NULL);
+    write_index(m, NULL, NULL);
+    SystemCalls real_calls = system_calls;
+    system_calls.allocate = largest_allocate;
+    largest = 0;
+    Model *loaded = model_weights_load(&shape, folder, &err);
+    system_calls = real_calls;
+    size_t bytes = (m->parameters * sizeof(real) + 63) / 64 * 64;
+    CHECK(loaded && largest == bytes, "%zu bytes at once for %zu of weights: %s", largest, bytes,
+          err.text);
+    model_free(loaded);
+    model_free(m);
+}
+
+int main(void) {
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/test_weights.XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(folder)) {
+        perror(folder);
+        return 1;
+    }
+    Error err = {0};
+    Model *m = model_new(LLAMA, &err);
+    model_initialize(m, 5);
+    test_index(m);
+    test_head(m);
+    test_memory();
+    drop(INDEX);
+    for (int s = 0; s < SHARD_COUNT; s++) drop(SHARDS[s]);
+    CHECK(rmdir(folder) == 0, "something is left in %s", folder);
+    model_free(m);
+    return check_report("test_model_weights");
+}
