@@ -45,34 +45,62 @@ static int end_id(const ModelFolder *f) {
     return id;
 }
 
+static bool is_id(const Json *v, int id) { return v->type == JSON_NUMBER && v->number == id; }
+
+/* Is the id among the tokens that end a generation? */
+static bool stops_at(const Json *eos, int id) {
+    if (!eos) return false;
+    for (int i = 0; eos->type == JSON_ARRAY && i < eos->count; i++)
+        if (is_id(&eos->items[i], id)) return true;
+    return is_id(eos, id);
+}
+
+/* The answer's end, followed by the tokens that ended a generation before. */
+static void put_ends(Buf *b, const Json *eos, int end) {
+    buf_printf(b, "[%d", end);
+    for (int i = 0; eos && eos->type == JSON_ARRAY && i < eos->count; i++) {
+        buf_putc(b, ',');
+        json_put_value(b, &eos->items[i]);
+    }
+    if (eos && eos->type == JSON_NUMBER) buf_printf(b, ",%.*s", STR_ARG(eos->string));
+    buf_putc(b, ']');
+}
+
+/* The value of config.json's eos_token_id: a list stays one, and gets the answer's end. */
+static void put_eos(Buf *b, const char *was, int end) {
+    Arena arena = {0};
+    const Json *eos = was ? json_parse(&arena, was, strlen(was), NULL) : NULL;
+    if (!eos || eos->type != JSON_ARRAY) buf_printf(b, "%d", end);
+    else if (stops_at(eos, end)) json_put_value(b, eos);
+    else put_ends(b, eos, end);
+    arena_free(&arena);
+}
+
 /* The members of config.json that name tokens by their ids. */
 static void put_token_keys(Buf *b, const ModelFolder *f) {
-    if (!f->tokenizer) {
-        buf_puts(b, f->token_keys ? f->token_keys : NO_TOKENS);
-        return;
-    }
-    TokenizerParts p = tokenizer_parts(f->tokenizer);
-    int ids[] = {p.bos, end_id(f), p.pad >= 0 ? p.pad : p.eos};
+    TokenizerParts p = {0};
+    if (f->tokenizer) p = tokenizer_parts(f->tokenizer);
+    int ids[] = {p.bos, 0, p.pad >= 0 ? p.pad : p.eos};
     for (int i = 0; i < 3; i++) {
         buf_printf(b, "%s\"%s\": ", i ? ", " : "", TOKEN_KEYS[i]);
-        if (ids[i] >= 0) buf_printf(b, "%d", ids[i]);
-        else buf_puts(b, "null");
+        if (f->tokenizer && i == 1) put_eos(b, f->ids[i], end_id(f));
+        else if (f->tokenizer && ids[i] >= 0) buf_printf(b, "%d", ids[i]);
+        else buf_puts(b, !f->tokenizer && f->ids[i] ? f->ids[i] : "null");
     }
 }
 
-/* The same members of a config.json that was read, for a folder without a tokenizer. */
+/* The same members of a config.json that was read. */
 static bool read_token_keys(ModelFolder *f, const char *folder, Error *err) {
     Arena arena = {0};
-    Buf text = {0}, keys = {0};
+    Buf text = {0};
     char *path = path_join(folder, "config.json");
     const Json *root = json_read_object(path, CONFIG_MOST, &arena, &text, err);
     for (int i = 0; root && i < 3; i++) {
         const Json *v = json_get(root, TOKEN_KEYS[i]);
-        buf_printf(&keys, "%s\"%s\": ", i ? ", " : "", TOKEN_KEYS[i]);
-        if (v) json_put_value(&keys, v);
-        else buf_puts(&keys, "null");
+        Buf value = {0};
+        if (v) json_put_value(&value, v);
+        f->ids[i] = value.s;
     }
-    f->token_keys = keys.s;
     free(path);
     buf_free(&text);
     arena_free(&arena);
@@ -92,16 +120,6 @@ static bool read_generation(ModelFolder *f, const char *folder, Error *err) {
     return ok;
 }
 
-static bool is_id(const Json *v, int id) { return v->type == JSON_NUMBER && v->number == id; }
-
-/* Is the id among the tokens that end a generation? */
-static bool stops_at(const Json *eos, int id) {
-    if (!eos) return false;
-    for (int i = 0; eos->type == JSON_ARRAY && i < eos->count; i++)
-        if (is_id(&eos->items[i], id)) return true;
-    return is_id(eos, id);
-}
-
 /* The folder's generation_config.json as it was, but with the answer's end among the tokens that
  * end a generation. Without one, a file that says no more than that. */
 static void put_generation(Buf *b, const ModelFolder *f) {
@@ -112,13 +130,8 @@ static void put_generation(Buf *b, const ModelFolder *f) {
     int end = f->tokenizer ? end_id(f) : -1;
     if (root && (end < 0 || stops_at(eos, end))) buf_puts(b, text);
     else if (root) {
-        buf_printf(b, "{\"eos_token_id\":[%d", end);
-        for (int i = 0; eos && eos->type == JSON_ARRAY && i < eos->count; i++) {
-            buf_putc(b, ',');
-            json_put_value(b, &eos->items[i]);
-        }
-        if (eos && eos->type == JSON_NUMBER) buf_printf(b, ",%.*s", STR_ARG(eos->string));
-        buf_putc(b, ']');
+        buf_puts(b, "{\"eos_token_id\":");
+        put_ends(b, eos, end);
         for (int i = 0; i < root->count; i++) {
             if (str_is(root->keys[i], "eos_token_id")) continue;
             buf_putc(b, ',');
@@ -145,7 +158,7 @@ void model_folder_free(ModelFolder *f) {
     }
     free(f->bos);
     free(f->generation_config);
-    free(f->token_keys);
+    for (int i = 0; i < 3; i++) free(f->ids[i]);
     *f = (ModelFolder){0};
 }
 
@@ -177,18 +190,21 @@ bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err) {
     return true;
 }
 
+/* The weights come last: until then nothing has taken long or much memory. */
 bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
-    *f = (ModelFolder){.model = model_load(path, err)};
+    ModelConfig shape;
+    *f = (ModelFolder){0};
     bool has_words = has_vocabulary(path);
-    bool ok =
-        f->model && read_generation(f, path, err) &&
-        (has_words ? model_folder_load_tokenizer(f, path, err) : read_token_keys(f, path, err));
-    if (ok && has_words && tokenizer_size(f->tokenizer) > f->model->config.vocab)
-        error_set(
-            err, STATUS_DATA,
-            "%s: the vocabulary has %d tokens and the model only %d; they do not belong together",
-            path, tokenizer_size(f->tokenizer), f->model->config.vocab);
-    if (err->status) model_folder_free(f);
+    bool ok = model_config_load(&shape, path, err) && read_generation(f, path, err) &&
+              read_token_keys(f, path, err) &&
+              (!has_words || model_folder_load_tokenizer(f, path, err));
+    if (ok && has_words && tokenizer_size(f->tokenizer) > shape.vocab)
+        ok = error_set(err, STATUS_DATA,
+                       "%s: the vocabulary has %d tokens and the model only %d; they do not belong "
+                       "together",
+                       path, tokenizer_size(f->tokenizer), shape.vocab);
+    if (ok) f->model = model_weights_load(&shape, path, err);
+    if (!f->model) model_folder_free(f);
     return err->status == 0;
 }
 

@@ -38,7 +38,7 @@ typedef struct {
     int bos_n;
     /* What other programs want, carried from the folder to those that are saved. NULL: nothing. */
     char *generation_config; /* the text of generation_config.json */
-    char *token_keys;        /* without a tokenizer: config.json's ids of bos, eos and pad */
+    char *ids[3];            /* config.json's ids of bos, eos and pad as JSON; eos may be a list */
 } ModelFolder;
 
 /* Loads everything in the folder. On false nothing needs freeing. */

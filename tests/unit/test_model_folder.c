@@ -233,7 +233,8 @@ static void test_weight_files(const char *folder, const Model *m) {
         {{.more = "h.1.attn.masked_bias"}, NULL},
         {{.more = "transformer.h.1.attn.bias"}, NULL},
         {{.more = "h.2.attn.bias"}, "tensor h.2.attn.bias belongs to layer 2"},
-        {{.more = "h.1.attn.q_norm.weight"}, "tensor h.1.attn.q_norm.weight is none of a gpt2 model's"},
+        {{.more = "h.1.attn.q_norm.weight"},
+         "tensor h.1.attn.q_norm.weight is none of a gpt2 model's"},
         {{.more = "transformer.h.1.adapter"}, "tensor transformer.h.1.adapter is none"},
         {{.more = "score.weight"}, "tensor score.weight is none"},
         {{.more = "transformer.lm_head.weight"}, "tensor transformer.lm_head.weight is none"},
@@ -399,6 +400,31 @@ static void check_token_ids(const char *folder, const char *to) {
     check_holds(to, "tokenizer_config.json", "\"eos_token\": \"<e>\"");
 }
 
+/* config.json's eos_token_id may be a list, as Llama 3 has it. It stays one. */
+static void check_ends(const char *folder, const char *to) {
+    static const struct {
+        const char *in, *out;
+    } cases[] = {{"[7, 2]", "\"eos_token_id\": [7,2], \"pad"},
+                 {"[7, 8]", "\"eos_token_id\": [2,7,8], \"pad"},
+                 {"[]", "\"eos_token_id\": [2], \"pad"},
+                 {"null", "\"eos_token_id\": 2, \"pad"},
+                 {"7", "\"eos_token_id\": 2, \"pad"}};
+    Error err = {0};
+    Buf config = {0};
+    char *path = path_join(folder, "config.json");
+    CHECK(file_read(path, &config, &err), "%s", err.text);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char changed[64];
+        snprintf(changed, sizeof changed, "\"eos_token_id\": %s", cases[i].in);
+        write_config(folder, &config, "\"eos_token_id\": 3", changed);
+        pass_on(folder, to);
+        check_holds(to, "config.json", cases[i].out);
+    }
+    write_config(folder, &config, NULL, NULL);
+    free(path);
+    buf_free(&config);
+}
+
 /* generation_config.json is carried over, byte by byte where it ends answers where we do. */
 static void check_generation(const char *folder, const char *to) {
     static const struct {
@@ -443,8 +469,8 @@ static void check_no_vocabulary(const char *folder, const char *to) {
 
 static void test_other_programs(void) {
     char folder[512], to[600];
-    void (*const checks[])(const char *, const char *) = {check_token_ids, check_generation,
-                                                          check_no_vocabulary};
+    void (*const checks[])(const char *, const char *) = {check_token_ids, check_ends,
+                                                          check_generation, check_no_vocabulary};
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/test_folder.XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(folder)) {
@@ -452,11 +478,11 @@ static void test_other_programs(void) {
         exit(1);
     }
     snprintf(to, sizeof to, "%s/to", folder);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         checks[i](folder, to);
         remove_folder(to);
-        if (i != 0) remove_folder(folder); /* the second goes on with the first one's */
-        if (i == 1) CHECK(folder_make(folder, &(Error){0}), "no folder");
+        if (i >= 2) remove_folder(folder); /* the first three share one */
+        if (i == 2) CHECK(folder_make(folder, &(Error){0}), "no folder");
     }
 }
 
