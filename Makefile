@@ -26,6 +26,8 @@
 #:                   installed: it loads them, generates and stops (a minute)
 #: make judge-page   the report's page in a browser, where chromium is installed: telephone and
 #:                   desk, light and dark (a minute)
+#: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
+#:                   and back, where it is installed (a minute)
 #: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
 #:                   FUZZ_SECONDS=60 for each of the readers)
 #: make mutate       200 small defects, one at a time: do the tests find them? (an hour)
@@ -222,6 +224,8 @@ judge-transformers: ica
 	@sh tests/audit/judge_transformers.sh
 judge-page: ica
 	@sh tests/audit/page.sh
+judge-folders: ica
+	@sh tests/audit/judge_folders.sh
 traps: ica
 	@ONLY=traps sh tests/bench/study.sh
 bench: ica
@@ -241,6 +245,6 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test clean trace house examples formats commands format \
-	kills scarcity fuzz fuzz-targets audit audit-exact audit-torch judge-transformers judge-page \
-	mutate study traps bench bench-anchors bench-neighbor scale
+	kills scarcity fuzz fuzz-targets audit audit-exact audit-torch judge-transformers \
+	judge-folders judge-page mutate study traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

@@ -6,14 +6,14 @@
  *   Buf text = {0};
  *   if (!config_complete(&shape, &err)) return error_print(&err);
  *   model_config_put(&text, &shape, NO_TOKENS);
- *   if (!file_write("config.json", text.s, text.n, &err)) return error_print(&err);
- *   if (!model_config_load(&shape, ".", &err)) return error_print(&err);
+ *   puts(text.s);                                  // the file's text
+ *   if (!model_config_load(&shape, "base", &err)) error_print(&err); // of base/config.json
  *   buf_free(&text);
  *
- * The families gpt2, llama, qwen2 and qwen3 have their keys in one table, whose rows are ModelConfig's
- * members. A key that would change what the model computes is honoured or refused by name. A key
- * that is null counts as absent, and an absent one means what Hugging Face's class means by it.
- * Dropout is not read: the program trains without it. */
+ * The families gpt2, llama, qwen2 and qwen3 have their keys in one table, whose rows are members
+ * of ModelConfig. A key that would change what the model computes is honoured or refused by name.
+ * A key that is null counts as absent, and an absent one means what Hugging Face's class means by
+ * it. Dropout is not read: the program trains without it. */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
 

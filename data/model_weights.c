@@ -51,7 +51,8 @@ static bool is_plain(Str name) {
     if (name.n <= n || name.s[0] == '.' || memcmp(name.s + name.n - n, ending, n) != 0)
         return false;
     for (size_t i = 0; i < name.n; i++)
-        if (name.s[i] == '/' || name.s[i] == '\\' || (unsigned char)name.s[i] < ' ') return false;
+        if (name.s[i] == '/' || name.s[i] == '\\' || name.s[i] < ' ' || name.s[i] > '~')
+            return false;
     return true;
 }
 

@@ -1,7 +1,8 @@
 /* bench: the parts and the models of `ica bench`, and the part that measures scores.
  *
  * Usage:
- *   static const BenchConfig tiny = {"tiny", "one layer", {1, 1, 8, 8, 16}, 1, 8};
+ *   static const BenchConfig tiny = {"tiny", "one layer", {.layers = 1, .heads = 1, .channels = 8,
+ *       .context = 8, .vocab = 16}, 1, 8};
  *   Buf json = {0};
  *   buf_putc(&json, '[');
  *   bench_score(&json, &tiny, 1);

@@ -60,7 +60,8 @@ MODELS = {
     "llama": (LlamaConfig(**SHAPE, tie_word_embeddings=True, eos_token_id=[2, 5]), {}),
     "llama-scaled": (LlamaConfig(**SHAPE, rope_parameters=SCALED, attention_bias=True,
                                  mlp_bias=True, head_dim=8), {"max_shard_size": "9KB"}),
-    "llama-linear": (LlamaConfig(**SHAPE, rope_parameters=LINEAR, rms_norm_eps=1e-5), {"half": True}),
+    "llama-linear": (LlamaConfig(**SHAPE, rope_parameters=LINEAR, rms_norm_eps=1e-5),
+                     {"half": True}),
     "qwen2": (Qwen2Config(**SHAPE, tie_word_embeddings=True,
                           rope_parameters={"rope_type": "default", "rope_theta": 1e6}), {}),
     "qwen3": (Qwen3Config(**SHAPE, head_dim=16), {"max_shard_size": "9KB"}),
@@ -69,7 +70,8 @@ MODELS = {
 
 
 def ids(n, seed):
-    return torch.randint(0, VOCABULARY, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
+    source = torch.Generator().manual_seed(seed)
+    return torch.randint(0, VOCABULARY, (n,), generator=source).tolist()
 
 
 def write_rows(path, rows):
@@ -125,7 +127,8 @@ for seed, (name, (config, how)) in enumerate(MODELS.items()):
     before, after = (AutoConfig.from_pretrained(f).to_dict() for f in (theirs, trained))
     for key in ("rope_parameters", "tie_word_embeddings", "eos_token_id", "head_dim", "hidden_act",
                 "num_key_value_heads", "attention_bias", "mlp_bias", "rms_norm_eps", "n_inner"):
-        check(before.get(key) == after.get(key), f"{name}: {key} {before.get(key)} {after.get(key)}")
+        check(before.get(key) == after.get(key),
+              f"{name}: {key} {before.get(key)} {after.get(key)}")
     ours.float().save_pretrained(back, max_shard_size="9KB")
     for folder in (trained, back):
         ica("eval", "--model", folder, "--data", f"{WORK}/every.jsonl", "--per-example",

@@ -31,6 +31,8 @@ static char folder[64];
 static void remove_folder(void) {
     static const char *const names[] = {"config.json",
                                         "model.safetensors",
+                                        "model.safetensors.index.json",
+                                        "a.safetensors",
                                         "vocab.json",
                                         "merges.txt",
                                         "tokenizer.json",
@@ -247,6 +249,18 @@ int fuzz_tensors(const uint8_t *bytes, size_t n) {
     if (ok) tensors_close(&file);
     buf_free(&b);
     free(path);
+    return 0;
+}
+
+/* A model whose weights are in a.safetensors, as an index says. */
+int fuzz_shards(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"config.json", "model.safetensors.index.json",
+                                        "a.safetensors"};
+    Error err = {0};
+    put_parts(bytes, n, names, 3);
+    Model *m = model_load(work_folder(), &err);
+    check_error(m != NULL, &err);
+    model_free(m);
     return 0;
 }
 

@@ -1105,9 +1105,9 @@ works "--truncate" train --model base --pool bad-long-answer.jsonl --truncate --
 # folder NAME: a copy of base to spoil
 folder() { rm -rf "$1" && mkdir "$1" && cp base/config.json base/*.safetensors base/*.txt \
     base/vocab.json base/t*.json "$1" && rm "$1/training_state.safetensors"; }
-for f in weightless llama torn stub flipped unshaped huge deep wordy; do folder m-$f; done
+for f in weightless mistral torn stub flipped unshaped huge deep wordy; do folder m-$f; done
 rm m-weightless/model.safetensors
-sed 's/"gpt2"/"llama"/' base/config.json >m-llama/config.json
+sed 's/"gpt2"/"mistral"/' base/config.json >m-mistral/config.json
 head -c 20000 base/model.safetensors >m-torn/model.safetensors
 head -c 5 base/model.safetensors >m-stub/model.safetensors
 sed 's/\("n_embd": *\)32/\148/' base/config.json >m-unshaped/config.json
@@ -1120,7 +1120,7 @@ cp large/* m-wordy
 refuse 3 'nowhere.*config\.json' train --model nowhere --out no --pool pool.jsonl
 refuse 3 'tok: .*config\.json' train --model tok --out no --pool pool.jsonl
 refuse 4 'm-weightless/model\.safetensors' train --model m-weightless --out no --pool pool.jsonl
-refuse 3 'm-llama/config\.json.*gpt2' train --model m-llama --out no --pool pool.jsonl
+refuse 3 'm-mistral/config\.json.*gpt2' train --model m-mistral --out no --pool pool.jsonl
 refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.jsonl
 refuse 3 'm-stub/model\.safetensors' train --model m-stub --out no --pool pool.jsonl
 refuse 3 'm-flipped/model\.safetensors' train --model m-flipped --out no --pool pool.jsonl
