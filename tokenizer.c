@@ -22,8 +22,8 @@
  * Llama 2 starts from characters instead (SentencePiece: Kudo and Richardson 2018). A blank is
  * written as U+2581, and a character that is not in the vocabulary as its bytes.
  *
- * The chapter has six parts: how files spell bytes, the tokenizer, encoding, decoding, training,
- * and the template that puts a prompt and an answer into tokens. lib/split.c cuts the pieces.
+ * The chapter has five parts: how files spell bytes, the tokenizer, encoding, decoding and
+ * training. lib/split.c cuts the pieces.
  */
 #include "tokenizer.h"
 
@@ -239,6 +239,11 @@ static int find_special(const Tokenizer *t, Str name) {
 
 int tokenizer_special(const Tokenizer *t, const char *name) { return find_special(t, str(name)); }
 
+bool tokenizer_is_special(const Tokenizer *t, int id) {
+    const Token *token = find_token(t, id);
+    return token && token->special;
+}
+
 /* ---- encoding ---- */
 
 /* The tokens of a piece are a doubly linked list of spots. A spot starts as one byte. A merge gives
@@ -376,7 +381,7 @@ void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
 }
 
 /* The special token with the longest name that s starts with, or NULL. */
-static const Token *special_at(const Tokenizer *t, Str s) {
+const Token *tokenizer_special_at(const Tokenizer *t, Str s) {
     const Token *best = NULL;
     if (s.n == 0 || !t->starts[(unsigned char)s.s[0]]) return NULL;
     for (int i = 0; i < t->specials.n; i++) {
@@ -391,7 +396,7 @@ static const Token *special_at(const Tokenizer *t, Str s) {
 void tokenizer_encode_template(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
     size_t start = 0; /* of the stretch without a special token */
     for (size_t at = 0; at < n;) {
-        const Token *special = special_at(t, (Str){text + at, n - at});
+        const Token *special = tokenizer_special_at(t, (Str){text + at, n - at});
         if (!special) {
             at++;
             continue;
@@ -649,148 +654,11 @@ Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
     ok = ok && trainer_init(&tr, t, texts, n_texts, err);
     if (ok) {
         train_merges(t, &tr, vocab_size);
-        t->bos = tokenizer_special(t, TEMPLATE_RECIPE.bos);
-        t->eos = tokenizer_special(t, TEMPLATE_RECIPE.example_end);
+        t->bos = tokenizer_special(t, "<bos>");
+        t->eos = tokenizer_special(t, "<e>");
     }
     trainer_free(&tr);
     if (ok) return t;
     tokenizer_free(t);
     return NULL;
-}
-
-/* ---- the template ---- */
-
-/* With the recipe's template, the prompt "low ?" and the answer "lower" are
- *
- *     <q>  low ?  <a>  | _lower  <e>
- *     ---- prompt ----   -- answer --       _ is the blank of answer_prefix, "<a> "
- */
-const Template TEMPLATE_RECIPE = {"<bos>", "<q>", "<a> ", "<e>"};
-const char *const TEMPLATE_RECIPE_SPECIALS[4] = {"<bos>", "<q>", "<a>", "<e>"};
-
-/* Weaves template text and fields into ids. Ordinary text collects in `open` until a special token
- * or the end closes it, so a field is encoded together with the text that touches it. */
-typedef struct {
-    Tokenizer *t;
-    IntBuf *ids;
-    Buf open;
-    bool follows; /* the open text directly follows text that is encoded already */
-} Weave;
-
-/* Encodes the open text. */
-static void weave_close(Weave *w) {
-    if (w->follows) tokenizer_encode_on(w->t, w->open.s, w->open.n, w->ids);
-    else tokenizer_encode(w->t, w->open.s, w->open.n, w->ids);
-    w->open.n = 0;
-    w->follows = false;
-}
-
-/* Adds text of the template, in which names of special tokens become these tokens. */
-static void weave_template(Weave *w, Str s) {
-    for (size_t at = 0; at < s.n;) {
-        const Token *special = special_at(w->t, (Str){s.s + at, s.n - at});
-        if (special) {
-            weave_close(w);
-            ints_put(w->ids, special->id);
-        } else buf_putc(&w->open, s.s[at]);
-        at += special ? special->bytes.n : 1;
-    }
-}
-
-/* Adds a field as it is, so that it cannot spell a special token. */
-static void weave_field(Weave *w, Str s) { buf_put(&w->open, s.s, s.n); }
-
-static void weave_end(Weave *w) {
-    weave_close(w);
-    buf_free(&w->open);
-}
-
-static bool ends_in_blank(Str s) { return s.n > 0 && s.s[s.n - 1] == ' '; }
-
-void template_bos(const Template *template, Tokenizer *t, IntBuf *ids) {
-    Weave w = {.t = t, .ids = ids};
-    weave_template(&w, str(template->bos));
-    weave_end(&w);
-}
-
-void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids) {
-    Weave w = {.t = t, .ids = ids};
-    Str answer_prefix = str(template->answer_prefix);
-    if (ends_in_blank(answer_prefix)) answer_prefix.n--; /* it goes with the answer */
-    weave_template(&w, str(template->prompt_prefix));
-    weave_field(&w, prompt);
-    weave_template(&w, answer_prefix);
-    weave_end(&w);
-}
-
-/* Does template text end in ordinary text? Then an answer after it is not a text of its own. */
-static bool ends_in_text(const Tokenizer *t, Str s) {
-    const Token *special = NULL;
-    while (s.n > 0) {
-        special = special_at(t, s);
-        size_t step = special ? special->bytes.n : 1;
-        s = (Str){s.s + step, s.n - step};
-    }
-    return special == NULL;
-}
-
-void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids) {
-    Weave w = {.t = t, .ids = ids};
-    Str answer_prefix = str(template->answer_prefix);
-    bool blank = ends_in_blank(answer_prefix);
-    if (blank) answer_prefix.n--;
-    w.follows = ends_in_text(t, answer_prefix);
-    if (blank) weave_field(&w, str(" "));
-    weave_field(&w, answer);
-    weave_template(&w, str(template->example_end));
-    weave_end(&w);
-}
-
-void template_end(const Template *template, Tokenizer *t, IntBuf *ids) {
-    Weave w = {.t = t, .ids = ids};
-    weave_template(&w, str(template->example_end));
-    weave_end(&w);
-}
-
-/* The length of a piece <...> at the start of s, or 0. It has a letter or a digit, no white space,
- * and no other angle bracket. */
-static size_t bracket_length(Str s) {
-    bool has_letter = false;
-    for (size_t i = 1; i < s.n && s.s[0] == '<'; i++) {
-        unsigned char c = (unsigned char)s.s[i];
-        if (c == '>') return has_letter ? i + 1 : 0;
-        if (c == '<' || c <= ' ') return 0;
-        has_letter |= c >= 128 || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-    }
-    return 0;
-}
-
-Str template_unknown(const Template *template, const Tokenizer *t) {
-    const char *const texts[] = {template->bos, template->prompt_prefix, template->answer_prefix,
-                                 template->example_end};
-    for (int i = 0; i < 4; i++)
-        for (Str s = str(texts[i]); s.n > 0;) {
-            const Token *special = special_at(t, s);
-            size_t unknown = special ? 0 : bracket_length(s), step = special ? special->bytes.n : 1;
-            if (unknown) return (Str){s.s, unknown};
-            s = (Str){s.s + step, s.n - step};
-        }
-    return (Str){NULL, 0};
-}
-
-static bool ends_with(Str s, Str end) {
-    return end.n > 0 && s.n >= end.n && memcmp(s.s + s.n - end.n, end.s, end.n) == 0;
-}
-
-Str template_strip_end(const Template *template, const Tokenizer *t, Str answer) {
-    Str end = str(template->example_end);
-    const Token *special = special_at(t, end);
-    if (!special) return answer; /* example_end is ordinary text, as an answer may have it */
-    if (!ends_with(answer, end)) end = special->bytes;
-    if (ends_with(answer, end)) answer.n -= end.n;
-    return answer;
-}
-
-void template_bare_prompt(Tokenizer *t, Str prompt, IntBuf *ids) {
-    tokenizer_encode(t, prompt.s, prompt.n, ids);
 }

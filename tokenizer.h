@@ -1,21 +1,20 @@
-/* tokenizer: byte-pair encoding, and the template around a prompt.
+/* tokenizer: byte-pair encoding.
  *
  * Trains a vocabulary as GPT-2 has it, encodes any bytes and decodes them exactly. tokenizer.c
- * explains how. Files are read and written by data/tokenizer_folder.h and data/template.h. They may
- * be those of Llama, Qwen or SmolLM2: TokenizerRules says what differs. An id is a number from 0 to
+ * explains how. Files are read and written by data/tokenizer_folder.h. They may be those of Llama,
+ * Qwen or SmolLM2: TokenizerRules says what differs. An id is a number from 0 to
  * 16,000,000. Vocabularies that tokenizer_train makes have the special tokens first, then the 256
  * bytes in GPT-2's order, then one id for each merge. Others may have gaps.
  *
  * Usage:
  *   Error err = {0};
  *   Str texts[] = {str("low lower lowest"), str("new newer newest")};
- *   Tokenizer *t = tokenizer_train(texts, 2, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+ *   const char *const specials[] = {"<bos>", "<e>"};
+ *   Tokenizer *t = tokenizer_train(texts, 2, 270, specials, 2, &err);
  *   IntBuf ids = {0};
  *   Buf text = {0};
  *   tokenizer_encode(t, "the newest", 10, &ids);
- *   tokenizer_decode(t, ids.v, ids.n, &text);                       // "the newest"
- *   template_prompt(&TEMPLATE_RECIPE, t, str("low ?"), &ids);       // <q>low ?<a>
- *   template_answer(&TEMPLATE_RECIPE, t, str("lower"), &ids);       // " lower" <e>
+ *   tokenizer_decode(t, ids.v, ids.n, &text); // "the newest"
  *   buf_free(&text);
  *   ints_free(&ids);
  *   tokenizer_free(t);
@@ -65,39 +64,6 @@ int tokenizer_special(const Tokenizer *t, const char *name);
 /* The token that the tokenizer's files put before a row, as Llama's <s>, or -1. No function here
  * adds it. A template whose text does not begin with it leaves the model without it. */
 int tokenizer_opening(const Tokenizer *t);
-
-/* ---- the template ---- */
-
-/* Four strings around the fields of an example. Names of special tokens in them stand for the
- * tokens:
- *   row     = bos example example ... prompt_prefix prompt answer_prefix | answer example_end
- *   example = prompt_prefix prompt answer_prefix answer example_end
- * A BPE token carries its leading blank. So a blank at the end of answer_prefix is encoded together
- * with the answer, and everything before it belongs to the prompt. Other text of the template is
- * encoded together with the field it touches. */
-typedef struct {
-    const char *bos, *prompt_prefix, *answer_prefix, *example_end;
-} Template;
-
-/* The template of vocabularies made here: "<bos>", "<q>", "<a> ", "<e>". Never free it. */
-extern const Template TEMPLATE_RECIPE;
-extern const char *const TEMPLATE_RECIPE_SPECIALS[4];
-
-/* Each appends ids: of `bos`; of prompt_prefix, prompt and answer_prefix without a blank at its
- * end; of that blank, the answer and example_end; of example_end alone. A prompt or an answer is
- * ordinary text, whatever it spells. */
-void template_bos(const Template *template, Tokenizer *t, IntBuf *ids);
-void template_prompt(const Template *template, Tokenizer *t, Str prompt, IntBuf *ids);
-void template_answer(const Template *template, Tokenizer *t, Str answer, IntBuf *ids);
-void template_end(const Template *template, Tokenizer *t, IntBuf *ids);
-/* The first piece of the form <...> in the template that is no special token, as a misspelled name
- * of one would be. Without any it is {NULL, 0}. */
-Str template_unknown(const Template *template, const Tokenizer *t);
-/* The answer without the end token's text, if it ends in it: the text is example_end, or the
- * special token at its start. Text anywhere else is the answer's own. */
-Str template_strip_end(const Template *template, const Tokenizer *t, Str answer);
-/* Appends the prompt's ids without any template. Retrieval compares these. */
-void template_bare_prompt(Tokenizer *t, Str prompt, IntBuf *ids);
 
 /* ---- for readers and writers of tokenizer files ---- */
 
@@ -153,6 +119,10 @@ void symbols_from_bytes(Buf *symbols, Str bytes);
 bool symbols_to_bytes(Str symbols, Buf *bytes);
 /* The byte with rank 0 to 255 in GPT-2's vocabulary, which is in the order of the symbols. */
 int symbols_byte_of_rank(int rank);
+
+/* The special token with the longest name that s starts with, or NULL. Borrowed from t. */
+const Token *tokenizer_special_at(const Tokenizer *t, Str s);
+bool tokenizer_is_special(const Tokenizer *t, int id);
 
 /* A name as messages show it: at most 60 bytes, cut between characters. */
 Str token_shown(Str name);

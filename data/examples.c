@@ -136,24 +136,26 @@ static bool example_from_text(const ExampleReader *x, const Record *r, Example *
     bool turns = r->kind == RECORD_TURNS;
     int earlier = turns ? r->n_turns - 1 : r->n_turns;
     Str prompt = turns ? r->turns[earlier].prompt : r->prompt;
-    for (int t = 0; t < earlier; t++) {
-        template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &ids);
-        template_answer(&f->template, f->tokenizer, r->turns[t].completion, &ids);
-    }
-    template_prompt(&f->template, f->tokenizer, prompt, &ids);
-    e->prompt_n = ids.n;
-    e->prompt = keep_ids(x->arena, &ids, 0, ids.n);
-    ids.n = 0;
+    Str answer = turns ? r->turns[earlier].completion : r->chosen;
+    TurnForm form = template_form(&f->template, answer);
+    if (x->pairs && form == TURN_LAST) form = template_form(&f->template, r->rejected);
+    template_start(&f->template, f->tokenizer, (Str){NULL, 0}, &ids);
+    int start = ids.n;
+    for (int t = 0; t < earlier; t++)
+        template_turn(&f->template, f->tokenizer, r->turns[t].prompt, r->turns[t].completion, &ids);
+    template_prompt(&f->template, f->tokenizer, prompt, form, &ids);
+    int end = ids.n;
+    e->prompt_n = end - start;
+    e->prompt = keep_ids(x->arena, &ids, start, e->prompt_n);
     identify(f, r, x->arena, e);
-    template_answer(&f->template, f->tokenizer,
-                    turns ? r->turns[r->n_turns - 1].completion : r->chosen, &ids);
-    e->answer_n = ids.n;
-    e->answer = keep_ids(x->arena, &ids, 0, ids.n);
+    template_answer(&f->template, f->tokenizer, answer, form, &ids);
+    e->answer_n = ids.n - end;
+    e->answer = keep_ids(x->arena, &ids, end, e->answer_n);
     if (x->pairs) { /* Else nothing may depend on the rejected answer, not even what fits. */
-        ids.n = 0;
-        template_answer(&f->template, f->tokenizer, r->rejected, &ids);
-        e->rejected_n = ids.n;
-        e->rejected = keep_ids(x->arena, &ids, 0, ids.n);
+        ids.n = end;
+        template_answer(&f->template, f->tokenizer, r->rejected, form, &ids);
+        e->rejected_n = ids.n - end;
+        e->rejected = keep_ids(x->arena, &ids, end, e->rejected_n);
     }
     ints_free(&ids);
     return fit_answer(x, r, f->bos_n, e->prompt_n, &e->answer_n) &&

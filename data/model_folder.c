@@ -6,7 +6,7 @@
 
 #include "data/model_config.h"
 #include "data/model_weights.h"
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -39,7 +39,7 @@ static const char *const TOKEN_KEYS[] = {"bos_token_id", "eos_token_id", "pad_to
 /* The id of the token that ends an answer. */
 static int end_id(const ModelFolder *f) {
     IntBuf ids = {0};
-    template_answer(&f->template, f->tokenizer, (Str){"", 0}, &ids);
+    template_end(&f->template, f->tokenizer, &ids);
     int id = ids.v[ids.n - 1];
     ints_free(&ids);
     return id;
@@ -157,6 +157,7 @@ void model_folder_free(ModelFolder *f) {
         template_free(&f->template);
     }
     free(f->bos);
+    free(f->note);
     free(f->generation_config);
     for (int i = 0; i < 3; i++) free(f->ids[i]);
     *f = (ModelFolder){0};
@@ -175,29 +176,38 @@ static bool has_vocabulary(const char *path) {
     return found;
 }
 
-bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err) {
+bool model_folder_load_tokenizer(ModelFolder *f, const char *path, const char *template,
+                                 Error *err) {
+    Buf note = {0};
     f->tokenizer = tokenizer_load(path, err);
     if (!f->tokenizer) return false;
-    if (!template_load(&f->template, f->tokenizer, path, err)) {
+    if (template ? !template_choose(&f->template, f->tokenizer, template, &note, err)
+                 : !template_load(&f->template, f->tokenizer, path, &note, err)) {
         tokenizer_free(f->tokenizer);
         f->tokenizer = NULL;
+        buf_free(&note);
         return false;
     }
     IntBuf ids = {0};
-    template_bos(&f->template, f->tokenizer, &ids);
+    f->note = note.s;
+    template_start(&f->template, f->tokenizer, (Str){NULL, 0}, &ids);
     f->bos = ids.v;
     f->bos_n = ids.n;
     return true;
 }
 
-/* The weights come last: until then nothing has taken long or much memory. */
 bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
+    return model_folder_load_as(f, path, NULL, err);
+}
+
+/* The weights come last: until then nothing has taken long or much memory. */
+bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, Error *err) {
     ModelConfig shape;
     *f = (ModelFolder){0};
     bool has_words = has_vocabulary(path);
     bool ok = model_config_load(&shape, path, err) && read_generation(f, path, err) &&
               read_token_keys(f, path, err) &&
-              (!has_words || model_folder_load_tokenizer(f, path, err));
+              (!has_words || model_folder_load_tokenizer(f, path, template, err));
     if (ok && has_words && tokenizer_size(f->tokenizer) > shape.vocab)
         ok = error_set(err, STATUS_DATA,
                        "%s: the vocabulary has %d tokens and the model only %d; they do not belong "

@@ -26,6 +26,7 @@
 #ifndef MODEL_FOLDER_H
 #define MODEL_FOLDER_H
 
+#include "data/template.h"
 #include "model.h"
 #include "tokenizer.h"
 
@@ -36,6 +37,7 @@ typedef struct {
     Template template;    /* meaningless without a tokenizer, like bos */
     int *bos;             /* [bos_n] the tokens at the start of every row */
     int bos_n;
+    char *note; /* what a template in Jinja was taken for; NULL: nothing to say */
     /* What other programs want, carried from the folder to those that are saved. NULL: nothing. */
     char *generation_config; /* the text of generation_config.json */
     char *ids[3];            /* config.json's ids of bos, eos and pad as JSON; eos may be a list */
@@ -43,8 +45,11 @@ typedef struct {
 
 /* Loads everything in the folder. On false nothing needs freeing. */
 bool model_folder_load(ModelFolder *f, const char *path, Error *err);
+/* The same, with another template than the folder's: what --template says. NULL: the folder's. */
+bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, Error *err);
 /* Loads only tokenizer and template, into an f that was zeroed. The caller adds the model. */
-bool model_folder_load_tokenizer(ModelFolder *f, const char *path, Error *err);
+bool model_folder_load_tokenizer(ModelFolder *f, const char *path, const char *template,
+                                 Error *err);
 /* Writes everything that f has, each file atomically, and makes the folder if it is missing. The
  * weights come last, so a folder with model.safetensors is whole. */
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err);

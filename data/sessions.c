@@ -41,10 +41,15 @@ static void add_turns(Sessions *s, const ModelFolder *f, const Record *r, double
     ints_append(&s->token, f->bos, f->bos_n);
     weigh(s, prompt_weight);
     for (int t = 0; t < r->n_turns; t++) {
-        template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, &s->token);
+        Str answer = r->turns[t].completion;
+        bool last = t == r->n_turns - 1;
+        TurnForm form = last ? template_form(&f->template, answer) : TURN_EARLIER;
+        template_prompt(&f->template, f->tokenizer, r->turns[t].prompt, form, &s->token);
         weigh(s, prompt_weight);
-        template_answer(&f->template, f->tokenizer, r->turns[t].completion, &s->token);
+        template_answer(&f->template, f->tokenizer, answer, form, &s->token);
         weigh(s, r->turns[t].trained ? 1 : prompt_weight);
+        if (!last) template_between(&f->template, f->tokenizer, &s->token);
+        weigh(s, prompt_weight);
     }
 }
 

@@ -11,7 +11,7 @@
  */
 #include "data/tokenizer_folder.h"
 
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_json.h"
 #include "lib/file.h"
 #include "lib/json.h"

@@ -23,6 +23,7 @@
 #ifndef TOKENIZER_FOLDER_H
 #define TOKENIZER_FOLDER_H
 
+#include "data/template.h"
 #include "lib/file.h"
 #include "tokenizer.h"
 

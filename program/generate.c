@@ -111,8 +111,8 @@ bool command_generate(const Settings *s, Error *err) {
     }
     IntBuf prompt = {0}, answer = {0}, end = {0};
     int context = f.model->config.context;
-    template_bos(&f.template, f.tokenizer, &prompt);
-    template_prompt(&f.template, f.tokenizer, str(s->prompt), &prompt);
+    template_start(&f.template, f.tokenizer, (Str){NULL, 0}, &prompt);
+    template_prompt(&f.template, f.tokenizer, str(s->prompt), TURN_LAST, &prompt);
     template_end(&f.template, f.tokenizer, &end); /* its last token ends an answer */
     if (prompt.n < 1 || prompt.n >= context)
         error_set(err, STATUS_DATA,

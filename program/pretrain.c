@@ -103,7 +103,7 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
         return error_set(err, STATUS_USAGE,
                          "pretrain: give --tokenizer DIR for a new model, or "
                          "--model DIR to continue from one");
-    if (!model_folder_load_tokenizer(f, s->tokenizer, err)) return false;
+    if (!model_folder_load_tokenizer(f, s->tokenizer, NULL, err)) return false;
     ModelConfig shape = {.layers = s->layers,
                          .heads = s->heads,
                          .channels = s->channels,

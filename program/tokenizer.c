@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "data/model_folder.h"
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "data/records.h"
 #include "data/summary.h"

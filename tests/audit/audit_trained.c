@@ -21,8 +21,14 @@ enum { AT_ONCE = 32 /* rows of one backward pass */ };
 
 const char *const FRAME_NAMES[FRAMES] = {"a preamble before the demonstrations",
                                          "a word before each question"};
-static const Template FRAME[FRAMES] = {{"<bos>here are some examples . ", "<q>", "<a> ", "<e>"},
-                                       {"<bos>", "<q>question : ", "<a> ", "<e>"}};
+static const Template FRAME[FRAMES] = {{.bos = "<bos>here are some examples . ",
+                                        .prompt_prefix = "<q>",
+                                        .answer_prefix = "<a> ",
+                                        .example_end = "<e>"},
+                                       {.bos = "<bos>",
+                                        .prompt_prefix = "<q>question : ",
+                                        .answer_prefix = "<a> ",
+                                        .example_end = "<e>"}};
 
 static bool read_draw(const ModelFolder *f, const char *out, const char *name, int draw, Splits *x,
                       Error *err) {
@@ -46,7 +52,7 @@ static bool base_read(Base *b, const char *out, Error *err) {
         IntBuf ids = {0};
         b->frame[f] = b->folder;
         b->frame[f].template = FRAME[f];
-        template_bos(&FRAME[f], b->folder.tokenizer, &ids);
+        template_start(&FRAME[f], b->folder.tokenizer, (Str){NULL, 0}, &ids);
         b->frame[f].bos = ids.v;
         b->frame[f].bos_n = ids.n;
         for (int d = 0; d < b->draws && ok; d++)

@@ -9,7 +9,7 @@
 #include "data/records.h"
 #include "data/run.h"
 #include "data/scores.h"
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -209,15 +209,15 @@ int fuzz_template(const uint8_t *bytes, size_t n) {
     Error err = {0};
     Tokenizer *t = recipe_tokenizer();
     free(put_file("template.json", bytes, n));
-    bool ok = template_load(&template, t, work_folder(), &err);
+    bool ok = template_load(&template, t, work_folder(), NULL, &err);
     check_error(ok, &err);
     if (!ok) return 0;
     Str text = {(const char *)bytes, n};
     IntBuf ids = {0};
     Buf jinja = {0};
-    template_bos(&template, t, &ids);
-    template_prompt(&template, t, text, &ids);
-    template_answer(&template, t, template_strip_end(&template, t, text), &ids);
+    template_start(&template, t, (Str){NULL, 0}, &ids);
+    template_prompt(&template, t, text, TURN_LAST, &ids);
+    template_answer(&template, t, template_strip_end(&template, t, text), TURN_LAST, &ids);
     template_chat(&template, &jinja);
     ints_free(&ids);
     buf_free(&jinja);

@@ -11,8 +11,14 @@
 #include "tests/unit/check.h"
 
 static char folder[256];
-static const Template CHAT = {"", "<|u|>", "<|end|>\n", "<|end|>\n"},
-                      WORDS = {"<|u|>", "", "\n", "\n\n"};
+static const Template CHAT = {.bos = "",
+                              .prompt_prefix = "<|u|>",
+                              .answer_prefix = "<|end|>\n",
+                              .example_end = "<|end|>\n"},
+                      WORDS = {.bos = "<|u|>",
+                               .prompt_prefix = "",
+                               .answer_prefix = "\n",
+                               .example_end = "\n\n"};
 
 static char *put_file(const char *name, const char *text) {
     Error err = {0};

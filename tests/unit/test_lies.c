@@ -4,7 +4,7 @@
 #define _XOPEN_SOURCE 700
 #include "data/model_folder.h"
 #include "data/records.h"
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -80,7 +80,7 @@ static bool read_template(Error *err) {
     Str text = str("ab");
     Tokenizer *t = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, err);
     Template template;
-    bool ok = template_load(&template, t, folder, err);
+    bool ok = template_load(&template, t, folder, NULL, err);
     if (ok) template_free(&template);
     tokenizer_free(t);
     return ok;

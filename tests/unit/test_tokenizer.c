@@ -1,7 +1,7 @@
 /* The tokenizer: golden ids, splits and merges; round trips of any bytes; training against a naive
  * twin; files written, read back, and damaged; templates. */
 #define _POSIX_C_SOURCE 200809L
-#include "data/template.h"
+#include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "tokenizer.h"
 
@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* The four strings that every template has. */
+#define FRAME(a, b, c, d)                                                                          \
+    (Template) { .bos = a, .prompt_prefix = b, .answer_prefix = c, .example_end = d }
 
 /* ---- files for a test ---- */
 
@@ -794,9 +798,9 @@ static void test_added_tokens(void) {
     CHECK(tokenizer_special(t, "<think>") == 302, "an added token that is not special is one too");
     CHECK(p.eos == 301 && p.pad == 257 && p.bos == -1, "roles %d %d %d", p.eos, p.pad, p.bos);
     CHECK_ENCODE(t, "ab", 256);
-    const Template chat = {"", "<|im_start|>", "<|im_end|><think>", "<|im_end|>"};
+    const Template chat = FRAME("", "<|im_start|>", "<|im_end|><think>", "<|im_end|>");
     IntBuf ids = {0};
-    template_prompt(&chat, t, str("ab"), &ids);
+    template_prompt(&chat, t, str("ab"), TURN_LAST, &ids);
     check_ids(&ids, (const int[]){300, 256, 301, 302}, 4, "a template with added tokens");
     ints_free(&ids);
     must_save(t, two);
@@ -997,13 +1001,13 @@ static void check_form(Tokenizer *t, const IntBuf *ids, const char *want) {
 static void check_template(const Template *form, Tokenizer *t, const char *bos, const char *prompt,
                            const char *answer) {
     IntBuf ids = {0};
-    template_bos(form, t, &ids);
+    template_start(form, t, (Str){NULL, 0}, &ids);
     check_form(t, &ids, bos);
     ids.n = 0;
-    template_prompt(form, t, str("is the"), &ids);
+    template_prompt(form, t, str("is the"), TURN_LAST, &ids);
     check_form(t, &ids, prompt);
     ids.n = 0;
-    template_answer(form, t, str("the mat"), &ids);
+    template_answer(form, t, str("the mat"), TURN_LAST, &ids);
     check_form(t, &ids, answer);
     ints_free(&ids);
 }
@@ -1014,29 +1018,27 @@ static void test_templates(void) {
     static const char *const specials[] = {"<bos>", "<q>", "<a>", "<e>", "<q>+", "<|endoftext|>"};
     Tokenizer *t = must_train(text, 5, 300, specials, 6);
     check_template(&TEMPLATE_RECIPE, t, "<bos>", "<q>|is| the|<a>", " the| mat|<e>");
-    check_template(&(Template){"", "", "\n", "<|endoftext|>"}, t, "", "is| the|\n",
+    check_template(&FRAME("", "", "\n", "<|endoftext|>"), t, "", "is| the|\n",
                    "the| mat|<|endoftext|>");
     /* ordinary text is encoded with the field it touches: " is", ". " and so on are single
      * tokens here */
-    check_template(&(Template){"<q>+x", "<q> ", " mat <a>", ".<e> is"}, t, "<q>+|x",
+    check_template(&FRAME("<q>+x", "<q> ", " mat <a>", ".<e> is"), t, "<q>+|x",
                    "<q>| is| the| mat| |<a>", "the| mat|.|<e>| is");
-    check_template(&(Template){"<q<q>>", "", " ", "\n\n"}, t, "<|q|<q>|>", "is| the",
-                   " the| mat|\n\n");
-    check_template(&(Template){"", "<bos>", "<a>  ", "x"}, t, "", "<bos>|is| the|<a>| ",
-                   " the| mat|x");
+    check_template(&FRAME("<q<q>>", "", " ", "\n\n"), t, "<|q|<q>|>", "is| the", " the| mat|\n\n");
+    check_template(&FRAME("", "<bos>", "<a>  ", "x"), t, "", "<bos>|is| the|<a>| ", " the| mat|x");
 
     IntBuf a = {0}, b = {0};
     /* a field cannot spell a special token */
-    template_prompt(&TEMPLATE_RECIPE, t, str("<q><a>"), &a);
+    template_prompt(&TEMPLATE_RECIPE, t, str("<q><a>"), TURN_LAST, &a);
     CHECK(a.n >= 4 && a.v[0] == 1 && a.v[a.n - 1] == 2, "prompt");
     for (int i = 1; i + 1 < a.n; i++) CHECK(a.v[i] > 5, "special token %d out of a prompt", a.v[i]);
     template_bare_prompt(t, str("<q><a>"), &b);
     check_ids(&b, a.v + 1, a.n - 2, "bare prompt");
     a.n = b.n = 0;
-    template_prompt(&TEMPLATE_RECIPE, t, (Str){NULL, 0}, &a);
+    template_prompt(&TEMPLATE_RECIPE, t, (Str){NULL, 0}, TURN_LAST, &a);
     check_ids(&a, (const int[]){1, 2}, 2, "empty prompt");
     a.n = 0;
-    template_answer(&TEMPLATE_RECIPE, t, str("<e>"), &a);
+    template_answer(&TEMPLATE_RECIPE, t, str("<e>"), TURN_LAST, &a);
     CHECK(a.n >= 2 && a.v[a.n - 1] == 3, "answer");
     for (int i = 0; i + 1 < a.n; i++)
         CHECK(a.v[i] > 5, "special token %d out of a completion", a.v[i]);
@@ -1049,7 +1051,7 @@ static void check_template_error(const Tokenizer *t, const char *json, const cha
     Error err = {0};
     Template form;
     if (json) put_text(one, "template.json", json);
-    bool ok = template_load(&form, t, one, &err);
+    bool ok = template_load(&form, t, one, NULL, &err);
     CHECK(!ok && err.status == STATUS_DATA && strstr(err.text, part), "got \"%s\", wanted \"%s\"",
           err.text, part);
     CHECK(!form.bos && !form.example_end, "nothing must be left of a template that failed");
@@ -1059,7 +1061,7 @@ static void check_template_error(const Tokenizer *t, const char *json, const cha
 /* What a chat template is made of. Golden: `make judge-transformers` renders such templates with
  * Hugging Face's library, and compares the text and the tokens with the program's. */
 static void test_chat_template(void) {
-    const Template odd = {"'\\", "{% {{\n", " \r ", "<e>\n"};
+    const Template odd = FRAME("'\\", "{% {{\n", " \r ", "<e>\n");
     Buf jinja = {0};
     template_chat(&odd, &jinja);
     const char *want =
@@ -1097,7 +1099,7 @@ static void test_template_pieces(void) {
         if (pieces[i].piece) check_template_error(t, json.s, want.s);
         else {
             put_text(one, "template.json", json.s);
-            CHECK(template_load(&form, t, one, &err), "%s: %s", pieces[i].prefix, err.text);
+            CHECK(template_load(&form, t, one, NULL, &err), "%s: %s", pieces[i].prefix, err.text);
             template_free(&form);
         }
         buf_free(&json);
@@ -1113,21 +1115,24 @@ static void test_template_files(void) {
     Tokenizer *gpt2 = must_train(RECIPE_TEXTS, 4, 300, end, 1);
     Template form;
     Error err = {0};
-    check_template_error(t, NULL, "no <|endoftext|>");
-    CHECK(template_load(&form, gpt2, one, &err), "%s", err.text);
+    Tokenizer *nothing = must_train(RECIPE_TEXTS, 4, 300, (const char *const[]){"<x>"}, 1);
+    check_template_error(nothing, NULL, "no <|endoftext|> and names no eos");
+    tokenizer_free(nothing);
+    CHECK(template_load(&form, gpt2, one, NULL, &err), "%s", err.text);
     CHECK(form.bos[0] == 0 && form.prompt_prefix[0] == 0 && strcmp(form.answer_prefix, "\n") == 0,
           "GPT-2's form");
     CHECK(strcmp(form.example_end, "<|endoftext|>") == 0, "GPT-2's form: %s", form.example_end);
     template_free(&form);
-    CHECK(template_save(&TEMPLATE_RECIPE, one, &err) && template_load(&form, t, one, &err), "%s",
-          err.text);
+    CHECK(template_save(&TEMPLATE_RECIPE, one, &err) && template_load(&form, t, one, NULL, &err),
+          "%s", err.text);
     CHECK(strcmp(form.bos, "<bos>") == 0 && strcmp(form.prompt_prefix, "<q>") == 0, "%s %s",
           form.bos, form.prompt_prefix);
     CHECK(strcmp(form.answer_prefix, "<a> ") == 0 && strcmp(form.example_end, "<e>") == 0, "%s %s",
           form.answer_prefix, form.example_end);
     template_free(&form);
-    const Template odd = {"\n\"", "é\t", "", "\\"};
-    CHECK(template_save(&odd, one, &err) && template_load(&form, t, one, &err), "%s", err.text);
+    const Template odd = FRAME("\n\"", "é\t", "", "\\");
+    CHECK(template_save(&odd, one, &err) && template_load(&form, t, one, NULL, &err), "%s",
+          err.text);
     CHECK(strcmp(form.bos, odd.bos) == 0 && strcmp(form.prompt_prefix, odd.prompt_prefix) == 0,
           "escapes");
     CHECK(form.answer_prefix[0] == 0 && strcmp(form.example_end, odd.example_end) == 0, "escapes");
