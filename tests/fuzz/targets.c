@@ -204,24 +204,40 @@ int fuzz_tokens(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
-int fuzz_template(const uint8_t *bytes, size_t n) {
-    Template template;
-    Error err = {0};
-    Tokenizer *t = recipe_tokenizer();
-    free(put_file("template.json", bytes, n));
-    bool ok = template_load(&template, t, work_folder(), NULL, &err);
-    check_error(ok, &err);
-    if (!ok) return 0;
-    Str text = {(const char *)bytes, n};
+/* Every part of a conversation in which each field has these bytes. */
+static void put_talk(const Template *template, Tokenizer *t, Str text) {
     IntBuf ids = {0};
     Buf jinja = {0};
-    template_start(&template, t, (Str){NULL, 0}, &ids);
-    template_prompt(&template, t, text, TURN_LAST, &ids);
-    template_answer(&template, t, template_strip_end(&template, t, text), TURN_LAST, &ids);
-    template_chat(&template, &jinja);
+    template_start(template, t, text, &ids);
+    template_turn(template, t, text, text, &ids);
+    TurnForm form = template_form(template, text);
+    template_prompt(template, t, text, form, &ids);
+    template_answer(template, t, template_strip_end(template, t, text), form, &ids);
+    template_chat(template, &jinja);
     ints_free(&ids);
     buf_free(&jinja);
-    template_free(&template);
+}
+
+int fuzz_template(const uint8_t *bytes, size_t n) {
+    static const char *const specials[] = {
+        "<e>",        "<|im_start|>",      "<|im_end|>",          "<think>",          "</think>",
+        "<|eot_id|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>"};
+    static Tokenizer *chat;
+    Template template;
+    Error err = {0};
+    Str text = {(const char *)bytes, n};
+    if (!chat) chat = tokenizer_train(&text, 0, 265, specials, 9, &err);
+    free(put_file("template.json", bytes, n));
+    for (int i = 0; i < 3; i++) { /* as a template.json of two vocabularies, and as Jinja */
+        Tokenizer *t = i ? chat : recipe_tokenizer();
+        err = (Error){0};
+        bool ok = i == 2 ? template_recognize(&template, t, text, &err)
+                         : template_load(&template, t, work_folder(), NULL, &err);
+        check_error(ok, &err);
+        if (!ok) continue;
+        put_talk(&template, t, text);
+        template_free(&template);
+    }
     return 0;
 }
 
