@@ -370,7 +370,8 @@ static void build_report(const char *input) {
     Buf text = {0}, results = {0}, html = {0};
     Arena arena = {0};
     Error err = {0};
-    bool ok = report_build(1, &input, &text, &results, &html, &err);
+    ReportInputs in = {.count = 1, .paths = &input};
+    bool ok = report_build(&in, &text, &results, &html, &err);
     check_error(ok, &err);
     if (ok) {
         must(unicode_valid(text.s, text.n, NULL) && unicode_valid(html.s, html.n, NULL));

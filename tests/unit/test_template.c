@@ -165,11 +165,10 @@ static void test_conversations(void) {
 static void test_plain_text(void) {
     Tokenizer *t = new_tokenizer(N_SPECIALS);
     static const char *const names[] = {"plain", "alpaca", "recipe"};
-    static const char *const texts[] = {
-        "<bos>Hi\n\nHo<e>",
+    static const char alpaca[] =
         "<bos>Below is an instruction that describes a task. Write a response that appropriately "
-        "completes the request.\n\n### Instruction:\nHi\n\n### Response:\n\nHo<e>\n\n",
-        "<bos><q>Hi<a> \nHo<e>"};
+        "completes the request.\n\n### Instruction:\nHi\n\n### Response:\n\nHo<e>\n\n";
+    static const char *const texts[] = {"<bos>Hi\n\nHo<e>", alpaca, "<bos><q>Hi<a> \nHo<e>"};
     for (int i = 0; i < 3; i++) {
         Template f = must_name(names[i], t);
         IntBuf ids = {0};
