@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "data/template.h"
+#include "data/template_file.h"
 #include "lib/file.h"
 #include "lib/json.h"
 
