@@ -5,6 +5,8 @@
 #: make quick-test   the float tests alone
 #: make double       ./ica-double: the audit build, every number a double
 #: make naive        ./ica-naive: everything by its plain definition, slowly
+#: make install      the program, its manual page and completions: PREFIX=/usr/local, DESTDIR=;
+#:                   make uninstall removes them
 #: make clean        removes what was built; out/ stays
 #: ./run.sh          the main job; ./run.sh full, ./run.sh control
 #:
@@ -241,10 +243,28 @@ bench-neighbor: ica
 scale: ica build/float/tests/bench/scale_tool
 	@sh tests/bench/scale.sh
 
+PREFIX ?= /usr/local
+BIN = $(DESTDIR)$(PREFIX)/bin/ica
+SHARE = $(DESTDIR)$(PREFIX)/share
+MAN = $(SHARE)/man/man1/ica.1
+BASH = $(SHARE)/bash-completion/completions/ica
+ZSH = $(SHARE)/zsh/site-functions/_ica
+FISH = $(SHARE)/fish/vendor_completions.d/ica.fish
+install: ica
+	@for f in "$(BIN)" "$(MAN)" "$(BASH)" "$(ZSH)" "$(FISH)"; do \
+		mkdir -p "$$(dirname "$$f")" || exit; done
+	@cp ica "$(BIN).part" && chmod 755 "$(BIN).part" && mv "$(BIN).part" "$(BIN)"
+	@./ica --manual >"$(MAN)" && ./ica --completion bash >"$(BASH)" && \
+		./ica --completion zsh >"$(ZSH)" && ./ica --completion fish >"$(FISH)"
+	@echo "installed $(BIN), its manual page and completions"
+uninstall:
+	rm -f "$(BIN)" "$(MAN)" "$(BASH)" "$(ZSH)" "$(FISH)"
+
 clean:
 	rm -rf ica ica-double ica-naive build
 
-.PHONY: all help double naive test quick-test clean trace house examples formats commands format \
-	kills scarcity fuzz fuzz-targets audit audit-exact audit-torch judge-transformers \
-	judge-folders judge-page mutate study traps bench bench-anchors bench-neighbor scale
+.PHONY: all help double naive test quick-test install uninstall clean trace house examples \
+	formats commands format kills scarcity fuzz fuzz-targets audit audit-exact audit-torch \
+	judge-transformers judge-folders judge-page mutate study traps bench bench-anchors \
+	bench-neighbor scale
 .SECONDARY:

@@ -606,6 +606,22 @@ void options_help(const Option *table, const Command *commands, const Command *c
         PROGRAM, PROGRAM);
 }
 
+/* ---- for the manual ---- */
+
+bool options_takes(const Option *row, const Command *command) {
+    return list_has(row->commands, command->name);
+}
+
+void options_left(const Option *row, Buf *out) { put_left(out, row); }
+
+void options_right(const Option *row, Buf *out) { put_right(out, row); }
+
+const char *options_choice(const Option *row, int i, const char **help) {
+    if (!choice_offered(row, i)) return NULL;
+    *help = row->names.has_help ? choice_help(row, i) : NULL;
+    return choice_name(row, i);
+}
+
 /* ---- the record ---- */
 
 static void put_json_string(Buf *out, const char *s) {

@@ -142,6 +142,14 @@ const Option *options_argument(const Option *table, const Command *command, Str 
  * 100 columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, Buf *out);
 
+/* What lib/manual.h is made of. Does the command take this row? The row's name with its value, as
+ * "--k N"; its text, with range and default; its i-th choice, NULL if it is not offered, and the
+ * help of that choice, NULL if it has none. */
+bool options_takes(const Option *row, const Command *command);
+void options_left(const Option *row, Buf *out);
+void options_right(const Option *row, Buf *out);
+const char *options_choice(const Option *row, int i, const char **help);
+
 /* Appends {"name":value,...} with every option of the command, in table order. The values are those
  * of now, so what the caller resolved after parsing is recorded. An unset value is null. */
 void options_json(const Option *table, const Command *command, const void *values, Buf *out);

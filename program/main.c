@@ -3,6 +3,7 @@
 
 #include "data/run.h"
 #include "lib/file.h"
+#include "lib/manual.h"
 #include "program/commands.h"
 #include "program/machine.h"
 
@@ -46,6 +47,28 @@ static int run_command(const Command *command, int argc, char **argv, Arena *are
     return command->run(&s, &err) ? STATUS_OK : error_print(&err);
 }
 
+/* Prints the manual page (shell NULL), or a shell's completions. */
+static int print_manual(const char *shell) {
+    static const Manual manual = {
+        .program = "ica",
+        .version = ICA_VERSION,
+        .summary = "which fine-tuning examples are worth learning from",
+        .about = ".SH EXIT STATUS\n0 done, 1 failed (diff: the files differ), 2 wrong usage, 3 bad "
+                 "data, 4 a file cannot be\nread or written, 5 training diverged; 129, 130, 143 "
+                 "stopped by a signal after saving.\n.SH SEE ALSO\nREADME.md and docs/ of the "
+                 "program's sources.\n",
+        .table = OPTIONS,
+        .commands = COMMANDS};
+    Error err = {0};
+    Buf text = {0};
+    if (!shell) manual_page(&manual, &text);
+    else if (!manual_completion(&manual, shell, &text))
+        error_set(&err, STATUS_USAGE, "--completion: '%.100s' is none of bash, zsh, fish", shell);
+    if (err.status == 0) file_print(text.s, text.n, &err);
+    buf_free(&text);
+    return err.status ? error_print(&err) : STATUS_OK;
+}
+
 static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     const char *name = argc > 1 ? argv[1] : "--help";
@@ -60,6 +83,8 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
         const char *version = "ica " ICA_VERSION "\n";
         return file_print(version, strlen(version), &err) ? STATUS_OK : error_print(&err);
     }
+    if (strcmp(name, "--manual") == 0) return print_manual(NULL);
+    if (strcmp(name, "--completion") == 0) return print_manual(argc > 2 ? argv[2] : "");
     const Command *command = options_command(COMMANDS, name, &err);
     if (!command) return error_print(&err);
     return run_command(command, argc - 2, argv + 2, arena, options);

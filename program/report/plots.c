@@ -258,12 +258,13 @@ void plot_pretraining(Page *p, Report *r, const FinishedRun *run) {
     page_paragraph(p, "%s: %.0f steps, loss %.4f, %.1f seconds.", run->folder,
                    run_metric(run, "steps"), run_metric(run, "loss"), run_total(run));
     if (jump)
-        page_paragraph(p,
-                       "Where the loss jumps from %.2f to %.2f, other data begin: a file's order "
-                       "is kept. In the built-in corpus the first 30 %% of the sessions are by "
-                       "the right and the verbose annotator alone; then come those who answer "
-                       "wrongly, whom only context tells apart.",
-                       from, to);
+        page_paragraph(
+            p,
+            "Where the loss jumps from %.2f to %.2f, other data begin: a file's order "
+            "is kept. In the built-in corpus (quick) the first 30 %% of the sessions are by "
+            "the right and the verbose annotator alone; then come those who answer "
+            "wrongly, whom only context tells apart.",
+            from, to);
     page_grid(p);
     Chart c = {.title = ends_message(r, "The loss of a token", lines, 1),
                .x_label = "step",
