@@ -1,7 +1,6 @@
 /* manual: the manual page and the completions of shells, made from the table of options.
  *
  * Usage:
- *   typedef struct { int k; } Values;
  *   static const Option table[] = {
  *       {"k", OPTION_INT, 0, "score", "3", RANGE(0, 1000), .help = "demonstrations"}, {0}};
  *   static const Command commands[] = {{"score", NULL, NULL, "scores a pool"}, {0}};
