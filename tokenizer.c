@@ -117,7 +117,8 @@ struct Tokenizer {
     Map characters;   /* SentencePiece: from a character to its id */
     StrSet whole;     /* rules.whole_pieces: the bytes of all tokens that text can become */
     IntBuf whole_ids; /* [whole.n] */
-    Str files[3];     /* as in TokenizerParts */
+    bool json_alone;  /* as in TokenizerParts, as the next */
+    Str files[KEPT_FILES];
     bool starts[256]; /* can a special token's name start with this byte? */
     CacheLine *cache; /* [CACHE_LINES], or NULL before the first encoding; one line for each hash */
 };
@@ -206,7 +207,8 @@ Tokenizer *tokenizer_new(const TokenizerParts *parts) {
     t->eos = parts->eos;
     t->pad = parts->pad;
     t->opening = parts->opening;
-    for (int i = 0; i < 3; i++)
+    t->json_alone = parts->json_alone;
+    for (int i = 0; i < KEPT_FILES; i++)
         if (parts->files[i].n) t->files[i] = str_copy(&t->arena, parts->files[i]);
     return t;
 }
@@ -220,7 +222,8 @@ TokenizerParts tokenizer_parts(const Tokenizer *t) {
                             .eos = t->eos,
                             .pad = t->pad,
                             .rules = t->rules,
-                            .opening = t->opening};
+                            .opening = t->opening,
+                            .json_alone = t->json_alone};
     memcpy(parts.files, t->files, sizeof parts.files);
     return parts;
 }
@@ -367,8 +370,15 @@ void tokenizer_encode_on(Tokenizer *t, const char *text, size_t n, IntBuf *ids) 
     buf_free(&form);
 }
 
+/* Does SentencePiece put a blank before a text? */
+static bool needs_blank(const Tokenizer *t, const char *text, size_t n) {
+    if (!t->rules.pieces || n == 0 || t->rules.blank == BLANK_NEVER) return false;
+    bool has_blank = text[0] == ' ' || (n >= 3 && memcmp(text, "\xe2\x96\x81", 3) == 0);
+    return t->rules.blank == BLANK_ALWAYS || !has_blank;
+}
+
 void tokenizer_encode(Tokenizer *t, const char *text, size_t n, IntBuf *ids) {
-    if (!t->rules.pieces || n == 0) {
+    if (!needs_blank(t, text, n)) {
         tokenizer_encode_on(t, text, n, ids);
         return;
     }
@@ -418,7 +428,8 @@ bool tokenizer_decode(const Tokenizer *t, const int *ids, int n, Buf *text) {
         if (token) buf_put(text, token->bytes.s, token->bytes.n);
         else known = false;
     }
-    if (t->rules.pieces && text->n > start && text->s[start] == ' ') {
+    bool has_blank = t->rules.pieces && text->n > start && text->s[start] == ' ';
+    if (has_blank && t->rules.blank != BLANK_NEVER) {
         memmove(text->s + start, text->s + start + 1, text->n - start); /* with the NUL */
         text->n--;
     }

@@ -81,6 +81,9 @@ typedef struct {
     int left, right, result;
 } Merge; /* ids */
 
+/* Where SentencePiece puts a blank before a text, which decoding takes off again. */
+typedef enum { BLANK_ALWAYS, BLANK_IF_NONE, BLANK_NEVER, BLANK_COUNT } BlankBefore;
+
 /* What happens to text before the merges. All zero is GPT-2. */
 typedef struct {
     Splitter splitter;
@@ -88,9 +91,13 @@ typedef struct {
                           form, so two texts may have the same ids */
     bool whole_pieces; /* a piece that is a token becomes it without merges ("ignore_merges") */
     bool pieces;       /* SentencePiece, as in Llama 2: tokens are made of characters. A blank is
-                          U+2581, one more stands before each text, and a character without a token
-                          is spelled in bytes */
+                          U+2581, and a character without a token is spelled in bytes */
+    BlankBefore blank; /* of `pieces` */
 } TokenizerRules;
+
+/* Files whose texts a tokenizer keeps: tokenizer.json, tokenizer_config.json,
+ * special_tokens_map.json, added_tokens.json, chat_template.jinja. */
+enum { KEPT_JSON, KEPT_CONFIG, KEPT_MAP, KEPT_ADDED, KEPT_CHAT, KEPT_FILES };
 
 /* Everything that makes a tokenizer. */
 typedef struct {
@@ -99,13 +106,11 @@ typedef struct {
     int n_tokens, n_merges;
     int bos, eos, pad; /* ids of the special tokens that files call so, or -1 */
     TokenizerRules rules;
-    int opening; /* the special token that the files put before each row, or -1 */
-    /* Files that are saved as they were read, tokenizer.json, tokenizer_config.json and
-     * special_tokens_map.json. n 0: there is none. */
-    Str files[3];
+    int opening;     /* the special token that the files put before each row, or -1 */
+    bool json_alone; /* there is tokenizer.json, without vocab.json and merges.txt */
+    /* The texts of files that are saved as they were read, with tokenizer.json. n 0: none. */
+    Str files[KEPT_FILES];
 } TokenizerParts;
-
-enum { TOKENIZER_JSON, TOKENIZER_CONFIG, TOKENIZER_MAP }; /* the indices of `files` */
 
 /* Builds a tokenizer from copies of its parts. A merge whose result is special is kept, so that it
  * is written again, but never applied: text must not become a special token. */

@@ -131,7 +131,7 @@ static bool example_from_text(const ExampleReader *x, const Record *r, Example *
     if (!f->tokenizer)
         return record_refuse(
             x->d, r, x->err,
-            "the model folder has no vocab.json and merges.txt: only input_ids can be read");
+            "the model folder has no tokenizer.json or vocab.json: only input_ids can be read");
     IntBuf ids = {0};
     bool turns = r->kind == RECORD_TURNS;
     int earlier = turns ? r->n_turns - 1 : r->n_turns;

@@ -1,7 +1,7 @@
 /* Loading collects what the files say about each name, then makes the parts of a tokenizer:
  *
  *   load_vocab     names with their ids
- *   load_bytes     the names of single bytes must be there
+ *   load_bytes     the names of single bytes must be there; SentencePiece's of characters
  *   load_declared  names that are declared, special or not, perhaps new ones with an id
  *   load_merges    pairs of names; the names that they make
  *   compare_json   a tokenizer.json beside the other files must say the same
@@ -16,7 +16,9 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/map.h"
+#include "lib/nfc.h"
 #include "lib/text.h"
+#include "lib/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +32,9 @@ typedef enum { UNDECLARED, DECLARED_ADDED, DECLARED_PLAIN, DECLARED_SPECIAL } De
 
 typedef struct {
     int id;
-    bool made;    /* a byte, or the result of a merge: text can become it */
+    bool made;    /* a byte, a character, or the result of a merge: text can become it */
+    bool byte;    /* SentencePiece's <0x0A> */
+    char value;   /* of such a byte */
     bool in_json; /* tokenizer.json has it too */
     Declared declared;
     const char *path; /* the file that gave the id, and then the one that declared it */
@@ -60,6 +64,7 @@ typedef struct {
     char *vocab_path, *merges_path, *config_path, *map_path, *added_path, *json_path;
     TokenizerJson json;
     Buf vocab_text; /* kept for line numbers */
+    Buf json_text;  /* kept to be saved */
     Buf merges_text, scratch;
     Role roles[ROLES];
 } Loader;
@@ -126,18 +131,32 @@ static bool load_vocab_member(Loader *l, int member, Str name, const Json *value
 static bool load_vocab(Loader *l, Error *err) {
     const Json *root = l->json.vocab;
     if (!is_json_alone(l))
-        root = json_read_object(l->vocab_path, TOKENIZER_MOST, &l->arena, &l->vocab_text, err);
+        root = json_read_object(l->vocab_path, VOCABULARY_MOST, &l->arena, &l->vocab_text, err);
     for (int k = 0; root && k < root->count; k++)
         if (!load_vocab_member(l, k, root->keys[k], &root->items[k], err)) return false;
     return root != NULL;
 }
 
+/* Are all tokens of tokenizer.json made of characters, and not of bytes? */
+static bool is_pieces(const Loader *l) { return l->json_path && l->json.rules.pieces; }
+
+/* SentencePiece's characters are there from the start, like bytes. */
+static void load_characters(Loader *l) {
+    uint32_t c;
+    for (int i = 0; i < l->names.n; i++) {
+        Str name = l->names.v[i];
+        if ((size_t)unicode_decode(name.s, name.n, &c) == name.n) l->entries[i].made = true;
+    }
+}
+
 /* Finds the 256 tokens of single bytes. Without a vocabulary file, makes them. */
 static bool load_bytes(Loader *l, Error *err) {
+    if (is_pieces(l)) load_characters(l);
     for (int rank = 0; rank < 256; rank++) {
         char byte = (char)symbols_byte_of_rank(rank);
         l->scratch.n = 0;
-        symbols_from_bytes(&l->scratch, (Str){&byte, 1});
+        if (is_pieces(l)) buf_printf(&l->scratch, "<0x%02X>", (unsigned)(unsigned char)byte);
+        else symbols_from_bytes(&l->scratch, (Str){&byte, 1});
         Str symbol = {l->scratch.s, l->scratch.n};
         if (!l->vocab_path)
             add_entry(l, str_copy(&l->arena, symbol),
@@ -145,10 +164,12 @@ static bool load_bytes(Loader *l, Error *err) {
         int i = strset_find(&l->names, symbol);
         if (i < 0)
             return error_set(err, STATUS_DATA,
-                             "%s: there is no token \"%.*s\" for byte %d: byte-level files have "
-                             "all 256",
+                             "%s: there is no token \"%.*s\" for byte %d: such files have all "
+                             "256",
                              l->vocab_path, STR_ARG(symbol), (unsigned char)byte);
         l->entries[i].made = true;
+        l->entries[i].byte = is_pieces(l);
+        l->entries[i].value = byte;
     }
     return true;
 }
@@ -241,6 +262,20 @@ static bool load_added_file(Loader *l, Error *err) {
     return root != NULL;
 }
 
+/* Refuses an added token that is looked for in text after a normalizer has changed it. */
+static bool check_normalized(const Loader *l, const Json *value, Error *err) {
+    const TokenizerRules *rules = &l->json.rules;
+    const Json *flag = json_get(value, "normalized");
+    Str content = token_content(value), s = token_shown(content);
+    bool is_same =
+        rules->pieces ? rules->blank != BLANK_ALWAYS : !rules->nfc || nfc_is(content.s, content.n);
+    if (is_same || !flag || flag->type != JSON_BOOL || !flag->boolean) return true;
+    return error_set(err, STATUS_DATA,
+                     "%s: token \"%.*s\" has normalized true beside a normalizer that changes it, "
+                     "which is not supported",
+                     l->json_path, STR_ARG(s));
+}
+
 /* tokenizer.json's added_tokens: [{"id", "content", "special"}]. */
 static bool load_added_list(Loader *l, Error *err) {
     for (int k = 0; l->json.added && k < l->json.added->count; k++) {
@@ -252,7 +287,7 @@ static bool load_added_list(Loader *l, Error *err) {
                 err, STATUS_DATA,
                 "%s: added_tokens: element %d must have an id from 0 to %d and content",
                 l->json_path, k + 1, TOKENIZER_MAX_ID);
-        if (!check_flags(value, l->json_path, err) ||
+        if (!check_flags(value, l->json_path, err) || !check_normalized(l, value, err) ||
             !declare(l, l->json_path, content, (int)id->number, declared_by(value), err))
             return false;
     }
@@ -356,21 +391,25 @@ static const char *merge_place(Loader *l, long number) {
     return text_new(&l->arena, is_json ? "%s: merge %ld" : "%s:%ld", l->merges_path, number);
 }
 
-/* Cuts "left right" into names[0] and names[1]. names[2] is what they make, in l->scratch. */
-static bool split_merge(Loader *l, Str line, long number, Str names[3], Error *err) {
-    const char *blank = memchr(line.s, ' ', line.n);
-    size_t n = blank ? (size_t)(blank - line.s) : 0;
-    if (n == 0 || n + 1 == line.n || memchr(blank + 1, ' ', line.n - n - 1))
-        return error_set(err, STATUS_DATA,
-                         "%s: a merge must be two tokens with one blank in between",
-                         merge_place(l, number));
-    names[0] = (Str){line.s, n};
-    names[1] = (Str){blank + 1, line.n - n - 1};
+/* Cuts "left right" in two. Without a blank the second is empty. */
+static void split_line(Str line, Str names[2]) {
+    const char *blank = line.n ? memchr(line.s, ' ', line.n) : NULL;
+    names[0] = (Str){line.s, blank ? (size_t)(blank - line.s) : line.n};
+    names[1] = blank ? (Str){blank + 1, line.n - names[0].n - 1} : (Str){"", 0};
+}
+
+/* Makes names[2] of the first two, in l->scratch. */
+static bool join_names(Loader *l, Str names[3], long number, Error *err) {
+    for (int k = 0; k < 2; k++)
+        if (names[k].n == 0 || memchr(names[k].s, ' ', names[k].n))
+            return error_set(err, STATUS_DATA,
+                             "%s: a merge must be two tokens with one blank in between",
+                             merge_place(l, number));
     l->scratch.n = 0;
     buf_put(&l->scratch, names[0].s, names[0].n);
     buf_put(&l->scratch, names[1].s, names[1].n);
     names[2] = (Str){l->scratch.s, l->scratch.n};
-    return symbols_to_bytes(names[2], NULL) ||
+    return is_pieces(l) || symbols_to_bytes(names[2], NULL) ||
            error_set(err, STATUS_DATA,
                      "%s: a merge must be spelled in GPT-2's byte alphabet: this is another "
                      "kind of file, or damaged",
@@ -397,11 +436,10 @@ static void keep_merge(Loader *l, Merge merge) {
     l->merges[l->n_merges++] = merge;
 }
 
-static bool load_merge(Loader *l, Str line, long number, Error *err) {
-    /* Find the entries of both names and of their result. */
-    Str names[3];
+/* names[0] and names[1] are the merge's; names[2] gets their result. */
+static bool load_merge(Loader *l, Str names[3], long number, Error *err) {
     int found[3];
-    if (!split_merge(l, line, number, names, err)) return false;
+    if (!join_names(l, names, number, err)) return false;
     for (int k = 0; k < 3; k++) {
         bool is_new = k == 2 && !l->vocab_path && strset_find(&l->names, names[k]) < 0;
         if (is_new && !add_result(l, names[k], number, err)) return false;
@@ -427,19 +465,15 @@ static bool load_merge(Loader *l, Str line, long number, Error *err) {
     return true;
 }
 
-/* A merge of tokenizer.json, "left right" or ["left", "right"], as a line of merges.txt. */
-static bool merge_line(Loader *l, int k, Str *line, Error *err) {
+/* A merge of tokenizer.json, "left right" or ["left", "right"]. */
+static bool json_merge(const Loader *l, int k, Str names[2], Error *err) {
     const Json *v = &l->json.merges->items[k];
     bool is_pair = v->type == JSON_ARRAY && v->count == 2 && v->items[0].type == JSON_STRING &&
                    v->items[1].type == JSON_STRING;
-    if (v->type == JSON_STRING) *line = v->string;
+    if (v->type == JSON_STRING) split_line(v->string, names);
     else if (is_pair) {
-        Str left = v->items[0].string, right = v->items[1].string;
-        char *joined = arena_new(&l->arena, left.n + right.n + 1, 1);
-        memcpy(joined, left.s, left.n);
-        joined[left.n] = ' ';
-        memcpy(joined + left.n + 1, right.s, right.n);
-        *line = (Str){joined, left.n + right.n + 1};
+        names[0] = v->items[0].string;
+        names[1] = v->items[1].string;
     } else
         return error_set(err, STATUS_DATA, "%s: merge %d must be \"left right\" or two strings",
                          l->json_path, k + 1);
@@ -447,15 +481,15 @@ static bool merge_line(Loader *l, int k, Str *line, Error *err) {
 }
 
 static bool load_json_merges(Loader *l, Error *err) {
-    Str line;
+    Str names[3];
     for (int k = 0; k < l->json.merges->count; k++)
-        if (!merge_line(l, k, &line, err) || !load_merge(l, line, k + 1, err)) return false;
+        if (!json_merge(l, k, names, err) || !load_merge(l, names, k + 1, err)) return false;
     return true;
 }
 
 static bool load_merges(Loader *l, Error *err) {
     if (l->merges_path == l->json_path) return load_json_merges(l, err);
-    if (!file_read_most(l->merges_path, TOKENIZER_MOST.bytes, &l->merges_text, err)) return false;
+    if (!file_read_most(l->merges_path, VOCABULARY_MOST.bytes, &l->merges_text, err)) return false;
     const char *at = l->merges_text.s, *end = at + l->merges_text.n;
     for (long number = 1; at < end; number++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
@@ -463,20 +497,24 @@ static bool load_merges(Loader *l, Error *err) {
         at = newline ? newline + 1 : end;
         if (line.n > 0 && line.s[line.n - 1] == '\r') line.n--; /* never part of a symbol */
         bool is_version = number == 1 && line.n >= 8 && memcmp(line.s, "#version", 8) == 0;
-        if (line.n > 0 && !is_version && !load_merge(l, line, number, err)) return false;
+        Str names[3];
+        split_line(line, names);
+        if (line.n > 0 && !is_version && !load_merge(l, names, number, err)) return false;
     }
     return true;
 }
 
 /* ---- tokenizer.json beside the other files ---- */
 
-static bool unequal(const Loader *l, const char *other_path, const char *what, Str name,
-                    Error *err) {
-    Str s = token_shown(name);
+/* `names` are a token, or the two of a merge. */
+static bool unequal(const Loader *l, const char *other_path, const char *what, const Str *names,
+                    int n, Error *err) {
+    Str first = token_shown(names[0]), second = token_shown(names[n - 1]);
     return error_set(err, STATUS_DATA,
-                     "%s and %s are not the same tokenizer: %s \"%.*s\": remove the one that is "
-                     "not this model's",
-                     l->json_path, other_path, what, STR_ARG(s));
+                     "%s and %s are not the same tokenizer: %s \"%.*s%s%.*s\": remove the one that "
+                     "is not this model's",
+                     l->json_path, other_path, what, STR_ARG(first), n > 1 ? " " : "",
+                     n > 1 ? (int)second.n : 0, second.s);
 }
 
 /* The vocabulary of tokenizer.json is that of the other files, with the same ids. */
@@ -487,35 +525,33 @@ static bool compare_vocab(Loader *l, Error *err) {
         int i = strset_find(&l->names, vocab->keys[k]);
         const Json *id = &vocab->items[k];
         if (i < 0 || id->type != JSON_NUMBER || id->number != l->entries[i].id)
-            return unequal(l, path, "they differ in token", vocab->keys[k], err);
+            return unequal(l, path, "they differ in token", &vocab->keys[k], 1, err);
         l->entries[i].in_json = true;
     }
     for (int k = 0; l->json.added && k < l->json.added->count; k++)
         l->entries[strset_find(&l->names, token_content(&l->json.added->items[k]))].in_json = true;
     for (int i = 0; i < l->names.n; i++)
         if (!l->entries[i].in_json && l->entries[i].declared == UNDECLARED)
-            return unequal(l, path, "the first lacks token", l->names.v[i], err);
+            return unequal(l, path, "the first lacks token", &l->names.v[i], 1, err);
     return true;
 }
 
 /* So are the merges. */
 static bool compare_merges(Loader *l, Error *err) {
     int count = l->json.merges->count;
-    Str line, names[3];
+    Str names[2] = {{"", 0}, {"", 0}};
     for (int k = 0; k < count; k++) {
-        if (!merge_line(l, k, &line, err)) return false;
-        const char *blank = memchr(line.s, ' ', line.n);
-        names[0] = (Str){line.s, blank ? (size_t)(blank - line.s) : line.n};
-        names[1] = blank ? (Str){blank + 1, line.n - names[0].n - 1} : (Str){"", 0};
+        if (!json_merge(l, k, names, err)) return false;
         bool same = k < l->n_merges;
         for (int j = 0; same && j < 2; j++) {
             int i = strset_find(&l->names, names[j]);
             same = i >= 0 && l->entries[i].id == (j ? l->merges[k].right : l->merges[k].left);
         }
-        if (!same) return unequal(l, l->merges_path, "they differ in merge", line, err);
+        if (!same) return unequal(l, l->merges_path, "they differ in merge", names, 2, err);
     }
     return count == l->n_merges ||
-           unequal(l, l->merges_path, "the second has more merges than the first, from", line, err);
+           unequal(l, l->merges_path, "the second has more merges than the first, from", names, 2,
+                   err);
 }
 
 /* ---- loading: the tokenizer ---- */
@@ -526,55 +562,134 @@ static bool has_hidden_symbol(Str name) {
     return false;
 }
 
-/* The id of a role's token. Without a word about it, bos and eos are GPT-2's. */
+/* The id of a role's token. Without a word about it, bos is what tokenizer.json puts before a row;
+ * else bos and eos are GPT-2's. */
 static int role_id(const Loader *l, const Token *tokens, int role) {
     bool is_open = !l->roles[role].said && role != ROLE_PAD;
     Str name = is_open ? str(END_OF_TEXT) : l->roles[role].name;
+    if (is_open && role == ROLE_BOS && l->json.opening.n) name = l->json.opening;
     int i = name.n ? strset_find(&l->names, name) : -1;
     return i >= 0 && tokens[i].special ? tokens[i].id : -1;
 }
 
-/* Makes the tokenizer. Refuses what looks like a merges.txt that was cut short: without its merge a
- * token would silently never be used again. "<pad>" may be special without a declaration, but a
- * spelling such as "Ġthe" must have a merge. */
-static Tokenizer *make_tokenizer(Loader *l, Error *err) {
-    int n = l->names.n;
-    Token *tokens = arena_new(&l->arena, (size_t)n, sizeof *tokens);
-    for (int i = 0; i < n; i++) {
-        Str name = l->names.v[i], s = token_shown(name);
+/* The token that tokenizer.json puts before a row: -1 without one. */
+static bool opening_id(const Loader *l, const Token *tokens, int *id, Error *err) {
+    Str name = l->json.opening, s = token_shown(name);
+    *id = l->json_path ? l->json.opening_id : -1;
+    if (*id < 0) return true;
+    int i = strset_find(&l->names, name);
+    return (i >= 0 && tokens[i].special && tokens[i].id == *id) ||
+           error_set(err, STATUS_DATA,
+                     "%s: post_processor puts \"%.*s\" with id %d before a text, which is not a "
+                     "special token with that id: make them equal",
+                     l->json_path, STR_ARG(s), *id);
+}
+
+/* The bytes of a token that text can become, in l->scratch. */
+static void put_bytes(Loader *l, Str name, const NameEntry *entry) {
+    if (!is_pieces(l)) symbols_to_bytes(name, &l->scratch);
+    else if (entry->byte) buf_putc(&l->scratch, entry->value);
+    else
+        for (size_t at = 0; at < name.n;) {
+            bool blank = name.n - at >= 3 && memcmp(name.s + at, "\xe2\x96\x81", 3) == 0;
+            buf_putc(&l->scratch, blank ? ' ' : name.s[at]);
+            at += blank ? 3 : 1;
+        }
+}
+
+/* A special token is declared so, or text cannot become it. SentencePiece has spare tokens too, and
+ * with ignore_merges a piece can become a token that no merge makes. */
+static bool is_special(const Loader *l, Str name, const NameEntry *entry) {
+    bool has_spare = is_pieces(l) ||
+                     (l->json_path && l->json.rules.whole_pieces && symbols_to_bytes(name, NULL));
+    if (entry->declared == DECLARED_SPECIAL) return true;
+    return !entry->made && !(has_spare && entry->declared == UNDECLARED);
+}
+
+/* Has a token a blank after another character? */
+static bool has_inner_blank(Str bytes) {
+    for (size_t i = 1; i < bytes.n; i++)
+        if (bytes.s[i] == ' ' && bytes.s[i - 1] != ' ') return true;
+    return false;
+}
+
+/* Refuses what looks like a merges.txt that was cut short: without its merge a token would silently
+ * never be used again. "<pad>" may be special without a declaration, but a spelling such as "Ġthe"
+ * must have a merge. */
+static bool check_cut(Loader *l, int i, bool special, Error *err) {
+    Str name = l->names.v[i], s = token_shown(name);
+    bool fits = !special || l->entries[i].declared != UNDECLARED || !has_hidden_symbol(name) ||
+                !symbols_to_bytes(name, NULL);
+    return fits || error_set(err, STATUS_DATA,
+                             "%s: no line of %s makes token \"%.*s\": the two files do not belong "
+                             "together, or one is cut short",
+                             vocab_place(l, i), l->merges_path, STR_ARG(s));
+}
+
+/* Makes the tokens. *apart: is no blank after another character in any of them? */
+static Token *make_tokens(Loader *l, bool *apart, Error *err) {
+    Token *tokens = arena_new(&l->arena, (size_t)l->names.n, sizeof *tokens);
+    *apart = true;
+    for (int i = 0; i < l->names.n; i++) {
+        Str name = l->names.v[i];
         const NameEntry *entry = &l->entries[i];
-        bool special = entry->declared == DECLARED_SPECIAL || !entry->made;
+        bool special = is_special(l, name, entry);
         bool plain =
             special && entry->declared != UNDECLARED && entry->declared != DECLARED_SPECIAL;
-        if (special && entry->declared == UNDECLARED && has_hidden_symbol(name) &&
-            symbols_to_bytes(name, NULL)) {
-            error_set(err, STATUS_DATA,
-                      "%s: no line of %s makes token \"%.*s\": the two files do not belong "
-                      "together, or one is cut short",
-                      vocab_place(l, i), l->merges_path, STR_ARG(s));
-            return NULL;
-        }
+        if (!check_cut(l, i, special, err)) return NULL;
         l->scratch.n = 0;
         if (special) buf_put(&l->scratch, name.s, name.n);
-        else symbols_to_bytes(name, &l->scratch);
+        else put_bytes(l, name, entry);
         Str bytes = str_copy(&l->arena, (Str){l->scratch.s, l->scratch.n});
-        tokens[i] = (Token){entry->id, special, plain, bytes, false};
+        tokens[i] = (Token){entry->id, special, plain, bytes, entry->byte};
+        *apart &= special || entry->byte || !has_inner_blank(bytes);
     }
-    return tokenizer_new(&(TokenizerParts){.tokens = tokens,
-                                           .merges = l->merges,
-                                           .n_tokens = n,
-                                           .n_merges = l->n_merges,
-                                           .bos = role_id(l, tokens, ROLE_BOS),
-                                           .eos = role_id(l, tokens, ROLE_EOS),
-                                           .pad = role_id(l, tokens, ROLE_PAD),
-                                           .opening = -1});
+    return tokens;
+}
+
+/* Files that are saved as they are, beside a tokenizer.json. */
+static const char *const KEPT_NAMES[KEPT_FILES] = {"tokenizer.json", "tokenizer_config.json",
+                                                   "special_tokens_map.json", "added_tokens.json",
+                                                   "chat_template.jinja"};
+
+static bool read_kept(Loader *l, const char *folder, Str files[KEPT_FILES], Error *err) {
+    bool ok = true;
+    files[KEPT_JSON] = (Str){l->json_text.s, l->json_text.n};
+    for (int i = KEPT_JSON + 1; ok && i < KEPT_FILES; i++) {
+        Buf text = {0};
+        char *path = path_join(folder, KEPT_NAMES[i]);
+        if (file_exists(path)) ok = file_read_most(path, TOKEN_LIST_MOST.bytes, &text, err);
+        if (ok && text.n) files[i] = str_copy(&l->arena, (Str){text.s, text.n});
+        buf_free(&text);
+        free(path);
+    }
+    return ok;
+}
+
+static Tokenizer *make_tokenizer(Loader *l, const char *folder, Error *err) {
+    bool apart;
+    Token *tokens = make_tokens(l, &apart, err);
+    TokenizerParts parts = {.tokens = tokens,
+                            .merges = l->merges,
+                            .n_tokens = l->names.n,
+                            .n_merges = l->n_merges,
+                            .rules = l->json.rules,
+                            .json_alone = is_json_alone(l)};
+    if (!tokens || !opening_id(l, tokens, &parts.opening, err) ||
+        (l->json_path && !read_kept(l, folder, parts.files, err)))
+        return NULL;
+    parts.bos = role_id(l, tokens, ROLE_BOS);
+    parts.eos = role_id(l, tokens, ROLE_EOS);
+    parts.pad = role_id(l, tokens, ROLE_PAD);
+    if (parts.rules.pieces) parts.rules.splitter = apart ? SPLIT_WORDS : SPLIT_NONE;
+    return tokenizer_new(&parts);
 }
 
 static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
     if (!l->merges_path) {
         error_set(err, STATUS_IO,
-                  "%s: has neither merges.txt nor vocab.bpe: name a folder with GPT-2's "
-                  "tokenizer files",
+                  "%s: has neither tokenizer.json nor merges.txt nor vocab.bpe: name a folder "
+                  "with the files of a tokenizer",
                   folder);
         return NULL;
     }
@@ -592,7 +707,7 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
         }
         add_entry(l, str(END_OF_TEXT), (NameEntry){.id = l->next_id, .path = l->merges_path});
     }
-    return make_tokenizer(l, err);
+    return make_tokenizer(l, folder, err);
 }
 
 /* The path of the first name that exists in the folder, or NULL. */
@@ -603,6 +718,13 @@ static char *find_file(const char *folder, const char *name, const char *other_n
     return other_name ? find_file(folder, other_name, NULL) : NULL;
 }
 
+/* GPT-2's files say nothing about SentencePiece's tokens. */
+static void forget_lists(Loader *l) {
+    free(l->vocab_path);
+    free(l->merges_path);
+    l->vocab_path = l->merges_path = NULL;
+}
+
 Tokenizer *tokenizer_load(const char *folder, Error *err) {
     Loader l = {0};
     l.vocab_path = find_file(folder, "vocab.json", "encoder.json");
@@ -611,10 +733,12 @@ Tokenizer *tokenizer_load(const char *folder, Error *err) {
     l.map_path = find_file(folder, "special_tokens_map.json", NULL);
     l.added_path = find_file(folder, "added_tokens.json", NULL);
     l.json_path = find_file(folder, "tokenizer.json", NULL);
-    if (!l.vocab_path && !l.merges_path) l.vocab_path = l.merges_path = l.json_path;
     Tokenizer *t = NULL;
-    if (!l.json_path || tokenizer_json_read(&l.json, l.json_path, &l.arena, err))
+    if (!l.json_path || tokenizer_json_read(&l.json, l.json_path, &l.arena, &l.json_text, err)) {
+        if (is_pieces(&l)) forget_lists(&l);
+        if (!l.vocab_path && !l.merges_path) l.vocab_path = l.merges_path = l.json_path;
         t = load_all(&l, folder, err);
+    }
     bool is_alone = is_json_alone(&l);
     arena_free(&l.arena);
     strset_free(&l.names);
@@ -629,6 +753,7 @@ Tokenizer *tokenizer_load(const char *folder, Error *err) {
     free(l.added_path);
     free(l.json_path);
     buf_free(&l.vocab_text);
+    buf_free(&l.json_text);
     buf_free(&l.merges_text);
     buf_free(&l.scratch);
     return t;
@@ -722,13 +847,37 @@ static void put_config(Buf *b, const TokenizerParts *p, const Template *template
     put_token_key(b, "eos_token", p, p->eos);
     put_token_key(b, "pad_token", p, p->pad >= 0 ? p->pad : p->eos);
     put_token_key(b, "unk_token", p, -1);
-    buf_puts(b, "  \"clean_up_tokenization_spaces\": false,\n"
-                "  \"tokenizer_class\": \"GPT2Tokenizer\"\n}\n");
+    buf_puts(b, "  \"clean_up_tokenization_spaces\": false,\n  \"tokenizer_class\": ");
+    buf_puts(b, p->json_alone ? "\"PreTrainedTokenizerFast\"\n}\n" : "\"GPT2Tokenizer\"\n}\n");
 }
 
-static bool save_text(const char *folder, const char *name, const Buf *text, Error *err) {
+/* The config of a folder with tokenizer.json, of which the template becomes the chat_template. */
+static void put_kept_config(Buf *b, const TokenizerParts *p, const Template *template) {
+    Str kept = p->files[KEPT_CONFIG];
+    Arena arena = {0};
+    const Json *root = json_parse(&arena, kept.s, kept.n, NULL);
+    Buf jinja = {0};
+    template_chat(template, &jinja);
+    buf_puts(b, "{\n  \"chat_template\": ");
+    json_put_string(b, (Str){jinja.s, jinja.n});
+    for (int i = 0; root && i < root->count; i++) {
+        if (str_is(root->keys[i], "chat_template")) continue;
+        buf_puts(b, ",\n  ");
+        json_put_string(b, root->keys[i]);
+        buf_puts(b, ": ");
+        json_put_value(b, &root->items[i]);
+    }
+    buf_puts(b, "\n}\n");
+    buf_free(&jinja);
+    arena_free(&arena);
+}
+
+/* Writes a file, or removes what an older tokenizer left under that name if there is no text. */
+static bool save_text(const char *folder, const char *name, Str text, Error *err) {
     char *path = path_join(folder, name);
-    bool ok = file_write(path, text->s, text->n, err);
+    bool ok = true;
+    if (text.n) ok = file_write(path, text.s, text.n, err);
+    else file_remove(path);
     free(path);
     return ok;
 }
@@ -736,12 +885,20 @@ static bool save_text(const char *folder, const char *name, const Buf *text, Err
 bool tokenizer_save(const Tokenizer *t, const Template *template, const char *folder, Error *err) {
     TokenizerParts parts = tokenizer_parts(t);
     Buf vocab = {0}, merges = {0}, config = {0};
-    put_vocab(&vocab, &parts);
-    put_merges(&merges, &parts);
-    put_config(&config, &parts, template);
-    bool ok = save_text(folder, "vocab.json", &vocab, err) &&
-              save_text(folder, "merges.txt", &merges, err) &&
-              save_text(folder, "tokenizer_config.json", &config, err);
+    bool has_json = parts.files[KEPT_JSON].n > 0;
+    if (!parts.json_alone) {
+        put_vocab(&vocab, &parts);
+        put_merges(&merges, &parts);
+    }
+    if (!has_json || (template && !parts.files[KEPT_CONFIG].n))
+        put_config(&config, &parts, template);
+    else if (template) put_kept_config(&config, &parts, template);
+    if (config.n) parts.files[KEPT_CONFIG] = (Str){config.s, config.n};
+    if (template || !has_json) parts.files[KEPT_CHAT] = (Str){NULL, 0};
+    bool ok = save_text(folder, "vocab.json", (Str){vocab.s, vocab.n}, err) &&
+              save_text(folder, "merges.txt", (Str){merges.s, merges.n}, err);
+    for (int i = 0; ok && i < KEPT_FILES; i++)
+        ok = save_text(folder, KEPT_NAMES[i], parts.files[i], err);
     buf_free(&vocab);
     buf_free(&merges);
     buf_free(&config);

@@ -106,8 +106,7 @@ bool command_generate(const Settings *s, Error *err) {
     if (!f.tokenizer) {
         model_folder_free(&f);
         return error_set(err, STATUS_DATA,
-                         "%s: has no vocabulary; generating needs vocab.json and merges.txt there",
-                         s->model);
+                         "%s: has no vocabulary; generating needs tokenizer.json there", s->model);
     }
     IntBuf prompt = {0}, answer = {0}, end = {0};
     int context = f.model->config.context;

@@ -31,8 +31,7 @@ static void add(Paths *p, const char *option, const char *path) {
 
 /* A folder, and everything that a model or a run has in it. */
 static void add_folder(Paths *p, const char *option, const char *folder) {
-    static const char *const more[] = {"encoder.json", "vocab.bpe", "tokenizer.json",
-                                       "added_tokens.json", "special_tokens_map.json"};
+    static const char *const more[] = {"encoder.json", "vocab.bpe"};
     enum { MORE = sizeof more / sizeof *more };
     add(p, option, folder);
     for (int i = 0, extra = 0; folder && extra < MORE; i++) {
@@ -158,7 +157,8 @@ static void check_corpus(const Settings *s, Error *err) {
 }
 
 /* A vocabulary begins with the recipe's special tokens. merges.txt is the command's if there is
- * such a vocabulary beside it. The vocabulary of a model belongs to the model. */
+ * such a vocabulary beside it. Other files of a tokenizer would be removed, since they say
+ * something else, and are never the command's. The vocabulary of a model belongs to the model. */
 static void check_tokenizer(const Settings *s, Error *err) {
     static const Kind vocab = {"{\n\"<bos>\": 0,\n\"<q>\": 1,", NULL},
                       merges = {"#version: 0.2\n", NULL}, never = {"\n", NULL},
@@ -177,6 +177,10 @@ static void check_tokenizer(const Settings *s, Error *err) {
     check_in(s, "vocab.json", &vocab, err);
     check_in(s, "merges.txt", file_exists(words) ? &merges : &never, err);
     check_in(s, "tokenizer_config.json", &config, err);
+    check_in(s, "tokenizer.json", &never, err);
+    check_in(s, "special_tokens_map.json", &never, err);
+    check_in(s, "added_tokens.json", &never, err);
+    check_in(s, "chat_template.jinja", &never, err);
     check_in(s, "template.json", &template, err);
     free(model);
     free(words);

@@ -71,7 +71,7 @@ const Option OPTIONS[] = {
     {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "vocabulary of a new model"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "encode decode", "!", .value = "DIR", .free = true,
-     .help = "folder with vocab.json and merges.txt"},
+     .help = "folder with tokenizer.json, or vocab.json and merges.txt"},
     {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", .value = "FILE", .free = true,
      .help = "records to read (JSONL or JSON)"},
     {"pool", OPTION_STRING, AT(pool), "score train", "!", .value = "FILE", .free = true,

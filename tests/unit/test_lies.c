@@ -244,7 +244,7 @@ static void test_texts(void) {
     clean();
     store("tokenizer.json", "", 0);
     stretch("tokenizer.json", (off_t)1 << 30);
-    refused("tokenizer.json of 1 GB", read_words, "at most 16777216", 0);
+    refused("tokenizer.json of 1 GB", read_words, "at most 33554432", 0);
     clean();
     store("template.json", "", 0);
     stretch("template.json", 50 << 20);
