@@ -66,7 +66,8 @@ static bool writes_beside(const Settings *s) {
 }
 
 static void add_outputs(Paths *p, const Settings *s) {
-    if (makes_run(s) || strcmp(s->command, "tokenizer") == 0) add_folder(p, "--out", s->out);
+    bool folder = strcmp(s->command, "tokenizer") == 0 || strcmp(s->command, "import") == 0;
+    if (makes_run(s) || folder) add_folder(p, "--out", s->out);
     else add(p, "--out", s->out);
     add(p, "--results", s->results);
     add(p, "--per-example", s->per_example);
@@ -186,6 +187,19 @@ static void check_tokenizer(const Settings *s, Error *err) {
     free(words);
 }
 
+/* A model has no mark of who wrote it. */
+static void check_import(const Settings *s, Error *err) {
+    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                        "tokenizer_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_join(s->out, names[i]);
+        if (file_exists(path))
+            error_set(err, STATUS_USAGE, "%s: exists, and would be lost: choose another --out",
+                      path);
+        free(path);
+    }
+}
+
 /* A selection has the records of its pool alone, so nothing tells it from the user's own files. */
 static void check_selection(const Settings *s, Error *err) {
     char head[2];
@@ -205,6 +219,7 @@ static bool check_kinds(const Settings *s, const Paths *out, Error *err) {
     if (strcmp(s->command, "corpus") == 0) check_corpus(s, err);
     if (strcmp(s->command, "tokenizer") == 0) check_tokenizer(s, err);
     if (strcmp(s->command, "select") == 0) check_selection(s, err);
+    if (strcmp(s->command, "import") == 0) check_import(s, err);
     check(s, "--results", s->results, &RESULTS, err);
     check(s, "--per-example", s->per_example, &EACH, err);
     check(s, "--dump-state", s->dump_state, &DUMP, err);

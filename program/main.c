@@ -21,6 +21,7 @@ static const Command COMMANDS[] = {
     {"train", command_train, NULL, "weighted fine-tuning"},
     {"eval", command_eval, NULL, "how probable the right answers of a file are"},
     {"generate", command_generate, NULL, "completes a prompt"},
+    {"import", command_import, NULL, "a model of llama2.c as a model folder"},
     {"inspect", command_inspect, "FILE",
      "the tensors of a safetensors file: type, shape, and the range of their values"},
     {"diff", command_diff, "A B",

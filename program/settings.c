@@ -24,7 +24,7 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 #define AT(field) offsetof(Settings, field)
 #define MODELS "pretrain score train eval generate"
-#define OTHERS "corpus tokenizer select encode decode inspect diff report bench"
+#define OTHERS "corpus tokenizer select encode decode import inspect diff report bench"
 
 /* What users of Hugging Face's trainers look for, and what is here instead. */
 static const OptionHint HINTS[] = {
@@ -52,7 +52,7 @@ static const OptionHint HINTS[] = {
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
-    {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train", "!", .value = "DIR",
+    {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train import", "!", .value = "DIR",
      .free = true, .writes = true, .help = "folder to write"},
     {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE", .free = true, .writes = true,
      .help = "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
@@ -70,6 +70,10 @@ const Option OPTIONS[] = {
      .help = "model folder to continue from, instead of a new model"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "vocabulary of a new model"},
+    {"model", OPTION_STRING, AT(model), "import", "!", .value = "FILE", .free = true,
+     .help = "model of llama2.c: a .bin file in float32"},
+    {"tokenizer", OPTION_STRING, AT(tokenizer), "import", NULL, .value = "FILE", .free = true,
+     .help = "its tokenizer, a .bin file; without one, data must be input_ids"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "encode decode", "!", .value = "DIR", .free = true,
      .help = "folder with tokenizer.json, or vocab.json and merges.txt"},
     {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", .value = "FILE", .free = true,

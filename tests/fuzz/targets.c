@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/llama2c.h"
 #include "data/model_folder.h"
 #include "data/records.h"
 #include "data/run.h"
@@ -293,6 +294,29 @@ int fuzz_tensors(const uint8_t *bytes, size_t n) {
     if (ok) tensors_close(&file);
     buf_free(&b);
     free(path);
+    return 0;
+}
+
+/* A model of llama2.c, after two bytes that say its length, then its tokenizer. */
+int fuzz_llama2c(const uint8_t *bytes, size_t n) {
+    if (n < 2) return 0;
+    size_t model = bytes[0] | (size_t)bytes[1] << 8;
+    bytes += 2;
+    n -= 2;
+    if (model > n) model = n;
+    Error err = {0};
+    Buf json = {0};
+    char *path = put_file("file", bytes, model);
+    Model *m = llama2c_model(path, &err);
+    check_error(m != NULL, &err);
+    model_free(m);
+    free(path);
+    err = (Error){0};
+    path = put_file("file", bytes + model, n - model);
+    bool ok = llama2c_tokenizer(path, 259 + (n ? bytes[n - 1] & 7 : 0), &json, &err);
+    check_error(ok, &err);
+    free(path);
+    buf_free(&json);
     return 0;
 }
 
