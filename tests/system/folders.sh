@@ -57,6 +57,17 @@ T="train --model base --pool pool.jsonl --holdout hold.jsonl --batch-size 4 --ma
     rm log.jsonl
 }
 
+# ---- a model of another program ----
+
+tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >other.bin
+works "import" import --model other.bin --out imported
+works "an imported model" inspect imported/model.safetensors
+refuse 2 'imported/config.json: exists, and would be lost' import --model other.bin --out imported
+refuse 3 'base/config.json: .*llama2.c' import --model base/config.json --out never
+refuse 2 'would overwrite --model' import --model imported/config.json --out imported
+check "nothing is left of it" test ! -e never
+rm -r imported other.bin
+
 # ---- inputs and outputs ----
 
 works "scores" score --model base --pool pool.jsonl --holdout hold.jsonl --out kept.jsonl

@@ -41,11 +41,12 @@ must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 
 must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
     --out in/scores.jsonl
 echo "[5,17]" >in/ids
+tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
 echo "low ?" >in/text
 
 # What each command is given. It writes below w/.
 COMMANDS="help corpus tokenizer encode decode pretrain score select train dpo resume eval generate
-inspect diff report"
+import inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -63,6 +64,7 @@ given() {
     resume) echo "train --resume w/r" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
+    import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
     diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
     report) echo "report in/run --out w/page.html --results w/results.json" ;;
