@@ -554,19 +554,31 @@ static void put_entry(Buf *out, const char *left, const char *right, int column)
     put_wrapped(out, right, column, column);
 }
 
+static void put_section(Buf *out, const char *section) {
+    buf_printf(out, "\noptions%s%s:\n", section ? ", " : "", section ? section : "");
+}
+
+/* The rows that the user must give, or the others by section. Without any there is one section. */
 static void put_rows(Buf *out, const Option *table, const Command *command, bool needed,
                      int column) {
     Buf left = {0}, right = {0};
+    const char *section = NULL, *shown = NULL;
+    bool any = false;
     for (const Option *row = table; row->name; row++) {
         bool is_needed = row->fallback && strcmp(row->fallback, "!") == 0;
+        if (row->section) section = row->section;
         if (is_needed != needed || !list_has(row->commands, command->name)) continue;
-        if (needed && !strstr(out->s, "\nneeded:\n")) buf_puts(out, "\nneeded:\n");
+        if (needed && !any) buf_puts(out, "\nneeded:\n");
+        if (!needed && (!any || section != shown)) put_section(out, section);
+        any = true;
+        shown = section;
         left.n = right.n = 0;
         put_left(&left, row);
         put_right(&right, row);
         put_entry(out, left.s, right.s, column);
         put_choices(out, row, column);
     }
+    if (!needed && !any) put_section(out, NULL);
     buf_free(&left);
     buf_free(&right);
 }
@@ -585,7 +597,6 @@ static void put_command_help(Buf *out, const Option *table, const Command *comma
                command->positional ? " " : "", command->positional ? command->positional : "");
     put_wrapped(out, command->summary, 0, 0);
     put_rows(out, table, command, true, column);
-    buf_puts(out, "\noptions:\n");
     put_rows(out, table, command, false, column);
     put_entry(out, "--help", "print this", column);
 }

@@ -94,7 +94,9 @@ typedef struct {
     bool free;
     bool writes;        /* names what is written: never taken from a file of arguments */
     bool (*takes)(int); /* OPTION_CHOICE: is this one of the names a choice here? NULL: all are */
-} Option;               /* a table ends with name NULL */
+    /* In --help, what this row and those after it are about. NULL: as the row before. */
+    const char *section;
+} Option; /* a table ends with name NULL */
 
 struct Settings; /* the caller's struct of values; options knows only the table's offsets into it */
 

@@ -31,6 +31,67 @@ static const Command COMMANDS[] = {
     {"bench", command_bench, NULL, "how fast this machine runs matrix products and training steps"},
     {0}};
 
+/* What --help shows at its end. tests/system/commands.sh holds each against the table of options. */
+static const struct {
+    const char *command, *lines[3];
+} EXAMPLES[] = {
+    {"corpus",
+     {"corpus --out corpus --seed 1", "corpus --out hard --size full --draw 2 --no-pretrain",
+      "corpus --out typos --noise typo,cut --noise-rate 0.3"}},
+    {"tokenizer",
+     {"tokenizer --data corpus/pretrain.jsonl --vocab-size 512 --out tok",
+      "tokenizer --data a.jsonl b.jsonl --vocab-size 8000 --out tok",
+      "tokenizer --data notes.json --out tok --threads 2"}},
+    {"encode",
+     {"encode --tokenizer tok <text.txt", "encode --tokenizer run --threads 1 <text.txt >ids.jsonl",
+      "encode --tokenizer tok <text.txt | wc -l"}},
+    {"decode",
+     {"decode --tokenizer tok <ids.jsonl",
+      "decode --tokenizer run --threads 1 <ids.jsonl >text.txt",
+      "decode --tokenizer tok <ids.jsonl | head"}},
+    {"pretrain",
+     {"pretrain --data corpus/pretrain.jsonl --tokenizer tok --out base",
+      "pretrain --data book.jsonl --tokenizer tok --layers 6 --channels 192 --heads 6 --out base",
+      "pretrain --resume base"}},
+    {"score",
+     {"score --model base --pool pool.jsonl --holdout trusted.jsonl --out scores.jsonl",
+      "score --model base --pool p.jsonl --holdout t.jsonl --weight-map accept --out s.jsonl",
+      "score --model base --pool p.jsonl --holdout t.jsonl --shard 1/4 --out 1.jsonl"}},
+    {"select",
+     {"select --pool pool.jsonl --scores scores.jsonl --out clean.jsonl",
+      "select --pool pool.jsonl --scores scores.jsonl --share 0.5 --out half.jsonl",
+      "select --pool p.jsonl --scores s.jsonl --weight-map rank --with-weights --out w.jsonl"}},
+    {"train",
+     {"train --model base --pool pool.jsonl --holdout trusted.jsonl --weights ica --out run",
+      "train --model base --pool p.jsonl --eval-share 0.1 --eval-steps 20 --patience 3 --out run",
+      "train --model base --objective dpo --pool pairs.jsonl --out run"}},
+    {"eval",
+     {"eval --model run --data test.jsonl",
+      "eval --model base --data test.jsonl --holdout t.jsonl --k 3",
+      "eval --model run --reference base --objective dpo --data pairs.jsonl --json"}},
+    {"generate",
+     {"generate --model run --prompt 'what is the capital of france ?'",
+      "generate --model run --prompt 'after 12' --temperature 0.8 --top-k 40 --seed 2",
+      "generate --model run --prompt hello --max-new-tokens 20 --json"}},
+    {"inspect",
+     {"inspect run/model.safetensors", "inspect run/training_state.safetensors",
+      "inspect run/model.safetensors --json"}},
+    {"diff",
+     {"diff a/model.safetensors b/model.safetensors",
+      "diff a/model.safetensors b/model.safetensors --tolerance 1e-6",
+      "diff a/model.safetensors b/model.safetensors --json"}},
+    {"report",
+     {"report run", "report runs/uniform runs/ica --out report.html",
+      "report runs/uniform runs/ica --results results.json"}},
+    {"bench", {"bench", "bench --only gemm", "bench --only step --config C --threads 2"}},
+};
+
+static void put_examples(const char *command, Buf *out) {
+    for (size_t i = 0; i < sizeof EXAMPLES / sizeof *EXAMPLES; i++)
+        for (int j = 0; j < 3 && strcmp(EXAMPLES[i].command, command) == 0; j++)
+            buf_printf(out, "%s  ica %s\n", j ? "" : "\nexamples:\n", EXAMPLES[i].lines[j]);
+}
+
 static int run_command(const Command *command, int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     Settings s = {0};
@@ -40,6 +101,7 @@ static int run_command(const Command *command, int argc, char **argv, Arena *are
         return error_print(&err);
     if (result.help) {
         options_help(OPTIONS, COMMANDS, command, &help);
+        put_examples(command->name, &help);
         bool ok = file_print(help.s, help.n, &err);
         buf_free(&help);
         return ok ? STATUS_OK : error_print(&err);

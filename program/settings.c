@@ -10,6 +10,7 @@
 #include "lib/json.h"
 #include "lib/text.h"
 #include "program/bench.h"
+#include "program/options_file.h"
 
 /* options.h stores the choice of a name as an int. */
 _Static_assert(sizeof(Method) == sizeof(int) && sizeof(Objective) == sizeof(int) &&
@@ -28,32 +29,113 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 /* What users of Hugging Face's trainers look for, and what is here instead. */
 static const OptionHint HINTS[] = {
+    /* names */
     {"lr", "say --learning-rate"},
     {"epochs", "say --num-train-epochs"},
+    {"num-epochs", "say --num-train-epochs"},
+    {"steps", "say --max-steps"},
     {"output-dir", "say --out"},
     {"model-name-or-path", "say --model"},
+    {"base-model", "say --model"},
+    {"ref-model", "the reference of train is the model that it starts from; eval has --reference"},
     {"train-file", "the candidates are --pool"},
+    {"dataset", "the candidates are --pool, a file; test records are --eval"},
     {"dataset-name", "the candidates are --pool, a file"},
+    {"train-dataset", "the candidates are --pool, a file"},
+    {"validation-file", "test records are --eval; --eval-share holds out a part of the pool"},
+    {"eval-dataset", "test records are --eval; --eval-share holds out a part of the pool"},
+    {"test-size", "say --eval-share"},
+    {"validation-split", "say --eval-share"},
+    {"run-name", "say --arm"},
+    {"config", "say --options FILE"},
+    {"early-stopping-patience", "say --patience"},
+    {"resume-from-checkpoint", "say --resume"},
+    {"overwrite-output-dir", "say --overwrite"},
+    {"gradient-checkpointing", "say --recompute"},
+    {"num-workers", "say --threads"},
+    {"dataloader-num-workers", "say --threads"},
+    {"top-p", "--top-k limits the draw"},
+    {"do-sample", "give a --temperature above 0"},
+    {"num-beams", "there is no beam search: --temperature 0 takes the most probable token"},
+    /* sizes and lengths */
     {"per-device-train-batch-size",
+     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
+    {"per-device-eval-batch-size", "evaluations choose their own batches"},
+    {"train-batch-size",
      "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
     {"gradient-accumulation-steps",
      "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
-    {"gradient-checkpointing", "say --recompute"},
-    {"resume-from-checkpoint", "say --resume"},
-    {"max-length", "the model's context is the limit; --truncate cuts completions"},
-    {"max-seq-length", "the model's context is the limit; --truncate cuts completions"},
-    {"lora-r", "there are no adapters: all parameters are trained"},
+    {"auto-find-batch-size", "--micro-batch-size 0 keeps memory small by itself"},
+    {"max-length", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
+    {"max-seq-length", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
+    {"cutoff-len", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
+    {"max-prompt-length", "a prompt is never cut; --skip-long leaves records out"},
+    {"max-completion-length", "the model's context is the limit; --truncate cuts completions"},
     {"packing", "pretrain packs text; answers are never packed"},
+    {"padding-free", "rows are never padded"},
+    {"group-by-length", "rows are never padded, so their order does not matter for speed"},
+    {"dataloader-drop-last", "an epoch's last batch has what is left"},
+    /* the loss */
+    {"loss-type", "say --objective: sft, dpo or simpo"},
+    {"simpo-gamma", "say --gamma-beta-ratio: gamma divided by beta"},
+    {"label-smoothing-factor", "--label-smoothing is of the pair losses"},
+    {"completion-only-loss",
+     "train learns the last answer alone; pretrain has --prompt-loss-weight"},
+    {"assistant-only-loss",
+     "train learns the last answer alone; pretrain has --prompt-loss-weight"},
+    {"train-on-inputs", "train learns the last answer alone; pretrain has --prompt-loss-weight"},
+    {"precompute-ref-log-probs", "they always are: DPO's reference is run once"},
+    {"reference-free", "take --objective simpo"},
+    {"neftune-noise-alpha", "no noise is added to embeddings"},
+    {"average-tokens-across-devices", "--normalize tokens is the token mean of a batch"},
+    {"dropout", "there is no dropout"},
+    /* the optimizer */
+    {"optim", "the optimizer is AdamW"},
+    {"adam-epsilon", "it is 1e-8"},
+    {"lr-scheduler", "say --lr-scheduler-type"},
+    {"lr-scheduler-kwargs", "--min-lr-ratio is what the rate falls to"},
+    {"warmup", "say --warmup-steps or --warmup-ratio"},
+    {"max-norm", "say --max-grad-norm"},
+    /* numbers and machines */
     {"bf16", "everything is computed in float32"},
     {"fp16", "everything is computed in float32"},
+    {"tf32", "everything is computed in float32"},
+    {"torch-dtype", "everything is computed in float32"},
+    {"load-in-4bit", "everything is computed in float32"},
+    {"load-in-8bit", "everything is computed in float32"},
+    {"attn-implementation", "there is one, which is the fast one"},
+    {"torch-compile", "the program is compiled already"},
+    {"use-liger-kernel", "the program has its own kernels"},
+    {"deepspeed", "one machine trains; score --shard spreads scoring over several"},
+    {"fsdp", "one machine trains; score --shard spreads scoring over several"},
+    {"device", "everything runs on the processor; say --threads"},
+    {"use-cpu", "everything runs on the processor"},
+    {"lora-r", "there are no adapters: all parameters are trained"},
+    {"use-peft", "there are no adapters: all parameters are trained"},
+    /* logs and what is saved */
+    {"eval-strategy", "--eval-steps above 0 evaluates in the course of a run"},
+    {"evaluation-strategy", "--eval-steps above 0 evaluates in the course of a run"},
+    {"save-strategy", "--save-steps above 0 saves in the course of a run"},
+    {"logging-strategy", "say --logging-steps"},
+    {"logging-dir", "log.jsonl is in the run's folder"},
+    {"metric-for-best-model", "it is the loss: validation_nll, else eval_nll"},
+    {"greater-is-better", "the best model has the lowest loss"},
+    {"push-to-hub", "the run's folder is a model folder: huggingface-cli upload sends it"},
+    {"do-train", "the command is train"},
+    {"do-eval", "the command is eval; train evaluates if it has --eval"},
+    {"data-seed", "--seed is of everything random"},
+    {"chat-template-path", "the model folder's template counts (docs/formats.md)"},
+    {"eos-token", "the model folder's template counts (docs/formats.md)"},
     {"report-to", "log.jsonl has the curves, and ica report draws them"},
+    {"disable-tqdm", "progress goes to stderr: 2>/dev/null"},
     {"quiet", "progress goes to stderr: 2>/dev/null"},
+    {"verbose", "progress goes to stderr, and the log to log.jsonl"},
     {NULL, NULL}};
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
     {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train import", "!", .value = "DIR",
-     .free = true, .writes = true, .help = "folder to write"},
+     .free = true, .writes = true, .help = "folder to write", .section = "files"},
     {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE", .free = true, .writes = true,
      .help = "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
     {"out", OPTION_STRING, AT(out), "select", "!", .value = "FILE", .free = true, .writes = true,
@@ -99,6 +181,10 @@ const Option OPTIONS[] = {
              "trained on; 0: none"},
     {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, .value = "RUN", .free = true,
      .writes = true, .help = "continue an interrupted run, with the options it was started with"},
+    {"options", OPTION_STRING, AT(options_file), "pretrain score train eval generate", NULL,
+     .value = "FILE", .free = true,
+     .help =
+         "take options from a JSON file, such as a run.json, but no paths; those given here win"},
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
      .writes = true,
      .help = "replace the run in --out, once the first state of the new one is safe"},
@@ -108,7 +194,7 @@ const Option OPTIONS[] = {
      .writes = true,
      .help = "with --resume: go on though options or inputs differ from those it began with"},
     {"size", OPTION_CHOICE, AT(size), "corpus", "quick", CHOICES(CORPUS_SIZES, CORPUS_SIZE_COUNT),
-     .help = "how many pretraining sessions"},
+     .help = "how many pretraining sessions", .section = "the corpus and the tokenizer"},
     {"control", OPTION_FLAG, AT(control), "corpus", "false",
      .help = "give each pretraining example its own annotator, so that nothing can be inferred "
              "from context"},
@@ -125,7 +211,7 @@ const Option OPTIONS[] = {
     {"vocab-size", OPTION_INT, AT(vocab_size), "tokenizer", "512", RANGE(260, 1000000),
      .help = "number of tokens: 4 special ones, 256 bytes, the rest merges"},
     {"layers", OPTION_INT, AT(layers), "pretrain", "4", RANGE(1, 1000),
-     .help = "number of blocks of a new model"},
+     .help = "number of blocks of a new model", .section = "a new model, and its data"},
     {"heads", OPTION_INT, AT(heads), "pretrain", "4", RANGE(1, 10000),
      .help = "number of attention heads of a new model"},
     {"channels", OPTION_INT, AT(channels), "pretrain", "64", RANGE(1, 100000),
@@ -140,7 +226,7 @@ const Option OPTIONS[] = {
     {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", RANGE(0, 1),
      .help = "loss weight of a session's prompt tokens; answers have 1"},
     {"objective", OPTION_CHOICE, AT(objective), "score train eval", "sft",
-     CHOICES(OBJECTIVES, OBJECTIVE_COUNT), .help = "the loss to minimize"},
+     CHOICES(OBJECTIVES, OBJECTIVE_COUNT), .help = "the loss to minimize", .section = "the loss"},
     {"beta", OPTION_REAL, AT(beta), "score train eval", "0.1", RANGE(OPTION_POSITIVE, 1000),
      .help = "beta of the pair losses (simpo: 2 unless given)"},
     {"gamma-beta-ratio", OPTION_REAL, AT(gamma_beta_ratio), "score train eval", "0.25",
@@ -153,7 +239,7 @@ const Option OPTIONS[] = {
     {"reference", OPTION_STRING, AT(reference), "eval", NULL, .value = "DIR",
      .help = "dpo: the model that training started from"},
     {"method", OPTION_CHOICE, AT(method), "score", "ica", CHOICES(METHODS, METHOD_COUNT),
-     .help = "how candidates are scored"},
+     .help = "how candidates are scored", .section = "scores and weights"},
     {"weights", OPTION_STRING, AT(weights), "train", "uniform", .value = "W",
      CHOICES(METHODS, METHOD_COUNT),
      .help = "where the weights come from: uniform (all 1), oracle (known truth), records (the "
@@ -207,7 +293,7 @@ const Option OPTIONS[] = {
     {"refresh", OPTION_INT, AT(refresh), "train", "1", RANGE(1, 1000000),
      .help = "how often scores are computed in the run (1: once, before training)"},
     {"batch-size", OPTION_INT, AT(batch_size), "score train", "32", RANGE(1, 1000000),
-     .help = "records in an optimizer step"},
+     .help = "records in an optimizer step", .section = "optimization"},
     {"recompute", OPTION_FLAG, AT(recompute), "pretrain train", "false", .free = true,
      .help = "keep only the layers' inputs for the backward pass: less memory, more time, the "
              "same bits"},
@@ -247,7 +333,8 @@ const Option OPTIONS[] = {
     {"max-grad-norm", OPTION_REAL, AT(max_grad_norm), "pretrain score train", "1", RANGE(0, 1e9),
      .help = "gradient clipping by the global norm; 0: none (score: of rho's reference)"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "pretrain", "100", RANGE(1, 1000000000),
-     .free = true, .help = "steps between log lines"},
+     .free = true, .help = "steps between log lines",
+     .section = "log, evaluations, and what is saved"},
     {"logging-steps", OPTION_INT, AT(logging_steps), "train", "10", RANGE(1, 1000000000),
      .free = true, .help = "steps between log lines"},
     {"eval-steps", OPTION_INT, AT(eval_steps), "pretrain", "1000", RANGE(0, 1000000000),
@@ -265,7 +352,7 @@ const Option OPTIONS[] = {
     {"save-only-model", OPTION_FLAG, AT(save_only_model), "pretrain train", "false", .free = true,
      .help = "a finished run keeps its model and no training state"},
     {"truncate", OPTION_FLAG, AT(truncate), "score train eval", "false",
-     .help = "cut completions that do not fit the context"},
+     .help = "cut completions that do not fit the context", .section = "records"},
     {"allow-overlap", OPTION_FLAG, AT(allow_overlap), "score train eval", "false",
      .help = "let pool, holdout and test share examples, and candidates see their own answer, to "
              "measure the leak"},
@@ -280,11 +367,12 @@ const Option OPTIONS[] = {
     {"dump-state", OPTION_STRING, AT(dump_state), "train", NULL, .value = "FILE", .free = true,
      .writes = true,
      .help = "safetensors to write: the last step's weights, gradients and optimizer, for a "
-             "check by another framework"},
+             "check by another framework",
+     .section = "more files"},
     {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, .value = "FILE", .free = true,
      .writes = true, .help = "JSONL to write: id, logp, tokens"},
     {"prompt", OPTION_STRING, AT(prompt), "generate", "!", .value = "TEXT",
-     .help = "what to complete"},
+     .help = "what to complete", .section = "text"},
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", RANGE(1, 1000000),
      .help = "longest completion"},
     {"temperature", OPTION_REAL, AT(sampling_temperature), "generate", "0", RANGE(0, 100),
@@ -292,18 +380,18 @@ const Option OPTIONS[] = {
     {"top-k", OPTION_INT, AT(top_k), "generate", "0", RANGE(0, 1000000),
      .help = "draw from this many most probable tokens; 0: from all"},
     {"tolerance", OPTION_REAL, AT(tolerance), "diff", "0", RANGE(0, 1e300),
-     .help = "largest difference of values that count as equal"},
+     .help = "largest difference of values that count as equal", .section = "comparison"},
     {"group", OPTION_STRING, AT(group), "score train", NULL, .value = "NAME", .free = true,
-     .help = "table of the report (default: the pool's file name)"},
+     .help = "table of the report (default: the pool's file name)", .section = "names in reports"},
     {"arm", OPTION_STRING, AT(arm), "train", NULL, .value = "NAME", .free = true,
      .help = "row of the report (default: weights and map)"},
     {"only", OPTION_CHOICE, AT(only), "bench", NULL, CHOICES(BENCH_PARTS, BENCH_PART_COUNT),
-     .help = "run this part alone"},
+     .help = "run this part alone", .section = "what is measured"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, NAMES(BENCH_CONFIGS, BENCH_CONFIG_COUNT),
      .help = "run this model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 "
              "layers of 128"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", RANGE(0, 9e15),
-     .help = "seed of everything random"},
+     .help = "seed of everything random", .section = "everywhere"},
     {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096), .free = true,
      .help = "number of threads; 0: as many as are fastest, up to OMP_NUM_THREADS or all cores"},
     {"json", OPTION_FLAG, AT(json), "score select train eval generate inspect diff report bench",
@@ -451,7 +539,9 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
 
 bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                     OptionResult *result, Arena *arena, Buf *options, Error *err) {
+    const char *file;
     *s = (Settings){0};
+    if (!options_file_expand(command, &argc, &argv, &file, arena, err)) return false;
     char *resume = resume_argument(argc, argv);
     if (resume && !resumed_arguments(resume, command, arena, &argc, &argv, err)) return false;
     if (!options_parse(OPTIONS, HINTS, command, argc, argv, s, result, arena, err)) return false;
@@ -466,6 +556,7 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                          "%s: --max-steps is 0; give a number of steps, or -1 for whole epochs",
                          command->name);
     options_json(OPTIONS, command, s, options);
+    s->options_file = file;
     s->command = command->name;
     s->options_json = options->s;
     s->argc = argc;

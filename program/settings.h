@@ -42,7 +42,7 @@ typedef enum {
 typedef struct Settings {
     /* files */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
-    const char *results, *resume, *dump_state, *scores;
+    const char *results, *resume, *dump_state, *scores, *options_file;
     OptionFiles data, inputs; /* inputs: the arguments without a name */
     /* corpus and tokenizer */
     CorpusSize size;

@@ -462,10 +462,14 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     build_report(work_folder());
     Error err = {0};
     run_has_result(work_folder(), &err);
-    char resume[] = "--resume", path[sizeof folder];
+    char resume[] = "--resume", file[] = "--options", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());
     char *arguments[] = {resume, path};
     parse_options("train", 2, arguments);
+    char *json = path_join(work_folder(), "run.json");
+    char *from_file[] = {file, json};
+    parse_options("train", 2, from_file);
+    free(json);
     return 0;
 }
 

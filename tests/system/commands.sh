@@ -31,7 +31,7 @@ helped() {
                     name = ""
                 }
                 /^needed:/ { put(); needed = 1; next }
-                /^options:/ { put(); needed = 0; next }
+                /^options[:,]/ { put(); needed = 0; next }
                 /^  --/ { put(); name = $1; text = $0; next }
                 # The values of a choice are listed below its default.
                 /^    / && text !~ /default [^() ]*[)]$/ { sub(/^ +/, ""); text = text " " $0 }
@@ -86,6 +86,26 @@ unnamed() {
         }' "$1" "$work/chosen"
 }
 
+# wrong_examples: the examples of --help with an option that the command does not have
+wrong_examples() {
+    ./ica --help | awk '/^commands:/ { on = 1; next } on && /^$/ { exit } on { print $1 }' |
+        while read -r command; do
+            ./ica "$command" --help | awk -v command="$command" '
+                /^examples:/ { on = 1; next }
+                !on && /^  --/ { sub(/\[no-\]/, "", $1); known[$1] = 1 }
+                on {
+                    if ($2 != command) print "commands: an example of another command: " $0
+                    for (i = 3; i <= NF; i++) {
+                        name = $i
+                        sub(/^--no-/, "--", name)
+                        if (name ~ /^--/ && !(name in known))
+                            print "commands: " command " has no " $i ", which its example takes"
+                    }
+                    if (length($0) > 100) print "commands: too long: " $0
+                }'
+        done
+}
+
 # unread TABLE: the fields of its rows that nothing in program/ reads
 unread() {
     grep -v '^#' "$1" | grep -o ' AT([a-z_0-9]*)' | sed 's/ AT(\(.*\))/\1/' | sort -u |
@@ -107,6 +127,7 @@ chosen >"$work/chosen"
 compare $DOC >"$work/differ"
 unnamed $DOC >>"$work/differ"
 unread program/settings.c >>"$work/differ"
+wrong_examples >>"$work/differ"
 cat "$work/differ"
 failed=$((failed + $(wc -l <"$work/differ")))
 passed=$((passed + $(comm -12 "$work/helped" "$work/said" | wc -l)))
