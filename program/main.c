@@ -31,7 +31,7 @@ static const Command COMMANDS[] = {
     {"bench", command_bench, NULL, "how fast this machine runs matrix products and training steps"},
     {0}};
 
-/* What --help shows at its end. tests/system/commands.sh holds each against the table of options. */
+/* What --help shows at its end. tests/system/commands.sh holds each against the options. */
 static const struct {
     const char *command, *lines[3];
 } EXAMPLES[] = {
