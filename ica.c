@@ -350,6 +350,7 @@ static void anchor_pass(Scoring *s) {
     double *alone = mem_new((size_t)s->holdout->count, sizeof *alone);
 
     /* Ask with the candidate in front, then without it or with the rejected answer. */
+    progress_part(s->ws->progress, "answers after the candidates");
     choose_anchors(s, index, random, with);
     if (total) memcpy(other, with, total * sizeof *other);
     anchor_queries(s, false, with);
@@ -413,11 +414,14 @@ static void gradient_pass(Scoring *s) {
     real *direction = mem_new(s->m->parameters, sizeof *direction);
 
     /* The holdout's mean gradient is the direction; it grows from 0. */
+    progress_part(s->ws->progress, "gradients");
+    progress_begin(s->ws->progress, holdout + pool);
     for (int from = 0, to; from < holdout; from = to) {
         to = from + AT_ONCE < holdout ? from + AT_ONCE : holdout;
         loss_rows(s, s->holdout, s->how->holdout_reference, from, to, REDUCE_MEAN, &b, dlogp);
         for (int r = 0; r < b.rows; r++) dlogp[r] /= holdout;
         model_backward(s->m, s->ws, &b, dlogp, direction, true);
+        progress_add(s->ws->progress, to - from);
     }
 
     /* Each row's product with it. A pair's is the sum over its two rows. */
@@ -427,6 +431,7 @@ static void gradient_pass(Scoring *s) {
         loss_rows(s, s->pool, s->how->pool_reference, from, to, s->how->reduce, &b, dlogp);
         model_gradient_dots(s->m, s->ws, &b, dlogp, direction, dot);
         for (int r = 0; r < b.rows; r++) s->inner_product[from + r / (1 + s->pairs)] += dot[r];
+        progress_add(s->ws->progress, to - from);
     }
     free(direction);
     batch_free(&b);
@@ -438,6 +443,7 @@ static void alone_pass(const Scoring *s, const Model *m, Logps earlier, Logps ou
     size_t bytes = (size_t)s->pool->count * sizeof *out.chosen;
     bool known = earlier.chosen && (!s->pairs || earlier.rejected);
     if (!s->pairs) out.rejected = NULL;
+    progress_part(s->ws->progress, m == s->m ? "answers alone" : "answers by the reference");
     if (!known) ica_answer_logps(m, s->ws, s->pool, out, &s->out->cost);
     if (known) memcpy(out.chosen, earlier.chosen, bytes);
     if (known && s->pairs) memcpy(out.rejected, earlier.rejected, bytes);
@@ -537,6 +543,7 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
     if (method->needs_k) {
         Logps inside = {out->in_context.chosen, s.pairs ? out->in_context.rejected : NULL};
         context_pass(&s);
+        progress_part(ws->progress, "answers in context");
         answer_pass(m, ws, pool, out->demos, out->n_demos, how->k, inside, out->hits, &out->cost);
     }
     if (method->needs_reference)

@@ -82,6 +82,15 @@ static bool evaluates(const Loop *loop, long step) {
     return loop->evaluate && (last || every(o->eval_steps, step));
 }
 
+/* The seconds that the run will still take after this step. */
+static double loop_left(const Loop *loop, long step) {
+    const LoopOptions *o = loop->o;
+    long evaluations = loop->evaluate ? multiples_left(o->eval_steps, step, o->steps) + 1 : 0;
+    return tempo_left(&loop->tempo, (double)(o->steps - step - 1),
+                      (double)refreshes_left(o->scorings, step, o->steps), (double)evaluations,
+                      loop->eval_records);
+}
+
 /* Logs the steps since the last line. If the line cannot be written, the window stays as it is, and
  * loop_run saves and ends. */
 static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) {
@@ -96,8 +105,7 @@ static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) 
         (!loop->evaluate(loop, &line, err) || !keep_judge(&loop->keep, &line, loop->model, err)))
         return false;
     loop->spent->eval_seconds += seconds_now() - start;
-    double left = loop->window.seconds * (double)(o->steps - step - 1) / o->logging_steps;
-    run_progress(run, &loop->window, &line, o->steps, left);
+    run_progress(run, &loop->window, &line, o->steps, loop_left(loop, step));
     if (run_log(run, &line, &loop->stopped)) loop->window = (LogWindow){.last_loss = line.loss};
     return true;
 }
@@ -145,7 +153,7 @@ static bool loop_step(Loop *loop, long step, Error *err) {
     /* Account for it, and write the log line that is due. */
     loop->flops += r.flops;
     step_spend(&r, seconds_now() - start, loop->spent->score_seconds - scored, &loop->window,
-               loop->spent);
+               loop->spent, &loop->tempo);
     bool due = every(o->logging_steps, step) || evaluates(loop, step) || step + 1 == o->steps;
     return !loop->state.run || !due || loop_log(loop, step, lr, norm, err);
 }
@@ -153,8 +161,11 @@ static bool loop_step(Loop *loop, long step, Error *err) {
 bool loop_run(Loop *loop, Error *err) {
     const LoopOptions *o = loop->o;
     const Run *run = loop->state.run;
+    Progress p = progress_new("training the reference", NULL), *line = run ? NULL : &p;
+    progress_begin(line, (double)o->steps);
     for (long step = loop_at(loop); step < o->steps && !keep_stops(&loop->keep); step++) {
         if (!loop_step(loop, step, err)) return false;
+        progress_add(line, 1);
         Error *stop = &loop->stopped;
         if (o->stop && o->stop()) error_set(stop, 128 + o->stop(), "stopped by a signal");
         bool asked = run && o->save_now && o->save_now();
@@ -169,6 +180,7 @@ bool loop_run(Loop *loop, Error *err) {
                              "%s after step %ld; saved; continue with: ica %s --resume %s",
                              stop->text, step + 1, run->header.command, run->header.folder);
     }
+    progress_end(line);
     return true;
 }
 
@@ -377,22 +389,6 @@ static void take_batch(Tuning *t, long step) {
     free(score);
 }
 
-/* Where the micro-batch that begins at `from` ends: after micro_batch_size records, or (0) as many
- * as keep the activations small. */
-static int micro_end(const Tuning *t, int from) {
-    enum { TOKENS = 4096 };
-    const Examples *pool = &t->x->pool.examples;
-    int micro = t->o->micro_batch_size, B = t->batch, tokens = 0, to = from;
-    if (micro > 0) return from + micro < B ? from + micro : B;
-    for (; to < B; to++) {
-        const Example *z = &pool->items[t->record[to]];
-        tokens += pool->bos_n + z->prompt_n + z->answer_n;
-        if (z->rejected) tokens += pool->bos_n + z->prompt_n + z->rejected_n;
-        if (tokens > TOKENS && to > from) break;
-    }
-    return to;
-}
-
 /* Batch entry i is an example with one answer: its loss [E10], and its derivative. The loss is
  * linear in logp, so the derivative can be asked for before logp is known. */
 static double answer_loss(const Tuning *t, int i, double logp, double *dlogp) {
@@ -448,7 +444,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
     /* Compute scores if they are due. */
     int refresh = t->w->source == WEIGHTS_SCORED ? refresh_at(o->refresh, step, o->loop.steps) : -1;
     if (refresh >= 0 && !refresh_weights(t, loop, refresh, err)) return false;
-    /* Take the batch, and divide its weights by W. Without a micro_batch_size, micro_end cuts the
+    /* Take the batch, and divide its weights by W. Without a micro_batch_size, piece_end cuts the
      * batch for memory alone: E9 sees one piece. */
     take_batch(t, step);
     int B = t->batch, micro = o->micro_batch_size > 0 ? o->micro_batch_size : B;
@@ -457,7 +453,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
     if (loop->dump) dump_batch(loop->dump, B, t->record, t->weight);
     /* Sum the gradient over micro-batches. */
     for (int from = 0, to; any && from < B; from = to) {
-        to = micro_end(t, from);
+        to = piece_end(&t->x->pool.examples, t->record, from, B, o->micro_batch_size);
         micro_gradient(t, loop, from, to, report);
     }
     return any;
@@ -554,7 +550,8 @@ bool train(Model *m, const Splits *x, const TrainOptions *o, PoolWeights *weight
     loop.dump = o->dump;
     loop.gradient = tuning_gradient;
     loop.save = tuning_save;
-    if (x->eval.examples.count + x->validation.examples.count) loop.evaluate = tuning_evaluate;
+    loop.eval_records = x->eval.examples.count + x->validation.examples.count;
+    if (loop.eval_records > 0) loop.evaluate = tuning_evaluate;
     bool ok = tuning_run(&t, &loop, result, err);
     loop_free(&loop);
     tuning_free(&t);

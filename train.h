@@ -55,6 +55,7 @@ typedef struct {
     int logging_steps; /* between log lines */
     int eval_steps;    /* between evaluations in the log; 0: none */
     int save_steps;    /* between saves; 0: only at the end and when stopped */
+    int scorings;      /* how often the run computes scores: for the time that is left */
     bool recompute;    /* less memory and more time, see workspace_recompute */
     KeepOptions keep;  /* is the model in the end the best one, and when does the run stop? */
     uint64_t seed;     /* of the order of the data and of random scores */
@@ -91,14 +92,16 @@ struct Loop {
     const LoopOptions *o;
     Model *model;
     Workspace *ws;
-    real *grad;        /* [parameters] */
-    RunState state;    /* the optimizer, and what is saved */
-    Keep keep;         /* the best evaluation so far */
-    Spent own, *spent; /* the totals: spent is the run's, or without a run `own` */
-    LogWindow window;  /* sums over the steps since the last log line */
-    Error stopped;     /* set by a signal, or a log line that could not be written */
-    double flops;      /* of the steps done here, forward and backward */
-    Dump *dump;        /* NULL, or gets the last step */
+    real *grad;          /* [parameters] */
+    RunState state;      /* the optimizer, and what is saved */
+    Keep keep;           /* the best evaluation so far */
+    Spent own, *spent;   /* the totals: spent is the run's, or without a run `own` */
+    LogWindow window;    /* sums over the steps since the last log line */
+    Error stopped;       /* set by a signal, or a log line that could not be written */
+    double flops;        /* of the steps done here, forward and backward */
+    Tempo tempo;         /* of what was done here: for the time that is left */
+    double eval_records; /* records of an evaluation, for the same */
+    Dump *dump;          /* NULL, or gets the last step */
     /* Writes this step's gradient to grad. False: nothing to learn from it, the step is skipped. */
     bool (*gradient)(Loop *loop, long step, StepReport *report, Error *err);
     /* Adds to a log line at the steps where eval_steps asks for it. May be NULL. */

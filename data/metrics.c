@@ -25,7 +25,11 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
     double total = 0, tokens = 0, unused, *own = NULL;
     int *hits = mem_new((size_t)data->count, sizeof *hits);
     if (!logp) logp = own = mem_new((size_t)data->count, sizeof *own);
+    Progress p = progress_new("evaluating", NULL);
+    ws->progress = &p;
     x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits);
+    ws->progress = NULL;
+    progress_end(&p);
     for (int i = 0; i < data->count; i++) {
         int n = data->items[i].answer_n;
         if (x.broken < 0 && !isfinite(logp[i])) x.broken = i;
@@ -47,7 +51,11 @@ PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, 
     PairMetrics x = {.broken = -1};
     int n = data->count;
     Logps own = logp ? *logp : logps_new(n);
+    Progress watch = progress_new("evaluating", NULL);
+    ws->progress = &watch;
     ica_answer_logps(m, ws, data, own, NULL);
+    ws->progress = NULL;
+    progress_end(&watch);
     for (int i = 0; i < n; i++) {
         PairLogps p = pair_logps(&data->items[i], own.chosen[i], own.rejected[i], reference, i);
         PairGradient g;
@@ -75,7 +83,11 @@ bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objec
 
 bool reference_logps(const Model *m, Workspace *ws, const ExampleFile *data, Logps out, Cost *cost,
                      Error *err) {
+    Progress p = progress_new("answers by the reference", NULL);
+    ws->progress = &p;
     ica_answer_logps(m, ws, &data->examples, out, cost);
+    ws->progress = NULL;
+    progress_end(&p);
     for (int i = 0; i < data->examples.count; i++)
         if (!isfinite(out.chosen[i]) || (out.rejected && !isfinite(out.rejected[i])))
             return example_broken(data, i, err);

@@ -41,3 +41,16 @@ int ordered_at(int n, long step, long steps) {
     int after = (int)((int64_t)(part + 1) * n / parts);
     return first + (int)((step - begins) % (after - first));
 }
+
+int piece_end(const Examples *pool, const int *record, int from, int B, int micro) {
+    enum { TOKENS = 4096 };
+    int tokens = 0, to = from;
+    if (micro > 0) return from + micro < B ? from + micro : B;
+    for (; to < B; to++) {
+        const Example *z = &pool->items[record[to]];
+        tokens += pool->bos_n + z->prompt_n + z->answer_n;
+        if (z->rejected) tokens += pool->bos_n + z->prompt_n + z->rejected_n;
+        if (tokens > TOKENS && to > from) break;
+    }
+    return to;
+}

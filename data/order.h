@@ -14,7 +14,7 @@
 #ifndef ORDER_H
 #define ORDER_H
 
-#include "lib/util.h"
+#include "ica.h"
 
 /* One shuffled epoch after another, without end. */
 typedef struct {
@@ -38,5 +38,9 @@ int batch_at(ShuffledOrder *order, uint64_t seed, int n, int size, long step, in
  * whole epochs every item has come as often as there were epochs. (Good for one or two epochs. With
  * many, a model would learn part after part by heart.) */
 int ordered_at(int n, long step, long steps);
+
+/* Where the piece of a batch ends that begins at entry `from` of record[B], which are indices into
+ * the pool: after `micro` records, or (0) after as many as keep the activations small. */
+int piece_end(const Examples *pool, const int *record, int from, int B, int micro);
 
 #endif

@@ -211,13 +211,16 @@ void step_report_add(StepReport *sum, const StepReport *r) {
 }
 
 void step_spend(const StepReport *r, double seconds, double scoring, LogWindow *window,
-                Spent *spent) {
+                Spent *spent, Tempo *tempo) {
     step_report_add(&window->sum, r);
     window->seconds += seconds;
     spent->train_seconds += seconds - scoring;
     spent->train_tokens += r->tokens;
     spent->train_flops += r->flops;
     spent->trained += r->trained;
+    work_add(&tempo->steps, seconds - scoring);
+    tempo->records += r->trained;
+    if (scoring > 0) work_add(&tempo->scorings, scoring);
 }
 
 void step_report_weights(StepReport *r, const Dataset *d, const int *record, const double *weight,
@@ -321,18 +324,33 @@ bool run_log(Run *run, const LogLine *line, Error *err) {
     return ok;
 }
 
-void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps,
-                  double left) {
-    double speed = w->seconds > 0 ? 1 / w->seconds : 0;
-    fprintf(stderr, "step %.0f/%ld  loss %.4f  %.0f tokens/s  %.0f%% of peak  %.0f s left",
-            line->step, steps, line->loss, line->tokens_per_second,
-            100 * w->sum.flops * speed / run->peak_flops, left);
+void run_progress(Run *run, const LogWindow *w, const LogLine *line, long steps, double left) {
+    enum { EVERY = 10 }; /* seconds between lines where nobody looks at a terminal */
+    double speed = w->seconds > 0 ? 1 / w->seconds : 0, now = seconds_now();
+    bool last = line->step >= (double)steps, evaluated = false;
+    Buf b = {0};
+    buf_puts(&b, "step ");
+    put_count(&b, line->step);
+    buf_putc(&b, '/');
+    put_count(&b, (double)steps);
+    buf_printf(&b, "  loss %.4f  ", line->loss);
+    put_count(&b, line->tokens_per_second);
+    buf_printf(&b, " tokens/s  %.0f%% of peak  ", 100 * w->sum.flops * speed / run->peak_flops);
+    put_duration(&b, left);
+    buf_puts(&b, " left");
     if (threads_now() < threads_most())
-        fprintf(stderr, "  %d of %d threads", threads_now(), threads_most());
-    for (int i = 0; i < LOG_MEMBERS; i++)
-        if (LOG[i].at >= offsetof(LogLine, icl_p_sequence) && !isnan(log_member(line, i)))
-            fprintf(stderr, "  %s %.4f", LOG[i].key, log_member(line, i));
-    fputc('\n', stderr);
+        buf_printf(&b, "  %d of %d threads", threads_now(), threads_most());
+    for (int i = 0; i < LOG_MEMBERS; i++) {
+        if (LOG[i].at < offsetof(LogLine, icl_p_sequence) || isnan(log_member(line, i))) continue;
+        buf_printf(&b, "  %s %.4f", LOG[i].key, log_member(line, i));
+        evaluated = true;
+    }
+    bool due = run->told == 0 || now - run->told >= EVERY || progress_terminal();
+    if (due || last || evaluated) {
+        fprintf(stderr, "%s\n", b.s);
+        run->told = now;
+    }
+    buf_free(&b);
 }
 
 /* ---- the training state ---- */

@@ -33,6 +33,7 @@
 #include "scoring/holdout.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/progress.h"
 
 #define ICA_VERSION "0.1.0"
 
@@ -70,6 +71,7 @@ typedef struct {
     int64_t log_bytes;
     double start;      /* when the run would have begun if nothing had interrupted it */
     double peak_flops; /* of this machine, a second */
+    double told;       /* when the last line of progress was printed; 0: none was */
     Spent spent;
     Buf data;    /* the elements of "data": what was read of each file of records */
     Buf inputs;  /* the elements of "inputs" */
@@ -142,7 +144,7 @@ _Static_assert(sizeof(LogWindow) == 19 * sizeof(double), "LogWindow.all has ever
 /* Adds what a step reports to the window, and what it cost to the totals. `scoring` is the part of
  * its seconds that went into scores, which the totals count apart. */
 void step_spend(const StepReport *r, double seconds, double scoring, LogWindow *window,
-                Spent *spent);
+                Spent *spent, Tempo *tempo);
 
 /* One line: means over a window. docs/formats.md explains each number. One that is NaN is not
  * known, and the line has no such key. */
@@ -161,8 +163,10 @@ LogLine log_line_read(const Json *object);
 LogLine log_line(const LogWindow *w, long step);
 /* Appends a line. False (status 4) if it cannot be written in full; no part of it is then left. */
 bool run_log(Run *run, const LogLine *line, Error *err);
-/* The same for people, on stderr. steps: of the whole run; left: the seconds that remain. */
-void run_progress(const Run *run, const LogWindow *w, const LogLine *line, long steps, double left);
+/* The same for people, on stderr. steps: of the whole run; left: the seconds that remain. A
+ * terminal gets every line. Anything else gets the first, the last, evaluations, and one each ten
+ * seconds. */
+void run_progress(Run *run, const LogWindow *w, const LogLine *line, long steps, double left);
 
 /* ---- the training state ---- */
 

@@ -88,7 +88,11 @@ static void tell_check(const HoldoutCheck *c) {
 void scores_ask_holdout(const Model *m, Workspace *ws, const Examples *holdout,
                         const ScoreOptions *how, HoldoutCheck *check) {
     if (!METHODS[how->method].needs_k || how->k == 0) return;
+    Progress p = progress_new("does the holdout help itself?", NULL);
+    ws->progress = &p;
     holdout_check(m, ws, holdout, how, check);
+    ws->progress = NULL;
+    progress_end(&p);
     tell_check(check);
 }
 
@@ -103,9 +107,14 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
 bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,
                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
     const Examples *pool = &x->pool.examples, *holdout = &x->holdout.examples;
-    if (c->gain) return holdout_compare(m, ws, pool, holdout, how, c, out, err);
-    ica_score(m, reference, ws, pool, holdout, how, out);
-    return true;
+    Progress p = progress_new("scoring", NULL);
+    bool ok = true;
+    ws->progress = &p;
+    if (c->gain) ok = holdout_compare(m, ws, pool, holdout, how, c, out, err);
+    else ica_score(m, reference, ws, pool, holdout, how, out);
+    ws->progress = NULL;
+    progress_end(&p);
+    return ok;
 }
 
 /* The share of n weights that are above 0. */

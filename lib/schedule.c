@@ -41,3 +41,15 @@ int refresh_at(int times, long step, long steps) {
         if ((int64_t)j * steps / times == step) return j;
     return -1;
 }
+
+long refreshes_left(int times, long step, long steps) {
+    if (times <= 0) return 0;
+    if (times >= steps) return steps - step - 1;
+    /* floor(j S / R) <= step holds for j up to ((step + 1) R - 1) / S. */
+    return times - 1 - ((step + 1) * times - 1) / steps;
+}
+
+long multiples_left(int every, long step, long steps) {
+    if (every <= 0 || step + 1 >= steps) return 0;
+    return steps / every - (step + 1) / every + (steps % every != 0);
+}

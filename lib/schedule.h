@@ -46,5 +46,10 @@ long schedule_warmup(long count, double ratio, long steps);
 /* What is done R = `times` times in S = `steps` steps is done at the steps floor(j S / R) for j =
  * 0..R-1: with R > S at every step. Returns the j of this step, or -1. */
 int refresh_at(int times, long step, long steps);
+/* How many of them come after this step. */
+long refreshes_left(int times, long step, long steps);
+/* What is done after each `every` steps, and after the last one: how many times after this step?
+ * `every` 0: never. */
+long multiples_left(int every, long step, long steps);
 
 #endif

@@ -13,6 +13,8 @@
 
 /* ---- the gradient and the evaluation of a step ---- */
 
+enum { EVALUATED = 100 }; /* records of an evaluation in the log: it must be cheap */
+
 typedef struct {
     int k; /* demonstrations in the evaluations of the log */
     const Sessions *sessions;
@@ -46,11 +48,10 @@ static bool pretraining_gradient(Loop *loop, long step, StepReport *report, Erro
 
 /* Measures in-context learning: the probability of test answers after k demonstrations. */
 static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
-    enum { MOST = 100 }; /* it must be cheap */
     const Pretraining *p = loop->self;
     const Examples *holdout = &p->x->holdout.examples;
     Examples some = p->x->eval.examples;
-    if (some.count > MOST) some.count = MOST;
+    if (some.count > EVALUATED) some.count = EVALUATED;
     int k = holdout->count ? p->k : 0;
     Metrics x = evaluate_answers(loop->model, loop->ws, &some, holdout, k, NULL);
     line->icl_p_sequence = x.p_sequence;
@@ -79,6 +80,7 @@ static bool pretrain(const Sessions *sessions, const Splits *x, const LoopOption
     loop_new(&loop, run->model->model, o, run, &p);
     loop.gradient = pretraining_gradient;
     if (x->eval.examples.count) loop.evaluate = pretraining_evaluate;
+    loop.eval_records = x->eval.examples.count < EVALUATED ? x->eval.examples.count : EVALUATED;
     bool ok = pretraining_run(&loop, result, err);
     loop_free(&loop);
     ints_free(&p.order.item);

@@ -149,8 +149,10 @@ TrainOptions request_train(const Settings *s, long steps) {
                             .anchors = s->anchors,
                             .num_anchors = s->num_anchors,
                             .allow_overlap = s->allow_overlap};
+    LoopOptions loop = request_loop(s, steps);
+    if (s->weights_from == WEIGHTS_FROM_METHOD) loop.scorings = s->refresh;
     return (TrainOptions){
-        .loop = request_loop(s, steps),
+        .loop = loop,
         .objective = s->objective,
         .pair = settings_pair(s),
         .batch_size = s->batch_size,

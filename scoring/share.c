@@ -62,9 +62,13 @@ void cost_add(Cost *cost, const Model *m, const Batch *b, bool backward) {
     if (backward) cost->backward += b->tokens;
 }
 
-/* Allocates the workspace for batches of these rows now, instead of growing it batch by batch. */
+/* Allocates the workspace for batches of these rows now, instead of growing it batch by batch, and
+ * says how much work they are. */
 static void rows_reserve(const Model *m, Workspace *ws, const TokenRow *rows, int n) {
     int total = 0, longest = 0;
+    double all = 0;
+    for (int i = 0; i < n; i++) all += rows[i].n;
+    progress_begin(ws->progress, all);
     for (int i = 0; i < n; i++) {
         total = total < TOKENS_AT_ONCE ? total + rows[i].n : total;
         longest = rows[i].n > longest ? rows[i].n : longest;
@@ -179,10 +183,13 @@ static void queue_run(Queue *q) {
     double *logp = mem_new((size_t)q->batch.rows, sizeof *logp);
     int *hits = mem_new((size_t)q->batch.rows, sizeof *hits);
     model_forward(q->m, q->ws, &q->batch, false, logp, hits);
+    double tokens = 0;
     for (int i = 0; i < q->batch.rows; i++) {
         q->row[i]->logp = logp[i];
         q->row[i]->hits = hits[i];
+        tokens += q->row[i]->n;
     }
+    progress_add(q->ws->progress, tokens);
     cost_add(q->cost, q->m, &q->batch, false);
     free(logp);
     free(hits);

@@ -19,7 +19,7 @@ size_t workspace_bytes(const Workspace *ws) { return ws->bytes; }
 
 void workspace_recompute(Workspace *ws, bool recompute) {
     free(ws->memory);
-    *ws = (Workspace){.recompute = recompute};
+    *ws = (Workspace){.recompute = recompute, .progress = ws->progress};
 }
 
 /* ---- one allocation, one table ---- */
@@ -105,6 +105,7 @@ void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep) {
                       .threads = threads_most(),
                       .keep = keep,
                       .recompute = old.recompute,
+                      .progress = old.progress,
                       .shape = shape};
     memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
     workspace_layout(ws);

@@ -42,6 +42,7 @@
 
 #include "lib/fast/logits.h"
 #include "lib/fast/rows.h"
+#include "lib/progress.h"
 #include "lib/shape.h"
 
 typedef struct {
@@ -65,6 +66,7 @@ typedef struct {
         lap;             /* time spent in each part; when the running part started */
     int tokens, threads; /* capacity */
     bool keep, recompute;
+    Progress *progress; /* hears of rows that were scored; NULL, or the caller's */
     WorkspaceShape shape;
     char *memory;
     size_t bytes;

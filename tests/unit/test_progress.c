@@ -1,0 +1,141 @@
+/* progress: numbers for people, and the time that is left by a clock that the test gives. */
+#include "lib/progress.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lib/schedule.h"
+#include "tests/unit/check.h"
+
+static void check_text(Buf *b, const char *wanted) {
+    CHECK(strcmp(b->s, wanted) == 0, "%s, not %s", b->s, wanted);
+    b->n = 0;
+}
+
+static void test_numbers(void) {
+    static const struct {
+        double n;
+        const char *text;
+    } counts[] = {{0, "0"},
+                  {7, "7"},
+                  {999, "999"},
+                  {1000, "1,000"},
+                  {-1000, "-1,000"},
+                  {-999, "-999"},
+                  {12345, "12,345"},
+                  {999999.7, "1,000,000"},
+                  {1e9, "1,000,000,000"}},
+      durations[] = {{0, "0.0 s"},         {0.44, "0.4 s"},
+                     {9.94, "9.9 s"},      {9.96, "10 s"},
+                     {59.4, "59 s"},       {59.6, "1 min 0 s"},
+                     {185, "3 min 5 s"},   {3599.6, "1 h 0 min"},
+                     {7840, "2 h 10 min"}, {86400, "1 d 0 h"},
+                     {273600, "3 d 4 h"},  {NAN, "?"},
+                     {INFINITY, "?"},      {-1, "?"}};
+    Buf b = {0};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        put_count(&b, counts[i].n);
+        check_text(&b, counts[i].text);
+    }
+    for (size_t i = 0; i < sizeof durations / sizeof *durations; i++) {
+        put_duration(&b, durations[i].n);
+        check_text(&b, durations[i].text);
+    }
+    buf_free(&b);
+}
+
+/* A clock that stands until the test moves it. */
+static double clock_seconds;
+static double test_clock(void) { return clock_seconds; }
+
+/* Work in uneven pieces: after a tenth, the time that is left is at most 20 % from the truth. Piece
+ * i takes seconds in proportion to its work, give or take `noise`. */
+static void check_part(int pieces, double noise) {
+    Progress p = progress_new("test", test_clock);
+    Rng rng = rng_new(1, 0);
+    double *work = mem_new((size_t)pieces, sizeof *work),
+           *took = mem_new((size_t)pieces, sizeof *took);
+    double total = 0, seconds = 0, spent = 0;
+    p.every = INFINITY; /* nothing is printed */
+    clock_seconds = 1000;
+    for (int i = 0; i < pieces; i++) {
+        work[i] = 1 + 9 * rng_uniform(&rng);
+        took[i] = work[i] * (1 + noise * (2 * rng_uniform(&rng) - 1));
+        total += work[i];
+        seconds += took[i];
+    }
+    progress_begin(&p, total);
+    CHECK(isnan(progress_left(&p)), "before any work it knows the time");
+    for (int i = 0; i < pieces; i++) {
+        progress_add(&p, work[i]);
+        clock_seconds += took[i];
+        spent += took[i];
+        double left = progress_left(&p), truth = seconds - spent;
+        /* Of the last hundredth rounding is what is left. */
+        if (p.done < total / 10 || truth < seconds / 100) continue;
+        CHECK(fabs(left - truth) <= 0.2 * truth, "after %.0f %%: %g s, in truth %g s",
+              100 * p.done / total, left, truth);
+    }
+    free(work);
+    free(took);
+}
+
+/* A run of S steps that scores R times, evaluates each E steps and at the end: after a tenth, the
+ * time that is left is at most 20 % from the truth. */
+static void check_run(long S, int R, int E, double step, double scoring, double evaluation) {
+    Tempo tempo = {0};
+    double records = 40; /* of an evaluation; a step trains 8 */
+    double total = (double)S * step + (double)(R < S ? R : S) * scoring + evaluation, spent = 0;
+    for (long i = 0; i < S; i++)
+        total += E > 0 && ((i + 1) % E == 0 || i + 1 == S) ? evaluation : 0;
+    for (long i = 0; i < S; i++) {
+        if (refresh_at(R, i, S) >= 0) {
+            work_add(&tempo.scorings, scoring);
+            spent += scoring;
+        }
+        work_add(&tempo.steps, step);
+        tempo.records += 8;
+        spent += step;
+        if (E > 0 && ((i + 1) % E == 0 || i + 1 == S)) {
+            work_add(&tempo.evaluations, evaluation);
+            spent += evaluation;
+        }
+        double left = tempo_left(&tempo, (double)(S - i - 1), (double)refreshes_left(R, i, S),
+                                 (double)multiples_left(E, i, S) + 1, records);
+        if (i + 1 < S / 10) continue;
+        CHECK(fabs(left - (total - spent)) <= 0.2 * (total - spent),
+              "S %ld R %d E %d, after step %ld: %g s, in truth %g s", S, R, E, i + 1, left,
+              total - spent);
+    }
+}
+
+static void test_left(void) {
+    check_part(200, 0.3);
+    check_part(1000, 0.5);
+    /* An evaluation of 40 records costs about a third of training on them: 40 / 8 / 3 steps. */
+    for (int R = 0; R <= 7; R++)
+        for (int E = 0; E <= 60; E += 12) check_run(100, R, E, 2, 31, 40.0 / 8 / 3 * 2);
+    check_run(10, 20, 3, 1, 5, 2);
+}
+
+/* The closed forms against counting. */
+static void test_counts(void) {
+    for (long S = 1; S <= 30; S++)
+        for (int n = 0; n <= 35; n++)
+            for (long step = 0; step < S; step++) {
+                long refreshes = 0, multiples = 0;
+                for (long i = step + 1; i < S; i++) {
+                    refreshes += n > 0 && refresh_at(n, i, S) >= 0;
+                    multiples += n > 0 && ((i + 1) % n == 0 || i + 1 == S);
+                }
+                CHECK(refreshes_left(n, step, S) == refreshes, "R %d, S %ld, step %ld", n, S, step);
+                CHECK(multiples_left(n, step, S) == multiples, "E %d, S %ld, step %ld", n, S, step);
+            }
+}
+
+int main(void) {
+    test_numbers();
+    test_left();
+    test_counts();
+    return check_report("test_progress");
+}
