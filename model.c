@@ -220,22 +220,34 @@ static void table_build(Model *m) {
         table_add(m, (TensorRole)role, -1);
 }
 
+static Linear linear_of(const Model *m, int in, int out) {
+    size_t row = (size_t)(is_gpt2(m) ? out : in);
+    return (Linear){
+        .in = in, .out = out, .step_in = is_gpt2(m) ? row : 1, .step_out = is_gpt2(m) ? 1 : row};
+}
+
+static Norm norm_of(const Model *m, int channels, int groups, int stride) {
+    return (Norm){.channels = channels,
+                  .groups = groups,
+                  .stride = (size_t)stride,
+                  .epsilon = (real)m->config.epsilon};
+}
+
 ModelView model_view(const Model *m, real *flat) {
     LayerShape s = m->shape;
-    Norm norm = {.channels = s.channels,
-                 .groups = 1,
-                 .stride = (size_t)s.channels,
-                 .epsilon = (real)m->config.epsilon};
-    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer), .lnf = norm};
+    int C = s.channels, D = s.head_size;
+    ModelView v = {.layer = mem_new((size_t)m->config.layers, sizeof *v.layer)};
     /* Set each layer's sizes. */
-    for (int l = 0; l < m->config.layers; l++) {
-        Layer *layer = &v.layer[l];
-        layer->ln1 = layer->ln2 = norm;
-        layer->qkv = (Linear){.in = s.channels, .out = s.qkv};
-        layer->out = (Linear){.in = s.channels, .out = s.channels};
-        layer->fc = (Linear){.in = s.channels, .out = s.inner};
-        layer->proj = (Linear){.in = s.inner, .out = s.channels};
-    }
+    v.lnf = norm_of(m, C, 1, C);
+    for (int l = 0; l < m->config.layers; l++)
+        v.layer[l] = (Layer){.ln1 = norm_of(m, C, 1, C),
+                             .qkv = linear_of(m, C, s.qkv),
+                             .qn = norm_of(m, D, s.heads, s.qkv),
+                             .kn = norm_of(m, D, s.kv_heads, s.qkv),
+                             .out = linear_of(m, s.queries, C),
+                             .ln2 = norm_of(m, C, 1, C),
+                             .fc = linear_of(m, C, s.fc),
+                             .proj = linear_of(m, s.inner, C)};
     /* Set the pointer of each tensor in its slot. */
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
@@ -304,7 +316,7 @@ void model_free(Model *m) {
 Prefix *prefix_new(const Model *m, int capacity) { return prefix_after(m, NULL, capacity); }
 
 Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
-    return prefix_make(m->config.layers, 2 * m->shape.channels, parent, capacity);
+    return prefix_make(m->config.layers, 2 * m->shape.keys, parent, capacity);
 }
 
 /* ---- layers ----
@@ -321,7 +333,7 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
  * bits for any number of threads. */
 
 /* ---- [linear] y = x w + b ----
- * x [N][in], w [in][out], b [out], y [N][out]
+ * x [N][in], b [out] or none, y [N][out], w [in][out] in GPT-2, [out][in] in the others
  * backward: dx = dy w^T, dw += x^T dy, db += sum over n of dy_n
  * Element by element: y_nj = b_j + sum over i of x_ni w_ij. So x_ni reaches the loss through every
  * y_nj, with the factor w_ij, and w_ij reaches it through every token n, with the factor x_ni.
@@ -333,7 +345,7 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
 
 static void linear_forward(real *y, const real *x, const Linear *f, int N) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
-    gemm(N, f->out, f->in, x, in, 1, f->w, out, 1, y, out, f->b, false);
+    gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, f->b, false);
 }
 
 /* y = residual + x w + b, for the two products that add to the residual stream. */
@@ -342,24 +354,26 @@ static void linear_onto(real *y, const real *residual, const real *x, const Line
 #pragma omp parallel for if ((long)N * f->out > PARALLEL_FROM)
     for (int n = 0; n < N; n++)
         for (size_t j = 0; j < out; j++)
-            y[(size_t)n * out + j] = residual[(size_t)n * out + j] + f->b[j];
-    gemm(N, f->out, f->in, x, in, 1, f->w, out, 1, y, out, NULL, true);
+            y[(size_t)n * out + j] = residual[(size_t)n * out + j] + (f->b ? f->b[j] : 0);
+    gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, NULL, true);
 }
 
 static void linear_input_gradient(real *dx, const real *dy, const Linear *f, int N) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
-    gemm(N, f->in, f->out, dy, out, 1, f->w, 1, out, dx, in, NULL, false);
+    gemm(N, f->in, f->out, dy, out, 1, f->w, f->step_out, f->step_in, dx, in, NULL, false);
 }
 
 static void linear_weight_gradient(const GradientTarget *to, const Linear *df, const real *dy,
                                    const real *x, int N) {
     size_t in = (size_t)df->in, out = (size_t)df->out;
     if (to->inner) {
-        inner_linear(to, df->w, df->b, dy, x, N, df->in, df->out);
+        inner_linear(to, df->w, df->step_in, df->step_out, df->b, dy, out, x, N, df->in, df->out);
         return;
     }
-    gemm(df->in, df->out, N, x, 1, in, dy, out, 1, df->w, out, NULL, to->add);
-    sum_columns(df->b, dy, N, df->out, to->add);
+    if (df->step_out == 1)
+        gemm(df->in, df->out, N, x, 1, in, dy, out, 1, df->w, out, NULL, to->add);
+    else gemm(df->out, df->in, N, dy, 1, out, x, in, 1, df->w, in, NULL, to->add);
+    if (df->b) sum_columns(df->b, dy, N, df->out, to->add);
 }
 
 /* ---- [norm] y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
@@ -374,28 +388,84 @@ static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, co
     else sum_norm(df, dy, x, stat, N, to->add);
 }
 
-/* ---- [gelu] y = x/2 (1 + tanh(s (x + a x^3))) ----
- * gelu_forward and gelu_backward of lib/layers.h. */
+/* ---- [gelu] y = x/2 (1 + tanh(s (x + a x^3))), and [swiglu] y = gate / (1 + exp(-gate)) up ----
+ * The MLP's activation: GPT-2's, and that of the others. lib/layers.h has the formulas. In the
+ * backward pass y holds dy on entry, and on exit the output once more, because the gradient of the
+ * product that follows reads it. */
+
+static void act_forward(real *y, const real *x, const Model *m, int N) {
+    if (is_gpt2(m)) gelu_forward(y, x, (size_t)N * (size_t)m->shape.inner);
+    else swiglu_forward(y, x, N, m->shape.inner);
+}
+
+static void act_backward(real *y, real *dx, const real *x, const Model *m, int N) {
+    if (is_gpt2(m)) gelu_backward(y, dx, x, (size_t)N * (size_t)m->shape.inner);
+    else swiglu_backward(y, dx, x, N, m->shape.inner);
+}
 
 /* ---- [embedding] x_n = wte[token_n] + wpe[position_n] ----
  * backward: dwte[token_n] += dx_n, dwpe[position_n] += dx_n
- * wte is also the head's matrix, so its gradient has two parts. */
+ * With rotary positions there is no wpe. If the head is tied, wte is its matrix too, and the
+ * gradient has two parts. */
 
 static void embed_forward(real *x, const ModelView *f, const Batch *b, const RowMap *map, int C) {
 #pragma omp parallel for if ((long)b->tokens * C > PARALLEL_FROM)
     for (int n = 0; n < b->tokens; n++) {
-        const real *te = f->wte + (size_t)b->token.v[n] * (size_t)C,
-                   *pe = f->wpe + (size_t)map->position[n] * (size_t)C;
-        for (int c = 0; c < C; c++) x[(size_t)n * (size_t)C + (size_t)c] = te[c] + pe[c];
+        real *x_n = x + (size_t)n * (size_t)C;
+        const real *pe = f->wpe ? f->wpe + (size_t)map->position[n] * (size_t)C : NULL;
+        memcpy(x_n, f->wte + (size_t)b->token.v[n] * (size_t)C, (size_t)C * sizeof *x_n);
+        for (int c = 0; pe && c < C; c++) x_n[c] += pe[c];
     }
 }
 
-/* Always adds: the head has written its part of dwte, and body_backward has cleared dwpe. */
+/* Always adds: the head has written its part of dwte, and body_backward has cleared the rest. */
 static void embed_backward(const GradientTarget *to, const ModelView *df, const real *dx,
                            const Batch *b, const RowMap *map, int C) {
     const int *token = b->token.v, *position = map->position;
     if (to->inner) inner_embed(to, df->wte, df->wpe, dx, token, position, b->tokens, C);
     else sum_embeddings(df->wte, df->wpe, dx, token, position, b->tokens, C);
+}
+
+/* ---- [rotary] the heads of queries and keys turn by the angle position x frequency ----
+ * Where there are no learned positions. Qwen3 first normalizes each head of queries and keys, with
+ * one gain for all heads (`qn` and `kn`). lib/layers.h has the formulas of both.
+ *
+ * heads_forward returns what attention reads. The norms' backward pass reads their input, so qkv
+ * stays then, and all layers share ws->heads. Otherwise qkv itself turns. */
+
+static Rotary rotary_of(const Model *m) {
+    return (Rotary){m->shape.head_size, m->config.theta, m->config.scaling};
+}
+
+static real *heads_forward(const Model *m, Workspace *ws, const Layer *f, real *qkv, int N) {
+    Rotary rotary = rotary_of(m);
+    int H = m->shape.heads, K = m->shape.kv_heads;
+    size_t row = (size_t)m->shape.qkv, Q = (size_t)m->shape.queries, keys = (size_t)m->shape.keys;
+    if (f->qn.g) {
+        norm_forward(ws->heads, ws->stath, qkv, &f->qn, N);
+        norm_forward(ws->heads + Q, ws->stath + 2 * N * H, qkv + Q, &f->kn, N);
+        for (size_t n = 0, v = Q + keys; n < (size_t)N; n++, v += row)
+            memcpy(ws->heads + v, qkv + v, keys * sizeof *qkv);
+        qkv = ws->heads;
+    }
+    if (!is_gpt2(m)) rotary_turn(qkv, ws->turn, N, &rotary, H + K, row, false);
+    return qkv;
+}
+
+/* On entry dqkv is the derivative by what attention read, on exit by qkv. ws->heads, which
+ * attention has read, holds dy of the norms. */
+static void heads_backward(const Model *m, Workspace *ws, const GradientTarget *to, const Layer *d,
+                           const Layer *f, const real *qkv, int N) {
+    Rotary rotary = rotary_of(m);
+    int H = m->shape.heads, K = m->shape.kv_heads;
+    size_t row = (size_t)m->shape.qkv, Q = (size_t)m->shape.queries, keys = (size_t)m->shape.keys;
+    if (!is_gpt2(m)) rotary_turn(ws->dqkv, ws->turn, N, &rotary, H + K, row, true);
+    if (!f->qn.g) return;
+    memcpy(ws->heads, ws->dqkv, (size_t)N * row * sizeof *qkv);
+    for (size_t n = 0; n < (size_t)N; n++) memset(ws->dqkv + n * row, 0, (Q + keys) * sizeof *qkv);
+    norm_backward(to, ws->dqkv, &d->qn, ws->heads, qkv, ws->stath, &f->qn, N);
+    norm_backward(to, ws->dqkv + Q, &d->kn, ws->heads + Q, qkv + Q, ws->stath + 2 * N * H, &f->kn,
+                  N);
 }
 
 /* ---- [attention] o_i = sum over j <= i of p_ij v_j, p_i = softmax over j of s_ij ----
@@ -404,9 +474,10 @@ static void embed_backward(const GradientTarget *to, const ModelView *df, const 
  * two fit, the more of j's value v_j goes into i's output. softmax makes the weights p_ij of a
  * token positive with sum 1: p_ij = exp(s_ij) / sum over k <= i of exp(s_ik).
  *
- * Each head does this with its own D channels of the queries, keys and values. Positions j count
- * from the start of the sequence. The first `past` of them are cached in the row's prefix. The
- * others are the row's own tokens.
+ * Each head does this with its own D channels of the queries, keys and values. There may be fewer
+ * heads of keys and values than of queries: then H / K heads of queries that follow each other read
+ * the same one, and dk and dv sum over them. Positions j count from the start of the sequence. The
+ * first `past` of them are cached in the row's prefix. The others are the row's own tokens.
  *
  * backward: dv_j += p_ij do_i, dp_ij = do_i . v_j,
  *           ds_ij = p_ij (dp_ij - sum over k <= i of p_ik dp_ik),
@@ -419,31 +490,35 @@ static void embed_backward(const GradientTarget *to, const ModelView *df, const 
 typedef struct {
     int past, own, D; /* cached positions, own tokens, channels of a head */
     const Prefix *prefix;
-    int layer, channel; /* the head's first channel */
-    size_t C;
-    const real *qkv; /* the row's first own token; the next one's is 3 C further */
+    int layer;
+    size_t q, k;     /* the head's first channel among the queries, and among the keys */
+    size_t Q, keys;  /* numbers of a token: queries, and keys */
+    size_t row;      /* from a token in qkv to the next: Q + 2 keys */
+    const real *qkv; /* the row's first own token */
 } PlainHead;
 
 static PlainHead plain_head(const Attention *a, int row, int head, const real *qkv) {
     const Batch *b = a->batch;
-    size_t C = (size_t)(a->heads * a->head_size);
-    PlainHead x = {.D = a->head_size, .layer = a->layer, .channel = head * a->head_size, .C = C};
+    size_t D = (size_t)a->head_size;
+    PlainHead x = {.D = a->head_size, .layer = a->layer};
+    x.q = (size_t)head * D, x.k = (size_t)(head / (a->heads / a->kv_heads)) * D;
+    x.Q = (size_t)a->heads * D, x.keys = (size_t)a->kv_heads * D, x.row = x.Q + 2 * x.keys;
     x.past = batch_past(b, row), x.own = batch_length(b, row), x.prefix = b->prefix[row];
-    x.qkv = qkv + (size_t)b->start.v[row] * 3 * C;
+    x.qkv = qkv + (size_t)b->start.v[row] * x.row;
     return x;
 }
 
 /* The query of own token i; the key and the value of position j. Each has D numbers. */
 static const real *query_of(const PlainHead *a, int i) {
-    return a->qkv + (size_t)i * 3 * a->C + a->channel;
+    return a->qkv + (size_t)i * a->row + a->q;
 }
 
 static const real *key_of(const PlainHead *a, int j) {
-    if (j < a->past) return prefix_find(a->prefix, a->layer, j) + a->channel;
-    return a->qkv + (size_t)(j - a->past) * 3 * a->C + a->C + a->channel;
+    if (j < a->past) return prefix_find(a->prefix, a->layer, j) + a->k;
+    return a->qkv + (size_t)(j - a->past) * a->row + a->Q + a->k;
 }
 
-static const real *value_of(const PlainHead *a, int j) { return key_of(a, j) + a->C; }
+static const real *value_of(const PlainHead *a, int j) { return key_of(a, j) + a->keys; }
 
 static real plain_dot(const real *x, const real *y, int n) {
     real sum = 0;
@@ -475,7 +550,7 @@ void attention_forward_plain(const Attention *at, real *out, const real *qkv) {
         for (int h = 0; h < at->heads; h++) {
             PlainHead a = plain_head(at, r, h, qkv);
             for (int i = 0; i < a.own; i++) {
-                real *o = out + (size_t)(b->start.v[r] + i) * a.C + a.channel;
+                real *o = out + (size_t)(b->start.v[r] + i) * a.Q + a.q;
                 probabilities(&a, i, p);
                 memset(o, 0, (size_t)a.D * sizeof *o);
                 for (int j = 0; j <= a.past + i; j++)
@@ -485,12 +560,12 @@ void attention_forward_plain(const Attention *at, real *out, const real *qkv) {
     free(p);
 }
 
-/* Adds own token i's part to the derivatives of its row. dqkv is the row's and the head's first
- * number. dout is do_i. p is scratch for p_i and dp_i. A prefix is a constant: nothing is added
+/* Adds own token i's part to the derivatives of its row. dqkv is the row's first number. dout is
+ * do_i. p is scratch for p_i and dp_i. A prefix is a constant: nothing is added
  * there. */
 static void query_backward(const PlainHead *a, int i, real *dqkv, const real *dout, real *p) {
     int seen = a->past + i + 1;
-    real *dp = p + seen, *dq = dqkv + (size_t)i * 3 * a->C, average = 0,
+    real *dp = p + seen, *dq = dqkv + (size_t)i * a->row + a->q, average = 0,
          scale = 1 / (real)sqrt((double)a->D);
     probabilities(a, i, p);
     for (int j = 0; j < seen; j++) dp[j] = plain_dot(dout, value_of(a, j), a->D);
@@ -499,7 +574,7 @@ static void query_backward(const PlainHead *a, int i, real *dqkv, const real *do
         real ds = p[j] * (dp[j] - average) * scale; /* the formula's ds_ij / sqrt(D) */
         for (int d = 0; d < a->D; d++) dq[d] += ds * key_of(a, j)[d];
         if (j < a->past) continue;
-        real *dk = dqkv + (size_t)(j - a->past) * 3 * a->C + a->C, *dv = dk + a->C;
+        real *dk = dqkv + (size_t)(j - a->past) * a->row + a->Q + a->k, *dv = dk + a->keys;
         for (int d = 0; d < a->D; d++) {
             dk[d] += ds * query_of(a, i)[d];
             dv[d] += p[j] * dout[d];
@@ -509,35 +584,35 @@ static void query_backward(const PlainHead *a, int i, real *dqkv, const real *do
 
 void attention_backward_plain(const Attention *at, real *dqkv, const real *dout, const real *qkv) {
     const Batch *b = at->batch;
-    size_t C = (size_t)(at->heads * at->head_size);
+    size_t row = (size_t)((at->heads + 2 * at->kv_heads) * at->head_size);
     real *p = mem_new(2 * (size_t)at->context, sizeof *p);
-    memset(dqkv, 0, (size_t)b->tokens * 3 * C * sizeof *dqkv);
+    memset(dqkv, 0, (size_t)b->tokens * row * sizeof *dqkv);
     for (int r = 0; r < b->rows; r++)
         for (int h = 0; h < at->heads; h++) {
             PlainHead a = plain_head(at, r, h, qkv);
             size_t first = (size_t)b->start.v[r];
             for (int i = 0; i < a.own; i++)
-                query_backward(&a, i, dqkv + first * 3 * C + a.channel,
-                               dout + (first + (size_t)i) * C + a.channel, p);
+                query_backward(&a, i, dqkv + first * row, dout + (first + (size_t)i) * a.Q + a.q,
+                               p);
         }
     free(p);
 }
 
-/* ---- [head] logit_v = h . wte_v, log p(target) = logit_target - log sum of exp(logit_v) ----
- * h is a token's hidden state: its output of the last layer norm. The next token is likely to be v
- * if v's embedding points where h points. The largest logit is subtracted from all before exp,
+/* ---- [head] logit_v = h . w_v, log p(target) = logit_target - log sum of exp(logit_v) ----
+ * h is a token's hidden state: its output of the last norm. The next token is likely to be v
+ * if w_v, the word's row of the head's matrix, points where h points. The largest logit is subtracted from all before exp,
  * which changes no probability and keeps exp from overflowing.
  *
  * backward, with p = softmax of the logits and factor = dlogp[row] x weight of the token:
- *           dlogit_v = factor ((v is target) - p_v), dh = sum over v of dlogit_v wte_v,
- *           dwte_v += dlogit_v h
+ *           dlogit_v = factor ((v is target) - p_v), dh = sum over v of dlogit_v w_v,
+ *           dw_v += dlogit_v h
  * The larger the probability of the target already is, the less its logit is pushed.
  *
  * Fast twin: lib/fast/logits.c. */
 
 /* logit[V] of one hidden state h[C]. */
 static void plain_logits(const Logits *x, const real *h, real *logit) {
-    for (int v = 0; v < x->V; v++) logit[v] = plain_dot(h, x->wte + (size_t)v * (size_t)x->C, x->C);
+    for (int v = 0; v < x->V; v++) logit[v] = plain_dot(h, x->w + (size_t)v * (size_t)x->C, x->C);
 }
 
 /* term = weight x log p(target). hit: is the target the most probable token? Of equally probable
@@ -552,7 +627,7 @@ static void token_forward(const real *logit, int V, int target, double weight, d
     *hit = best == target;
 }
 
-/* Adds to dh[C] and dwte[V][C]; logit[V] becomes the probabilities. */
+/* Adds to dh[C] and dw[V][C]; logit[V] becomes the probabilities. */
 static void token_backward(const Logits *x, real *logit, int target, real factor, const real *h,
                            real *dh) {
     size_t C = (size_t)x->C;
@@ -560,8 +635,8 @@ static void token_backward(const Logits *x, real *logit, int target, real factor
     for (int v = 0; v < x->V; v++) {
         real dlogit = factor * ((v == target) - logit[v]);
         for (size_t c = 0; c < C; c++) {
-            dh[c] += dlogit * x->wte[(size_t)v * C + c];
-            x->dwte[(size_t)v * C + c] += dlogit * h[c];
+            dh[c] += dlogit * x->w[(size_t)v * C + c];
+            if (x->dw) x->dw[(size_t)v * C + c] += dlogit * h[c];
         }
     }
 }
@@ -571,7 +646,7 @@ void logits_pass_plain(Logits *x, bool forward, const GradientTarget *to) {
     const Batch *b = x->batch;
     size_t C = (size_t)x->C;
     real *logit = mem_new((size_t)x->V, sizeof *logit);
-    if (to && !to->add) memset(x->dwte, 0, (size_t)x->V * C * sizeof(real));
+    if (to && x->dw && !to->add) memset(x->dw, 0, (size_t)x->V * C * sizeof(real));
     for (int i = 0; i < x->map->live; i++) {
         int n = x->map->token[i], target = b->target.v[n];
         const real *h = x->h + (size_t)i * C;
@@ -630,8 +705,8 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
 #define norm_forward(...) TIMED(PART_NORM, norm_forward(__VA_ARGS__))
 #define norm_again(...) TIMED(PART_NORM, norm_again(__VA_ARGS__))
 #define norm_backward(...) TIMED(PART_NORM, norm_backward(__VA_ARGS__))
-#define gelu_forward(...) TIMED(PART_GELU, gelu_forward(__VA_ARGS__))
-#define gelu_backward(...) TIMED(PART_GELU, gelu_backward(__VA_ARGS__))
+#define act_forward(...) TIMED(PART_GELU, act_forward(__VA_ARGS__))
+#define act_backward(...) TIMED(PART_GELU, act_backward(__VA_ARGS__))
 #define embed_forward(...) TIMED(PART_EMBEDDING, embed_forward(__VA_ARGS__))
 #define embed_backward(...) TIMED(PART_EMBEDDING, embed_backward(__VA_ARGS__))
 #define attention_forward(...)                                                                     \
@@ -653,7 +728,7 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
 static Attention attention_of(const Model *m, const Workspace *ws, const Batch *b, int l,
                               real *soft) {
     Attention a = {.batch = b, .layer = l, .context = m->config.context};
-    a.heads = m->shape.heads, a.head_size = m->shape.head_size;
+    a.heads = m->shape.heads, a.kv_heads = m->shape.kv_heads, a.head_size = m->shape.head_size;
     a.first = l == m->config.layers - 1 ? ws->map.first : NULL;
     a.soft = soft, a.scratch = ws->scratch, a.scratch_size = ws->scratch_size;
     return a;
@@ -666,19 +741,20 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     const Layer *f = &m->view.layer[l];
     Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
-    int N = b->tokens, C = m->shape.channels, F = m->shape.inner;
+    int N = b->tokens, C = m->shape.channels, Q = m->shape.queries;
     const real *x = k.x;
 
     /* Read from the tokens before. */
     norm_forward(ws->normed, k.stat1, x, &f->ln1, N);
     linear_forward(k.qkv, ws->normed, &f->qkv, N);
-    if (extend) batch_store(b, l, k.qkv + C, (size_t)m->shape.qkv);
-    attention_forward(&attention, k.att, k.qkv);
+    const real *qkv = heads_forward(m, ws, f, k.qkv, N);
+    if (extend) batch_store(b, l, qkv + Q, (size_t)m->shape.qkv);
+    attention_forward(&attention, k.att, qkv);
 
     /* After the last attention, continue with the live tokens alone. ws->normed has done its work
      * and can take their x. */
     if (l == m->config.layers - 1) {
-        rows_pick(&ws->map, k.att, k.att, C);
+        rows_pick(&ws->map, k.att, k.att, Q);
         rows_pick(&ws->map, ws->normed, x, C);
         x = ws->normed;
         N = ws->map.live;
@@ -691,7 +767,7 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     norm_forward(ws->normed, k.stat2, k.mid, &f->ln2, N);
     linear_forward(k.fc, ws->normed, &f->fc, N);
     if (again) return;
-    gelu_forward(ws->hidden, k.fc, (size_t)N * (size_t)F);
+    act_forward(ws->hidden, k.fc, m, N);
     linear_onto(k.next, k.mid, ws->hidden, &f->proj, N);
 }
 
@@ -703,14 +779,14 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     Kept k = workspace_kept(ws, l);
     Attention attention = attention_of(m, ws, b, l, k.soft);
     bool last = l == m->config.layers - 1;
-    int N = last ? ws->map.live : b->tokens, C = m->shape.channels, F = m->shape.inner;
+    int N = last ? ws->map.live : b->tokens;
     /* The same target, and it knows which tokens are packed in the last layer. */
     GradientTarget live = target_of_tokens(to, last ? ws->map.token : NULL);
 
-    /* Go back through the MLP. The weights of its second product need gelu's output, which
-     * gelu_backward recomputes. So they come after it. */
+    /* Go back through the MLP. The weights of its second product need the activation's output,
+     * which act_backward recomputes. So they come after it. */
     linear_input_gradient(ws->hidden, ws->dx, &f->proj, N);
-    gelu_backward(ws->hidden, ws->dhidden, k.fc, (size_t)N * (size_t)F);
+    act_backward(ws->hidden, ws->dhidden, k.fc, m, N);
     linear_weight_gradient(&live, &d->proj, ws->dx, ws->hidden, N);
     norm_again(ws->normed, k.stat2, k.mid, &f->ln2, N);
     linear_input_gradient(ws->da, ws->dhidden, &f->fc, N);
@@ -724,12 +800,15 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     /* Bring the live tokens back to their places, with zeros between them. */
     if (last) {
         N = b->tokens;
-        rows_spread(&ws->map, ws->dx, N, C);
-        rows_spread(&ws->map, ws->da, N, C);
+        rows_spread(&ws->map, ws->dx, N, m->shape.channels);
+        rows_spread(&ws->map, ws->da, N, m->shape.queries);
     }
 
-    /* Go back through attention, which spreads the derivative over the tokens that were read. */
-    attention_backward(&attention, ws->dqkv, ws->da, k.qkv);
+    /* Go back through attention, which spreads the derivative over the tokens that were read. If
+     * the heads have norms, what it read is computed again. */
+    const real *qkv = f->qn.g ? heads_forward(m, ws, f, k.qkv, N) : k.qkv;
+    attention_backward(&attention, ws->dqkv, ws->da, qkv);
+    heads_backward(m, ws, to, d, f, k.qkv, N);
     norm_again(ws->normed, k.stat1, k.x, &f->ln1, N);
     linear_input_gradient(ws->da, ws->dqkv, &f->qkv, N);
     linear_weight_gradient(to, &d->qkv, ws->dqkv, ws->normed, N);
@@ -745,30 +824,32 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
  * Each tells lib/threads.h when its work begins and ends, and how many operations it was. That
  * chooses the number of threads by it. */
 
-/* Embeddings and blocks. */
+/* Positions, embeddings and blocks. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
     model_fit(ws, m, b->tokens, keep);
     rows_map(&ws->map, b, PLAIN ? ROWS_ALL : extend ? ROWS_LAST : ROWS_SCORED);
     clock_start(ws);
+    Rotary rotary = rotary_of(m);
+    if (!is_gpt2(m)) rotary_table(ws->turn, ws->map.position, b->tokens, &rotary);
     embed_forward(ws->x, &m->view, b, &ws->map, m->shape.channels);
     for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
 }
 
-/* The last layer norm of the live tokens. */
+/* The last norm of the live tokens. */
 static void final_norm_forward(const Model *m, Workspace *ws) {
     const real *x = workspace_kept(ws, m->config.layers - 1).next;
     norm_forward(ws->h, ws->statf, x, &m->view.lnf, ws->map.live);
 }
 
 /* Runs the head forward, backward (to and df are not NULL), or both. Forward leaves the terms and
- * hits of the live tokens, backward leaves ws->dh and writes or adds to dwte. */
+ * hits of the live tokens, backward leaves ws->dh and writes or adds to df->head. */
 static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forward,
                         const double *dlogp, const GradientTarget *to, const ModelView *df) {
     Logits x = {.batch = b, .map = &ws->map, .C = m->shape.channels, .V = m->config.vocab};
     /* What it reads; what it writes forward; what it reads and writes backward; its scratch. */
-    x.h = ws->h, x.wte = m->view.wte;
+    x.h = ws->h, x.w = m->view.head;
     x.term = ws->term, x.hit = ws->hit;
-    x.dlogp = dlogp, x.dh = ws->dh, x.dwte = df ? df->wte : NULL;
+    x.dlogp = dlogp, x.dh = ws->dh, x.dw = df ? df->head : NULL;
     x.logits = ws->logits, x.softmax = ws->softmax;
     if (PLAIN) logits_pass_plain(&x, forward, to);
     else logits_pass_fast(&x, forward, to);
@@ -785,9 +866,11 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const G
     int C = m->shape.channels, L = m->config.layers;
     GradientTarget live = target_of_tokens(to, ws->map.token);
     const real *x = workspace_kept(ws, L - 1).next;
-    /* Clear dwpe, which embed_backward adds to; the head has cleared dwte. */
-    if (!to->add && !to->inner)
-        memset(df->wpe, 0, (size_t)m->config.context * (size_t)C * sizeof(real));
+    /* Clear what embed_backward adds to; the head has cleared its matrix. */
+    bool clear = !to->add && !to->inner;
+    size_t token = (size_t)C * sizeof(real);
+    if (clear && df->wpe) memset(df->wpe, 0, (size_t)m->config.context * token);
+    if (clear && df->wte != df->head) memset(df->wte, 0, (size_t)m->config.vocab * token);
     memset(ws->dx, 0, (size_t)ws->map.live * (size_t)C * sizeof(real));
     norm_backward(&live, ws->dx, &df->lnf, ws->dh, x, ws->statf, &m->view.lnf, ws->map.live);
     for (int l = L - 1; l >= 0; l--) {
@@ -867,9 +950,11 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
         model_gradient_dots_plain(m, ws, b, dlogp, direction, dot);
         return;
     }
-    size_t N = (size_t)b->tokens, Q = (size_t)m->shape.qkv, F = (size_t)m->shape.inner;
+    size_t N = (size_t)b->tokens, C = (size_t)m->shape.channels, wide = (size_t)m->shape.qkv;
+    if (wide < (size_t)m->shape.fc) wide = (size_t)m->shape.fc;
+    if (wide < C) wide = C;
     GradientTarget to = {.inner = mem_new(N, sizeof(double)),
-                         .product = mem_new(N, (Q > F ? Q : F) * sizeof(real))};
+                         .product = mem_new(N, wide * sizeof(real))};
     pass_backward(m, ws, b, dlogp, NULL, &to, direction);
     for (int r = 0; r < b->rows; r++) {
         dot[r] = 0;
@@ -892,19 +977,20 @@ void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
         workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
     clock_start(ws);
     norm_forward(ws->normed, ws->statf, x, &m->view.lnf, 1);
-    gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.wte, 1, C, logits, V,
+    gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.head, 1, C, logits, V,
          NULL, false);
 }
 
 double model_flops(const Model *m, double tokens, double length, double scored) {
-    double C = m->config.channels, L = m->config.layers, V = m->config.vocab,
-           attention = 2 * C * (length + 1);
-    /* A multiply-add is two operations. A token meets 12 C^2 weights a layer: 3 C^2 in qkv, C^2 in
-     * out, 8 C^2 in the MLP. It sees (length + 1) / 2 keys on average, and each takes 2 C
-     * multiply-adds, in a score and with a value. In the last layer it meets qkv, and the rest
-     * only where it is scored. */
-    return tokens * ((L - 1) * (24 * C * C + attention) + 6 * C * C) +
-           scored * (18 * C * C + attention + 2 * V * C);
+    const LayerShape *s = &m->shape;
+    double C = s->channels, Q = s->queries, L = m->config.layers, V = m->config.vocab;
+    /* A multiply-add is two operations. A token meets these weights in a layer: */
+    double first = 2 * C * s->qkv, rest = 2 * C * (Q + s->fc + s->inner);
+    /* It sees (length + 1) / 2 keys on average, and each takes 2 Q multiply-adds, in a score and
+     * with a value. In the last layer it meets qkv, and the rest only where it is scored. */
+    double attention = 2 * Q * (length + 1);
+    return tokens * ((L - 1) * (first + rest + attention) + first) +
+           scored * (rest + attention + 2 * V * C);
 }
 
 double batch_flops(const Model *m, const Batch *b) {

@@ -108,9 +108,10 @@ typedef struct {
  * layout. It holds the parameters, their gradients, or a direction in the parameters' space, with
  * which model_gradient_dots multiplies gradients. */
 typedef struct {
-    real *w, *b;
+    real *w, *b; /* b NULL: none */
     int in, out;
-} Linear; /* y = x w + b; w [in][out], b [out] */
+    size_t step_in, step_out; /* in w: from an input to the next, and from an output to the next */
+} Linear;                     /* y = x w + b; w [out][in], or of GPT-2 [in][out]; b [out] */
 
 typedef struct {
     Norm ln1;

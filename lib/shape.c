@@ -77,5 +77,7 @@ LayerShape layer_shape(const ModelConfig *c) {
                         .keys = keys,
                         .qkv = queries + 2 * keys,
                         .inner = c->inner,
-                        .fc = c->family == FAMILY_GPT2 ? c->inner : 2 * c->inner};
+                        .fc = c->family == FAMILY_GPT2 ? c->inner : 2 * c->inner,
+                        .turn = c->family == FAMILY_GPT2 ? 0 : c->head_size,
+                        .heads_in = c->family == FAMILY_QWEN3 ? queries + 2 * keys : 0};
 }

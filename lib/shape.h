@@ -54,6 +54,8 @@ typedef struct {
     int qkv;       /* the three together: (H + 2 K) D, in GPT-2 3 C */
     int inner;     /* F, width inside the MLP: in GPT-2 4 C */
     int fc;        /* width of the MLP's first product: F, with a gate 2 F */
+    int turn;      /* rotary angles of a token: D; without, 0 */
+    int heads_in;  /* width of what attention reads, if it is not qkv as it is; else 0 */
 } LayerShape;
 
 /* Of a complete configuration. */

@@ -4,7 +4,8 @@
  *   Batch batch = {0};
  *   batch_row_inputs(&batch, (const int[]){0, 1}, 2, NULL);          // one row of two tokens
  *   real qkv[2][3] = {{1, 1, 5}, {1, 1, 7}}, out[2], soft[4];        // one head, D = 1: q, k, v
- *   Attention a = {.batch = &batch, .heads = 1, .head_size = 1, .context = 2, .soft = soft};
+ *   Attention a = {.batch = &batch, .heads = 1, .kv_heads = 1, .head_size = 1, .context = 2,
+ *                  .soft = soft};
  *   a.scratch_size = attention_scratch(a.context, a.head_size);
  *   a.scratch = mem_new((size_t)threads_most() * a.scratch_size, sizeof(real));
  *   attention_forward_fast(&a, out, qkv[0]);                         // out = {5, 6}
@@ -20,6 +21,7 @@
  * - Keys and values are gathered from prefix and row into contiguous scratch and packed once for
  *   all blocks of a row. Consecutive rows after one prefix gather and pack the prefix's part
  *   once.
+ * - The heads of queries that read one head of keys and values share what is gathered and packed.
  * - The forward pass saves maximum and 1 / sum of each softmax. The backward pass recomputes the
  *   probabilities from these.
  * - In the last layer, blocks before a row's first live query are skipped: nothing reads their
@@ -28,18 +30,19 @@
  * Key j has absolute position j in every sum, and keys that a query must not see have
  * probability exactly 0 and add nothing to finite numbers. That is why a cached prefix and an
  * entire row give the same bits, for any grouping and any number of threads: each task, a head
- * of some rows, is one thread's. */
+ * of keys and values of some rows, is one thread's. */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 
 #include "lib/fast/rows.h"
 #include "lib/threads.h"
 
-/* One layer's attention over a batch. C = heads * head_size; a token's row of qkv has 3 C
- * numbers: queries, keys, values. */
+/* One layer's attention over a batch. Q = heads * head_size and K D = kv_heads * head_size; a
+ * token's row of qkv has Q + 2 K D numbers: queries, keys, values. Head h of the queries reads head
+ * h / (heads / kv_heads) of the keys and values. */
 typedef struct {
     const Batch *batch;
-    int layer, heads, head_size;
+    int layer, heads, kv_heads, head_size;
     int context; /* most positions of a sequence */
     /* The plain twin reads nothing below this line. */
     const int *first; /* NULL, or [rows] each row's first query whose output is read */
@@ -50,9 +53,9 @@ typedef struct {
 
 /* Elements of scratch that each thread needs. */
 size_t attention_scratch(int context, int head_size);
-/* out[N][C] from qkv[N][3 C]. */
+/* out[N][Q] from qkv[N][Q + 2 K D]. */
 void attention_forward_fast(const Attention *a, real *out, const real *qkv);
-/* dqkv[N][3 C], overwritten, from dout[N][C]. A prefix is a constant. Follows
+/* dqkv[N][Q + 2 K D], overwritten, from dout[N][Q]. A prefix is a constant. Follows
  * attention_forward_fast on the same batch. */
 void attention_backward_fast(const Attention *a, real *dqkv, const real *dout, const real *qkv);
 

@@ -11,19 +11,22 @@ GradientTarget target_of_tokens(const GradientTarget *to, const int *token) {
     return some;
 }
 
-void inner_add(const GradientTarget *to, const real *dy, const real *product, int N, int width) {
+void inner_add(const GradientTarget *to, const real *dy, size_t stride, const real *product, int N,
+               int width) {
     size_t W = (size_t)width;
 #pragma omp parallel for if ((long)N * width > PARALLEL_FROM)
     for (int n = 0; n < N; n++) {
         int token = to->token ? to->token[n] : n;
-        to->inner[token] += (double)real_dot(dy + (size_t)n * W, product + (size_t)n * W, width);
+        to->inner[token] +=
+            (double)real_dot(dy + (size_t)n * stride, product + (size_t)n * W, width);
     }
 }
 
-void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy,
-                  const real *x, int N, int in, int out) {
-    gemm(N, out, in, x, (size_t)in, 1, w, (size_t)out, 1, to->product, (size_t)out, b, false);
-    inner_add(to, dy, to->product, N, out);
+void inner_linear(const GradientTarget *to, const real *w, size_t step_in, size_t step_out,
+                  const real *b, const real *dy, size_t stride, const real *x, int N, int in,
+                  int out) {
+    gemm(N, out, in, x, (size_t)in, 1, w, step_in, step_out, to->product, (size_t)out, b, false);
+    inner_add(to, dy, stride, to->product, N, out);
 }
 
 void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
@@ -44,10 +47,11 @@ void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const r
 
 void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,
                  const int *token, const int *position, int N, int C) {
+    size_t W = (size_t)C;
     for (int n = 0; n < N; n++) {
-        const real *te = wte + (size_t)token[n] * (size_t)C,
-                   *pe = wpe + (size_t)position[n] * (size_t)C;
-        for (int c = 0; c < C; c++) to->product[(size_t)n * (size_t)C + (size_t)c] = te[c] + pe[c];
+        const real *te = wte + (size_t)token[n] * W,
+                   *pe = wpe ? wpe + (size_t)position[n] * W : NULL;
+        for (size_t c = 0; c < W; c++) to->product[(size_t)n * W + c] = pe ? te[c] + pe[c] : te[c];
     }
-    inner_add(to, dx, to->product, N, C);
+    inner_add(to, dx, W, to->product, N, C);
 }

@@ -6,7 +6,7 @@
  *   double inner[2] = {0};
  *   real product[2];
  *   GradientTarget to = {.inner = inner, .product = product};
- *   inner_linear(&to, G, zero, dy, x, 2, 1, 1);     // two tokens: inner = {30, 6}
+ *   inner_linear(&to, G, 1, 1, zero, dy, 1, x, 2, 1, 1); // two tokens: inner = {30, 6}
  *
  * A layer's backward pass computes, for each token n, what this token adds to the gradient of
  * the layer's parameters. The chapter adds these up. That is the plain meaning of a
@@ -45,12 +45,17 @@ typedef struct {
 /* The same target for a layer whose rows are these tokens. */
 GradientTarget target_of_tokens(const GradientTarget *to, const int *token);
 
-/* inner[token of row n] += dy_n . product_n; both [N][width]. */
-void inner_add(const GradientTarget *to, const real *dy, const real *product, int N, int width);
+/* inner[token of row n] += dy_n . product_n; both [N][width], and from a dy_n to the next are
+ * `stride` numbers. */
+void inner_add(const GradientTarget *to, const real *dy, size_t stride, const real *product, int N,
+               int width);
 /* One for each kind of layer. The names, shapes and their order are those of the layer's
- * backward function in model.c. */
-void inner_linear(const GradientTarget *to, const real *w, const real *b, const real *dy,
-                  const real *x, int N, int in, int out);
+ * backward function in model.c. b and wpe may be NULL. From a row of w to the next, an input, are
+ * step_in numbers; from an output to the next are step_out. From a token's dy to the next are
+ * `stride` numbers. */
+void inner_linear(const GradientTarget *to, const real *w, size_t step_in, size_t step_out,
+                  const real *b, const real *dy, size_t stride, const real *x, int N, int in,
+                  int out);
 void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
                 const real *stat, int N);
 void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,

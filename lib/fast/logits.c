@@ -80,7 +80,7 @@ static real *block_of(const Logits *x, Chunk c, int first) {
 static void block_logits(Logits *x, Chunk c, int first, int width) {
     size_t C = (size_t)x->C;
     double start = seconds_now();
-    gemm(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->wte + (size_t)first * C, 1, C,
+    gemm(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->w + (size_t)first * C, 1, C,
          block_of(x, c, first), (size_t)width, NULL, false);
     x->product_seconds += seconds_now() - start;
 }
@@ -105,17 +105,18 @@ static void chunk_forward(Logits *x, Chunk c) {
     }
 }
 
-/* dh and dwte from a block of dlogits. Inner products want <dlogits^T h, G> = h . (dlogits G),
+/* dh and dw from a block of dlogits. Inner products want <dlogits^T h, G> = h . (dlogits G),
  * and the rows of dlogits G add up over the blocks. */
 static void block_gradients(Logits *x, Chunk c, const GradientTarget *to, int first, int width) {
     size_t C = (size_t)x->C, W = (size_t)width;
-    const real *block = block_of(x, c, first), *wte = x->wte + (size_t)first * C,
+    const real *block = block_of(x, c, first), *w = x->w + (size_t)first * C,
                *h = x->h + (size_t)c.from * C;
-    real *g = x->dwte + (size_t)first * C, *dh = x->dh + (size_t)c.from * C;
+    real *g = x->dw ? x->dw + (size_t)first * C : NULL, *dh = x->dh + (size_t)c.from * C;
     double start = seconds_now();
-    gemm(c.rows, x->C, width, block, W, 1, wte, C, 1, dh, C, NULL, first > 0);
-    if (to->inner) gemm(c.rows, x->C, width, block, W, 1, g, C, 1, to->product, C, NULL, first > 0);
-    else gemm(width, x->C, c.rows, block, 1, W, h, C, 1, g, C, NULL, to->add || c.from > 0);
+    gemm(c.rows, x->C, width, block, W, 1, w, C, 1, dh, C, NULL, first > 0);
+    if (g && to->inner)
+        gemm(c.rows, x->C, width, block, W, 1, g, C, 1, to->product, C, NULL, first > 0);
+    else if (g) gemm(width, x->C, c.rows, block, 1, W, h, C, 1, g, C, NULL, to->add || c.from > 0);
     x->product_seconds += seconds_now() - start;
 }
 
@@ -135,9 +136,10 @@ static void chunk_backward(Logits *x, Chunk c, const GradientTarget *to) {
         }
         block_gradients(x, c, to, first, width);
     }
-    if (!to->inner) return;
+    if (!to->inner || !x->dw) return;
     GradientTarget of = target_of_tokens(to, token);
-    inner_add(&of, x->h + (size_t)c.from * (size_t)x->C, to->product, c.rows, x->C);
+    size_t C = (size_t)x->C;
+    inner_add(&of, x->h + (size_t)c.from * C, C, to->product, c.rows, x->C);
 }
 
 /* ---- all chunks ---- */
@@ -145,8 +147,8 @@ static void chunk_backward(Logits *x, Chunk c, const GradientTarget *to) {
 void logits_pass_fast(Logits *x, bool forward, const GradientTarget *to) {
     int live = x->map->live, most = forward && to ? stored_rows(x->V, live) : HEAD_ROWS;
     int chunks = (live + most - 1) / most;
-    if (live == 0 && to && !to->inner && !to->add)
-        memset(x->dwte, 0, (size_t)x->V * (size_t)x->C * sizeof(real));
+    if (live == 0 && to && x->dw && !to->inner && !to->add)
+        memset(x->dw, 0, (size_t)x->V * (size_t)x->C * sizeof(real));
     for (int i = 0; i < chunks; i++) {
         Chunk c = {.from = (int)((long)live * i / chunks), .stored = forward && to};
         c.rows = (int)((long)live * (i + 1) / chunks) - c.from;

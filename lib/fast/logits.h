@@ -6,10 +6,10 @@
  *   batch_row(&batch, (const int[]){0, 1}, 2, 1, NULL);              // one token of target 1
  *   int zero = 0, hit;
  *   RowMap map = {.live = 1, .token = &zero, .row = &zero, .position = &zero, .first = &zero};
- *   real h[1] = {1}, wte[2] = {0, 0}, logits[2];         // C = 1, two words with logit 0
+ *   real h[1] = {1}, w[2] = {0, 0}, logits[2];         // C = 1, two words with logit 0
  *   Softmax softmax;
  *   double term;
- *   Logits x = {.batch = &batch, .map = &map, .C = 1, .V = 2, .h = h, .wte = wte,
+ *   Logits x = {.batch = &batch, .map = &map, .C = 1, .V = 2, .h = h, .w = w,
  *               .term = &term, .hit = &hit, .logits = logits, .softmax = &softmax};
  *   logits_pass_fast(&x, true, NULL);                                // term = -log 2
  *   batch_free(&batch);
@@ -45,12 +45,12 @@ typedef struct {
     const RowMap *map;
     int C, V;            /* channels, vocabulary */
     const real *h;       /* [live][C] hidden states */
-    const real *wte;     /* [V][C] the head's matrix, which is the embeddings' */
+    const real *w;       /* [V][C] the head's matrix; if tied, the embeddings' */
     double *term;        /* [live] forward: weight * log p(target), 0 where nothing is scored */
     int *hit;            /* [live] forward: is the target the most probable token? */
     const double *dlogp; /* [rows] backward: d loss / d logp of each row */
     real *dh;            /* [live][C] backward: d loss / d h */
-    real *dwte;          /* [V][C] backward: the gradient, as the GradientTarget says */
+    real *dw;            /* [V][C] backward: the gradient, as the GradientTarget says; or NULL */
     /* The plain twin reads nothing below this line. */
     real *logits;           /* [logits_room] */
     Softmax *softmax;       /* [live] written forward, read backward */

@@ -56,12 +56,11 @@ void sum_embeddings(real *dwte, real *dwpe, const real *dx, const int *token, co
         int from = block * SCATTER_BLOCK, end = smaller(from + SCATTER_BLOCK, C);
         for (int n = 0; n < N; n++) {
             real *te = dwte + (size_t)token[n] * (size_t)C;
-            real *pe = dwpe + (size_t)position[n] * (size_t)C;
             const real *d = dx + (size_t)n * (size_t)C;
-            for (int c = from; c < end; c++) {
-                te[c] += d[c];
-                pe[c] += d[c];
-            }
+            for (int c = from; c < end; c++) te[c] += d[c];
+            if (!dwpe) continue;
+            real *pe = dwpe + (size_t)position[n] * (size_t)C;
+            for (int c = from; c < end; c++) pe[c] += d[c];
         }
     }
 }

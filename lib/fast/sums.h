@@ -26,7 +26,8 @@ void sum_columns(real *to, const real *x, int N, int columns, bool add);
  * and df->b[c] = (df->b[c] +) sum of dy[c], where h = (x - mean) * r and stat [N][groups][2] =
  * mean, r. */
 void sum_norm(const Norm *df, const real *dy, const real *x, const real *stat, int N, bool add);
-/* The embeddings' gradients: dwte[token[n]] += dx[n], dwpe[position[n]] += dx[n]; dx [N][C]. */
+/* The embeddings' gradients: dwte[token[n]] += dx[n], dwpe[position[n]] += dx[n]; dx [N][C]. dwpe
+ * NULL: there is none. */
 void sum_embeddings(real *dwte, real *dwpe, const real *dx, const int *token, const int *position,
                     int N, int C);
 /* sum over i of x[i]^2, in double. */

@@ -58,24 +58,27 @@ static void workspace_carve(Workspace *ws, const Carving *list, int count) {
 static void workspace_layout(Workspace *ws) {
     const LayerShape *s = &ws->shape.layer;
     size_t N = (size_t)ws->tokens, back = ws->keep ? N : 0, threads = (size_t)ws->threads;
-    size_t C = (size_t)s->channels, F = (size_t)s->inner, Q = (size_t)s->qkv, H = (size_t)s->heads;
+    size_t C = (size_t)s->channels, Q = (size_t)s->queries, H = (size_t)s->heads;
     size_t layers = ws->keep ? (size_t)ws->shape.layers : 1, L = ws->recompute ? 1 : layers;
     ws->scratch_size = attention_scratch(ws->shape.context, s->head_size);
     const Carving list[] = {
         REALS(x, ws->keep ? layers + 1 : 1, N, C),
         REALS(stat1, L, N, 2),
         REALS(stat2, L, N, 2),
-        REALS(qkv, L, N, Q),
+        REALS(qkv, L, N, (size_t)s->qkv),
         REALS(soft, L, N, 2 * H),
-        REALS(att, L, N, C),
+        REALS(att, L, N, Q),
         REALS(mid, L, N, C),
-        REALS(fc, L, N, F),
+        REALS(fc, L, N, (size_t)s->fc),
         REALS(normed, 1, N, C),
-        REALS(hidden, 1, N, F),
+        REALS(hidden, 1, N, (size_t)s->inner),
+        REALS(turn, 1, N, (size_t)s->turn),
+        REALS(heads, 1, N, (size_t)s->heads_in),
+        REALS(stath, s->heads_in > 0, N, 2 * (H + (size_t)s->kv_heads)),
         REALS(dx, 1, back, C),
-        REALS(da, 1, back, C),
-        REALS(dqkv, 1, back, Q),
-        REALS(dhidden, 1, back, F),
+        REALS(da, 1, back, C > Q ? C : Q),
+        REALS(dqkv, 1, back, (size_t)s->qkv),
+        REALS(dhidden, 1, back, (size_t)s->fc),
         REALS(statf, 1, N, 2),
         REALS(h, 1, N, C),
         REALS(dh, 1, back, C),
@@ -119,10 +122,10 @@ Kept workspace_kept(const Workspace *ws, int l) {
                   .stat1 = ws->stat1 + i * N * 2,
                   .qkv = ws->qkv + i * N * (size_t)s->qkv,
                   .soft = ws->soft + i * N * 2 * (size_t)s->heads,
-                  .att = ws->att + i * N * C,
+                  .att = ws->att + i * N * (size_t)s->queries,
                   .mid = ws->mid + i * N * C,
                   .stat2 = ws->stat2 + i * N * 2,
-                  .fc = ws->fc + i * N * (size_t)s->inner,
+                  .fc = ws->fc + i * N * (size_t)s->fc,
                   .next = ws->keep ? ws->x + (at + 1) * N * C : ws->x};
 }
 

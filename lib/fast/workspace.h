@@ -74,17 +74,20 @@ typedef struct {
     /* One copy per layer with keep. */
     real *x;             /* [L+1][N][C] residual stream before the block; the last: after all */
     real *stat1, *stat2; /* [L][N][2] statistics of the two layer norms */
-    real *qkv;           /* [L][N][3C] queries, keys, values */
+    real *qkv;           /* [L][N][Q+2KD] queries, keys, values */
     real *soft;          /* [L][N][H][2] softmax: maximum and 1 / sum */
-    real *att;           /* [L][N][C] attention's output, before its projection */
+    real *att;           /* [L][N][Q] attention's output, before its projection */
     real *mid;           /* [L][N][C] residual stream between attention and MLP */
-    real *fc;            /* [L][N][F] MLP before gelu */
+    real *fc;            /* [L][N][F] MLP before the activation; with a gate [L][N][2F] */
     /* Shared by all layers. */
     real *normed;  /* [N][C] a layer norm's output */
-    real *hidden;  /* [N][F] gelu's output */
-    real *dx, *da; /* [N][C] */
-    real *dqkv;    /* [N][3C] */
-    real *dhidden; /* [N][F] */
+    real *hidden;  /* [N][F] the activation's output */
+    real *turn;    /* [N][D] cosines and sines of a token's rotary angles */
+    real *heads;   /* [N][Q+2KD] qkv after the norms of heads; else none, as of the next */
+    real *stath;   /* [N][H+K][2] statistics of these norms */
+    real *dx, *da; /* [N][C]; [N][the larger of C and Q] */
+    real *dqkv;    /* [N][Q+2KD] */
+    real *dhidden; /* [N][F] or [N][2F], like fc */
     /* The head; rows are live tokens. */
     real *statf;      /* [N][2] statistics of the last layer norm */
     real *h, *dh;     /* [N][C] the last layer norm's output */

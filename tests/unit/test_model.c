@@ -254,7 +254,7 @@ static Prefix *prefix_made(const Model *m, Workspace *ws, const int *tokens, int
 }
 
 static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
-    size_t C2 = 2 * (size_t)m->config.channels, bytes = (size_t)a->length * C2 * sizeof(real);
+    size_t C2 = 2 * (size_t)m->shape.keys, bytes = (size_t)a->length * C2 * sizeof(real);
     if (a->length != b->length) return false;
     for (size_t l = 0; l < (size_t)m->config.layers; l++)
         if (!same(a->kv + l * (size_t)a->capacity * C2, b->kv + l * (size_t)b->capacity * C2,
@@ -526,6 +526,7 @@ static void test_attention_twins(void) {
     Attention a = {.batch = &load.batch,
                    .layer = 1,
                    .heads = 3,
+                   .kv_heads = 3,
                    .head_size = 8,
                    .context = MOST,
                    .soft = soft};
@@ -566,7 +567,7 @@ static void head_run(Logits x, bool plain, HeadResult *r) {
     size_t live = (size_t)x.map->live, C = (size_t)x.C;
     r->dh = mem_new(live * C, sizeof(real));
     r->dwte = mem_new((size_t)x.V * C, sizeof(real));
-    x.term = r->term, x.hit = r->hit, x.dh = r->dh, x.dwte = r->dwte;
+    x.term = r->term, x.hit = r->hit, x.dh = r->dh, x.dw = r->dwte;
     x.softmax = mem_new(live, sizeof *x.softmax);
     x.logits = mem_new(logits_room(x.V, x.map->live, true), sizeof(real));
     if (plain) logits_pass_plain(&x, true, &to);
@@ -594,7 +595,7 @@ static void test_head_twins(void) {
                 .C = 96,
                 .V = 600,
                 .h = h,
-                .wte = m->view.wte,
+                .w = m->view.head,
                 .dlogp = load.dlogp};
     for (int plain = 0; plain < 2; plain++) head_run(x, plain, &result[plain]);
     check_twins(result[0].dh, result[1].dh, live * C, "head, dh");

@@ -1,0 +1,184 @@
+/* families: every family of models against PyTorch. tests/reference/families.py made the small
+ * models, their logits, losses and gradients in float64, with autograd; weights are float32.
+ *
+ * The bounds: 1e-10 of the largest number in double, where the two differ by the order of sums of
+ * at most 31 positions through two layers, some 1e-14. In float 1e-4 of the largest. The roundings
+ * are those of test_model.c (256 u = 1.5e-5), and these weights are larger: norms of a few channels
+ * magnify what comes in by their gain over their deviation, a few times a layer. A wrong term is
+ * larger by orders of magnitude. An argument names another file of the same form. */
+#include "lib/tensors.h"
+#include "tests/unit/model_rows.h"
+
+#ifdef REAL_DOUBLE
+static const double CLOSE = 1e-10;
+#else
+static const double CLOSE = 1e-4;
+#endif
+
+/* ---- the file ---- */
+
+typedef struct {
+    const TensorFile *file;
+    Str name; /* of the case */
+} Case;
+
+/* The tensor CASE/PART NAME; NULL if the file has none. */
+static const TensorInfo *part(const Case *c, const char *kind, const char *name) {
+    char full[160];
+    snprintf(full, sizeof full, "%.*s/%s%s", STR_ARG(c->name), kind, name);
+    return tensors_find(c->file, full);
+}
+
+static double number(const Case *c, const char *name, size_t i) {
+    const TensorInfo *t = part(c, "", name);
+    CHECK(t && i < t->elements, "%.*s has no %s", STR_ARG(c->name), name);
+    return t && i < t->elements ? tensors_value(t, i) : 0;
+}
+
+static ModelConfig config_of(const Case *c) {
+    int v[15];
+    for (size_t i = 0; i < 15; i++) v[i] = (int)number(c, "config", i);
+    return (ModelConfig){.family = (Family)v[0],
+                         .layers = v[1],
+                         .heads = v[2],
+                         .channels = v[3],
+                         .context = v[4],
+                         .vocab = v[5],
+                         .kv_heads = v[6],
+                         .head_size = v[7],
+                         .inner = v[8],
+                         .qkv_bias = v[9],
+                         .out_bias = v[10],
+                         .mlp_bias = v[11],
+                         .untied = v[12],
+                         .epsilon = number(c, "reals", 0),
+                         .theta = number(c, "reals", 1),
+                         .scaling = {.kind = (ScalingKind)v[13],
+                                     .factor = number(c, "reals", 2),
+                                     .low = number(c, "reals", 3),
+                                     .high = number(c, "reals", 4),
+                                     .original = v[14]}};
+}
+
+static void weights_read(const Case *c, Model *m) {
+    Error err = {0};
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        const TensorInfo *info = part(c, "", t->name);
+        bool fits = info && info->rank == t->rank && info->shape[0] == t->shape[0] &&
+                    (t->rank == 1 || info->shape[1] == t->shape[1]);
+        CHECK(fits, "%.*s: no tensor %s of this shape", STR_ARG(c->name), t->name);
+        if (fits) CHECK(tensors_read(info, m->w + t->offset, &err), "%s", err.text);
+    }
+}
+
+/* ---- the comparison ---- */
+
+/* Is the file's tensor what the program computed? */
+static void compare(const Case *c, const TensorInfo *want, const real *have, const char *what) {
+    double most = 0, worst = 0;
+    CHECK(want, "%.*s: the file has no %s", STR_ARG(c->name), what);
+    for (size_t i = 0; want && i < want->elements; i++) {
+        double value = tensors_value(want, i), off = fabs(value - (double)have[i]);
+        most = fmax(most, fabs(value));
+        if (!(off <= worst)) worst = off; /* NaN counts */
+    }
+    CHECK(most > 0 && worst <= CLOSE * most, "%.*s: %s is off by %.3g, its largest is %.3g",
+          STR_ARG(c->name), what, worst, most);
+}
+
+/* The logits of every position: those that follow each beginning of the sequence. */
+static void check_logits(const Case *c, const Model *m, const int *ids, int n) {
+    size_t V = (size_t)m->config.vocab;
+    Workspace *ws = workspace_new();
+    real *logits = mem_new((size_t)n * V, sizeof *logits);
+    for (int i = 0; i < n; i++) {
+        Batch b = {0};
+        Prefix *p = prefix_new(m, n);
+        batch_row_inputs(&b, ids, i + 1, p);
+        model_extend(m, ws, &b);
+        model_logits(m, ws, 0, logits + (size_t)i * V);
+        prefix_free(p);
+        batch_free(&b);
+    }
+    compare(c, part(c, "", "logits"), logits, "logits");
+    free(logits);
+    workspace_free(ws);
+}
+
+static void check_gradients(const Case *c, const Model *m, const int *ids, int n) {
+    Workspace *ws = workspace_new();
+    Batch b = {0};
+    double logp, dlogp = -1, dot, expected = 0, squares = 0;
+    real *grad = grad_new(m), *direction = grad_new(m), loss;
+    Rng rng = rng_new(1, 0);
+    /* Targets are no next tokens here, so they are put in place. */
+    batch_row_inputs(&b, ids, n, NULL);
+    for (int i = 0; i < n; i++) {
+        double weight = number(c, "weight", (size_t)i);
+        b.weight[i] = (real)weight;
+        b.target.v[i] = weight != 0 ? (int)number(c, "target", (size_t)i) : -1;
+    }
+    model_forward_backward(m, ws, &b, &dlogp, &logp, grad, false);
+    loss = (real)-logp;
+    compare(c, part(c, "", "loss"), &loss, "loss");
+    for (int i = 0; i < m->tensor_count; i++)
+        compare(c, part(c, "grad.", m->tensors[i].name), grad + m->tensors[i].offset,
+                m->tensors[i].name);
+    /* The inner product of the gradient with a direction. */
+    for (size_t i = 0; i < m->parameters; i++) {
+        direction[i] = (real)rng_normal(&rng);
+        expected += (double)grad[i] * (double)direction[i];
+        squares += pow((double)grad[i] * (double)direction[i], 2);
+    }
+    model_forward(m, ws, &b, true, &logp, NULL);
+    model_gradient_dots(m, ws, &b, &dlogp, direction, &dot);
+    CHECK(fabs(dot - expected) <= CLOSE * sqrt(squares), "%.*s: inner product %.9g, should be %.9g",
+          STR_ARG(c->name), dot, expected);
+    free(grad);
+    free(direction);
+    batch_free(&b);
+    workspace_free(ws);
+}
+
+static void check_case(const Case *c) {
+    Error err = {0};
+    Model *m = model_new(config_of(c), &err);
+    CHECK(m, "%.*s: %s", STR_ARG(c->name), err.text);
+    if (!m) return;
+    const TensorInfo *info = part(c, "", "ids");
+    int n = (int)info->elements, *ids = mem_new(info->elements, sizeof *ids);
+    for (size_t i = 0; i < info->elements; i++) ids[i] = (int)tensors_value(info, i);
+    weights_read(c, m);
+    check_logits(c, m, ids, n);
+    check_gradients(c, m, ids, n);
+    free(ids);
+    model_free(m);
+}
+
+static void test_file(const char *path) {
+    static const char config[] = "/config";
+    TensorFile file;
+    Error err = {0};
+    int cases = 0;
+    if (!tensors_open(&file, path, &err)) {
+        CHECK(false, "%s", err.text);
+        return;
+    }
+    for (int i = 0; i < file.count; i++) {
+        Str name = file.tensors[i].name;
+        size_t end = sizeof config - 1;
+        if (name.n <= end || memcmp(name.s + name.n - end, config, end) != 0) continue;
+        Case c = {.file = &file, .name = {name.s, name.n - end}};
+        if (part(&c, "", "lora")) continue;
+        check_case(&c);
+        cases++;
+    }
+    CHECK(cases >= 5, "%s has %d cases", path, cases);
+    tensors_close(&file);
+}
+
+int main(int argc, char **argv) {
+    test_file(argc > 1 ? argv[1] : "tests/reference/families.safetensors");
+    return check_report("test_families");
+}
