@@ -72,7 +72,7 @@ enum { PLAIN = 1 };
 enum { PLAIN = 0 };
 #endif
 
-/* ---- parameters: the table of tensors ----
+/* ---- parameters ----
  * All parameters are in one flat buffer. Of GPT-2 and of Llama:
  *
  *     wte | wpe | layer 0: ln1.g ln1.b qkv.w qkv.b ... proj.b | layer 1: ... | lnf.g lnf.b
@@ -83,142 +83,48 @@ enum { PLAIN = 0 };
  * there are one matrix as well: q.w k.w v.w are the rows of one, whose product with x gives
  * queries, keys and values at once. So are gate.w up.w.
  *
- * This table says what is where. A row has the tensor's names in files of both kinds (NULL: those
- * models have none), which models have it, its dimensions (a vector has one; a matrix is [out, in],
- * and GPT-2's layers turn that), its initialization, and its slot: where in ModelView or Layer the
- * pointer to it is, as an offset in bytes. To add a tensor, add a role and a member in model.h, and
- * a row here. */
+ * lib/table.c lists the tensors, with names and shapes. SLOT says where in ModelView or Layer the
+ * pointer to each is, as an offset in bytes. To add a tensor, add a role and a row there, a member
+ * in model.h, and a slot here. */
 
-typedef enum { NONE, VOCAB, CONTEXT, CHANNELS, QUERIES, KEYS, QKV, HEAD, INNER, DIMS } Dim;
-typedef enum { INIT_ZERO, INIT_ONE, INIT_NORMAL, INIT_RESIDUAL } Init;
-typedef enum { ALWAYS, QKV_BIAS, OUT_BIAS, MLP_BIAS, HEAD_NORM, UNTIED, CASES } Case;
+/* GPT-2 is one kind; the other families are variants of Llama. */
+static bool is_gpt2(const Model *m) { return m->config.family == FAMILY_GPT2; }
 
 #define AT_TOP(member) offsetof(ModelView, member)
 #define IN_LAYER(member) offsetof(Layer, member)
 #define NO_SLOT SIZE_MAX /* it belongs to the tensor before it */
 
-static const struct {
-    const char *gpt2, *llama;
-    Case only;
-    Dim rows, columns;
-    Init init;
-    size_t slot;
-} TABLE[] = {
-    [ROLE_WTE] = {"wte.weight", "model.embed_tokens.weight", ALWAYS, VOCAB, CHANNELS, INIT_NORMAL,
-                  AT_TOP(wte)},
-    [ROLE_WPE] = {"wpe.weight", NULL, ALWAYS, CONTEXT, CHANNELS, INIT_NORMAL, AT_TOP(wpe)},
-    [ROLE_LN1_G] = {"ln_1.weight", "input_layernorm.weight", ALWAYS, CHANNELS, NONE, INIT_ONE,
-                    IN_LAYER(ln1.g)},
-    [ROLE_LN1_B] = {"ln_1.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln1.b)},
-    [ROLE_QKV_W] = {"attn.c_attn.weight", NULL, ALWAYS, QKV, CHANNELS, INIT_NORMAL,
-                    IN_LAYER(qkv.w)},
-    [ROLE_Q_W] = {NULL, "self_attn.q_proj.weight", ALWAYS, QUERIES, CHANNELS, INIT_NORMAL,
-                  IN_LAYER(qkv.w)},
-    [ROLE_K_W] = {NULL, "self_attn.k_proj.weight", ALWAYS, KEYS, CHANNELS, INIT_NORMAL, NO_SLOT},
-    [ROLE_V_W] = {NULL, "self_attn.v_proj.weight", ALWAYS, KEYS, CHANNELS, INIT_NORMAL, NO_SLOT},
-    [ROLE_QKV_B] = {"attn.c_attn.bias", NULL, QKV_BIAS, QKV, NONE, INIT_ZERO, IN_LAYER(qkv.b)},
-    [ROLE_Q_B] = {NULL, "self_attn.q_proj.bias", QKV_BIAS, QUERIES, NONE, INIT_ZERO,
-                  IN_LAYER(qkv.b)},
-    [ROLE_K_B] = {NULL, "self_attn.k_proj.bias", QKV_BIAS, KEYS, NONE, INIT_ZERO, NO_SLOT},
-    [ROLE_V_B] = {NULL, "self_attn.v_proj.bias", QKV_BIAS, KEYS, NONE, INIT_ZERO, NO_SLOT},
-    [ROLE_QN_G] = {NULL, "self_attn.q_norm.weight", HEAD_NORM, HEAD, NONE, INIT_ONE,
-                   IN_LAYER(qn.g)},
-    [ROLE_KN_G] = {NULL, "self_attn.k_norm.weight", HEAD_NORM, HEAD, NONE, INIT_ONE,
-                   IN_LAYER(kn.g)},
-    [ROLE_OUT_W] = {"attn.c_proj.weight", "self_attn.o_proj.weight", ALWAYS, CHANNELS, QUERIES,
-                    INIT_RESIDUAL, IN_LAYER(out.w)},
-    [ROLE_OUT_B] = {"attn.c_proj.bias", "self_attn.o_proj.bias", OUT_BIAS, CHANNELS, NONE,
-                    INIT_ZERO, IN_LAYER(out.b)},
-    [ROLE_LN2_G] = {"ln_2.weight", "post_attention_layernorm.weight", ALWAYS, CHANNELS, NONE,
-                    INIT_ONE, IN_LAYER(ln2.g)},
-    [ROLE_LN2_B] = {"ln_2.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, IN_LAYER(ln2.b)},
-    [ROLE_FC_W] = {"mlp.c_fc.weight", NULL, ALWAYS, INNER, CHANNELS, INIT_NORMAL, IN_LAYER(fc.w)},
-    [ROLE_GATE_W] = {NULL, "mlp.gate_proj.weight", ALWAYS, INNER, CHANNELS, INIT_NORMAL,
-                     IN_LAYER(fc.w)},
-    [ROLE_UP_W] = {NULL, "mlp.up_proj.weight", ALWAYS, INNER, CHANNELS, INIT_NORMAL, NO_SLOT},
-    [ROLE_FC_B] = {"mlp.c_fc.bias", NULL, MLP_BIAS, INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
-    [ROLE_GATE_B] = {NULL, "mlp.gate_proj.bias", MLP_BIAS, INNER, NONE, INIT_ZERO, IN_LAYER(fc.b)},
-    [ROLE_UP_B] = {NULL, "mlp.up_proj.bias", MLP_BIAS, INNER, NONE, INIT_ZERO, NO_SLOT},
-    [ROLE_PROJ_W] = {"mlp.c_proj.weight", "mlp.down_proj.weight", ALWAYS, CHANNELS, INNER,
-                     INIT_RESIDUAL, IN_LAYER(proj.w)},
-    [ROLE_PROJ_B] = {"mlp.c_proj.bias", "mlp.down_proj.bias", MLP_BIAS, CHANNELS, NONE, INIT_ZERO,
-                     IN_LAYER(proj.b)},
-    [ROLE_LNF_G] = {"ln_f.weight", "model.norm.weight", ALWAYS, CHANNELS, NONE, INIT_ONE,
-                    AT_TOP(lnf.g)},
-    [ROLE_LNF_B] = {"ln_f.bias", NULL, ALWAYS, CHANNELS, NONE, INIT_ZERO, AT_TOP(lnf.b)},
-    [ROLE_HEAD_W] = {"lm_head.weight", "lm_head.weight", UNTIED, VOCAB, CHANNELS, INIT_NORMAL,
-                     AT_TOP(head)},
+static const size_t SLOT[ROLE_COUNT] = {
+    [ROLE_WTE] = AT_TOP(wte),
+    [ROLE_WPE] = AT_TOP(wpe),
+    [ROLE_LN1_G] = IN_LAYER(ln1.g),
+    [ROLE_LN1_B] = IN_LAYER(ln1.b),
+    [ROLE_QKV_W] = IN_LAYER(qkv.w),
+    [ROLE_Q_W] = IN_LAYER(qkv.w),
+    [ROLE_K_W] = NO_SLOT,
+    [ROLE_V_W] = NO_SLOT,
+    [ROLE_QKV_B] = IN_LAYER(qkv.b),
+    [ROLE_Q_B] = IN_LAYER(qkv.b),
+    [ROLE_K_B] = NO_SLOT,
+    [ROLE_V_B] = NO_SLOT,
+    [ROLE_QN_G] = IN_LAYER(qn.g),
+    [ROLE_KN_G] = IN_LAYER(kn.g),
+    [ROLE_OUT_W] = IN_LAYER(out.w),
+    [ROLE_OUT_B] = IN_LAYER(out.b),
+    [ROLE_LN2_G] = IN_LAYER(ln2.g),
+    [ROLE_LN2_B] = IN_LAYER(ln2.b),
+    [ROLE_FC_W] = IN_LAYER(fc.w),
+    [ROLE_GATE_W] = IN_LAYER(fc.w),
+    [ROLE_UP_W] = NO_SLOT,
+    [ROLE_FC_B] = IN_LAYER(fc.b),
+    [ROLE_GATE_B] = IN_LAYER(fc.b),
+    [ROLE_UP_B] = NO_SLOT,
+    [ROLE_PROJ_W] = IN_LAYER(proj.w),
+    [ROLE_PROJ_B] = IN_LAYER(proj.b),
+    [ROLE_LNF_G] = AT_TOP(lnf.g),
+    [ROLE_LNF_B] = AT_TOP(lnf.b),
+    [ROLE_HEAD_W] = AT_TOP(head),
 };
-_Static_assert(sizeof TABLE / sizeof *TABLE == ROLE_COUNT, "the table has a row for each role");
-_Static_assert(ROLE_LAYER_FIRST < ROLE_LAYER_LAST && ROLE_LAYER_LAST < ROLE_COUNT,
-               "the layers' roles follow each other");
-
-/* GPT-2 is one kind; the other families are variants of Llama. */
-static bool is_gpt2(const Model *m) { return m->config.family == FAMILY_GPT2; }
-
-static const char *name_of(const Model *m, TensorRole role) {
-    return is_gpt2(m) ? TABLE[role].gpt2 : TABLE[role].llama;
-}
-
-static int dim_size(const Model *m, Dim dim) {
-    const LayerShape *s = &m->shape;
-    const int size[DIMS] = {[VOCAB] = m->config.vocab, [CONTEXT] = m->config.context,
-                            [CHANNELS] = s->channels,  [QUERIES] = s->queries,
-                            [KEYS] = s->keys,          [QKV] = s->qkv,
-                            [HEAD] = s->head_size,     [INNER] = s->inner};
-    return size[dim];
-}
-
-/* Does the model have the tensor of this role? */
-static bool has_role(const Model *m, TensorRole role) {
-    const ModelConfig *c = &m->config;
-    const bool is[CASES] = {[ALWAYS] = true,
-                            [QKV_BIAS] = c->qkv_bias,
-                            [OUT_BIAS] = c->out_bias,
-                            [MLP_BIAS] = c->mlp_bias,
-                            [HEAD_NORM] = c->family == FAMILY_QWEN3,
-                            [UNTIED] = c->untied};
-    return name_of(m, role) && is[TABLE[role].only];
-}
-
-/* ModelTensor.std. GPT-2's 2 L products that add to the residual stream begin smaller, by 1 /
- * sqrt(2 L). This keeps the stream's variance from growing with L. */
-static double init_std(const Model *m, Init init) {
-    if (init == INIT_RESIDUAL && is_gpt2(m)) return 0.02 / sqrt(2.0 * m->config.layers);
-    return init >= INIT_NORMAL ? 0.02 : init == INIT_ONE ? -1 : 0;
-}
-
-/* Appends the tensor of a role, if the model has it; layer -1: outside of the layers. */
-static void table_add(Model *m, TensorRole role, int layer) {
-    if (!has_role(m, role)) return;
-    ModelTensor *t = &m->tensors[m->tensor_count++];
-    const char *name = name_of(m, role), *layers = is_gpt2(m) ? "h" : "model.layers";
-    if (layer < 0) snprintf(t->name, sizeof t->name, "%s", name);
-    else snprintf(t->name, sizeof t->name, "%s.%d.%s", layers, layer, name);
-    t->role = role;
-    t->layer = layer;
-    t->rank = TABLE[role].columns == NONE ? 1 : 2;
-    bool turned = layer >= 0 && t->rank == 2 && is_gpt2(m);
-    t->shape[turned] = dim_size(m, TABLE[role].rows);
-    t->shape[!turned] = dim_size(m, TABLE[role].columns);
-    t->size = mem_mul((size_t)t->shape[0], t->rank == 2 ? (size_t)t->shape[1] : 1);
-    t->offset = m->parameters;
-    t->std = init_std(m, TABLE[role].init);
-    t->decay = t->rank == 2;
-    m->parameters += t->size;
-}
-
-static void table_build(Model *m) {
-    enum { IN_A_LAYER = ROLE_LAYER_LAST - ROLE_LAYER_FIRST + 1 };
-    int L = m->config.layers;
-    m->tensors = mem_new((size_t)(ROLE_COUNT - IN_A_LAYER + IN_A_LAYER * L), sizeof *m->tensors);
-    for (int role = 0; role < ROLE_LAYER_FIRST; role++) table_add(m, (TensorRole)role, -1);
-    for (int l = 0; l < L; l++)
-        for (int role = ROLE_LAYER_FIRST; role <= ROLE_LAYER_LAST; role++)
-            table_add(m, (TensorRole)role, l);
-    for (int role = ROLE_LAYER_LAST + 1; role < ROLE_COUNT; role++)
-        table_add(m, (TensorRole)role, -1);
-}
 
 static Linear linear_of(const Model *m, int in, int out) {
     size_t row = (size_t)(is_gpt2(m) ? out : in);
@@ -253,8 +159,7 @@ ModelView model_view(const Model *m, real *flat) {
         const ModelTensor *t = &m->tensors[i];
         char *owner = t->layer < 0 ? (char *)&v : (char *)&v.layer[t->layer];
         real *pointer = flat + t->offset;
-        if (TABLE[t->role].slot != NO_SLOT)
-            memcpy(owner + TABLE[t->role].slot, &pointer, sizeof pointer);
+        if (SLOT[t->role] != NO_SLOT) memcpy(owner + SLOT[t->role], &pointer, sizeof pointer);
     }
     if (!v.head) v.head = v.wte;
     return v;
@@ -272,7 +177,7 @@ Model *model_shape(ModelConfig c, Error *err) {
     Model *m = mem_new(1, sizeof *m);
     m->config = c;
     m->shape = layer_shape(&c);
-    table_build(m);
+    m->tensors = table_make(&c, NULL, &m->tensor_count, &m->parameters);
     return m;
 }
 
@@ -291,10 +196,11 @@ Model *model_new(ModelConfig c, Error *err) {
 void model_initialize(Model *m, uint64_t seed) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
-        double std = t->std, constant = std < 0 ? 1 : 0;
         Rng rng = rng_new(seed, (uint64_t)i);
         for (size_t j = 0; j < t->size; j++)
-            m->w[t->offset + j] = (real)(std > 0 ? std * rng_normal(&rng) : constant);
+            m->w[t->offset + j] = (real)(t->std > 0     ? t->std * rng_normal(&rng)
+                                         : t->bound > 0 ? t->bound * (2 * rng_uniform(&rng) - 1)
+                                                        : t->constant);
     }
 }
 
@@ -600,8 +506,8 @@ void attention_backward_plain(const Attention *at, real *dqkv, const real *dout,
 
 /* ---- [head] logit_v = h . w_v, log p(target) = logit_target - log sum of exp(logit_v) ----
  * h is a token's hidden state: its output of the last norm. The next token is likely to be v
- * if w_v, the word's row of the head's matrix, points where h points. The largest logit is subtracted from all before exp,
- * which changes no probability and keeps exp from overflowing.
+ * if w_v, its row of the head's matrix, points where h points. The largest logit is subtracted from
+ * all before exp, which changes no probability and keeps exp from overflowing.
  *
  * backward, with p = softmax of the logits and factor = dlogp[row] x weight of the token:
  *           dlogit_v = factor ((v is target) - p_v), dh = sum over v of dlogit_v w_v,
@@ -1006,79 +912,21 @@ double batch_flops(const Model *m, const Batch *b) {
 }
 
 /* ---- AdamW ----
- * A step of the size lr for each parameter, whatever the scale of its gradient: the mean of the
- * gradient is divided by the root of the mean of its square. g is the gradient, m and v are these
- * running means (`mean` and `square` in the code), t counts the steps. Both means start at 0; the
- * factors 1 / (1 - b^t) correct that. Weight decay pulls on matrices only. It bypasses the means
- * ("decoupled"):
- *     m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2
- *     w -= lr ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon) + decay w) */
+ * lib/adamw.h has the formula. Weight decay pulls on matrices only. */
 
 Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weight_decay) {
-    Optimizer *o = mem_new(1, sizeof *o);
-    o->m = mem_new(m->parameters, sizeof(real));
-    o->v = mem_new(m->parameters, sizeof(real));
-    o->beta1 = beta1, o->beta2 = beta2, o->epsilon = 1e-8, o->weight_decay = weight_decay;
-    return o;
-}
-
-void optimizer_free(Optimizer *o) {
-    if (!o) return;
-    free(o->m);
-    free(o->v);
-    free(o);
+    return adamw_new(m->parameters, beta1, beta2, weight_decay);
 }
 
 double gradient_norm(const Model *m, const real *grad) {
     return sqrt(sum_squares(grad, m->parameters));
 }
 
-/* What all parameters share in one step: the optimizer's settings, rest = 1 - b, correct = 1 / (1 -
- * b^t), and the scale of the gradient. */
-typedef struct {
-    real b1, b2, rest1, rest2, correct1, correct2, eps, lr, scale;
-} StepFactors;
-
-static StepFactors step_factors(const Optimizer *o, double scale, double learning_rate) {
-    double t = (double)o->step;
-    StepFactors f = {.eps = (real)o->epsilon, .lr = (real)learning_rate, .scale = (real)scale};
-    f.b1 = (real)o->beta1, f.rest1 = (real)(1 - o->beta1);
-    f.b2 = (real)o->beta2, f.rest2 = (real)(1 - o->beta2);
-    f.correct1 = (real)(1 / (1 - pow(o->beta1, t)));
-    f.correct2 = (real)(1 / (1 - pow(o->beta2, t)));
-    return f;
-}
-
-/* [E13] Updates n parameters. `f` is passed by value so that the compiler knows a store to w
- * cannot change it. */
-static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, const real *grad,
-                  size_t n) {
-    for (size_t j = 0; j < n; j++) {
-        real g = grad[j] * f.scale;
-        mean[j] = f.b1 * mean[j] + f.rest1 * g;
-        square[j] = f.b2 * square[j] + f.rest2 * g * g;
-#ifdef REAL_DOUBLE
-        real root = sqrt(square[j] * f.correct2);
-#else
-        real root = sqrtf(square[j] * f.correct2);
-#endif
-        w[j] -= f.lr * (mean[j] * f.correct1 / (root + f.eps) + decay * w[j]);
-    }
-}
-
 void optimizer_step(Optimizer *o, Model *m, const real *grad, double scale, double learning_rate) {
-    enum { CHUNK = 4096 };
     o->step++;
-    StepFactors f = step_factors(o, scale, learning_rate);
     for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *tensor = &m->tensors[i];
-        real decay = tensor->decay ? (real)o->weight_decay : 0;
-        size_t chunks = (tensor->size + CHUNK - 1) / CHUNK;
-#pragma omp parallel for if (tensor->size > PARALLEL_FROM)
-        for (size_t c = 0; c < chunks; c++) {
-            size_t from = c * CHUNK, n = tensor->size - from < CHUNK ? tensor->size - from : CHUNK;
-            size_t at = tensor->offset + from;
-            adamw(f, decay, m->w + at, o->m + at, o->v + at, grad + at, n);
-        }
+        const ModelTensor *t = &m->tensors[i];
+        double decay = t->decay ? o->weight_decay : 0;
+        adamw_update(o, m->w, grad, t->offset, t->size, decay, scale, learning_rate);
     }
 }

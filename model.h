@@ -48,61 +48,11 @@
 #include "lib/fast/logits.h"
 #include "lib/fast/rows.h"
 #include "lib/fast/workspace.h"
-#include "lib/shape.h"
+#include "lib/adamw.h"
+#include "lib/table.h"
 #include "lib/util.h"
 
 /* ---- parameters ---- */
-
-/* What each tensor of the model is for. The order is that of the flat buffer; the layers repeat
- * the roles from ROLE_LAYER_FIRST to ROLE_LAYER_LAST. Model.c's table has a row for each role, and
- * says which models have it. */
-typedef enum {
-    ROLE_WTE,   /* embedding of each token; if tied, also the head's matrix */
-    ROLE_WPE,   /* embedding of each position */
-    ROLE_LN1_G, /* norm before attention: gain and bias */
-    ROLE_LN1_B,
-    ROLE_QKV_W, /* attention's queries, keys and values, in one tensor or in three */
-    ROLE_Q_W,
-    ROLE_K_W,
-    ROLE_V_W,
-    ROLE_QKV_B,
-    ROLE_Q_B,
-    ROLE_K_B,
-    ROLE_V_B,
-    ROLE_QN_G, /* norm of each head's queries, and of its keys */
-    ROLE_KN_G,
-    ROLE_OUT_W, /* attention's output */
-    ROLE_OUT_B,
-    ROLE_LN2_G, /* norm before the MLP */
-    ROLE_LN2_B,
-    ROLE_FC_W,   /* the MLP's first product, C to F ("fully connected") */
-    ROLE_GATE_W, /* or two of them: the gate, and what it lets through */
-    ROLE_UP_W,
-    ROLE_FC_B,
-    ROLE_GATE_B,
-    ROLE_UP_B,
-    ROLE_PROJ_W, /* the MLP's second product, F to C ("projection") */
-    ROLE_PROJ_B,
-    ROLE_LNF_G, /* norm before the head */
-    ROLE_LNF_B,
-    ROLE_HEAD_W, /* the head's own matrix */
-    ROLE_COUNT,
-    ROLE_LAYER_FIRST = ROLE_LN1_G,
-    ROLE_LAYER_LAST = ROLE_PROJ_B
-} TensorRole;
-
-/* One tensor. Model.tensors lists them all. Whatever must know tensors apart walks this list: the
- * files' readers and writers, initialization, weight decay, tests, and dumps. */
-typedef struct {
-    char name[64]; /* Hugging Face's name; GPT-2's are without "transformer." */
-    TensorRole role;
-    int layer;    /* -1 outside of the layers */
-    int rank;     /* 1 or 2 */
-    int shape[2]; /* matrices of linear layers are [out, in]; GPT-2's are [in, out] (Conv1D) */
-    size_t offset, size; /* in elements, inside the flat parameter buffer */
-    double std;          /* initialization: normal with this deviation; 0: all zero; -1: all one */
-    bool decay;          /* weight decay applies: matrices only */
-} ModelTensor;
 
 /* A layer is data: pointers and sizes. The pointers go into one flat buffer with the table's
  * layout. It holds the parameters, their gradients, or a direction in the parameters' space, with
@@ -212,13 +162,7 @@ void model_gradient_dots_plain(const Model *m, Workspace *ws, const Batch *b, co
 
 /* ---- AdamW ---- */
 
-typedef struct {
-    real *m, *v; /* [parameters] running means of the gradient and of its square */
-    long step;
-    double beta1, beta2, epsilon, weight_decay;
-} Optimizer;
 Optimizer *optimizer_new(const Model *m, double beta1, double beta2, double weight_decay);
-void optimizer_free(Optimizer *o); /* NULL is fine */
 /* The Euclidean norm of a flat gradient: fixed chunks in double, so the same bits for any number
  * of threads. */
 double gradient_norm(const Model *m, const real *grad);

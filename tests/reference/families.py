@@ -48,7 +48,7 @@ ALL = tuple('self_attn.%s_proj' % x for x in 'qkvo') + tuple(
     'mlp.%s_proj' % x for x in ('gate', 'up', 'down'))
 CASES['gpt2-lora'] = dict(CASES['gpt2-untied'], lora=(2, 3.0, False, ('attn.c_attn', 'mlp.c_proj')))
 CASES['llama-lora'] = dict(CASES['llama-grouped'], lora=(2, 4.0, False, ALL))
-CASES['qwen3-lora'] = dict(CASES['qwen3'], lora=(3, 5.0, True, ('self_attn.q_proj', 'self_attn.v_proj')))
+CASES['qwen3-lora'] = dict(CASES['qwen3'], lora=(3, 5.0, True, (ALL[0], ALL[2])))
 
 
 def shapes(c):
@@ -151,11 +151,12 @@ def logits(c, w, ids):
         if gpt2:
             h = torch.nn.functional.gelu(linear(h, p + 'mlp.c_fc'), approximate='tanh')
         else:
-            h = torch.nn.functional.silu(linear(h, p + 'mlp.gate_proj')) * linear(h, p + 'mlp.up_proj')
+            gate, up = linear(h, p + 'mlp.gate_proj'), linear(h, p + 'mlp.up_proj')
+            h = torch.nn.functional.silu(gate) * up
         x = x + linear(h, p + ('mlp.c_proj' if gpt2 else 'mlp.down_proj'))
     h = norm(x, 'ln_f' if gpt2 else 'model.norm')
-    head = 'lm_head.weight' if c['untied'] else 'wte.weight' if gpt2 else 'model.embed_tokens.weight'
-    return h @ w[head].T
+    tied = 'wte.weight' if gpt2 else 'model.embed_tokens.weight'
+    return h @ w['lm_head.weight' if c['untied'] else tied].T
 
 
 def main(path):
@@ -164,7 +165,8 @@ def main(path):
         w = {}
         for t, shape in shapes(c).items():
             x = torch.randn(shape, generator=random)
-            w[t] = x * 0.8 if len(shape) == 2 else 1 + 0.3 * x if 'norm' in t or 'ln_' in t else 0.3 * x
+            gain = 'bias' not in t and len(shape) == 1
+            w[t] = x * 0.8 if len(shape) == 2 else gain + 0.3 * x
         trained = dict(w)
         if c['lora']:
             r, trained = c['lora'][0], {}
@@ -172,8 +174,9 @@ def main(path):
                 module = t[:-len('.weight')]
                 if t.endswith('.weight') and module.endswith(c['lora'][3]):
                     i, o = m.shape if c['family'] == GPT2 else m.shape[::-1]
-                    trained[module + '.lora_A.weight'] = torch.randn(r, i, generator=random) / math.sqrt(i)
-                    trained[module + '.lora_B.weight'] = torch.randn(o, r, generator=random) * 0.4
+                    a, b = (torch.randn(x, generator=random) for x in ((r, i), (o, r)))
+                    trained[module + '.lora_A.weight'] = a / math.sqrt(i)
+                    trained[module + '.lora_B.weight'] = b * 0.4
             out[name + '/lora'] = torch.tensor([float(x) for x in c['lora'][:3]])
         w.update(trained)
         w = {t: x.float().double() for t, x in w.items()}
@@ -194,7 +197,8 @@ def main(path):
         out[name + '/config'] = torch.tensor([int(c[k]) for k in (
             'family', 'layers', 'heads', 'channels', 'context', 'vocab', 'kv_heads', 'head_size',
             'inner', 'qkv_bias', 'out_bias', 'mlp_bias', 'untied', 'kind', 'original')])
-        out[name + '/reals'] = torch.tensor([c[k] for k in ('epsilon', 'theta', 'factor', 'low', 'high')])
+        out[name + '/reals'] = torch.tensor([c[k] for k in (
+            'epsilon', 'theta', 'factor', 'low', 'high')])
     save_file({t: x.contiguous() for t, x in out.items()}, path)
 
 

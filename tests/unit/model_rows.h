@@ -35,8 +35,8 @@ static inline Model *model_shaken(ModelConfig config, uint64_t seed) {
     for (int i = 0; i < m->tensor_count; i++) {
         const ModelTensor *t = &m->tensors[i];
         Rng rng = rng_new(seed, (uint64_t)i);
-        int C = config.channels, in = t->shape[0] == 4 * C ? 4 * C : C;
-        double mean = t->std < 0 ? 1 : 0, std = t->rank == 2 ? 1.5 / sqrt(in) : 0.3;
+        int in = t->layer < 0 ? config.channels : t->shape[config.family != FAMILY_GPT2];
+        double mean = t->constant, std = t->rank == 2 ? 1.5 / sqrt(in) : 0.3;
         for (size_t j = 0; j < t->size; j++)
             m->w[t->offset + j] = (real)(mean + std * rng_normal(&rng));
     }
