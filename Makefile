@@ -97,8 +97,8 @@ TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*
 # These run ./ica some hundred times, and in one flavor alone.
 PROGRAM_TESTS = tests/unit/test_train.c tests/unit/test_finite.c
 # Programs whose arithmetic is tested in both precisions, and the audit.
-DOUBLE_TESTS = test_model test_families test_parameters test_gemm test_ica test_methods test_scoring test_pairs \
-	test_audit
+DOUBLE_TESTS = test_model test_families test_parameters test_gemm test_ica test_methods \
+	test_scoring test_pairs test_audit
 
 all: ica
 

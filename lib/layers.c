@@ -13,11 +13,6 @@ static inline size_t group_at(const Norm *f, int i) {
     return (size_t)(i / f->groups) * f->stride + (size_t)(i % f->groups) * (size_t)f->channels;
 }
 
-/* Is the work on N rows enough for threads? */
-static bool is_large(const Norm *f, int N) {
-    return (long)N * f->groups * f->channels > PARALLEL_FROM;
-}
-
 /* y = x r g + b of centred or plain x; y may be x. */
 static inline void norm_scale(real *y, const real *x, real mean, real r, const Norm *f) {
     if (f->b)
@@ -28,7 +23,7 @@ static inline void norm_scale(real *y, const real *x, real mean, real r, const N
 
 void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
     int C = f->channels;
-#pragma omp parallel for if (is_large(f, N))
+#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
     for (int i = 0; i < N * f->groups; i++) {
         const real *x_i = x + group_at(f, i);
         real *y_i = y + group_at(f, i), mean = f->b ? real_sum(x_i, C) / (real)C : 0;
@@ -41,7 +36,7 @@ void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
 }
 
 void norm_again(real *y, const real *stat, const real *x, const Norm *f, int N) {
-#pragma omp parallel for if (is_large(f, N))
+#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
     for (int i = 0; i < N * f->groups; i++)
         norm_scale(y + group_at(f, i), x + group_at(f, i), stat[2 * i], stat[2 * i + 1], f);
 }
@@ -50,7 +45,7 @@ void norm_again(real *y, const real *stat, const real *x, const Norm *f, int N) 
 void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat, const Norm *f,
                          int N) {
     int C = f->channels;
-#pragma omp parallel for if (is_large(f, N))
+#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
     for (int i = 0; i < N * f->groups; i++) {
         const real *x_i = x + group_at(f, i), *dy_i = dy + group_at(f, i);
         real *dx_i = dx + group_at(f, i), mean = stat[2 * i], r = stat[2 * i + 1];

@@ -246,15 +246,11 @@ static int rows_together(const Batch *b) {
     return share < 1 ? 1 : share < MOST ? share : MOST;
 }
 
-/* Is the work enough for threads? */
-static bool is_large(const Attention *a) {
-    return (long)a->batch->tokens * a->heads * a->head_size > PARALLEL_FROM / 8;
-}
-
 void attention_forward_fast(const Attention *a, real *out, const real *qkv) {
     const Batch *b = a->batch;
     int together = rows_together(b);
-#pragma omp parallel for schedule(dynamic, 4) if (is_large(a))
+#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * a->heads * a->head_size >      \
+                                                  PARALLEL_FROM / 8)
     for (int task = 0; task < (b->rows + together - 1) / together * a->kv_heads; task++) {
         int begin = task / a->kv_heads * together, head = task % a->kv_heads;
         HeadScratch x = head_scratch(a);
@@ -270,7 +266,8 @@ void attention_forward_fast(const Attention *a, real *out, const real *qkv) {
 
 void attention_backward_fast(const Attention *a, real *dqkv, const real *dout, const real *qkv) {
     const Batch *b = a->batch;
-#pragma omp parallel for schedule(dynamic, 4) if (is_large(a))
+#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * a->heads * a->head_size >      \
+                                                  PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * a->kv_heads; task++) {
         int r = task / a->kv_heads, head = task % a->kv_heads;
         HeadScratch x = head_scratch(a);

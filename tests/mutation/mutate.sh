@@ -53,7 +53,7 @@ audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_p
     tests/audit/audit_training.c"
 float_programs=$(ls tests/unit/test_*.c | sed 's,.*/\(.*\)[.]c,\1,' | grep -v test_audit)
 double_programs="test_pairs test_ica test_methods test_scoring test_model test_parameters
-    test_gemm test_audit"
+    test_families test_gemm test_audit"
 
 stop() {
     echo "mutate: $1" >&2
@@ -195,7 +195,10 @@ programs_for() {
     double:scoring/context.c | double:ica.c | double:scoring/share.c)
         echo "test_pairs test_ica test_methods test_scoring test_audit"
         ;;
-    double:model.c | double:lib/fast/*) echo "test_parameters test_model test_audit" ;;
+    double:model.c | double:lib/fast/* | double:lib/layers.c | double:lib/table.c | \
+        double:lib/shape.c | double:lib/lora.c | double:lib/adamw.c)
+        echo "test_parameters test_families test_model test_audit"
+        ;;
     double:lib/gemm*) echo "test_gemm test_model" ;;
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
@@ -208,8 +211,10 @@ programs_for() {
     *:lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
     *:lib/stats.c) echo "test_stats test_pairs test_methods test_report" ;;
     *:scoring/share.c) echo "test_scoring test_ica test_methods" ;;
-    *:model.c | *:lib/fast/*)
-        echo "test_parameters test_pairs test_model test_ica test_methods test_scoring" \
+    *:model.c | *:lib/fast/* | *:lib/layers.c | *:lib/table.c | *:lib/shape.c | *:lib/lora.c | \
+        *:lib/adamw.c)
+        echo "test_parameters test_families test_pairs test_model" \
+            "test_ica test_methods test_scoring" \
             "$(in_float "$1" test_train)"
         ;;
     *:lib/gemm*) echo "test_gemm test_pairs test_ica test_methods test_scoring test_model" ;;
