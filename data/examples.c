@@ -20,8 +20,9 @@ typedef struct {
     const ModelFolder *f;
     const Dataset *d;
     bool truncate;
-    bool ids;       /* the file has input_ids */
-    bool pairs;     /* it must have preference pairs */
+    bool ids;   /* the file has input_ids */
+    bool pairs; /* it must have preference pairs */
+    DemosAs demos_as;
     bool *too_long; /* NULL: a record that does not fit is an error; else this is set instead */
     Arena *arena;
     DataSummary *summary;
@@ -79,6 +80,10 @@ static bool example_from_ids(const ExampleReader *x, const Record *r, Example *e
                                  "its own record",
                                  i + 1);
     }
+    if (x->demos_as == DEMOS_AS_TEXT)
+        return record_refuse(x->d, r, x->err,
+                             "--demos-as text needs prompts and answers as text: input_ids do not "
+                             "say where the user's text begins");
     if (first >= end)
         return record_refuse(x->d, r, x->err,
                              "input_ids and labels leave no prompt or no response");
@@ -102,6 +107,7 @@ static void identify(const ModelFolder *f, const Record *r, Arena *arena, Exampl
     Buf text = {0};
     bool turns = r->kind == RECORD_TURNS;
     int earlier = turns ? r->n_turns - 1 : r->n_turns;
+    if (r->system.n) put_folded(&text, r->system);
     for (int t = 0; t < earlier; t++) {
         template_bare_prompt(f->tokenizer, r->turns[t].prompt, &ids);
         template_bare_prompt(f->tokenizer, r->turns[t].completion, &ids);
@@ -121,6 +127,76 @@ static void identify(const ModelFolder *f, const Record *r, Arena *arena, Exampl
     buf_free(&text);
 }
 
+bool system_turn_fits(const Dataset *d, const Record *r, const ModelFolder *f, Error *err) {
+    if (r->system.n == 0 || f->template.system_prefix) return true;
+    return record_refuse(d, r, err,
+                         "has a system turn, and the template has none: put its text into the "
+                         "user's, or take a template that has one (--template)");
+}
+
+/* Appends the turns before the answer, in the template's form. *insert: after how many tokens of
+ * them demonstrations as text would stand. */
+static void put_prompt(const ModelFolder *f, const Record *r, int earlier, Str prompt,
+                       TurnForm form, bool as_text, int *insert, IntBuf *ids) {
+    int start = ids->n;
+    if (as_text) template_opening(&f->template, f->tokenizer, ids);
+    *insert = ids->n - start;
+    for (int t = 0; t < earlier; t++)
+        if (t > 0 || !as_text)
+            template_turn(&f->template, f->tokenizer, r->turns[t].prompt, r->turns[t].completion,
+                          ids);
+        else {
+            template_asking(&f->template, f->tokenizer, r->turns[t].prompt, TURN_EARLIER, ids);
+            template_answer(&f->template, f->tokenizer, r->turns[t].completion, TURN_EARLIER, ids);
+            template_between(&f->template, f->tokenizer, ids);
+        }
+    if (as_text && earlier == 0) template_asking(&f->template, f->tokenizer, prompt, form, ids);
+    else template_prompt(&f->template, f->tokenizer, prompt, form, ids);
+}
+
+#define TEXT_GAP "\n"     /* between a prompt and its answer, told as text */
+#define TEXT_AFTER "\n\n" /* after that */
+
+/* The prompt as a demonstration tells it: the turns before the answer, without a template. */
+static void tell_prompt(const ExampleReader *x, const Record *r, int earlier, Str prompt,
+                        Example *e) {
+    IntBuf ids = {0};
+    Buf text = {0};
+    for (int t = 0; t < earlier; t++) {
+        buf_put(&text, r->turns[t].prompt.s, r->turns[t].prompt.n);
+        buf_puts(&text, TEXT_GAP);
+        buf_put(&text, r->turns[t].completion.s, r->turns[t].completion.n);
+        buf_puts(&text, TEXT_AFTER);
+    }
+    buf_put(&text, prompt.s, prompt.n);
+    template_bare_prompt(x->f->tokenizer, (Str){text.s, text.n}, &ids);
+    e->told_n = ids.n;
+    e->told = keep_ids(x->arena, &ids, 0, ids.n);
+    ints_free(&ids);
+    buf_free(&text);
+}
+
+/* How the file's examples are shown as demonstrations. */
+static DemoFrame frame_of(const ModelFolder *f, DemosAs as, Arena *arena) {
+    DemoFrame frame = {.as = as};
+    IntBuf after = {0}, gap = {0}, end = {0};
+    if (as == DEMOS_AS_TEXT) {
+        tokenizer_encode(f->tokenizer, TEXT_GAP, strlen(TEXT_GAP), &gap);
+        tokenizer_encode(f->tokenizer, TEXT_AFTER, strlen(TEXT_AFTER), &after);
+        template_end(&f->template, f->tokenizer, &end);
+    } else template_between(&f->template, f->tokenizer, &after);
+    frame.after_n = after.n;
+    frame.after = keep_ids(arena, &after, 0, after.n);
+    frame.gap_n = gap.n;
+    frame.gap = keep_ids(arena, &gap, 0, gap.n);
+    frame.end_n = end.n;
+    frame.end = keep_ids(arena, &end, 0, end.n);
+    ints_free(&after);
+    ints_free(&gap);
+    ints_free(&end);
+    return frame;
+}
+
 /* Text. Earlier turns of a conversation become part of the prompt, in the template's form. */
 static bool example_from_text(const ExampleReader *x, const Record *r, Example *e) {
     const ModelFolder *f = x->f;
@@ -132,19 +208,23 @@ static bool example_from_text(const ExampleReader *x, const Record *r, Example *
         return record_refuse(
             x->d, r, x->err,
             "the model folder has no tokenizer.json or vocab.json: only input_ids can be read");
+    if (!system_turn_fits(x->d, r, f, x->err)) return false;
     IntBuf ids = {0};
-    bool turns = r->kind == RECORD_TURNS;
+    bool turns = r->kind == RECORD_TURNS, as_text = x->demos_as == DEMOS_AS_TEXT;
     int earlier = turns ? r->n_turns - 1 : r->n_turns;
     Str prompt = turns ? r->turns[earlier].prompt : r->prompt;
     Str answer = turns ? r->turns[earlier].completion : r->chosen;
     TurnForm form = template_form(&f->template, answer);
     if (x->pairs && form == TURN_LAST) form = template_form(&f->template, r->rejected);
-    template_start(&f->template, f->tokenizer, (Str){NULL, 0}, &ids);
+    template_start(&f->template, f->tokenizer, r->system, &ids);
     int start = ids.n;
-    for (int t = 0; t < earlier; t++)
-        template_turn(&f->template, f->tokenizer, r->turns[t].prompt, r->turns[t].completion, &ids);
-    template_prompt(&f->template, f->tokenizer, prompt, form, &ids);
+    put_prompt(f, r, earlier, prompt, form, as_text, &e->insert, &ids);
     int end = ids.n;
+    if (r->system.s && f->template.system_prefix) {
+        e->start_n = start;
+        e->start = keep_ids(x->arena, &ids, 0, start);
+    }
+    if (as_text) tell_prompt(x, r, earlier, prompt, e);
     e->prompt_n = end - start;
     e->prompt = keep_ids(x->arena, &ids, start, e->prompt_n);
     identify(f, r, x->arena, e);
@@ -158,8 +238,8 @@ static bool example_from_text(const ExampleReader *x, const Record *r, Example *
         e->rejected = keep_ids(x->arena, &ids, end, e->rejected_n);
     }
     ints_free(&ids);
-    return fit_answer(x, r, f->bos_n, e->prompt_n, &e->answer_n) &&
-           (!x->pairs || fit_answer(x, r, f->bos_n, e->prompt_n, &e->rejected_n));
+    return fit_answer(x, r, start, e->prompt_n, &e->answer_n) &&
+           (!x->pairs || fit_answer(x, r, start, e->prompt_n, &e->rejected_n));
 }
 
 /* ---- files ---- */
@@ -233,12 +313,14 @@ bool example_file_fill(ExampleFile *l, const ModelFolder *f, const ExampleUse *u
     x->items = arena_new(&x->arena, (size_t)d->count, sizeof *x->items);
     x->bos = f->bos;
     x->bos_n = ids ? 0 : f->bos_n; /* input_ids are whole rows, their first token included */
+    if (!ids && f->tokenizer) x->frame = frame_of(f, use->demos_as, &x->arena);
     bool *out = mem_new((size_t)d->count, sizeof *out);
     ExampleReader reader = {.f = f,
                             .d = d,
                             .truncate = use->truncate,
                             .ids = ids,
                             .pairs = use->pairs,
+                            .demos_as = use->demos_as,
                             .arena = &x->arena,
                             .summary = summary};
     bool ok = answers_strip_end(d, f, use->pairs, &l->ended, err) &&
@@ -261,7 +343,8 @@ static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *
     ExampleUse use = {.truncate = how->truncate,
                       .pairs = pairs,
                       .ids = l->data.records[0].kind == RECORD_IDS,
-                      .skip_long = how->skip_long};
+                      .skip_long = how->skip_long,
+                      .demos_as = how->demos_as};
     bool ok = example_file_fill(l, f, &use, &summary, err);
     summary_end(&summary);
     if (ok && l->data.count == 0) {

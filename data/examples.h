@@ -45,6 +45,7 @@ typedef struct {
     bool skip_long, drop_copies, drop_overlap;
     bool pairs; /* Pool and test must be preference pairs. Else a pair is its chosen answer. */
     bool holdout_pairs; /* So must the holdout. */
+    DemosAs demos_as;   /* How demonstrations stand in the rows. */
 } SplitFiles;
 
 /* Pool, holdout and test of one command. All are read and checked before the command writes.
@@ -63,6 +64,7 @@ typedef struct {
     bool truncate, pairs; /* as in SplitFiles */
     bool ids;             /* The records have input_ids. No file mixes them with text. */
     bool skip_long;       /* Leave out, and count in the summary, records that do not fit. */
+    DemosAs demos_as;
 } ExampleUse;
 
 /* Makes the examples of the records in file->data, and counts them in *summary. On false nothing of
@@ -78,5 +80,9 @@ bool example_broken(const ExampleFile *file, int i, Error *err);
  * the token itself. pairs: off rejected answers too. Adds their number to *ended. False if nothing
  * is left of an answer. */
 bool answers_strip_end(Dataset *d, const ModelFolder *f, bool pairs, int *ended, Error *err);
+
+/* False, with an error that names the line, if the record has a system turn and the template has
+ * none. */
+bool system_turn_fits(const Dataset *d, const Record *r, const ModelFolder *f, Error *err);
 
 #endif

@@ -129,7 +129,6 @@ enum { /* where a key can stand: sets of forms, and a message */
        IN_MESSAGE = 1 << FORM_COUNT
 };
 
-#define NO_SYSTEM "the template has no system turn: put its text into the user's, or remove it"
 #define NO_TOOLS "the template has no tool calls: remove the record"
 #define NO_MEDIA "only text can be learned: remove the record"
 #define NO_THOUGHT "put it into the answer's text, or remove it"
@@ -142,9 +141,6 @@ static const struct {
     RefusedWhen when;
     const char *advice;
 } REFUSALS[] = {
-    {"system", IN_CHATS, IF_NOT_EMPTY, NO_SYSTEM},
-    {"system_prompt", IN_CHATS, IF_NOT_EMPTY, NO_SYSTEM},
-    {"system_message", IN_CHATS, IF_NOT_EMPTY, NO_SYSTEM},
     {"history", IN_CHATS, IF_NOT_EMPTY, "write all turns as \"messages\""},
     {"input", IN_FIELDS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
     {"context", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
@@ -306,6 +302,18 @@ static bool read_trained(RecordReader *r, const Json *v, const char *whose, Mess
     return true;
 }
 
+/* Takes a system turn. A record has one, which stands first: lists that repeat a prompt may repeat
+ * it. */
+static bool take_system(RecordReader *r, Str content, bool late, const char *whose) {
+    if (late && content.n == 0) return true;
+    if (late)
+        return reader_refuse(r, "%sis a system turn after others; it must stand first", whose);
+    if (r->system.s && !str_equal(r->system, content))
+        return reader_refuse(r, "%sis another system turn than before; keep one of them", whose);
+    r->system = content.s ? content : (Str){"", 0};
+    return true;
+}
+
 /* Reads one message with the keys role and content, or from and value. `whose` is its description
  * in errors. */
 static bool read_message(RecordReader *r, const Json *v, const char *whose, Message *out) {
@@ -322,14 +330,13 @@ static bool read_message(RecordReader *r, const Json *v, const char *whose, Mess
     if (!read_trained(r, v, whose, out) || !check_rest(r, v, IN_MESSAGE, whose) ||
         !read_content(r, content, whose, &out->content))
         return false;
-    if (out->role == ROLE_SYSTEM && out->content.n > 0)
-        return reader_refuse(r, "%sis from the %.9s; " NO_SYSTEM, whose, role->string.s);
-    if (out->content.n == 0 && out->role != ROLE_SYSTEM)
+    if (out->role == ROLE_SYSTEM) return take_system(r, out->content, out->number > 1, whose);
+    if (out->content.n == 0)
         return reader_refuse(r, "%sis empty; fill it in or remove the record", whose);
     return true;
 }
 
-/* Reads a list of messages, or one message. Empty system messages are left out. */
+/* Reads a list of messages, or one message. A system message goes to r->system. */
 static bool read_messages(RecordReader *r, const Json *v, const char *name, Messages *out) {
     bool one = v->type == JSON_OBJECT;
     if (v->type != JSON_ARRAY && !one)
@@ -748,6 +755,23 @@ static bool read_truth(RecordReader *r, const Json *object, const char *key, int
     return true;
 }
 
+/* Reads the system turn of a form that has prompts. An empty one under a key is none. */
+static bool read_system(RecordReader *r, const Json *object, Record *record) {
+    static const char *const keys[] = {"system", "system_prompt", "system_message"};
+    bool chat = 1 << record->form & (IN_CHATS);
+    for (int i = 0; i < 3 && chat; i++) {
+        char whose[40];
+        const Json *v = take(r, object, keys[i]);
+        snprintf(whose, sizeof whose, "\"%s\" ", keys[i]);
+        if (!v || is_empty(v)) continue;
+        if (v->type != JSON_STRING)
+            return reader_refuse(r, "%sis %s; it must be a string", whose, json_type_name(v));
+        if (!take_system(r, v->string, false, whose)) return false;
+    }
+    if (r->system.s) record->system = keep(r, r->system);
+    return true;
+}
+
 /* Reads what any form may carry. */
 static bool read_extras(RecordReader *r, const Json *object, Record *record) {
     const Json *id = take(r, object, "id"), *weight = take(r, object, "weight");
@@ -779,6 +803,7 @@ static bool read_extras(RecordReader *r, const Json *object, Record *record) {
 
 bool form_read(RecordReader *r, const Json *object, Record *record) {
     r->n_taken = r->first_taken = 0;
-    return read_form(r, object, record) && read_extras(r, object, record) &&
-           check_rest(r, object, 1 << record->form, "");
+    r->system = (Str){NULL, 0};
+    return read_form(r, object, record) && read_system(r, object, record) &&
+           read_extras(r, object, record) && check_rest(r, object, 1 << record->form, "");
 }

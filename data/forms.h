@@ -31,6 +31,7 @@ typedef struct {
     size_t scratch_text;      /* bytes of text parsed into it */
     const char *taken[24];    /* keys that were read: of the record, then of its current message */
     int n_taken, first_taken; /* first_taken: where those of the current object begin */
+    Str system;               /* the record's system turn so far, or {NULL, 0} */
     BadRecords bad;
     Error *err;
 } RecordReader;

@@ -95,7 +95,9 @@ bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *e
 static void take_part(const ExampleFile *from, const bool *in, ExampleFile *to) {
     const Dataset *d = &from->data;
     size_t n = strlen(d->path) + 1;
-    *to = (ExampleFile){.examples = {.bos = from->examples.bos, .bos_n = from->examples.bos_n}};
+    *to = (ExampleFile){.examples = {.bos = from->examples.bos,
+                                     .bos_n = from->examples.bos_n,
+                                     .frame = from->examples.frame}};
     to->data.path = memcpy(mem_new(n, 1), d->path, n);
     to->data.fingerprint = d->fingerprint;
     to->data.records = mem_new((size_t)d->count, sizeof *d->records);

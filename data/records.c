@@ -57,6 +57,7 @@ uint64_t record_hash(const Record *r) {
         hash = hash_text(r->turns[t].completion, hash_text(r->turns[t].prompt, hash));
         hash = hash64(&r->turns[t].trained, sizeof r->turns[t].trained, hash);
     }
+    if (r->system.n) hash = hash_text(r->system, hash);
     hash = hash_text(r->chosen, hash_text(r->prompt, hash));
     return hash_text(r->text, hash_text(r->rejected, hash));
 }

@@ -73,6 +73,7 @@ typedef struct {
     int n_turns;
     Turn *turns;                  /* [n_turns], in order */
     Str prompt, chosen, rejected; /* RECORD_PAIR */
+    Str system;                   /* RECORD_TURNS, RECORD_PAIR: the system turn, or {NULL, 0} */
     Str text;                     /* RECORD_TEXT */
     int n_ids;                    /* RECORD_IDS; padding is left out */
     int *input_ids, *labels;      /* [n_ids]; a label is the id, or -100: no loss. labels NULL: none

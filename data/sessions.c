@@ -38,7 +38,7 @@ static void weigh(Sessions *s, double weight) {
 
 /* One session is one row: the template's form of every turn. Answers weigh 1, prompts less. */
 static void add_turns(Sessions *s, const ModelFolder *f, const Record *r, double prompt_weight) {
-    ints_append(&s->token, f->bos, f->bos_n);
+    template_start(&f->template, f->tokenizer, r->system, &s->token);
     weigh(s, prompt_weight);
     for (int t = 0; t < r->n_turns; t++) {
         Str answer = r->turns[t].completion;
@@ -93,6 +93,7 @@ static bool add_record(Sessions *s, const ModelFolder *f, const Dataset *d, cons
     switch (r->kind) {
     case RECORD_PAIR: return record_refuse(d, r, err, "a preference pair cannot be pretrained on");
     case RECORD_TURNS:
+        if (!system_turn_fits(d, r, f, err)) return false;
         add_turns(s, f, r, o->prompt_loss_weight);
         end_row(s, longest, o, summary);
         return true;

@@ -138,7 +138,7 @@ bool command_eval(const Settings *s, Error *err) {
     SplitFiles files = settings_files(s);
     files.eval = s->data.values[0];
     files.pairs = objective->pairs;
-    if (!check_options(s, objective, err) || !model_folder_load(&f, s->model, err)) return false;
+    if (!check_options(s, objective, err) || !settings_model(s, s->model, &f, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         evaluate_splits(s, f.model, &x, err);
         splits_free(&x);

@@ -102,7 +102,7 @@ static bool print_answer(const Settings *s, const ModelFolder *f, const IntBuf *
 
 bool command_generate(const Settings *s, Error *err) {
     ModelFolder f;
-    if (!model_folder_load(&f, s->model, err)) return false;
+    if (!settings_model(s, s->model, &f, err)) return false;
     if (!f.tokenizer) {
         model_folder_free(&f);
         return error_set(err, STATUS_DATA,

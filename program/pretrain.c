@@ -94,7 +94,7 @@ static bool pretrain(const Sessions *sessions, const Splits *x, const LoopOption
 static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
     const char *from = s->resume ? s->resume : s->model;
     *f = (ModelFolder){0};
-    if (from && !model_folder_load(f, from, err)) return false;
+    if (from && !settings_model(s, from, f, err)) return false;
     if (from && !f->tokenizer) {
         model_folder_free(f);
         return error_set(err, STATUS_DATA,
@@ -105,7 +105,8 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
         return error_set(err, STATUS_USAGE,
                          "pretrain: give --tokenizer DIR for a new model, or "
                          "--model DIR to continue from one");
-    if (!model_folder_load_tokenizer(f, s->tokenizer, NULL, err)) return false;
+    if (!model_folder_load_tokenizer(f, s->tokenizer, s->template, err)) return false;
+    if (f->note) fprintf(stderr, "%s\n", f->note);
     ModelConfig shape = {.layers = s->layers,
                          .heads = s->heads,
                          .channels = s->channels,

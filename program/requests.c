@@ -93,6 +93,7 @@ static uint64_t hash_ints(const int *v, int n, uint64_t hash) {
 static uint64_t hash_examples(const Examples *x, uint64_t hash) {
     for (int i = 0; i < x->count; i++) {
         const Example *e = &x->items[i];
+        if (e->start) hash = hash_ints(e->start, e->start_n, hash);
         hash = hash_ints(e->prompt, e->prompt_n, hash);
         hash = hash_ints(e->answer, e->answer_n, hash);
         if (e->rejected) hash = hash_ints(e->rejected, e->rejected_n, hash);

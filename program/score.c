@@ -120,7 +120,7 @@ bool command_score(const Settings *s, Error *err) {
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs =
         files.pairs && (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
-    if (!guard_outputs(s, err) || !model_folder_load(&f, s->model, err)) return false;
+    if (!guard_outputs(s, err) || !settings_model(s, s->model, &f, err)) return false;
     if (splits_read(&x, &f, &files, err)) {
         part = x;
         if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err) &&

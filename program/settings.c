@@ -17,7 +17,8 @@ _Static_assert(sizeof(Method) == sizeof(int) && sizeof(Objective) == sizeof(int)
                    sizeof(DemoChoice) == sizeof(int) && sizeof(Reduce) == sizeof(int) &&
                    sizeof(Anchors) == sizeof(int) && sizeof(PairScore) == sizeof(int) &&
                    sizeof(WeightMap) == sizeof(int) && sizeof(Normalize) == sizeof(int) &&
-                   sizeof(Schedule) == sizeof(int) && sizeof(CorpusSize) == sizeof(int),
+                   sizeof(Schedule) == sizeof(int) && sizeof(CorpusSize) == sizeof(int) &&
+                   sizeof(DemosAs) == sizeof(int),
                "an enum of Settings is not as large as an int");
 
 /* `ica score` has no batches. */
@@ -150,6 +151,10 @@ const Option OPTIONS[] = {
      .help = "the model that scored: the page then shows what each token of an answer gained"},
     {"model", OPTION_STRING, AT(model), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "model folder to continue from, instead of a new model"},
+    {"template", OPTION_STRING, AT(template), MODELS, NULL, .value = "NAME",
+     .help = "the text around prompts and answers, instead of the model folder's: recipe, plain, "
+             "chatml, smollm2, qwen2.5, qwen3, llama3, llama3.2, zephyr, alpaca, or a file "
+             "(template.json, or Jinja with known marks)"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "vocabulary of a new model"},
     {"model", OPTION_STRING, AT(model), "import", "!", .value = "FILE", .free = true,
@@ -275,6 +280,8 @@ const Option OPTIONS[] = {
      .help = "number of nearest holdout demonstrations in context"},
     {"demos", OPTION_CHOICE, AT(demos), "score train", "nearest", CHOICES(DEMO_CHOICES, DEMO_COUNT),
      .help = "which holdout examples are shown"},
+    {"demos-as", OPTION_CHOICE, AT(demos_as), "pretrain score train eval", "turns",
+     CHOICES(DEMOS_AS, DEMOS_AS_COUNT), .help = "how demonstrations stand before a prompt"},
     {"contexts", OPTION_INT, AT(contexts), "score train", "0", RANGE(0, 1000000),
      .help = "largest number of different contexts; clusters of candidates share one, which is "
              "cheaper; 0: every candidate has its own"},
@@ -584,10 +591,24 @@ SplitFiles settings_files(const Settings *s) {
                         .holdout = s->holdout,
                         .eval = s->eval,
                         .truncate = s->truncate,
+                        .demos_as = s->demos_as,
                         .skip_long = s->skip_long,
                         .drop_copies = s->drop_duplicates,
                         .drop_overlap = s->drop_overlap,
                         .allow_overlap = s->allow_overlap};
+}
+
+bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *err) {
+    if (!model_folder_load_as(f, path, path == s->resume ? NULL : s->template, err)) return false;
+    if (s->template && !f->tokenizer) {
+        model_folder_free(f);
+        return error_set(err, STATUS_USAGE,
+                         "--template %s: %s has no vocabulary, so its records are input_ids, which "
+                         "have no template; leave it out",
+                         s->template, path);
+    }
+    if (f->note) fprintf(stderr, "%s\n", f->note);
+    return true;
 }
 
 bool settings_print(const Settings *s, const Buf *object, Error *err) {

@@ -41,6 +41,7 @@ typedef enum {
  * whose option the command does not have is 0. */
 typedef struct Settings {
     /* files */
+    const char *template; /* a name or a file, instead of the folder's own */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
     const char *results, *resume, *dump_state, *scores, *options_file;
     OptionFiles data, inputs; /* inputs: the arguments without a name */
@@ -66,6 +67,7 @@ typedef struct Settings {
     Objective objective;
     Method method; /* of `ica train`: the method that --weights names, if it names one */
     DemoChoice demos;
+    DemosAs demos_as;
     Reduce reduce;
     Anchors anchors;
     PairScore pair_score;
@@ -112,6 +114,9 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                     OptionResult *result, Arena *arena, Buf *options, Error *err);
 
 PairOptions settings_pair(const Settings *s);
+/* Loads the model folder at `path`, with the template that --template names, and tells what a
+ * template in Jinja was taken for. The folder of a resumed run has its template already. */
+bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *err);
 SplitFiles settings_files(const Settings *s);
 /* The name of the data for reports: --group, or the pool's file name without folder, "pool-" and
  * ending. Borrowed from the settings. */

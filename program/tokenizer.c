@@ -37,6 +37,7 @@ static void texts_add_answer(Texts *t, Str answer) {
 
 static void texts_add_record(Texts *t, const Record *r) {
     if (r->kind == RECORD_TEXT) texts_add(t, r->text);
+    if (r->system.n) texts_add(t, r->system);
     for (int i = 0; i < r->n_turns; i++) {
         texts_add(t, r->turns[i].prompt);
         texts_add_answer(t, r->turns[i].completion);

@@ -206,7 +206,7 @@ bool command_train(const Settings *s, Error *err) {
     files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
                           (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
     if (request_place(s, &place, err) &&
-        model_folder_load(&f, s->resume ? s->resume : s->model, err)) {
+        settings_model(s, s->resume ? s->resume : s->model, &f, err)) {
         if (splits_read(&x, &f, &files, err)) {
             if (s->eval_share <= 0 || splits_hold_out(&x, s->eval_share, (uint64_t)s->seed, err))
                 train_splits(s, &f, &x, &place, start, err);

@@ -71,18 +71,55 @@ uint64_t example_hash(const Example *e, uint64_t seed, bool answer) {
  *   bos | prompt 1 | answer 1 | ... | prompt k | answer k | prompt x | answer y
  *       '---- farthest -----'       '----- nearest -----'            '-- scored
  *
- * With no demonstrations it is the row of plain training. So both sides of every difference in
- * ica.c have the same template. These functions are the only ones that know the order of a row. */
+ * A chat model may be shown them as text in the user's own turn instead:
+ *
+ *   bos | opening of x's turn | text 1 | ... | text k | the rest of x's turn | answer y
+ *
+ * The system turn belongs to bos: it stands once, first, in both. It is the candidate's; a
+ * demonstration's own is not shown. With no demonstrations either is the row of plain training. So
+ * both sides of every difference in ica.c have the same template. These functions are the only ones
+ * that know the order of a row. */
+
+const DemosAsInfo DEMOS_AS[] = {
+    [DEMOS_AS_TURNS] = {"turns", "earlier turns of the conversation"},
+    [DEMOS_AS_TEXT] = {"text", "text in the user's turn, before the prompt"}};
+_Static_assert(sizeof DEMOS_AS / sizeof *DEMOS_AS == DEMOS_AS_COUNT, "a row each");
+
+/* How many of the answer's tokens are shown as text: all before its end. One that was cut has no
+ * end. */
+static int told_answer(const DemoFrame *f, const Example *a) {
+    int n = a->answer_n - f->end_n;
+    bool ended = n >= 0 && memcmp(a->answer + n, f->end, (size_t)f->end_n * sizeof *f->end) == 0;
+    return ended ? n : a->answer_n;
+}
+
+static void put_demo(const DemoFrame *f, const Demo *d, IntBuf *tokens) {
+    const Example *x = d->prompt_of, *a = d->answer_of;
+    if (f->as == DEMOS_AS_TEXT) {
+        ints_append(tokens, x->told, x->told_n);
+        ints_append(tokens, f->gap, f->gap_n);
+        ints_append(tokens, a->answer, told_answer(f, a));
+    } else {
+        ints_append(tokens, x->prompt, x->prompt_n);
+        ints_append(tokens, a->answer, a->answer_n);
+    }
+    ints_append(tokens, f->after, f->after_n);
+}
+
+static int demo_length(const DemoFrame *f, const Demo *d) {
+    const Example *x = d->prompt_of, *a = d->answer_of;
+    if (f->as == DEMOS_AS_TEXT) return x->told_n + f->gap_n + told_answer(f, a) + f->after_n;
+    return x->prompt_n + a->answer_n + f->after_n;
+}
 
 int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
     const Example *x = q->x;
     int start = tokens->n;
-    ints_append(tokens, set->bos, set->bos_n);
-    for (const Demo *d = q->demos; d < q->demos + q->n_demos; d++) {
-        ints_append(tokens, d->prompt_of->prompt, d->prompt_of->prompt_n);
-        ints_append(tokens, d->answer_of->answer, d->answer_of->answer_n);
-    }
-    ints_append(tokens, x->prompt, x->prompt_n);
+    if (x->start) ints_append(tokens, x->start, x->start_n);
+    else ints_append(tokens, set->bos, set->bos_n);
+    ints_append(tokens, x->prompt, x->insert);
+    for (int i = 0; i < q->n_demos; i++) put_demo(&set->frame, &q->demos[i], tokens);
+    ints_append(tokens, x->prompt + x->insert, x->prompt_n - x->insert);
     int first = tokens->n - start;
     if (q->rejected) ints_append(tokens, x->rejected, x->rejected_n);
     else ints_append(tokens, x->answer, x->answer_n);
@@ -90,10 +127,10 @@ int query_row(const Examples *set, const Query *q, IntBuf *tokens) {
 }
 
 int query_length(const Examples *set, const Query *q) {
-    int length = set->bos_n + q->x->prompt_n + (q->rejected ? q->x->rejected_n : q->x->answer_n);
-    for (int i = 0; i < q->n_demos; i++)
-        length += q->demos[i].prompt_of->prompt_n + q->demos[i].answer_of->answer_n;
-    return length;
+    const Example *x = q->x;
+    int length = (x->start ? x->start_n : set->bos_n) + x->prompt_n;
+    for (int i = 0; i < q->n_demos; i++) length += demo_length(&set->frame, &q->demos[i]);
+    return length + (q->rejected ? x->rejected_n : x->answer_n);
 }
 
 int query_fit(const Examples *set, int room, Query *q, Demo *demos) {

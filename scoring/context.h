@@ -33,17 +33,42 @@ typedef struct {
     const int *answer;   /* the answer with its end token: what is scored */
     const int *rejected; /* pairs only, else NULL */
     int bare_n, prompt_n, answer_n, rejected_n;
+    const int *start; /* what the row starts with, if it has a system turn of its own, else NULL */
+    int start_n;
+    /* Demonstrations as text stand inside the prompt's first turn, after so many of its tokens. As
+     * turns they stand before the prompt: 0. */
+    int insert;
+    const int *told; /* demonstrations as text: the prompt as it is told, without its template */
+    int told_n;
     /* What makes two prompts, and two answers, the same: their texts folded (text_fold of
      * lib/text.h). Of a conversation the prompt is everything before the answer. s is NULL where
      * there is no text: then the token ids are compared, `bare` and `answer`. */
     Str prompt_text, answer_text;
 } Example;
 
+/* How demonstrations stand in a row. */
+typedef enum { DEMOS_AS_TURNS, DEMOS_AS_TEXT, DEMOS_AS_COUNT } DemosAs;
+typedef struct {
+    const char *name, *help;
+} DemosAsInfo;
+extern const DemosAsInfo DEMOS_AS[]; /* [DEMOS_AS_COUNT] */
+
+/* The tokens between the parts of a demonstration. All zero: turns with nothing between. */
+typedef struct {
+    DemosAs as;
+    const int *after; /* [after_n] after each demonstration: the template's `between`, or as text a
+                       * blank line */
+    const int *gap;   /* [gap_n] as text: from the prompt to its answer */
+    const int *end;   /* [end_n] as text: the template's end of an answer, which is left out */
+    int after_n, gap_n, end_n;
+} DemoFrame;
+
 typedef struct {
     int count;
     Example *items;
-    const int *bos; /* what every row starts with */
+    const int *bos; /* what every row starts with that has no start of its own */
     int bos_n;
+    DemoFrame frame;
     Arena arena; /* owns items, tokens and texts */
 } Examples;
 
@@ -78,8 +103,8 @@ typedef struct {
     int hits;    /* out: how many of the answer's tokens were the most probable token */
 } Query;
 
-/* Appends the query's row: start token, demonstrations, prompt, answer. Returns the answer's place
- * in the row. */
+/* Appends the query's row: start, demonstrations, prompt, answer; as text the demonstrations stand
+ * inside the prompt. Returns the answer's place in the row. */
 int query_row(const Examples *set, const Query *q, IntBuf *tokens);
 /* How many tokens that row has. The last one is only predicted, never read. */
 int query_length(const Examples *set, const Query *q);

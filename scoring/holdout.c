@@ -68,7 +68,7 @@ void folds_free(Folds *folds) {
 }
 
 Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others, int *index) {
-    Examples part = {.bos = holdout->bos, .bos_n = holdout->bos_n};
+    Examples part = {.bos = holdout->bos, .bos_n = holdout->bos_n, .frame = holdout->frame};
     part.items = arena_new(&folds->arena, (size_t)folds->count, sizeof *part.items);
     for (int i = 0; i < folds->count; i++) {
         int at = folds->order[i];
@@ -237,7 +237,7 @@ void comparison_free(Comparison *c) {
 
 /* The records that are kept, in the holdout's order. place[i]: where item i stands there. */
 static Examples kept_part(const Examples *holdout, const double *kept, int *place, Arena *arena) {
-    Examples part = {.bos = holdout->bos, .bos_n = holdout->bos_n};
+    Examples part = {.bos = holdout->bos, .bos_n = holdout->bos_n, .frame = holdout->frame};
     part.items = arena_new(arena, (size_t)holdout->count, sizeof *part.items);
     for (int i = 0; i < holdout->count; i++) {
         if (kept[i] <= 0) continue;

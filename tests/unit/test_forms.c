@@ -23,10 +23,11 @@ static void put_part(Buf *b, const char *name, Str s) {
     if (s.n) buf_printf(b, "%s[%.*s]", name, STR_ARG(s));
 }
 
-/* What a record teaches: "P[..]" context, "A[..]" an answer that is trained, "a[..]" one that is
- * not, "C[..]" and "R[..]" chosen and rejected, "T[..]" text; ids, with a mark before one that has
- * no loss. */
+/* What a record teaches: "S[..]" a system turn, "P[..]" context, "A[..]" an answer that is trained,
+ * "a[..]" one that is not, "C[..]" and "R[..]" chosen and rejected, "T[..]" text; ids, with a mark
+ * before one that has no loss. */
 static void describe(const Record *r, Buf *b) {
+    if (r->system.s) buf_printf(b, "S[%.*s]", STR_ARG(r->system));
     for (int t = 0; t < r->n_turns; t++) {
         put_part(b, "P", r->turns[t].prompt);
         put_part(b, r->turns[t].trained ? "A" : "a", r->turns[t].completion);
@@ -96,6 +97,7 @@ static void check_refused(const Refused *cases, size_t n) {
 #define USER(x) "{\"role\":\"user\",\"content\":\"" x "\"}"
 #define SAYS(x, more) "{\"role\":\"assistant\",\"content\":\"" x "\"" more "}"
 #define CHAT(list) "{\"messages\":[" list "]}"
+#define PAIR(c, r) "\"chosen\":" c ",\"rejected\":" r
 
 /* ---- conversations ---- */
 
@@ -140,14 +142,19 @@ static void test_keys_of_messages(void) {
         {CHAT("{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"},{\"type\":"
               "\"text\",\"text\":\"r\",\"cache\":1}]}," SAYS("a", "")),
          "P[qr]A[a]", "messages[].content[].cache 1"},
-        {CHAT("{\"role\":\"system\",\"content\":\"\"}," USER("q") "," SAYS("a", "")), "P[q]A[a]",
+        {CHAT("{\"role\":\"system\",\"content\":\"\"}," USER("q") "," SAYS("a", "")), "S[]P[q]A[a]",
          NULL},
+        {CHAT("{\"role\":\"developer\",\"content\":\"s\"}," USER("q") "," SAYS("a", "")),
+         "S[s]P[q]A[a]", NULL},
+        {"{\"conversations\":[" USER("q") "," SAYS("a", "") "],\"system\":\"s\"}", "S[s]P[q]A[a]",
+         NULL},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS(
+             "a", "") "],\"system\":\"s\"}",
+         "S[s]P[q]A[a]", NULL},
     };
     static const Refused refused[] = {
-        {CHAT("{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS("a", "")),
-         "message 1: is from the system; the template has no system turn"},
-        {CHAT("{\"role\":\"developer\",\"content\":\"s\"}," USER("q") "," SAYS("a", "")),
-         "message 1: is from the developer; the template has no system turn"},
+        {CHAT(USER("q") ",{\"role\":\"system\",\"content\":\"s\"}," SAYS("a", "")),
+         "message 2: is a system turn after others; it must stand first"},
         {CHAT(USER("q") ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":1}]}"),
          "message 2: \"tool_calls\" cannot be honoured"},
         {CHAT(USER("q") ",{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}"),
@@ -167,8 +174,9 @@ static void test_keys_of_messages(void) {
          "message 1: \"content\" occurs twice"},
         {"{\"messages\":[" USER("q") "," SAYS("a", "") "],\"tools\":[{\"type\":\"function\"}]}",
          "\"tools\" cannot be honoured"},
-        {"{\"conversations\":[" USER("q") "," SAYS("a", "") "],\"system\":\"s\"}",
-         "\"system\" cannot be honoured; the template has no system turn"},
+        {"{\"messages\":[{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS(
+             "a", "") "],\"system\":\"t\"}",
+         "\"system\" is another system turn than before; keep one of them"},
         {"{\"messages\":[" USER("q") "," SAYS("a", "") "],\"kto_tag\":false}",
          "\"kto_tag\" cannot be honoured; the answer is an undesired one"},
     };
@@ -190,6 +198,12 @@ static void test_answers(void) {
         {"{\"prompt\":\"p\",\"response\":\"r\"}", "P[p]A[r]", NULL},
         {"{\"query\":\"p\",\"response\":\"r\"}", "P[p]A[r]", NULL},
         {"{\"question\":\"q\",\"response\":\"r\",\"system_prompt\":\"\"}", "P[q]A[r]", NULL},
+        {"{\"question\":\"q\",\"response\":\"r\",\"system_prompt\":\"s\"}", "S[s]P[q]A[r]", NULL},
+        {"{\"question\":\"q\",\"system\":\"s\"," PAIR("\"c\"", "\"r\"") "}", "S[s]P[q]C[c]R[r]",
+         NULL},
+        {"{" PAIR("[{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS("c", "") "]",
+                  "[{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS("r", "") "]") "}",
+         "S[s]P[q]C[c]R[r]", NULL},
         {"{\"input\":\"p\",\"output\":\"r\"}", "P[p]A[r]", NULL},
         {"{\"context\":\"c\",\"question\":\"q\",\"answer\":\"a\"}", "P[q\nc]A[a]", NULL},
         {"{\"prompt\":\"p\",\"completion\":\"c\",\"label\":true}", "P[p]A[c]", "label 1"},
@@ -199,12 +213,10 @@ static void test_answers(void) {
          "label 2, meta 1"},
     };
     static const Refused refused[] = {
-        {"{\"instruction\":\"i\",\"output\":\"o\",\"system\":\"s\"}",
-         "data:1: \"system\" cannot be honoured; the template has no system turn"},
+        {"{\"instruction\":\"i\",\"output\":\"o\",\"system\":1}",
+         "data:1: \"system\" is a number; it must be a string"},
         {"{\"instruction\":\"i\",\"output\":\"o\",\"history\":[[\"a\",\"b\"]]}",
          "\"history\" cannot be honoured"},
-        {"{\"question\":\"q\",\"response\":\"r\",\"system_prompt\":\"s\"}",
-         "\"system_prompt\" cannot be honoured"},
         {"{\"prompt\":\"p\",\"completion\":\"c\",\"input\":\"x\"}",
          "\"input\" cannot be honoured; put it into the prompt"},
         {"{\"prompt\":\"p\",\"completion\":\"c\",\"context\":\"x\"}",
@@ -228,7 +240,6 @@ static void test_answers(void) {
 
 /* ---- pairs ---- */
 
-#define PAIR(c, r) "\"chosen\":" c ",\"rejected\":" r
 #define HH "\"\\n\\nHuman: H\\n\\nAssistant:"
 
 static void test_pairs(void) {
@@ -263,8 +274,9 @@ static void test_pairs(void) {
         {"{\"prompt\":\"p\"," PAIR("[" USER("other") "," SAYS("c", "") "]",
                                    "[" USER("other") "," SAYS("r", "") "]") "}",
          "\"chosen\" must have one message from the assistant, with at most the prompt's"},
-        {"{\"question\":\"q\",\"system\":\"s\"," PAIR("\"c\"", "\"r\"") "}",
-         "\"system\" cannot be honoured"},
+        {"{" PAIR("[{\"role\":\"system\",\"content\":\"s\"}," USER("q") "," SAYS("c", "") "]",
+                  "[{\"role\":\"system\",\"content\":\"t\"}," USER("q") "," SAYS("r", "") "]") "}",
+         "\"rejected\", message 1: is another system turn than before"},
     };
     READ(read);
     REFUSED(refused);
