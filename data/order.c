@@ -48,8 +48,8 @@ int piece_end(const Examples *pool, const int *record, int from, int B, int micr
     if (micro > 0) return from + micro < B ? from + micro : B;
     for (; to < B; to++) {
         const Example *z = &pool->items[record[to]];
-        tokens += pool->bos_n + z->prompt_n + z->answer_n;
-        if (z->rejected) tokens += pool->bos_n + z->prompt_n + z->rejected_n;
+        tokens += query_length(pool, &(Query){.x = z});
+        if (z->rejected) tokens += query_length(pool, &(Query){.x = z, .rejected = true});
         if (tokens > TOKENS && to > from) break;
     }
     return to;
