@@ -26,7 +26,8 @@ void put_duration(Buf *b, double seconds) {
         return;
     }
     double s = floor(seconds + 0.5), m = floor(s / 60), h = floor(m / 60), d = floor(h / 24);
-    if (seconds < 9.95) buf_printf(b, "%.1f s", seconds);
+    if (seconds < 0.0995) buf_printf(b, seconds < 0.00995 ? "%.1f ms" : "%.0f ms", 1000 * seconds);
+    else if (seconds < 9.95) buf_printf(b, "%.1f s", seconds);
     else if (s < 60) buf_printf(b, "%.0f s", s);
     else if (m < 60) buf_printf(b, "%.0f min %.0f s", m, s - 60 * m);
     else if (h < 24) buf_printf(b, "%.0f h %.0f min", h, m - 60 * h);

@@ -26,8 +26,8 @@
 /* ---- numbers for people ---- */
 
 void put_count(Buf *b, double n); /* "1,234"; n is rounded to a whole number */
-void put_duration(Buf *b,
-                  double seconds); /* "0.4 s", "45 s", "3 min 5 s", "2 h 10 min", "3 d 4 h" */
+void put_duration(
+    Buf *b, double seconds); /* "40 ms", "0.4 s", "45 s", "3 min 5 s", "2 h 10 min", "3 d 4 h" */
 
 /* ---- the line ---- */
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/file.h"
@@ -128,6 +129,16 @@ void machine_use_threads(int threads) {
 }
 
 /* ---- this machine ---- */
+
+size_t machine_peak_bytes(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#ifdef __APPLE__
+    return (size_t)usage.ru_maxrss;
+#else
+    return (size_t)usage.ru_maxrss << 10;
+#endif
+}
 
 void machine_json(Buf *b) {
     Buf info = {0};

@@ -39,6 +39,9 @@ bool machine_save_asked(void);
 /* The signal that asked the program to stop, or 0. */
 int machine_stop_signal(void);
 
+/* The most memory that this process has had, in bytes; 0: not known. */
+size_t machine_peak_bytes(void);
+
 /* Appends {"cpu", "cores", "threads", "vectors", "peak_gflops"}. The peak is measured now. */
 void machine_json(Buf *b);
 

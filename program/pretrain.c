@@ -7,6 +7,7 @@
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
+#include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/machine.h"
 #include "program/requests.h"
@@ -88,6 +89,27 @@ static bool pretrain(const Sessions *sessions, const Splits *x, const LoopOption
     return ok;
 }
 
+/* The same in memory, a few steps of it, and what the whole would take. */
+static bool pretrain_dry(const Settings *s, Model *m, const Sessions *sessions, const Splits *x,
+                         LoopOptions *o, Error *err) {
+    Pretraining p = {.k = s->k, .sessions = sessions, .x = x};
+    DryRun d = {.parameters = m->parameters, .states = 4};
+    Loop loop;
+    LogLine line = {0};
+    loop_new(&loop, m, o, NULL, &p);
+    loop.gradient = pretraining_gradient;
+    double start = seconds_now();
+    bool ok = x->eval.examples.count == 0 || pretraining_evaluate(&loop, &line, err);
+    d.eval_seconds = seconds_now() - start;
+    if (x->eval.examples.count > 0)
+        d.evaluations = (double)multiples_left(o->eval_steps, -1, o->steps);
+    ok = ok && dry_run_steps(&loop, o, &d, err) && dry_run_print(s, &d, err);
+    loop_free(&loop);
+    ints_free(&p.order.item);
+    batch_free(&p.rows);
+    return ok;
+}
+
 /* ---- the command ---- */
 
 /* A new model for --tokenizer, the one of --model, or that of the run to resume. */
@@ -127,6 +149,19 @@ static void put_result(Buf *b, const LoopResult *x) {
     json_key_number(b, "activation_bytes", (double)x->activation_bytes);
 }
 
+/* Trains, and writes the result. */
+static bool pretrain_run(const Settings *s, const Sessions *sessions, const Splits *x,
+                         const LoopOptions *o, Run *run, Error *err) {
+    LoopResult result;
+    bool ok = request_depends(run, s, x, sessions, err) &&
+              pretrain(sessions, x, o, s->k, run, &result, err);
+    if (ok && !result.complete) put_result(&run->result, &result);
+    if (ok && result.complete) tell_complete(s);
+    run_end(run, err);
+    request_end(s, err);
+    return err->status == 0;
+}
+
 /* Trains on the sessions and ends the run. */
 static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions *sessions,
                         Splits *x, RunPlace *place, double start, Error *err) {
@@ -145,17 +180,14 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     LoopOptions o = request_loop(s, steps);
-    LoopResult result;
     buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
                f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
                threads_most());
     tell_still(&o, steps);
-    bool ok = request_depends(&run, s, x, sessions, err) &&
-              pretrain(sessions, x, &o, s->k, &run, &result, err);
-    if (ok && !result.complete) put_result(&run.result, &result);
-    if (ok && result.complete) tell_complete(s);
-    run_end(&run, err);
-    request_end(s, err);
+    if (s->dry_run) {
+        fputs(run.opening.s, stderr);
+        pretrain_dry(s, f->model, sessions, x, &o, err);
+    } else pretrain_run(s, sessions, x, &o, &run, err);
     run_free(&run);
     arena_free(&arena);
     return err->status == 0;
@@ -174,7 +206,7 @@ bool command_pretrain(const Settings *s, Error *err) {
                         .drop_copies = s->drop_duplicates};
     RunPlace place = {0};
     if (!guard_outputs(s, err) || request_over(s, err)) return err->status == 0;
-    if (request_place(s, &place, err) && load_folder(&f, s, err)) {
+    if ((s->dry_run || request_place(s, &place, err)) && load_folder(&f, s, err)) {
         if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
             splits_read(&x, &f, &files, err)) {
             machine_stop_on_signals();

@@ -4,6 +4,7 @@
 
 #include "lib/json.h"
 #include "program/commands.h"
+#include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/requests.h"
 
@@ -124,9 +125,10 @@ bool command_score(const Settings *s, Error *err) {
     if (splits_read(&x, &f, &files, err)) {
         part = x;
         if (check_holdout(s, &x.holdout, err) && shard_of(s, &x.pool, &part.pool, &first, err) &&
-            file_try(s->out, err)) {
+            (s->dry_run || file_try(s->out, err))) {
             tell_data(s, &x);
-            score_splits(s, f.model, &part, first, err);
+            if (s->dry_run) dry_run_score(s, f.model, &part, err);
+            else score_splits(s, f.model, &part, first, err);
         }
         splits_free(&x);
     }

@@ -190,6 +190,9 @@ const Option OPTIONS[] = {
      .value = "FILE", .free = true,
      .help =
          "take options from a JSON file, such as a run.json, but no paths; those given here win"},
+    {"dry-run", OPTION_FLAG, AT(dry_run), "pretrain score train", "false", .free = true,
+     .help = "read and check everything, measure a few steps, say what it would take, and write "
+             "nothing"},
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
      .writes = true,
      .help = "replace the run in --out, once the first state of the new one is safe"},
@@ -523,6 +526,9 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
                          "linear, or leave --min-lr-ratio out",
                          s->min_lr_ratio, schedule->name);
     if (!check_judged(s, err)) return false;
+    if (s->dry_run && s->resume)
+        return error_set(err, STATUS_USAGE,
+                         "--dry-run is for a run that has not begun; leave --resume out");
     if (s->drop_overlap && s->allow_overlap)
         return error_set(err, STATUS_USAGE,
                          "--drop-overlap and --allow-overlap contradict each other; leave one out");

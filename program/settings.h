@@ -75,7 +75,7 @@ typedef struct Settings {
     int k, contexts, num_anchors, reference_steps, refresh;
     double beta, gamma_beta_ratio, label_smoothing;
     bool allow_overlap, truncate, overwrite, force_resume;
-    bool skip_long, drop_overlap, drop_duplicates;
+    bool skip_long, drop_overlap, drop_duplicates, dry_run;
     double eval_share;
     /* weights */
     const char *weights;      /* as given */

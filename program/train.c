@@ -8,6 +8,7 @@
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
+#include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/machine.h"
 #include "program/requests.h"
@@ -153,26 +154,35 @@ static long count_steps(const Settings *s, int records) {
     return batches_of_epochs(s->num_train_epochs, epoch_batches(records, s->batch_size));
 }
 
-/* Trains with the pool's weights and ends the run. */
+/* Trains, and writes and prints the result. */
+static bool train_run(const Settings *s, ModelFolder *f, const Splits *x, TrainOptions *o,
+                      PoolWeights *w, Run *run, Error *err) {
+    TrainResult result;
+    if (s->dump_state)
+        o->dump = dump_new(s->dump_state, &x->pool, OBJECTIVES[o->objective].pairs, o->batch_size);
+    bool ok = train(f->model, x, o, w, run, &result, err);
+    if (ok && result.loop.complete) tell_complete(s);
+    else if (ok) {
+        put_result(run, x, w, o->map, &result);
+        if (put_metrics(run, o, &result, err)) print_result(s, run, err);
+    }
+    run_end(run, err);
+    request_end(s, err);
+    dump_free(o->dump);
+    return err->status == 0;
+}
+
+/* Trains with the pool's weights and ends the run, or says what that would take. */
 static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *run, Error *err) {
     int n = x->pool.examples.count;
     TrainOptions o = request_train(s, count_steps(s, n));
     PoolWeights w = pool_weights_new(n);
-    TrainResult result;
-    bool pairs = OBJECTIVES[o.objective].pairs;
     if (read_weights(s, x, &w, run, err)) {
-        if (s->dump_state) o.dump = dump_new(s->dump_state, &x->pool, pairs, o.batch_size);
-        if (pairs) tell_equal_answers(&x->pool.examples);
+        if (s->dry_run) fputs(run->opening.s, stderr);
+        if (OBJECTIVES[o.objective].pairs) tell_equal_answers(&x->pool.examples);
         tell_still(&o.loop, o.loop.steps);
-        bool ok = train(f->model, x, &o, &w, run, &result, err);
-        if (ok && result.loop.complete) tell_complete(s);
-        else if (ok) {
-            put_result(run, x, &w, o.map, &result);
-            if (put_metrics(run, &o, &result, err)) print_result(s, run, err);
-        }
-        run_end(run, err);
-        request_end(s, err);
-        dump_free(o.dump);
+        if (s->dry_run) dry_run_train(s, f->model, x, &o, err);
+        else train_run(s, f, x, &o, &w, run, err);
     }
     pool_weights_free(&w);
     return err->status == 0;
@@ -205,7 +215,7 @@ bool command_train(const Settings *s, Error *err) {
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
                           (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
-    if (request_place(s, &place, err) &&
+    if ((s->dry_run || request_place(s, &place, err)) &&
         settings_model(s, s->resume ? s->resume : s->model, &f, err)) {
         if (splits_read(&x, &f, &files, err)) {
             if (s->eval_share <= 0 || splits_hold_out(&x, s->eval_share, (uint64_t)s->seed, err))

@@ -51,6 +51,9 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
     run train $TUNE --pool pool.jsonl $best --out best
     run train $TUNE --objective dpo --pool pairs.jsonl $best --out dpo-best
 }
+# shellcheck disable=SC2086
+run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --out none --dry-run --json
+cp "$keep/out" dry-run.json
 run score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
 cp "$keep/out" shard.json
 run score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
@@ -130,6 +133,7 @@ all() { # DOCUMENT
     compare "$1" results.json results.json
     compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
         mirror-score.json
+    compare "$1" "dry-run --json" dry-run.json
     compare "$1" "select --json" select.json
     compare "$1" "eval --json" eval.json pair-eval.json
     compare "$1" "eval --per-example" each.jsonl pair-each.jsonl

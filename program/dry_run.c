@@ -1,0 +1,260 @@
+/* What a command would take. */
+#include "program/dry_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/json.h"
+#include "lib/progress.h"
+#include "program/machine.h"
+#include "program/requests.h"
+
+enum { SCORED = 48, EVALUATED = 48 }; /* records that are measured */
+
+/* ---- what was found ---- */
+
+double dry_run_seconds(const DryRun *d) {
+    return d->steps * d->step_seconds + d->scorings * d->score_seconds +
+           d->evaluations * d->eval_seconds + d->reference_seconds;
+}
+
+static double state_bytes(const DryRun *d) {
+    return (double)d->parameters * sizeof(real) * d->states;
+}
+
+static void put_bytes(Buf *b, double bytes) {
+    if (bytes < 1e6) put_count(b, bytes / 1e3);
+    else if (bytes < 1e9) buf_printf(b, "%.1f", bytes / 1e6);
+    else buf_printf(b, "%.2f", bytes / 1e9);
+    buf_puts(b, bytes < 1e6 ? " kB" : bytes < 1e9 ? " MB" : " GB");
+}
+
+static void put_json(Buf *b, const Settings *s, const DryRun *d) {
+    buf_puts(b, "{\"command\":");
+    json_put_string(b, str(s->command));
+    buf_puts(b, ",\"dry_run\":true");
+    json_key_number(b, "parameters", (double)d->parameters);
+    json_key_number(b, "state_bytes", state_bytes(d));
+    json_key_number(b, "activation_bytes", (double)d->activations);
+    json_key_number(b, "process_bytes", (double)machine_peak_bytes());
+    json_key_number(b, "steps", d->steps);
+    json_key_number(b, "step_seconds", d->step_seconds);
+    json_key_number(b, "scorings", d->scorings);
+    json_key_number(b, "score_seconds", d->score_seconds);
+    json_key_number(b, "evaluations", d->evaluations);
+    json_key_number(b, "eval_seconds", d->eval_seconds);
+    json_key_number(b, "reference_seconds", d->reference_seconds);
+    json_key_number(b, "seconds", dry_run_seconds(d));
+    buf_puts(b, "}\n");
+}
+
+static void put_times(Buf *b, const char *what, double times, double seconds) {
+    if (times <= 0) return;
+    buf_printf(b, "  ");
+    put_count(b, times);
+    buf_printf(b, " %s%s of ", what, times == 1 ? "" : "s");
+    put_duration(b, seconds);
+    buf_putc(b, '\n');
+}
+
+static void put_text(Buf *b, const DryRun *d) {
+    buf_puts(b, "dry run: nothing is written\nmodel: ");
+    put_count(b, (double)d->parameters);
+    buf_puts(b, " parameters\nmemory: about ");
+    put_bytes(b, state_bytes(d) + (double)d->activations);
+    buf_printf(b, " and the data: %d arrays of ", d->states);
+    put_bytes(b, (double)d->parameters * sizeof(real));
+    buf_puts(b, d->states > 1 ? " (weights, gradients, moments), activations of "
+                              : " (weights), activations of ");
+    put_bytes(b, (double)d->activations);
+    buf_puts(b, ". This process took ");
+    put_bytes(b, (double)machine_peak_bytes());
+    buf_puts(b, " at most\ntime: about ");
+    put_duration(b, dry_run_seconds(d));
+    buf_puts(b, ", if the machine stays as busy as it is\n");
+    put_times(b, "step", d->steps, d->step_seconds);
+    put_times(b, "scoring", d->scorings, d->score_seconds);
+    put_times(b, "evaluation", d->evaluations, d->eval_seconds);
+    put_times(b, "reference", d->reference_seconds > 0, d->reference_seconds);
+    if (d->measured_steps > 0) buf_printf(b, "measured on %.0f steps", d->measured_steps);
+    if (d->measured_scores > 0)
+        buf_printf(b, "%s%.0f scores", d->measured_steps > 0 ? " and " : "measured on ",
+                   d->measured_scores);
+    if (d->measured_steps + d->measured_scores > 0) buf_putc(b, '\n');
+}
+
+bool dry_run_print(const Settings *s, const DryRun *d, Error *err) {
+    Buf b = {0};
+    if (s->json) put_json(&b, s, d);
+    else put_text(&b, d);
+    bool ok = file_print(b.s, b.n, err);
+    buf_free(&b);
+    return ok;
+}
+
+/* ---- measuring ---- */
+
+/* Some records of a file, evenly from all of it. It borrows from the file and the arena. */
+static ExampleFile sample_of(const ExampleFile *file, int most, Arena *arena) {
+    ExampleFile part = *file;
+    int n = file->examples.count, m = n < most ? n : most;
+    part.data.records = arena_new(arena, (size_t)m + 1, sizeof *part.data.records);
+    part.examples.items = arena_new(arena, (size_t)m + 1, sizeof *part.examples.items);
+    for (int i = 0; i < m; i++) {
+        int at = (int)((int64_t)i * n / m);
+        part.data.records[i] = file->data.records[at];
+        part.examples.items[i] = file->examples.items[at];
+    }
+    part.data.count = part.examples.count = m;
+    return part;
+}
+
+/* How many further steps are measured, if the first took so long. */
+static long steps_to_measure(double first) { return first > 5 ? 1 : 5; }
+
+bool dry_run_steps(Loop *loop, LoopOptions *o, DryRun *d, Error *err) {
+    d->steps = (double)o->steps;
+    double start = seconds_now();
+    o->steps = 1;
+    if (!loop_run(loop, err)) return false;
+    double first = seconds_now() - start;
+    long more = steps_to_measure(first);
+    if (d->steps <= 1) more = 0;
+    start = seconds_now();
+    o->steps = 1 + more;
+    if (more > 0 && !loop_run(loop, err)) return false;
+    d->step_seconds = more > 0 ? (seconds_now() - start) / (double)more : first;
+    d->measured_steps = (double)(more > 0 ? more : 1);
+    d->activations = loop_result(loop).activation_bytes;
+    return true;
+}
+
+/* Trains a few steps with weights of 1. What both calls have besides steps goes out in the
+ * difference of their times. */
+static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, DryRun *d, Error *err) {
+    TrainOptions few = *o;
+    Splits data = {.pool = x->pool};
+    TrainResult result;
+    double took[2] = {0, 0};
+    long more = 0;
+    few.dump = NULL;
+    for (int i = 0; i < 2; i++) {
+        PoolWeights ones = pool_weights_new(x->pool.examples.count);
+        double start = seconds_now();
+        few.loop.steps = 1 + more;
+        bool ok = train(m, &data, &few, &ones, NULL, &result, err);
+        took[i] = seconds_now() - start;
+        pool_weights_free(&ones);
+        if (!ok) return false;
+        more = steps_to_measure(took[0]);
+    }
+    double each = (took[1] - took[0]) / (double)more;
+    d->step_seconds = each > 0 ? each : took[1] / (double)(1 + more);
+    d->measured_steps = (double)more;
+    d->activations = result.loop.activation_bytes;
+    return true;
+}
+
+/* What is measured once more if it was quick: the first time has threads to start and memory to
+ * take, which a long run does once. */
+static bool again(double seconds, int times) { return times < 3 && seconds < 2; }
+
+/* The seconds of scoring the pool once, with what the holdout is asked before. */
+static bool measure_scores(const Model *m, const Splits *x, const TrainOptions *o, DryRun *d,
+                           Error *err) {
+    Arena arena = {0};
+    TrainOptions few = *o;
+    Splits part = {.pool = sample_of(&x->pool, SCORED, &arena), .holdout = x->holdout};
+    double holdout = x->holdout.examples.count, all = x->pool.examples.count, least = 0;
+    /* The check asks each holdout record alone, in context and with other answers; accept and
+     * mirror score the holdout once. */
+    if (METHODS[o->scoring.method].needs_k && o->check) all += 1.5 * holdout;
+    if (MAPS[o->map].of_holdout) all += holdout;
+    few.map = MAP_MINMAX;
+    few.check = false;
+    few.reference_steps = 1;
+    for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
+        Scores scores = {0};
+        ScoreNotes notes;
+        Spent spent = {0};
+        double start = seconds_now();
+        train_score(m, &part, &few, &scores, &notes, NULL, &spent, err);
+        double seconds = seconds_now() - start - spent.reference_seconds;
+        if (i == 0 || seconds < least) least = seconds;
+        scores_free(&scores);
+    }
+    d->measured_scores = part.pool.examples.count;
+    d->score_seconds = least / d->measured_scores * all;
+    arena_free(&arena);
+    return err->status == 0;
+}
+
+/* The seconds of RHO's reference: steps on the holdout. */
+static bool measure_reference(const Model *m, const Splits *x, const TrainOptions *o, DryRun *d,
+                              Error *err) {
+    Splits holdout = {.pool = x->holdout};
+    TrainOptions sft = *o;
+    DryRun steps = {0};
+    Model *copy = model_copy(m);
+    sft.objective = OBJECTIVE_SFT;
+    bool ok = measure_steps(copy, &holdout, &sft, &steps, err);
+    model_free(copy);
+    d->reference_seconds += steps.step_seconds * o->reference_steps;
+    if (steps.activations > d->activations) d->activations = steps.activations;
+    d->states++; /* in training there are gradients and moments already */
+    return ok;
+}
+
+/* The seconds of evaluating a file once. */
+static bool measure_evaluation(const Model *m, const ExampleFile *file, const TrainOptions *o,
+                               DryRun *d, Error *err) {
+    Arena arena = {0};
+    if (file->examples.count == 0) return true;
+    ExampleFile part = sample_of(file, EVALUATED, &arena);
+    Workspace *ws = workspace_new();
+    Logps zeros = logps_new(part.examples.count); /* a reference takes no time to read */
+    double least = 0;
+    for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
+        Measured unused;
+        double start = seconds_now();
+        evaluate_file(m, ws, &part, o->objective, &o->pair, zeros, &unused, err);
+        double seconds = seconds_now() - start;
+        if (i == 0 || seconds < least) least = seconds;
+    }
+    d->eval_seconds += least / part.examples.count * (double)file->examples.count;
+    logps_free(&zeros);
+    workspace_free(ws);
+    arena_free(&arena);
+    return err->status == 0;
+}
+
+bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
+                   Error *err) {
+    DryRun d = {.parameters = m->parameters, .states = 4, .steps = (double)o->loop.steps};
+    bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
+    bool rho = scores && METHODS[o->scoring.method].needs_reference;
+    double answers = x->pool.examples.count + x->eval.examples.count + x->validation.examples.count;
+    /* First what needs the model as it is. */
+    if (!measure_evaluation(m, &x->eval, o, &d, err) ||
+        !measure_evaluation(m, &x->validation, o, &d, err) ||
+        (scores && !measure_scores(m, x, o, &d, err)) ||
+        (rho && !measure_reference(m, x, o, &d, err)) || !measure_steps(m, x, o, &d, err))
+        return false;
+    if (scores) d.scorings = o->refresh < d.steps ? o->refresh : d.steps;
+    if (d.eval_seconds > 0)
+        d.evaluations = 1 + (double)multiples_left(o->loop.eval_steps, -1, o->loop.steps);
+    /* A forward pass is a third of a step. */
+    if (OBJECTIVES[o->objective].needs_reference)
+        d.reference_seconds += answers * d.step_seconds / o->batch_size / 3;
+    return dry_run_print(s, &d, err);
+}
+
+bool dry_run_score(const Settings *s, Model *m, const Splits *x, Error *err) {
+    TrainOptions o = request_train(s, 0);
+    DryRun d = {.parameters = m->parameters, .states = 1, .scorings = 1};
+    bool rho = METHODS[s->method].needs_reference;
+    if (!measure_scores(m, x, &o, &d, err)) return false;
+    if (rho && !measure_reference(m, x, &o, &d, err)) return false;
+    if (rho) d.states = 5; /* its gradients and moments too */
+    return dry_run_print(s, &d, err);
+}

@@ -1,0 +1,116 @@
+#!/bin/sh
+# Before, during and after a run: --dry-run writes nothing, --options takes a run's options, records
+# are left out by name, the best model is kept, and a finished run keeps what it should.
+cd "$(dirname "$0")/../.." || exit 1
+. tests/system/check.sh
+cd "$work" || exit 1
+
+ica corpus --out corpus --seed 1 || fail "corpus"
+head -n 300 corpus/pretrain.jsonl >sessions.jsonl
+head -n 60 corpus/pool-even50.jsonl >pool.jsonl
+head -n 20 corpus/holdout.jsonl >hold.jsonl
+head -n 20 corpus/test.jsonl >test.jsonl
+head -n 24 corpus/pairs-pool.jsonl >pairs.jsonl
+head -n 8 corpus/pairs-holdout.jsonl >pairs-hold.jsonl
+ica tokenizer --data sessions.jsonl --vocab-size 300 --out tok || fail "tokenizer"
+SHAPE="--layers 1 --heads 2 --channels 16 --batch-tokens 512"
+# shellcheck disable=SC2086
+ica pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 40 --out base ||
+    fail "pretrain"
+TRAIN="train --model base --pool pool.jsonl --batch-size 8"
+
+# ---- a dry run ----
+
+find . -type f | sort >"$keep/before"
+for method in "" "--weights ica --holdout hold.jsonl" "--weights rho --holdout hold.jsonl"; do
+    # shellcheck disable=SC2086
+    works "a dry run" $TRAIN $method --eval test.jsonl --eval-steps 5 --out none --dry-run
+    check "it says what it would take" grep -q '^time: about [0-9]' "$keep/out"
+    says "and what is in the files" '^pool pool.jsonl: 60 records'
+done
+works "of pairs" train --objective dpo --model base --pool pairs.jsonl --out none --dry-run --json
+check "as JSON" grep -q '"dry_run":true.*"steps":3,' "$keep/out"
+# shellcheck disable=SC2086
+works "of pretraining" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --eval test.jsonl \
+    --out none --dry-run
+for method in ica rho gradient oneshot random; do
+    works "of scores by $method" score --model base --pool pool.jsonl --holdout hold.jsonl \
+        --method $method --reference-steps 3 --out none --dry-run
+done
+find . -type f | sort >"$keep/after"
+same "a dry run writes nothing" "$keep/before" "$keep/after"
+refuse_dry() { # STATUS WHAT ARGUMENTS: it fails as the command itself fails
+    wanted=$1 what=$2
+    shift 2
+    ica "$@" --out none --dry-run
+    is "$what" "$status" "$wanted"
+}
+refuse_dry 3 "a dry run with records in two files" train --model base --pool pool.jsonl \
+    --eval pool.jsonl
+refuse_dry 3 "a dry run without oracle's key" train --model base --pool sessions.jsonl \
+    --weights oracle
+refuse_dry 2 "a dry run of a run that goes on" pretrain --resume base
+
+# ---- records that are left out ----
+
+cat pool.jsonl pool.jsonl >twice.jsonl
+head -n 5 test.jsonl >>twice.jsonl
+# shellcheck disable=SC2086
+works "copies and overlaps" train --model base --pool twice.jsonl --eval test.jsonl --batch-size 8 \
+    --drop-duplicates --drop-overlap --out left --max-steps 4
+check "they are counted" grep -q '"left_out":{"too_long":0,"copies":6[0-9],"overlap":[1-9]' \
+    left/run.json
+works "scores of the whole file" score --model base --pool twice.jsonl --holdout hold.jsonl \
+    --weight-map rank --out whole.jsonl
+works "with a pool of which records are left out" train --model base --pool twice.jsonl \
+    --weights file:whole.jsonl --drop-duplicates --max-steps 2 --out from-file
+
+# ---- the best model, patience, and what stays ----
+
+# shellcheck disable=SC2086
+works "the best model" $TRAIN --eval-share 0.2 --eval-steps 2 --patience 2 --learning-rate 0.05 \
+    --load-best-model-at-end --max-steps 60 --out best
+best=$(sed -n 's/.*"best_metric":\([^,}]*\).*/\1/p' best/run.json)
+last=$(sed -n 's/.*"validation_nll":\([^,}]*\).*/\1/p' best/run.json | tail -n 1)
+is "its loss is that of the result" "$last" "$best"
+check "it stopped early" grep -q '"stopped_early":true' best/run.json
+least=$(sed -n 's/.*"validation_nll":\([^,}]*\).*/\1/p' best/log.jsonl | sort -g | head -n 1)
+is "and it is the lowest of the log" "$best" "$least"
+works "a stopped run is complete" train --resume best
+says "and says so" 'complete'
+# shellcheck disable=SC2086
+works "only the model" $TRAIN --max-steps 3 --save-only-model --out only
+check "no state is left" sh -c '! ls only | grep -q "state\|best"'
+works "it is complete" train --resume only
+ica train --resume only --max-steps 9
+is "and cannot go on" "$status" 3
+# shellcheck disable=SC2086
+works "one state" $TRAIN --max-steps 6 --save-steps 1 --save-total-limit 1 --out one
+check "the one before is gone" test ! -e one/training_state.previous.safetensors
+for options in "--patience 2 --eval-steps 1" "--load-best-model-at-end --eval-share .2" \
+    "--patience 2 --eval-share .2 --eval-steps 1 --dump-state step"; do
+    # shellcheck disable=SC2086
+    ica $TRAIN $options --out none
+    is "refused: $options" "$status" 2
+done
+# shellcheck disable=SC2086
+works "with --eval-steps from elsewhere" $TRAIN --eval-share .2 --eval-steps 3 --max-steps 6 \
+    --load-best-model-at-end --save-steps 2 --out other
+ica train --resume other --eval-steps 2
+is "the best depends on when the model is evaluated" "$status" 3
+
+# ---- options from a file ----
+
+# shellcheck disable=SC2086
+works "a run" $TRAIN --max-steps 5 --learning-rate 1e-3 --seed 7 --out a
+works "the same with the options of its run.json" train --options a/run.json --model base \
+    --pool pool.jsonl --out b
+same "ends with the same model" a/model.safetensors b/model.safetensors
+echo '{"max_steps": 4, "learning-rate": 1e-3, "seed": 7, "batch-size": 8}' >options.json
+works "a file by hand, and the command line wins" train --options options.json --max-steps 5 \
+    --model base --pool pool.jsonl --out c
+same "ends with the same model again" a/model.safetensors c/model.safetensors
+rm options.json
+works "a run does not need its file again" train --resume c
+
+finish runs
