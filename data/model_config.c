@@ -314,6 +314,9 @@ static const void *member_of(const ModelConfig *c, int key) {
 static void put_whole(Buf *b, int key, const ModelConfig *c) {
     const char *name = KEYS[key].key;
     int n = *(const int *)member_of(c, key);
+    /* Qwen2's class has no head_dim, and Llama's means this by its absence. */
+    bool usual = c->family != FAMILY_QWEN3 && n * c->heads == c->channels;
+    if (strcmp(name, "head_dim") == 0 && usual) return;
     if (strcmp(name, "n_inner") == 0 && n == 4 * c->channels) buf_puts(b, "  \"n_inner\": null,\n");
     else buf_printf(b, "  \"%s\": %d,\n", name, n);
     if (strcmp(name, "n_positions") == 0) buf_printf(b, "  \"n_ctx\": %d,\n", n); /* old readers */
