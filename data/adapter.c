@@ -121,13 +121,13 @@ char *adapter_base(const char *folder, Error *err) {
 }
 
 /* Keys that change nothing here: who wrote it, and how training began and went on. */
-static const char *const UNREAD[] = {"auto_mapping",        "peft_version", "revision",
-                                     "inference_mode",      "lora_dropout", "fan_in_fan_out",
-                                     "megatron_core",       "eva_config",   "runtime_config",
-                                     "qalora_group_size",   "task_type",    "peft_type",
+static const char *const UNREAD[] = {"auto_mapping",           "peft_version", "revision",
+                                     "inference_mode",         "lora_dropout", "fan_in_fan_out",
+                                     "megatron_core",          "eva_config",   "runtime_config",
+                                     "qalora_group_size",      "task_type",    "peft_type",
                                      "base_model_name_or_path"};
-static const char *const READ[] = {"r", "lora_alpha", "use_rslora", "target_modules", "bias",
-                                   "init_lora_weights"};
+static const char *const READ[] = {"r",    "lora_alpha",       "use_rslora", "target_modules",
+                                   "bias", "init_lora_weights"};
 
 static bool is_among(Str name, const char *const *list, size_t n) {
     for (size_t i = 0; i < n; i++)
@@ -171,8 +171,9 @@ static bool check_keys(const Json *root, const char *path, Error *err) {
         if (is_among(key, UNREAD, sizeof UNREAD / sizeof *UNREAD) ||
             is_among(key, READ, sizeof READ / sizeof *READ) || says_nothing(&root->items[i]))
             continue;
-        return error_set(err, STATUS_DATA, "%s: \"%.*s\" is not supported; it must be null or absent",
-                         path, STR_ARG(shown(key)));
+        return error_set(err, STATUS_DATA,
+                         "%s: \"%.*s\" is not supported; it must be null or absent", path,
+                         STR_ARG(shown(key)));
     }
     return true;
 }
