@@ -2,7 +2,7 @@
  *
  * | file                      | holds |
  * |---|---|
- * | adapter_config.json       | rank, alpha, which matrices have an adapter, and where the base is |
+ * | adapter_config.json       | rank, alpha, which matrices have an adapter, where the base is |
  * | adapter_model.safetensors | A and B of each of them |
  *
  * Usage:
