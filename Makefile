@@ -152,7 +152,7 @@ quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
 # The longest first: several run at once.
-LONG = builds same_bits end_to_end kills naive
+LONG = builds same_bits end_to_end kills naive pools
 FIRST = $(LONG:%=tests/system/%.sh)
 SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh,$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
@@ -164,6 +164,7 @@ test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/saniti
 # More instants than the tests take.
 kills: ica
 	@KILLS="$${KILLS:-1000}" sh tests/system/kills.sh
+	@KILLS="$${KILLS:-1000}" CUTS=1 sh tests/system/pools.sh
 
 # Each call rather than a sample.
 scarcity: ica build/float/scarcity build/sanitize/scarcity

@@ -348,12 +348,19 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     return true;
 }
 
-bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores *scores,
-                 ScoreNotes *notes, Comparison *against, Spent *spent, Error *err) {
-    PoolWeights w = {.source = WEIGHTS_SCORED};
+void score_shared_free(ScoreShared *shared) {
+    model_free(shared->reference);
+    comparison_free(&shared->against);
+    *shared = (ScoreShared){0};
+}
+
+bool train_score(const Model *m, const Splits *x, const TrainOptions *o, ScoreShared *shared,
+                 Scores *scores, ScoreNotes *notes, Spent *spent, Error *err) {
+    PoolWeights w = {.source = WEIGHTS_SCORED, .against = shared->against};
     Tuning t = tuning_new(x, o, &w);
     bool rho = METHODS[o->scoring.method].needs_reference;
-    if (rho) t.reference = rho_reference(m, x, o, spent, err);
+    if (rho && !shared->reference) shared->reference = rho_reference(m, x, o, spent, err);
+    t.reference = shared->reference;
     if (!rho || t.reference) {
         Workspace *ws = workspace_new();
         bool dpo = OBJECTIVES[o->objective].needs_reference;
@@ -364,8 +371,9 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, Scores 
     }
     *notes = t.notes;
     *scores = t.scores;
+    shared->against = w.against;
     t.scores = (Scores){0}; /* They are the caller's now. */
-    if (against) *against = w.against;
+    t.reference = NULL;
     tuning_free(&t);
     return err->status == 0;
 }

@@ -367,6 +367,12 @@ void splits_free(Splits *x) {
     example_file_free(&x->validation);
 }
 
+static bool check_left(const ExampleFile *a, const ExampleFile *b, Error *err) {
+    return a->data.count > 0 ||
+           error_set(err, STATUS_DATA, "%s: every record is in %s too: --drop-overlap leaves none",
+                     a->data.path, b->data.path);
+}
+
 bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *err) {
     *x = (Splits){0};
     const struct {
@@ -384,7 +390,8 @@ bool splits_read(Splits *x, const ModelFolder *f, const SplitFiles *s, Error *er
     for (int i = 0; i < 3 && !s->allow_overlap; i++)
         for (int j = i + 1; j < 3; j++)
             if (files[i].path && files[j].path &&
-                !examples_disjoint(files[i].to, files[j].to, s->drop_overlap, err))
+                (!examples_disjoint(files[i].to, files[j].to, s->drop_overlap, err) ||
+                 !check_left(files[i].to, files[j].to, err)))
                 goto failed;
     if (s->pool && s->holdout && x->pool.examples.bos_n != x->holdout.examples.bos_n) {
         error_set(err, STATUS_DATA,

@@ -19,52 +19,68 @@ void logps_free(Logps *x) {
 
 /* ---- evaluation ---- */
 
-Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
-                         const Examples *holdout, int k, double *logp) {
-    Metrics x = {.broken = -1};
-    double total = 0, tokens = 0, unused, *own = NULL;
+void evaluate_answers_part(const Model *m, Workspace *ws, const Examples *data,
+                           const Examples *holdout, int k, int all, double *logp, Metrics *x) {
+    double unused;
     int *hits = mem_new((size_t)data->count, sizeof *hits);
-    if (!logp) logp = own = mem_new((size_t)data->count, sizeof *own);
     Progress p = progress_new("evaluating", NULL);
     ws->progress = &p;
-    x.dropped = ica_evaluate(m, ws, data, holdout, k, logp, hits);
+    x->dropped += ica_evaluate(m, ws, data, holdout, k, logp, hits);
     ws->progress = NULL;
     progress_end(&p);
     for (int i = 0; i < data->count; i++) {
         int n = data->items[i].answer_n;
-        if (x.broken < 0 && !isfinite(logp[i])) x.broken = i;
-        x.nll += objective_sft(logp[i], n, &unused) / data->count;
-        x.p_sequence += exp(logp[i]) / data->count;
-        x.exact_match += hits[i] == n;
-        total -= logp[i];
-        tokens += n;
+        if (x->broken < 0 && !isfinite(logp[i])) x->broken = i;
+        x->nll += objective_sft(logp[i], n, &unused) / all;
+        x->p_sequence += exp(logp[i]) / all;
+        x->exact_match += hits[i] == n;
+        x->nats -= logp[i];
+        x->tokens += n;
     }
-    x.exact_match /= data->count; /* A sum of counts is exact, a sum of shares is not. */
-    x.perplexity = exp(total / tokens);
-    free(own);
     free(hits);
+}
+
+void metrics_end(Metrics *x, int all) {
+    x->exact_match /= all; /* A sum of counts is exact, a sum of shares is not. */
+    x->perplexity = exp(x->nats / x->tokens);
+}
+
+Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
+                         const Examples *holdout, int k, double *logp) {
+    Metrics x = {.broken = -1};
+    double *own = logp ? NULL : mem_new((size_t)data->count, sizeof *own);
+    evaluate_answers_part(m, ws, data, holdout, k, data->count, logp ? logp : own, &x);
+    metrics_end(&x, data->count);
+    free(own);
     return x;
 }
+
+void evaluate_pairs_part(const Model *m, Workspace *ws, const Examples *data, Objective objective,
+                         const PairOptions *pair, Logps reference, int all, Logps logp,
+                         PairMetrics *x) {
+    Progress watch = progress_new("evaluating", NULL);
+    ws->progress = &watch;
+    ica_answer_logps(m, ws, data, logp, NULL);
+    ws->progress = NULL;
+    progress_end(&watch);
+    for (int i = 0; i < data->count; i++) {
+        PairLogps p = pair_logps(&data->items[i], logp.chosen[i], logp.rejected[i], reference, i);
+        PairGradient g;
+        if (x->broken < 0 && !isfinite(p.chosen + p.rejected)) x->broken = i;
+        x->loss += objective_pair(objective, pair, &p, &g) / all;
+        x->margin += (g.reward_chosen - g.reward_rejected) / all;
+        x->reward_accuracy += g.reward_chosen > g.reward_rejected;
+    }
+}
+
+void pair_metrics_end(PairMetrics *x, int all) { x->reward_accuracy /= all; }
 
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                            const PairOptions *pair, Logps reference, const Logps *logp) {
     PairMetrics x = {.broken = -1};
-    int n = data->count;
-    Logps own = logp ? *logp : logps_new(n);
-    Progress watch = progress_new("evaluating", NULL);
-    ws->progress = &watch;
-    ica_answer_logps(m, ws, data, own, NULL);
-    ws->progress = NULL;
-    progress_end(&watch);
-    for (int i = 0; i < n; i++) {
-        PairLogps p = pair_logps(&data->items[i], own.chosen[i], own.rejected[i], reference, i);
-        PairGradient g;
-        if (x.broken < 0 && !isfinite(p.chosen + p.rejected)) x.broken = i;
-        x.loss += objective_pair(objective, pair, &p, &g) / n;
-        x.margin += (g.reward_chosen - g.reward_rejected) / n;
-        x.reward_accuracy += g.reward_chosen > g.reward_rejected;
-    }
-    x.reward_accuracy /= n;
+    Logps own = logp ? *logp : logps_new(data->count);
+    evaluate_pairs_part(m, ws, data, objective, pair, reference, data->count, own, &x);
+    pair_metrics_end(&x, data->count);
     if (!logp) logps_free(&own);
     return x;
 }

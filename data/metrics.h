@@ -25,12 +25,13 @@
 
 /* An evaluation on examples with one right answer. */
 typedef struct {
-    double nll;         /* mean over records of the token mean of -log p */
-    double perplexity;  /* exp(total loss / total tokens) */
-    double p_sequence;  /* mean over records of the whole answer's probability */
-    double exact_match; /* share of records whose greedy tokens are the answer's */
-    int dropped;        /* demonstrations that did not fit the context */
-    int broken;         /* the first record whose log-likelihood is not finite, or -1 */
+    double nll;          /* mean over records of the token mean of -log p */
+    double perplexity;   /* exp(total loss / total tokens) */
+    double p_sequence;   /* mean over records of the whole answer's probability */
+    double exact_match;  /* share of records whose greedy tokens are the answer's */
+    double nats, tokens; /* the total loss, and the tokens */
+    int dropped;         /* demonstrations that did not fit the context */
+    int broken;          /* the first record whose log-likelihood is not finite, or -1 */
 } Metrics;
 
 /* An evaluation on preference pairs: means over the pairs. */
@@ -54,6 +55,16 @@ Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
 /* reference: DPO's log-likelihoods, else empty. logp (or NULL): the pairs' own, [count] each. */
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                            const PairOptions *pair, Logps reference, const Logps *logp);
+
+/* The same in parts: `data` is a part of `all` records. Adds it to *x, which begins as {.broken =
+ * -1} and is complete after metrics_end or pair_metrics_end. Then x has the bits of the whole. */
+void evaluate_answers_part(const Model *m, Workspace *ws, const Examples *data,
+                           const Examples *holdout, int k, int all, double *logp, Metrics *x);
+void metrics_end(Metrics *x, int all);
+void evaluate_pairs_part(const Model *m, Workspace *ws, const Examples *data, Objective objective,
+                         const PairOptions *pair, Logps reference, int all, Logps logp,
+                         PairMetrics *x);
+void pair_metrics_end(PairMetrics *x, int all);
 
 /* One of the two for a file, as the objective asks for, without demonstrations. False with status 5
  * if a log-likelihood is not finite: the error names its record. */

@@ -30,7 +30,8 @@ int examples_leave_out(ExampleFile *file, const bool *out);
 /* Leaves out the records that are the same as an earlier one, and counts them in the summary. */
 void examples_drop_copies(ExampleFile *file);
 /* No example may be in both files: it would leak the holdout into training, or the test into
- * either. With `drop` such records leave `a`, else the first one is an error. */
+ * either. With `drop` such records leave `a`, of which nothing may be left, else the first one is
+ * an error. */
 bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *err);
 
 /* Moves records from the pool into x->validation, about this share, 0 < share < 1. Records of one

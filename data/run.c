@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/depends.h"
 #include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/json.h"
@@ -95,17 +96,11 @@ void run_inputs(Run *run, const Splits *x) {
 }
 
 void run_depends(Run *run, const char *name, const char *value) {
-    buf_puts(&run->depends, run->depends.n ? "," : "{");
-    json_put_string(&run->depends, str(name));
-    buf_putc(&run->depends, ':');
-    json_put_string(&run->depends, str(value));
+    depends_put(&run->depends, name, value);
 }
 
 void run_depends_file(Run *run, const char *name, uint64_t fingerprint) {
-    char text[40];
-    if (fingerprint == 0) return;
-    snprintf(text, sizeof text, "content %016llx", (unsigned long long)fingerprint);
-    run_depends(run, name, text);
+    depends_put_file(&run->depends, name, fingerprint);
 }
 
 #ifndef BUILD_FLAGS
@@ -506,29 +501,10 @@ bool run_state_save(RunState *state, Error *err) {
     return ok;
 }
 
-/* Appends one difference to a list for people. */
-static void put_difference(Buf *b, Str name, Str was, Str is) {
-    buf_printf(b, "%s%.*s was %.*s and is %.*s", b->n ? ", " : "", STR_ARG(name), STR_ARG(was),
-               STR_ARG(is));
-}
-
-/* Compares what the bits depend on with what it was. Keeps what this process does not know, such as
- * the fingerprint of a base model that is gone. */
+/* Compares what the bits depend on with what it was. */
 static bool check_depends(Run *run, Str text, const char *path, Error *err) {
-    Arena arena = {0};
-    Buf now = {0}, differences = {0};
-    buf_printf(&now, "%s}", run->depends.n ? run->depends.s : "{");
-    const Json *was = text.s ? json_parse(&arena, text.s, text.n, NULL) : NULL,
-               *is = json_parse(&arena, now.s, now.n, NULL);
-    for (int i = 0; was && was->type == JSON_OBJECT && i < was->count; i++) {
-        const Json *old = &was->items[i];
-        const char *name = str_copy(&arena, was->keys[i]).s;
-        const Json *new = json_get(is, name);
-        if (old->type != JSON_STRING) continue;
-        if (!new) run_depends(run, name, old->string.s);
-        else if (!str_equal(old->string, new->string))
-            put_difference(&differences, was->keys[i], old->string, new->string);
-    }
+    Buf differences = {0};
+    bool was = depends_compare(&run->depends, text, &differences);
     if (!was) fprintf(stderr, "%s: is older: options and inputs are not compared\n", path);
     bool differ = differences.n > 0;
     if (differ && run->header.force) fprintf(stderr, "%s: %s\n", path, differences.s);
@@ -536,9 +512,7 @@ static bool check_depends(Run *run, Str text, const char *path, Error *err) {
         error_set(err, STATUS_DATA,
                   "%s: %s: a resumed run needs what it began with; --force-resume goes on", path,
                   differences.s);
-    buf_free(&now);
     buf_free(&differences);
-    arena_free(&arena);
     return err->status == 0;
 }
 

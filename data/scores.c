@@ -50,6 +50,14 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
 }
 
+void scores_put_lines(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
+                      const Scores *s) {
+    for (int i = 0; i < s->count; i++) {
+        put_score_record(b, pool, holdout, s, NULL, i);
+        buf_puts(b, "}\n");
+    }
+}
+
 static bool write_pool(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
                        const Scores *s, const double *weight, Error *err) {
     Buf b = {0};
@@ -203,8 +211,9 @@ char *scores_holdout_path(const char *path) {
     return all;
 }
 
-static bool write_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
-                          Error *err) {
+bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
+                         Error *err) {
+    if (c->self.count == 0) return true;
     Buf b = {0};
     char *file = scores_holdout_path(path);
     for (int i = 0; i < c->self.count; i++) {
@@ -220,24 +229,41 @@ static bool write_holdout(const char *path, const ExampleFile *holdout, const Co
 
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err) {
-    return (c->self.count == 0 || write_holdout(path, &x->holdout, c, err)) &&
+    return scores_save_holdout(path, &x->holdout, c, err) &&
            write_pool(path, &x->pool, &x->holdout, s, weight, err);
+}
+
+bool scores_line(const Json *r, ScoreLine *out) {
+    bool pair = json_get(r, "logp_chosen") || json_get(r, "logp_chosen_in_context");
+    double tokens = json_number(r, "tokens"), rejected = json_number(r, "tokens_rejected");
+    if (!json_get(r, "score") || !(tokens >= 1 && tokens <= INT_MAX)) return false;
+    *out = (ScoreLine){
+        .record = {json_number(r, "score"),
+                   {json_number(r, pair ? "logp_chosen" : "logp"), json_number(r, "logp_rejected")},
+                   {json_number(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
+                    json_number(r, "logp_rejected_in_context")},
+                   (int)tokens},
+        .rejected = rejected >= 1 && rejected <= INT_MAX ? (int)rejected : 0};
+    return true;
 }
 
 /* The numbers of a line for a map of the holdout. False if it is no line of a score file. */
 static bool line_numbers(const Json *r, double *gain, double *likelihood) {
-    bool pair = json_get(r, "logp_chosen") != NULL;
-    ScoredRecord x = {
-        json_number(r, "score"),
-        {json_number(r, pair ? "logp_chosen" : "logp"), json_number(r, "logp_rejected")},
-        {json_number(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
-         json_number(r, "logp_rejected_in_context")},
-        0};
-    double tokens = json_number(r, "tokens");
-    if (!json_get(r, "score") || !(tokens >= 1 && tokens <= INT_MAX)) return false;
-    x.tokens = (int)tokens;
-    accept_numbers(&x, gain, likelihood);
+    ScoreLine x;
+    if (!scores_line(r, &x)) return false;
+    accept_numbers(&x.record, gain, likelihood);
     return true;
+}
+
+void scores_put_weight(Buf *b, Str line, double weight) {
+    /* The id is a string, so the first quote after it that no backslash hides ends it. */
+    size_t at = sizeof "{\"id\":\"" - 1;
+    for (; at < line.n && line.s[at] != '"'; at++) at += line.s[at] == '\\';
+    const char *comma = at + 2 < line.n ? memchr(line.s + at + 2, ',', line.n - at - 2) : NULL;
+    size_t head = comma ? (size_t)(comma - line.s) : line.n;
+    buf_put(b, line.s, head);
+    json_key_number(b, "weight", weight);
+    buf_put(b, line.s + head, line.n - head);
 }
 
 /* Reads the file of the holdout's own scores beside `path`, and c's levels from it. *fingerprint:
@@ -427,9 +453,9 @@ bool scores_load(const char *path, const Dataset *pool, WeightMap map, const Com
 
 /* ---- known truth ---- */
 
-int scores_known_clean(const Dataset *d) {
+int scores_known_clean(const PoolFacts *facts) {
     int clean = 0;
-    for (int i = 0; i < d->count; i++) clean += d->records[i].clean == 1;
+    for (int i = 0; i < facts->count; i++) clean += facts->clean[i] == 1;
     return clean;
 }
 
@@ -444,36 +470,31 @@ static void put_auroc_member(Buf *b, Str key, double area) {
 
 /* {"all": AUROC of clean against corrupted, SOURCE: of clean against this source's corrupted
  * records, ...}; {} without known truth. */
-static void put_auroc(Buf *b, const Dataset *d, const double *score) {
-    /* Number the sources of corrupted records in order of arrival. */
-    StrSet sources = {0};
-    int *label = mem_new((size_t)d->count, sizeof *label);
-    int *group = mem_new((size_t)d->count, sizeof *group);
-    for (int i = 0; i < d->count; i++) {
-        const Record *r = &d->records[i];
-        bool named = r->clean == 0 && r->source.n > 0;
-        int source = named ? strset_add(&sources, r->source) : AUROC_LEFT_OUT;
-        label[i] = isnan(score[i]) ? -1 : r->clean;
-        group[i] = r->clean == 1 ? AUROC_POSITIVE : source;
+static void put_auroc(Buf *b, const PoolFacts *facts, const double *score) {
+    int n = facts->count, sources = facts->names.n;
+    int *label = mem_new((size_t)n, sizeof *label), *group = mem_new((size_t)n, sizeof *group);
+    for (int i = 0; i < n; i++) {
+        int source = facts->source[i] >= 0 ? facts->source[i] : AUROC_LEFT_OUT;
+        label[i] = isnan(score[i]) ? -1 : facts->clean[i];
+        group[i] = facts->clean[i] == 1 ? AUROC_POSITIVE : source;
         if (isnan(score[i])) group[i] = AUROC_LEFT_OUT;
     }
     /* Compare the clean records with all corrupted ones, then with those of each source. */
-    double *area = mem_new((size_t)sources.n, sizeof *area);
-    auroc_groups(score, group, d->count, sources.n, area);
+    double *area = mem_new((size_t)sources, sizeof *area);
+    auroc_groups(score, group, n, sources, area);
     buf_puts(b, ",\"auroc\":{");
-    put_auroc_member(b, str("all"), auroc(score, label, d->count));
-    for (int i = 0; i < sources.n; i++) put_auroc_member(b, sources.v[i], area[i]);
+    put_auroc_member(b, str("all"), auroc(score, label, n));
+    for (int i = 0; i < sources; i++) put_auroc_member(b, facts->names.v[i], area[i]);
     buf_putc(b, '}');
-    strset_free(&sources);
     free(label);
     free(group);
     free(area);
 }
 
-static double weight_length_correlation(const Examples *pool, const double *weight) {
-    double *length = mem_new((size_t)pool->count, sizeof *length);
-    for (int i = 0; i < pool->count; i++) length[i] = pool->items[i].answer_n;
-    double r = correlation(weight, length, pool->count);
+static double weight_length_correlation(const PoolFacts *facts, const double *weight) {
+    double *length = mem_new((size_t)facts->count, sizeof *length);
+    for (int i = 0; i < facts->count; i++) length[i] = facts->answer_n[i];
+    double r = correlation(weight, length, facts->count);
     free(length);
     return r;
 }
@@ -496,15 +517,14 @@ static void put_check(Buf *b, const HoldoutCheck *c) {
     buf_putc(b, '}');
 }
 
-void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight,
+void scores_put_result(Buf *b, const PoolFacts *facts, const double *score, const double *weight,
                        const ScoreNotes *notes) {
     if (isfinite(notes->rank_agreement))
         json_key_number(b, "margin_loss_rank_correlation", notes->rank_agreement);
-    put_auroc(b, &pool->data, score);
+    put_auroc(b, facts, score);
     if (weight) {
-        json_key_number(b, "ess", effective_sample_size(weight, pool->examples.count));
-        json_key_number(b, "weight_length_correlation",
-                        weight_length_correlation(&pool->examples, weight));
+        json_key_number(b, "ess", effective_sample_size(weight, facts->count));
+        json_key_number(b, "weight_length_correlation", weight_length_correlation(facts, weight));
     }
     json_key_number(b, "dropped_demos", notes->dropped_demos);
     put_check(b, &notes->check);

@@ -22,10 +22,11 @@
 #ifndef SCORES_H
 #define SCORES_H
 
-#include "data/examples.h"
+#include "data/pool.h"
 #include "data/run.h"
 #include "scoring/holdout.h"
 #include "lib/file.h"
+#include "lib/json.h"
 
 /* False with status 5 if the model gave a candidate a number that is not finite. The error names
  * its record, and the scores are freed, so that nothing can write them. */
@@ -55,6 +56,18 @@ char *scores_holdout_path(const char *path);
  * or NULL for a part of a pool. */
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err);
+
+/* The same in pieces, for a pool of which only parts are in memory: the lines of a part without
+ * weights; what such a line says; and the line with its weight. */
+void scores_put_lines(Buf *b, const ExampleFile *pool, const ExampleFile *holdout, const Scores *s);
+typedef struct {
+    ScoredRecord record; /* NaN where the line has no number */
+    int rejected;        /* tokens of a pair's rejected answer, or 0 */
+} ScoreLine;
+bool scores_line(const Json *line, ScoreLine *out); /* false if it is no such line */
+void scores_put_weight(Buf *b, Str line, double weight);
+bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
+                         Error *err);
 
 /* Reads one record a line. Position and id must match the pool, else status 3. Of a pool of which
  * records were left out, the file may be of the whole pool too. */
@@ -126,10 +139,10 @@ bool scores_load(const char *path, const Dataset *pool, WeightMap map, const Com
                  bool remap, PoolWeights *w, uint64_t *beside, Error *err);
 
 /* How many records are known to be good. */
-int scores_known_clean(const Dataset *d);
+int scores_known_clean(const PoolFacts *facts);
 /* Appends the scores' part of a result: "auroc" by kind of corruption ({} without known truth),
  * "ess" and "weight_length_correlation" (without, if weight is NULL), and the notes. */
-void scores_put_result(Buf *b, const ExampleFile *pool, const double *score, const double *weight,
+void scores_put_result(Buf *b, const PoolFacts *facts, const double *score, const double *weight,
                        const ScoreNotes *notes);
 
 #endif

@@ -160,12 +160,12 @@ static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, DryR
 static bool again(double seconds, int times) { return times < 3 && seconds < 2; }
 
 /* The seconds of scoring the pool once, with what the holdout is asked before. */
-static bool measure_scores(const Model *m, const Splits *x, const TrainOptions *o, DryRun *d,
-                           Error *err) {
+static bool measure_scores(const Model *m, const Splits *x, int records, const TrainOptions *o,
+                           DryRun *d, Error *err) {
     Arena arena = {0};
     TrainOptions few = *o;
     Splits part = {.pool = sample_of(&x->pool, SCORED, &arena), .holdout = x->holdout};
-    double holdout = x->holdout.examples.count, all = x->pool.examples.count, least = 0;
+    double holdout = x->holdout.examples.count, all = records, least = 0;
     /* The check asks each holdout record alone, in context and with other answers; accept and
      * mirror score the holdout once. */
     if (METHODS[o->scoring.method].needs_k && o->check) all += 1.5 * holdout;
@@ -176,12 +176,14 @@ static bool measure_scores(const Model *m, const Splits *x, const TrainOptions *
     for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
         Scores scores = {0};
         ScoreNotes notes;
+        ScoreShared shared = {0};
         Spent spent = {0};
         double start = seconds_now();
-        train_score(m, &part, &few, &scores, &notes, NULL, &spent, err);
+        train_score(m, &part, &few, &shared, &scores, &notes, &spent, err);
         double seconds = seconds_now() - start - spent.reference_seconds;
         if (i == 0 || seconds < least) least = seconds;
         scores_free(&scores);
+        score_shared_free(&shared);
     }
     d->measured_scores = part.pool.examples.count;
     d->score_seconds = least / d->measured_scores * all;
@@ -237,7 +239,7 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
     /* First what needs the model as it is. */
     if (!measure_evaluation(m, &x->eval, o, &d, err) ||
         !measure_evaluation(m, &x->validation, o, &d, err) ||
-        (scores && !measure_scores(m, x, o, &d, err)) ||
+        (scores && !measure_scores(m, x, x->pool.examples.count, o, &d, err)) ||
         (rho && !measure_reference(m, x, o, &d, err)) || !measure_steps(m, x, o, &d, err))
         return false;
     if (scores) d.scorings = o->refresh < d.steps ? o->refresh : d.steps;
@@ -249,11 +251,11 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
     return dry_run_print(s, &d, err);
 }
 
-bool dry_run_score(const Settings *s, Model *m, const Splits *x, Error *err) {
+bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err) {
     TrainOptions o = request_train(s, 0);
     DryRun d = {.parameters = m->parameters, .states = 1, .scorings = 1};
     bool rho = METHODS[s->method].needs_reference;
-    if (!measure_scores(m, x, &o, &d, err)) return false;
+    if (!measure_scores(m, x, records, &o, &d, err)) return false;
     if (rho && !measure_reference(m, x, &o, &d, err)) return false;
     if (rho) d.states = 5; /* its gradients and moments too */
     return dry_run_print(s, &d, err);

@@ -32,7 +32,8 @@ bool dry_run_print(const Settings *s, const DryRun *d, Error *err);
 
 /* Measure, and print. The model's parameters change. */
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o, Error *err);
-bool dry_run_score(const Settings *s, Model *m, const Splits *x, Error *err);
+/* The pool of x may be a part of `records` records. */
+bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err);
 /* Runs a few steps of a loop that has no run, and fills in the seconds of a step and the
  * activations. */
 bool dry_run_steps(Loop *loop, LoopOptions *o, DryRun *d, Error *err);

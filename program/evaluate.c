@@ -1,80 +1,123 @@
 /* eval: how probable a model finds the right answers of a file. */
-#include "lib/file.h"
+#include <string.h>
+
+#include "data/metrics.h"
 #include "lib/json.h"
+#include "program/chunks.h"
 #include "program/commands.h"
 #include "program/guard.h"
 #include "program/requests.h"
 
-/* Writes each record's log-likelihoods. */
-static bool write_per_example(const char *path, const ExampleFile *data, bool pairs, Logps logp,
-                              Error *err) {
-    Buf b = {0};
+/* One call of the command. */
+typedef struct {
+    const Settings *s;
+    const Model *m;
+    Pool *data;
+    const Examples *holdout;
+    Workspace *ws;
+    Model *reference; /* DPO's, else NULL */
+    bool pairs;
+    Partial partial;
+    Metrics answers;
+    PairMetrics pair;
+} Evaluation;
+
+/* What the sums of the partial file are: those of Metrics or of PairMetrics. */
+static void keep_sums(Evaluation *x) {
+    double *sum = x->partial.sum;
+    const Metrics *a = &x->answers;
+    const PairMetrics *p = &x->pair;
+    const double answers[] = {a->nll,  a->p_sequence, a->exact_match,
+                              a->nats, a->tokens,     a->dropped},
+                 pairs[] = {p->loss, p->margin, p->reward_accuracy};
+    if (x->pairs) memcpy(sum, pairs, sizeof pairs);
+    else memcpy(sum, answers, sizeof answers);
+}
+
+static void take_sums(Evaluation *x) {
+    const double *sum = x->partial.sum;
+    x->answers = (Metrics){.nll = sum[0],
+                           .p_sequence = sum[1],
+                           .exact_match = sum[2],
+                           .nats = sum[3],
+                           .tokens = sum[4],
+                           .dropped = (int)sum[5],
+                           .broken = -1};
+    x->pair =
+        (PairMetrics){.loss = sum[0], .margin = sum[1], .reward_accuracy = sum[2], .broken = -1};
+}
+
+/* Appends each record's log-likelihoods. */
+static void put_lines(Buf *b, const ExampleFile *data, bool pairs, Logps logp) {
     for (int i = 0; i < data->data.count; i++) {
         const Example *e = &data->examples.items[i];
-        buf_puts(&b, "{\"id\":");
-        json_put_string(&b, data->data.records[i].id);
-        json_key_number(&b, pairs ? "logp_chosen" : "logp", logp.chosen[i]);
-        json_key_number(&b, pairs ? "tokens_chosen" : "tokens", e->answer_n);
+        buf_puts(b, "{\"id\":");
+        json_put_string(b, data->data.records[i].id);
+        json_key_number(b, pairs ? "logp_chosen" : "logp", logp.chosen[i]);
+        json_key_number(b, pairs ? "tokens_chosen" : "tokens", e->answer_n);
         if (pairs) {
-            json_key_number(&b, "logp_rejected", logp.rejected[i]);
-            json_key_number(&b, "tokens_rejected", e->rejected_n);
+            json_key_number(b, "logp_rejected", logp.rejected[i]);
+            json_key_number(b, "tokens_rejected", e->rejected_n);
         }
-        buf_puts(&b, "}\n");
+        buf_puts(b, "}\n");
     }
-    bool ok = file_write(path, b.s, b.n, err);
-    buf_free(&b);
-    return ok;
 }
 
-/* DPO's reference log-likelihoods of `data`, by the model of another folder. */
-static bool folder_logps(const char *folder, const ExampleFile *data, Logps out, Error *err) {
-    Model *m = model_load(folder, err);
-    if (!m) return false;
-    Workspace *ws = workspace_new();
-    bool ok = reference_logps(m, ws, data, out, NULL, err);
-    workspace_free(ws);
-    model_free(m);
-    return ok;
-}
-
-static bool evaluate_pair_file(const Model *m, Workspace *ws, const Settings *s,
-                               const ExampleFile *file, Buf *members, Logps logp, Error *err) {
-    const Examples *data = &file->examples;
-    PairOptions pair = settings_pair(s);
-    Objective objective = s->objective;
-    bool compares = OBJECTIVES[objective].needs_reference;
-    Logps reference = compares ? logps_new(data->count) : (Logps){0};
-    bool ok = !compares || folder_logps(s->reference, file, reference, err);
-    if (ok) {
-        PairMetrics x = evaluate_pairs(m, ws, data, objective, &pair, reference, &logp);
-        if (x.broken >= 0) ok = example_broken(file, x.broken, err);
-        pair_metrics_put(members, &x);
-    }
+static bool evaluate_pair_chunk(Evaluation *x, const ExampleFile *chunk, Logps logp, Error *err) {
+    const Examples *data = &chunk->examples;
+    PairOptions pair = settings_pair(x->s);
+    Logps reference = x->reference ? logps_new(data->count) : (Logps){0};
+    bool ok = !x->reference || reference_logps(x->reference, x->ws, chunk, reference, NULL, err);
+    if (ok)
+        evaluate_pairs_part(x->m, x->ws, data, x->s->objective, &pair, reference,
+                            x->data->facts.count, logp, &x->pair);
     logps_free(&reference);
+    return ok && (x->pair.broken < 0 || example_broken(chunk, x->pair.broken, err));
+}
+
+static bool evaluate_chunk(Evaluation *x, const ExampleFile *chunk, Error *err) {
+    const Examples *data = &chunk->examples;
+    Logps logp = logps_new(data->count);
+    bool ok = true;
+    if (x->pairs) ok = evaluate_pair_chunk(x, chunk, logp, err);
+    else {
+        evaluate_answers_part(x->m, x->ws, data, x->holdout, x->s->k, x->data->facts.count,
+                              logp.chosen, &x->answers);
+        ok = x->answers.broken < 0 || example_broken(chunk, x->answers.broken, err);
+    }
+    if (ok && x->s->per_example) put_lines(&x->partial.lines, chunk, x->pairs, logp);
+    keep_sums(x);
+    logps_free(&logp);
     return ok;
 }
 
-/* The result as JSON members, and each record's log-likelihoods. */
-static bool evaluate_data(const Model *m, const Settings *s, const Splits *x, Buf *members,
-                          Logps logp, Error *err) {
-    const Examples *data = &x->eval.examples;
-    Workspace *ws = workspace_new();
-    bool ok = true;
-    if (OBJECTIVES[s->objective].pairs)
-        ok = evaluate_pair_file(m, ws, s, &x->eval, members, logp, err);
-    else {
-        Metrics metrics = evaluate_answers(m, ws, data, &x->holdout.examples, s->k, logp.chosen);
-        if (metrics.broken >= 0) ok = example_broken(&x->eval, metrics.broken, err);
-        metrics_put(members, &metrics);
-        json_key_number(members, "dropped_demos", metrics.dropped);
-        tell_dropped(metrics.dropped);
+/* Evaluates all records, a chunk at a time. */
+static bool evaluate_chunks(Evaluation *x, Error *err) {
+    bool keeps = x->s->per_example != NULL;
+    Chunks c = {.settings = x->s,
+                .model = x->m,
+                .pool = x->data,
+                .count = x->data->facts.count,
+                .partial = keeps ? &x->partial : NULL,
+                .rows = x->reference ? 2 : 1,
+                .beside = x->s->k * mean_tokens(x->holdout)};
+    ExampleFile chunk;
+    int first;
+    take_sums(x);
+    if (x->partial.done > 0)
+        fprintf(stderr, "%s: %d of %d records are evaluated already\n", x->partial.path,
+                x->partial.done, c.count);
+    while (chunks_next(&c, &chunk, &first, err)) {
+        if (!evaluate_chunk(x, &chunk, err)) return false;
+        if (c.done < c.count) fprintf(stderr, "evaluated %d of %d records\n", c.done, c.count);
     }
-    workspace_free(ws);
-    return ok;
+    return err->status == 0;
 }
 
 static bool check_options(const Settings *s, const ObjectiveInfo *objective, Error *err) {
-    if (s->data.count != 1) return error_set(err, STATUS_USAGE, "eval: --data takes one file");
+    if (s->proceed && !s->per_example)
+        return error_set(err, STATUS_USAGE,
+                         "eval: --resume continues the file of --per-example, so it needs that");
     if (objective->pairs && s->k > 0)
         return error_set(err, STATUS_USAGE,
                          "eval: --k is for --objective sft: pairs are evaluated "
@@ -93,55 +136,80 @@ static bool check_options(const Settings *s, const ObjectiveInfo *objective, Err
     return true;
 }
 
-static void print_evaluation(const Settings *s, int records, const Buf *members, double seconds,
-                             Error *err) {
+static void print_evaluation(Evaluation *x, double seconds, Error *err) {
+    const Settings *s = x->s;
+    int records = x->data->facts.count;
     Buf b = {0};
     buf_puts(&b, "{\"command\":\"eval\"");
     json_key_string(&b, "model", s->model);
-    json_key_string(&b, "data", s->data.values[0]);
+    put_names(&b, "data", &s->data);
     json_key_string(&b, "objective", OBJECTIVES[s->objective].name);
     json_key_number(&b, "k", s->k);
     json_key_number(&b, "records", records);
-    buf_printf(&b, ",%s", members->s);
+    if (x->pairs) {
+        pair_metrics_end(&x->pair, records);
+        pair_metrics_put(&b, &x->pair);
+    } else {
+        metrics_end(&x->answers, records);
+        metrics_put(&b, &x->answers);
+        json_key_number(&b, "dropped_demos", x->answers.dropped);
+        tell_dropped(x->answers.dropped);
+    }
     json_key_number(&b, "seconds", seconds);
     buf_puts(&b, "}\n");
     settings_print(s, &b, err);
     buf_free(&b);
 }
 
-/* Evaluates the test of x and prints the result. */
-static bool evaluate_splits(const Settings *s, const Model *m, Splits *x, Error *err) {
-    int n = x->eval.examples.count;
-    bool pairs = OBJECTIVES[s->objective].pairs;
+/* Evaluates the records and prints the result. */
+static bool evaluate(const Settings *s, const Model *m, Pool *data, Splits *others, Error *err) {
     double start = seconds_now();
-    if (s->k > 0 && s->k > x->holdout.examples.count)
+    Evaluation x = {.s = s,
+                    .m = m,
+                    .data = data,
+                    .holdout = &others->holdout.examples,
+                    .pairs = OBJECTIVES[s->objective].pairs};
+    if (s->k > 0 && s->k > x.holdout->count)
         return error_set(err, STATUS_DATA,
                          "%s: has %d records and --k asks for %d demonstrations: "
                          "lower --k",
-                         s->holdout, x->holdout.examples.count, s->k);
-    if (s->per_example && !file_try(s->per_example, err)) return false;
-    tell_data(s, x);
-    Logps logp = logps_new(n);
-    Buf members = {0};
-    if (evaluate_data(m, s, x, &members, logp, err) &&
-        (!s->per_example || write_per_example(s->per_example, &x->eval, pairs, logp, err)))
-        print_evaluation(s, n, &members, seconds_now() - start, err);
-    buf_free(&members);
-    logps_free(&logp);
+                         s->holdout, x.holdout->count, s->k);
+    if (s->per_example &&
+        (!file_try(s->per_example, err) ||
+         !request_partial(s, data, &others->holdout, s->per_example, &x.partial, err)))
+        return false;
+    tell_pool(s, data, "test", others);
+    x.ws = workspace_new();
+    bool compares = OBJECTIVES[s->objective].needs_reference;
+    if (compares) x.reference = model_load(s->reference, err);
+    bool ok = err->status == 0 && evaluate_chunks(&x, err) &&
+              (!s->per_example || partial_write(&x.partial, s->per_example, NULL, NULL, err));
+    if (ok) print_evaluation(&x, seconds_now() - start, err);
+    if (s->per_example) partial_end(&x.partial, ok);
+    model_free(x.reference);
+    workspace_free(x.ws);
     return err->status == 0;
 }
 
 bool command_eval(const Settings *s, Error *err) {
     ModelFolder f;
-    Splits x;
+    Splits others;
+    Pool data;
     const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
     SplitFiles files = settings_files(s);
-    files.eval = s->data.values[0];
-    files.pairs = objective->pairs;
     if (!check_options(s, objective, err) || !settings_model(s, s->model, &f, err)) return false;
-    if (splits_read(&x, &f, &files, err)) {
-        evaluate_splits(s, f.model, &x, err);
-        splits_free(&x);
+    if (splits_read(&others, &f, &files, err)) {
+        files.pairs = objective->pairs;
+        PoolUse use = {.paths = s->data.values,
+                       .files = s->data.count,
+                       .how = files,
+                       .others = &others,
+                       .test = true};
+        if (pool_open(&data, &f, &use, err)) {
+            evaluate(s, f.model, &data, &others, err);
+            pool_free(&data);
+        }
+        splits_free(&others);
     }
     model_folder_free(&f);
     return err->status == 0;

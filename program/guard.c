@@ -44,7 +44,8 @@ static void add_folder(Paths *p, const char *option, const char *folder) {
 
 /* What the command reads. A resumed run does not read its base. */
 static void add_inputs(Paths *p, const Settings *s) {
-    add(p, "--pool", s->pool);
+    if (s->pools.count == 0) add(p, "--pool", s->pool);
+    for (int i = 0; i < s->pools.count; i++) add(p, "--pool", s->pools.values[i]);
     add(p, "--holdout", s->holdout);
     add(p, "--eval", s->eval);
     add(p, "--weights", s->weights_file);

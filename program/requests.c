@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include "program/machine.h"
@@ -46,7 +47,7 @@ static bool counts(const Settings *s, const Option *row) {
 }
 
 /* The options that count, as text. Where a file has the weights, its content counts. */
-static void depends_on_options(Run *run, const Settings *s) {
+static void depends_on_options(Buf *depends, const Settings *s) {
     Arena arena = {0};
     const Json *all = json_parse(&arena, s->options_json, strlen(s->options_json), NULL);
     const Command command = {.name = s->command};
@@ -58,7 +59,7 @@ static void depends_on_options(Run *run, const Settings *s) {
         if (file) buf_puts(&value, "file");
         else if (all->items[i].type == JSON_STRING) buf_puts(&value, all->items[i].string.s);
         else json_put_value(&value, &all->items[i]);
-        if (row && counts(s, row)) run_depends(run, name.s, value.s ? value.s : "");
+        if (row && counts(s, row)) depends_put(depends, name.s, value.s ? value.s : "");
         buf_free(&name);
         buf_free(&value);
     }
@@ -67,7 +68,7 @@ static void depends_on_options(Run *run, const Settings *s) {
 
 /* Model and vocabulary of a folder. One that is gone is not compared: a resumed run does not read
  * it. */
-static bool depends_on_folder(Run *run, const char *option, const char *folder, Error *err) {
+static bool depends_on_folder(Buf *depends, const char *option, const char *folder, Error *err) {
     static const char *const names[] = {"config.json", "model.safetensors", "vocab.json",
                                         "merges.txt",  "template.json",     "tokenizer.json"};
     uint64_t all = HASH_START, one;
@@ -81,7 +82,7 @@ static bool depends_on_folder(Run *run, const char *option, const char *folder, 
         }
         free(path);
     }
-    if (ok && any) run_depends_file(run, option, all);
+    if (ok && any) depends_put_file(depends, option, all);
     return ok;
 }
 
@@ -103,7 +104,7 @@ static uint64_t hash_examples(const Examples *x, uint64_t hash) {
 
 bool request_depends(Run *run, const Settings *s, const Splits *x, const Sessions *sessions,
                      Error *err) {
-    depends_on_options(run, s);
+    depends_on_options(&run->depends, s);
     uint64_t data = sessions ? HASH_START : 0, tokens = HASH_START;
     for (int i = 0; sessions && i < sessions->files; i++)
         data = hash64(&sessions->summary[i].fingerprint, sizeof(uint64_t), data);
@@ -115,8 +116,23 @@ bool request_depends(Run *run, const Settings *s, const Splits *x, const Session
     tokens = hash_examples(&x->pool.examples, tokens);
     tokens = hash_examples(&x->holdout.examples, tokens);
     run_depends_file(run, "vocabulary or template", hash_examples(&x->eval.examples, tokens));
-    return depends_on_folder(run, "--model", s->model, err) &&
-           depends_on_folder(run, "--tokenizer", s->tokenizer, err);
+    return depends_on_folder(&run->depends, "--model", s->model, err) &&
+           depends_on_folder(&run->depends, "--tokenizer", s->tokenizer, err);
+}
+
+bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *holdout,
+                     const char *out, Partial *p, Error *err) {
+    Buf depends = {0};
+    PartialUse use = s->proceed ? PARTIAL_RESUME : s->overwrite ? PARTIAL_AGAIN : PARTIAL_NEW;
+    depends_put(&depends, "version", ICA_VERSION);
+    depends_on_options(&depends, s);
+    depends_put_file(&depends, s->pool ? "--pool" : "--data", pool->fingerprint);
+    depends_put_file(&depends, "--holdout", holdout->data.fingerprint);
+    bool ok = depends_on_folder(&depends, "--model", s->model, err) &&
+              depends_on_folder(&depends, "--reference", s->reference, err) &&
+              partial_open(p, out, s->command, &depends, use, err);
+    buf_free(&depends);
+    return ok;
 }
 
 LoopOptions request_loop(const Settings *s, long steps) {

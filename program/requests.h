@@ -9,6 +9,8 @@
 #ifndef REQUESTS_H
 #define REQUESTS_H
 
+#include "data/partial.h"
+#include "data/pool.h"
 #include "data/sessions.h"
 #include "program/settings.h"
 #include "train.h"
@@ -21,6 +23,9 @@ bool request_place(const Settings *s, RunPlace *place, Error *err);
  * may be NULL. */
 bool request_depends(Run *run, const Settings *s, const Splits *x, const Sessions *sessions,
                      Error *err);
+/* The results that grow beside the file `out`: those that were left before, or none yet. */
+bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *holdout,
+                     const char *out, Partial *p, Error *err);
 LoopOptions request_loop(const Settings *s, long steps);
 TrainOptions request_train(const Settings *s, long steps);
 

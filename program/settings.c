@@ -165,10 +165,12 @@ const Option OPTIONS[] = {
      .help = "folder with tokenizer.json, or vocab.json and merges.txt"},
     {"data", OPTION_FILES, AT(data), "tokenizer pretrain eval", "!", .value = "FILE", .free = true,
      .help = "records to read (JSONL or JSON)"},
-    {"pool", OPTION_STRING, AT(pool), "score train", "!", .value = "FILE", .free = true,
+    {"pool", OPTION_STRING, AT(pool), "train", "!", .value = "FILE", .free = true,
      .help = "the candidates, which are the fine-tuning data"},
     {"pool", OPTION_STRING, AT(pool), "report", NULL, .value = "FILE", .free = true,
      .help = "the pool of a score file: its texts and known truth"},
+    {"pool", OPTION_FILES, AT(pools), "score", "!", .value = "FILE", .free = true,
+     .help = "the candidates, which are the fine-tuning data; - is standard input"},
     {"pool", OPTION_STRING, AT(pool), "select", "!", .value = "FILE",
      .help = "the records to choose from (JSONL or JSON)"},
     {"scores", OPTION_STRING, AT(scores), "select", "!", .value = "FILE",
@@ -184,6 +186,13 @@ const Option OPTIONS[] = {
     {"eval-share", OPTION_REAL, AT(eval_share), "train", "0", RANGE(0, 0.9),
      .help = "hold out this share of the pool, by prompt, as a validation part that the run is not "
              "trained on; 0: none"},
+    {"resume", OPTION_FLAG, AT(proceed), "score", "false", .free = true, .writes = true,
+     .help = "continue what was interrupted and is in OUT.part, with the same options"},
+    {"resume", OPTION_FLAG, AT(proceed), "eval", "false", .free = true, .writes = true,
+     .help = "continue what was interrupted and is in the file of --per-example with .part, with "
+             "the same options"},
+    {"chunk", OPTION_INT, AT(chunk), "score eval", "0", RANGE(0, 1000000000), .free = true,
+     .help = "records between two saves of what is known; 0: some minutes of work"},
     {"resume", OPTION_STRING, AT(resume), "pretrain train", NULL, .value = "RUN", .free = true,
      .writes = true, .help = "continue an interrupted run, with the options it was started with"},
     {"options", OPTION_STRING, AT(options_file), "pretrain score train eval generate", NULL,
@@ -196,6 +205,8 @@ const Option OPTIONS[] = {
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
      .writes = true,
      .help = "replace the run in --out, once the first state of the new one is safe"},
+    {"overwrite", OPTION_FLAG, AT(overwrite), "score eval", "false", .free = true, .writes = true,
+     .help = "begin again where interrupted work could be continued"},
     {"overwrite", OPTION_FLAG, AT(overwrite), "select", "false", .free = true, .writes = true,
      .help = "replace the records in --out"},
     {"force-resume", OPTION_FLAG, AT(force_resume), "pretrain train", "false", .free = true,
@@ -555,7 +566,9 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     const char *file;
     *s = (Settings){0};
     if (!options_file_expand(command, &argc, &argv, &file, arena, err)) return false;
-    char *resume = resume_argument(argc, argv);
+    const Option *row = options_argument(OPTIONS, command, str("--resume"));
+    bool resumes = row && row->type == OPTION_STRING; /* a run, whose arguments come first */
+    char *resume = resumes ? resume_argument(argc, argv) : NULL;
     if (resume && !resumed_arguments(resume, command, arena, &argc, &argv, err)) return false;
     if (!options_parse(OPTIONS, HINTS, command, argc, argv, s, result, arena, err)) return false;
     if (result->help) return true;
@@ -575,6 +588,7 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     s->argc = argc;
     s->argv = argv;
     s->inputs = result->positional;
+    if (s->pools.count > 0) s->pool = s->pools.values[0];
     bool begun = s->resume && (run_state_exists(s->resume) || run_has_result(s->resume, err));
     if (err->status) return false;
     if (s->resume && !begun) {

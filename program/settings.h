@@ -44,7 +44,8 @@ typedef struct Settings {
     const char *template; /* a name or a file, instead of the folder's own */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
     const char *results, *resume, *dump_state, *scores, *options_file;
-    OptionFiles data, inputs; /* inputs: the arguments without a name */
+    OptionFiles data, pools, inputs; /* pools: of score, and `pool` is the first; inputs: the
+                                      * arguments without a name */
     /* corpus and tokenizer */
     CorpusSize size;
     bool control, pretrain;
@@ -77,6 +78,8 @@ typedef struct Settings {
     bool allow_overlap, truncate, overwrite, force_resume;
     bool skip_long, drop_overlap, drop_duplicates, dry_run;
     double eval_share;
+    bool proceed; /* --resume of score and eval */
+    int chunk;
     /* weights */
     const char *weights;      /* as given */
     WeightsFrom weights_from; /* what that means */

@@ -100,9 +100,11 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMa
     json_key_number(b, "steps", (double)result->loop.steps);
     json_key_number(b, "train_loss", result->loop.loss);
     keep_put_result(b, &result->loop.keep);
-    if (w->source == WEIGHTS_SCORED)
-        scores_put_result(b, &x->pool, w->score, w->used, &result->notes);
-    else json_key_number(b, "ess", effective_sample_size(w->used, n));
+    if (w->source == WEIGHTS_SCORED) {
+        PoolFacts facts = facts_of(&x->pool);
+        scores_put_result(b, &facts, w->score, w->used, &result->notes);
+        facts_free(&facts);
+    } else json_key_number(b, "ess", effective_sample_size(w->used, n));
     if (w->against.gain) scores_put_comparison(b, map, &w->against, w->weight, n);
     json_key_number(b, "skipped_steps", result->loop.skipped);
     json_key_number(b, "activation_bytes", (double)result->loop.activation_bytes);

@@ -219,12 +219,19 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
 
 /* ---- candidates against the holdout ---- */
 
+/* Makes room for the numbers of so many candidates. */
+static void comparison_room(Comparison *c, int pool) {
+    if (c->gain && pool <= c->pool) return;
+    c->pool = pool;
+    c->gain = arena_new(&c->arena, (size_t)pool, sizeof *c->gain);
+    c->likelihood = arena_new(&c->arena, (size_t)pool, sizeof *c->likelihood);
+}
+
 void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, int pool,
                     int holdout) {
     if (!MAPS[map].of_holdout || c->gain) return;
-    *c = (Comparison){.how = *how, .pool = pool, .holdout = holdout};
-    c->gain = arena_new(&c->arena, (size_t)pool, sizeof *c->gain);
-    c->likelihood = arena_new(&c->arena, (size_t)pool, sizeof *c->likelihood);
+    *c = (Comparison){.how = *how, .holdout = holdout};
+    comparison_room(c, pool);
     c->kept = arena_new(&c->arena, (size_t)holdout, sizeof *c->kept);
     for (int i = 0; i < holdout; i++) c->kept[i] = 1;
 }
@@ -382,20 +389,20 @@ double comparison_clean(const Comparison *c, WeightMap map, int n) {
     return mirror_share(c->told.slope, c->gain, n);
 }
 
-bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
-                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
+/* Scores the holdout and takes the thresholds from it. The first time it leaves out its lowest
+ * records and scores the rest anew. */
+static bool settle_holdout(const Model *m, Workspace *ws, const Examples *holdout,
+                           const ScoreOptions *how, Comparison *c, Cost *cost, Error *err) {
     Arena arena = {0};
     size_t n = (size_t)holdout->count;
     double *gain = arena_new(&arena, n, sizeof *gain);
     double *likelihood = arena_new(&arena, n, sizeof *likelihood);
-    int *place = arena_new(&arena, n, sizeof *place);
     bool first = c->told.levels.records <= 0;
-    Cost cost = {0};
     /* The first time, leave out the lowest records. Score what is left. */
     bool trims = first && c->how.trim > 0;
-    bool ok = (!trims || trim_holdout(m, ws, holdout, how, c, &cost, err)) &&
-              score_kept(m, ws, holdout, how, c, &cost, err);
-    c->told.flops = cost.flops;
+    bool ok = (!trims || trim_holdout(m, ws, holdout, how, c, cost, err)) &&
+              score_kept(m, ws, holdout, how, c, cost, err);
+    c->told.flops = cost->flops;
     /* Take the thresholds from what is kept. */
     if (ok) {
         scores_numbers(holdout, &c->self, gain, likelihood);
@@ -404,14 +411,23 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
                        "no record of the holdout fits after demonstrations from the rest of it: "
                        "give shorter records, or another --weight-map");
     }
-    /* Score the pool, which is shown only what is kept. */
-    if (ok) {
-        Examples part = kept_part(holdout, c->kept, place, &arena);
-        ica_score(m, NULL, ws, pool, &part, how, out);
-        demos_of_whole(&part, place, holdout, out);
-        scores_numbers(pool, out, c->gain, c->likelihood);
-        add_cost(&out->cost, &cost);
-    }
     arena_free(&arena);
     return ok;
+}
+
+bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
+                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
+    Arena arena = {0};
+    Cost cost = {0};
+    if (!c->settled && !settle_holdout(m, ws, holdout, how, c, &cost, err)) return false;
+    comparison_room(c, pool->count);
+    /* Score the pool, which is shown only what is kept. */
+    int *place = arena_new(&arena, (size_t)holdout->count, sizeof *place);
+    Examples part = kept_part(holdout, c->kept, place, &arena);
+    ica_score(m, NULL, ws, pool, &part, how, out);
+    demos_of_whole(&part, place, holdout, out);
+    scores_numbers(pool, out, c->gain, c->likelihood);
+    add_cost(&out->cost, &cost);
+    arena_free(&arena);
+    return true;
 }

@@ -104,9 +104,10 @@ typedef struct {
             double flops;   /* what the holdout's own scores cost */
         };
         double all[3 + sizeof(AcceptLevels) / sizeof(double)];
-    } told;      /* What is printed and put into run.json. The state keeps it as an array. */
-    Scores self; /* of the holdout, by folds; of a record that is left out, not known */
-    Arena arena; /* owns the arrays */
+    } told;       /* What is printed and put into run.json. The state keeps it as an array. */
+    Scores self;  /* of the holdout, by folds; of a record that is left out, not known */
+    bool settled; /* The model is that of the comparison before, so `self` and `told` stand. */
+    Arena arena;  /* owns the arrays */
 } Comparison;
 enum { TRIM_ROUNDS = 5 };
 enum { COMPARISON_TOLD = sizeof(((Comparison *)0)->told) / sizeof(double) };

@@ -199,11 +199,13 @@ static double *rho_new(const Base *b, int d) {
     Error err = {0};
     Scores s = {0};
     ScoreNotes notes;
+    ScoreShared shared = {0};
     Spent spent = {0};
     double *score = mem_new((size_t)b->draw[d].pool.examples.count, sizeof *score);
-    if (train_score(b->folder.model, &b->draw[d], &o, &s, &notes, NULL, &spent, &err))
+    if (train_score(b->folder.model, &b->draw[d], &o, &shared, &s, &notes, &spent, &err))
         memcpy(score, s.score, (size_t)s.count * sizeof *score);
     else score[0] = NAN; /* it diverged: no row is then ok */
+    score_shared_free(&shared);
     scores_free(&s);
     return score;
 }

@@ -293,12 +293,13 @@ static void reference_row(Audit *a, const World *w) {
     Worst worst = {0};
     Scores s = {0};
     ScoreNotes notes;
+    ScoreShared shared = {0};
     Spent spent = {0};
     Error err = {0};
     o.scoring.method = METHOD_RHO;
     o.normalize = reference.normalize = NORMALIZE_TOKENS;
     o.loop.max_grad_norm = reference.loop.max_grad_norm = 0.5;
-    bool ok = train_score(w->m, &data, &o, &s, &notes, NULL, &spent, &err);
+    bool ok = train_score(w->m, &data, &o, &shared, &s, &notes, &spent, &err);
     reference.loop.steps = REFERENCE_STEPS;
     reference.loop.seed += RNG_REFERENCE_SEED;
     oracle_train(trained, &w->holdout, &w->holdout, &reference, ones);
@@ -306,6 +307,7 @@ static void reference_row(Audit *a, const World *w) {
         worst_add(&worst, ok ? s.score[i] : NAN,
                   oracle_rho(now, trained, &w->pool, &w->pool.items[i], true), 1);
     run_row(a, &e, "scores, against the oracle's with a reference that the oracle trained", &worst);
+    score_shared_free(&shared);
     scores_free(&s);
     oracle_free(now);
     oracle_free(trained);

@@ -479,7 +479,7 @@ report() {
 
 mkdir -p "$work/results"
 # shellcheck disable=SC2086
-$CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/file.c \
+$CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/unicode.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
 everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
     tests/system/check.sh | cksum | tr ' ' -)

@@ -45,8 +45,8 @@ tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
 echo "low ?" >in/text
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score select train dpo resume eval generate
-import inspect diff report"
+COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train dpo
+resume eval each generate import inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -58,11 +58,16 @@ given() {
     decode) echo "decode --tokenizer in/tok" ;;
     pretrain) echo "pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE $STEPS --out w/r" ;;
     score) echo "score $model --k 1 --out w/s.jsonl --json" ;;
+    accept) echo "score $model --k 1 --weight-map accept --out w/s.jsonl --json" ;;
+    parts) echo "score $model --k 1 --chunk 2 --out w/s.jsonl --json" ;;
+    proceed) echo "score $model --k 1 --chunk 2 --resume --out w/s.jsonl --json" ;;
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
+    each)
+        echo "eval --model in/base --data in/test.jsonl --chunk 1 --per-example w/e.jsonl --json" ;;
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
@@ -76,6 +81,7 @@ begin() {
     rm -rf w
     mkdir w
     [ "$1" != resume ] || cp -R begun/r w/r
+    [ "$1" != proceed ] || cp begun/s.jsonl.part w/s.jsonl.part
 }
 
 input() { # COMMAND
@@ -101,7 +107,7 @@ essence() { # FILE
 
 # The essence of all that a run left: of the folder w and of what it printed.
 essences() {
-    find w -type f ! -name run.lock | sort | while read -r file; do
+    find w -type f ! -name '*.lock' ! -name '*.jsonl.part' | sort | while read -r file; do
         echo "== $file"
         essence "$file"
     done
@@ -113,8 +119,10 @@ essences() {
 partial() {
     find w -type f | while read -r file; do
         case $file in
+        *.jsonl.part) # grows by whole lines
+            grep -q '^{"partial":' "$file" && [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
         *.part) echo "$file" ;;
-        *run.lock) ;; # the lock itself dies with its process
+        *.lock) ;; # the lock itself dies with its process
         *.safetensors) "$PLAIN" inspect "$file" >inspected 2>&1 || echo "$file" ;;
         *run.json) tail -c 2 "$file" | grep -q '}' || echo "$file" ;;
         *log.jsonl) [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
@@ -179,6 +187,11 @@ before=$(find in -type f -exec cksum {} + | sort)
 begin train
 # shellcheck disable=SC2046
 mkdir begun && must $(given train) --save-steps 1 && mv w/r begun/r
+# A file size limit stops a scoring after its first chunks.
+begin parts
+# shellcheck disable=SC2046
+(ulimit -f 3 && exec "$PLAIN" $(given parts)) >"$out" 2>"$err"
+mv w/s.jsonl.part begun/s.jsonl.part || fail "no part of a scoring"
 # The state before the last is that of step 1.
 mv begun/r/training_state.previous.safetensors begun/r/training_state.safetensors
 for command in ${ONLY:-$COMMANDS}; do
