@@ -157,7 +157,10 @@ static bool read_file(Pool *p, int file, size_t *text, Error *err) {
 bool pool_open(Pool *p, const ModelFolder *f, const PoolUse *use, Error *err) {
     *p = (Pool){.f = f,
                 .use = *use,
-                .kind = {use->how.truncate, use->how.pairs, false, use->how.skip_long}};
+                .kind = {.truncate = use->how.truncate,
+                         .pairs = use->how.pairs,
+                         .skip_long = use->how.skip_long,
+                         .demos_as = use->how.demos_as}};
     p->fingerprint = HASH_START;
     p->summary = mem_new((size_t)use->files, sizeof *p->summary);
     p->kept = mem_new((size_t)use->files, sizeof *p->kept);
