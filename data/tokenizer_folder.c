@@ -851,6 +851,28 @@ static void put_config(Buf *b, const TokenizerParts *p, const Template *template
     buf_puts(b, p->json_alone ? "\"PreTrainedTokenizerFast\"\n}\n" : "\"GPT2Tokenizer\"\n}\n");
 }
 
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Is the folder's own chat template, which is not run, taken for this template by its marks? */
+static bool is_own_template(const Tokenizer *t, const TokenizerParts *p, const Template *template) {
+    Arena arena = {0};
+    Error ignored = {0};
+    Template own;
+    Str jinja = p->files[KEPT_CHAT], config = p->files[KEPT_CONFIG];
+    const Json *root = json_parse(&arena, config.s, config.n, NULL);
+    const Json *key = json_get(root, "chat_template");
+    if (jinja.n == 0 && key && key->type == JSON_STRING) jinja = key->string;
+    bool same = jinja.n > 0 && template->name && template_recognize(&own, t, jinja, &ignored);
+    if (same) {
+        same = same_text(own.name, template->name) && same_text(own.system, template->system);
+        template_free(&own);
+    }
+    arena_free(&arena);
+    return same;
+}
+
 /* The config of a folder with tokenizer.json, of which the template becomes the chat_template. */
 static void put_kept_config(Buf *b, const TokenizerParts *p, const Template *template) {
     Str kept = p->files[KEPT_CONFIG];
@@ -886,6 +908,7 @@ bool tokenizer_save(const Tokenizer *t, const Template *template, const char *fo
     TokenizerParts parts = tokenizer_parts(t);
     Buf vocab = {0}, merges = {0}, config = {0};
     bool has_json = parts.files[KEPT_JSON].n > 0;
+    if (template && has_json && is_own_template(t, &parts, template)) template = NULL;
     if (!parts.json_alone) {
         put_vocab(&vocab, &parts);
         put_merges(&merges, &parts);

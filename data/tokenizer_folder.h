@@ -49,8 +49,9 @@ Tokenizer *tokenizer_load(const char *folder, Error *err);
  * tokenizer becomes vocab.json, merges.txt and tokenizer_config.json, in which pad is eos without a
  * pad token.
  *
- * The template, unless it is NULL, is written as the key chat_template of tokenizer_config.json, in
- * place of any other and of chat_template.jinja. With NULL they stay as they are. */
+ * The template is written as the key chat_template of tokenizer_config.json, in place of any other
+ * and of chat_template.jinja. With NULL, or if it is what the folder's own chat template was taken
+ * for, they stay as they are. */
 bool tokenizer_save(const Tokenizer *t, const Template *template, const char *folder, Error *err);
 
 #endif

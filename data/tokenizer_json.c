@@ -264,7 +264,7 @@ bool tokenizer_json_read(TokenizerJson *parts, const char *path, Arena *arena, B
     const Json *root = json_read_object(path, TOKENIZER_JSON_MOST, arena, text, err);
     if (!root) return false;
     const Json *model = json_get(root, "model"), *added = json_get(root, "added_tokens");
-    const Json *post = json_get(root, "post_processor");
+    const Json *post = json_get(root, "post_processor"), *version = json_get(root, "version");
     parts->vocab = json_get(model, "vocab");
     parts->merges = json_get(model, "merges");
     parts->added = is_absent(added) ? NULL : added;
@@ -273,6 +273,8 @@ bool tokenizer_json_read(TokenizerJson *parts, const char *path, Arena *arena, B
     if (!read_model(parts, model, path, err) || !read_forms(&parts->rules, root, path, err) ||
         !check_keys(path, root, "", known, sizeof known / sizeof *known, err))
         return false;
+    if (!is_absent(version) && !is_text(version, "1.0"))
+        return refuse(path, "version", version, err);
     if (!read_post_processor(parts, post)) return refuse(path, "post_processor", post, err);
     return whole || error_set(err, STATUS_DATA,
                               "%s: needs model.vocab, an object, model.merges and added_tokens, "
