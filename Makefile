@@ -26,6 +26,8 @@
 #:                   installed (a minute)
 #: make judge-transformers  model folders against Hugging Face's transformers, where it is
 #:                   installed: it loads them, generates and stops (a minute)
+#: make judge-tokenizers  ids of random strings against the library tokenizers, where it is
+#:                   installed (minutes; STRINGS=1000000 TOKENIZERS="..." TEXTS="...")
 #: make judge-page   the report's page in a browser, where chromium is installed: telephone and
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
@@ -225,6 +227,8 @@ audit-torch: ica $(if $(wildcard ica-double),double)
 	@sh tests/audit/audit_torch.sh
 judge-transformers: ica
 	@sh tests/audit/judge_transformers.sh
+judge-tokenizers: build/float/tests/audit/encode_tool
+	@sh tests/audit/judge_tokenizers.sh
 judge-page: ica
 	@sh tests/audit/page.sh
 judge-folders: ica
@@ -266,6 +270,6 @@ clean:
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity fuzz fuzz-targets audit audit-exact audit-torch \
-	judge-transformers judge-folders judge-page mutate study traps bench bench-anchors \
-	bench-neighbor scale
+	judge-transformers judge-folders judge-tokenizers judge-page mutate study traps bench \
+	bench-anchors bench-neighbor scale
 .SECONDARY:

@@ -26,12 +26,15 @@ TEXTS = [
     "", " ", "  ", "a", " a", "a ", "\n", "the quick brown fox", "The dog's IT'LL DON'T 'Tis 'x",
     "  two   blanks    four ", "x1y12z1234 12345 007", "3.14159, 2,718 and 100 000", "٣½Ⅷ ٤",
     "a\n\nb \n c\r\n  d\t\n \n", "\n \n  x", "\tif (x) {\n\t\treturn 1;\n\t}\n", "!?\n\n.\r\nx  ?!",
-    "café cafe\u0301 e\u0301\u0323 \u1e69 s\u0323\u0307 \u212b \u2126", "việc hợp nhiều", "việc vie\u0302\u0323c",
+    "café cafe\u0301 e\u0301\u0323 \u1e69 s\u0323\u0307 \u212b \u2126", "việc hợp nhiều",
+    "việc vie\u0302\u0323c",
     "\u1100\u1161\u11a8 \uac01 \u0958 \u0344", "日本語のテキスト、中文。", "한국어 문장", "😀 👍🏽 \u200d",
     "\u00a0x \u3000y\u2028z\u0085", "a\u2581b \u2581\u2581c", "theater then thermos", " theater",
     "<s>the dog</s>", "<|im_start|>user\nthe dog<|im_end|>\n", "<think>\nthe\n</think>\n\ndog",
-    "the<|im_end|> dog<|im_end", "<s> a <s>  b", "<0x41> <0x0A>", "привет мир", "don\u2019t \u201cquote\u201d",
-    "the\u0301 \u0301x", "a" * 40, "the " * 12, "7" * 10, " " * 21 + "x", "\n" * 9 + "x", "É\u0301é",
+    "the<|im_end|> dog<|im_end", "<s> a <s>  b", "<0x41> <0x0A>", "привет мир",
+    "don\u2019t \u201cquote\u201d",
+    "the\u0301 \u0301x", "a" * 40, "the " * 12, "7" * 10, " " * 21 + "x", "\n" * 9 + "x",
+    "É\u0301é",
 ]
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -88,8 +91,12 @@ def pieces(prepend, whole_lines=False):
     t = Tokenizer(models.BPE())
     scheme = "never" if prepend == "never" else "always"
     t.pre_tokenizer = pre_tokenizers.Metaspace(BLANK, scheme, split=not whole_lines)
+    # The most frequent characters. The others are spelled in bytes.
+    text = "".join(CORPUS).replace(" ", BLANK)
+    alphabet = sorted(set(text), key=lambda c: (-text.count(c), c))[:70]
     t.train_from_iterator(CORPUS, trainers.BpeTrainer(
-        vocab_size=SIZE - 180, show_progress=False, special_tokens=[], limit_alphabet=70))
+        vocab_size=SIZE - 180, show_progress=False, special_tokens=[],
+        initial_alphabet=alphabet, limit_alphabet=len(alphabet)))
     if prepend == "normalizer":
         t.pre_tokenizer = pre_tokenizers.Metaspace(BLANK, "never")  # replaced below
         t.normalizer = normalizers.Sequence([normalizers.Prepend(BLANK),

@@ -377,10 +377,18 @@ static void check_refused(const char *kind, const char *from, const char *to, co
     tokenizer_free(t);
 }
 
-static void test_refused(void) {
-    static const struct {
-        const char *kind, *from, *to, *want;
-    } cases[] = {
+typedef struct {
+    const char *kind, *from, *to, *want;
+} Refused;
+
+static void check_all(const Refused *cases, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        check_refused(cases[i].kind, cases[i].from, cases[i].to, cases[i].want);
+}
+
+/* The parts of tokenizers over bytes, of SentencePiece's, and those of both. */
+static void test_refused_bytes(void) {
+    static const Refused cases[] = {
         {"gpt2", "\"normalizer\":null", "\"normalizer\":{\"type\":\"NFKC\"}",
          "tokenizer.json: normalizer is {\"type\":\"NFKC\"}: this tokenizer"},
         {"gpt2", "\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\",\"more\":1}",
@@ -398,6 +406,12 @@ static void test_refused(void) {
         {"qwen", "\"use_regex\":false", "\"use_regex\":true", "pre_tokenizer is {"},
         {"qwen", "\"decoder\":{\"type\":\"ByteLevel\"", "\"decoder\":{\"type\":\"WordPiece\"",
          "decoder is {\"type\":\"WordPiece\""},
+    };
+    check_all(cases, sizeof cases / sizeof *cases);
+}
+
+static void test_refused_pieces(void) {
+    static const Refused cases[] = {
         {"llama3", "\"ids\":[", "\"ids\":[1,", "post_processor is {\"type\":\"Sequence\""},
         {"llama3", "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}]",
          "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"</s>\"}}]",
@@ -425,6 +439,12 @@ static void test_refused(void) {
          "token \"<unk>\" has normalized true beside a normalizer"},
         {"llama2", "\"rstrip\":false", "\"rstrip\":true", "token \"<unk>\" has rstrip true"},
         {"qwen", "\"lstrip\":false", "\"lstrip\":true", "has lstrip true"},
+    };
+    check_all(cases, sizeof cases / sizeof *cases);
+}
+
+static void test_refused(void) {
+    static const Refused cases[] = {
         {"gpt2", "\"dropout\":null", "\"dropout\":0.1", "model.dropout is 0.1"},
         {"gpt2", "\"continuing_subword_prefix\":null", "\"continuing_subword_prefix\":\"##\"",
          "model.continuing_subword_prefix is \"##\""},
@@ -442,8 +462,7 @@ static void test_refused(void) {
         {"gpt2", "\"merges\":[", "\"merges\":[[\"a\"],", "merge 1 must be \"left right\""},
         {"qwen", "{\"id\":330", "{\"id\":0", "has the id 0"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        check_refused(cases[i].kind, cases[i].from, cases[i].to, cases[i].want);
+    check_all(cases, sizeof cases / sizeof *cases);
 }
 
 /* Values that change no id are not looked at. */
@@ -486,6 +505,8 @@ int main(void) {
     test_long();
     test_saving();
     test_saving_lists();
+    test_refused_bytes();
+    test_refused_pieces();
     test_refused();
     test_accepted();
     empty_folders();
