@@ -32,6 +32,7 @@
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
 #:                   and back, where it is installed (a minute)
+#: make tutorial     docs/tutorial.md: runs its commands and compares what they print (minutes)
 #: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
 #:                   FUZZ_SECONDS=60 for each of the readers)
 #: make mutate       200 small defects, one at a time: do the tests find them? (an hour)
@@ -231,6 +232,9 @@ judge-tokenizers: build/float/tests/audit/encode_tool
 	@sh tests/audit/judge_tokenizers.sh
 judge-page: ica
 	@sh tests/audit/page.sh
+.PHONY: tutorial
+tutorial: ica
+	@sh tests/audit/tutorial.sh
 judge-folders: ica
 	@sh tests/audit/judge_folders.sh
 traps: ica

@@ -38,9 +38,9 @@ typedef struct {
     Item v[MOST];
     int n;
 } List;
-typedef enum { COIN, LINE } Family;
+typedef enum { COIN, LINE } ExactFamily;
 typedef struct {
-    Family family;
+    ExactFamily family;
     double keep;
 } Exact;
 
@@ -264,7 +264,7 @@ static const char *const ROUNDING_REASON[] = {
     "rounding: 30 terms below 60, each off by half a unit in the last place",
     "rounding times the covariance's condition number (below 1e3)"};
 
-static void family_row(Audit *a, const Equation *e, Family family, const char *compared,
+static void family_row(Audit *a, const Equation *e, ExactFamily family, const char *compared,
                        const Worst *w) {
     Arena arena = {0};
     audit_worst(a, e, text_new(&arena, "%s: %s", FAMILY[family], compared), w, ROUNDING[family],
@@ -272,7 +272,7 @@ static void family_row(Audit *a, const Equation *e, Family family, const char *c
     arena_free(&arena);
 }
 
-static void family_refuted(Audit *a, const Equation *e, Family family, const char *compared,
+static void family_refuted(Audit *a, const Equation *e, ExactFamily family, const char *compared,
                            const Worst *w, const char *if_true, const Worst *holds) {
     Arena arena = {0};
     audit_refuted(a, e, text_new(&arena, "%s: %s", FAMILY[family], compared), w, if_true, holds,
@@ -280,7 +280,7 @@ static void family_refuted(Audit *a, const Equation *e, Family family, const cha
     arena_free(&arena);
 }
 
-static void bayes_rows(Audit *a, Family family) {
+static void bayes_rows(Audit *a, ExactFamily family) {
     Exact m = {family, 1};
     Rng rng = rng_new(2, (uint64_t)family);
     Worst bayes = {0}, orders = {0}, minus = {0}, twice = {0}, drop = {0}, difference = {0};
@@ -349,7 +349,7 @@ static void not_the_drop_rows(Audit *a) {
         worst_add(&gap, drop - score, told, 1);
         worst_add(&corrected, drop, score + told, 1);
         for (int family = 0; family < 2; family++) {
-            Exact m = {(Family)family, 1};
+            Exact m = {(ExactFamily)family, 1};
             World v = random_world(&m, &rng);
             List with_z = list_with(&v.D_t, &v.z), with_ho = list_join(&v.D_t, &v.D_ho),
                  z = {.v = {v.z}, .n = 1};
@@ -366,7 +366,7 @@ static void not_the_drop_rows(Audit *a) {
     family_row(a, &E3, COIN, "that gap, against what x alone says: l(x|D_t) - l(x|D_t,D_ho)", &gap);
     for (int family = 0; family < 2; family++)
         family_refuted(
-            a, &E3, (Family)family,
+            a, &E3, (ExactFamily)family,
             "a point estimate (posterior mean) in place of the predictive: drop, against score",
             &plug_in[family], "the predictive, in the same worlds", &predictive[family]);
 }
@@ -405,7 +405,7 @@ static double mean_of_single_scores(const Exact *m, const List *D_t, const List 
     return sum / C->n;
 }
 
-static void exchange_rows(Audit *a, Family family) {
+static void exchange_rows(Audit *a, ExactFamily family) {
     Exact m = {family, 1};
     Rng rng = rng_new(17, (uint64_t)family);
     Worst single = {0}, several = {0}, mean = {0}, confused = {0}, chain = {0};
@@ -432,7 +432,7 @@ static void exchange_rows(Audit *a, Family family) {
 
 /* Models that forget are not exchangeable: the gap of (b), as a root mean square over worlds,
  * for the coin and the line. */
-static double exchange_gap(Family family, double keep, Worst *worst) {
+static double exchange_gap(ExactFamily family, double keep, Worst *worst) {
     Exact m = {family, keep};
     Rng rng = rng_new(18, (uint64_t)family);
     double square = 0;
@@ -459,7 +459,7 @@ static void forgetting_rows(Audit *a) {
         table_put(&table, "%g", keeps[i]);
         for (int family = 0; family < 2; family++) {
             Worst worst = {0};
-            double g = exchange_gap((Family)family, keeps[i], &worst);
+            double g = exchange_gap((ExactFamily)family, keeps[i], &worst);
             table_put(&table, "%.2g", g);
             if (i == 1 || i == 2) {
                 lost[family][i - 1] = 1 - keeps[i];
@@ -467,7 +467,7 @@ static void forgetting_rows(Audit *a) {
             }
             if (keeps[i] == 1) all_kept[family] = worst;
             if (keeps[i] == 0.9)
-                family_refuted(a, &E17, (Family)family,
+                family_refuted(a, &E17, (ExactFamily)family,
                                "(b) where each item leaves 0.9 of the evidence: not exchangeable",
                                &worst, "the same worlds, all evidence kept", &all_kept[family]);
         }
@@ -833,7 +833,7 @@ static const char *const ATTENTION[] = {
     "conditioning is no longer gradient descent."};
 
 void audit_exact(Audit *a) {
-    for (int family = 0; family < 2; family++) bayes_rows(a, (Family)family);
+    for (int family = 0; family < 2; family++) bayes_rows(a, (ExactFamily)family);
     not_the_drop_rows(a);
     for (int i = 0; i < 2; i++) audit_note(a, "The derivation on exact models", DERIVATION[i]);
     attention_rows(a);
@@ -842,7 +842,7 @@ void audit_exact(Audit *a) {
     depth_rows(a);
     softmax_table(a);
     for (int i = 0; i < 2; i++) audit_note(a, E4_SECTION, ATTENTION[i]);
-    for (int family = 0; family < 2; family++) exchange_rows(a, (Family)family);
+    for (int family = 0; family < 2; family++) exchange_rows(a, (ExactFamily)family);
     forgetting_rows(a);
     audit_product(a);
     audit_training(a);
