@@ -139,6 +139,38 @@ static Norm norm_of(const Model *m, int channels, int groups, int stride) {
                   .epsilon = (real)m->config.epsilon};
 }
 
+/* The adapter of a role's matrix, and which of the layer's outputs it changes. Queries, keys and
+ * values are outputs of one product, gate and up of another. */
+static Adapter *adapter_of(const Model *m, Layer *f, TensorRole role, int *from) {
+    const LayerShape *s = &m->shape;
+    *from = role == ROLE_K_W    ? s->queries
+            : role == ROLE_V_W  ? s->queries + s->keys
+            : role == ROLE_UP_W ? s->inner
+                                : 0;
+    switch (role) {
+    case ROLE_K_W: return &f->qkv.adapter[1];
+    case ROLE_V_W: return &f->qkv.adapter[2];
+    case ROLE_OUT_W: return &f->out.adapter[0];
+    case ROLE_FC_W:
+    case ROLE_GATE_W: return &f->fc.adapter[0];
+    case ROLE_UP_W: return &f->fc.adapter[1];
+    case ROLE_PROJ_W: return &f->proj.adapter[0];
+    default: return &f->qkv.adapter[0];
+    }
+}
+
+/* Sets the pointer of a tensor of m in its slot of the view. */
+static void view_set(const Model *m, ModelView *v, const ModelTensor *t, real *pointer) {
+    char *owner = t->layer < 0 ? (char *)v : (char *)&v->layer[t->layer];
+    if (t->adapter) {
+        int from;
+        Adapter *f = adapter_of(m, &v->layer[t->layer], t->role, &from);
+        f->rank = m->lora.rank, f->scale = (real)lora_scale(&m->lora), f->from = from;
+        if (t->adapter == 'A') f->a = pointer;
+        else f->b = pointer, f->out = t->shape[0];
+    } else if (SLOT[t->role] != NO_SLOT) memcpy(owner + SLOT[t->role], &pointer, sizeof pointer);
+}
+
 ModelView model_view(const Model *m, real *flat) {
     LayerShape s = m->shape;
     int C = s.channels, D = s.head_size;
@@ -154,13 +186,8 @@ ModelView model_view(const Model *m, real *flat) {
                              .ln2 = norm_of(m, C, 1, C),
                              .fc = linear_of(m, C, s.fc),
                              .proj = linear_of(m, s.inner, C)};
-    /* Set the pointer of each tensor in its slot. */
-    for (int i = 0; i < m->tensor_count; i++) {
-        const ModelTensor *t = &m->tensors[i];
-        char *owner = t->layer < 0 ? (char *)&v : (char *)&v.layer[t->layer];
-        real *pointer = flat + t->offset;
-        if (SLOT[t->role] != NO_SLOT) memcpy(owner + SLOT[t->role], &pointer, sizeof pointer);
-    }
+    for (int i = 0; i < m->tensor_count; i++)
+        view_set(m, &v, &m->tensors[i], flat + m->tensors[i].offset);
     if (!v.head) v.head = v.wte;
     return v;
 }
@@ -184,6 +211,47 @@ Model *model_shape(ModelConfig c, Error *err) {
 void model_allocate(Model *m) {
     m->w = mem_new(m->parameters, sizeof(real));
     m->view = model_view(m, m->w);
+    for (int i = 0; m->base && i < m->base->tensor_count; i++) {
+        const ModelTensor *t = &m->base->tensors[i];
+        view_set(m->base, &m->view, t, m->base->w + t->offset);
+    }
+    if (!m->view.head) m->view.head = m->view.wte;
+}
+
+Model *model_lora(const Model *base, LoraConfig config, Error *err) {
+    if (!lora_check(&config, err)) return NULL;
+    Model *m = mem_new(1, sizeof *m);
+    *m = (Model){.config = base->config, .shape = base->shape, .base = base, .lora = config};
+    m->shape.low = config.rank;
+    m->tensors = table_make(&m->config, &config, &m->tensor_count, &m->parameters);
+    model_allocate(m);
+    if (m->tensor_count > 0) return m;
+    model_free(m);
+    error_set(err, STATUS_DATA, "the adapters have no target; name a linear layer of %s",
+              family_name(base->config.family));
+    return NULL;
+}
+
+/* w_ij += s sum over r of B_jr A_ri, for input i and output j */
+void model_merge(const Model *m, Model *into) {
+    for (int i = 0; i < m->tensor_count; i += 2) {
+        const ModelTensor *a = &m->tensors[i], *b = &m->tensors[i + 1];
+        int from, in = a->shape[1], out = b->shape[0];
+        const ModelTensor *w = into->tensors;
+        while (w->role != a->role || w->layer != a->layer) w++;
+        Layer *f = &m->view.layer[a->layer];
+        Adapter *x = adapter_of(m, f, a->role, &from);
+        size_t step_in = is_gpt2(m) ? (size_t)out : 1, step_out = is_gpt2(m) ? 1 : (size_t)in;
+#pragma omp parallel for if ((long)in * out > PARALLEL_FROM)
+        for (int o = 0; o < out; o++)
+            for (int c = 0; c < in; c++) {
+                double sum = 0;
+                for (int r = 0; r < x->rank; r++)
+                    sum += (double)x->b[o * x->rank + r] * (double)x->a[r * in + c];
+                real *to = into->w + w->offset + (size_t)o * step_out + (size_t)c * step_in;
+                *to = (real)((double)*to + lora_scale(&m->lora) * sum);
+            }
+    }
 }
 
 Model *model_new(ModelConfig c, Error *err) {
@@ -206,7 +274,7 @@ void model_initialize(Model *m, uint64_t seed) {
 
 Model *model_copy(const Model *m) {
     Error never = {0}; /* the shape has passed these checks before */
-    Model *copy = model_new(m->config, &never);
+    Model *copy = m->base ? model_lora(m->base, m->lora, &never) : model_new(m->config, &never);
     memcpy(copy->w, m->w, m->parameters * sizeof(real));
     return copy;
 }
@@ -247,39 +315,54 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
  * One function computes all products (lib/gemm.h): gemm(m, n, k, A, strides of A, B, strides of B,
  * C, row stride of C, bias, add) is C[m][n] = A[m][k] B[k][n], plus the bias, or added to C. The
  * two strides are the steps to the next row and to the next column. Swapping them transposes.
- * sum_columns and its like (lib/fast/sums.h) are the sums over n, in a fixed order. */
+ * sum_columns and its like (lib/fast/sums.h) are the sums over n, in a fixed order. Adapters add to
+ * y and to dx (lib/lora.h); low is their scratch. */
 
-static void linear_forward(real *y, const real *x, const Linear *f, int N) {
+static void linear_forward(real *y, const real *x, const Linear *f, int N, real *low) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
     gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, f->b, false);
+    for (int i = 0; i < ADAPTERS; i++)
+        if (f->adapter[i].a) adapter_forward(y, f->out, x, &f->adapter[i], f->in, N, low);
 }
 
 /* y = residual + x w + b, for the two products that add to the residual stream. */
-static void linear_onto(real *y, const real *residual, const real *x, const Linear *f, int N) {
+static void linear_onto(real *y, const real *residual, const real *x, const Linear *f, int N,
+                        real *low) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
 #pragma omp parallel for if ((long)N * f->out > PARALLEL_FROM)
     for (int n = 0; n < N; n++)
         for (size_t j = 0; j < out; j++)
             y[(size_t)n * out + j] = residual[(size_t)n * out + j] + (f->b ? f->b[j] : 0);
     gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, NULL, true);
+    for (int i = 0; i < ADAPTERS; i++)
+        if (f->adapter[i].a) adapter_forward(y, f->out, x, &f->adapter[i], f->in, N, low);
 }
 
-static void linear_input_gradient(real *dx, const real *dy, const Linear *f, int N) {
+static void linear_input_gradient(real *dx, const real *dy, const Linear *f, int N, real *low) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
     gemm(N, f->in, f->out, dy, out, 1, f->w, f->step_out, f->step_in, dx, in, NULL, false);
+    for (int i = 0; i < ADAPTERS; i++)
+        if (f->adapter[i].a) adapter_input_gradient(dx, dy, f->out, &f->adapter[i], f->in, N, low);
 }
 
+/* df->w is NULL if only adapters are trained. */
 static void linear_weight_gradient(const GradientTarget *to, const Linear *df, const real *dy,
-                                   const real *x, int N) {
-    size_t in = (size_t)df->in, out = (size_t)df->out;
+                                   const real *x, const Linear *f, int N, real *low) {
+    size_t in = (size_t)f->in, out = (size_t)f->out;
+    for (int i = 0; i < ADAPTERS; i++) {
+        const Adapter *a = &f->adapter[i], *da = &df->adapter[i];
+        if (!a->a) continue;
+        if (to->inner) inner_adapter(to, da, dy, f->out, x, a, f->in, N, low);
+        else adapter_weight_gradient(da, dy, f->out, x, a, f->in, N, to->add, low);
+    }
+    if (!df->w) return;
     if (to->inner) {
-        inner_linear(to, df->w, df->step_in, df->step_out, df->b, dy, out, x, N, df->in, df->out);
+        inner_linear(to, df->w, f->step_in, f->step_out, df->b, dy, out, x, N, f->in, f->out);
         return;
     }
-    if (df->step_out == 1)
-        gemm(df->in, df->out, N, x, 1, in, dy, out, 1, df->w, out, NULL, to->add);
-    else gemm(df->out, df->in, N, dy, 1, out, x, in, 1, df->w, in, NULL, to->add);
-    if (df->b) sum_columns(df->b, dy, N, df->out, to->add);
+    if (f->step_out == 1) gemm(f->in, f->out, N, x, 1, in, dy, out, 1, df->w, out, NULL, to->add);
+    else gemm(f->out, f->in, N, dy, 1, out, x, in, 1, df->w, in, NULL, to->add);
+    if (df->b) sum_columns(df->b, dy, N, f->out, to->add);
 }
 
 /* ---- [norm] y = g * h + b, h = (x - mean) * r, r = 1 / sqrt(variance + epsilon) ----
@@ -290,6 +373,7 @@ static void linear_weight_gradient(const GradientTarget *to, const Linear *df, c
 static void norm_backward(const GradientTarget *to, real *dx, const Norm *df, const real *dy,
                           const real *x, const real *stat, const Norm *f, int N) {
     norm_input_gradient(dx, dy, x, stat, f, N);
+    if (!df->g) return; /* only adapters are trained */
     if (to->inner) inner_norm(to, df, dy, x, stat, N);
     else sum_norm(df, dy, x, stat, N, to->add);
 }
@@ -328,6 +412,7 @@ static void embed_forward(real *x, const ModelView *f, const Batch *b, const Row
 static void embed_backward(const GradientTarget *to, const ModelView *df, const real *dx,
                            const Batch *b, const RowMap *map, int C) {
     const int *token = b->token.v, *position = map->position;
+    if (!df->wte) return; /* only adapters are trained */
     if (to->inner) inner_embed(to, df->wte, df->wpe, dx, token, position, b->tokens, C);
     else sum_embeddings(df->wte, df->wpe, dx, token, position, b->tokens, C);
 }
@@ -652,7 +737,7 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
 
     /* Read from the tokens before. */
     norm_forward(ws->normed, k.stat1, x, &f->ln1, N);
-    linear_forward(k.qkv, ws->normed, &f->qkv, N);
+    linear_forward(k.qkv, ws->normed, &f->qkv, N, ws->low);
     const real *qkv = heads_forward(m, ws, f, k.qkv, N);
     if (extend) batch_store(b, l, qkv + Q, (size_t)m->shape.qkv);
     attention_forward(&attention, k.att, qkv);
@@ -667,14 +752,14 @@ static void block_forward(const Model *m, Workspace *ws, const Batch *b, int l, 
     }
 
     /* Add what was read to the residual stream. */
-    linear_onto(k.mid, x, k.att, &f->out, N);
+    linear_onto(k.mid, x, k.att, &f->out, N, ws->low);
 
     /* Work on each token alone, and add that too. */
     norm_forward(ws->normed, k.stat2, k.mid, &f->ln2, N);
-    linear_forward(k.fc, ws->normed, &f->fc, N);
+    linear_forward(k.fc, ws->normed, &f->fc, N, ws->low);
     if (again) return;
     act_forward(ws->hidden, k.fc, m, N);
-    linear_onto(k.next, k.mid, ws->hidden, &f->proj, N);
+    linear_onto(k.next, k.mid, ws->hidden, &f->proj, N, ws->low);
 }
 
 /* On entry ws->dx is the derivative by the block's output, on exit by its input. Along the
@@ -691,17 +776,17 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
 
     /* Go back through the MLP. The weights of its second product need the activation's output,
      * which act_backward recomputes. So they come after it. */
-    linear_input_gradient(ws->hidden, ws->dx, &f->proj, N);
+    linear_input_gradient(ws->hidden, ws->dx, &f->proj, N, ws->low);
     act_backward(ws->hidden, ws->dhidden, k.fc, m, N);
-    linear_weight_gradient(&live, &d->proj, ws->dx, ws->hidden, N);
+    linear_weight_gradient(&live, &d->proj, ws->dx, ws->hidden, &f->proj, N, ws->low);
     norm_again(ws->normed, k.stat2, k.mid, &f->ln2, N);
-    linear_input_gradient(ws->da, ws->dhidden, &f->fc, N);
-    linear_weight_gradient(&live, &d->fc, ws->dhidden, ws->normed, N);
+    linear_input_gradient(ws->da, ws->dhidden, &f->fc, N, ws->low);
+    linear_weight_gradient(&live, &d->fc, ws->dhidden, ws->normed, &f->fc, N, ws->low);
     norm_backward(&live, ws->dx, &d->ln2, ws->da, k.mid, k.stat2, &f->ln2, N);
 
     /* Go back through attention's projection. */
-    linear_input_gradient(ws->da, ws->dx, &f->out, N);
-    linear_weight_gradient(&live, &d->out, ws->dx, k.att, N);
+    linear_input_gradient(ws->da, ws->dx, &f->out, N, ws->low);
+    linear_weight_gradient(&live, &d->out, ws->dx, k.att, &f->out, N, ws->low);
 
     /* Bring the live tokens back to their places, with zeros between them. */
     if (last) {
@@ -716,8 +801,8 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
     attention_backward(&attention, ws->dqkv, ws->da, qkv);
     heads_backward(m, ws, to, d, f, k.qkv, N);
     norm_again(ws->normed, k.stat1, k.x, &f->ln1, N);
-    linear_input_gradient(ws->da, ws->dqkv, &f->qkv, N);
-    linear_weight_gradient(to, &d->qkv, ws->dqkv, ws->normed, N);
+    linear_input_gradient(ws->da, ws->dqkv, &f->qkv, N, ws->low);
+    linear_weight_gradient(to, &d->qkv, ws->dqkv, ws->normed, &f->qkv, N, ws->low);
     norm_backward(to, ws->dx, &d->ln1, ws->da, k.x, k.stat1, &f->ln1, N);
 }
 
@@ -812,7 +897,7 @@ static void pass_backward(const Model *m, Workspace *ws, const Batch *b, const d
     Logits head = head_pass(m, ws, b, logp != NULL, dlogp, to, &df);
     if (logp) logits_totals(&head, logp, NULL);
     body_backward(m, ws, b, to, &df);
-    threads_end(WORK_BACKWARD, (logp ? 3 : 2) * batch_flops(m, b));
+    threads_end(WORK_BACKWARD, ((logp ? 2 : 1) + !m->base) * batch_flops(m, b));
     model_view_free(&df);
 }
 
@@ -859,6 +944,7 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
     size_t N = (size_t)b->tokens, C = (size_t)m->shape.channels, wide = (size_t)m->shape.qkv;
     if (wide < (size_t)m->shape.fc) wide = (size_t)m->shape.fc;
     if (wide < C) wide = C;
+    if (wide < (size_t)m->shape.low) wide = (size_t)m->shape.low;
     GradientTarget to = {.inner = mem_new(N, sizeof(double)),
                          .product = mem_new(N, wide * sizeof(real))};
     pass_backward(m, ws, b, dlogp, NULL, &to, direction);

@@ -60,8 +60,9 @@
 typedef struct {
     real *w, *b; /* b NULL: none */
     int in, out;
-    size_t step_in, step_out; /* in w: from an input to the next, and from an output to the next */
-} Linear;                     /* y = x w + b; w [out][in], or of GPT-2 [in][out]; b [out] */
+    size_t step_in, step_out;  /* in w: from an input to the next, and from an output to the next */
+    Adapter adapter[ADAPTERS]; /* beside w (lib/lora.h); a NULL: none */
+} Linear;                      /* y = x w + b; w [out][in], or of GPT-2 [in][out]; b [out] */
 
 typedef struct {
     Norm ln1;
@@ -78,15 +79,21 @@ typedef struct {
     real *head; /* [V][C] the head's matrix; if tied, wte */
 } ModelView;
 
-typedef struct {
+/* What can be trained is `tensors`, with their numbers in `w`. That is all of the model, or with a
+ * base the adapters alone. The matrices beside which they stand are the base's, which stays as it
+ * is. Gradients and the optimizer's means have the layout of w in both cases. */
+typedef struct Model Model;
+struct Model {
     ModelConfig config; /* what a model file says */
     LayerShape shape;   /* what follows from it: the sizes of every layer */
     int tensor_count;
     ModelTensor *tensors; /* [tensor_count] */
     size_t parameters;    /* number of scalars, all tensors together */
     real *w;              /* [parameters] */
-    ModelView view;       /* of w */
-} Model;
+    ModelView view;       /* of w, and of the base's */
+    const Model *base;    /* NULL, or the model that the adapters change; borrowed */
+    LoraConfig lora;      /* with a base */
+};
 
 /* A model with zero weights. On a bad shape (status 3) NULL with err set. */
 Model *model_new(ModelConfig config, Error *err);
@@ -97,12 +104,20 @@ void model_allocate(Model *m);
 /* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains
  * 1. */
 void model_initialize(Model *m, uint64_t seed);
-Model *model_copy(const Model *m);
-void model_free(Model *m); /* NULL is fine */
+Model *model_copy(const Model *m); /* of adapters: beside the same base */
+void model_free(Model *m);         /* NULL is fine */
 /* The view of any flat buffer with the model's layout (a gradient, say); free it with
  * model_view_free. */
 ModelView model_view(const Model *m, real *flat);
 void model_view_free(ModelView *v);
+
+/* Adapters beside the matrices of a base that has none itself (lib/lora.h). The base outlives them
+ * and is not changed; it is also the model with its adapters switched off. All numbers are 0:
+ * model_initialize makes them a start that computes what the base does, bit for bit. On a bad
+ * configuration, or without a target, NULL with status 3. */
+Model *model_lora(const Model *base, LoraConfig config, Error *err);
+/* Adds the adapters' products s B A to the matrices of `into`: the base or a copy of it. */
+void model_merge(const Model *m, Model *into);
 
 /* An empty prefix for this model's current weights, with room for `capacity` positions of its
  * own; capacity <= T. */

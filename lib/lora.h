@@ -22,6 +22,8 @@ typedef struct {
     bool rslora;
 } LoraConfig;
 
+/* Rank and alpha must be in range; status 3. */
+bool lora_check(const LoraConfig *c, Error *err);
 double lora_scale(const LoraConfig *c);
 
 /* An adapter of the outputs from..from+out-1 of a linear layer. a NULL: there is none. */
@@ -31,6 +33,11 @@ typedef struct {
     real scale;
 } Adapter;
 
+enum { ADAPTERS = 3 }; /* of one linear layer: queries, keys and values are one product */
+
+/* low [N][rank] = s A x, and its derivative s B^T dy, of which lib/fast/inner.h makes use. */
+void adapter_low(real *low, const real *x, const Adapter *f, int in, int N);
+void adapter_low_gradient(real *dlow, const real *dy, int wide, const Adapter *f, int N);
 /* y += s B (A x), where y is N rows of `wide` numbers and x [N][in]. low [N][rank] is left with
  * s A x. */
 void adapter_forward(real *y, int wide, const real *x, const Adapter *f, int in, int N, real *low);

@@ -56,6 +56,7 @@ typedef struct {
     int fc;        /* width of the MLP's first product: F, with a gate 2 F */
     int turn;      /* rotary angles of a token: D; without, 0 */
     int heads_in;  /* width of what attention reads, if it is not qkv as it is; else 0 */
+    int low;       /* width between the two matrices of an adapter, its rank; without, 0 */
 } LayerShape;
 
 /* Of a complete configuration. */

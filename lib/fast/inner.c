@@ -29,6 +29,16 @@ void inner_linear(const GradientTarget *to, const real *w, size_t step_in, size_
     inner_add(to, dy, stride, to->product, N, out);
 }
 
+void inner_adapter(const GradientTarget *to, const Adapter *g, const real *dy, int wide,
+                   const real *x, const Adapter *f, int in, int N, real *low) {
+    size_t R = (size_t)f->rank;
+    real *dlow = low + (size_t)N * R;
+    adapter_low(low, x, f, in, N);
+    inner_linear(to, g->b, 1, R, NULL, dy + f->from, (size_t)wide, low, N, f->rank, f->out);
+    adapter_low_gradient(dlow, dy, wide, f, N);
+    inner_linear(to, g->a, 1, (size_t)in, NULL, dlow, R, x, N, in, f->rank);
+}
+
 void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
                 const real *stat, int N) {
     int C = f->channels;

@@ -34,6 +34,7 @@
 #define INNER_H
 
 #include "lib/layers.h"
+#include "lib/lora.h"
 
 typedef struct {
     bool add;         /* add to the buffer; else overwrite it */
@@ -56,6 +57,9 @@ void inner_add(const GradientTarget *to, const real *dy, size_t stride, const re
 void inner_linear(const GradientTarget *to, const real *w, size_t step_in, size_t step_out,
                   const real *b, const real *dy, size_t stride, const real *x, int N, int in,
                   int out);
+/* G's matrices are a and b of `g`; low [2][N][rank] is scratch. */
+void inner_adapter(const GradientTarget *to, const Adapter *g, const real *dy, int wide,
+                   const real *x, const Adapter *f, int in, int N, real *low);
 void inner_norm(const GradientTarget *to, const Norm *f, const real *dy, const real *x,
                 const real *stat, int N);
 void inner_embed(const GradientTarget *to, const real *wte, const real *wpe, const real *dx,

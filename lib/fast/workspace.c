@@ -75,6 +75,7 @@ static void workspace_layout(Workspace *ws) {
         REALS(turn, 1, N, (size_t)s->turn),
         REALS(heads, 1, N, (size_t)s->heads_in),
         REALS(stath, s->heads_in > 0, N, 2 * (H + (size_t)s->kv_heads)),
+        REALS(low, 2, N, (size_t)s->low),
         REALS(dx, 1, back, C),
         REALS(da, 1, back, C > Q ? C : Q),
         REALS(dqkv, 1, back, (size_t)s->qkv),

@@ -85,6 +85,7 @@ typedef struct {
     real *turn;    /* [N][D] cosines and sines of a token's rotary angles */
     real *heads;   /* [N][Q+2KD] qkv after the norms of heads; else none, as of the next */
     real *stath;   /* [N][H+K][2] statistics of these norms */
+    real *low;     /* [2][N][rank] of an adapter */
     real *dx, *da; /* [N][C]; [N][the larger of C and Q] */
     real *dqkv;    /* [N][Q+2KD] */
     real *dhidden; /* [N][F] or [N][2F], like fc */

@@ -166,7 +166,7 @@ def main(path):
         for t, shape in shapes(c).items():
             x = torch.randn(shape, generator=random)
             gain = 'bias' not in t and len(shape) == 1
-            w[t] = x * 0.8 if len(shape) == 2 else gain + 0.3 * x
+            w[t] = x * 0.5 if len(shape) == 2 else gain + 0.3 * x
         trained = dict(w)
         if c['lora']:
             r, trained = c['lora'][0], {}
