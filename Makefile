@@ -28,6 +28,9 @@
 #:                   installed: it loads them, generates and stops (a minute)
 #: make judge-tokenizers  ids of random strings against the library tokenizers, where it is
 #:                   installed (minutes; STRINGS=1000000 TOKENIZERS="..." TEXTS="...")
+#: make judge-tensorboard
+#:                   event files of --report-to tensorboard against the real tensorboard, where it
+#:                   is installed (seconds)
 #: make judge-page   the report's page in a browser, where chromium is installed: telephone and
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
@@ -230,6 +233,8 @@ judge-transformers: ica
 	@sh tests/audit/judge_transformers.sh
 judge-tokenizers: build/float/tests/audit/encode_tool
 	@sh tests/audit/judge_tokenizers.sh
+judge-tensorboard: ica
+	@sh tests/audit/judge_tensorboard.sh
 judge-page: ica
 	@sh tests/audit/page.sh
 .PHONY: tutorial
@@ -274,6 +279,6 @@ clean:
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity fuzz fuzz-targets audit audit-exact audit-torch \
-	judge-transformers judge-folders judge-tokenizers judge-page mutate study traps bench \
-	bench-anchors bench-neighbor scale
+	judge-transformers judge-folders judge-tokenizers judge-page judge-tensorboard mutate study \
+	traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

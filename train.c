@@ -101,10 +101,13 @@ static bool loop_log(Loop *loop, long step, double lr, double norm, Error *err) 
     line.grad_norm = norm;
     line.seconds = seconds_now() - run->start;
     double start = seconds_now();
-    if (evaluates(loop, step) &&
-        (!loop->evaluate(loop, &line, err) || !keep_judge(&loop->keep, &line, loop->model, err)))
-        return false;
-    loop->spent->eval_seconds += seconds_now() - start;
+    if (evaluates(loop, step)) {
+        if (!loop->evaluate(loop, &line, err) || !keep_judge(&loop->keep, &line, loop->model, err))
+            return false;
+        run_sample(run, step + 1, &loop->stopped);
+        work_add(&loop->tempo.evaluations, seconds_now() - start);
+        loop->spent->eval_seconds += seconds_now() - start;
+    }
     run_progress(run, &loop->window, &line, o->steps, loop_left(loop, step));
     if (run_log(run, &line, &loop->stopped)) loop->window = (LogWindow){.last_loss = line.loss};
     return true;

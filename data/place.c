@@ -32,7 +32,8 @@ static const char *const FILES[] = {"run.json",
                                     "training_state.safetensors",
                                     "training_state.previous.safetensors",
                                     "best.safetensors",
-                                    "best.previous.safetensors"};
+                                    "best.previous.safetensors",
+                                    "events.out.tfevents.ica"};
 /* Of these, what only a run needs that goes on. */
 static const char *const TRAINING[] = {"training_state.safetensors",
                                        "training_state.previous.safetensors", "best.safetensors",

@@ -4,18 +4,66 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "data/depends.h"
 #include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/stats.h"
+#include "lib/tensorboard.h"
 #include "lib/tensors.h"
+#include "lib/text.h"
 #include "lib/threads.h"
+
+/* ---- lines of the log ---- */
+
+/* Every member of LogLine with its key, in the order of the file. */
+static const struct {
+    const char *key;
+    size_t at;
+} LOG[] = {{"step", offsetof(LogLine, step)},
+           {"loss", offsetof(LogLine, loss)},
+           {"learning_rate", offsetof(LogLine, learning_rate)},
+           {"grad_norm", offsetof(LogLine, grad_norm)},
+           {"tokens_per_second", offsetof(LogLine, tokens_per_second)},
+           {"seconds", offsetof(LogLine, seconds)},
+           {"ess", offsetof(LogLine, ess)},
+           {"weight_clean", offsetof(LogLine, weight_clean)},
+           {"weight_corrupted", offsetof(LogLine, weight_corrupted)},
+           {"rewards/chosen", offsetof(LogLine, reward_chosen)},
+           {"rewards/rejected", offsetof(LogLine, reward_rejected)},
+           {"rewards/accuracies", offsetof(LogLine, reward_accuracy)},
+           {"rewards/margins", offsetof(LogLine, reward_margin)},
+           {"logps/chosen", offsetof(LogLine, logp_chosen)},
+           {"logps/rejected", offsetof(LogLine, logp_rejected)},
+           {"icl_p_sequence", offsetof(LogLine, icl_p_sequence)},
+           {"icl_nll", offsetof(LogLine, icl_nll)},
+           {"eval_nll", offsetof(LogLine, eval_nll)},
+           {"eval_loss", offsetof(LogLine, eval_loss)},
+           {"validation_nll", offsetof(LogLine, validation_nll)},
+           {"validation_loss", offsetof(LogLine, validation_loss)}};
+_Static_assert(sizeof LOG / sizeof *LOG == LOG_MEMBERS, "a key for each member of LogLine");
+
+const char *log_key(int i) { return LOG[i].key; }
+
+double log_value(const LogLine *line, int i) {
+    return *(const double *)(const void *)((const char *)line + LOG[i].at);
+}
+
+LogLine log_line_read(const Json *object) {
+    LogLine line;
+    for (int i = 0; i < LOG_MEMBERS; i++) {
+        double x = json_number(object, LOG[i].key);
+        memcpy((char *)&line + LOG[i].at, &x, sizeof x);
+    }
+    return line;
+}
 
 /* ---- the run folder ---- */
 
 #define STATE_NAME "training_state.safetensors"
+#define EVENTS_NAME "events.out.tfevents.ica"
 #define PREVIOUS_NAME "training_state.previous.safetensors"
 
 Run run_new(const RunHeader *header, const ModelFolder *model) {
@@ -24,6 +72,8 @@ Run run_new(const RunHeader *header, const ModelFolder *model) {
 
 void run_free(Run *run) {
     log_close(&run->log);
+    log_close(&run->events);
+    sample_free(&run->sample);
     buf_free(&run->inputs);
     buf_free(&run->base);
     buf_free(&run->result);
@@ -173,13 +223,72 @@ static bool open_log(Run *run, Error *err) {
     return ok;
 }
 
+/* The tag of a number: what TRL's users find on their pages. */
+static void put_tag(Buf *b, const char *key) {
+    static const char *const parts[] = {"eval_", "validation_", "icl_"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t n = strlen(parts[i]);
+        if (strncmp(key, parts[i], n) != 0) continue;
+        buf_printf(b, "%.*s/%s", (int)n - 1, key, key + n);
+        return;
+    }
+    buf_printf(b, "train/%s", key);
+}
+
+/* Appends the events of a line. */
+static bool put_events(Run *run, const LogLine *line, Error *err) {
+    TensorboardScalar x[LOG_MEMBERS];
+    Buf tags[LOG_MEMBERS] = {{0}}, b = {0};
+    int n = 0;
+    for (int i = 1; i < LOG_MEMBERS; i++) { /* the first is the step */
+        if (isnan(log_value(line, i))) continue;
+        put_tag(&tags[n], LOG[i].key);
+        x[n] = (TensorboardScalar){tags[n].s, log_value(line, i)};
+        n++;
+    }
+    double seconds = isnan(line->seconds) ? 0 : line->seconds;
+    tensorboard_scalars(&b, run->wall + seconds, (int64_t)line->step, x, n);
+    bool ok = log_put(&run->events, b.s, b.n, err);
+    for (int i = 0; i < n; i++) buf_free(&tags[i]);
+    buf_free(&b);
+    return ok;
+}
+
+/* Begins the events anew with those of the lines that are in the log: a resumed run's log was cut
+ * back, and what a kill left of the last event is no event. */
+static bool open_events(Run *run, Error *err) {
+    if (!run->header.tensorboard) return true;
+    char *path = path_join(run->header.folder, EVENTS_NAME),
+         *log = path_join(run->header.folder, "log.jsonl");
+    Buf b = {0}, text = {0};
+    Arena arena = {0};
+    Str line;
+    run->wall = (double)time(NULL) - (seconds_now() - run->start);
+    tensorboard_begin(&b, run->wall);
+    bool ok = log_open(&run->events, path, 0, err) && log_put(&run->events, b.s, b.n, err) &&
+              file_read(log, &text, err);
+    for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line);) {
+        const Json *object = json_parse(&arena, line.s, line.n, NULL);
+        if (!object) continue;
+        LogLine x = log_line_read(object);
+        ok = isnan(x.step) || put_events(run, &x, err);
+    }
+    arena_free(&arena);
+    buf_free(&text);
+    buf_free(&b);
+    free(path);
+    free(log);
+    return ok;
+}
+
 bool run_begin(Run *run, Error *err) {
     RunPlace *place = run->header.place;
     run->peak_flops = gemm_peak_flops() * threads_most();
     if (place && !place_begin(place, err)) return false;
     if (place) run->header.folder = place->writes;
     /* run.json comes first: it tells that the other files are a run's. */
-    if (!folder_make(run->header.folder, err) || !run_write(run, err) || !open_log(run, err))
+    if (!folder_make(run->header.folder, err) || !run_write(run, err) || !open_log(run, err) ||
+        !open_events(run, err))
         return false;
     if (run->opening.n > 0) fputs(run->opening.s, stderr);
     return true;
@@ -188,6 +297,7 @@ bool run_begin(Run *run, Error *err) {
 bool run_end(Run *run, Error *err) {
     if (!run->log.path) return true;
     log_close(&run->log);
+    log_close(&run->events);
     return run_write(run, err);
 }
 
@@ -239,47 +349,6 @@ void step_report_pair(StepReport *r, const PairLogps *p, const PairGradient *g, 
     r->logp_rejected += means ? p->rejected / p->rejected_tokens : p->rejected;
 }
 
-/* Every member of LogLine with its key, in the order of the file. */
-static const struct {
-    const char *key;
-    size_t at;
-} LOG[] = {{"step", offsetof(LogLine, step)},
-           {"loss", offsetof(LogLine, loss)},
-           {"learning_rate", offsetof(LogLine, learning_rate)},
-           {"grad_norm", offsetof(LogLine, grad_norm)},
-           {"tokens_per_second", offsetof(LogLine, tokens_per_second)},
-           {"seconds", offsetof(LogLine, seconds)},
-           {"ess", offsetof(LogLine, ess)},
-           {"weight_clean", offsetof(LogLine, weight_clean)},
-           {"weight_corrupted", offsetof(LogLine, weight_corrupted)},
-           {"rewards/chosen", offsetof(LogLine, reward_chosen)},
-           {"rewards/rejected", offsetof(LogLine, reward_rejected)},
-           {"rewards/accuracies", offsetof(LogLine, reward_accuracy)},
-           {"rewards/margins", offsetof(LogLine, reward_margin)},
-           {"logps/chosen", offsetof(LogLine, logp_chosen)},
-           {"logps/rejected", offsetof(LogLine, logp_rejected)},
-           {"icl_p_sequence", offsetof(LogLine, icl_p_sequence)},
-           {"icl_nll", offsetof(LogLine, icl_nll)},
-           {"eval_nll", offsetof(LogLine, eval_nll)},
-           {"eval_loss", offsetof(LogLine, eval_loss)},
-           {"validation_nll", offsetof(LogLine, validation_nll)},
-           {"validation_loss", offsetof(LogLine, validation_loss)}};
-enum { LOG_MEMBERS = sizeof LOG / sizeof *LOG };
-_Static_assert(LOG_MEMBERS == sizeof(LogLine) / sizeof(double), "a key for each member of LogLine");
-
-static double log_member(const LogLine *line, int i) {
-    return *(const double *)(const void *)((const char *)line + LOG[i].at);
-}
-
-LogLine log_line_read(const Json *object) {
-    LogLine line;
-    for (int i = 0; i < LOG_MEMBERS; i++) {
-        double x = json_number(object, LOG[i].key);
-        memcpy((char *)&line + LOG[i].at, &x, sizeof x);
-    }
-    return line;
-}
-
 LogLine log_line(const LogWindow *w, long step) {
     const StepReport *r = &w->sum;
     double speed = w->seconds > 0 ? 1 / w->seconds : 0;
@@ -312,11 +381,26 @@ bool run_log(Run *run, const LogLine *line, Error *err) {
     Buf b = {0};
     buf_puts(&b, "{");
     for (int i = 0; i < LOG_MEMBERS; i++)
-        if (!isnan(log_member(line, i))) json_key_number(&b, LOG[i].key, log_member(line, i));
+        if (!isnan(log_value(line, i))) json_key_number(&b, LOG[i].key, log_value(line, i));
     buf_puts(&b, "}\n");
-    bool ok = log_put(&run->log, b.s, b.n, err);
+    /* Events first: if the log then fails, a resumed run makes them anew of what it has. */
+    bool ok =
+        (!run->events.path || put_events(run, line, err)) && log_put(&run->log, b.s, b.n, err);
     buf_free(&b);
     return ok;
+}
+
+void run_sample(Run *run, long step, Error *err) {
+    Buf text = {0}, b = {0};
+    sample_answer(&run->sample, &text);
+    if (run->sample.prompt.n > 0) fprintf(stderr, "  sample: %s\n", text.s ? text.s : "");
+    if (run->sample.prompt.n > 0 && run->events.path) {
+        double now = run->wall + (seconds_now() - run->start);
+        tensorboard_text(&b, now, step, "sample", (Str){text.s, text.n});
+        log_put(&run->events, b.s, b.n, err);
+    }
+    buf_free(&text);
+    buf_free(&b);
 }
 
 void run_progress(Run *run, const LogWindow *w, const LogLine *line, long steps, double left) {
@@ -336,8 +420,8 @@ void run_progress(Run *run, const LogWindow *w, const LogLine *line, long steps,
     if (threads_now() < threads_most())
         buf_printf(&b, "  %d of %d threads", threads_now(), threads_most());
     for (int i = 0; i < LOG_MEMBERS; i++) {
-        if (LOG[i].at < offsetof(LogLine, icl_p_sequence) || isnan(log_member(line, i))) continue;
-        buf_printf(&b, "  %s %.4f", LOG[i].key, log_member(line, i));
+        if (LOG[i].at < offsetof(LogLine, icl_p_sequence) || isnan(log_value(line, i))) continue;
+        buf_printf(&b, "  %s %.4f", LOG[i].key, log_value(line, i));
         evaluated = true;
     }
     bool due = run->told == 0 || now - run->told >= EVERY || progress_terminal();

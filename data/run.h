@@ -4,6 +4,7 @@
  *   log.jsonl                    one line for each logging step
  *   training_state.safetensors   everything that a resumed run needs
  *   training_state.previous.safetensors   the same of the save before, if the newest is damaged
+ *   events.out.tfevents.ica      the lines of log.jsonl for TensorBoard, if that is asked for
  * (data/scores.h and data/metrics.h have scores.jsonl and metrics.json.)
  *
  * Usage:
@@ -30,6 +31,7 @@
 #include "data/examples.h"
 #include "data/model_folder.h"
 #include "data/place.h"
+#include "data/sample.h"
 #include "scoring/holdout.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -45,6 +47,7 @@ typedef struct {
     RunPlace *place;    /* guards that folder; NULL: it is taken as it is */
     bool force;         /* Continue with other options or inputs than before. */
     bool one_state;     /* Keep only the newest training state. */
+    bool tensorboard;   /* Write what the log has as events, too. */
     const char *resume; /* the folder of the run that is continued; NULL: the run begins */
     const char *command, *group, *arm, *objective; /* group and arm name the run in reports */
     int64_t seed;
@@ -66,6 +69,9 @@ typedef struct {
     RunHeader header;
     const ModelFolder *model; /* what is trained and saved; borrowed */
     FileLog log;              /* log.jsonl; open from run_begin to run_end */
+    FileLog events;           /* the same for TensorBoard, if that is asked for */
+    double wall;              /* seconds since 1970 when the run would have begun: see `start` */
+    Sample sample;            /* asked at each evaluation */
     /* The log's length when the state was last saved. Lines after it belong to steps that will be
      * repeated. */
     int64_t log_bytes;
@@ -161,8 +167,15 @@ typedef struct {
 LogLine log_line_read(const Json *object);
 /* The line of a window that ends after `step` steps. */
 LogLine log_line(const LogWindow *w, long step);
+/* What a line has: LOG_MEMBERS numbers with their keys, in the order of the file. */
+enum { LOG_MEMBERS = sizeof(LogLine) / sizeof(double) };
+const char *log_key(int i);
+double log_value(const LogLine *line, int i);
 /* Appends a line. False (status 4) if it cannot be written in full; no part of it is then left. */
 bool run_log(Run *run, const LogLine *line, Error *err);
+/* Asks the run's sample after `step` steps, and prints the answer. err is set (status 4) if the
+ * event cannot be written. */
+void run_sample(Run *run, long step, Error *err);
 /* The same for people, on stderr. steps: of the whole run; left: the seconds that remain. A
  * terminal gets every line. Anything else gets the first, the last, evaluations, and one each ten
  * seconds. */

@@ -72,6 +72,7 @@ static void add_outputs(Paths *p, const Settings *s) {
     if (makes_run(s) || folder) add_folder(p, "--out", s->out);
     else add(p, "--out", s->out);
     add(p, "--results", s->results);
+    add(p, "--csv", s->csv);
     add(p, "--per-example", s->per_example);
     add(p, "--dump-state", s->dump_state);
     if (writes_beside(s)) {
@@ -91,6 +92,7 @@ typedef struct {
 
 static const Kind SCORES = {"{\"id\":", "score"}, EACH = {"{\"id\":", "logp"},
                   PAGE = {"<!doctype html", NULL}, RESULTS = {"{\"version\":", "machine"},
+                  TABLE = {"\"run\",\"group\",\"arm\",\"seed\"", NULL},
                   SESSIONS = {"{\"messages\":", "source"}, DUMP = {NULL, NULL};
 
 static bool is_dump(const char *path) {
@@ -223,6 +225,7 @@ static bool check_kinds(const Settings *s, const Paths *out, Error *err) {
     if (strcmp(s->command, "select") == 0) check_selection(s, err);
     if (strcmp(s->command, "import") == 0) check_import(s, err);
     check(s, "--results", s->results, &RESULTS, err);
+    check(s, "--csv", s->csv, &TABLE, err);
     check(s, "--per-example", s->per_example, &EACH, err);
     check(s, "--dump-state", s->dump_state, &DUMP, err);
     return err->status == 0;
@@ -241,6 +244,8 @@ bool guard_outputs(const Settings *s, Error *err) {
                           in->item[i].path);
     if (err->status == 0 && file_same(s->out, s->results))
         error_set(err, STATUS_USAGE, "%s: --out and --results are one file", s->command);
+    if (err->status == 0 && (file_same(s->csv, s->out) || file_same(s->csv, s->results)))
+        error_set(err, STATUS_USAGE, "%s: --csv is the file of another option", s->command);
     check_kinds(s, out, err);
     arena_free(&in->arena);
     arena_free(&out->arena);

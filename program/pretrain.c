@@ -174,6 +174,7 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
         run_data(&run, &sessions->summary[i]);
         summary_tell(&run.opening, &sessions->summary[i], "data");
     }
+    request_sample(&run, s, x);
     put_data(&run.opening, s, x, sessions->ended);
     run_inputs(&run, x);
     run_base(&run, s->model, f->model);

@@ -17,6 +17,7 @@ RunHeader request_run(const Settings *s, Arena *arena) {
                    .resume = s->resume,
                    .force = s->force_resume,
                    .one_state = s->save_total_limit == 1,
+                   .tensorboard = s->report_to == REPORT_TO_TENSORBOARD,
                    .command = s->command,
                    .group = str_copy(arena, settings_group(s)).s,
                    .arm = settings_arm(s, arena),
@@ -193,6 +194,11 @@ void tell_still(const LoopOptions *o, long steps) {
             "WARNING: no parameter will move: the learning rate is 0 at each of the %ld steps; "
             "a warm-up begins at 0: take --warmup-steps 0, or more steps\n",
             steps);
+}
+
+void request_sample(Run *run, const Settings *s, const Splits *x) {
+    const Examples *set = x->eval.examples.count ? &x->eval.examples : &x->validation.examples;
+    run->sample = sample_new(run->model, s->sample_prompt, set);
 }
 
 /* ---- a run that is over ---- */

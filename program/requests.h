@@ -26,6 +26,8 @@ bool request_depends(Run *run, const Settings *s, const Splits *x, const Session
 /* The results that grow beside the file `out`: those that were left before, or none yet. */
 bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *holdout,
                      const char *out, Partial *p, Error *err);
+/* The prompt that the run asks at each evaluation. */
+void request_sample(Run *run, const Settings *s, const Splits *x);
 LoopOptions request_loop(const Settings *s, long steps);
 TrainOptions request_train(const Settings *s, long steps);
 

@@ -28,6 +28,12 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 #define MODELS "pretrain score train eval generate"
 #define OTHERS "corpus tokenizer select encode decode import inspect diff report bench"
 
+const Choice REPORT_CHOICES[] = {
+    [REPORT_TO_NOTHING] = {"none", "log.jsonl alone"},
+    [REPORT_TO_TENSORBOARD] = {"tensorboard", "RUN/events.out.tfevents.ica"},
+};
+_Static_assert(sizeof REPORT_CHOICES / sizeof *REPORT_CHOICES == REPORT_TO_COUNT, "a row each");
+
 /* What users of Hugging Face's trainers look for, and what is here instead. */
 static const OptionHint HINTS[] = {
     /* names */
@@ -127,7 +133,6 @@ static const OptionHint HINTS[] = {
     {"data-seed", "--seed is of everything random"},
     {"chat-template-path", "the model folder's template counts (docs/formats.md)"},
     {"eos-token", "the model folder's template counts (docs/formats.md)"},
-    {"report-to", "log.jsonl has the curves, and ica report draws them"},
     {"disable-tqdm", "progress goes to stderr: 2>/dev/null"},
     {"quiet", "progress goes to stderr: 2>/dev/null"},
     {"verbose", "progress goes to stderr, and the log to log.jsonl"},
@@ -145,6 +150,8 @@ const Option OPTIONS[] = {
      .writes = true, .help = "HTML page to write"},
     {"results", OPTION_STRING, AT(results), "report", NULL, .value = "FILE", .free = true,
      .writes = true, .help = "JSON with every figure of the tables"},
+    {"csv", OPTION_STRING, AT(csv), "report", NULL, .value = "FILE", .free = true, .writes = true,
+     .help = "the logs of the runs as one table of comma-separated values"},
     {"model", OPTION_STRING, AT(model), "score train eval generate", "!", .value = "DIR",
      .free = true, .help = "model folder (Hugging Face GPT-2 form)"},
     {"model", OPTION_STRING, AT(model), "report", NULL, .value = "DIR", .free = true,
@@ -364,6 +371,13 @@ const Option OPTIONS[] = {
      .help = "steps between evaluations in the log (0: only at the end)"},
     {"save-steps", OPTION_INT, AT(save_steps), "pretrain train", "0", RANGE(0, 1000000000),
      .free = true, .help = "steps between saves (0: only at the end and when interrupted)"},
+    {"sample-prompt", OPTION_STRING, AT(sample_prompt), "pretrain train", NULL, .value = "TEXT",
+     .free = true,
+     .help =
+         "what the model is asked at each evaluation (default: the first test record's prompt)"},
+    {"report-to", OPTION_CHOICE, AT(report_to), "pretrain train", "none",
+     CHOICES(REPORT_CHOICES, REPORT_TO_COUNT), .free = true,
+     .help = "write the log for another program, too"},
     {"load-best-model-at-end", OPTION_FLAG, AT(load_best), "pretrain train", "false",
      .help = "the run's model is that of the best evaluation, not of the last step"},
     {"patience", OPTION_INT, AT(patience), "pretrain train", "0", RANGE(0, 1000000),

@@ -37,13 +37,17 @@ typedef enum {
     WEIGHTS_FROM_METHOD   /* scores that the run computes */
 } WeightsFrom;
 
+/* Where else the log goes. */
+typedef enum { REPORT_TO_NOTHING, REPORT_TO_TENSORBOARD, REPORT_TO_COUNT } ReportTo;
+extern const Choice REPORT_CHOICES[]; /* [REPORT_TO_COUNT] */
+
 /* Every option of every command, resolved. Strings are borrowed from the command line. A field
  * whose option the command does not have is 0. */
 typedef struct Settings {
     /* files */
     const char *template; /* a name or a file, instead of the folder's own */
     const char *model, *tokenizer, *pool, *holdout, *eval, *out, *reference, *per_example;
-    const char *results, *resume, *dump_state, *scores, *options_file;
+    const char *results, *resume, *dump_state, *scores, *options_file, *csv;
     OptionFiles data, pools, inputs; /* pools: of score, and `pool` is the first; inputs: the
                                       * arguments without a name */
     /* corpus and tokenizer */
@@ -61,6 +65,8 @@ typedef struct Settings {
     int batch_size, micro_batch_size, max_steps, warmup_steps;
     int logging_steps, eval_steps, save_steps, save_total_limit, patience;
     bool load_best, save_only_model;
+    const char *sample_prompt;
+    ReportTo report_to;
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio;
     double weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     Schedule lr_scheduler_type;

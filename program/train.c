@@ -198,6 +198,7 @@ static void train_splits(const Settings *s, ModelFolder *f, Splits *x, RunPlace 
     header.place = place;
     Run run = run_new(&header, f);
     run.start = start;
+    request_sample(&run, s, x);
     put_data(&run.opening, s, x, 0);
     run_inputs(&run, x);
     run_base(&run, s->model, f->model);

@@ -41,12 +41,13 @@ must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 
 must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
     --out in/scores.jsonl
 echo "[5,17]" >in/ids
+echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
 echo "low ?" >in/text
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train dpo
-resume eval each generate import inspect diff report"
+COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train best
+dry dpo resume eval each generate import inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -63,6 +64,10 @@ given() {
     proceed) echo "score $model --k 1 --chunk 2 --resume --out w/s.jsonl --json" ;;
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
+    best) echo "train --model in/base --pool in/pool.jsonl --eval-share .3 --eval-steps 1 $STEPS" \
+        "--load-best-model-at-end --save-only-model --report-to tensorboard --options in/o.json" \
+        "--drop-duplicates --out w/r" ;;
+    dry) echo "train $model --weights ica --k 1 --eval in/test.jsonl $STEPS --out w/r --dry-run" ;;
     dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
@@ -72,7 +77,7 @@ given() {
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
     diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
-    report) echo "report in/run --out w/page.html --results w/results.json" ;;
+    report) echo "report in/run --out w/page.html --results w/results.json --csv w/t.csv" ;;
     esac
 }
 
@@ -100,6 +105,7 @@ essence() { # FILE
     *run.json) sed -n 's/^"result"://p' "$1" |
         sed 's/"\(overhead\|relative_cost\|activation\)[a-z_]*":[^,}]*//g' ;;
     *log.jsonl) sed 's/"tokens_per_second":[^,]*,"seconds":[^,}]*//' "$1" ;;
+    *tfevents*) ;; # it has the time of day
     *training_state*) "$PLAIN" inspect "$1" | grep -v '^run: \|^[0-9]* tensors\|crc32c' ;;
     *) sed 's/"\(reference_\)\{0,1\}seconds":[^,}]*//g' "$1" ;;
     esac
@@ -123,6 +129,7 @@ partial() {
             grep -q '^{"partial":' "$file" && [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
         *.part) echo "$file" ;;
         *.lock) ;; # the lock itself dies with its process
+        *tfevents*) ;; # a reader takes the whole events before a torn one
         *.safetensors) "$PLAIN" inspect "$file" >inspected 2>&1 || echo "$file" ;;
         *run.json) tail -c 2 "$file" | grep -q '}' || echo "$file" ;;
         *log.jsonl) [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
