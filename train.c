@@ -351,12 +351,6 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     return true;
 }
 
-void score_shared_free(ScoreShared *shared) {
-    model_free(shared->reference);
-    comparison_free(&shared->against);
-    *shared = (ScoreShared){0};
-}
-
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, ScoreShared *shared,
                  Scores *scores, ScoreNotes *notes, Spent *spent, Error *err) {
     PoolWeights w = {.source = WEIGHTS_SCORED, .against = shared->against};
@@ -472,19 +466,18 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
 
 /* ---- a run of fine-tuning ---- */
 
-/* Evaluates on the test or the validation part, as the objective asks for. */
-static bool tuning_measure(const Tuning *t, const Loop *loop, bool test, Measured *out,
+/* Evaluates on the test and on the validation part, as the objective asks for. */
+static bool tuning_measure(const Tuning *t, const Loop *loop, Measured *test, Measured *validation,
                            Error *err) {
-    return evaluate_file(loop->model, loop->ws, test ? &t->x->eval : &t->x->validation,
-                         t->o->objective, &t->o->pair,
-                         test ? t->eval_reference : t->validation_reference, out, err);
+    return evaluate_file(loop->model, loop->ws, &t->x->eval, t->o->objective, &t->o->pair,
+                         t->eval_reference, test, err) &&
+           evaluate_file(loop->model, loop->ws, &t->x->validation, t->o->objective, &t->o->pair,
+                         t->validation_reference, validation, err);
 }
 
 static bool tuning_evaluate(Loop *loop, LogLine *line, Error *err) {
     Measured test, validation;
-    if (!tuning_measure(loop->self, loop, true, &test, err) ||
-        !tuning_measure(loop->self, loop, false, &validation, err))
-        return false;
+    if (!tuning_measure(loop->self, loop, &test, &validation, err)) return false;
     line->eval_nll = test.answers.nll;
     line->eval_loss = test.pairs.loss;
     line->validation_nll = validation.answers.nll;
@@ -534,8 +527,7 @@ static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err
     result->notes = t->notes;
     double flops = t->scores.cost.flops, start = seconds_now();
     if (flops > 0) result->alone_share = t->scores.alone_flops / flops;
-    bool ok = tuning_measure(t, loop, true, &result->test, err) &&
-              tuning_measure(t, loop, false, &result->validation, err);
+    bool ok = tuning_measure(t, loop, &result->test, &result->validation, err);
     loop->spent->eval_seconds += seconds_now() - start;
     return ok;
 }

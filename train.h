@@ -167,14 +167,6 @@ typedef struct {
 bool train(Model *m, const Splits *x, const TrainOptions *o, PoolWeights *weights, Run *run,
            TrainResult *result, Error *err);
 
-/* What the parts of one pool share when they are scored one after the other. The first call makes
- * it. */
-typedef struct {
-    Model *reference;   /* METHOD_RHO's, else NULL */
-    Comparison against; /* if the map is of the holdout, else empty */
-} ScoreShared;          /* zero-initialize */
-void score_shared_free(ScoreShared *shared);
-
 /* Scores the pool of x with a model that is not being trained: `ica score`. Trains RHO's reference
  * and computes DPO's first, and adds what they cost to *spent. */
 bool train_score(const Model *m, const Splits *x, const TrainOptions *o, ScoreShared *shared,

@@ -187,6 +187,12 @@ void scores_spend(const Scores *s, const HoldoutCheck *check, Spent *spent) {
     spent->scored += s->count;
 }
 
+void score_shared_free(ScoreShared *shared) {
+    model_free(shared->reference);
+    comparison_free(&shared->against);
+    *shared = (ScoreShared){0};
+}
+
 bool scores_check(const Scores *s, int context, Error *err) {
     if (s->n_unshown < s->count) return true;
     if (s->dropped)

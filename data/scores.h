@@ -107,6 +107,14 @@ void scores_tell_comparison(WeightMap map, const Comparison *c, const double *we
 /* Appends the same as a member. */
 void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight, int n);
 
+/* What the parts of one pool share when they are scored one after the other. The first call of
+ * train_score makes it. */
+typedef struct {
+    Model *reference;   /* METHOD_RHO's, else NULL */
+    Comparison against; /* if the map is of the holdout, else empty */
+} ScoreShared;          /* zero-initialize */
+void score_shared_free(ScoreShared *shared);
+
 /* Where the weights of a pool come from. */
 typedef enum {
     WEIGHTS_FIXED,  /* `weight` is given and stays. */
