@@ -35,6 +35,8 @@
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
 #:                   and back, where it is installed (a minute)
+#: make judge-cluster  docs/cluster.md: its trainers in TRL and accelerate against ica train, its
+#:                   shards under GNU parallel, where these are installed (minutes)
 #: make tutorial     docs/tutorial.md: runs its commands and compares what they print (minutes)
 #: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
 #:                   FUZZ_SECONDS=60 for each of the readers)
@@ -237,7 +239,9 @@ judge-tensorboard: ica
 	@sh tests/audit/judge_tensorboard.sh
 judge-page: ica
 	@sh tests/audit/page.sh
-.PHONY: tutorial
+.PHONY: tutorial judge-cluster
+judge-cluster: ica
+	@sh tests/audit/judge_cluster.sh
 tutorial: ica
 	@sh tests/audit/tutorial.sh
 judge-folders: ica
