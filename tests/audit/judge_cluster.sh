@@ -64,8 +64,8 @@ for way in "trl 16 16 batch" "trl 4 16 micro" "accelerate 1 16 batch"; do
     run "$python" "train_$1.py" MODEL weighted.jsonl "$1-$2" "$2" "$3"
     cp MODEL/template.json MODEL/vocab.json MODEL/merges.txt MODEL/tokenizer_config.json "$1-$2"
 done
-run ./ica train --model MODEL --pool weighted.jsonl --weights records --batch-size 16 --max-steps 5 \
-    --learning-rate 1e-3 --lr-scheduler-type constant --out ours --seed 1
+run ./ica train --model MODEL --pool weighted.jsonl --weights records --batch-size 16 \
+    --max-steps 5 --learning-rate 1e-3 --lr-scheduler-type constant --out ours --seed 1
 run ./ica eval --model trl-16 --data trusted.jsonl
 is "a folder of save_pretrained is read" [ -s said ]
 # Parameters move by about 5e-3 in five steps of 1e-3. Two AdamW in single precision agree to some
