@@ -807,3 +807,35 @@ bool form_read(RecordReader *r, const Json *object, Record *record) {
     return read_form(r, object, record) && read_system(r, object, record) &&
            read_extras(r, object, record) && check_rest(r, object, 1 << record->form, "");
 }
+
+/* Reads the messages of a prompt: those before a last answer. */
+static bool read_asked(RecordReader *r, const Json *object, const char *key, Messages *out) {
+    const Json *v = find(object, key);
+    if (v->type != JSON_ARRAY) return read_prompt(r, object, key, out);
+    if (!read_messages(r, take(r, object, key), key, out)) return false;
+    if (out->n > 0 && out->v[out->n - 1].role == ROLE_ASSISTANT) out->n--;
+    return check_order(r, *out, key, ROLE_USER);
+}
+
+bool form_read_prompt(RecordReader *r, const Json *object, Record *record) {
+    static const char *const keys[] = {"messages", "conversations", "prompt", "instruction",
+                                       "question", "query",         "input"};
+    enum { KEYS = sizeof keys / sizeof *keys };
+    Messages m = {0};
+    int key = 0;
+    r->n_taken = r->first_taken = 0;
+    r->system = (Str){NULL, 0};
+    while (key < KEYS && !find(object, keys[key])) key++;
+    if (key == KEYS)
+        return reader_refuse(r, "has no prompt: give it as \"prompt\", \"messages\", "
+                                "\"instruction\" or \"question\"");
+    record->kind = RECORD_TURNS;
+    record->form = key == 0   ? FORM_MESSAGES
+                   : key == 1 ? FORM_CONVERSATIONS
+                              : FORM_PROMPT_COMPLETION;
+    if (!read_asked(r, object, keys[key], &m)) return false;
+    Str last = put_prompt(r, m, record);
+    record->turns[record->n_turns++] = (Turn){.prompt = last, .completion = {"", 0}};
+    return read_system(r, object, record) && read_extras(r, object, record) &&
+           check_rest(r, object, 1 << record->form, "");
+}

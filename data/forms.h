@@ -42,5 +42,9 @@ bool reader_refuse(const RecordReader *r, const char *format, ...) PRINTF_LIKE(2
 const char *json_type_name(const Json *v);
 /* Reads the object into record, whose line is set. Counts the keys that are not read. */
 bool form_read(RecordReader *r, const Json *object, Record *record);
+/* The same of a record whose answer is to be found: RECORD_TURNS, the last of which has an empty
+ * completion. An answer that the record has is left out, and so is a last message from the
+ * assistant. */
+bool form_read_prompt(RecordReader *r, const Json *object, Record *record);
 
 #endif

@@ -25,7 +25,7 @@ _Static_assert(sizeof(Method) == sizeof(int) && sizeof(Objective) == sizeof(int)
 static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 #define AT(field) offsetof(Settings, field)
-#define MODELS "pretrain score train eval generate"
+#define MODELS "pretrain score train eval generate chat"
 #define OTHERS "corpus tokenizer select encode decode import inspect diff report bench"
 
 const Choice REPORT_CHOICES[] = {
@@ -152,7 +152,7 @@ const Option OPTIONS[] = {
      .writes = true, .help = "JSON with every figure of the tables"},
     {"csv", OPTION_STRING, AT(csv), "report", NULL, .value = "FILE", .free = true, .writes = true,
      .help = "the logs of the runs as one table of comma-separated values"},
-    {"model", OPTION_STRING, AT(model), "score train eval generate", "!", .value = "DIR",
+    {"model", OPTION_STRING, AT(model), "score train eval generate chat", "!", .value = "DIR",
      .free = true, .help = "model folder (Hugging Face GPT-2 form)"},
     {"model", OPTION_STRING, AT(model), "report", NULL, .value = "DIR", .free = true,
      .help = "the model that scored: the page then shows what each token of an answer gained"},
@@ -406,14 +406,29 @@ const Option OPTIONS[] = {
      .section = "more files"},
     {"per-example", OPTION_STRING, AT(per_example), "eval", NULL, .value = "FILE", .free = true,
      .writes = true, .help = "JSONL to write: id, logp, tokens"},
-    {"prompt", OPTION_STRING, AT(prompt), "generate", "!", .value = "TEXT",
+    {"prompt", OPTION_STRING, AT(prompt), "generate", NULL, .value = "TEXT",
      .help = "what to complete", .section = "text"},
+    {"prompt-file", OPTION_STRING, AT(prompt_file), "generate", NULL, .value = "FILE",
+     .help = "prompts to complete, one a line, as text or as records {...}; the answers are lines "
+             "of JSON on stdout"},
+    {"system", OPTION_STRING, AT(system), "generate chat", NULL, .value = "TEXT",
+     .help = "system turn, instead of the template's own"},
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", RANGE(1, 1000000),
      .help = "longest completion"},
-    {"temperature", OPTION_REAL, AT(sampling_temperature), "generate", "0", RANGE(0, 100),
+    {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "chat", "256", RANGE(1, 1000000),
+     .help = "longest answer"},
+    {"temperature", OPTION_REAL, AT(sampling_temperature), "generate chat", "0", RANGE(0, 100),
      .help = "sampling temperature; 0: always the most probable token"},
-    {"top-k", OPTION_INT, AT(top_k), "generate", "0", RANGE(0, 1000000),
+    {"top-k", OPTION_INT, AT(top_k), "generate chat", "0", RANGE(0, 1000000),
      .help = "draw from this many most probable tokens; 0: from all"},
+    {"top-p", OPTION_REAL, AT(top_p), "generate chat", "1", RANGE(OPTION_POSITIVE, 1),
+     .help = "draw from the fewest most probable tokens whose probabilities sum to this"},
+    {"repetition-penalty", OPTION_REAL, AT(repetition_penalty), "generate chat", "1",
+     RANGE(OPTION_POSITIVE, 1000),
+     .help = "divide positive logits of tokens that stand in the row already, and multiply "
+             "negative ones"},
+    {"think", OPTION_FLAG, AT(think), "generate chat", "false",
+     .help = "qwen3: let the model think before it answers"},
     {"tolerance", OPTION_REAL, AT(tolerance), "diff", "0", RANGE(0, 1e300),
      .help = "largest difference of values that count as equal", .section = "comparison"},
     {"group", OPTION_STRING, AT(group), "score train", NULL, .value = "NAME", .free = true,
@@ -545,6 +560,14 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
                          "--noise-rate %g: there is no noise; name its kinds with --noise, or "
                          "leave --noise-rate out",
                          s->noise_rate);
+    const char *draws = options_given(given, "top-k")   ? "top-k"
+                        : options_given(given, "top-p") ? "top-p"
+                                                        : NULL;
+    if (draws && s->sampling_temperature <= 0)
+        return error_set(err, STATUS_USAGE,
+                         "--%s: at temperature 0 the most probable token is always taken; give a "
+                         "--temperature, or leave --%s out",
+                         draws, draws);
     if (s->min_lr_ratio > 0 && !schedule->falls)
         return error_set(err, STATUS_USAGE,
                          "--min-lr-ratio %g: --lr-scheduler-type %s does not fall; take cosine or "

@@ -95,9 +95,10 @@ typedef struct Settings {
     double temperature, share, clip, accept_level, holdout_trim;
     bool with_weights; /* select */
     /* generation */
-    const char *prompt;
+    const char *prompt, *prompt_file, *system;
     int max_new_tokens, top_k;
-    double sampling_temperature;
+    double sampling_temperature, top_p, repetition_penalty;
+    bool think;
     double tolerance; /* diff */
     /* bench */
     int only, config; /* a row of BENCH_PARTS and of BENCH_CONFIGS; -1: all */

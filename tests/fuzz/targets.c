@@ -7,6 +7,7 @@
 
 #include "data/llama2c.h"
 #include "data/model_folder.h"
+#include "data/prompts.h"
 #include "data/records.h"
 #include "data/run.h"
 #include "data/scores.h"
@@ -396,6 +397,11 @@ int fuzz_records(const uint8_t *bytes, size_t n) {
         count = d.count;
         records_free(&d);
     }
+    err = (Error){0};
+    ok = prompts_load(&d, path, &err);
+    check_error(ok, &err);
+    for (int i = 0; ok && i < d.count; i++) must(d.records[i].n_turns > 0);
+    if (ok) records_free(&d);
     read_parts(path, n ? bytes[n - 1] % 64u + 1 : 1, count);
     free(path);
     return 0;

@@ -44,10 +44,11 @@ echo "[5,17]" >in/ids
 echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
 echo "low ?" >in/text
+printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
 COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train best
-dry dpo resume eval each generate import inspect diff report"
+dry dpo resume eval each generate prompts chat import inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -74,6 +75,8 @@ given() {
     each)
         echo "eval --model in/base --data in/test.jsonl --chunk 1 --per-example w/e.jsonl --json" ;;
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
+    prompts) echo "generate --model in/base --prompt-file in/prompts --max-new-tokens 4" ;;
+    chat) echo "chat --model in/base --max-new-tokens 4" ;;
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
     diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
@@ -91,7 +94,7 @@ begin() {
 
 input() { # COMMAND
     case $1 in
-    encode) echo in/text ;;
+    encode | chat) echo in/text ;;
     decode) echo in/ids ;;
     *) echo /dev/null ;;
     esac
@@ -225,7 +228,7 @@ echo "$cases cases, each $STRIDE-th tried: $stopped ended with status 4, $unharm
 # ---- real scarcity ----
 
 # A stdout on a full disk, closed, and with nobody at the other end.
-for command in help encode decode score eval generate inspect diff report; do
+for command in help encode decode score eval generate prompts chat inspect diff report; do
     for to in /dev/full closed pipe; do
         begin $command
         # shellcheck disable=SC2046

@@ -15,7 +15,8 @@ static const Command COMMANDS[] = {{"corpus", NULL, NULL, ""},   {"tokenizer", N
                                    {"generate", NULL, NULL, ""}, {"inspect", NULL, "FILE", ""},
                                    {"diff", NULL, "A B", ""},    {"report", NULL, "RUN...", ""},
                                    {"bench", NULL, NULL, ""},    {"select", NULL, NULL, ""},
-                                   {"import", NULL, NULL, ""},   {0}};
+                                   {"import", NULL, NULL, ""},   {"chat", NULL, NULL, ""},
+                                   {0}};
 
 static void test_table(void) {
     Error err = {0};

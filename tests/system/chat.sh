@@ -1,0 +1,206 @@
+#!/bin/sh
+# The commands that talk: `ica generate` with a file of prompts, sampling and what ends an answer,
+# `ica chat` with a pipe and, where `script` is installed, on a terminal; and templates by name,
+# from --template and from a chat_template, end to end.
+cd "$(dirname "$0")/../.." || exit 1
+. tests/system/check.sh
+cd "$work" || exit 1
+
+# chat OPTION...: talks; stdin is the lines
+chat() {
+    "$ICA" chat --model base --max-new-tokens 12 "$@" >"$keep/out" 2>"$keep/err"
+    status=$?
+}
+out() { tr '\n' '|' <"$keep/out"; }
+json() { sed -n "$2s/.*\"$1\":\"\\{0,1\\}\\([^,}\"]*\\).*/\\1/p" "$keep/out"; }
+
+ica corpus --out corpus
+head -n 400 corpus/pretrain.jsonl >sessions
+ica tokenizer --data sessions --vocab-size 400 --out tok
+ica pretrain --data sessions --tokenizer tok --layers 1 --heads 2 --channels 32 --context 96 \
+    --batch-tokens 512 --max-steps 150 --learning-rate 5e-3 --out base
+
+# ---- a file of prompts ----
+
+ask="generate --model base --max-new-tokens 12"
+works "one prompt" $ask --prompt "what colour is grass ?" --json
+one=$(json completion 1)
+printf 'what colour is grass ?\n\n  name the capital of france . \r\n' >prompts
+works "a file of prompts" $ask --prompt-file prompts
+is "a line for each prompt" "$(wc -l <"$keep/out" | tr -d ' ')" 2
+is "the answer is that of the prompt alone" "$(json completion 1)" "$one"
+is "the id is the line" "$(json id 1) $(json id 2)" "1 3"
+is "white space around a prompt is left out" "$(json prompt 2)" "name the capital of france ."
+cp "$keep/out" two
+works "the same as records" $ask --prompt-file corpus/test.jsonl --threads 2
+is "an answer in the file is left out" "$(wc -l <"$keep/out")" "$(wc -l <corpus/test.jsonl)"
+user() { printf '{"role": "user", "content": "%s"}' "$1"; }
+says_back() { printf '{"role": "assistant", "content": "%s"}' "$1"; }
+grass=$(user "what colour is grass ?")
+cat >records <<END
+{"prompt": "what colour is grass ?"}
+{"messages": [$grass, $(says_back "left out")], "id": "x"}
+{"prompt": [$(user a), $(says_back b), $grass], "system": ""}
+END
+works "records without answers" $ask --prompt-file records
+is "a text and messages are the same prompt" "$(json completion 1)" "$(json completion 2)"
+is "ids" "$(json id 1) $(json id 2) $(json id 3)" "1 x 3"
+warm="--temperature 1 --seed 5"
+works "each prompt draws its own numbers" $ask --prompt-file prompts $warm
+second=$(json completion 2)
+works "the same alone" $ask --prompt "name the capital of france ." $warm --json
+is "the second prompt's answer" "$(json completion 1)" "$second"
+printf '{"prompt": "a"}\nwhat ?\n' >mixed
+refuse 3 'mixed:2: column 1' $ask --prompt-file mixed
+printf '{"answer": "a"}\n' >none
+refuse 3 'none:1: has no prompt' $ask --prompt-file none
+printf '{"prompt": "a", "tools": [1]}\n' >tools
+refuse 3 'tools:1: "tools" cannot be honoured' $ask --prompt-file tools
+printf '{"prompt": "a", "system": "s"}\n' >system
+refuse 3 'system:1: has a system turn, and the template has none' $ask --prompt-file system
+printf '\n\n' >empty
+refuse 3 'empty:1: the file has no prompts' $ask --prompt-file empty
+long=$(printf 'grass %.0s' $(seq 100))
+printf 'a\n%s\n' "$long" >long
+refuse 3 'long:2: the prompt: has [0-9]+ tokens; it must have 1 to 95' $ask --prompt-file long
+refuse 2 'either --prompt TEXT or --prompt-file' $ask
+refuse 2 'either --prompt TEXT or --prompt-file' $ask --prompt a --prompt-file prompts
+
+# ---- sampling ----
+
+works "greedy" $ask --prompt-file corpus/test.jsonl
+cp "$keep/out" greedy
+works "a nucleus of one token" $ask --prompt-file corpus/test.jsonl --temperature 1 --top-p 1e-9
+same "top-p near 0 is greedy" greedy "$keep/out"
+works "top-k 1" $ask --prompt-file corpus/test.jsonl --temperature 1 --top-k 1
+same "top-k 1 is greedy" greedy "$keep/out"
+works "a penalty of 1" $ask --prompt-file corpus/test.jsonl --repetition-penalty 1
+same "a penalty of 1 is none" greedy "$keep/out"
+works "a penalty" $ask --prompt-file corpus/test.jsonl --repetition-penalty 1000
+check "a large penalty changes answers" test "$(cmp -s greedy "$keep/out" && echo same)" = ""
+refuse 2 '--top-p: at temperature 0' $ask --prompt a --top-p 0.5
+refuse 2 '--top-k: at temperature 0' $ask --prompt a --top-k 5
+refuse 2 '--top-p' $ask --prompt a --top-p 1.5 --temperature 1
+refuse 2 '--repetition-penalty' $ask --prompt a --repetition-penalty 0
+
+# ---- what ends an answer ----
+
+works "a whole answer" generate --model base --prompt-file prompts
+is "it ended" "$(json stopped 1)" end
+works "a short one" generate --model base --prompt-file prompts --max-new-tokens 1
+check "it was cut" grep -q '"stopped":"length"' "$keep/out"
+# Whatever generation_config.json calls the end is one: here the first token of the answer.
+works "encoding" encode --tokenizer base
+printf '%s\n' "$one" | "$ICA" encode --tokenizer base >ids
+first=$(sed 's/^\[\([0-9]*\).*/\1/' ids)
+cp -R base other
+printf '{"eos_token_id": [3, %s]}\n' "$first" >other/generation_config.json
+works "another end" generate --model other --prompt "what colour is grass ?" --json
+is "the answer ends before it" "$(json tokens 1)" 0
+
+# ---- a conversation ----
+
+printf 'what colour is grass ?\n/reset\nwhat colour is grass ?\r\n\n' | chat
+is "status" $status 0
+answer=$(sed -n 1p "$keep/out")
+is "an answer a line, and the same after /reset" "$(out)" "$answer|$answer|"
+is "as generate has it" " $answer" "$one"
+says "/reset is said" 'begins anew'
+printf '/quit\nwhat ?\n' | chat
+is "/quit ends it" "$status $(out)" "0 "
+printf '/what\n' | chat
+says "an unknown command" '/reset begins anew, /quit'
+printf '//what\n' | chat
+is "a message that begins with /" "$(wc -l <"$keep/out" | tr -d ' ')" 1
+# The history is in the row: the second answer is that to a conversation of two turns.
+printf 'name the capital of france .\nwhat colour is grass ?\n' | chat
+said=$(sed -n 1p "$keep/out")
+france=$(user "name the capital of france .")
+echo "{\"messages\": [$france, $(says_back "$said"), $grass]}" >turns
+second=$(sed -n 2p "$keep/out")
+works "the conversation as a record" $ask --prompt-file turns
+is "the answer to it" "$(json completion 1)" " $second"
+# A context of 96 tokens holds a few turns.
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "what colour is grass ?"; done | chat
+is "all are answered" "$status $(wc -l <"$keep/out" | tr -d ' ')" "0 12"
+says "the oldest are forgotten, and that is said" \
+    'context of 96 tokens is full: the [0-9]+ oldest turns are forgotten'
+printf '%s\nwhat colour is grass ?\n' "$long" | chat
+is "a message that does not fit is not answered" "$(out)" "$answer|"
+says "it says why" 'the message has [0-9]+ tokens with its template, and the context holds 96'
+printf 'what colour is grass ?\n' | chat --max-new-tokens 1
+says "a cut answer" 'cut after --max-new-tokens 1'
+check "no escapes in a pipe" test "$(tr -d '[:print:]\n' <"$keep/out" | wc -c)" -eq 0
+refuse 2 '--think: the template of base has no thoughts' chat --model base --think
+refuse 2 '--system: the template of base has no system turn' chat --model base --system x
+
+# On a terminal the marks are bold, unless NO_COLOR or TERM say otherwise.
+terminal() { # SETTINGS...
+    printf 'what colour is grass ?\n/quit\n' |
+        env "$@" script -qec "'$ICA' chat --model base --max-new-tokens 12" /dev/null 2>/dev/null
+}
+if script -qec true /dev/null >/dev/null 2>&1; then
+    terminal TERM=xterm NO_COLOR= >seen
+    check "the answer is printed" grep -q "$answer" seen
+    check "bold" grep -q "$(printf '\033')\[1myou:" seen
+    terminal TERM=xterm NO_COLOR=1 >seen
+    check "NO_COLOR" test "$(grep -c "$(printf '\033')" seen)" -eq 0
+    terminal TERM=dumb >seen
+    check "TERM=dumb" test "$(grep -c "$(printf '\033')" seen)" -eq 0
+fi
+
+# ---- templates ----
+
+# A vocabulary with ChatML's tokens; its config has a template in Jinja, as models have it.
+cp -R tok chatml
+rm chatml/template.json
+cat >chatml/special_tokens_map.json <<'END'
+{"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]}
+END
+cat >chatml/added_tokens.json <<'END'
+{"<|im_start|>": 400, "<|im_end|>": 401}
+END
+sed 's/"chat_template": ".*",$//' tok/tokenizer_config.json >chatml/tokenizer_config.json
+cat >chatml/chat_template.jinja <<'END'
+{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}
+{{ '<|im_start|>system
+be brief<|im_end|>
+' }}{% endif %}{{'<|im_start|>' + message['role'] + '
+' + message['content'] + '<|im_end|>' + '
+'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant
+' }}{% endif %}
+END
+new="pretrain --layers 1 --heads 1 --channels 8 --context 200 --batch-tokens 512 --max-steps 2"
+works "a chat template" $new --data sessions --tokenizer chatml --out talk
+says "it says what it took it for" \
+    'chat_template.jinja: taken for the template "chatml" with its system turn by its marks; it is'
+check "a folder keeps the name" grep -q '"name": "chatml"' talk/template.json
+check "and the system turn" grep -q '"system": "be brief"' talk/template.json
+works "the folder that was written" eval --model talk --data corpus/test.jsonl --json
+nll() { sed 's/.*"nll":\([^,}]*\).*/\1/' "$keep/out"; }
+brief=$(nll)
+works "the same by a file" eval --model talk --data corpus/test.jsonl --json \
+    --template chatml/chat_template.jinja
+is "the file is the folder's template" "$(nll)" "$brief"
+works "another template" eval --model talk --data corpus/test.jsonl --json --template alpaca
+check "another template, other rows" test "$(nll)" != "$brief"
+works "a system turn" generate --model talk --prompt a --system "be long" --max-new-tokens 2
+for as in turns text; do
+    works "demonstrations as $as" score --model talk --pool corpus/pool-even50.jsonl \
+        --holdout corpus/holdout.jsonl --demos-as $as --out "as-$as" --k 1
+done
+check "they are other rows" test "$(cmp -s as-turns as-text && echo same)" = ""
+works "no demonstrations as text" score --model talk --pool corpus/pool-even50.jsonl \
+    --holdout corpus/holdout.jsonl --demos-as text --out zero --k 0
+is "k = 0 scores exactly 0" "$(grep -c '"score":0,' zero)" "$(wc -l <zero | tr -d ' ')"
+refuse 3 'template qwen3: needs the token <think>' eval --model talk --data corpus/test.jsonl \
+    --template qwen3
+refuse 3 'template "chatlm": there is none of this name; take one of recipe, plain, chatml' \
+    eval --model talk --data corpus/test.jsonl --template chatlm
+echo '{{ messages }}' >chatml/chat_template.jinja
+refuse 3 'no marks of a known one; say what it is with --template' $new --data sessions \
+    --tokenizer chatml --out nothing
+works "the way out" $new --data sessions --tokenizer chatml --out out --template chatml
+check "a template in Jinja goes with it" grep -q "<|im_start|>user" out/tokenizer_config.json
+
+finish chat
