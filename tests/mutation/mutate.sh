@@ -108,20 +108,20 @@ run() {
     [ "$1" != sanitize ] || seconds=$((5 * LIMIT)) space=0
     set -- "$2" "$3"
     case $1 in
-    end_to_end) set -- "$2" /bin/sh "$work/base/tree/tests/system/end_to_end.sh" ;;
+    end_to_end | pools) set -- "$2" /bin/sh "$work/base/tree/tests/system/$1.sh" ;;
     *) set -- "$2" "$2/test" ;;
     esac
     folder_of_run=$1
     shift
-    CHECK_STOP=1 ICA=$folder_of_run/ica ASAN_OPTIONS=detect_leaks=0 TMPDIR=$folder_of_run/tmp \
+    KILLS=3 CUTS=397 CHECK_STOP=1 ICA=$folder_of_run/ica ASAN_OPTIONS=detect_leaks=0 TMPDIR=$folder_of_run/tmp \
         nice -n 10 "$tool" run "$seconds" "$space" "$@"
 }
 
 # prepare FLAVOR PROGRAM FOLDER: links what running it needs
 prepare() {
     case $2 in
-    test_train) link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
-    end_to_end) link "$1" ica "$3" "$3/ica" ;;
+    test_train | test_finite) link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
+    end_to_end | pools) link "$1" ica "$3" "$3/ica" ;;
     *) link "$1" "$2" "$3" "$3/test" ;;
     esac
 }
@@ -130,7 +130,7 @@ prepare() {
 
 programs_of() { # FLAVOR: all that run in it
     case $1 in
-    float) echo "$float_programs end_to_end" ;;
+    float) echo "$float_programs end_to_end pools" ;;
     double) echo "$double_programs" ;;
     *) echo "$wanted" ;;
     esac
@@ -140,7 +140,7 @@ sources_for() { # FLAVOR
     echo "$objects"
     for program in $(programs_of "$1"); do
         case $1:$program in
-        *:end_to_end) main_of ica ;;
+        *:end_to_end | *:pools) main_of ica ;;
         *) main_of "$program" ;;
         esac
     done
@@ -177,7 +177,7 @@ build_base() {
             prepare "$flavor" "$program" "$work/base" ||
                 stop "$program does not link: $work/compiler.log"
             sum=$(cat "$work/base/test" "$work/base/ica" tests/system/end_to_end.sh \
-                tests/system/check.sh 2>/dev/null | cksum)
+                tests/system/pools.sh tests/system/check.sh 2>/dev/null | cksum)
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
                 run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
@@ -229,8 +229,12 @@ programs_for() {
     *:data/tokenizer* | *:data/model_folder.c)
         echo "test_tokenizer test_model_folder $(in_float "$1" test_train end_to_end)"
         ;;
+    *:data/pool.c | *:data/partial.c | *:data/depends.c | *:program/chunks.c | \
+        *:program/score.c | *:program/evaluate.c)
+        echo "test_pool $(in_float "$1" pools test_train end_to_end)"
+        ;;
     *:data/records.c | *:data/examples.c | *:data/template.c)
-        echo "test_records test_examples $(in_float "$1" test_train end_to_end)"
+        echo "test_records test_examples test_pool test_parts $(in_float "$1" test_train end_to_end)"
         ;;
     *:program/report/*) echo "test_report $(in_float "$1" end_to_end)" ;;
     *:lib/schedule.c | *:data/order.c)
@@ -240,8 +244,13 @@ programs_for() {
         echo "test_json test_tensors test_ica test_power $(in_float "$1" end_to_end)"
         ;;
     *:program/settings.c) echo "test_settings $(in_float "$1" test_train end_to_end)" ;;
-    *) in_float "$1" test_train end_to_end ;;
+    *) echo "$(own_test "$2") $(in_float "$1" test_train end_to_end)" ;;
     esac
+}
+
+own_test() { # FILE: the test of its name, if there is one
+    own=test_$(basename "$1" .c)
+    [ ! -f "$work/base/tree/tests/unit/$own.c" ] || echo "$own"
 }
 
 in_float() { # FLAVOR PROGRAM...: what runs ./ica runs in one flavor alone
@@ -481,7 +490,7 @@ mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/unicode.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
-everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
+everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh tests/system/pools.sh \
     tests/system/check.sh | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"

@@ -1170,7 +1170,6 @@ refuse 3 'pool-ids\.jsonl.*hold\.jsonl|hold\.jsonl.*pool-ids\.jsonl' train --mod
     refuse 2 '--dump-state pool\.jsonl.*--pool' $T --pool pool.jsonl --dump-state pool.jsonl
     refuse 2 '--dump-state base/model\.safetensors.*--model' $T --pool pool.jsonl \
         --dump-state base/model.safetensors
-    refuse 2 '--data' eval --model base --data test.jsonl pool.jsonl
     refuse 2 'tokenizer' pretrain --data sessions.jsonl --out no
     refuse 3 'pool-unknown\.jsonl:1: .*oracle.*clean' $T --pool pool-unknown.jsonl --weights oracle
     refuse 3 'pool\.jsonl:1: .*weight' $T --pool pool.jsonl --weights records
