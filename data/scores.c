@@ -112,12 +112,6 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
     notes->unshown = method->needs_k || method->needs_anchors ? (double)s->n_unshown : NAN;
 }
 
-void score_shared_free(ScoreShared *shared) {
-    model_free(shared->reference);
-    comparison_free(&shared->against);
-    *shared = (ScoreShared){0};
-}
-
 bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,
                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
     const Examples *pool = &x->pool.examples, *holdout = &x->holdout.examples;

@@ -99,14 +99,6 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
  * cost), and its check before the first scores (or NULL). */
 void scores_spend(const Scores *s, const HoldoutCheck *check, Spent *spent);
 
-/* What the parts of one pool share when they are scored one after the other. The first call makes
- * it. */
-typedef struct {
-    Model *reference;   /* METHOD_RHO's, else NULL */
-    Comparison against; /* if the map is of the holdout, else empty */
-} ScoreShared;          /* zero-initialize */
-void score_shared_free(ScoreShared *shared);
-
 /* Scores the pool: ica_score, or with a comparison that is not empty, holdout_compare. */
 bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const Splits *x,
                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
