@@ -76,6 +76,7 @@ void run_free(Run *run) {
     sample_free(&run->sample);
     buf_free(&run->inputs);
     buf_free(&run->base);
+    buf_free(&run->before);
     buf_free(&run->result);
     buf_free(&run->data);
     buf_free(&run->opening);
@@ -110,25 +111,44 @@ const Json *run_json(const char *folder, Arena *arena, Error *err) {
     return whole ? root : NULL;
 }
 
-void run_base(Run *run, const char *folder, const Model *m) {
+/* Appends the members of an object that the run.json of the resumed run has. */
+static void put_kept(const Run *run, const char *name, Buf *b) {
     Arena arena = {0};
     Error ignored = {0}; /* The options were read from the same file. */
-    const Json *kept = run->header.resume ? run_json(run->header.resume, &arena, &ignored) : NULL;
-    const Json *base = json_get(kept, "base");
-    run->base.n = 0;
+    const Json *object = json_get(run_json(run->header.resume, &arena, &ignored), name);
+    for (int i = 0; object && object->type == JSON_OBJECT && i < object->count; i++) {
+        buf_puts(b, i ? "," : "");
+        json_put_string(b, object->keys[i]);
+        buf_puts(b, ":");
+        json_put_value(b, &object->items[i]);
+    }
+    arena_free(&arena);
+}
+
+void run_base(Run *run, const char *folder, const Model *m) {
+    run->base.n = run->before.n = 0;
     if (run->header.resume) {
-        for (int i = 0; base && base->type == JSON_OBJECT && i < base->count; i++) {
-            buf_puts(&run->base, i ? "," : "");
-            json_put_string(&run->base, base->keys[i]);
-            buf_puts(&run->base, ":");
-            json_put_value(&run->base, &base->items[i]);
-        }
+        put_kept(run, "base", &run->base);
+        put_kept(run, "before", &run->before);
     } else if (folder) {
         uint64_t print = hash64(m->w, m->parameters * sizeof *m->w, HASH_START);
         json_key_string(&run->base, "path", folder);
         buf_printf(&run->base, ",\"fingerprint\":\"%016llx\"", (unsigned long long)print);
     }
+}
+
+void run_before(Run *run, const char *name, double loss) {
+    if (!isnan(loss) && !run->header.resume) json_key_number(&run->before, name, loss);
+}
+
+double run_was_before(const Run *run, const char *name) {
+    Arena arena = {0};
+    Buf b = {0};
+    buf_printf(&b, "{%s}", run->before.n ? run->before.s : "");
+    double loss = json_number(json_parse(&arena, b.s, b.n, NULL), name);
+    buf_free(&b);
     arena_free(&arena);
+    return loss;
 }
 
 void run_data(Run *run, const DataSummary *file) {
@@ -183,6 +203,7 @@ static void put_header(Buf *b, const Run *run) {
     buf_printf(b, ",\"machine\":%s", h->machine);
     buf_printf(b, ",\n\"inputs\":[%.*s]", (int)run->inputs.n, run->inputs.s ? run->inputs.s : "");
     if (run->base.n) buf_printf(b, ",\n\"base\":{%.*s}", (int)run->base.n, run->base.s);
+    if (run->before.n) buf_printf(b, ",\n\"before\":{%.*s}", (int)run->before.n, run->before.s);
     buf_printf(b, ",\n\"data\":[%s]", run->data.n ? run->data.s : "");
 }
 

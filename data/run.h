@@ -82,6 +82,7 @@ typedef struct {
     Buf data;    /* the elements of "data": what was read of each file of records */
     Buf inputs;  /* the elements of "inputs" */
     Buf base;    /* the members of "base" */
+    Buf before;  /* the members of "before" */
     Buf depends; /* the members that run_depends noted */
     Buf result;  /* the members of "result", without braces */
     Buf opening; /* what run_begin prints on stderr: what was read */
@@ -94,6 +95,10 @@ void run_input(Run *run, const char *path, uint64_t fingerprint);
 /* Notes the model that training starts from: its folder (NULL: a new one) and its parameters. A
  * resumed run starts from its own folder, and keeps what it noted when it began. */
 void run_base(Run *run, const char *folder, const Model *m);
+/* Notes an evaluation before the first step, under a name such as "eval_nll"; nothing if it is NaN.
+ * A resumed run keeps what it noted when it began. */
+void run_before(Run *run, const char *name, double loss);
+double run_was_before(const Run *run, const char *name); /* NaN: not known */
 void run_data(Run *run, const DataSummary *file); /* a file of records; nothing if it has none */
 void run_inputs(Run *run, const Splits *x);       /* the same for each file of the splits */
 /* Notes an option, or an input's fingerprint, that the bits of the run depend on, as text. The

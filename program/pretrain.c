@@ -4,12 +4,14 @@
 
 #include "data/order.h"
 #include "data/sessions.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/threads.h"
 #include "program/commands.h"
 #include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/machine.h"
+#include "program/outcome.h"
 #include "program/requests.h"
 
 /* ---- the gradient and the evaluation of a step ---- */
@@ -149,6 +151,18 @@ static void put_result(Buf *b, const LoopResult *x) {
     json_key_number(b, "activation_bytes", (double)x->activation_bytes);
 }
 
+static bool print_result(const Settings *s, const LoopResult *x, Error *err) {
+    Buf b = {0};
+    Outcome o = {.steps = (double)x->steps,
+                 .test = {NAN, NAN},
+                 .validation = {NAN, NAN},
+                 .train = {outcome_first_loss(s->out), x->loss}};
+    outcome_put(&b, s, &o);
+    bool ok = file_print(b.s, b.n, err);
+    buf_free(&b);
+    return ok;
+}
+
 /* Trains, and writes the result. */
 static bool pretrain_run(const Settings *s, const Sessions *sessions, const Splits *x,
                          const LoopOptions *o, Run *run, Error *err) {
@@ -159,6 +173,7 @@ static bool pretrain_run(const Settings *s, const Sessions *sessions, const Spli
     if (ok && result.complete) tell_complete(s);
     run_end(run, err);
     request_end(s, err);
+    if (ok && !result.complete && err->status == 0) print_result(s, &result, err);
     return err->status == 0;
 }
 

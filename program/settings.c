@@ -8,6 +8,7 @@
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/progress.h"
 #include "lib/text.h"
 #include "program/bench.h"
 #include "program/options_file.h"
@@ -668,6 +669,18 @@ bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *
     return true;
 }
 
+/* Appends a number as people read it: whole ones with commas, seconds as a time. */
+static void put_value(Buf *b, Str key, double x, const char *format) {
+    static const char SECONDS[] = "seconds";
+    size_t n = strlen(SECONDS);
+    bool time = key.n >= n && memcmp(key.s + key.n - n, SECONDS, n) == 0;
+    if (time) put_duration(b, x);
+    else if (x == floor(x) && fabs(x) < 1e15) put_count(b, x);
+    else if (strcmp(format, "%.4f") == 0) buf_printf(b, "%.4f", x);
+    else buf_printf(b, "%.6g", x);
+    buf_putc(b, '\n');
+}
+
 bool settings_print(const Settings *s, const Buf *object, Error *err) {
     Arena arena = {0};
     Buf out = {0}, name = {0};
@@ -677,7 +690,10 @@ bool settings_print(const Settings *s, const Buf *object, Error *err) {
     for (int i = 0; root && i < root->count; i++) {
         const Json *v = &root->items[i];
         Str key = root->keys[i]; /* one of this program's */
-        if (v->type == JSON_NUMBER) buf_printf(&out, "%-26.*s %.6g\n", STR_ARG(key), v->number);
+        if (v->type == JSON_NUMBER) {
+            buf_printf(&out, "%-26.*s ", STR_ARG(key));
+            put_value(&out, key, v->number, "%.6g");
+        }
         if (v->type == JSON_BOOL)
             buf_printf(&out, "%-26.*s %s\n", STR_ARG(key), v->boolean ? "yes" : "no");
         if (v->type == JSON_STRING) buf_printf(&out, "%-26.*s ", STR_ARG(key));
@@ -689,7 +705,8 @@ bool settings_print(const Settings *s, const Buf *object, Error *err) {
             buf_printf(&out, "%.*s %-*.*s ", STR_ARG(key), 25 - (int)key.n, STR_ARG(name));
             const Json *item = &v->items[j];
             if (item->type == JSON_BOOL) buf_puts(&out, item->boolean ? "yes\n" : "no\n");
-            else buf_printf(&out, "%.4f\n", item->type == JSON_NUMBER ? item->number : NAN);
+            else
+                put_value(&out, v->keys[j], item->type == JSON_NUMBER ? item->number : NAN, "%.4f");
         }
     }
     bool ok = file_print(out.s, out.n, err);

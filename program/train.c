@@ -5,12 +5,14 @@
 
 #include "data/order.h"
 #include "data/parts.h"
+#include "lib/file.h"
 #include "lib/json.h"
 #include "lib/stats.h"
 #include "program/commands.h"
 #include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/machine.h"
+#include "program/outcome.h"
 #include "program/requests.h"
 
 /* ---- weights ---- */
@@ -91,15 +93,11 @@ static void put_overhead(Run *run, const TrainResult *result) {
             100 * measured, measured * trained / scored, 100 * formula, r, base);
 }
 
-static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMap map,
-                       const TrainResult *result) {
+/* What the weights were, and at last what everything cost. */
+static void put_rest(Run *run, const Splits *x, const PoolWeights *w, WeightMap map,
+                     const TrainResult *result) {
     int n = x->pool.examples.count;
     Buf *b = &run->result;
-    if (w->source == WEIGHTS_SCORED) put_overhead(run, result);
-    if (w->source == WEIGHTS_SCORED) tell_notes(&result->notes);
-    json_key_number(b, "steps", (double)result->loop.steps);
-    json_key_number(b, "train_loss", result->loop.loss);
-    keep_put_result(b, &result->loop.keep);
     if (w->source == WEIGHTS_SCORED) {
         PoolFacts facts = facts_of(&x->pool);
         scores_put_result(b, &facts, w->score, w->used, &result->notes);
@@ -107,7 +105,13 @@ static void put_result(Run *run, const Splits *x, const PoolWeights *w, WeightMa
     } else json_key_number(b, "ess", effective_sample_size(w->used, n));
     if (w->against.gain) scores_put_comparison(b, map, &w->against, w->weight, n);
     json_key_number(b, "skipped_steps", result->loop.skipped);
+    if (w->source == WEIGHTS_SCORED) put_overhead(run, result);
     json_key_number(b, "activation_bytes", (double)result->loop.activation_bytes);
+}
+
+/* What a user may have to know before the result. */
+static void tell_result(const PoolWeights *w, const TrainResult *result) {
+    if (w->source == WEIGHTS_SCORED) tell_notes(&result->notes);
     if (result->loop.skipped)
         fprintf(stderr, "%d steps were skipped: all weights of the batch were 0\n",
                 result->loop.skipped);
@@ -133,11 +137,48 @@ static bool put_metrics(Run *run, const TrainOptions *o, const TrainResult *resu
     return ok;
 }
 
-static void print_result(const Settings *s, const Run *run, Error *err) {
+/* The loss of an evaluation, by the objective. */
+static double loss_of(const Measured *x, bool pairs) {
+    return x->records == 0 ? NAN : pairs ? x->pairs.loss : x->answers.nll;
+}
+
+static bool print_result(const Settings *s, const Run *run, const TrainResult *result, Error *err) {
+    bool pairs = OBJECTIVES[s->objective].pairs, ok = true;
+    Outcome o = {.steps = (double)result->loop.steps,
+                 .test = {run_was_before(run, pairs ? "eval_loss" : "eval_nll"),
+                          loss_of(&result->test, pairs)},
+                 .validation = {run_was_before(run, pairs ? "validation_loss" : "validation_nll"),
+                                loss_of(&result->validation, pairs)},
+                 .train = {outcome_first_loss(run->header.folder), result->loop.loss}};
     Buf b = {0};
+    if (!s->json) outcome_put(&b, s, &o);
+    if (!s->json) buf_putc(&b, '\n');
+    if (!s->json) ok = file_print(b.s, b.n, err);
+    b.n = 0;
     buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
-    settings_print(s, &b, err);
+    ok = ok && settings_print(s, &b, err);
     buf_free(&b);
+    return ok;
+}
+
+/* Measures the model as it is before the first step. DPO's loss is then log 2 for every pair. What
+ * cannot be measured is left out: training says what is wrong. */
+static void measure_before(const TrainOptions *o, const Model *m, const Splits *x, Run *run) {
+    const ExampleFile *files[] = {&x->eval, &x->validation};
+    bool pairs = OBJECTIVES[o->objective].pairs, dpo = OBJECTIVES[o->objective].needs_reference;
+    static const char *const names[2][2] = {{"eval_nll", "validation_nll"},
+                                            {"eval_loss", "validation_loss"}};
+    Workspace *ws = workspace_new();
+    double start = seconds_now();
+    for (int i = 0; i < 2 && !run->header.resume; i++) {
+        Measured found = {.records = files[i]->examples.count, .pairs = {.loss = log(2)}};
+        Error ignored = {0};
+        if (found.records > 0 && (dpo || evaluate_file(m, ws, files[i], o->objective, &o->pair,
+                                                       (Logps){NULL, NULL}, &found, &ignored)))
+            run_before(run, names[pairs][i], loss_of(&found, pairs));
+    }
+    if (!run->header.resume) run->spent.eval_seconds += seconds_now() - start;
+    workspace_free(ws);
 }
 
 /* ---- the command ---- */
@@ -162,11 +203,17 @@ static bool train_run(const Settings *s, ModelFolder *f, const Splits *x, TrainO
     TrainResult result;
     if (s->dump_state)
         o->dump = dump_new(s->dump_state, &x->pool, OBJECTIVES[o->objective].pairs, o->batch_size);
+    measure_before(o, f->model, x, run);
     bool ok = train(f->model, x, o, w, run, &result, err);
     if (ok && result.loop.complete) tell_complete(s);
     else if (ok) {
-        put_result(run, x, w, o->map, &result);
-        if (put_metrics(run, o, &result, err)) print_result(s, run, err);
+        tell_result(w, &result);
+        json_key_number(&run->result, "steps", (double)result.loop.steps);
+        json_key_number(&run->result, "train_loss", result.loop.loss);
+        keep_put_result(&run->result, &result.loop.keep);
+        bool written = put_metrics(run, o, &result, err);
+        put_rest(run, x, w, o->map, &result);
+        if (written) print_result(s, run, &result, err);
     }
     run_end(run, err);
     request_end(s, err);

@@ -1,0 +1,70 @@
+/* The end of a run. */
+#include "program/outcome.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/run.h"
+#include "lib/file.h"
+#include "lib/text.h"
+
+double outcome_first_loss(const char *folder) {
+    enum { MOST = 1 << 16 };
+    Buf text = {0};
+    Arena arena = {0};
+    Error ignored = {0};
+    uint64_t size;
+    size_t at = 0;
+    Str line;
+    double loss = NAN;
+    char *path = path_join(folder, "log.jsonl");
+    if (file_read_start(path, MOST, &text, &size, &ignored) &&
+        text_line((Str){text.s, text.n}, &at, &line))
+        loss = json_number(json_parse(&arena, line.s, line.n, NULL), "loss");
+    free(path);
+    arena_free(&arena);
+    buf_free(&text);
+    return loss;
+}
+
+/* "loss on the test           2.3400 before, 2.2300 after 20 steps" */
+static void put_loss(Buf *b, const char *what, const char *path, const double loss[2],
+                     double steps) {
+    Buf name = {0};
+    if (isnan(loss[1])) return;
+    buf_puts(&name, what);
+    if (path) text_show(&name, str(path), "");
+    buf_printf(b, "%-26s ", name.s);
+    if (!isnan(loss[0])) buf_printf(b, "%.4f before, ", loss[0]);
+    buf_printf(b, "%.4f after ", loss[1]);
+    put_count(b, steps);
+    buf_puts(b, steps == 1 ? " step\n" : " steps\n");
+    buf_free(&name);
+}
+
+/* A command that can be typed as it stands, but for a path with a quote. */
+static void put_next(Buf *b, const char *verb, const char *out, const char *more) {
+    Buf name = {0};
+    text_show(&name, str(out), "");
+    bool plain = name.s && strspn(name.s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                          "0123456789/._-+=:,@") == name.n;
+    const char *quote = plain ? "" : "'";
+    buf_printf(b, "%-26s ica %s %s%s%s%s\n", "next", verb, quote, name.s ? name.s : "", quote,
+               more);
+    buf_free(&name);
+}
+
+void outcome_put(Buf *b, const Settings *s, const Outcome *o) {
+    bool train = s->pool != NULL;
+    put_loss(b, "loss on ", s->eval, o->test, o->steps);
+    put_loss(b, "validation loss", NULL, o->validation, o->steps);
+    if (!isnan(o->train[0]) && !isnan(o->train[1]))
+        buf_printf(b, "%-26s %.4f at first, %.4f at last\n", "training loss", o->train[0],
+                   o->train[1]);
+    buf_printf(b, "%-26s ", "model");
+    text_show(b, str(s->out), "");
+    buf_putc(b, '\n');
+    put_next(b, "generate --model", s->out, " --prompt '...'");
+    if (train) put_next(b, "report", s->out, "");
+    else put_next(b, "train --model", s->out, " --pool POOL.jsonl --out RUN");
+}

@@ -1,0 +1,29 @@
+/* outcome: the end of a run for people. What came out first: the loss before and after, where the
+ * model is, and what to do next.
+ *
+ * Usage:
+ *   Settings s = {.command = "train", .out = "run", .eval = "test.jsonl"};
+ *   Outcome o = {.steps = 20, .test = {2.34, 2.23}, .validation = {NAN, NAN}, .train = {2.5, 2.4}};
+ *   Buf b = {0};
+ *   outcome_put(&b, &s, &o);     // "loss on test.jsonl         2.3400 before, 2.2300 after ..."
+ *   buf_free(&b);
+ */
+#ifndef OUTCOME_H
+#define OUTCOME_H
+
+#include <math.h>
+
+#include "program/settings.h"
+
+/* Losses before the first step [0] and at the end [1]. NaN: not known. */
+typedef struct {
+    double steps;
+    double test[2], validation[2];
+    double train[2]; /* of the first and the last line of the log */
+} Outcome;
+
+void outcome_put(Buf *b, const Settings *s, const Outcome *o);
+/* The loss of the first line of a run's log; NaN if there is none. */
+double outcome_first_loss(const char *folder);
+
+#endif
