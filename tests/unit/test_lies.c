@@ -99,7 +99,7 @@ static bool read_report(Error *err) {
     const char *input = folder;
     Report r = {0};
     bool ok = report_read(&r, 1, &input, err);
-    if (ok) sets_find(&r);
+    ok = ok && sets_read(&r, err);
     report_free(&r);
     return ok;
 }
