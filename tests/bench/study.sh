@@ -16,8 +16,8 @@
 # figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
-# accept check attack attack_weak accept_size accept_refresh accept_rivals accept_pairs, and gsm8k),
-# BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT
+# accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs,
+# and gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT
 # (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the rule was made on the
 # others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and INSTRUCT
 # are the folder and the file of data/gsm8k.sh, which the table gsm8k needs; GSM8K_BASES ("1") are
@@ -42,7 +42,8 @@ GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
-EVERY="$EVERY attack attack_weak accept_size accept_refresh accept_rivals accept_pairs"
+EVERY="$EVERY attack attack_weak accept_trim accept_size accept_refresh accept_rivals"
+EVERY="$EVERY accept_pairs"
 [ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY gsm8k"
 ONLY=${ONLY:-$EVERY}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
@@ -224,10 +225,8 @@ group_accept() {
     for wrong in 0 10 20; do
         holdout=holdout-200-$wrong
         [ $wrong != 0 ] || holdout=holdout
-        for arm in filter accept "accept --holdout-trim 0.3" "accept --holdout-trim 0.4" \
-            "accept --holdout-trim 0.3 --accept-level 0.2"; do
-            # shellcheck disable=SC2086  # the words of the arm
-            row "$wrong % wrong: $arm" train even50 $holdout --weights ica --weight-map $arm
+        for map in filter accept; do
+            row "$wrong % wrong: $map" train even50 $holdout --weights ica --weight-map $map
         done
     done
     table=accept-pairs
@@ -268,6 +267,22 @@ group_attack_weak() {
     for family in unseen plausible; do
         table=accept-$family-weak
         attack $family 50
+    done
+}
+
+group_accept_trim() {
+    for table in accept-trim accept-trim-weak; do
+        pool_name=noise-plausible-50
+        bounds
+        for holdout in holdout holdout-200-10 holdout-200-10-any holdout-200-20 holdout-200-20-any \
+            holdout-200-30 holdout-200-30-any; do
+            name=$(echo "$holdout" | sed 's/holdout-200-//; s/holdout/0/; s/-any/ % any/')
+            case $name in *any) ;; *) name="$name %" ;; esac
+            for arm in filter accept "accept --holdout-trim 0.3"; do
+                # shellcheck disable=SC2086  # the words of the arm
+                row "$name wrong: $arm" train $pool_name $holdout --weights ica --weight-map $arm
+            done
+        done
     done
 }
 
@@ -872,6 +887,9 @@ show_attack() {
 }
 show_attack_weak() {
     for family in unseen plausible; do show_choice accept-$family-weak "rate, arm"; done
+}
+show_accept_trim() {
+    for table in accept-trim accept-trim-weak; do show_choice $table "holdout, arm"; done
 }
 show_accept_size() { show_choice accept-size "holdout, arm"; }
 show_accept_refresh() { show_choice accept-refresh arm; }
