@@ -402,18 +402,21 @@ static double answer_loss(const Tuning *t, int i, double logp, double *dlogp) {
     return t->coefficient[i] * loss;
 }
 
-/* Batch entry i is a pair: its loss [E11, E12], and the derivatives by its two rows. */
+/* Batch entry i is a pair: its loss [E11, E12], and the derivatives by its two rows. If it is
+ * swapped, the loss takes the rejected answer for the chosen one. */
 static double pair_loss(const Tuning *t, int i, const double logp[2], double dlogp[2],
                         StepReport *report) {
     const Example *e = &t->x->pool.examples.items[t->record[i]];
     PairLogps p = pair_logps(e, logp[0], logp[1], t->pool_reference, t->record[i]);
+    bool swapped = t->w->swapped[t->record[i]];
+    if (swapped) p = pair_swapped(&p);
     PairGradient g;
     double loss = t->coefficient[i] * objective_pair(t->o->objective, &t->o->pair, &p, &g);
     /* If both answers are the same tokens, the loss is a constant. Its gradient is exactly 0, not
      * a difference of roundings. */
     bool constant = same_answers(e);
-    dlogp[0] = constant ? 0 : t->coefficient[i] * g.d_chosen;
-    dlogp[1] = constant ? 0 : t->coefficient[i] * g.d_rejected;
+    dlogp[swapped] = constant ? 0 : t->coefficient[i] * g.d_chosen;
+    dlogp[!swapped] = constant ? 0 : t->coefficient[i] * g.d_rejected;
     step_report_pair(report, &p, &g, OBJECTIVES[t->o->objective].token_means);
     return loss;
 }

@@ -28,7 +28,7 @@ static void put_demos(Buf *b, const ExampleFile *holdout, const Scores *s, int i
 
 /* The record without its closing brace. */
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
-                             const Scores *s, const double *weight, int i) {
+                             const Scores *s, const double *weight, bool swapped, int i) {
     const Example *e = &pool->examples.items[i];
     double alone = s->alone.chosen[i], in_context = s->in_context.chosen[i];
     double rejected = s->alone.rejected[i], rejected_in_context = s->in_context.rejected[i];
@@ -37,6 +37,7 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     json_put_string(b, pool->data.records[i].id);
     json_key_number(b, "score", s->score[i]);
     if (weight) json_key_number(b, "weight", weight[i]);
+    if (swapped) buf_puts(b, ",\"relabel\":true");
     /* Write the log-likelihoods that the method computed. */
     if (isfinite(alone)) json_key_number(b, pairs ? "logp_chosen" : "logp", alone);
     if (isfinite(rejected)) json_key_number(b, "logp_rejected", rejected);
@@ -53,19 +54,22 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
 void scores_put_lines(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
                       const Scores *s) {
     for (int i = 0; i < s->count; i++) {
-        put_score_record(b, pool, holdout, s, NULL, i);
+        put_score_record(b, pool, holdout, s, NULL, false, i);
         buf_puts(b, "}\n");
     }
 }
 
 static bool write_pool(const char *path, const ExampleFile *pool, const ExampleFile *holdout,
-                       const Scores *s, const double *weight, Error *err) {
+                       const Scores *s, const double *weight, const Comparison *c, Error *err) {
     Buf b = {0};
+    bool *swapped = mem_new((size_t)s->count, sizeof *swapped);
+    comparison_swapped(c, s->count, swapped);
     for (int i = 0; i < s->count; i++) {
-        put_score_record(&b, pool, holdout, s, weight, i);
+        put_score_record(&b, pool, holdout, s, weight, swapped[i], i);
         buf_puts(&b, "}\n");
     }
     bool ok = file_write(path, b.s, b.n, err);
+    free(swapped);
     buf_free(&b);
     return ok;
 }
@@ -146,6 +150,16 @@ static void tell_nothing_kept(WeightMap map, const Comparison *c) {
             MAPS[map].name, why);
 }
 
+/* How many of the n pairs are swapped. */
+static int swapped_pairs(const Comparison *c, int n) {
+    bool *swapped = mem_new((size_t)n, sizeof *swapped);
+    int pairs = 0;
+    comparison_swapped(c, n, swapped);
+    for (int i = 0; i < n; i++) pairs += swapped[i];
+    free(swapped);
+    return pairs;
+}
+
 void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n) {
     const AcceptLevels *a = &c->told.levels;
     double clean = comparison_clean(c, map, n);
@@ -160,6 +174,7 @@ void scores_tell_comparison(WeightMap map, const Comparison *c, const double *we
     } else fprintf(stderr, "slope %.4g; about %.1f%% are not flipped", c->told.slope, 100 * clean);
     if (c->told.trimmed > 0)
         fprintf(stderr, "; %.0f holdout records were left out", c->told.trimmed);
+    if (c->how.relabel) fprintf(stderr, "; %d pairs are swapped", swapped_pairs(c, n));
     fputs("\n", stderr);
     if (n > 0 && kept_share(weight, n) <= 0) tell_nothing_kept(map, c);
 }
@@ -175,6 +190,7 @@ void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const dou
         json_key_number(b, "gain_threshold", a->threshold[0]);
         if (a->numbers > 1) json_key_number(b, "likelihood_threshold", a->threshold[1]);
     } else json_key_number(b, "slope", c->told.slope);
+    if (c->how.relabel) json_key_number(b, "relabelled", swapped_pairs(c, n));
     json_key_number(b, "kept_share", kept_share(weight, n));
     json_key_number(b, "clean_share", comparison_clean(c, map, n));
     json_key_number(b, "flops", c->told.flops);
@@ -223,7 +239,7 @@ bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Com
     Buf b = {0};
     char *file = scores_holdout_path(path);
     for (int i = 0; i < c->self.count; i++) {
-        put_score_record(&b, holdout, holdout, &c->self, NULL, i);
+        put_score_record(&b, holdout, holdout, &c->self, NULL, false, i);
         if (c->kept[i] <= 0) buf_puts(&b, ",\"trimmed\":true");
         buf_puts(&b, "}\n");
     }
@@ -236,7 +252,7 @@ bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Com
 bool scores_save(const char *path, const Splits *x, const Scores *s, const double *weight,
                  const Comparison *c, Error *err) {
     return scores_save_holdout(path, &x->holdout, c, err) &&
-           write_pool(path, &x->pool, &x->holdout, s, weight, err);
+           write_pool(path, &x->pool, &x->holdout, s, weight, c, err);
 }
 
 bool scores_line(const Json *r, ScoreLine *out) {
@@ -305,6 +321,21 @@ static bool read_holdout(const char *path, Comparison *c, uint64_t *fingerprint,
 
 /* ---- the reader ---- */
 
+/* Reads whether the pair of a line is swapped. */
+static bool read_relabel(const char *path, int number, int i, const Json *r, const Dataset *pool,
+                         ScoreColumns *out, Error *err) {
+    const Json *relabel = json_get(r, "relabel");
+    if (!relabel) return true;
+    if (relabel->type != JSON_BOOL)
+        return error_set(err, STATUS_DATA, "%s:%d: \"relabel\" is true or false", path, number);
+    if (relabel->boolean && pool->records[i].kind != RECORD_PAIR)
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: \"relabel\" is true, but the pool's record (%s:%ld) is no pair",
+                         path, number, pool->path, pool->records[i].line);
+    if (out->swapped && !out->bare) out->swapped[i] = relabel->boolean;
+    return true;
+}
+
 /* Reads a line of the file, for record i of the pool: its weight, or, if the file is bare, its
  * score. */
 static bool read_line(const char *path, int number, int i, Str line, const Dataset *pool,
@@ -346,6 +377,7 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
                          "%s:%d: a score of %g is too large: scale the scores down", path, number,
                          v->number);
     (out->bare ? out->score : out->weight)[i] = unknown ? NAN : v->number;
+    if (!read_relabel(path, number, i, r, pool, out, err)) return false;
     if (out->gain && !line_numbers(r, &out->gain[i], &out->likelihood[i]))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"tokens\", as `ica score` writes it",
                          path, number);
@@ -414,6 +446,7 @@ PoolWeights pool_weights_new(int count) {
     size_t n = (size_t)count;
     PoolWeights w = {.score = mem_new(n, sizeof(double)),
                      .weight = mem_new(n, sizeof(double)),
+                     .swapped = mem_new(n, sizeof(bool)),
                      .used = mem_new(n, sizeof(double))};
     for (int i = 0; i < count; i++) w.weight[i] = 1;
     return w;
@@ -422,6 +455,7 @@ PoolWeights pool_weights_new(int count) {
 void pool_weights_free(PoolWeights *w) {
     free(w->score);
     free(w->weight);
+    free(w->swapped);
     free(w->used);
     comparison_free(&w->against);
 }
@@ -438,6 +472,7 @@ void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, cons
     bool compares = MAPS[map].of_holdout;
     const double *score = compares ? comparison_map(&w->against, &all) : w->score;
     map_weights(map, &all, score, count, w->weight);
+    if (compares) comparison_swapped(&w->against, count, w->swapped);
     if (compares) scores_tell_comparison(map, &w->against, w->weight, count);
 }
 
@@ -447,6 +482,7 @@ bool scores_load(const char *path, const Dataset *pool, WeightMap map, const Com
     comparison_new(c, map, how, pool->count, 0);
     ScoreColumns columns = {.score = w->score,
                             .weight = w->weight,
+                            .swapped = w->swapped,
                             .gain = c->gain,
                             .likelihood = c->likelihood,
                             .remap = remap || c->gain};

@@ -41,8 +41,9 @@ bool scores_check(const Scores *s, int context, Error *err);
 /* What scores_read fills in. */
 typedef struct {
     double *score,
-        *weight; /* [pool->count], the caller's: weight, or, if the file is bare, score */
-    bool remap;  /* The caller maps the scores: weights in the file do not count, it is bare. */
+        *weight;   /* [pool->count], the caller's: weight, or, if the file is bare, score */
+    bool *swapped; /* [pool->count] "relabel" of a line that has a weight; NULL: not read */
+    bool remap;    /* The caller maps the scores: weights in the file do not count, it is bare. */
     double *gain, *likelihood; /* [pool->count] the numbers for a map of the holdout; NULL: not
                                 * read */
     bool bare;            /* The lines have scores and no weights: parts of one pool, joined. */
@@ -128,6 +129,7 @@ typedef struct {
     uint64_t fingerprint; /* hash64 of the file that they were read from, or 0 */
     double *score;        /* [count] */
     double *weight;       /* [count] given, or by the map over the pool */
+    bool *swapped;        /* [count] the pair's answers change places */
     double *used;         /* [count] the weight that each record had last, in its batch */
     Comparison against;   /* for a map of the holdout (scoring/holdout.h); else empty */
 } PoolWeights;

@@ -48,6 +48,11 @@ double objective_simpo(const PairOptions *o, const PairLogps *p, PairGradient *g
     return loss;
 }
 
+PairLogps pair_swapped(const PairLogps *p) {
+    return (PairLogps){p->rejected,         p->chosen,          p->rejected_reference,
+                       p->chosen_reference, p->rejected_tokens, p->chosen_tokens};
+}
+
 /* clang-format off */
 const ObjectiveInfo OBJECTIVES[] = {
     /* name, help,                                   pairs needs_reference token_means reduce  beta

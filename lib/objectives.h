@@ -28,6 +28,8 @@ typedef struct {
     double chosen, rejected, chosen_reference, rejected_reference;
     int chosen_tokens, rejected_tokens;
 } PairLogps;
+/* The same with both answers swapped. */
+PairLogps pair_swapped(const PairLogps *p);
 /* Derivatives of the loss by the two log-likelihoods. And the rewards: the two terms whose
  * difference the loss takes, beta times each answer's log-likelihood (DPO: minus the reference's;
  * SimPO: its token mean). */

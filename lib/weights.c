@@ -83,11 +83,14 @@ static void weights_accept(const MapInput *in, double *weight) {
         weight[i] = in->score[i] >= t[0] && (!in->likelihood || in->likelihood[i] >= t[1]);
 }
 
-/* max(0, 2 P - 1): a pair that is as likely flipped as not teaches nothing. */
+/* max(0, 2 P - 1): a pair that is as likely flipped as not teaches nothing. If the others are
+ * swapped, |2 P - 1|. */
 static void weights_mirror(const MapInput *in, double *weight) {
     double slope = in->how->slope, share = mirror_share(slope, in->score, in->n);
-    for (int i = 0; i < in->n; i++)
-        weight[i] = fmax(0, 2 * mirror_probability(slope, share, in->score[i]) - 1);
+    for (int i = 0; i < in->n; i++) {
+        double w = 2 * mirror_probability(slope, share, in->score[i]) - 1;
+        weight[i] = in->how->relabel ? fabs(w) : fmax(0, w);
+    }
 }
 
 /* clang-format off */
@@ -259,6 +262,12 @@ double mirror_share(double slope, const double *score, int n) {
         if (change < 1e-10) break;
     }
     return share;
+}
+
+void mirror_swapped(double slope, const double *score, int n, bool *swapped) {
+    double share = mirror_share(slope, score, n);
+    for (int i = 0; i < n; i++)
+        swapped[i] = !isnan(score[i]) && mirror_probability(slope, share, score[i]) < 0.5;
 }
 
 /* ---- the weighted gradient ---- */

@@ -48,6 +48,7 @@ typedef struct {
     double threshold[2];      /* accept: of the gain and of the likelihood */
     const double *likelihood; /* accept: [n] the second number; NULL: there is one alone */
     double slope;             /* mirror */
+    bool relabel;             /* mirror: |2 P - 1|, for pairs that are swapped where P < 1/2 */
 } MapOptions;
 
 typedef struct MapInput MapInput; /* what a map may look at: lib/weights.c */
@@ -112,6 +113,8 @@ double mirror_probability(double slope, double share, double score);
 /* The share of pairs that are not flipped, of n scores (NaN is not known), from .5 by expectation
  * and maximization. NaN if none is known. */
 double mirror_share(double slope, const double *score, int n);
+/* swapped[n]: is the pair more likely flipped than not, P < 1/2? Of an unknown score (NaN): no. */
+void mirror_swapped(double slope, const double *score, int n, bool *swapped);
 
 /* ---- the weighted gradient ---- */
 

@@ -178,7 +178,7 @@ TrainOptions request_train(const Settings *s, long steps) {
         .normalize = s->normalize,
         .map = s->weight_map,
         .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
-        .comparing = {.level = s->accept_level, .trim = s->holdout_trim},
+        .comparing = {.level = s->accept_level, .trim = s->holdout_trim, .relabel = s->relabel},
         .refresh = s->refresh,
         .reference_steps = s->reference_steps,
         .scoring = scoring,

@@ -11,6 +11,17 @@
 #include "program/commands.h"
 #include "program/guard.h"
 
+/* A chosen pair whose answers change places cannot be handed over byte for byte. */
+static bool check_swapped(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
+    for (int i = 0; i < d->count; i++)
+        if (w->swapped[i] && w->weight[i] > 0)
+            return error_set(err, STATUS_DATA,
+                             "%s:%d: the pair's answers would have to change places (\"relabel\"), "
+                             "and select keeps records as they are: score without --relabel",
+                             s->scores, i + 1);
+    return true;
+}
+
 /* Makes the weights, and sets to 0 what is not chosen. */
 static bool choose(const Settings *s, const Dataset *d, PoolWeights *w, Error *err) {
     bool by_share = s->share > 0, remap = by_share || (int)s->weight_map >= 0;
@@ -29,7 +40,7 @@ static bool choose(const Settings *s, const Dataset *d, PoolWeights *w, Error *e
     if (w->source == WEIGHTS_MAPPED && !remap)
         return error_set(err, STATUS_USAGE,
                          "%s: its lines have no weights: give --weight-map or --share", s->scores);
-    if (!remap) return true;
+    if (!remap) return check_swapped(s, d, w, err);
     pool_weights_map(w, map, &how, &x);
     for (int i = 0; i < d->count; i++) {
         unknown += isnan(w->score[i]);

@@ -293,6 +293,9 @@ const Option OPTIONS[] = {
     {"holdout-trim", OPTION_REAL, AT(holdout_trim), "score train", "0", RANGE(0, 0.9),
      .help = "accept, mirror: share of the holdout that is left out because the rest of it makes "
              "it improbable; against wrong answers there"},
+    {"relabel", OPTION_FLAG, AT(relabel), "score train", "false",
+     .help = "mirror: swap the answers of pairs that are more likely flipped than not, instead of "
+             "leaving these out"},
     {"normalize", OPTION_CHOICE, AT(normalize), "score train", "batch",
      CHOICES(NORMALIZATIONS, NORMALIZATION_COUNT),
      .help = "what the weighted sum of gradients is divided by (score: of rho's reference)"},
@@ -581,6 +584,16 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
     if (s->drop_overlap && s->allow_overlap)
         return error_set(err, STATUS_USAGE,
                          "--drop-overlap and --allow-overlap contradict each other; leave one out");
+    if (s->relabel &&
+        (s->weight_map != MAP_MIRROR || (s->weights && s->weights_from != WEIGHTS_FROM_METHOD &&
+                                         s->weights_from != WEIGHTS_FROM_FILE)))
+        return error_set(err, STATUS_USAGE,
+                         "--relabel: only --weight-map mirror, with the weights of a method or a "
+                         "score file, knows which pairs to swap; leave --relabel out");
+    if (s->relabel && s->dump_state)
+        return error_set(err, STATUS_USAGE,
+                         "--relabel does not go with --dump-state, which has no place for swapped "
+                         "pairs");
     if (!objective->pairs) return true;
     if (s->normalize == NORMALIZE_TOKENS)
         return error_set(err, STATUS_USAGE,

@@ -93,6 +93,7 @@ typedef struct Settings {
     WeightMap weight_map;
     Normalize normalize;
     double temperature, share, clip, accept_level, holdout_trim;
+    bool relabel;
     bool with_weights; /* select */
     /* generation */
     const char *prompt, *prompt_file, *system;

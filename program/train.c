@@ -56,8 +56,14 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     if (s->weights_from != WEIGHTS_FROM_FILE) return true;
     const char *path = s->weights_file;
     uint64_t beside;
-    ComparisonOptions how = {.level = s->accept_level};
+    ComparisonOptions how = {.level = s->accept_level, .relabel = s->relabel};
     bool ok = scores_load(path, d, s->weight_map, &how, false, w, &beside, err);
+    for (int i = 0; ok && s->dump_state && i < d->count; i++)
+        if (w->swapped[i])
+            ok = error_set(err, STATUS_USAGE,
+                           "%s:%d: swaps a pair (\"relabel\"), and --dump-state has no place for "
+                           "that; leave it out",
+                           path, i + 1);
     run_input(run, path, w->fingerprint);
     run_depends_file(run, "--weights file", w->fingerprint);
     if (ok && w->against.gain) {

@@ -381,7 +381,13 @@ const double *comparison_map(const Comparison *c, MapOptions *how) {
     for (int i = 0; i < 2; i++) how->threshold[i] = c->told.levels.threshold[i];
     how->likelihood = c->told.levels.numbers > 1 ? c->likelihood : NULL;
     how->slope = c->told.slope;
+    how->relabel = c->how.relabel;
     return c->gain;
+}
+
+void comparison_swapped(const Comparison *c, int n, bool *swapped) {
+    for (int i = 0; i < n; i++) swapped[i] = false;
+    if (c->how.relabel) mirror_swapped(c->told.slope, c->gain, n, swapped);
 }
 
 double comparison_clean(const Comparison *c, WeightMap map, int n) {

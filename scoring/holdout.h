@@ -85,6 +85,7 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
 typedef struct {
     double level; /* of accept */
     double trim;  /* the share of the holdout to leave out, chosen once */
+    bool relabel; /* mirror: pairs that are more likely flipped than not are swapped */
 } ComparisonOptions;
 
 /* What a map of the holdout (MapInfo.of_holdout) compares: the numbers of every candidate
@@ -132,6 +133,8 @@ bool comparison_levels(Comparison *c, const double *gain, const double *likeliho
 /* Completes the options of a map of the holdout. Returns what it maps instead of scores: the gain
  * of every candidate. */
 const double *comparison_map(const Comparison *c, MapOptions *how);
+/* swapped[n]: does the comparison swap the pair? Only with how.relabel, else all false. */
+void comparison_swapped(const Comparison *c, int n, bool *swapped);
 /* The estimated share of the pool's n candidates that are as good as the holdout; for mirror, that
  * are not flipped. */
 double comparison_clean(const Comparison *c, WeightMap map, int n);

@@ -413,7 +413,8 @@ int fuzz_scores(const uint8_t *bytes, size_t n) {
         {.id = str("1"), .line = 1}, {.id = str("b"), .line = 2}, {.id = str(""), .line = 3}};
     Dataset pool = {.path = path, .count = 3, .records = records};
     double score[3] = {0}, weight[3] = {0};
-    ScoreColumns read = {.score = score, .weight = weight};
+    bool swapped[3] = {0};
+    ScoreColumns read = {.score = score, .weight = weight, .swapped = swapped};
     Error err = {0};
     bool ok = scores_read(path, &pool, &read, &err);
     check_error(ok, &err);

@@ -715,7 +715,10 @@ double oracle_weight(WeightMap map, const MapOptions *how, const double *score, 
     case MAP_ACCEPT:
         return s >= how->threshold[0] &&
                (!how->likelihood || how->likelihood[i] >= how->threshold[1]);
-    case MAP_MIRROR: return fmax(0, 2 * oracle_unflipped(how->slope, score, n, i) - 1);
+    case MAP_MIRROR: {
+        double w = 2 * oracle_unflipped(how->slope, score, n, i) - 1;
+        return how->relabel ? fabs(w) : fmax(0, w);
+    }
     default: return minmax(s, low, high);
     }
 }

@@ -169,6 +169,89 @@ works "training" train $pairs --weights ica --weight-map mirror --batch-size 8 -
 works "training" train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 \
     --out pr2
 same "mirror from a method and from its file" pr1/model.safetensors pr2/model.safetensors
+
+# ---- --relabel: pairs that are more likely flipped than not change places ----
+# Three of five pairs are turned, which makes the share about one half.
+turn() { # three of five pairs, or, after a score line and a tab, those that it relabels
+    awk '{ split($0, part, "\t"); line = part[2] == "" ? $0 : part[2] }
+        part[2] == "" ? NR % 5 < 3 : part[1] ~ /"relabel":true/ {
+            sub(/"chosen"/, "\"was\"", line); sub(/"rejected"/, "\"chosen\"", line)
+            sub(/"was"/, "\"rejected\"", line)
+        }
+        { print line }'
+}
+turn <pairs >mixed
+mixed="--model base --pool mixed --holdout pairs-hold --objective dpo"
+relabel="--weight-map mirror --relabel"
+works "scores" score $mixed --weight-map mirror --out p4
+works "scores" score $mixed $relabel --out q --json
+n=$(grep -c '"relabel":true' q)
+[ "$n" -gt 0 ] && grep -q "\"relabelled\":$n," "$keep/out" && pass || fail "$n pairs are swapped"
+# By hand from p4, whose map leaves out what q swaps: the weights of the others are the same.
+paste p4 q | awk -F '\t' '
+    function w(s) { match(s, /"weight":[^,]*/); return substr(s, RSTART + 9, RLENGTH - 9) }
+    { bad += $2 ~ /"relabel":true/ ? !(w($1) == 0 && w($2) > 0) : w($1) != w($2) }
+    END { exit bad > 0 }' && pass || fail "weights of mirror with and without --relabel"
+tune="--batch-size 8 --max-steps 6 --logging-steps 1"
+works "training" train $mixed --weights ica $relabel $tune --refresh 2 --save-steps 1 --out q1
+works "training" train $mixed --weights ica $relabel $tune --out q2
+works "training" train $mixed --weights file:q $tune --out q3
+works "training" train $mixed --weights file:p4 $relabel $tune --out q4
+same "relabelled by a method and by its file" q2/model.safetensors q3/model.safetensors
+same "relabelled by a file without relabel" q2/model.safetensors q4/model.safetensors
+for threads in 2 5; do
+    works "training" train $mixed --weights ica $relabel $tune --refresh 2 --threads $threads \
+        --out q5 --overwrite
+    same "relabelled, $threads threads" q1/model.safetensors q5/model.safetensors
+    same "relabelled, $threads threads" q1/scores.jsonl q5/scores.jsonl
+done
+# Stopped after a step, and resumed: the state does not say which pairs are swapped.
+"$ICA" train $mixed --weights ica $relabel $tune --refresh 2 --max-steps 600 --save-steps 1 \
+    --out q6 >/dev/null 2>&1 &
+run=$!
+tries=0
+until [ -e q6/training_state.safetensors ] || [ $tries -gt 500 ]; do
+    tries=$((tries + 1))
+    sleep .01
+done
+kill -TERM $run 2>/dev/null
+wait $run 2>/dev/null
+works "resumed" train --resume q6
+works "training" train $mixed --weights ica $relabel $tune --refresh 2 --max-steps 600 --out q7
+same "relabelled, resumed" q6/model.safetensors q7/model.safetensors
+# The same loss and gradient as on a pool whose pairs are swapped in the file, with the weights of
+# q. The rows of a swapped pair change places, so sums are rounded otherwise: 1e-4 of a number.
+paste q mixed | turn >turned
+sed 's/,"relabel":true//' q >q.bare
+figures() { sed 's/.*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2/' "$1/log.jsonl"; }
+works "training" train --model base --pool turned --objective dpo --weights file:q.bare $tune \
+    --out q8
+works "training" train $mixed --weights file:q.bare $tune --out q9
+apart() { # RUN RUN: the largest difference of a loss or gradient norm, relative
+    figures "$1" >one
+    figures "$2" | paste -d ' ' one - | awk '
+        {
+            for (i = 1; i <= 2; i++) {
+                d = ($i - $(i + 2)) / $i
+                if (d < 0) d = -d
+                if (d > m) m = d
+            }
+        }
+        END { print m < 1e-4 ? "the same" : "others" }'
+}
+[ "$(apart q2 q8)" = "the same" ] && pass || fail "a pool with swapped pairs"
+[ "$(apart q2 q9)" = others ] && pass || fail "swapping changes nothing"
+refuse 2 'relabel: only --weight-map mirror' score $mixed --relabel --out no
+refuse 2 'relabel: only --weight-map mirror' train $mixed --weights uniform $relabel --out no
+refuse 2 'does not go with --dump-state' train $mixed --weights ica $relabel --dump-state no.d \
+    --out no
+refuse 2 'swaps a pair' train $mixed --weights file:q --dump-state no.d --max-steps 1 --out no
+refuse 3 'change places' select --pool mixed --scores q --out no
+sed 's/"relabel":true/"relabel":1/' q >q.bad
+refuse 3 'is true or false' train $mixed --weights file:q.bad --max-steps 1 --out no
+sed '1s/,"tokens"/,"relabel":true,"tokens"/' s >s.bad
+refuse 3 'is no pair' train --model base --pool pool --weights file:s.bad --max-steps 1 --out no
+
 # No weight at all is said by name: a holdout of flipped pairs, and a pool of noise.
 sed 's/"chosen"/"was"/; s/"rejected"/"chosen"/; s/"was"/"rejected"/' pairs-hold >flipped-hold
 sed 's/"completion":"[^"]*"/"completion":"zq xv jk ww zq"/' pool >noise

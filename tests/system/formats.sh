@@ -67,6 +67,14 @@ cp "$keep/out" accept-score.json
 run score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
     --weight-map mirror --out mirror.jsonl --json
 cp "$keep/out" mirror-score.json
+# Pairs are turned, so that some are swapped back.
+awk '{ sub(/"chosen"/, "\"was\""); sub(/"rejected"/, "\"chosen\"")
+    sub(/"was"/, "\"rejected\"") } { print }' pairs.jsonl >turned.jsonl
+run score --model base --objective dpo --pool turned.jsonl --holdout pairs-hold.jsonl \
+    --weight-map mirror --relabel --out relabel.jsonl --json
+cp "$keep/out" relabel-score.json
+run train $TUNE --objective dpo --pool turned.jsonl --holdout pairs-hold.jsonl \
+    --weights ica --weight-map mirror --relabel --out relabel
 run select --pool pool.jsonl --scores accept.jsonl --out chosen.jsonl --json
 cp "$keep/out" select.json
 run eval --model ica --data test.jsonl --holdout hold.jsonl --k 2 --json --per-example each.jsonl
@@ -132,7 +140,7 @@ all() { # DOCUMENT
     compare "$1" best.safetensors ./*/best.safetensors
     compare "$1" results.json results.json
     compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
-        mirror-score.json
+        mirror-score.json relabel-score.json
     compare "$1" "dry-run --json" dry-run.json
     compare "$1" "select --json" select.json
     compare "$1" "eval --json" eval.json pair-eval.json

@@ -413,6 +413,33 @@ static void test_numbers(void) {
 
 /* ---- [E20] mirror ---- */
 
+/* With relabel a pair weighs |2 P - 1| by the oracle, and is swapped where P < 1/2: where the map
+ * without it gives no weight. The first score is not known. */
+static void test_relabel(double slope, double *score, int n) {
+    double *all = mem_new((size_t)n, sizeof *all), *some = mem_new((size_t)n, sizeof *some);
+    bool *swapped = mem_new((size_t)n, sizeof *swapped);
+    double known = score[0];
+    int wrong = 0;
+    score[0] = NAN;
+    MapOptions how = {.slope = slope};
+    map_weights(MAP_MIRROR, &how, score, n, some);
+    how.relabel = true;
+    map_weights(MAP_MIRROR, &how, score, n, all);
+    mirror_swapped(slope, score, n, swapped);
+    for (int i = 1; i < n; i++) wrong += swapped[i] != (some[i] <= 0) || all[i] < some[i];
+    CHECK(wrong == 0 && !swapped[0], "[E20] %d pairs are swapped that have a weight, or not",
+          wrong);
+    for (int i = 1; i < 20; i++) {
+        double p = oracle_unflipped(slope, score + 1, n - 1, i - 1);
+        CHECK(close_to(all[i], fabs(2 * p - 1), 1e-8), "[E20] |2 P - 1| = %g, not %g", all[i],
+              fabs(2 * p - 1));
+    }
+    score[0] = known;
+    free(all);
+    free(some);
+    free(swapped);
+}
+
 /* Scores of two normal classes, so that P is right with slope 1.5: the share comes back within
  * four standard errors of 4,000 pairs (.035), and the slope is where the derivative vanishes. */
 static void test_mirror(void) {
@@ -433,6 +460,7 @@ static void test_mirror(void) {
               share);
         CHECK(close_to(mirror_probability(b, share, c[7]), oracle_unflipped(b, c, POOL, 7), 1e-8),
               "[E20] P = %g", mirror_probability(b, share, c[7]));
+        test_relabel(b, c, POOL);
     }
     for (int i = 0; i < M; i++) h[i] = 1 + i % 3;
     b = mirror_slope(h, M);
