@@ -371,7 +371,7 @@ static void test_trim(const Model *m, Workspace *ws) {
         Scores out = {0};
         Error err = {0};
         double kept[N];
-        comparison_new(&c, MAP_ACCEPT, &(ComparisonOptions){.05, share[t]}, 8, N);
+        comparison_new(&c, MAP_ACCEPT, &(ComparisonOptions){.level = .05, .trim = share[t]}, 8, N);
         rounds += trim_rounds(m, ws, &e, &how, trimmed[t], kept);
         bool ok = holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err);
         CHECK(ok && c.told.trimmed == trimmed[t] && memcmp(c.kept, kept, sizeof kept) == 0,
