@@ -277,7 +277,7 @@ static bool line_numbers(const Json *r, double *gain, double *likelihood) {
     return true;
 }
 
-void scores_put_weight(Buf *b, Str line, double weight) {
+void scores_put_weight(Buf *b, Str line, double weight, bool swapped) {
     /* The id is a string, so the first quote after it that no backslash hides ends it. */
     size_t at = sizeof "{\"id\":\"" - 1;
     for (; at < line.n && line.s[at] != '"'; at++) at += line.s[at] == '\\';
@@ -285,6 +285,7 @@ void scores_put_weight(Buf *b, Str line, double weight) {
     size_t head = comma ? (size_t)(comma - line.s) : line.n;
     buf_put(b, line.s, head);
     json_key_number(b, "weight", weight);
+    if (swapped) buf_puts(b, ",\"relabel\":true");
     buf_put(b, line.s + head, line.n - head);
 }
 

@@ -66,7 +66,7 @@ typedef struct {
     int rejected;        /* tokens of a pair's rejected answer, or 0 */
 } ScoreLine;
 bool scores_line(const Json *line, ScoreLine *out); /* false if it is no such line */
-void scores_put_weight(Buf *b, Str line, double weight);
+void scores_put_weight(Buf *b, Str line, double weight, bool swapped);
 bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,
                          Error *err);
 

@@ -12,6 +12,7 @@
 /* What is known of the pool after its lines: a number for each record. */
 typedef struct {
     double *score, *weight;    /* [count]; weight NULL: a shard */
+    bool *swapped;             /* [count] a pair whose answers change places */
     double *gain, *likelihood; /* [count] for a map of the holdout, else NULL */
     /* Of pairs, what ica_pair_agreement reads. */
     Logps alone, in_context;
@@ -201,7 +202,9 @@ static void make_weights(Scorer *x) {
     against->gain = c->gain;
     against->likelihood = c->likelihood;
     c->weight = arena_new(&c->arena, (size_t)n, sizeof(double));
+    c->swapped = arena_new(&c->arena, (size_t)n, sizeof(bool));
     map_weights(map, &how, c->gain ? comparison_map(against, &how) : c->score, n, c->weight);
+    comparison_swapped(against, n, c->swapped);
     if (c->gain) scores_tell_comparison(map, against, c->weight, n);
 }
 
@@ -211,7 +214,7 @@ static bool put_weight(void *self, int i, Str line, Buf *b, Error *err) {
     const Scorer *x = self;
     (void)err;
     bool open = x->s->shard && isnan(x->columns.score[i]);
-    scores_put_weight(b, line, open ? NAN : x->columns.weight[i]);
+    scores_put_weight(b, line, open ? NAN : x->columns.weight[i], x->columns.swapped[i]);
     return true;
 }
 

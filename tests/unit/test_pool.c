@@ -301,7 +301,7 @@ static void test_weights(void) {
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         Buf b = {0};
-        scores_put_weight(&b, str(lines[i][0]), 0.25);
+        scores_put_weight(&b, str(lines[i][0]), 0.25, false);
         CHECK(strcmp(b.s, lines[i][1]) == 0, "%s", b.s);
         buf_free(&b);
     }
