@@ -508,12 +508,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
     run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
                    w->fingerprint);
-    if (w->source != WEIGHTS_FIXED) {
-        run_state_keep(&loop->state, "scores", w->score, n);
-        run_state_keep(&loop->state, "weights", w->used, n);
-        run_state_keep(&loop->state, "told", t->notes.all, SCORE_NOTES);
-    }
-    if (w->source == WEIGHTS_SCORED) run_state_keep_comparison(&loop->state, &w->against);
+    pool_weights_keep(w, &t->notes, n, &loop->state);
     if (OBJECTIVES[t->o->objective].needs_reference &&
         !dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent, err))
         return false;

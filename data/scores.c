@@ -467,6 +467,14 @@ void pool_weights_compare(PoolWeights *w, WeightMap map, const ComparisonOptions
         comparison_new(&w->against, map, how, x->pool.examples.count, x->holdout.examples.count);
 }
 
+void pool_weights_keep(PoolWeights *w, ScoreNotes *notes, int count, RunState *state) {
+    if (w->source == WEIGHTS_FIXED) return;
+    run_state_keep(state, "scores", w->score, count);
+    run_state_keep(state, "weights", w->used, count);
+    run_state_keep(state, "told", notes->all, SCORE_NOTES);
+    if (w->source == WEIGHTS_SCORED) run_state_keep_comparison(state, &w->against);
+}
+
 void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x) {
     MapOptions all = *how;
     int count = x->pool.examples.count;

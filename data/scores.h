@@ -139,6 +139,9 @@ void pool_weights_free(PoolWeights *w);
 /* Makes room for a comparison where weights come from scores and the map is of the holdout. */
 void pool_weights_compare(PoolWeights *w, WeightMap map, const ComparisonOptions *how,
                           const Splits *x);
+/* Lets the state of a run keep what a resumed one needs: scores, weights and notes, unless the
+ * weights are fixed. */
+void pool_weights_keep(PoolWeights *w, ScoreNotes *notes, int count, RunState *state);
 /* Makes the weights from the scores. */
 void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x);
 
