@@ -297,10 +297,10 @@ static Model *run_reference(const Tuning *t, const Loop *loop, Error *err) {
     const Run *run = loop->state.run;
     char *path = run ? path_join(run->header.folder, "reference") : NULL;
     Model *m;
-    if (loop_resumes(loop)) m = model_load(path, err);
+    if (loop_resumes(loop)) m = model_load_like(run->model, path, err);
     else {
         m = rho_reference(loop->model, t->x, t->o, loop->spent, err);
-        if (m && run && folder_make(path, err)) model_save(m, path, err);
+        if (m && run && folder_make(path, err)) model_save_like(run->model, m, path, err);
     }
     free(path);
     return m;

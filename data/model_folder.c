@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/adapter.h"
 #include "data/model_config.h"
 #include "data/model_weights.h"
 #include "data/template_file.h"
@@ -30,6 +31,57 @@ static bool save_with(const Model *m, const char *token_keys, const char *folder
 
 bool model_save(const Model *m, const char *folder, Error *err) {
     return save_with(m, NO_TOKENS, folder, err);
+}
+
+/* ---- adapters ---- */
+
+/* The folder's adapters, beside a base. */
+static Model *load_adapters(const Model *base, const char *folder, Error *err) {
+    LoraConfig lora;
+    if (!adapter_config_load(&lora, &base->config, folder, err)) return NULL;
+    Model *m = model_lora(base, lora, err);
+    if (m && adapter_weights_load(m->w, m->tensors, m->tensor_count, folder, err)) return m;
+    model_free(m);
+    return NULL;
+}
+
+static bool save_adapters(const Model *m, const char *base_path, const char *folder, Error *err) {
+    return adapter_config_save(&m->lora, &m->config, base_path, folder, err) &&
+           adapter_weights_save(m->w, m->tensors, m->tensor_count, folder, err);
+}
+
+Model *model_load_like(const ModelFolder *f, const char *path, Error *err) {
+    return f->base ? load_adapters(f->base, path, err) : model_load(path, err);
+}
+
+bool model_save_like(const ModelFolder *f, const Model *m, const char *path, Error *err) {
+    return f->base ? save_adapters(m, f->base_path, path, err) : model_save(m, path, err);
+}
+
+bool model_folder_adapt(ModelFolder *f, const char *path, const LoraConfig *lora, uint64_t seed,
+                        Error *err) {
+    if (f->base)
+        return error_set(err, STATUS_DATA,
+                         "%s: has adapters already; train these on, or make one model of them and "
+                         "their base with `ica merge`",
+                         path);
+    Model *m = model_lora(f->model, *lora, err);
+    if (!m) return false;
+    model_initialize(m, seed);
+    f->base = f->model;
+    f->model = m;
+    f->base_path = mem_new(strlen(path) + 1, 1);
+    strcpy(f->base_path, path);
+    return true;
+}
+
+void model_folder_merge(ModelFolder *f) {
+    model_merge(f->model, f->base);
+    model_free(f->model);
+    free(f->base_path);
+    f->model = f->base;
+    f->base = NULL;
+    f->base_path = NULL;
 }
 
 /* ---- what other programs want ---- */
@@ -152,6 +204,8 @@ static void put_generation(Buf *b, const ModelFolder *f) {
 
 void model_folder_free(ModelFolder *f) {
     model_free(f->model);
+    model_free(f->base);
+    free(f->base_path);
     if (f->tokenizer) {
         tokenizer_free(f->tokenizer);
         template_free(&f->template);
@@ -200,20 +254,50 @@ bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
     return model_folder_load_as(f, path, NULL, err);
 }
 
+/* The base's folder, if `path` has adapters; else it is the model's own. */
+static bool find_base(ModelFolder *f, const char *path, Error *err) {
+    if (!adapter_is(path)) return true;
+    char *own = path_join(path, "config.json");
+    if (file_exists(own))
+        error_set(err, STATUS_DATA,
+                  "%s: holds a model and adapters; put each into a folder of its own", path);
+    else f->base_path = adapter_base(path, err);
+    free(own);
+    if (f->base_path && adapter_is(f->base_path))
+        error_set(err, STATUS_DATA,
+                  "%s: its base %s has adapters itself; make one model of these first, with `ica "
+                  "merge`",
+                  path, f->base_path);
+    return err->status == 0;
+}
+
+/* Loads tokenizer and template of the folder, or else of the base. */
+static bool load_words(ModelFolder *f, const char *path, const char *template, int vocab,
+                       Error *err) {
+    if (f->base_path && !has_vocabulary(path)) path = f->base_path;
+    if (!has_vocabulary(path)) return true;
+    if (!model_folder_load_tokenizer(f, path, template, err)) return false;
+    return tokenizer_size(f->tokenizer) <= vocab ||
+           error_set(err, STATUS_DATA,
+                     "%s: the vocabulary has %d tokens and the model only %d; they do not belong "
+                     "together",
+                     path, tokenizer_size(f->tokenizer), vocab);
+}
+
 /* The weights come last: until then nothing has taken long or much memory. */
 bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, Error *err) {
     ModelConfig shape;
     *f = (ModelFolder){0};
-    bool has_words = has_vocabulary(path);
-    bool ok = model_config_load(&shape, path, err) && read_generation(f, path, err) &&
-              read_token_keys(f, path, err) &&
-              (!has_words || model_folder_load_tokenizer(f, path, template, err));
-    if (ok && has_words && tokenizer_size(f->tokenizer) > shape.vocab)
-        ok = error_set(err, STATUS_DATA,
-                       "%s: the vocabulary has %d tokens and the model only %d; they do not belong "
-                       "together",
-                       path, tokenizer_size(f->tokenizer), shape.vocab);
-    if (ok) f->model = model_weights_load(&shape, path, err);
+    bool ok = find_base(f, path, err);
+    const char *model = f->base_path ? f->base_path : path;
+    ok = ok && model_config_load(&shape, model, err) && read_generation(f, path, err) &&
+         (f->generation_config || read_generation(f, model, err)) &&
+         read_token_keys(f, model, err) && load_words(f, path, template, shape.vocab, err);
+    Model *m = ok ? model_weights_load(&shape, model, err) : NULL;
+    if (m && f->base_path) {
+        f->base = m;
+        f->model = load_adapters(m, path, err);
+    } else f->model = m;
     if (!f->model) model_folder_free(f);
     return err->status == 0;
 }
@@ -227,7 +311,8 @@ bool model_folder_save(const ModelFolder *f, const char *path, Error *err) {
                  (!f->tokenizer || (tokenizer_save(f->tokenizer, &f->template, path, err) &&
                                     template_save(&f->template, path, err)));
     bool ok = words && file_write(generation_path, generation.s, generation.n, err) &&
-              save_with(f->model, keys.s, path, err);
+              (f->base ? save_adapters(f->model, f->base_path, path, err)
+                       : save_with(f->model, keys.s, path, err));
     free(generation_path);
     buf_free(&keys);
     buf_free(&generation);

@@ -20,6 +20,9 @@
  * | template.json            | the text around prompts and answers |
  * | generation_config.json   | for Hugging Face's generate: where an answer ends |
  *
+ * A folder of adapters (data/adapter.h) has adapter_config.json and adapter_model.safetensors in
+ * place of the first two, which its base has, in another folder. What else it lacks is the base's.
+ *
  * A key of config.json that would change what the model computes is honoured or refused, never
  * ignored. Errors name the file: status 3 for what a file says, 4 if it cannot be read or
  * written. */
@@ -33,6 +36,8 @@
 /* A model with its tokenizer and template. */
 typedef struct {
     Model *model;
+    Model *base;          /* of the model's adapters; NULL: it has none */
+    char *base_path;      /* the base's folder */
     Tokenizer *tokenizer; /* NULL if the folder has no vocabulary */
     Template template;    /* meaningless without a tokenizer, like bos */
     int *bos;             /* [bos_n] the tokens at the start of every row */
@@ -51,13 +56,24 @@ bool model_folder_load_as(ModelFolder *f, const char *path, const char *template
 bool model_folder_load_tokenizer(ModelFolder *f, const char *path, const char *template,
                                  Error *err);
 /* Writes everything that f has, each file atomically, and makes the folder if it is missing. The
- * weights come last, so a folder with model.safetensors is whole. */
+ * weights come last, so a folder with model.safetensors is whole, and one of adapters with
+ * adapter_model.safetensors. */
 bool model_folder_save(const ModelFolder *f, const char *path, Error *err);
-void model_folder_free(ModelFolder *f); /* also the model and the tokenizer */
+void model_folder_free(ModelFolder *f); /* also the model, its base and the tokenizer */
+
+/* Puts new adapters beside the model, which becomes their base. `path` is its folder. What the
+ * model computes stays the same bits. */
+bool model_folder_adapt(ModelFolder *f, const char *path, const LoraConfig *lora, uint64_t seed,
+                        Error *err);
+/* Makes one model of the base and its adapters. */
+void model_folder_merge(ModelFolder *f);
 
 /* config.json and model.safetensors alone. model_load returns NULL with err set; model_save
  * needs an existing folder. */
 Model *model_load(const char *path, Error *err);
 bool model_save(const Model *m, const char *path, Error *err);
+/* The same for a model like f's, such as RHO's reference: adapters stand beside f's base. */
+Model *model_load_like(const ModelFolder *f, const char *path, Error *err);
+bool model_save_like(const ModelFolder *f, const Model *m, const char *path, Error *err);
 
 #endif

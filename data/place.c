@@ -15,6 +15,7 @@
 
 static const char *const FILES[] = {"run.json",
                                     "config.json",
+                                    "adapter_config.json",
                                     "vocab.json",
                                     "merges.txt",
                                     "template.json",
@@ -25,6 +26,7 @@ static const char *const FILES[] = {"run.json",
                                     "added_tokens.json",
                                     "chat_template.jinja",
                                     "model.safetensors",
+                                    "adapter_model.safetensors",
                                     "log.jsonl",
                                     "scores.jsonl",
                                     "scores.jsonl.holdout.jsonl",
@@ -39,7 +41,7 @@ static const char *const TRAINING[] = {"training_state.safetensors",
                                        "training_state.previous.safetensors", "best.safetensors",
                                        "best.previous.safetensors"};
 enum { FILE_COUNT = sizeof FILES / sizeof *FILES };
-static const char REFERENCE[] = "reference"; /* a folder with config.json and model.safetensors */
+static const char REFERENCE[] = "reference"; /* a folder with a model, or with adapters */
 static const char NEXT[] = "next", READY[] = "ready", MOVING[] = "moving"; /* see place.h */
 
 const char *place_file(int i) { return i < FILE_COUNT ? FILES[i] : NULL; }
@@ -136,7 +138,9 @@ static void remove_empty(const char *folder, const char *name) {
 static void remove_reference(const char *folder) {
     char *reference = path_join(folder, REFERENCE);
     remove_in(reference, "model.safetensors");
+    remove_in(reference, "adapter_model.safetensors");
     remove_in(reference, "config.json");
+    remove_in(reference, "adapter_config.json");
     remove_empty(folder, REFERENCE);
     free(reference);
 }

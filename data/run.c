@@ -1,4 +1,5 @@
 /* The run folder: run.json, log.jsonl, metrics.json and the training state. */
+#include "data/adapter.h"
 #include "data/run.h"
 
 #include <math.h>
@@ -131,7 +132,10 @@ void run_base(Run *run, const char *folder, const Model *m) {
         put_kept(run, "base", &run->base);
         put_kept(run, "before", &run->before);
     } else if (folder) {
-        uint64_t print = hash64(m->w, m->parameters * sizeof *m->w, HASH_START);
+        const Model *whole = m->base ? m->base : m;
+        uint64_t print = hash64(whole->w, whole->parameters * sizeof *whole->w, HASH_START);
+        if (m->base && adapter_is(folder)) /* new adapters change nothing */
+            print = hash64(m->w, m->parameters * sizeof *m->w, print);
         json_key_string(&run->base, "path", folder);
         buf_printf(&run->base, ",\"fingerprint\":\"%016llx\"", (unsigned long long)print);
     }

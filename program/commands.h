@@ -22,6 +22,7 @@ bool command_train(const Settings *s, Error *err);
 bool command_eval(const Settings *s, Error *err); /* evaluate.c */
 bool command_generate(const Settings *s, Error *err);
 bool command_chat(const Settings *s, Error *err);
+bool command_merge(const Settings *s, Error *err);
 bool command_import(const Settings *s, Error *err);
 bool command_inspect(const Settings *s, Error *err);
 bool command_diff(const Settings *s, Error *err); /* files that differ: status 1 */

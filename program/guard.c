@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "data/adapter.h"
 #include "data/corpus/corpus.h"
 #include "data/place.h"
 #include "data/scores.h"
@@ -53,6 +54,12 @@ static void add_inputs(Paths *p, const Settings *s) {
     add(p, "--options", s->options_file);
     for (int i = 0; i < s->data.count; i++) add(p, "--data", s->data.values[i]);
     if (!s->resume) add_folder(p, "--model", s->model);
+    if (s->model && adapter_is(s->model)) {
+        Error ignored = {0}; /* it is told where the model is read */
+        char *base = adapter_base(s->model, &ignored);
+        if (base) add_folder(p, "the base of --model", str_copy(&p->arena, str(base)).s);
+        free(base);
+    }
     if (!s->resume) add_folder(p, "--tokenizer", s->tokenizer);
     add_folder(p, "--reference", s->reference);
     for (int i = 0; i < s->inputs.count; i++) add_folder(p, "the input", s->inputs.values[i]);
@@ -68,7 +75,8 @@ static bool writes_beside(const Settings *s) {
 }
 
 static void add_outputs(Paths *p, const Settings *s) {
-    bool folder = strcmp(s->command, "tokenizer") == 0 || strcmp(s->command, "import") == 0;
+    bool folder = strcmp(s->command, "tokenizer") == 0 || strcmp(s->command, "import") == 0 ||
+                  strcmp(s->command, "merge") == 0;
     if (makes_run(s) || folder) add_folder(p, "--out", s->out);
     else add(p, "--out", s->out);
     add(p, "--results", s->results);
@@ -192,9 +200,12 @@ static void check_tokenizer(const Settings *s, Error *err) {
 }
 
 /* A model has no mark of who wrote it. */
-static void check_import(const Settings *s, Error *err) {
-    static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json",
-                                        "tokenizer_config.json"};
+static void check_model(const Settings *s, Error *err) {
+    static const char *const names[] = {
+        "config.json",           "model.safetensors", "tokenizer.json",
+        "tokenizer_config.json", "vocab.json",        "merges.txt",
+        "template.json",         "run.json",          "generation_config.json",
+        "adapter_config.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = path_join(s->out, names[i]);
         if (file_exists(path))
@@ -223,7 +234,7 @@ static bool check_kinds(const Settings *s, const Paths *out, Error *err) {
     if (strcmp(s->command, "corpus") == 0) check_corpus(s, err);
     if (strcmp(s->command, "tokenizer") == 0) check_tokenizer(s, err);
     if (strcmp(s->command, "select") == 0) check_selection(s, err);
-    if (strcmp(s->command, "import") == 0) check_import(s, err);
+    if (strcmp(s->command, "import") == 0 || strcmp(s->command, "merge") == 0) check_model(s, err);
     check(s, "--results", s->results, &RESULTS, err);
     check(s, "--csv", s->csv, &TABLE, err);
     check(s, "--per-example", s->per_example, &EACH, err);

@@ -23,6 +23,7 @@ static const Command COMMANDS[] = {
     {"generate", command_generate, NULL, "completes a prompt, or each prompt of a file"},
     {"chat", command_chat, NULL,
      "a conversation with a model: the lines that you type, or a pipe's"},
+    {"merge", command_merge, NULL, "one model of adapters and their base"},
     {"import", command_import, NULL, "a model of llama2.c as a model folder"},
     {"inspect", command_inspect, "FILE",
      "the tensors of a safetensors file: type, shape, and the range of their values"},

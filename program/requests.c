@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/adapter.h"
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -67,22 +68,40 @@ static void depends_on_options(Buf *depends, const Settings *s) {
     arena_free(&arena);
 }
 
-/* Model and vocabulary of a folder. One that is gone is not compared: a resumed run does not read
- * it. */
-static bool depends_on_folder(Buf *depends, const char *option, const char *folder, Error *err) {
-    static const char *const names[] = {"config.json", "model.safetensors", "vocab.json",
-                                        "merges.txt",  "template.json",     "tokenizer.json"};
-    uint64_t all = HASH_START, one;
-    bool any = false, ok = true;
-    for (size_t i = 0; folder && i < sizeof names / sizeof *names && ok; i++) {
+/* Hashes the files that say what the model of a folder is. */
+static bool hash_folder(const char *folder, uint64_t *all, bool *any, Error *err) {
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "template.json",
+                                        "tokenizer.json",
+                                        "model.safetensors.index.json",
+                                        "adapter_config.json",
+                                        "adapter_model.safetensors"};
+    uint64_t one;
+    bool ok = true;
+    for (size_t i = 0; i < sizeof names / sizeof *names && ok; i++) {
         char *path = path_join(folder, names[i]);
         if (file_exists(path)) {
-            any = true;
+            *any = true;
             ok = file_fingerprint(path, &one, err);
-            all = hash64(&one, sizeof one, hash64(names[i], strlen(names[i]), all));
+            *all = hash64(&one, sizeof one, hash64(names[i], strlen(names[i]), *all));
         }
         free(path);
     }
+    return ok;
+}
+
+/* Model and vocabulary of a folder, and the base of its adapters. One that is gone is not compared:
+ * a resumed run does not read it. */
+static bool depends_on_folder(Buf *depends, const char *option, const char *folder, Error *err) {
+    uint64_t all = HASH_START;
+    Error ignored = {0}; /* a base that is gone is told where it is read */
+    bool any = false, ok = !folder || hash_folder(folder, &all, &any, err);
+    char *base = folder && adapter_is(folder) ? adapter_base(folder, &ignored) : NULL;
+    if (ok && base) ok = hash_folder(base, &all, &any, err);
+    free(base);
     if (ok && any) depends_put_file(depends, option, all);
     return ok;
 }
@@ -134,6 +153,24 @@ bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *hol
               partial_open(p, out, s->command, &depends, use, err);
     buf_free(&depends);
     return ok;
+}
+
+bool request_adapters(const Settings *s, ModelFolder *f, Error *err) {
+    LoraConfig lora = {.rank = s->lora_rank,
+                       .alpha = s->lora_alpha > 0 ? s->lora_alpha : s->lora_rank,
+                       .rslora = s->lora_rs};
+    if (s->resume || s->lora_rank == 0) return true;
+    return adapter_targets(&lora.targets, &f->model->config, str(s->lora_targets), err) &&
+           model_folder_adapt(f, s->model, &lora, (uint64_t)s->seed, err);
+}
+
+bool request_adapters(const Settings *s, ModelFolder *f, Error *err) {
+    LoraConfig lora = {.rank = s->lora_rank,
+                       .alpha = s->lora_alpha > 0 ? s->lora_alpha : s->lora_rank,
+                       .rslora = s->lora_rs};
+    if (s->resume || s->lora_rank == 0) return true;
+    return adapter_targets(&lora.targets, &f->model->config, str(s->lora_targets), err) &&
+           model_folder_adapt(f, s->model, &lora, (uint64_t)s->seed, err);
 }
 
 LoopOptions request_loop(const Settings *s, long steps) {

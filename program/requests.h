@@ -28,6 +28,8 @@ bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *hol
                      const char *out, Partial *p, Error *err);
 /* The prompt that the run asks at each evaluation. */
 void request_sample(Run *run, const Settings *s, const Splits *x);
+/* Puts the adapters of --lora-rank beside the model of a new run. */
+bool request_adapters(const Settings *s, ModelFolder *f, Error *err);
 LoopOptions request_loop(const Settings *s, long steps);
 TrainOptions request_train(const Settings *s, long steps);
 

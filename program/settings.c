@@ -27,7 +27,7 @@ static bool map_of_pool(int map) { return !MAPS[map].of_batch; }
 
 #define AT(field) offsetof(Settings, field)
 #define MODELS "pretrain score train eval generate chat"
-#define OTHERS "corpus tokenizer select encode decode import inspect diff report bench"
+#define OTHERS "corpus tokenizer select encode decode merge import inspect diff report bench"
 
 const Choice REPORT_CHOICES[] = {
     [REPORT_TO_NOTHING] = {"none", "log.jsonl alone"},
@@ -118,7 +118,9 @@ static const OptionHint HINTS[] = {
     {"fsdp", "one machine trains; score --shard spreads scoring over several"},
     {"device", "everything runs on the processor; say --threads"},
     {"use-cpu", "everything runs on the processor"},
-    {"lora-r", "there are no adapters: all parameters are trained"},
+    {"lora-r", "say --lora-rank"},
+    {"lora-target-modules", "say --lora-targets"},
+    {"use-peft", "say --lora-rank"},
     {"use-peft", "there are no adapters: all parameters are trained"},
     /* logs and what is saved */
     {"eval-strategy", "--eval-steps above 0 evaluates in the course of a run"},
@@ -141,8 +143,8 @@ static const OptionHint HINTS[] = {
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */
-    {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train import", "!", .value = "DIR",
-     .free = true, .writes = true, .help = "folder to write", .section = "files"},
+    {"out", OPTION_STRING, AT(out), "corpus tokenizer pretrain train merge import", "!",
+     .value = "DIR", .free = true, .writes = true, .help = "folder to write", .section = "files"},
     {"out", OPTION_STRING, AT(out), "score", "!", .value = "FILE", .free = true, .writes = true,
      .help = "JSONL to write: id, score, weight, log-probabilities, demonstrations"},
     {"out", OPTION_STRING, AT(out), "select", "!", .value = "FILE", .free = true, .writes = true,
@@ -165,6 +167,8 @@ const Option OPTIONS[] = {
              "(template.json, or Jinja with known marks)"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "vocabulary of a new model"},
+    {"model", OPTION_STRING, AT(model), "merge", "!", .value = "DIR", .free = true,
+     .help = "folder of adapters, which names its base"},
     {"model", OPTION_STRING, AT(model), "import", "!", .value = "FILE", .free = true,
      .help = "model of llama2.c: a .bin file in float32"},
     {"tokenizer", OPTION_STRING, AT(tokenizer), "import", NULL, .value = "FILE", .free = true,
@@ -252,6 +256,15 @@ const Option OPTIONS[] = {
              "(text always is shuffled)"},
     {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", RANGE(0, 1),
      .help = "loss weight of a session's prompt tokens; answers have 1"},
+    {"lora-rank", OPTION_INT, AT(lora_rank), "train", "0", RANGE(0, 100000),
+     .help = "train adapters of this rank (LoRA) beside the model's matrices; 0: train the model",
+     .section = "adapters"},
+    {"lora-alpha", OPTION_REAL, AT(lora_alpha), "train", "0", RANGE(0, 1000000),
+     .help = "an adapter counts alpha / rank; 0: as the rank, so 1"},
+    {"lora-targets", OPTION_STRING, AT(lora_targets), "train", "all-linear", .value = "LIST",
+     .help = "matrices with an adapter, as q_proj,v_proj; all-linear: all of the blocks"},
+    {"lora-rs", OPTION_FLAG, AT(lora_rs), "train", "false",
+     .help = "an adapter counts alpha / sqrt(rank) (PEFT's use_rslora)"},
     {"objective", OPTION_CHOICE, AT(objective), "score train eval", "sft",
      CHOICES(OBJECTIVES, OBJECTIVE_COUNT), .help = "the loss to minimize", .section = "the loss"},
     {"beta", OPTION_REAL, AT(beta), "score train eval", "0.1", RANGE(OPTION_POSITIVE, 1000),
@@ -577,6 +590,12 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
                          "--min-lr-ratio %g: --lr-scheduler-type %s does not fall; take cosine or "
                          "linear, or leave --min-lr-ratio out",
                          s->min_lr_ratio, schedule->name);
+    static const char *const lora[] = {"lora-alpha", "lora-targets", "lora-rs"};
+    for (size_t i = 0; i < sizeof lora / sizeof *lora && s->lora_rank == 0; i++)
+        if (options_given(given, lora[i]))
+            return error_set(err, STATUS_USAGE,
+                             "--%s: there are no new adapters; give --lora-rank, or leave it out",
+                             lora[i]);
     if (!check_judged(s, err)) return false;
     if (s->dry_run && s->resume)
         return error_set(err, STATUS_USAGE,

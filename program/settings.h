@@ -70,6 +70,10 @@ typedef struct Settings {
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio;
     double weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     Schedule lr_scheduler_type;
+    int lora_rank; /* 0: no adapters */
+    double lora_alpha;
+    const char *lora_targets;
+    bool lora_rs;
     /* scores */
     Objective objective;
     Method method; /* of `ica train`: the method that --weights names, if it names one */

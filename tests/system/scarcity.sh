@@ -38,6 +38,7 @@ must tokenizer --data in/sessions.jsonl --vocab-size 270 --out in/tok
 # shellcheck disable=SC2086
 must pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE --max-steps 2 --out in/base
 must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 --out in/run
+must train --model in/base --pool in/pool.jsonl --max-steps 2 --lora-rank 2 --out in/lora
 must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
     --out in/scores.jsonl
 echo "[5,17]" >in/ids
@@ -48,7 +49,7 @@ printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
 COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train best
-dry dpo resume eval each generate prompts chat import inspect diff report"
+dry dpo lora resume eval each generate prompts chat merge import inspect diff report"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -70,6 +71,7 @@ given() {
         "--drop-duplicates --out w/r" ;;
     dry) echo "train $model --weights ica --k 1 --eval in/test.jsonl $STEPS --out w/r --dry-run" ;;
     dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
+    lora) echo "train $model --weights rho --reference-steps 1 --lora-rank 2 $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
     each)
@@ -77,6 +79,7 @@ given() {
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
     prompts) echo "generate --model in/base --prompt-file in/prompts --max-new-tokens 4" ;;
     chat) echo "chat --model in/base --max-new-tokens 4" ;;
+    merge) echo "merge --model in/lora --out w/m" ;;
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
     diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
