@@ -31,6 +31,8 @@
 #: make judge-tensorboard
 #:                   event files of --report-to tensorboard against the real tensorboard, where it
 #:                   is installed (seconds)
+#: make judge-adapters  LoRA's adapters between PEFT and the program, both ways, where it is
+#:                   installed (a minute)
 #: make judge-page   the report's page in a browser, where chromium is installed: telephone and
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
@@ -237,6 +239,8 @@ judge-tokenizers: build/float/tests/audit/encode_tool
 	@sh tests/audit/judge_tokenizers.sh
 judge-tensorboard: ica
 	@sh tests/audit/judge_tensorboard.sh
+judge-adapters: ica
+	@sh tests/audit/judge_adapters.sh
 judge-page: ica
 	@sh tests/audit/page.sh
 .PHONY: tutorial judge-cluster

@@ -240,15 +240,15 @@ static bool read_config(const Json *root, LoraConfig *lora, const ModelConfig *b
     const Json *rank = json_get(root, "r"), *alpha = json_get(root, "lora_alpha"),
                *rslora = json_get(root, "use_rslora");
     *lora = (LoraConfig){.rank = 8, .alpha = 8};
-    if (rank && (rank->type != JSON_NUMBER || !rank->is_integer || rank->number < 1 ||
-                 rank->number > base->channels))
-        return error_set(err, STATUS_DATA, "%s: \"r\" must be between 1 and %d", path,
-                         base->channels);
-    if (alpha && (alpha->type != JSON_NUMBER || !isfinite(alpha->number)))
+    if (rank && (rank->type != JSON_NUMBER || !rank->is_integer || fabs(rank->number) > 1 << 20))
+        return error_set(err, STATUS_DATA, "%s: \"r\" must be a whole number", path);
+    if (alpha && alpha->type != JSON_NUMBER)
         return error_set(err, STATUS_DATA, "%s: \"lora_alpha\" must be a number", path);
     if (rank) lora->rank = (int)rank->number;
     if (alpha) lora->alpha = alpha->number;
     lora->rslora = rslora && rslora->type == JSON_BOOL && rslora->boolean;
+    Error own = {0};
+    if (!lora_check(lora, &own)) return error_set(err, own.status, "%s: %s", path, own.text);
     return read_targets(json_get(root, "target_modules"), base, &lora->targets, path, err);
 }
 

@@ -51,7 +51,16 @@ static bool save_adapters(const Model *m, const char *base_path, const char *fol
 }
 
 Model *model_load_like(const ModelFolder *f, const char *path, Error *err) {
-    return f->base ? load_adapters(f->base, path, err) : model_load(path, err);
+    if (!adapter_is(path)) return model_load(path, err);
+    char *base = adapter_base(path, err);
+    bool ours = base && f->base && file_same(base, f->base_path);
+    if (base && !ours)
+        error_set(err, STATUS_DATA,
+                  "%s: its adapters stand beside another base than the model's; merge them with "
+                  "`ica merge` first",
+                  path);
+    free(base);
+    return ours ? load_adapters(f->base, path, err) : NULL;
 }
 
 bool model_save_like(const ModelFolder *f, const Model *m, const char *path, Error *err) {

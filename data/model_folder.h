@@ -72,7 +72,8 @@ void model_folder_merge(ModelFolder *f);
  * needs an existing folder. */
 Model *model_load(const char *path, Error *err);
 bool model_save(const Model *m, const char *path, Error *err);
-/* The same for a model like f's, such as RHO's reference: adapters stand beside f's base. */
+/* The same for a model like f's, such as a reference. Adapters stand beside f's base, and must be
+ * its. A whole model may be read too. */
 Model *model_load_like(const ModelFolder *f, const char *path, Error *err);
 bool model_save_like(const ModelFolder *f, const Model *m, const char *path, Error *err);
 

@@ -19,7 +19,7 @@ double dry_run_seconds(const DryRun *d) {
 }
 
 static double state_bytes(const DryRun *d) {
-    return (double)d->parameters * sizeof(real) * d->states;
+    return ((double)d->parameters * d->states + (double)d->frozen) * sizeof(real);
 }
 
 static void put_bytes(Buf *b, double bytes) {
@@ -34,6 +34,7 @@ static void put_json(Buf *b, const Settings *s, const DryRun *d) {
     json_put_string(b, str(s->command));
     buf_puts(b, ",\"dry_run\":true");
     json_key_number(b, "parameters", (double)d->parameters);
+    if (d->frozen) json_key_number(b, "frozen_parameters", (double)d->frozen);
     json_key_number(b, "state_bytes", state_bytes(d));
     json_key_number(b, "activation_bytes", (double)d->activations);
     json_key_number(b, "process_bytes", (double)machine_peak_bytes());
@@ -67,6 +68,10 @@ static void put_text(Buf *b, const DryRun *d) {
     buf_puts(b, d->states > 1 ? " (weights, gradients, moments), activations of "
                               : " (weights), activations of ");
     put_bytes(b, (double)d->activations);
+    if (d->frozen) {
+        buf_puts(b, ", and a frozen base of ");
+        put_bytes(b, (double)d->frozen * sizeof(real));
+    }
     buf_puts(b, ". This process took ");
     put_bytes(b, (double)machine_peak_bytes());
     buf_puts(b, " at most\ntime: about ");
@@ -232,7 +237,10 @@ static bool measure_evaluation(const Model *m, const ExampleFile *file, const Tr
 
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
                    Error *err) {
-    DryRun d = {.parameters = m->parameters, .states = 4, .steps = (double)o->loop.steps};
+    DryRun d = {.parameters = m->parameters,
+                .frozen = m->base ? m->base->parameters : 0,
+                .states = 4,
+                .steps = (double)o->loop.steps};
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
     bool rho = scores && METHODS[o->scoring.method].needs_reference;
     double answers = x->pool.examples.count + x->eval.examples.count + x->validation.examples.count;
@@ -253,7 +261,10 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
 
 bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err) {
     TrainOptions o = request_train(s, 0);
-    DryRun d = {.parameters = m->parameters, .states = 1, .scorings = 1};
+    DryRun d = {.parameters = m->parameters,
+                .frozen = m->base ? m->base->parameters : 0,
+                .states = 1,
+                .scorings = 1};
     bool rho = METHODS[s->method].needs_reference;
     if (!measure_scores(m, x, records, &o, &d, err)) return false;
     if (rho && !measure_reference(m, x, &o, &d, err)) return false;

@@ -15,7 +15,7 @@ typedef struct {
     Pool *data;
     const Examples *holdout;
     Workspace *ws;
-    Model *reference; /* DPO's, else NULL */
+    const Model *reference; /* DPO's, else NULL */
     bool pairs;
     Partial partial;
     Metrics answers;
@@ -162,10 +162,11 @@ static void print_evaluation(Evaluation *x, double seconds, Error *err) {
 }
 
 /* Evaluates the records and prints the result. */
-static bool evaluate(const Settings *s, const Model *m, Pool *data, Splits *others, Error *err) {
+static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits *others,
+                     Error *err) {
     double start = seconds_now();
     Evaluation x = {.s = s,
-                    .m = m,
+                    .m = f->model,
                     .data = data,
                     .holdout = &others->holdout.examples,
                     .pairs = OBJECTIVES[s->objective].pairs};
@@ -180,13 +181,16 @@ static bool evaluate(const Settings *s, const Model *m, Pool *data, Splits *othe
         return false;
     tell_pool(s, data, "test", others);
     x.ws = workspace_new();
-    bool compares = OBJECTIVES[s->objective].needs_reference;
-    if (compares) x.reference = model_load(s->reference, err);
+    /* The base of adapters is in memory already. */
+    bool compares = OBJECTIVES[s->objective].needs_reference,
+         is_base = compares && file_same(s->reference, f->base_path);
+    Model *loaded = compares && !is_base ? model_load_like(f, s->reference, err) : NULL;
+    x.reference = is_base ? f->base : loaded;
     bool ok = err->status == 0 && evaluate_chunks(&x, err) &&
               (!s->per_example || partial_write(&x.partial, s->per_example, NULL, NULL, err));
     if (ok) print_evaluation(&x, seconds_now() - start, err);
     if (s->per_example) partial_end(&x.partial, ok);
-    model_free(x.reference);
+    model_free(loaded);
     workspace_free(x.ws);
     return err->status == 0;
 }
@@ -206,7 +210,7 @@ bool command_eval(const Settings *s, Error *err) {
                        .others = &others,
                        .test = true};
         if (pool_open(&data, &f, &use, err)) {
-            evaluate(s, f.model, &data, &others, err);
+            evaluate(s, &f, &data, &others, err);
             pool_free(&data);
         }
         splits_free(&others);

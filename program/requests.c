@@ -164,15 +164,6 @@ bool request_adapters(const Settings *s, ModelFolder *f, Error *err) {
            model_folder_adapt(f, s->model, &lora, (uint64_t)s->seed, err);
 }
 
-bool request_adapters(const Settings *s, ModelFolder *f, Error *err) {
-    LoraConfig lora = {.rank = s->lora_rank,
-                       .alpha = s->lora_alpha > 0 ? s->lora_alpha : s->lora_rank,
-                       .rslora = s->lora_rs};
-    if (s->resume || s->lora_rank == 0) return true;
-    return adapter_targets(&lora.targets, &f->model->config, str(s->lora_targets), err) &&
-           model_folder_adapt(f, s->model, &lora, (uint64_t)s->seed, err);
-}
-
 LoopOptions request_loop(const Settings *s, long steps) {
     return (LoopOptions){.steps = steps,
                          .schedule = s->lr_scheduler_type,

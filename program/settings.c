@@ -256,7 +256,7 @@ const Option OPTIONS[] = {
              "(text always is shuffled)"},
     {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", RANGE(0, 1),
      .help = "loss weight of a session's prompt tokens; answers have 1"},
-    {"lora-rank", OPTION_INT, AT(lora_rank), "train", "0", RANGE(0, 100000),
+    {"lora-rank", OPTION_INT, AT(lora_rank), "train", "0", RANGE(0, 4096),
      .help = "train adapters of this rank (LoRA) beside the model's matrices; 0: train the model",
      .section = "adapters"},
     {"lora-alpha", OPTION_REAL, AT(lora_alpha), "train", "0", RANGE(0, 1000000),

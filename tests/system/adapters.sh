@@ -1,6 +1,6 @@
 #!/bin/sh
-# Adapters (LoRA) from the command line: trained, resumed, scored with, merged, and refused by name.
-# What they compute is held in tests/unit/test_families.c, and against PEFT in `make judge-adapters`.
+# Adapters (LoRA) from the command line: trained, resumed, scored with, merged, refused by name.
+# What they compute is held in tests/unit/test_families.c, and by `make judge-adapters`.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
 cd "$work" || exit 1
@@ -65,8 +65,17 @@ each() {
     cp rho-again/training_state.previous.safetensors rho-again/training_state.safetensors
     works "resume rho" train --resume rho-again
     check "with the same bits" cmp rho/adapter_model.safetensors rho-again/adapter_model.safetensors
-    works "dpo" $T $LORA --objective dpo --pool pairs.jsonl --out dpo
+    works "dpo" $T $LORA --objective dpo --logging-steps 1 --pool pairs.jsonl --out dpo
     check "dpo begins at log 2" grep -q '"loss":0.693147' dpo/log.jsonl
+    works "eval of dpo" eval --model dpo --reference base --objective dpo --data pairs.jsonl
+    cp "$keep/out" dpo.eval
+    cp -R base copy
+    works "with another copy" eval --model dpo --reference copy --objective dpo --data pairs.jsonl
+    check "the base is the reference" sh -c "grep -v '^\(seconds\|command\)' $keep/out >a &&
+        grep -v '^\(seconds\|command\)' dpo.eval >b && cmp a b"
+    works "adapters as reference" eval --model dpo --reference R --objective dpo --data pairs.jsonl
+    ica eval --model copy --reference R --objective dpo --data pairs.jsonl
+    check "adapters of another base" grep -q '^ica: R: its adapters stand beside' "$keep/err"
     for method in ica gradient; do
         works "score, $method" score --model R --pool pool.jsonl --holdout hold.jsonl \
             --method $method --out scores-$method.jsonl
@@ -88,7 +97,7 @@ each() {
     refuse 2 '--lora-alpha: there are no new adapters' $T --lora-alpha 4 --pool pool.jsonl --out no
     refuse 2 '--lora-targets: q_proj is no linear layer.*attn.c_attn' $T --lora-rank 2 \
         --lora-targets c_attn,q_proj --pool pool.jsonl --out no
-    refuse 3 'rank' $T --lora-rank 1000 --pool pool.jsonl --out no
+    refuse 2 '--lora-rank' $T --lora-rank 100000 --pool pool.jsonl --out no
     refuse 3 'R: has adapters already.*ica merge' $T $LORA --model R --pool pool.jsonl --out no
     cp -R R moved
     sed 's/"base_model_name_or_path": .*/"base_model_name_or_path": "..\/base",/' \
