@@ -8,23 +8,13 @@
 #include "tests/unit/check.h"
 
 /* The commands of main.c. */
-static const Command COMMANDS[] = {{"corpus", NULL, NULL, ""},
-                                   {"tokenizer", NULL, NULL, ""},
-                                   {"encode", NULL, NULL, ""},
-                                   {"decode", NULL, NULL, ""},
-                                   {"pretrain", NULL, NULL, ""},
-                                   {"score", NULL, NULL, ""},
-                                   {"train", NULL, NULL, ""},
-                                   {"eval", NULL, NULL, ""},
-                                   {"generate", NULL, NULL, ""},
-                                   {"inspect", NULL, "FILE", ""},
-                                   {"diff", NULL, "A B", ""},
-                                   {"report", NULL, "RUN...", ""},
-                                   {"bench", NULL, NULL, ""},
-                                   {"select", NULL, NULL, ""},
-                                   {"import", NULL, NULL, ""},
-                                   {"chat", NULL, NULL, ""},
-                                   {0}};
+static const Command COMMANDS[] = {
+    {"corpus", NULL, NULL, ""},    {"tokenizer", NULL, NULL, ""}, {"encode", NULL, NULL, ""},
+    {"decode", NULL, NULL, ""},    {"pretrain", NULL, NULL, ""},  {"score", NULL, NULL, ""},
+    {"train", NULL, NULL, ""},     {"eval", NULL, NULL, ""},      {"generate", NULL, NULL, ""},
+    {"inspect", NULL, "FILE", ""}, {"diff", NULL, "A B", ""},     {"report", NULL, "RUN...", ""},
+    {"bench", NULL, NULL, ""},     {"select", NULL, NULL, ""},    {"import", NULL, NULL, ""},
+    {"merge", NULL, NULL, ""},     {"chat", NULL, NULL, ""},      {0}};
 
 static void test_table(void) {
     Error err = {0};
