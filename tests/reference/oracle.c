@@ -1,8 +1,8 @@
-/* Vaswani et al. 2017 and Radford et al. 2019 in loops. Subscripts in the code are the
- * equations': t a position, i and j channels, h a head. Every backward function takes the
- * derivative of the loss by the output and adds to those by its inputs: the chain rule, dx_i +=
- * sum over j of dy_j (dy_j / dx_i). Below the model the equations of the paper stand in the
- * order of their tags' subjects: contexts, scores, objectives, weights, the step. */
+/* Vaswani et al. 2017, Radford et al. 2019 and Touvron et al. 2023 in loops. Subscripts in the code
+ * are the equations': t a position, i and j channels, h a head. Every backward function takes the
+ * derivative of the loss by the output and adds to those by its inputs: the chain rule, dx_i += sum
+ * over j of dy_j (dy_j / dx_i). Below the model the equations of the paper stand in the order of
+ * their tags' subjects: contexts, scores, objectives, weights, the step. */
 #include "tests/reference/oracle.h"
 
 #include <math.h>
@@ -14,37 +14,63 @@
 static double *find(const Oracle *o, double *flat, const char *name) {
     for (int i = 0; i < o->model->tensor_count; i++)
         if (strcmp(o->model->tensors[i].name, name) == 0) return flat + o->model->tensors[i].offset;
-    fprintf(stderr, "oracle: the model has no tensor %s\n", name);
-    exit(1);
+    return NULL;
 }
 
-static double *find_in_layer(const Oracle *o, double *flat, int l, const char *name) {
-    char full[64];
-    snprintf(full, sizeof full, "h.%d.%s", l, name);
+/* A tensor of layer l, or with l < 0 of none. Each family has one of the two names. */
+static double *find_in(const Oracle *o, double *flat, int l, const char *gpt2, const char *other,
+                       const char *ending) {
+    char full[96];
+    bool is_gpt2 = o->model->config.family == FAMILY_GPT2;
+    const char *name = is_gpt2 ? gpt2 : other, *layers = is_gpt2 ? "h" : "model.layers";
+    if (l < 0) snprintf(full, sizeof full, "%s.%s", name, ending);
+    else snprintf(full, sizeof full, "%s.%d.%s.%s", layers, l, name, ending);
     return find(o, flat, full);
 }
 
+static OracleNorm norm_in(const Oracle *o, double *flat, int l, const char *gpt2,
+                          const char *other) {
+    return (OracleNorm){find_in(o, flat, l, gpt2, other, "weight"),
+                        find_in(o, flat, l, gpt2, other, "bias")};
+}
+
+/* `part`: which third of the columns of GPT-2's c_attn. */
+static OracleLinear linear_in(const Oracle *o, double *flat, int l, const char *gpt2,
+                              const char *other, int in, int out, int part) {
+    bool is_gpt2 = o->model->config.family == FAMILY_GPT2;
+    bool is_third = strcmp(gpt2, "attn.c_attn") == 0;
+    OracleLinear x = {.W = find_in(o, flat, l, gpt2, other, "weight"),
+                      .b = find_in(o, flat, l, gpt2, other, "bias"),
+                      .in = in,
+                      .out = out,
+                      .row = is_gpt2 ? (is_third ? 3 : 1) * out : 1,
+                      .column = is_gpt2 ? 1 : in};
+    if (is_gpt2 && is_third) x.W += part * out, x.b += part * out;
+    return x;
+}
+
 static OracleTensors tensors_of(const Oracle *o, double *flat) {
+    int C = o->C, Q = o->H * o->D, KD = o->K * o->D, F = o->F;
     OracleTensors w;
-    w.wte = find(o, flat, "wte.weight");
+    w.wte = find_in(o, flat, -1, "wte", "model.embed_tokens", "weight");
     w.wpe = find(o, flat, "wpe.weight");
-    w.ln_f_weight = find(o, flat, "ln_f.weight");
-    w.ln_f_bias = find(o, flat, "ln_f.bias");
+    w.head = find(o, flat, "lm_head.weight");
+    if (!w.head) w.head = w.wte;
+    w.norm = norm_in(o, flat, -1, "ln_f", "model.norm");
     w.layer = mem_new((size_t)o->L, sizeof *w.layer);
     for (int l = 0; l < o->L; l++) {
         OracleLayer *y = &w.layer[l];
-        y->ln_1_weight = find_in_layer(o, flat, l, "ln_1.weight");
-        y->ln_1_bias = find_in_layer(o, flat, l, "ln_1.bias");
-        y->c_attn_weight = find_in_layer(o, flat, l, "attn.c_attn.weight");
-        y->c_attn_bias = find_in_layer(o, flat, l, "attn.c_attn.bias");
-        y->attn_proj_weight = find_in_layer(o, flat, l, "attn.c_proj.weight");
-        y->attn_proj_bias = find_in_layer(o, flat, l, "attn.c_proj.bias");
-        y->ln_2_weight = find_in_layer(o, flat, l, "ln_2.weight");
-        y->ln_2_bias = find_in_layer(o, flat, l, "ln_2.bias");
-        y->c_fc_weight = find_in_layer(o, flat, l, "mlp.c_fc.weight");
-        y->c_fc_bias = find_in_layer(o, flat, l, "mlp.c_fc.bias");
-        y->mlp_proj_weight = find_in_layer(o, flat, l, "mlp.c_proj.weight");
-        y->mlp_proj_bias = find_in_layer(o, flat, l, "mlp.c_proj.bias");
+        y->norm_1 = norm_in(o, flat, l, "ln_1", "input_layernorm");
+        y->norm_2 = norm_in(o, flat, l, "ln_2", "post_attention_layernorm");
+        y->q_norm = norm_in(o, flat, l, "none", "self_attn.q_norm");
+        y->k_norm = norm_in(o, flat, l, "none", "self_attn.k_norm");
+        y->q = linear_in(o, flat, l, "attn.c_attn", "self_attn.q_proj", C, Q, 0);
+        y->k = linear_in(o, flat, l, "attn.c_attn", "self_attn.k_proj", C, KD, 1);
+        y->v = linear_in(o, flat, l, "attn.c_attn", "self_attn.v_proj", C, KD, 2);
+        y->o = linear_in(o, flat, l, "attn.c_proj", "self_attn.o_proj", Q, C, 0);
+        y->gate = linear_in(o, flat, l, "none", "mlp.gate_proj", C, F, 0);
+        y->up = linear_in(o, flat, l, "mlp.c_fc", "mlp.up_proj", C, F, 0);
+        y->down = linear_in(o, flat, l, "mlp.c_proj", "mlp.down_proj", F, C, 0);
     }
     return w;
 }
@@ -52,8 +78,15 @@ static OracleTensors tensors_of(const Oracle *o, double *flat) {
 Oracle *oracle_new(const Model *m) {
     Oracle *o = mem_new(1, sizeof *o);
     ModelConfig c = m->config;
-    *o = (Oracle){
-        .L = c.layers, .H = c.heads, .C = c.channels, .T = c.context, .V = c.vocab, .model = m};
+    *o = (Oracle){.L = c.layers,
+                  .H = c.heads,
+                  .K = c.kv_heads,
+                  .D = c.head_size,
+                  .C = c.channels,
+                  .F = c.inner,
+                  .T = c.context,
+                  .V = c.vocab,
+                  .model = m};
     o->flat = mem_new(m->parameters, sizeof(double));
     for (size_t i = 0; i < m->parameters; i++) o->flat[i] = (double)m->w[i];
     o->w = tensors_of(o, o->flat);
@@ -68,51 +101,54 @@ void oracle_free(Oracle *o) {
 
 /* ---- [linear] y_j = b_j + sum_i x_i W_ij ---- */
 
-static void linear(double *y, const double *x, const double *W, const double *b, int in, int out) {
-    for (int j = 0; j < out; j++) {
-        y[j] = b[j];
-        for (int i = 0; i < in; i++) y[j] += x[i] * W[i * out + j];
+static void linear(double *y, const double *x, const OracleLinear *f) {
+    for (int j = 0; j < f->out; j++) {
+        y[j] = f->b ? f->b[j] : 0;
+        for (int i = 0; i < f->in; i++) y[j] += x[i] * f->W[i * f->row + j * f->column];
     }
 }
 
 /* dy_j / dx_i = W_ij, dy_j / dW_ij = x_i, dy_j / db_j = 1 */
-static void linear_back(double *dx, double *dW, double *db, const double *dy, const double *x,
-                        const double *W, int in, int out) {
-    for (int i = 0; i < in; i++)
-        for (int j = 0; j < out; j++) {
-            dx[i] += dy[j] * W[i * out + j];
-            dW[i * out + j] += dy[j] * x[i];
+static void linear_back(double *dx, const OracleLinear *df, const double *dy, const double *x,
+                        const OracleLinear *f) {
+    for (int i = 0; i < f->in; i++)
+        for (int j = 0; j < f->out; j++) {
+            int at = i * f->row + j * f->column;
+            dx[i] += dy[j] * f->W[at];
+            df->W[at] += dy[j] * x[i];
         }
-    for (int j = 0; j < out; j++) db[j] += dy[j];
+    for (int j = 0; j < f->out && f->b; j++) df->b[j] += dy[j];
 }
 
-/* ---- [norm] y_i = g_i h_i + b_i, h_i = (x_i - mean) / s, s = sqrt(variance + 1e-5) ---- */
+/* ---- [norm] y_i = g_i h_i + b_i, h_i = (x_i - mean) / s, s = sqrt(variance + epsilon) ----
+ * and without b: h_i = x_i / s, s = sqrt(mean of x_i^2 + epsilon) */
 
-static double normalize(double *h, const double *x, int C) { /* h, and returns s */
+static double normalize(const Oracle *o, double *h, const double *x, bool centred,
+                        int C) { /* h, and returns s */
     double mean = 0, variance = 0;
-    for (int i = 0; i < C; i++) mean += x[i] / C;
+    for (int i = 0; i < C && centred; i++) mean += x[i] / C;
     for (int i = 0; i < C; i++) variance += (x[i] - mean) * (x[i] - mean) / C;
-    double s = sqrt(variance + 1e-5);
+    double s = sqrt(variance + o->model->config.epsilon);
     for (int i = 0; i < C; i++) h[i] = (x[i] - mean) / s;
     return s;
 }
 
-static void norm(double *y, const double *x, const double *g, const double *b, int C) {
-    normalize(y, x, C);
-    for (int i = 0; i < C; i++) y[i] = g[i] * y[i] + b[i];
+static void norm(const Oracle *o, double *y, const double *x, OracleNorm f, int C) {
+    normalize(o, y, x, f.b != NULL, C);
+    for (int i = 0; i < C; i++) y[i] = f.g[i] * y[i] + (f.b ? f.b[i] : 0);
 }
 
 /* dmean/dx_j = 1/C, dvariance/dx_j = 2 (x_j - mean)/C, so ds/dx_j = h_j/C and
- * dh_i/dx_j = ((i = j) - 1/C - h_i h_j / C) / s */
-static void norm_back(double *dx, double *dg, double *db, const double *dy, const double *x,
-                      const double *g, int C) {
-    double *h = mem_new((size_t)C, sizeof *h), s = normalize(h, x, C);
+ * dh_i/dx_j = ((i = j) - 1/C - h_i h_j / C) / s; without a mean, without the 1/C */
+static void norm_back(const Oracle *o, double *dx, OracleNorm df, const double *dy, const double *x,
+                      OracleNorm f, int C) {
+    double *h = mem_new((size_t)C, sizeof *h), s = normalize(o, h, x, f.b != NULL, C);
     for (int i = 0; i < C; i++) {
-        dg[i] += dy[i] * h[i];
-        db[i] += dy[i];
+        df.g[i] += dy[i] * h[i];
+        if (f.b) df.b[i] += dy[i];
         for (int j = 0; j < C; j++) {
-            double dh_i_dx_j = ((i == j) - 1.0 / C - h[i] * h[j] / C) / s;
-            dx[j] += dy[i] * g[i] * dh_i_dx_j;
+            double dh_i_dx_j = ((i == j) - (f.b ? 1.0 / C : 0) - h[i] * h[j] / C) / s;
+            dx[j] += dy[i] * f.g[i] * dh_i_dx_j;
         }
     }
     free(h);
@@ -131,6 +167,59 @@ static double gelu_slope(double x) {
     return 0.5 * (1 + tanh(u)) + 0.5 * x * du / pow(cosh(u), 2);
 }
 
+/* ---- [swiglu] y = silu(gate) up, silu(x) = x / (1 + exp(-x)) ---- */
+
+static double silu(double x) { return x / (1 + exp(-x)); }
+
+static double silu_slope(double x) { return (1 + exp(-x) + x * exp(-x)) / pow(1 + exp(-x), 2); }
+
+/* ---- [rotary] a head's channels i and i + D/2 turn by the angle t / period_i ----
+ * wave_i = 2 pi period_i positions are a whole turn. Llama 3 stretches long waves by its factor,
+ * leaves short ones, and goes from one to the other between original / low and original / high. */
+
+static double period(const Oracle *o, int i) {
+    const Scaling *s = &o->model->config.scaling;
+    double plain = pow(o->model->config.theta, 2.0 * i / o->D), wave = 2 * acos(-1) * plain;
+    if (s->kind == SCALING_LINEAR) return plain * s->factor;
+    if (s->kind == SCALING_NONE || wave < s->original / s->high) return plain;
+    if (wave > s->original / s->low) return plain * s->factor;
+    double share = (s->original / wave - s->low) / (s->high - s->low);
+    return 1 / ((1 - share) / (plain * s->factor) + share / plain);
+}
+
+/* Turns a head's D channels of position t, forward or back. */
+static void turn(const Oracle *o, double *x, int t, int direction) {
+    int half = o->D / 2;
+    for (int i = 0; i < half; i++) {
+        double angle = direction * t / period(o, i), a = x[i], b = x[i + half];
+        x[i] = cos(angle) * a - sin(angle) * b;
+        x[i + half] = sin(angle) * a + cos(angle) * b;
+    }
+}
+
+/* Queries or keys of one position, as the scores use them, from what the projection gave. */
+static void place(const Oracle *o, double *x, const double *raw, OracleNorm f, int heads, int t) {
+    for (int i = 0; i < heads * o->D; i++) x[i] = raw[i];
+    for (int h = 0; h < heads; h++) {
+        if (f.g) norm(o, x + h * o->D, raw + h * o->D, f, o->D);
+        if (!o->w.wpe) turn(o, x + h * o->D, t, 1);
+    }
+}
+
+/* d raw from dx, in place: a turn's derivative is the turn back. */
+static void place_back(const Oracle *o, double *dx, OracleNorm df, const double *raw, OracleNorm f,
+                       int heads, int t) {
+    double *dy = mem_new((size_t)o->D, sizeof *dy);
+    for (int h = 0; h < heads; h++) {
+        double *of = dx + h * o->D;
+        if (!o->w.wpe) turn(o, of, t, -1);
+        if (!f.g) continue;
+        for (int i = 0; i < o->D; i++) dy[i] = of[i], of[i] = 0;
+        norm_back(o, of, df, dy, raw + h * o->D, f, o->D);
+    }
+    free(dy);
+}
+
 /* ---- softmax of n numbers: p_j = exp(s_j) / sum_k exp(s_k), shifted by the largest ---- */
 
 static void softmax(double *p, const double *s, int n) {
@@ -140,20 +229,20 @@ static void softmax(double *p, const double *s, int n) {
     for (int j = 0; j < n; j++) p[j] = exp(s[j] - largest) / sum;
 }
 
-/* ---- [attention] of one query t of head h: it sees the keys 0..t ----
+/* ---- [attention] of one query t of head h: it sees the keys 0..t of head h K / H ----
  * s_j = sum_i q_ti k_ji / sqrt(D), p = softmax(s), o_i = sum_j p_j v_ji */
 
 static void attend(const Oracle *o, OracleActivations *a, int n, int h, int t) {
-    int C = o->C, D = C / o->H;
+    int D = o->D, Q = o->H * D, KD = o->K * D, at = h * o->K / o->H * D;
+    const double *q = a->q + t * Q + h * D;
     double *s = mem_new((size_t)n, sizeof *s),
            *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n;
     for (int j = 0; j <= t; j++)
-        for (int i = h * D; i < (h + 1) * D; i++)
-            s[j] += a->q[t * C + i] * a->k[j * C + i] / sqrt(D);
+        for (int i = 0; i < D; i++) s[j] += q[i] * a->k[j * KD + at + i] / sqrt(D);
     softmax(p, s, t + 1);
-    for (int i = h * D; i < (h + 1) * D; i++) {
-        a->heads[t * C + i] = 0;
-        for (int j = 0; j <= t; j++) a->heads[t * C + i] += p[j] * a->v[j * C + i];
+    for (int i = 0; i < D; i++) {
+        a->heads[t * Q + h * D + i] = 0;
+        for (int j = 0; j <= t; j++) a->heads[t * Q + h * D + i] += p[j] * a->v[j * KD + at + i];
     }
     free(s);
 }
@@ -162,111 +251,112 @@ static void attend(const Oracle *o, OracleActivations *a, int n, int h, int t) {
  * are constants. */
 static void attend_back(const Oracle *o, const OracleActivations *a, int n, int h, int t, int P,
                         const double *dheads, double *dq, double *dk, double *dv) {
-    int C = o->C, D = C / o->H;
-    const double *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n;
+    int D = o->D, Q = o->H * D, KD = o->K * D, at = h * o->K / o->H * D;
+    const double *p = a->p + ((size_t)h * (size_t)n + (size_t)t) * (size_t)n,
+                 *dout = dheads + t * Q + h * D;
     double *dp = mem_new((size_t)n, sizeof *dp);
     for (int j = 0; j <= t; j++)
-        for (int i = h * D; i < (h + 1) * D; i++) {
-            dp[j] += dheads[t * C + i] * a->v[j * C + i];
-            if (j >= P) dv[j * C + i] += dheads[t * C + i] * p[j];
+        for (int i = 0; i < D; i++) {
+            dp[j] += dout[i] * a->v[j * KD + at + i];
+            if (j >= P) dv[j * KD + at + i] += dout[i] * p[j];
         }
     for (int j = 0; j <= t; j++) {
         double ds_j = 0;
         for (int k = 0; k <= t; k++) ds_j += dp[k] * p[k] * ((k == j) - p[j]);
-        for (int i = h * D; i < (h + 1) * D; i++) {
-            dq[t * C + i] += ds_j * a->k[j * C + i] / sqrt(D);
-            if (j >= P) dk[j * C + i] += ds_j * a->q[t * C + i] / sqrt(D);
+        for (int i = 0; i < D; i++) {
+            dq[t * Q + h * D + i] += ds_j * a->k[j * KD + at + i] / sqrt(D);
+            if (j >= P) dk[j * KD + at + i] += ds_j * a->q[t * Q + h * D + i] / sqrt(D);
         }
     }
     free(dp);
 }
 
-/* ---- a layer: middle = x + proj(attention(ln_1(x))), y = middle + proj(gelu(fc(ln_2(middle))))
- * ---- */
+/* ---- a layer: middle = x + o(attention(norm_1(x))), y = middle + mlp(norm_2(middle)) ---- */
 
-/* The columns of c_attn are queries, then keys, then values. */
 static void layer_forward(const Oracle *o, const OracleLayer *w, OracleActivations *a, double *y,
                           int n) {
-    int C = o->C;
-    double *qkv = mem_new(3 * (size_t)C, sizeof *qkv), *out = mem_new((size_t)C, sizeof *out);
+    int C = o->C, F = o->F, Q = o->H * o->D, KD = o->K * o->D;
+    double *out = mem_new((size_t)C, sizeof *out);
     for (int t = 0; t < n; t++) {
-        norm(a->normed_1 + t * C, a->x + t * C, w->ln_1_weight, w->ln_1_bias, C);
-        linear(qkv, a->normed_1 + t * C, w->c_attn_weight, w->c_attn_bias, C, 3 * C);
-        for (int i = 0; i < C; i++) {
-            a->q[t * C + i] = qkv[i];
-            a->k[t * C + i] = qkv[C + i];
-            a->v[t * C + i] = qkv[2 * C + i];
-        }
+        const double *x = a->normed_1 + t * C;
+        norm(o, a->normed_1 + t * C, a->x + t * C, w->norm_1, C);
+        linear(a->raw_q + t * Q, x, &w->q);
+        linear(a->raw_k + t * KD, x, &w->k);
+        linear(a->v + t * KD, x, &w->v);
+        place(o, a->q + t * Q, a->raw_q + t * Q, w->q_norm, o->H, t);
+        place(o, a->k + t * KD, a->raw_k + t * KD, w->k_norm, o->K, t);
     }
     for (int t = 0; t < n; t++) {
         for (int h = 0; h < o->H; h++) attend(o, a, n, h, t);
-        linear(out, a->heads + t * C, w->attn_proj_weight, w->attn_proj_bias, C, C);
+        linear(out, a->heads + t * Q, &w->o);
         for (int i = 0; i < C; i++) a->middle[t * C + i] = a->x[t * C + i] + out[i];
-        norm(a->normed_2 + t * C, a->middle + t * C, w->ln_2_weight, w->ln_2_bias, C);
-        linear(a->fc + t * 4 * C, a->normed_2 + t * C, w->c_fc_weight, w->c_fc_bias, C, 4 * C);
-        for (int i = 0; i < 4 * C; i++) a->act[t * 4 * C + i] = gelu(a->fc[t * 4 * C + i]);
-        linear(out, a->act + t * 4 * C, w->mlp_proj_weight, w->mlp_proj_bias, 4 * C, C);
+        norm(o, a->normed_2 + t * C, a->middle + t * C, w->norm_2, C);
+        linear(a->up + t * F, a->normed_2 + t * C, &w->up);
+        if (w->gate.W) linear(a->gate + t * F, a->normed_2 + t * C, &w->gate);
+        for (int i = t * F; i < (t + 1) * F; i++)
+            a->act[i] = w->gate.W ? silu(a->gate[i]) * a->up[i] : gelu(a->up[i]);
+        linear(out, a->act + t * F, &w->down);
         for (int i = 0; i < C; i++) y[t * C + i] = a->middle[t * C + i] + out[i];
     }
-    free(qkv);
     free(out);
 }
 
 /* dmiddle_t from dy_t: straight through, and through the MLP. */
 static void mlp_back(const Oracle *o, const OracleLayer *w, OracleLayer *g,
                      const OracleActivations *a, int t, const double *dy, double *dmiddle) {
-    int C = o->C;
-    double *dact = mem_new(4 * (size_t)C, sizeof *dact), *dfc = mem_new(4 * (size_t)C, sizeof *dfc);
-    double *dnormed = mem_new((size_t)C, sizeof *dnormed);
-    linear_back(dact, g->mlp_proj_weight, g->mlp_proj_bias, dy, a->act + t * 4 * C,
-                w->mlp_proj_weight, 4 * C, C);
-    for (int i = 0; i < 4 * C; i++) dfc[i] = dact[i] * gelu_slope(a->fc[t * 4 * C + i]);
-    linear_back(dnormed, g->c_fc_weight, g->c_fc_bias, dfc, a->normed_2 + t * C, w->c_fc_weight, C,
-                4 * C);
+    int C = o->C, F = o->F;
+    const double *gate = a->gate + t * F, *up = a->up + t * F, *normed = a->normed_2 + t * C;
+    double *dact = mem_new((size_t)F, sizeof *dact), *dgate = mem_new((size_t)F, sizeof *dgate),
+           *dup = mem_new((size_t)F, sizeof *dup), *dnormed = mem_new((size_t)C, sizeof *dnormed);
+    linear_back(dact, &g->down, dy, a->act + t * F, &w->down);
+    for (int i = 0; i < F; i++) {
+        dup[i] = dact[i] * (w->gate.W ? silu(gate[i]) : gelu_slope(up[i]));
+        dgate[i] = dact[i] * silu_slope(gate[i]) * up[i];
+    }
+    linear_back(dnormed, &g->up, dup, normed, &w->up);
+    if (w->gate.W) linear_back(dnormed, &g->gate, dgate, normed, &w->gate);
     for (int i = 0; i < C; i++) dmiddle[i] += dy[i];
-    norm_back(dmiddle, g->ln_2_weight, g->ln_2_bias, dnormed, a->middle + t * C, w->ln_2_weight, C);
+    norm_back(o, dmiddle, g->norm_2, dnormed, a->middle + t * C, w->norm_2, C);
     free(dact);
-    free(dfc);
+    free(dgate);
+    free(dup);
     free(dnormed);
 }
 
 /* dx [n][C] from dy [n][C] */
 static void layer_backward(const Oracle *o, const OracleLayer *w, OracleLayer *g,
                            const OracleActivations *a, int n, int P, const double *dy, double *dx) {
-    int C = o->C;
-    size_t nC = (size_t)n * (size_t)C;
-    double *dmiddle = mem_new(nC, sizeof *dmiddle), *dheads = mem_new(nC, sizeof *dheads);
-    double *dq = mem_new(nC, sizeof *dq), *dk = mem_new(nC, sizeof *dk),
-           *dv = mem_new(nC, sizeof *dv);
-    double *dqkv = mem_new(3 * (size_t)C, sizeof *dqkv), *dnormed = mem_new(nC, sizeof *dnormed);
+    int C = o->C, Q = o->H * o->D, KD = o->K * o->D;
+    size_t nC = (size_t)(n * C), nQ = (size_t)(n * Q), nK = (size_t)(n * KD);
+    double *dmiddle = mem_new(nC, sizeof *dmiddle), *dheads = mem_new(nQ, sizeof *dheads);
+    double *dq = mem_new(nQ, sizeof *dq), *dk = mem_new(nK, sizeof *dk),
+           *dv = mem_new(nK, sizeof *dv), *dnormed = mem_new(nC, sizeof *dnormed);
     for (int t = 0; t < n; t++) {
         mlp_back(o, w, g, a, t, dy + t * C, dmiddle + t * C);
-        linear_back(dheads + t * C, g->attn_proj_weight, g->attn_proj_bias, dmiddle + t * C,
-                    a->heads + t * C, w->attn_proj_weight, C, C);
+        linear_back(dheads + t * Q, &g->o, dmiddle + t * C, a->heads + t * Q, &w->o);
         for (int h = 0; h < o->H; h++) attend_back(o, a, n, h, t, P, dheads, dq, dk, dv);
     }
     for (int t = 0; t < n; t++) {
-        for (int i = 0; i < C; i++) {
-            dqkv[i] = dq[t * C + i];
-            dqkv[C + i] = dk[t * C + i];
-            dqkv[2 * C + i] = dv[t * C + i];
-            dx[t * C + i] += dmiddle[t * C + i];
-        }
-        linear_back(dnormed + t * C, g->c_attn_weight, g->c_attn_bias, dqkv, a->normed_1 + t * C,
-                    w->c_attn_weight, C, 3 * C);
-        norm_back(dx + t * C, g->ln_1_weight, g->ln_1_bias, dnormed + t * C, a->x + t * C,
-                  w->ln_1_weight, C);
+        const double *x = a->normed_1 + t * C;
+        place_back(o, dq + t * Q, g->q_norm, a->raw_q + t * Q, w->q_norm, o->H, t);
+        place_back(o, dk + t * KD, g->k_norm, a->raw_k + t * KD, w->k_norm, o->K, t);
+        linear_back(dnormed + t * C, &g->q, dq + t * Q, x, &w->q);
+        linear_back(dnormed + t * C, &g->k, dk + t * KD, x, &w->k);
+        linear_back(dnormed + t * C, &g->v, dv + t * KD, x, &w->v);
+        for (int i = 0; i < C; i++) dx[t * C + i] += dmiddle[t * C + i];
+        norm_back(o, dx + t * C, g->norm_1, dnormed + t * C, a->x + t * C, w->norm_1, C);
     }
-    double *all[] = {dmiddle, dheads, dqkv, dq, dk, dv, dnormed};
+    double *all[] = {dmiddle, dheads, dq, dk, dv, dnormed};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-/* ---- [embedding] x_t = wte_token + wpe_t ---- */
+/* ---- [embedding] x_t = wte_token + wpe_t, or without wpe_t ---- */
 
 static void embed(const Oracle *o, OracleRun *run, int t) {
     int C = o->C;
     for (int i = 0; i < C; i++)
-        run->layer[0].x[t * C + i] = o->w.wte[run->token[t] * C + i] + o->w.wpe[t * C + i];
+        run->layer[0].x[t * C + i] =
+            o->w.wte[run->token[t] * C + i] + (o->w.wpe ? o->w.wpe[t * C + i] : 0);
 }
 
 /* dx_i / dwte_i = dx_i / dwpe_i = 1 */
@@ -275,18 +365,18 @@ static void embed_back(const Oracle *o, const OracleRun *run, OracleTensors *g, 
     int C = o->C;
     for (int i = 0; i < C; i++) {
         g->wte[run->token[t] * C + i] += dx[t * C + i];
-        g->wpe[t * C + i] += dx[t * C + i];
+        if (g->wpe) g->wpe[t * C + i] += dx[t * C + i];
     }
 }
 
-/* ---- [head] logit_v = sum_i normed_i wte_vi; log p_v = logit_v - log sum_u exp(logit_u) ---- */
+/* ---- [head] logit_v = sum_i normed_i head_vi; log p_v = logit_v - log sum_u exp(logit_u) ---- */
 
 static void head(const Oracle *o, OracleRun *run, int t) {
     int C = o->C, V = o->V;
     double *logit = run->logits + (size_t)t * (size_t)V, *logp = run->logp + (size_t)t * (size_t)V,
            sum = 0;
     for (int v = 0; v < V; v++)
-        for (int i = 0; i < C; i++) logit[v] += run->normed[t * C + i] * o->w.wte[v * C + i];
+        for (int i = 0; i < C; i++) logit[v] += run->normed[t * C + i] * o->w.head[v * C + i];
     int best = 0;
     for (int v = 1; v < V; v++)
         if (logit[v] > logit[best]) best = v;
@@ -303,19 +393,19 @@ static void head_back(const Oracle *o, const OracleRun *run, OracleTensors *g, i
     for (int v = 0; v < o->V; v++) {
         double dlogit = factor * ((v == target) - exp(run->logp[t * o->V + v]));
         for (int i = 0; i < C; i++) {
-            dnormed[i] += dlogit * o->w.wte[v * C + i];
-            g->wte[v * C + i] += dlogit * run->normed[t * C + i];
+            dnormed[i] += dlogit * o->w.head[v * C + i];
+            g->head[v * C + i] += dlogit * run->normed[t * C + i];
         }
     }
-    norm_back(dx + t * C, g->ln_f_weight, g->ln_f_bias, dnormed, run->x + t * C, o->w.ln_f_weight,
-              C);
+    norm_back(o, dx + t * C, g->norm, dnormed, run->x + t * C, o->w.norm, C);
     free(dnormed);
 }
 
 /* ---- the whole ---- */
 
 static OracleRun *run_new(const Oracle *o, int n) {
-    size_t N = (size_t)n, C = (size_t)o->C, V = (size_t)o->V, R = sizeof(double);
+    size_t N = (size_t)n, C = (size_t)o->C, F = (size_t)o->F, V = (size_t)o->V, R = sizeof(double);
+    size_t Q = (size_t)(o->H * o->D), KD = (size_t)(o->K * o->D);
     OracleRun *run = mem_new(1, sizeof *run);
     *run = (OracleRun){
         .n = n, .layers = o->L, .token = mem_new(N, sizeof(int)), .best = mem_new(N, sizeof(int))};
@@ -323,15 +413,18 @@ static OracleRun *run_new(const Oracle *o, int n) {
     for (int l = 0; l < o->L; l++)
         run->layer[l] = (OracleActivations){.x = mem_new(N * C, R),
                                             .normed_1 = mem_new(N * C, R),
-                                            .q = mem_new(N * C, R),
-                                            .k = mem_new(N * C, R),
-                                            .v = mem_new(N * C, R),
+                                            .q = mem_new(N * Q, R),
+                                            .k = mem_new(N * KD, R),
+                                            .v = mem_new(N * KD, R),
+                                            .raw_q = mem_new(N * Q, R),
+                                            .raw_k = mem_new(N * KD, R),
                                             .p = mem_new((size_t)o->H * N * N, R),
-                                            .heads = mem_new(N * C, R),
+                                            .heads = mem_new(N * Q, R),
                                             .middle = mem_new(N * C, R),
                                             .normed_2 = mem_new(N * C, R),
-                                            .fc = mem_new(N * 4 * C, R),
-                                            .act = mem_new(N * 4 * C, R)};
+                                            .gate = mem_new(N * F, R),
+                                            .up = mem_new(N * F, R),
+                                            .act = mem_new(N * F, R)};
     run->x = mem_new(N * C, R);
     run->normed = mem_new(N * C, R);
     run->logits = mem_new(N * V, R);
@@ -342,8 +435,8 @@ static OracleRun *run_new(const Oracle *o, int n) {
 void oracle_run_free(OracleRun *run) {
     for (int l = 0; l < run->layers; l++) {
         OracleActivations *a = &run->layer[l];
-        double *all[] = {a->x,     a->normed_1, a->q,        a->k,  a->v,  a->p,
-                         a->heads, a->middle,   a->normed_2, a->fc, a->act};
+        double *all[] = {a->x, a->normed_1, a->q,      a->k,        a->v,    a->raw_q, a->raw_k,
+                         a->p, a->heads,    a->middle, a->normed_2, a->gate, a->up,    a->act};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
     free(run->layer);
@@ -366,7 +459,7 @@ OracleRun *oracle_run(const Oracle *o, const int *tokens, int n) {
         layer_forward(o, &o->w.layer[l], &run->layer[l], y, n);
     }
     for (int t = 0; t < n; t++) {
-        norm(run->normed + t * C, run->x + t * C, o->w.ln_f_weight, o->w.ln_f_bias, C);
+        norm(o, run->normed + t * C, run->x + t * C, o->w.norm, C);
         head(o, run, t);
     }
     return run;

@@ -1,5 +1,6 @@
-/* oracle: GPT-2 and the paper a second time, for tests: forward, backward, objectives, scores,
- * weights and the optimizer's step from the equations, in plain loops over doubles.
+/* oracle: the families of models and the paper a second time, for tests: forward, backward,
+ * objectives, scores, weights and the optimizer's step from the equations, in plain loops over
+ * doubles.
  *
  *   Oracle *o = oracle_new(m);                        // a copy of the weights in double
  *   OracleRun *run = oracle_run(o, tokens, n);        // one sequence, every position, no cache
@@ -20,24 +21,38 @@
 
 #include "ica.h"
 
-/* The weights of one layer, or their gradient. Matrices are [in][out], as y = x W + b wants
- * them. */
+/* y_j = b_j + sum_i x_i W_ij, where W_ij is W[i * row + j * column]. Files have GPT-2's matrices as
+ * [in][out] and all others as [out][in]; queries, keys and values of GPT-2 are columns of one. */
 typedef struct {
-    double *ln_1_weight, *ln_1_bias, *c_attn_weight, *c_attn_bias, *attn_proj_weight,
-        *attn_proj_bias;
-    double *ln_2_weight, *ln_2_bias, *c_fc_weight, *c_fc_bias, *mlp_proj_weight, *mlp_proj_bias;
+    double *W, *b; /* b NULL: none */
+    int in, out, row, column;
+} OracleLinear;
+
+/* b NULL: RMS norm. */
+typedef struct {
+    double *g, *b;
+} OracleNorm;
+
+/* The weights of one layer, or their gradient. */
+typedef struct {
+    OracleNorm norm_1, norm_2;
+    OracleNorm q_norm, k_norm; /* g NULL: none */
+    OracleLinear q, k, v, o;
+    OracleLinear gate, up, down; /* gate.W NULL: gelu */
 } OracleLayer;
 
 typedef struct {
-    double *wte, *wpe, *ln_f_weight, *ln_f_bias;
+    double *wte, *wpe, *head; /* wpe NULL: rotary positions */
+    OracleNorm norm;
     OracleLayer *layer;
 } OracleTensors;
 
 typedef struct {
-    int L, H, C, T, V;  /* layers, heads, channels, context, vocabulary */
-    const Model *model; /* borrowed, for its tensor table */
-    double *flat;       /* [parameters], laid out as the model's */
-    OracleTensors w;    /* where each tensor lies in flat, found by name */
+    int L, H, K, D, C, F, T, V; /* layers, heads, key/value heads, channels of a head, channels,
+                                   inner channels, context, vocabulary */
+    const Model *model;         /* borrowed, for its tensor table */
+    double *flat;               /* [parameters], laid out as the model's */
+    OracleTensors w;            /* where each tensor lies in flat, found by name */
 } Oracle;
 
 Oracle *oracle_new(const Model *m);
@@ -45,14 +60,15 @@ void oracle_free(Oracle *o);
 
 /* What one layer computed at every position, for the backward pass. */
 typedef struct {
-    double *x;         /* [n][C] input */
-    double *normed_1;  /* [n][C] after the first layer norm */
-    double *q, *k, *v; /* [n][C] all heads side by side */
-    double *p;         /* [H][n][n] attention probabilities: query, key */
-    double *heads;     /* [n][C] outputs of the heads side by side */
-    double *middle;    /* [n][C] after attention was added */
-    double *normed_2;  /* [n][C] */
-    double *fc, *act;  /* [n][4C] before and after gelu */
+    double *x;               /* [n][C] input */
+    double *normed_1;        /* [n][C] after the first norm */
+    double *q, *k, *v;       /* [n][H D], [n][K D] as the scores use them: all heads side by side */
+    double *raw_q, *raw_k;   /* before the norms of heads and the turn */
+    double *p;               /* [H][n][n] attention probabilities: query, key */
+    double *heads;           /* [n][H D] outputs of the heads side by side */
+    double *middle;          /* [n][C] after attention was added */
+    double *normed_2;        /* [n][C] */
+    double *gate, *up, *act; /* [n][F] gate, what it lets through, and what goes on */
 } OracleActivations;
 
 typedef struct {

@@ -25,7 +25,7 @@ CLAIMED="E2 E3 E4 E17"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-LAYERS="embedding linear norm attention gelu head"
+LAYERS="embedding linear norm rotary attention gelu swiglu head"
 
 # held FOLDER: one line "TAG FILE FUNCTION" for each tag in a test's function that uses the oracle
 held() {

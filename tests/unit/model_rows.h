@@ -49,6 +49,58 @@ static const ModelConfig SMALL = {
 static const ModelConfig WIDE = {
     .layers = 2, .heads = 4, .channels = 96, .context = MOST, .vocab = 600};
 
+/* A model of each family, with sizes that differ where they may: heads from heads of keys and
+ * values, heads x head size from channels, inner channels from four times channels. */
+static const ModelConfig FAMILIES[] = {
+    {.layers = 2, .heads = 2, .channels = 10, .context = MOST, .vocab = 31, .untied = true},
+    {.layers = 2,
+     .heads = 6,
+     .channels = 12,
+     .context = MOST,
+     .vocab = 61,
+     .family = FAMILY_LLAMA,
+     .kv_heads = 2,
+     .head_size = 6,
+     .inner = 20},
+    {.layers = 3,
+     .heads = 4,
+     .channels = 20,
+     .context = MOST,
+     .vocab = 37,
+     .family = FAMILY_LLAMA,
+     .kv_heads = 4,
+     .head_size = 8,
+     .inner = 33,
+     .epsilon = 1e-5,
+     .theta = 500,
+     .scaling = {.kind = SCALING_LLAMA3, .factor = 8, .low = 1, .high = 4, .original = 64},
+     .qkv_bias = true,
+     .out_bias = true,
+     .mlp_bias = true,
+     .untied = true},
+    {.layers = 2,
+     .heads = 3,
+     .channels = 24,
+     .context = MOST,
+     .vocab = 41,
+     .family = FAMILY_QWEN2,
+     .kv_heads = 1,
+     .inner = 30,
+     .theta = 1e6,
+     .scaling = {.kind = SCALING_LINEAR, .factor = 4}},
+    {.layers = 2,
+     .heads = 4,
+     .channels = 12,
+     .context = MOST,
+     .vocab = 43,
+     .family = FAMILY_QWEN3,
+     .kv_heads = 2,
+     .head_size = 16,
+     .inner = 18,
+     .untied = true},
+};
+enum { FAMILY_MODELS = sizeof FAMILIES / sizeof *FAMILIES };
+
 /* A sequence whose first P tokens will stand in a prefix; the tokens from `first` on are scored. */
 typedef struct {
     int n, P, first, scored;

@@ -42,10 +42,10 @@ static double loss_of(const Model *m, Workspace *ws, const Load *load) {
 
 /* h = 1e-5: the error of the difference is h^2/6 f''' + u f/h, some 1e-10 each. Prefixes keep
  * the keys and values that the unchanged weights gave: they are constants. */
-static void check_differences(const Row *rows, int count, const char *what) {
-    enum { COORDINATES = 40 };
+static void check_differences(ModelConfig config, const Row *rows, int count, const char *what) {
+    enum { COORDINATES = 16 }; /* of a tensor */
     const double h = 1e-5;
-    Model *m = model_shaken(TINY, 7);
+    Model *m = model_shaken(config, 7);
     Workspace *ws = workspace_new();
     Load load = load_new(m, ws, rows, count);
     Rng rng = rng_new(11, 0);
@@ -76,16 +76,16 @@ static void check_differences(const Row *rows, int count, const char *what) {
     model_free(m);
 }
 
-static void test_differences(void) {
+static void test_differences(ModelConfig config) {
     Rng rng = rng_new(1, 0);
-    Model *m = model_shaken(TINY, 7);
+    Model *m = model_shaken(config, 7);
     Row rows[4];
     const int lengths[4] = {2, 3, 64, 66};
     for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, lengths[r], 0, false);
-    check_differences(rows, 4, "differences, plain rows");
+    check_differences(config, rows, 4, "differences, plain rows");
     const int behind[4][2] = {{130, 0}, {75, 70}, {9, 5}, {66, 1}}; /* length, of which prefix */
     for (int r = 0; r < 4; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], true);
-    check_differences(rows, 4, "differences, weighted rows behind prefixes");
+    check_differences(config, rows, 4, "differences, weighted rows behind prefixes");
     model_free(m);
 }
 #endif
@@ -113,8 +113,8 @@ static double oracle_row(const Oracle *o, const Row *row, double *grad, double *
     return logp;
 }
 
-/* [embedding] [linear] [norm] [attention] [gelu] [head] Log-likelihoods, hits, and the
- * derivative by every parameter. */
+/* [embedding] [linear] [norm] [rotary] [attention] [gelu] [swiglu] [head] Log-likelihoods, hits,
+ * and the derivative by every parameter. */
 static void check_oracle(const Model *m, const Row *rows, int count, const char *what) {
     Oracle *o = oracle_new(m);
     Workspace *ws = workspace_new();
@@ -140,6 +140,20 @@ static void check_oracle(const Model *m, const Row *rows, int count, const char 
     load_free(&load);
     workspace_free(ws);
     oracle_free(o);
+}
+
+/* A model of each family. */
+static void test_oracle_families(void) {
+    const int behind[5][2] = {{70, 0}, {3, 1}, {66, 1}, {40, 33}, {75, 70}};
+    for (int f = 0; f < FAMILY_MODELS; f++) {
+        Rng rng = rng_new(2, (uint64_t)f);
+        Row rows[5];
+        Model *m = model_shaken(FAMILIES[f], 3);
+        for (int r = 0; r < 5; r++)
+            rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], r % 2 == 1);
+        check_oracle(m, rows, 5, family_name(m->config.family));
+        model_free(m);
+    }
 }
 
 static void test_oracle(void) {
@@ -263,10 +277,10 @@ static bool same_keys(const Model *m, const Prefix *a, const Prefix *b) {
     return true;
 }
 
-static void test_prefix_bits(void) {
+static void test_prefix_bits(ModelConfig config) {
     const int lengths[] = {1, 2, 5, 31, 63, 64, 65, 70, 127, 128, 129, 149};
     Rng rng = rng_new(4, 0);
-    Model *m = model_shaken(SMALL, 8);
+    Model *m = model_shaken(config, 8);
     Workspace *ws = workspace_new();
     Row row = row_new(&rng, m, 151, 0, false);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
@@ -303,10 +317,10 @@ static void test_prefix_bits(void) {
 /* A tree: rows behind pieces that begin where others end, two of them behind one parent. The
  * same bits as whole rows, forward, and as behind one prefix in one piece, backward: no gradient
  * flows into any piece. */
-static void test_prefix_tree(void) {
+static void test_prefix_tree(ModelConfig config) {
     enum { TRUNK = 70, BRANCH = 33, TWIG = 5, REST = 30 };
     Rng rng = rng_new(14, 0);
-    Model *m = model_shaken(SMALL, 8);
+    Model *m = model_shaken(config, 8);
     Workspace *ws = workspace_new();
     Batch whole = {0}, behind = {0}, one_piece = {0};
     Prefix *trunk = prefix_new(m, TRUNK), *branch[2], *twig[2], *one[2];
@@ -351,18 +365,19 @@ static void test_prefix_tree(void) {
 
 /* Prefixes extended side by side in one batch, at different lengths, are those extended one by
  * one; then the logits. */
-static void test_extend(void) {
+static void test_extend(ModelConfig config) {
     enum { COUNT = 3 };
     const int lengths[COUNT][2] = {
         {3, 64}, {70, 1}, {64, 65}}; /* before, and what the common batch adds */
     Rng rng = rng_new(5, 0);
-    Model *m = model_shaken(SMALL, 9);
+    Model *m = model_shaken(config, 9);
     Oracle *o = oracle_new(m);
     Workspace *ws = workspace_new(), *alone = workspace_new();
     Batch b = {0};
     Prefix *p[COUNT];
     Row row[COUNT];
-    real logits[61], logits_alone[61];
+    int V = m->config.vocab;
+    real logits[61], logits_alone[61]; /* V or more */
     for (int r = 0; r < COUNT; r++) {
         row[r] = row_new(&rng, m, lengths[r][0] + lengths[r][1], 0, false);
         p[r] = prefix_new(m, MOST);
@@ -379,12 +394,12 @@ static void test_extend(void) {
               "prefix %d, extended in a batch, has other keys or values than alone", r);
         model_logits(m, ws, r, logits);
         model_logits(m, alone, 0, logits_alone);
-        CHECK(same(logits, logits_alone, sizeof logits),
+        CHECK(same(logits, logits_alone, (size_t)V * sizeof *logits),
               "row %d: the logits of a batch differ from those of the row alone", r);
         OracleRun *run = oracle_run(o, row[r].sequence, row[r].n);
-        const double *expected = run->logits + (row[r].n - 1) * 61;
-        double worst = 0, most = largest(expected, 61);
-        for (int v = 0; v < 61; v++) worst = fmax(worst, fabs((double)logits[v] - expected[v]));
+        const double *expected = run->logits + (row[r].n - 1) * V;
+        double worst = 0, most = largest(expected, (size_t)V);
+        for (int v = 0; v < V; v++) worst = fmax(worst, fabs((double)logits[v] - expected[v]));
         CHECK(worst <= ROUNDINGS * U * most, "row %d: logits off by %.3g of %.3g", r, worst, most);
         oracle_run_free(run);
         batch_free(&single);
@@ -409,8 +424,8 @@ static int rows_mixed(Row *rows, const Model *m, uint64_t seed) {
     return 8;
 }
 
-static void test_batch_bits(void) {
-    Model *m = model_shaken(SMALL, 10);
+static void test_batch_bits(ModelConfig config) {
+    Model *m = model_shaken(config, 10);
     Row rows[ROWS], turned[ROWS];
     int count = rows_mixed(rows, m, 6);
     double alone[ROWS], logp[ROWS];
@@ -513,35 +528,44 @@ static void check_twins(const real *fast, const real *plain, size_t n, const cha
 }
 
 /* Attention of rows of all kinds, with and without prefixes. */
-static void test_attention_twins(void) {
+static void test_attention_twins(int heads, int kv_heads, int D) {
     Rng rng = rng_new(31, 0);
-    Model *m = model_shaken(SMALL, 31);
+    Model *m = model_shaken((ModelConfig){.layers = 2,
+                                          .heads = heads,
+                                          .kv_heads = kv_heads,
+                                          .head_size = D,
+                                          .channels = 24,
+                                          .context = MOST,
+                                          .vocab = 61,
+                                          .family = FAMILY_LLAMA},
+                            31);
     Workspace *ws = workspace_new();
     Row rows[ROWS];
     Load load = load_new(m, ws, rows, rows_mixed(rows, m, 31));
-    size_t N = (size_t)load.batch.tokens, C = 24;
-    real *qkv = noise(&rng, N * 3 * C), *dout = noise(&rng, N * C),
-         *soft = mem_new(N, 2 * 3 * sizeof *soft);
+    size_t N = (size_t)load.batch.tokens, C = (size_t)(heads * D),
+           row = (size_t)((heads + 2 * kv_heads) * D);
+    real *qkv = noise(&rng, N * row), *dout = noise(&rng, N * C),
+         *soft = mem_new(N, 2 * (size_t)heads * sizeof *soft);
     real *out[2], *dqkv[2];
     Attention a = {.batch = &load.batch,
                    .layer = 1,
-                   .heads = 3,
-                   .kv_heads = 3,
-                   .head_size = 8,
+                   .heads = heads,
+                   .kv_heads = kv_heads,
+                   .head_size = D,
                    .context = MOST,
                    .soft = soft};
-    a.scratch_size = attention_scratch(MOST, 8);
+    a.scratch_size = attention_scratch(MOST, D);
     a.scratch = mem_new((size_t)threads_most() * a.scratch_size, sizeof(real));
     for (int twin = 0; twin < 2; twin++) {
         out[twin] = mem_new(N * C, sizeof(real));
-        dqkv[twin] = noise(&rng, N * 3 * C); /* overwritten */
+        dqkv[twin] = noise(&rng, N * row); /* overwritten */
     }
     attention_forward_fast(&a, out[0], qkv);
     attention_forward_plain(&a, out[1], qkv);
     attention_backward_fast(&a, dqkv[0], dout, qkv);
     attention_backward_plain(&a, dqkv[1], dout, qkv);
     check_twins(out[0], out[1], N * C, "attention");
-    check_twins(dqkv[0], dqkv[1], N * 3 * C, "attention, backward");
+    check_twins(dqkv[0], dqkv[1], N * row, "attention, backward");
     for (int twin = 0; twin < 2; twin++) {
         free(out[twin]);
         free(dqkv[twin]);
@@ -675,9 +699,9 @@ static Model *train(const Model *start, const Row *rows, int count, int threads,
     return m;
 }
 
-static void test_thread_bits(void) {
-    const int threads[] = {2, 3, 8};
-    Model *m = model_shaken(WIDE, 13);
+static void test_thread_bits(ModelConfig config) {
+    const int threads[] = {2, 3, 5, 8};
+    Model *m = model_shaken(config, 13);
     Row rows[ROWS];
     int count = rows_mixed(rows, m, 9);
     double logp[ROWS], logp_one[ROWS], norm, norm_one;
@@ -705,8 +729,8 @@ static void test_thread_bits(void) {
 
 /* model_forward and model_backward are model_forward_backward; the gradient is added to what is
  * there. */
-static void test_two_passes(void) {
-    Model *m = model_shaken(SMALL, 14);
+static void test_two_passes(ModelConfig config) {
+    Model *m = model_shaken(config, 14);
     Workspace *ws = workspace_new();
     Row rows[ROWS];
     int count = rows_mixed(rows, m, 10);
@@ -747,8 +771,8 @@ static void test_two_passes(void) {
 
 /* Keeping only the layers' inputs for the backward pass changes memory, and no bit; nor does a
  * workspace that is switched to it. */
-static void test_recompute(void) {
-    Model *m = model_shaken(WIDE, 31);
+static void test_recompute(ModelConfig config) {
+    Model *m = model_shaken(config, 31);
     Workspace *ws = workspace_new();
     Row rows[ROWS];
     int count = rows_mixed(rows, m, 32);
@@ -1044,28 +1068,42 @@ static void test_chunks(void) {
     model_free(m);
 }
 
+/* What changes no bit, and sums that agree. */
+static void test_identities(ModelConfig config) {
+    test_prefix_bits(config);
+    test_prefix_tree(config);
+    test_extend(config);
+    test_batch_bits(config);
+    test_two_passes(config);
+    test_gradient_dots(config);
+}
+
 int main(void) {
     set_threads(1); /* small models: waking threads costs more than it saves */
 #ifdef REAL_DOUBLE
-    test_differences();
+    test_differences(TINY);
+    for (int f = 0; f < FAMILY_MODELS; f++) test_differences(FAMILIES[f]);
 #endif
     test_oracle();
+    test_oracle_families();
     test_hits();
     test_zero_model();
     test_nan_model();
-    test_prefix_bits();
-    test_prefix_tree();
-    test_extend();
-    test_batch_bits();
     test_workspace();
-    test_attention_twins();
+    test_attention_twins(3, 3, 8);
+    test_attention_twins(6, 2, 6);
+    test_attention_twins(5, 1, 18);
     test_head_twins();
     test_row_maps();
-    test_thread_bits();
-    test_two_passes();
-    test_recompute();
-    test_gradient_dots(SMALL);
+    test_identities(SMALL);
+    test_thread_bits(WIDE);
+    test_recompute(WIDE);
     test_gradient_dots(WIDE);
+    for (int f = 0; f < FAMILY_MODELS; f++) {
+        test_identities(FAMILIES[f]);
+        test_thread_bits(FAMILIES[f]);
+        test_recompute(FAMILIES[f]);
+    }
     test_gradient_dots_chunks();
     test_weights();
     test_unscored();
