@@ -90,24 +90,34 @@ jobs_of() {
 
 make_corpus() {
     for d in $(printf '%s\n' $DRAWS $SEEDS | sort -un); do
-        pretrain=--no-pretrain
-        [ "$d" != 1 ] || pretrain=
-        # shellcheck disable=SC2086
-        ./ica corpus --out "$WORK/corpus/$d" --size $SIZE $CONTROL --seed 1 --draw "$d" $pretrain
+        ./ica corpus --out "$WORK/corpus/$d" --size $SIZE $CONTROL --seed 1 --draw "$d" --no-pretrain
     done
+}
+
+# The sessions are most of what a mode would keep, and are made again in seconds. So they stay until
+# the base is trained.
+sessions() {
     [ -f "$WORK/corpus/1/pretrain.jsonl" ] ||
         ./ica corpus --out "$WORK/corpus/1" --size $SIZE $CONTROL --seed 1 --draw 1
 }
 
+tokenizer() {
+    sessions
+    ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" --vocab-size 512 --out "$WORK/tokenizer"
+}
+
 pretrain() {
+    sessions
     if [ -f "$WORK/base/run.json" ]; then # interrupted before
         ./ica pretrain --resume "$WORK/base"
+        rm "$WORK/corpus/1/pretrain.jsonl"
         return
     fi
     # shellcheck disable=SC2086
     ./ica pretrain --data "$WORK/corpus/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer" \
         --out "$WORK/base" $MODEL --context 128 --holdout "$WORK/corpus/1/holdout.jsonl" \
         --eval "$WORK/corpus/1/test.jsonl" --logging-steps 250 --eval-steps 500
+    rm "$WORK/corpus/1/pretrain.jsonl"
 }
 
 in_context() {
@@ -178,6 +188,8 @@ train_one() { # GROUP ARM SEED
         say "$run failed: $(tail -n 1 "$run/stderr")"
         return 1
     }
+    # A hundred models would be most of out/. Those of even50 and the first seed are there to try.
+    [ "$group/$seed" = "even50/${SEEDS%% *}" ] || rm "$run/model.safetensors"
     : >"$run/done"
 }
 
@@ -246,8 +258,7 @@ say "== building"
 make -s ica
 seeds=$(printf '%s' "$SEEDS" | tr ' ' '-')
 stage corpus-$seeds "corpus" make_corpus
-stage tokenizer "tokenizer" ./ica tokenizer --data "$WORK/corpus/1/pretrain.jsonl" \
-    --vocab-size 512 --out "$WORK/tokenizer"
+stage tokenizer "tokenizer" tokenizer
 stage pretrain "pretraining" pretrain
 [ "$UPTO" != base ] || exit 0
 stage eval "answers with 0 to 3 demonstrations" in_context
