@@ -12,8 +12,9 @@
  *   Error err = {0};
  *   if (!file_write("options.json", text, sizeof text - 1, &err)) return error_print(&err);
  *   const Command command = {.name = "train"};
- *   char *given[] = {"--options", "options.json", "--max-steps", "10"}, **argv = given;
- *   int argc = 4;
+ *   char *given[] = {"--options", "options.json", "--max-steps", "10"};
+ *   argc = 4; // those of main
+ *   argv = given;
  *   Arena arena = {0};
  *   const char *file;
  *   if (!options_file_expand(&command, &argc, &argv, &file, &arena, &err))

@@ -124,7 +124,8 @@ essences() {
         essence "$file"
     done
     echo "== out"
-    essence "$out" | sed 's/^\(scoring\|.*seconds\|overhead\|relative_cost\).*//'
+    essence "$out" | sed "s/^\(scoring\|.*seconds\|overhead\|relative_cost\|memory\|time\).*//
+        s/^  [0-9].* of .*//"
 }
 
 # partial REFERENCE: is there a file that is neither whole nor the one before?
