@@ -20,6 +20,7 @@
 #:                   KILLS=100 for fewer)
 #: make scarcity     no memory, no disk: each call fails once, in each command (15 minutes;
 #:                   EVERY=1 for every allocation, hours)
+#: make large        pools of a million records: time, and memory for each (minutes)
 #: make audit        every equation against its other side, on exact, small and trained models
 #:                   (minutes); make audit-exact: the part without trained models (seconds)
 #: make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is
@@ -161,10 +162,12 @@ $(PROGRAM_TESTS:%.c=build/float/%): | build/float/ica
 quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
+# Scripts of targets of their own.
+OWN = large
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive pools
 FIRST = $(LONG:%=tests/system/%.sh)
-SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh,$(sort $(wildcard tests/system/*.sh)))
+SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh $(OWN:%=tests/system/%.sh),$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys \
 		build/float/scarcity build/sanitize/scarcity $(KEPT)
@@ -179,6 +182,10 @@ kills: ica
 # Each call rather than a sample.
 scarcity: ica build/float/scarcity build/sanitize/scarcity
 	@ALL=1 sh tests/system/scarcity.sh
+
+# A pool of a million records.
+large: ica build/float/tests/bench/scale_tool
+	@sh tests/system/large.sh
 
 audit-exact: build/double/tests/unit/test_audit
 	@$<
@@ -286,7 +293,7 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
-	formats commands format kills scarcity fuzz fuzz-targets audit audit-exact audit-torch \
+	formats commands format kills scarcity large fuzz fuzz-targets audit audit-exact audit-torch \
 	judge-transformers judge-folders judge-tokenizers judge-page judge-tensorboard mutate study \
 	traps bench bench-anchors bench-neighbor scale
 .SECONDARY:

@@ -56,7 +56,7 @@ void facts_free(PoolFacts *x) {
 /* ---- the first pass ---- */
 
 static size_t block_of(const PoolUse *use) {
-    enum { BLOCK = 16 << 20 };
+    enum { BLOCK = 8 << 20 };
     return use->whole ? SIZE_MAX : use->block ? use->block : BLOCK;
 }
 

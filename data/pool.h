@@ -56,7 +56,7 @@ typedef struct {
     int files;
     SplitFiles how; /* but for its paths */
     bool whole;     /* All records are needed at once: keep them, whatever their size. */
-    size_t block;   /* bytes of text; 0: 16 MiB */
+    size_t block;   /* bytes of text; 0: 8 MiB */
     Splits *others; /* holdout and test of the same command; NULL: none */
     bool test;      /* These records are the test: of the holdout is left out what is in both. */
 } PoolUse;

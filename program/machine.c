@@ -57,12 +57,15 @@ void machine_end_on_signals(void) {
     handle(SIGINT, on_end, false);
     handle(SIGTERM, on_end, false);
     handle(SIGHUP, on_end, false);
+    handle(SIGQUIT, on_end, false);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* A shell's background jobs ignore SIGINT, and yet somebody who sends it to a run means it. */
+/* A shell's background jobs ignore SIGINT and SIGQUIT, and yet somebody who sends one to a run
+ * means it. */
 void machine_stop_on_signals(void) {
+    handle(SIGQUIT, on_end, true);
     handle(SIGINT, on_stop, true);
     handle(SIGTERM, on_stop, true);
     handle(SIGHUP, on_stop, false);

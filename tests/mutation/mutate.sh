@@ -113,14 +113,16 @@ run() {
     esac
     folder_of_run=$1
     shift
-    KILLS=3 CUTS=397 CHECK_STOP=1 ICA=$folder_of_run/ica ASAN_OPTIONS=detect_leaks=0 TMPDIR=$folder_of_run/tmp \
+    KILLS=3 CUTS=397 CHECK_STOP=1 ICA=$folder_of_run/ica ASAN_OPTIONS=detect_leaks=0 \
+        TMPDIR=$folder_of_run/tmp \
         nice -n 10 "$tool" run "$seconds" "$space" "$@"
 }
 
 # prepare FLAVOR PROGRAM FOLDER: links what running it needs
 prepare() {
     case $2 in
-    test_train | test_finite) link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
+    test_train | test_finite)
+        link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
     end_to_end | pools) link "$1" ica "$3" "$3/ica" ;;
     *) link "$1" "$2" "$3" "$3/test" ;;
     esac
@@ -490,7 +492,8 @@ mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/unicode.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
-everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh tests/system/pools.sh \
+everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
+    tests/system/pools.sh \
     tests/system/check.sh | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"

@@ -245,8 +245,8 @@ H="--holdout hold.jsonl"
 
 # ---- a pool that is larger than a block ----
 
-# 17 MB of text, in lines that repeat.
-awk '{ line[NR] = $0 } END { for (i = 0; bytes < 17e6; i++) { s = line[i % NR + 1]; print s;
+# 9 MB of text, in lines that repeat.
+awk '{ line[NR] = $0 } END { for (i = 0; bytes < 9e6; i++) { s = line[i % NR + 1]; print s;
     bytes += length(s) + 1 } }' pool.jsonl >large.jsonl
 records=$(wc -l <large.jsonl)
 L="score --model base --method random --weight-map rank --seed 5"
@@ -262,7 +262,7 @@ L="score --model base --method random --weight-map rank --seed 5"
     same "the same as two small files" s.bare s2.bare
     cat large.jsonl | "$ICA" $L --pool - --out n >"$keep/out" 2>"$keep/err"
     is "a large pipe: status" $? 2
-    says "a large pipe" '^ica: -: has more than 16777216 bytes, .* a pipe cannot be: save it'
+    says "a large pipe" '^ica: -: has more than 8388608 bytes, .* a pipe cannot be: save it'
     if [ -f n ]; then fail "a large pipe leaves a file"; else pass; fi
 }
 finish pools
