@@ -167,7 +167,8 @@ OWN = large
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive pools
 FIRST = $(LONG:%=tests/system/%.sh)
-SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh $(OWN:%=tests/system/%.sh),$(sort $(wildcard tests/system/*.sh)))
+SCRIPTS = $(FIRST) $(filter-out $(FIRST) %/run.sh %/check.sh $(OWN:%=tests/system/%.sh), \
+	$(sort $(wildcard tests/system/*.sh)))
 test: ica $(FLOAT_PROGRAMS) $(DOUBLE_PROGRAMS) $(SANITIZE_PROGRAMS) build/sanitize/ica \
 		build/double/ica build/naive/ica build/naive-double/ica build/float/tests/system/keys \
 		build/float/scarcity build/sanitize/scarcity $(KEPT)

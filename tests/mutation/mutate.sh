@@ -236,7 +236,8 @@ programs_for() {
         echo "test_pool $(in_float "$1" pools test_train end_to_end)"
         ;;
     *:data/records.c | *:data/examples.c | *:data/template.c)
-        echo "test_records test_examples test_pool test_parts $(in_float "$1" test_train end_to_end)"
+        echo "test_records test_examples test_pool test_parts" \
+            "$(in_float "$1" test_train end_to_end)"
         ;;
     *:program/report/*) echo "test_report $(in_float "$1" end_to_end)" ;;
     *:lib/schedule.c | *:data/order.c)
