@@ -67,20 +67,26 @@ static Key *sorted_keys(Arena *arena, const ExampleFile *file) {
 bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *err) {
     Arena arena = {0};
     Key *x = sorted_keys(&arena, a), *y = sorted_keys(&arena, b);
+    const Record *first = NULL, *other = NULL; /* the first of a that is in b too */
+    int same = 0;
     bool *out = mem_new((size_t)a->data.count, sizeof *out);
-    for (int i = 0, j = 0; i < a->data.count && j < b->data.count && err->status == 0;) {
+    for (int i = 0, j = 0; i < a->data.count && j < b->data.count;) {
         int c = compare_keys(&x[i], &y[j]);
-        if (c == 0 && !drop)
-            error_set(
-                err, STATUS_DATA,
-                "%s:%ld and %s:%ld are the same example; remove one, let --drop-overlap leave "
-                "such records out, or say --allow-overlap to measure the leak",
-                a->data.path, x[i].record->line, b->data.path, y[j].record->line);
-        if (c == 0) a->summary.overlap += out[x[i].record - a->data.records] = true;
+        if (c == 0) same += out[x[i].record - a->data.records] = true;
+        if (c == 0 && (!first || x[i].record < first)) {
+            first = x[i].record;
+            other = y[j].record;
+        }
         if (c <= 0) i++;
         else j++;
     }
-    examples_leave_out(a, out);
+    if (drop) a->summary.overlap += examples_leave_out(a, out);
+    else if (first)
+        error_set(
+            err, STATUS_DATA,
+            "%s:%ld and %s:%ld are the same example, one of %d; remove one, let "
+            "--drop-overlap leave such records out, or say --allow-overlap to measure the leak",
+            a->data.path, first->line, b->data.path, other->line, same);
     free(out);
     arena_free(&arena);
     return err->status == 0;

@@ -29,7 +29,7 @@ double outcome_first_loss(const char *folder) {
 
 /* "loss on the test           2.3400 before, 2.2300 after 20 steps" */
 static void put_loss(Buf *b, const char *what, const char *path, const double loss[2],
-                     double steps) {
+                     const Outcome *o) {
     Buf name = {0};
     if (isnan(loss[1])) return;
     buf_puts(&name, what);
@@ -37,8 +37,12 @@ static void put_loss(Buf *b, const char *what, const char *path, const double lo
     buf_printf(b, "%-26s ", name.s);
     if (!isnan(loss[0])) buf_printf(b, "%.4f before, ", loss[0]);
     buf_printf(b, "%.4f after ", loss[1]);
-    put_count(b, steps);
-    buf_puts(b, steps == 1 ? " step\n" : " steps\n");
+    bool best = o->best_step > 0 && o->best_step < o->steps;
+    put_count(b, best ? o->best_step : o->steps);
+    buf_puts(b, (best ? o->best_step : o->steps) == 1 ? " step" : " steps");
+    if (best) buf_puts(b, ", the best of ");
+    if (best) put_count(b, o->steps);
+    buf_putc(b, '\n');
     buf_free(&name);
 }
 
@@ -56,8 +60,8 @@ static void put_next(Buf *b, const char *verb, const char *out, const char *more
 
 void outcome_put(Buf *b, const Settings *s, const Outcome *o) {
     bool train = s->pool != NULL;
-    put_loss(b, "loss on ", s->eval, o->test, o->steps);
-    put_loss(b, "validation loss", NULL, o->validation, o->steps);
+    put_loss(b, "loss on ", s->eval, o->test, o);
+    put_loss(b, "validation loss", NULL, o->validation, o);
     if (!isnan(o->train[0]) && !isnan(o->train[1]))
         buf_printf(b, "%-26s %.4f at first, %.4f at last\n", "training loss", o->train[0],
                    o->train[1]);

@@ -18,6 +18,7 @@
 /* Losses before the first step [0] and at the end [1]. NaN: not known. */
 typedef struct {
     double steps;
+    double best_step; /* the model is that of this step; 0: of the last */
     double test[2], validation[2];
     double train[2]; /* of the first and the last line of the log */
 } Outcome;

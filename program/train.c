@@ -150,7 +150,9 @@ static double loss_of(const Measured *x, bool pairs) {
 
 static bool print_result(const Settings *s, const Run *run, const TrainResult *result, Error *err) {
     bool pairs = OBJECTIVES[s->objective].pairs, ok = true;
+    const Keep *keep = &result->loop.keep;
     Outcome o = {.steps = (double)result->loop.steps,
+                 .best_step = s->load_best ? keep->told.step : 0,
                  .test = {run_was_before(run, pairs ? "eval_loss" : "eval_nll"),
                           loss_of(&result->test, pairs)},
                  .validation = {run_was_before(run, pairs ? "validation_loss" : "validation_nll"),
