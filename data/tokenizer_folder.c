@@ -855,7 +855,15 @@ static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* Is the folder's own chat template, which is not run, taken for this template by its marks? */
+static bool has_word(Str text, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= text.n; i++)
+        if (memcmp(text.s + i, word, n) == 0) return true;
+    return false;
+}
+
+/* Is the folder's own chat template, which is not run, taken for this template by its marks? Not if
+ * its text would be another one: today's date, or a row without the start that the template has. */
 static bool is_own_template(const Tokenizer *t, const TokenizerParts *p, const Template *template) {
     Arena arena = {0};
     Error ignored = {0};
@@ -866,7 +874,9 @@ static bool is_own_template(const Tokenizer *t, const TokenizerParts *p, const T
     if (jinja.n == 0 && key && key->type == JSON_STRING) jinja = key->string;
     bool same = jinja.n > 0 && template->name && template_recognize(&own, t, jinja, &ignored);
     if (same) {
-        same = same_text(own.name, template->name) && same_text(own.system, template->system);
+        same = !has_word(jinja, "strftime_now") &&
+               (template->bos[0] == 0 || has_word(jinja, "bos_token")) &&
+               same_text(own.name, template->name) && same_text(own.system, template->system);
         template_free(&own);
     }
     arena_free(&arena);

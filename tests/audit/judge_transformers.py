@@ -158,6 +158,55 @@ def check_back(name, tokenizer, model):
     check(shown[0] == shown[1], f"{name}: saved by transformers ({sorted(os.listdir(folder))})")
 
 
+# ---- templates of chat models ----
+
+TRL = {"qwen2.5": "qwen2_5", "qwen3": "qwen3", "llama3": "llama3", "llama3.2": "llama3_2"}
+
+
+def original(name):
+    """The template that the models have, as trl keeps it; None without trl."""
+    try:
+        import trl
+    except ImportError:
+        return None
+    path = os.path.join(os.path.dirname(trl.__file__), "chat_templates", f"{TRL.get(name)}.jinja")
+    return open(path, encoding="utf-8").read() if os.path.exists(path) else None
+
+
+def check_chat(name):
+    """apply_chat_template of the folder that the program wrote gives the program's rows, and the
+    text of the model's own template. What follows an answer is no part of a row."""
+    folder = f"{WORK}/made-{name}"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    theirs = original(name)
+    for i, (messages, row) in enumerate(zip(records("chat"), rows_of(f"made-{name}", "chat"),
+                                            strict=True)):
+        ids, prompt, _ = row
+        what = f"{name}, conversation {i + 1}"
+        thinks = name == "qwen3" and "</think>" in messages[-1]["content"]
+        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        whole = tokenizer(text).input_ids
+        check(whole[:len(ids)] == ids, f"{what}: tokens of the row")
+        check(tokenizer.decode(whole[len(ids):]) in ("", "\n"), f"{what}: after the row")
+        asked = tokenizer.apply_chat_template(messages[:-1], tokenize=False, enable_thinking=thinks,
+                                              add_generation_prompt=True)
+        check(tokenizer(asked).input_ids == ids[:prompt], f"{what}: tokens of the prompt")
+        if theirs:
+            wanted = tokenizer.apply_chat_template(messages, tokenize=False, chat_template=theirs,
+                                                   bos_token="<|begin_of_text|>",
+                                                   date_string="26 Jul 2024")
+            check(text == wanted, f"{what}: {text!r}, not {wanted!r}")
+    # What transformers saves has the template in Jinja alone; the program knows it again.
+    back = f"{WORK}/back-{name}"
+    tokenizer.save_pretrained(back)
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(back)
+    nll = [json.loads(ica("eval", "--model", path, "--data", f"{WORK}/chat.jsonl", "--json"))["nll"]
+           for path in (folder, back)]
+    check(nll[0] == nll[1], f"{name}: saved by transformers: {nll}")
+
+
+for name in ("chatml", "smollm2", "qwen2.5", "qwen3", "llama3", "llama3.2", "zephyr"):
+    check_chat(name)
 for name in ("base", "tuned", "made-odd", "made-plain"):
     tokenizer = AutoTokenizer.from_pretrained(f"{WORK}/{name}")
     model = AutoModelForCausalLM.from_pretrained(f"{WORK}/{name}", dtype=torch.float64).eval()
