@@ -40,6 +40,8 @@
 #:                   and back, where it is installed (a minute)
 #: make judge-cluster  docs/cluster.md: its trainers in TRL and accelerate against ica train, its
 #:                   shards under GNU parallel, where these are installed (minutes)
+#: make portability  another C library (musl-gcc) and processor (aarch64 under qemu), where these
+#:                   are installed (half an hour)
 #: make tutorial     docs/tutorial.md: runs its commands and compares what they print (minutes)
 #: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
 #:                   FUZZ_SECONDS=60 for each of the readers)
@@ -251,7 +253,9 @@ judge-adapters: ica
 	@sh tests/audit/judge_adapters.sh
 judge-page: ica
 	@sh tests/audit/page.sh
-.PHONY: tutorial judge-cluster
+.PHONY: tutorial judge-cluster portability
+portability:
+	@sh tests/audit/portability.sh
 judge-cluster: ica
 	@sh tests/audit/judge_cluster.sh
 tutorial: ica

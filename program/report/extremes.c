@@ -291,11 +291,11 @@ bool put_extremes(Page *p, Report *r, Error *err) {
         if (!demos && pool.count)
             NOTE(r, "The demonstrations of the examples are shown by id (%s).",
                  s->holdout ? gone.text : "no holdout path");
-        if (r->model && demos && pool.count) {
-            c.gains = gains_open(r->model, s->pool, s->holdout, c.pairs, &gone);
-            if (!c.gains) NOTE(r, "The tokens' gain is left out: %s.", gone.text);
-        }
-        put_section(p, &c);
+        /* What the user named must be readable. What a file names may be gone. */
+        if (s->from_file && s->holdout && !demos) *err = gone;
+        if (r->model && demos && pool.count)
+            c.gains = gains_open(r->model, s->pool, s->holdout, c.pairs, err);
+        if (err->status == 0) put_section(p, &c);
         gains_close(c.gains);
         records_free(&holdout);
         records_free(&pool);

@@ -24,7 +24,8 @@
 const char *kind_name(bool pairs, bool clean);
 
 /* Adds the section for the first ICA scores, else for the first scores; nothing if there are none.
- * False with err for a file that cannot be parsed. */
+ * False with err for a file that cannot be parsed, and for a model, or a score file's holdout, that
+ * cannot be read. */
 bool put_extremes(Page *p, Report *r, Error *err);
 
 #endif

@@ -256,7 +256,8 @@ static bool file_add(Report *r, const char *path, Error *err) {
     JsonLines rows;
     if (!lines_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
         /* A file that begins with an object of its own is one of lines. */
-        *err = rows.n > 0 && is_score(rows.v[0]) ? lines : whole;
+        bool of_lines = lines.status == STATUS_IO || (rows.n > 0 && is_score(rows.v[0]));
+        *err = of_lines ? lines : whole;
         return false;
     }
     if (is_score(rows.v[0])) {

@@ -30,11 +30,11 @@ platform() {
         echo "portability: $name: does not build"
         return
     fi
-    for source in tests/unit/test_*.c; do
+    for source in "$work/$name"/tests/unit/test_*.c; do
         test=$(basename "$source" .c)
         case " $out test_audit " in *" $test "*) continue ;; esac
         if make -C "$work/$name" -s CC="$*" NO_OMP=1 ARCH= "build/float/tests/unit/$test" \
-            >"$work/$name.log" 2>&1 &&
+            >"$work/said" 2>&1 &&
             (cd "$work/$name" && $runner "build/float/tests/unit/$test" >"$work/said" 2>&1); then
             passed=$((passed + 1))
         else

@@ -41,6 +41,7 @@ must train --model in/base --pool in/pool.jsonl --max-steps 2 --logging-steps 1 
 must train --model in/base --pool in/pool.jsonl --max-steps 2 --lora-rank 2 --out in/lora
 must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
     --out in/scores.jsonl
+must score --model in/base --pool in/pool.jsonl --holdout in/hold.jsonl --k 1 --out in/gains.jsonl
 echo "[5,17]" >in/ids
 echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
@@ -49,7 +50,8 @@ printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
 COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train best
-dry dpo lora resume eval each generate prompts chat merge import inspect diff report"
+dry dpo lora resume eval each generate prompts chat merge import inspect diff report gains manual
+complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -83,6 +85,10 @@ given() {
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;
     diff) echo "diff in/base/model.safetensors in/base/model.safetensors" ;;
+    manual) echo "--manual" ;;
+    complete) echo "--completion zsh" ;;
+    gains) echo "report in/gains.jsonl --pool in/pool.jsonl --holdout in/hold.jsonl" \
+        "--model in/base --out w/page.html" ;;
     report) echo "report in/run --out w/page.html --results w/results.json --csv w/t.csv" ;;
     esac
 }
@@ -232,7 +238,8 @@ echo "$cases cases, each $STRIDE-th tried: $stopped ended with status 4, $unharm
 # ---- real scarcity ----
 
 # A stdout on a full disk, closed, and with nobody at the other end.
-for command in help encode decode score eval generate prompts chat inspect diff report; do
+for command in help encode decode score eval generate prompts chat inspect diff report gains \
+    manual complete; do
     for to in /dev/full closed pipe; do
         begin $command
         # shellcheck disable=SC2046
