@@ -34,6 +34,18 @@ const BenchConfig BENCH_CONFIGS[] = {
      {.layers = 4, .heads = 4, .channels = 128, .context = 128, .vocab = 1024},
      8,
      128},
+    {"D",
+     "6 layers of SmolLM2-135M's size, vocabulary 49,152",
+     {.layers = 6,
+      .heads = 9,
+      .channels = 576,
+      .context = 64,
+      .vocab = 49152,
+      .family = FAMILY_LLAMA,
+      .kv_heads = 3,
+      .inner = 1536},
+     4,
+     64},
 };
 _Static_assert(sizeof BENCH_CONFIGS / sizeof *BENCH_CONFIGS == BENCH_CONFIG_COUNT, "a row each");
 

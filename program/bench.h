@@ -26,7 +26,7 @@ typedef struct {
     ModelConfig shape;
     int rows, length; /* of a training batch, in rows and tokens a row */
 } BenchConfig;
-enum { BENCH_CONFIG_COUNT = 3 };
+enum { BENCH_CONFIG_COUNT = 4 };
 extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
 
 /* Measures what sharing demonstrations saves when candidates are scored, and what a score costs
@@ -43,8 +43,9 @@ extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
  *   relative_bound                  (u s + b + h) / (3 (b + h))
  *   cost_over_bound, cost_by_operations
  *
- * with b = 24 L C^2, h = 2 V C and u = k / group. s = b - 18 C^2, since nothing reads a
- * demonstration's last layer after its keys and values. */
+ * with b = 2 x the weights of all blocks' matrices (of GPT-2 24 L C^2), h = 2 V C and u = k / group.
+ * s is b without the matrices of the last block but its queries, keys and values, since nothing
+ * reads a demonstration's last layer after its keys and values. */
 void bench_score(Buf *json, const BenchConfig *config, int threads);
 
 #endif

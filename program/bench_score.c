@@ -108,10 +108,12 @@ static double train_seconds(Bench *b, int rows, real *grad) {
 /* Prints a line of the table and appends an object. There are two bounds. One is by weights alone:
  * b of a scored token in the layers, `shown` of a demonstration's token, whose last layer ends with
  * keys and values, and h in the head. The other is by counted operations, attention included. */
-static void put_group(Buf *json, const char *config, ModelConfig shape, int threads, int group,
+static void put_group(Buf *json, const char *config, const Model *m, int threads, int group,
                       const double ms[3], const double flops[3]) {
-    double C = shape.channels, u = (double)DEMOS / group;
-    double b = 24 * shape.layers * C * C, shown = b - 18 * C * C, h = 2 * (double)shape.vocab * C;
+    const LayerShape *x = &m->shape;
+    double C = x->channels, u = (double)DEMOS / group;
+    double rest = 2 * C * ((double)x->queries + x->fc + x->inner), h = 2 * C * m->config.vocab;
+    double b = m->config.layers * (2 * C * x->qkv + rest), shown = b - rest;
     double naive = ms[0], cached = ms[1], train = ms[2];
     double saving = naive / cached, bound = (DEMOS * shown + b + h) / (u * shown + b + h);
     double r = cached / train, r_bound = (u * shown + b + h) / (3 * (b + h));
@@ -157,7 +159,7 @@ void bench_score(Buf *json, const BenchConfig *config, int threads) {
     for (int g = 0; g < GROUPS; g++) {
         ms[1] = median(cached[g], ROUNDS);
         flops[1] = cached_flops[g];
-        put_group(json, config->name, config->shape, threads, GROUP[g], ms, flops);
+        put_group(json, config->name, b.m, threads, GROUP[g], ms, flops);
     }
     free(grad);
     bench_free(&b);

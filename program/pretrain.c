@@ -135,7 +135,11 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
                          .heads = s->heads,
                          .channels = s->channels,
                          .context = s->context,
-                         .vocab = tokenizer_size(f->tokenizer)};
+                         .vocab = tokenizer_size(f->tokenizer),
+                         .family = s->family,
+                         .kv_heads = s->kv_heads,
+                         .head_size = s->head_size,
+                         .inner = s->inner_channels};
     f->model = model_new(shape, err);
     if (f->model) model_initialize(f->model, (uint64_t)s->seed);
     else model_folder_free(f);

@@ -33,6 +33,13 @@ const Choice REPORT_CHOICES[] = {
     [REPORT_TO_NOTHING] = {"none", "log.jsonl alone"},
     [REPORT_TO_TENSORBOARD] = {"tensorboard", "RUN/events.out.tfevents.ica"},
 };
+static const Choice FAMILY_CHOICES[] = {
+    [FAMILY_GPT2] = {"gpt2", "layer norm, learned positions, gelu"},
+    [FAMILY_LLAMA] = {"llama", "RMS norm, rotary positions, SwiGLU"},
+    [FAMILY_QWEN2] = {"qwen2", "the same with biases of queries, keys and values"},
+    [FAMILY_QWEN3] = {"qwen3", "the same with norms of heads"},
+};
+_Static_assert(sizeof FAMILY_CHOICES / sizeof *FAMILY_CHOICES == FAMILY_COUNT, "a row each");
 _Static_assert(sizeof REPORT_CHOICES / sizeof *REPORT_CHOICES == REPORT_TO_COUNT, "a row each");
 
 /* What users of Hugging Face's trainers look for, and what is here instead. */
@@ -241,12 +248,21 @@ const Option OPTIONS[] = {
      .help = "share of wrong answers in pool-noise.jsonl, rounded to whole records"},
     {"vocab-size", OPTION_INT, AT(vocab_size), "tokenizer", "512", RANGE(260, 1000000),
      .help = "number of tokens: 4 special ones, 256 bytes, the rest merges"},
+    {"family", OPTION_CHOICE, AT(family), "pretrain", "gpt2", CHOICES(FAMILY_CHOICES, FAMILY_COUNT),
+     .help = "kind of a new model", .section = "a new model, and its data"},
     {"layers", OPTION_INT, AT(layers), "pretrain", "4", RANGE(1, 1000),
-     .help = "number of blocks of a new model", .section = "a new model, and its data"},
+     .help = "number of blocks of a new model"},
     {"heads", OPTION_INT, AT(heads), "pretrain", "4", RANGE(1, 10000),
      .help = "number of attention heads of a new model"},
     {"channels", OPTION_INT, AT(channels), "pretrain", "64", RANGE(1, 100000),
      .help = "width of a new model"},
+    {"kv-heads", OPTION_INT, AT(kv_heads), "pretrain", "0", RANGE(0, 10000),
+     .help = "heads of keys and values of a new model, which --heads is a multiple of; 0: as many "
+             "as --heads"},
+    {"head-size", OPTION_INT, AT(head_size), "pretrain", "0", RANGE(0, 10000),
+     .help = "channels of a head of a new model; 0: --channels / --heads"},
+    {"inner-channels", OPTION_INT, AT(inner_channels), "pretrain", "0", RANGE(0, 1000000),
+     .help = "width inside the MLP of a new model; 0: 4 x --channels, or where it is gated 8/3 x"},
     {"context", OPTION_INT, AT(context), "pretrain", "128", RANGE(2, 1048576),
      .help = "longest row, in tokens, of a new model"},
     {"batch-tokens", OPTION_INT, AT(batch_tokens), "pretrain", "1024", RANGE(1, 100000000),
@@ -456,7 +472,7 @@ const Option OPTIONS[] = {
      .help = "run this part alone", .section = "what is measured"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, NAMES(BENCH_CONFIGS, BENCH_CONFIG_COUNT),
      .help = "run this model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 "
-             "layers of 128"},
+             "layers of 128; D 6 layers of SmolLM2-135M's size, vocabulary 49,152"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", RANGE(0, 9e15),
      .help = "seed of everything random", .section = "everywhere"},
     {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096), .free = true,

@@ -57,7 +57,9 @@ typedef struct Settings {
     const char *noise;
     double noise_rate;
     /* shape of a new model */
+    Family family;
     int layers, heads, channels, context, batch_tokens;
+    int kv_heads, head_size, inner_channels; /* 0: the family's usual */
     double prompt_loss_weight;
     bool shuffle;
     /* optimization */
