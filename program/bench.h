@@ -43,8 +43,8 @@ extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
  *   relative_bound                  (u s + b + h) / (3 (b + h))
  *   cost_over_bound, cost_by_operations
  *
- * with b = 2 x the weights of all blocks' matrices (of GPT-2 24 L C^2), h = 2 V C and u = k / group.
- * s is b without the matrices of the last block but its queries, keys and values, since nothing
+ * with b = 2 x the weights of all blocks' matrices (of GPT-2 24 L C^2), h = 2 V C, u = k / group. s
+ * is b without the matrices of the last block but its queries, keys and values, since nothing
  * reads a demonstration's last layer after its keys and values. */
 void bench_score(Buf *json, const BenchConfig *config, int threads);
 
