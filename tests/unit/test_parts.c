@@ -89,7 +89,27 @@ static void test_left_out(void) {
     CHECK(!scores_read(scores, d, &columns, &err) && err.status == STATUS_DATA, "of another: %s",
           err.text);
     splits_free(&x);
+    /* Of the records that are in both files the first is named, whatever their text. */
+    b.n = 0;
+    put_record(&b, 0, 0, 3, 2);
+    put_record(&b, 1, 9, 3, 2);
+    put_record(&b, 2, 1, 4, 2);
+    put_record(&b, 3, 5, 4, 2);
+    write_text(pool, b.s);
+    b.n = 0;
+    put_record(&b, 0, 5, 4, 2);
+    put_record(&b, 1, 1, 4, 2);
+    put_record(&b, 2, 9, 3, 2);
+    write_text(test, b.s);
+    SplitFiles both = {.pool = pool, .eval = test};
+    err = (Error){0};
+    CHECK(!splits_read(&x, &f, &both, &err) && strstr(err.text, "pool.jsonl:2 and ") &&
+              strstr(err.text, "test.jsonl:3 are the same example, one of 3;"),
+          "%s", err.text);
     /* Nothing is left: an error, and not an empty pool. */
+    b.n = 0;
+    put_record(&b, 0, 1, 4, 2);
+    write_text(test, b.s);
     b.n = 0;
     put_record(&b, 0, 1, 4, 2);
     write_text(pool, b.s);
@@ -162,8 +182,18 @@ static void test_hold_out(void) {
         }
     }
     CHECK(differs, "every seed has the same part");
-    /* One prompt cannot be split. */
+    /* Of two prompts one always stays. */
     Splits x;
+    b.n = 0;
+    for (int i = 0; i < 4; i++) put_record(&b, i, i == 3, 3 + i, 1);
+    write_text(pool, b.s);
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        CHECK(splits_read(&x, &f, &files, &err) && splits_hold_out(&x, 0.9, seed, &err), "%s",
+              err.text);
+        CHECK(x.pool.examples.count > 0 && x.validation.examples.count > 0, "a part is empty");
+        splits_free(&x);
+    }
+    /* One prompt cannot be split. */
     b.n = 0;
     for (int i = 0; i < 4; i++) put_record(&b, i, 0, 3 + i, 1);
     write_text(pool, b.s);
@@ -244,7 +274,19 @@ static void test_best(void) {
     q.keep.told = first;
     CHECK(keep_resumed(&q.keep, &err), "the named best is gone: %s", err.text);
     CHECK(keep_finish(&q.keep, 9, m, &err) && m->w[7] == (real)0.5, "another best: %s", err.text);
+    /* Two new bests after that: the state of the first of them must find its parameters. */
+    begin(&q, &f, true, 0);
+    q.keep.told = first;
+    CHECK(keep_resumed(&q.keep, &err), "%s", err.text);
+    judge(&q, 0.25, 2, 2);
+    KeepTold second = q.keep.told;
+    judge(&q, 0.125, 3, 1);
+    begin(&q, &f, true, 0);
+    q.keep.told = second;
+    CHECK(keep_resumed(&q.keep, &err) && q.keep.in_previous, "the second best is gone: %s",
+          err.text);
     /* What is not there is an error, and not another model. */
+    err = (Error){0};
     begin(&q, &f, true, 0);
     q.keep.told = first;
     q.keep.told.parameters++;

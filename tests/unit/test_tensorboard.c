@@ -62,6 +62,12 @@ static void test_records(void) {
                 CHECK(crc == crc32c(s[i], bytes[i], 0), "checksum %d of %zu bytes", i, bytes[i]);
             }
         }
+        /* string_val's number and kind, its length in two bytes, and the text */
+        if (n == 128) {
+            size_t at = 0;
+            while (at + 3 < b.n && memcmp(b.s + at, "\x42\x80\x01x", 4) != 0) at++;
+            CHECK(at + 3 < b.n, "a length of 128");
+        }
         free(text);
         buf_free(&b);
     }
