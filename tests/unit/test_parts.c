@@ -89,8 +89,16 @@ static void test_left_out(void) {
     CHECK(!scores_read(scores, d, &columns, &err) && err.status == STATUS_DATA, "of another: %s",
           err.text);
     splits_free(&x);
-    /* Of the records that are in both files the first is named, whatever their text. */
-    b.n = 0;
+    buf_free(&b);
+    model_folder_free(&f);
+}
+
+/* Of the records that are in both files the first is named, whatever their text. */
+static void test_overlap(void) {
+    ModelFolder f = new_folder();
+    Error err = {0};
+    Buf b = {0};
+    Splits x;
     put_record(&b, 0, 0, 3, 2);
     put_record(&b, 1, 9, 3, 2);
     put_record(&b, 2, 1, 4, 2);
@@ -102,12 +110,20 @@ static void test_left_out(void) {
     put_record(&b, 2, 9, 3, 2);
     write_text(test, b.s);
     SplitFiles both = {.pool = pool, .eval = test};
-    err = (Error){0};
     CHECK(!splits_read(&x, &f, &both, &err) && strstr(err.text, "pool.jsonl:2 and ") &&
               strstr(err.text, "test.jsonl:3 are the same example, one of 3;"),
           "%s", err.text);
-    /* Nothing is left: an error, and not an empty pool. */
-    b.n = 0;
+    buf_free(&b);
+    model_folder_free(&f);
+}
+
+/* Where nothing would be left: an error, and not an empty pool. */
+static void test_nothing_left(void) {
+    ModelFolder f = new_folder();
+    Error err = {0};
+    Buf b = {0};
+    Splits x;
+    SplitFiles files = {.pool = pool, .eval = test, .skip_long = true, .drop_overlap = true};
     put_record(&b, 0, 1, 4, 2);
     write_text(test, b.s);
     b.n = 0;
@@ -300,6 +316,8 @@ int main(void) {
     snprintf(test, sizeof test, "%s/test.jsonl", folder);
     snprintf(scores, sizeof scores, "%s/scores.jsonl", folder);
     test_left_out();
+    test_overlap();
+    test_nothing_left();
     test_bad_records();
     test_hold_out();
     test_patience();
