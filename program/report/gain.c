@@ -47,8 +47,9 @@ int gains_demo(const Gains *g, Str id) {
 
 /* log p(token) by the logits[vocab] before it. */
 static double log_p(const real *logits, int vocab, int token) {
-    double most = -INFINITY, sum = 0;
-    for (int v = 0; v < vocab; v++) most = fmax(most, (double)logits[v]);
+    double most = (double)logits[0], sum = 0;
+    for (int v = 1; v < vocab; v++)
+        if ((double)logits[v] > most) most = (double)logits[v];
     for (int v = 0; v < vocab; v++) sum += exp((double)logits[v] - most);
     return (double)logits[token] - most - log(sum);
 }

@@ -6,6 +6,8 @@
 #   aarch64  a cross-compiler, static, the tests under qemu-aarch64: another processor
 # Then each makes a corpus, a tokenizer, a small model and scores, and the files are compared.
 # What is not installed is left out, and a line says so. macOS and Windows cannot be tried here.
+# From the environment: ONLY="musl", "aarch64" or both; TESTS, the unit tests to run (all that are
+# not too slow there).
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 work=$(mktemp -d)
@@ -33,6 +35,7 @@ platform() {
     for source in "$work/$name"/tests/unit/test_*.c; do
         test=$(basename "$source" .c)
         case " $out test_audit " in *" $test "*) continue ;; esac
+        case " ${TESTS:-$test} " in *" $test "*) ;; *) continue ;; esac
         if make -C "$work/$name" -s CC="$*" NO_OMP=1 ARCH= "build/float/tests/unit/$test" \
             >"$work/said" 2>&1 &&
             (cd "$work/$name" && $runner "build/float/tests/unit/$test" >"$work/said" 2>&1); then
@@ -75,11 +78,15 @@ compare() {
 }
 
 platform native "" "$SLOW" "${CC:-cc}"
-if command -v musl-gcc >/dev/null; then
+case " ${ONLY:-musl} " in *" musl "*) musl=1 ;; *) musl= ;; esac
+case " ${ONLY:-aarch64} " in *" aarch64 "*) arm=1 ;; *) arm= ;; esac
+if [ -z "$musl" ]; then :
+elif command -v musl-gcc >/dev/null; then
     platform musl "" "$SLOW" musl-gcc
     compare musl
 else echo "portability: left out: musl-gcc (package musl-tools)"; fi
-if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
+if [ -z "$arm" ]; then :
+elif command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
     platform aarch64 qemu-aarch64 "$SLOWER" aarch64-linux-gnu-gcc -static
     compare aarch64
 else echo "portability: left out: aarch64 (packages gcc-aarch64-linux-gnu, qemu-user)"; fi
