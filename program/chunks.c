@@ -2,6 +2,7 @@
 #include "program/chunks.h"
 
 #include "lib/json.h"
+#include "lib/progress.h"
 #include "program/requests.h"
 
 double mean_tokens(const Examples *x) {
@@ -28,11 +29,29 @@ static int chunk_size(const Chunks *c, int from, int left) {
     return n;
 }
 
+void chunks_tell(Chunks *c, const char *verb) {
+    enum { EVERY = 10 }; /* seconds between lines where nobody looks at a terminal */
+    double now = seconds_now(), done = c->done - c->before;
+    bool due = c->told == 0 || now - c->told >= EVERY || progress_terminal();
+    if (c->done >= c->count || !due || done <= 0) return;
+    Buf b = {0};
+    buf_printf(&b, "%s ", verb);
+    put_count(&b, c->done);
+    buf_puts(&b, " of ");
+    put_count(&b, c->count);
+    buf_puts(&b, " records, ");
+    put_duration(&b, (now - c->began) * (c->count - c->done) / done);
+    fprintf(stderr, "%s left\n", b.s);
+    c->told = now;
+    buf_free(&b);
+}
+
 bool chunks_next(Chunks *c, ExampleFile *chunk, int *first, Error *err) {
     Partial *p = c->partial;
     if (c->done >= c->count) return false;
     if (c->done > 0 && p && c->done > p->done && !partial_save(p, c->done, err)) return false;
-    if (p && p->done > c->done) c->done = p->done;
+    if (p && p->done > c->done) c->done = c->before = p->done;
+    if (c->began == 0) c->began = seconds_now();
     if (c->done >= c->count)
         return error_set(err, STATUS_DATA,
                          "%s: has %d records, and the work only %d: --overwrite begins again",

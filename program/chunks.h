@@ -37,12 +37,17 @@ typedef struct {
     /* private */
     const ExampleFile *part;
     int part_first, done; /* the part's first record in the pool; records that are behind */
+    int before;           /* records that were done before this process */
+    double began, told;   /* when the work began, and when chunks_tell printed a line */
 } Chunks;
 
 /* The next chunk, some minutes of work or --chunk records: a view into the pool. *first is its
  * first record in the pool. It saves the chunk before, whose lines are in partial->lines: so the
  * last chunk is never saved. False at the end, or with an error. */
 bool chunks_next(Chunks *c, ExampleFile *chunk, int *first, Error *err);
+
+/* Says how many records are done, and how long the rest will take. Nothing after the last chunk. */
+void chunks_tell(Chunks *c, const char *verb);
 
 /* The mean tokens of an example with its answer. */
 double mean_tokens(const Examples *x);

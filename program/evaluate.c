@@ -109,7 +109,7 @@ static bool evaluate_chunks(Evaluation *x, Error *err) {
                 x->partial.done, c.count);
     while (chunks_next(&c, &chunk, &first, err)) {
         if (!evaluate_chunk(x, &chunk, err)) return false;
-        if (c.done < c.count) fprintf(stderr, "evaluated %d of %d records\n", c.done, c.count);
+        chunks_tell(&c, "evaluated");
     }
     return err->status == 0;
 }

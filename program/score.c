@@ -115,7 +115,7 @@ static bool score_chunks(Scorer *x, Error *err) {
                 x->partial.done, x->facts.count);
     for (bool is_first = true; chunks_next(&c, &chunk, &first, err); is_first = false) {
         if (!score_chunk(x, &chunk, first, is_first, err)) return false;
-        if (c.done < c.count) fprintf(stderr, "scored %d of %d records\n", c.done, x->facts.count);
+        chunks_tell(&c, "scored");
     }
     return err->status == 0;
 }
