@@ -159,8 +159,11 @@ static Adapter *adapter_of(const Model *m, Layer *f, TensorRole role, int *from)
     }
 }
 
-/* Sets the pointer of a tensor of m in its slot of the view. */
-static void view_set(const Model *m, ModelView *v, const ModelTensor *t, real *pointer) {
+/* Sets the pointer of a tensor of m in its slot of the view. That of a matrix in bfloat16 is in the
+ * next one. */
+static void view_set(const Model *m, ModelView *v, const ModelTensor *t, real *flat) {
+    const uint16_t *half = m->half && tensor_is_half(t) ? m->half + t->offset : NULL;
+    real *pointer = half ? NULL : flat + t->offset;
     char *owner = t->layer < 0 ? (char *)v : (char *)&v->layer[t->layer];
     if (t->adapter) {
         int from;
@@ -168,7 +171,10 @@ static void view_set(const Model *m, ModelView *v, const ModelTensor *t, real *p
         f->rank = m->lora.rank, f->scale = (real)lora_scale(&m->lora), f->from = from;
         if (t->adapter == 'A') f->a = pointer;
         else f->b = pointer, f->out = t->shape[0];
-    } else if (SLOT[t->role] != NO_SLOT) memcpy(owner + SLOT[t->role], &pointer, sizeof pointer);
+    } else if (SLOT[t->role] != NO_SLOT) {
+        memcpy(owner + SLOT[t->role], &pointer, sizeof pointer);
+        if (half) memcpy(owner + SLOT[t->role] + sizeof pointer, &half, sizeof half);
+    }
 }
 
 ModelView model_view(const Model *m, real *flat) {
@@ -186,9 +192,8 @@ ModelView model_view(const Model *m, real *flat) {
                              .ln2 = norm_of(m, C, 1, C),
                              .fc = linear_of(m, C, s.fc),
                              .proj = linear_of(m, s.inner, C)};
-    for (int i = 0; i < m->tensor_count; i++)
-        view_set(m, &v, &m->tensors[i], flat + m->tensors[i].offset);
-    if (!v.head) v.head = v.wte;
+    for (int i = 0; i < m->tensor_count; i++) view_set(m, &v, &m->tensors[i], flat);
+    if (!v.head && !v.head_half) v.head = v.wte, v.head_half = v.wte_half;
     return v;
 }
 
@@ -213,9 +218,16 @@ void model_allocate(Model *m) {
     m->view = model_view(m, m->w);
     for (int i = 0; m->base && i < m->base->tensor_count; i++) {
         const ModelTensor *t = &m->base->tensors[i];
-        view_set(m->base, &m->view, t, m->base->w + t->offset);
+        view_set(m->base, &m->view, t, m->base->w);
     }
-    if (!m->view.head) m->view.head = m->view.wte;
+    if (m->base) m->view.head = m->base->view.head, m->view.head_half = m->base->view.head_half;
+}
+
+void model_allocate_frozen(Model *m) {
+    size_t reals = PLAIN ? m->parameters : table_split(m->tensors, m->tensor_count, &m->halves);
+    if (!PLAIN) m->half = mem_new(m->halves, sizeof *m->half);
+    m->w = mem_new(reals, sizeof(real));
+    m->view = model_view(m, m->w);
 }
 
 Model *model_lora(const Model *base, LoraConfig config, Error *err) {
@@ -284,6 +296,7 @@ void model_free(Model *m) {
     model_view_free(&m->view);
     free(m->tensors);
     free(m->w);
+    free(m->half);
     free(m);
 }
 
@@ -320,7 +333,8 @@ Prefix *prefix_after(const Model *m, const Prefix *parent, int capacity) {
 
 static void linear_forward(real *y, const real *x, const Linear *f, int N, real *low) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
-    gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, f->b, false);
+    gemm_frozen(N, f->out, f->in, x, in, 1, f->w, f->half, f->step_in, f->step_out, y, out, f->b,
+                false);
     for (int i = 0; i < ADAPTERS; i++)
         if (f->adapter[i].a) adapter_forward(y, f->out, x, &f->adapter[i], f->in, N, low);
 }
@@ -333,14 +347,16 @@ static void linear_onto(real *y, const real *residual, const real *x, const Line
     for (int n = 0; n < N; n++)
         for (size_t j = 0; j < out; j++)
             y[(size_t)n * out + j] = residual[(size_t)n * out + j] + (f->b ? f->b[j] : 0);
-    gemm(N, f->out, f->in, x, in, 1, f->w, f->step_in, f->step_out, y, out, NULL, true);
+    gemm_frozen(N, f->out, f->in, x, in, 1, f->w, f->half, f->step_in, f->step_out, y, out, NULL,
+                true);
     for (int i = 0; i < ADAPTERS; i++)
         if (f->adapter[i].a) adapter_forward(y, f->out, x, &f->adapter[i], f->in, N, low);
 }
 
 static void linear_input_gradient(real *dx, const real *dy, const Linear *f, int N, real *low) {
     size_t in = (size_t)f->in, out = (size_t)f->out;
-    gemm(N, f->in, f->out, dy, out, 1, f->w, f->step_out, f->step_in, dx, in, NULL, false);
+    gemm_frozen(N, f->in, f->out, dy, out, 1, f->w, f->half, f->step_out, f->step_in, dx, in, NULL,
+                false);
     for (int i = 0; i < ADAPTERS; i++)
         if (f->adapter[i].a) adapter_input_gradient(dx, dy, f->out, &f->adapter[i], f->in, N, low);
 }
@@ -403,7 +419,7 @@ static void embed_forward(real *x, const ModelView *f, const Batch *b, const Row
     for (int n = 0; n < b->tokens; n++) {
         real *x_n = x + (size_t)n * (size_t)C;
         const real *pe = f->wpe ? f->wpe + (size_t)map->position[n] * (size_t)C : NULL;
-        memcpy(x_n, f->wte + (size_t)b->token.v[n] * (size_t)C, (size_t)C * sizeof *x_n);
+        real_copy(x_n, f->wte, f->wte_half, (size_t)b->token.v[n] * (size_t)C, (size_t)C);
         for (int c = 0; pe && c < C; c++) x_n[c] += pe[c];
     }
 }
@@ -838,7 +854,7 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
                         const double *dlogp, const GradientTarget *to, const ModelView *df) {
     Logits x = {.batch = b, .map = &ws->map, .C = m->shape.channels, .V = m->config.vocab};
     /* What it reads; what it writes forward; what it reads and writes backward; its scratch. */
-    x.h = ws->h, x.w = m->view.head;
+    x.h = ws->h, x.w = m->view.head, x.half = m->view.head_half;
     x.term = ws->term, x.hit = ws->hit;
     x.dlogp = dlogp, x.dh = ws->dh, x.dw = df ? df->head : NULL;
     x.logits = ws->logits, x.softmax = ws->softmax;
@@ -969,8 +985,8 @@ void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
         workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
     clock_start(ws);
     norm_forward(ws->normed, ws->statf, x, &m->view.lnf, 1);
-    gemm(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.head, 1, C, logits, V,
-         NULL, false);
+    gemm_frozen(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.head,
+                m->view.head_half, 1, C, logits, V, NULL, false);
 }
 
 double model_flops(const Model *m, double tokens, double length, double scored) {

@@ -58,7 +58,9 @@
  * layout. It holds the parameters, their gradients, or a direction in the parameters' space, with
  * which model_gradient_dots multiplies gradients. */
 typedef struct {
-    real *w, *b; /* b NULL: none */
+    real *w;
+    const uint16_t *half; /* w in bfloat16, of a frozen model; then w is NULL */
+    real *b;              /* NULL: none */
     int in, out;
     size_t step_in, step_out;  /* in w: from an input to the next, and from an output to the next */
     Adapter adapter[ADAPTERS]; /* beside w (lib/lora.h); a NULL: none */
@@ -73,10 +75,13 @@ typedef struct {
 } Layer;
 
 typedef struct {
-    real *wte, *wpe; /* [V][C] token and [T][C] position embeddings; without the latter, NULL */
-    Layer *layer;    /* [L] */
+    real *wte; /* [V][C] token embeddings */
+    const uint16_t *wte_half;
+    real *wpe;    /* [T][C] position embeddings; with rotary ones, NULL */
+    Layer *layer; /* [L] */
     Norm lnf;
     real *head; /* [V][C] the head's matrix; if tied, wte */
+    const uint16_t *head_half;
 } ModelView;
 
 /* What can be trained is `tensors`, with their numbers in `w`. That is all of the model, or with a
@@ -90,9 +95,11 @@ struct Model {
     ModelTensor *tensors; /* [tensor_count] */
     size_t parameters;    /* number of scalars, all tensors together */
     real *w;              /* [parameters] */
-    ModelView view;       /* of w, and of the base's */
-    const Model *base;    /* NULL, or the model that the adapters change; borrowed */
-    LoraConfig lora;      /* with a base */
+    uint16_t *half;       /* NULL, or [halves] of them as bfloat16; then w has the others */
+    size_t halves;
+    ModelView view;    /* of w, and of the base's */
+    const Model *base; /* NULL, or the model that the adapters change; borrowed */
+    LoraConfig lora;   /* with a base */
 };
 
 /* A model with zero weights. On a bad shape (status 3) NULL with err set. */
@@ -101,6 +108,10 @@ Model *model_new(ModelConfig config, Error *err);
  * memory. model_shape makes a model without weights, model_allocate adds them. */
 Model *model_shape(ModelConfig config, Error *err);
 void model_allocate(Model *m);
+/* The same for a model that is never trained itself: its matrices are bfloat16, in half the memory.
+ * What it computes has the bits of the same numbers as real ones. It has no gradient of its own,
+ * but may be the base of adapters. In naive builds the matrices stay real numbers. */
+void model_allocate_frozen(Model *m);
 /* GPT-2's initialization: N(0, 0.02), residual outputs N(0, 0.02 / sqrt(2 L)), biases 0, gains
  * 1. */
 void model_initialize(Model *m, uint64_t seed);

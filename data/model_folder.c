@@ -260,7 +260,7 @@ bool model_folder_load_tokenizer(ModelFolder *f, const char *path, const char *t
 }
 
 bool model_folder_load(ModelFolder *f, const char *path, Error *err) {
-    return model_folder_load_as(f, path, NULL, err);
+    return model_folder_load_as(f, path, NULL, false, err);
 }
 
 /* The base's folder, if `path` has adapters; else it is the model's own. */
@@ -294,7 +294,8 @@ static bool load_words(ModelFolder *f, const char *path, const char *template, i
 }
 
 /* The weights come last: until then nothing has taken long or much memory. */
-bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, Error *err) {
+bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, bool frozen,
+                          Error *err) {
     ModelConfig shape;
     *f = (ModelFolder){0};
     bool ok = find_base(f, path, err);
@@ -302,7 +303,9 @@ bool model_folder_load_as(ModelFolder *f, const char *path, const char *template
     ok = ok && model_config_load(&shape, model, err) && read_generation(f, path, err) &&
          (f->generation_config || read_generation(f, model, err)) &&
          read_token_keys(f, model, err) && load_words(f, path, template, shape.vocab, err);
-    Model *m = ok ? model_weights_load(&shape, model, err) : NULL;
+    Model *m = NULL;
+    if (ok && frozen) m = model_weights_load_frozen(&shape, model, err);
+    else if (ok) m = model_weights_load(&shape, model, err);
     if (m && f->base_path) {
         f->base = m;
         f->model = load_adapters(m, path, err);

@@ -50,8 +50,10 @@ typedef struct {
 
 /* Loads everything in the folder. On false nothing needs freeing. */
 bool model_folder_load(ModelFolder *f, const char *path, Error *err);
-/* The same, with another template than the folder's: what --template says. NULL: the folder's. */
-bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, Error *err);
+/* The same, with another template than the folder's: what --template says. NULL: the folder's.
+ * frozen: the matrices of the model, or of the base of adapters, stay bfloat16. */
+bool model_folder_load_as(ModelFolder *f, const char *path, const char *template, bool frozen,
+                          Error *err);
 /* Loads only tokenizer and template, into an f that was zeroed. The caller adds the model. */
 bool model_folder_load_tokenizer(ModelFolder *f, const char *path, const char *template,
                                  Error *err);

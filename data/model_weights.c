@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/file.h"
+#include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/map.h"
 #include "lib/tensors.h"
@@ -269,19 +270,38 @@ static bool all_finite(const real *x, size_t n) {
     return !bad;
 }
 
+/* Infinite or not a number: all bits of the exponent are set. */
+static bool all_finite_bf16(const uint16_t *x, size_t n) {
+    int bad = 0;
+    for (size_t i = 0; i < n; i++) bad |= (x[i] & 0x7F80) == 0x7F80;
+    return !bad;
+}
+
+/* Reads a tensor to its place in the model. */
+static bool tensor_read(Weights *w, const TensorInfo *info, const ModelTensor *t, Error *err) {
+    Model *m = w->m;
+    bool half = m->half && tensor_is_half(t), exact = true;
+    if (half ? !tensors_read_bf16(info, m->half + t->offset, &exact, err)
+             : !tensors_read(info, m->w + t->offset, err))
+        return false;
+    if (!exact)
+        return error_set(err, STATUS_DATA,
+                         "%s: tensor %s, of type %.*s, has numbers that bfloat16 cannot hold; "
+                         "leave --dtype out",
+                         w->file.path, t->name, STR_ARG(info->type_name));
+    return (half ? all_finite_bf16(m->half + t->offset, t->size)
+                 : all_finite(m->w + t->offset, t->size)) ||
+           error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite",
+                     w->file.path, t->name);
+}
+
 /* Reads every tensor of the open shard. It is checked again: it may have changed since. */
 static bool shard_read(Weights *w, Error *err) {
     if (!shard_check(w, err)) return false;
     for (int i = 0; i < w->file.count; i++) {
         const TensorInfo *info = &w->file.tensors[i];
         int place = tensor_place(w, info, err);
-        if (place < 0) continue;
-        const ModelTensor *t = &w->m->tensors[place];
-        real *to = w->m->w + t->offset;
-        if (!tensors_read(info, to, err)) return false;
-        if (!all_finite(to, t->size))
-            return error_set(err, STATUS_DATA, "%s: tensor %s holds a value that is not finite",
-                             w->file.path, t->name);
+        if (place >= 0 && !tensor_read(w, info, &w->m->tensors[place], err)) return false;
     }
     return true;
 }
@@ -294,8 +314,11 @@ static bool head_check(Weights *w, Error *err) {
     const TensorInfo *head = tensors_find(&w->file, HEAD);
     const ModelTensor *wte = &w->m->tensors[ROLE_WTE];
     bool same = head && head->elements == wte->size;
-    for (size_t i = 0; same && i < wte->size; i++)
-        same = (real)tensors_value(head, i) == w->m->w[wte->offset + i];
+    for (size_t i = 0; same && i < wte->size; i++) {
+        size_t at = wte->offset + i;
+        real x = w->m->half ? real_of_bf16(w->m->half[at]) : w->m->w[at];
+        same = (real)tensors_value(head, i) == x;
+    }
     if (!tensors_whole(&w->file, err)) return false;
     return same || error_set(err, STATUS_DATA,
                              "%s: %s differs from %s, and config.json says that the head is tied "
@@ -311,7 +334,7 @@ static bool weights_read(Weights *w, Error *err) {
     return head_check(w, err);
 }
 
-Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err) {
+static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Error *err) {
     Weights w;
     Error own = {0};
     Model *m = model_shape(*shape, &own);
@@ -324,12 +347,21 @@ Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *e
     w.found = mem_new((size_t)m->tensor_count, sizeof *w.found);
     for (int i = 0; i < m->tensor_count; i++) strset_add(&w.names, str(m->tensors[i].name));
     ok = ok && weights_check(&w, err);
-    if (ok) model_allocate(m);
+    if (ok && frozen) model_allocate_frozen(m);
+    else if (ok) model_allocate(m);
     ok = ok && weights_read(&w, err);
     weights_close(&w);
     if (ok) return m;
     model_free(m);
     return NULL;
+}
+
+Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err) {
+    return load(shape, folder, false, err);
+}
+
+Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Error *err) {
+    return load(shape, folder, true, err);
 }
 
 /* ---- writing ---- */

@@ -26,6 +26,9 @@
 /* A model of this shape with the weights of the folder. Everything is checked before memory is
  * taken for them. NULL with err set: status 3 for what a file says, 4 if it cannot be read. */
 Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err);
+/* The same with the matrices as bfloat16 (model_allocate_frozen). Refused unless each of their
+ * numbers is one exactly. */
+Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Error *err);
 /* Writes model.safetensors into an existing folder. */
 bool model_weights_save(const Model *m, const char *folder, Error *err);
 

@@ -133,7 +133,9 @@ void run_base(Run *run, const char *folder, const Model *m) {
         put_kept(run, "before", &run->before);
     } else if (folder) {
         const Model *whole = m->base ? m->base : m;
-        uint64_t print = hash64(whole->w, whole->parameters * sizeof *whole->w, HASH_START);
+        size_t reals = whole->parameters - whole->halves;
+        uint64_t print = hash64(whole->w, reals * sizeof *whole->w, HASH_START);
+        print = hash64(whole->half, whole->halves * sizeof *whole->half, print);
         if (m->base && adapter_is(folder)) /* new adapters change nothing */
             print = hash64(m->w, m->parameters * sizeof *m->w, print);
         json_key_string(&run->base, "path", folder);

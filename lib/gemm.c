@@ -106,6 +106,23 @@ static inline __attribute__((always_inline)) void pack(int width, int k, int n, 
     }
 }
 
+/* The same for a B in bfloat16: strip by strip, made real first. */
+static void pack_half(int k, int n, const uint16_t *b, size_t b_row, size_t b_column, real *packed,
+                      size_t strip) {
+    static _Thread_local real block[KC * NR] __attribute__((aligned(64)));
+    bool turned = b_row == 1;
+    for (int j = 0; j < n; j += NR, packed += strip) {
+        int columns = n - j < NR ? n - j : NR;
+        int lines = turned ? columns : k, width = turned ? k : columns;
+        const uint16_t *from = b + (size_t)j * b_column;
+        for (int i = 0; i < lines; i++)
+            real_copy(block + i * width, NULL, from, (size_t)i * (turned ? b_column : b_row),
+                      (size_t)width);
+        pack(NR, k, columns, block, turned ? 1 : (size_t)width, turned ? (size_t)width : 1, packed,
+             strip);
+    }
+}
+
 /* C = start + A B for one k-block, k <= KC. B is packed: strips of NR columns, `strip` elements
  * apart. */
 static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
@@ -147,8 +164,8 @@ static const real ZEROS[NC] = {0}; /* a row where sums start */
 
 /* One thread's part of the product, like gemm. */
 static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
-                      const real *b, size_t b_row, size_t b_column, real *c, size_t c_row,
-                      const real *bias, bool accumulate) {
+                      const real *b, const uint16_t *half, size_t b_row, size_t b_column, real *c,
+                      size_t c_row, const real *bias, bool accumulate) {
     static _Thread_local real strips[KC * NC] __attribute__((aligned(64)));
     for (int jc = 0; jc < n; jc += NC) {
         int nc = n - jc < NC ? n - jc : NC;
@@ -157,8 +174,9 @@ static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a
             /* The sums start from C, or in the first k-block from the bias or zeros. */
             bool fresh = pc == 0 && !accumulate;
             const real *start = !fresh ? c + jc : bias ? bias + jc : ZEROS;
-            pack(NR, kc, nc, b + (size_t)pc * b_row + (size_t)jc * b_column, b_row, b_column,
-                 strips, (size_t)kc * NR);
+            size_t at = (size_t)pc * b_row + (size_t)jc * b_column;
+            if (b) pack(NR, kc, nc, b + at, b_row, b_column, strips, (size_t)kc * NR);
+            else pack_half(kc, nc, half + at, b_row, b_column, strips, (size_t)kc * NR);
             multiply(m, nc, kc, a + (size_t)pc * a_column, a_row, a_column, strips, (size_t)kc * NR,
                      start, fresh ? 0 : c_row, c + jc, c_row);
         }
@@ -186,13 +204,21 @@ void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_colu
 
 void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
           size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate) {
+    gemm_frozen(m, n, k, a, a_row, a_column, b, NULL, b_row, b_column, c, c_row, bias, accumulate);
+}
+
+void gemm_frozen(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+                 const uint16_t *half, size_t b_row, size_t b_column, real *c, size_t c_row,
+                 const real *bias, bool accumulate) {
 #ifdef NAIVE
+    (void)half; /* naive builds keep weights as real numbers */
     gemm_naive(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
     return;
 #endif
     int threads = (double)m * n * k < 1e5 ? 1 : threads_now();
     if (threads == 1) { /* attention comes here for every block: spare it the parallel loop */
-        gemm_part(m, n, k, a, a_row, a_column, b, b_row, b_column, c, c_row, bias, accumulate);
+        gemm_part(m, n, k, a, a_row, a_column, b, half, b_row, b_column, c, c_row, bias,
+                  accumulate);
         return;
     }
     /* Split the rows, in tiles: the element functions do the same, so a thread finds its rows in
@@ -209,10 +235,11 @@ void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, con
             to = (int)((long)units * (t + 1) / threads) * unit;
         if (to > all) to = all;
         if (to > from && columns)
-            gemm_part(m, to - from, k, a, a_row, a_column, b + (size_t)from * b_column, b_row,
-                      b_column, c + from, c_row, bias ? bias + from : NULL, accumulate);
+            gemm_part(m, to - from, k, a, a_row, a_column, b ? b + (size_t)from * b_column : NULL,
+                      half ? half + (size_t)from * b_column : NULL, b_row, b_column, c + from,
+                      c_row, bias ? bias + from : NULL, accumulate);
         else if (to > from)
-            gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, b_row,
+            gemm_part(to - from, n, k, a + (size_t)from * a_row, a_row, a_column, b, half, b_row,
                       b_column, c + (size_t)from * c_row, c_row, bias, accumulate);
     }
 }

@@ -33,6 +33,11 @@
  * the calling one. */
 void gemm(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
           size_t b_row, size_t b_column, real *c, size_t c_row, const real *bias, bool accumulate);
+/* The same with B as real numbers, or if b is NULL as bfloat16 in `half`. Then b_row or b_column is
+ * 1. The bits are those of B in real numbers: each strip of B becomes real as it is packed. */
+void gemm_frozen(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
+                 const uint16_t *half, size_t b_row, size_t b_column, real *c, size_t c_row,
+                 const real *bias, bool accumulate);
 /* The plain twin: three loops, the same signature and meaning. With eps the rounding unit, an
  * element of the two differs by at most 2 k eps sum |a||b|. */
 void gemm_naive(int m, int n, int k, const real *a, size_t a_row, size_t a_column, const real *b,
@@ -54,6 +59,22 @@ void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_colu
 double gemm_peak_flops(void);
 /* The vectors of this build, for people: "16 x float". */
 const char *gemm_description(void);
+
+/* ---- bfloat16: the upper half of a float's bits ---- */
+
+static inline real real_of_bf16(uint16_t half) {
+    uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return (real)x;
+}
+
+/* Copies n numbers from place `at` on, of w or if that is NULL of half. */
+static inline void real_copy(real *to, const real *w, const uint16_t *half, size_t at, size_t n) {
+    if (w) memcpy(to, w + at, n * sizeof *to);
+    else
+        for (size_t i = 0; i < n; i++) to[i] = real_of_bf16(half[at + i]);
+}
 
 /* ---- element functions ---- */
 

@@ -168,6 +168,20 @@ ModelTensor *table_make(const ModelConfig *c, const LoraConfig *lora, int *count
     return x.list;
 }
 
+/* Positions are added one by one, so they stay as they are. */
+bool tensor_is_half(const ModelTensor *t) { return t->rank == 2 && t->role != ROLE_WPE; }
+
+size_t table_split(ModelTensor *list, int count, size_t *halves) {
+    size_t reals = 0;
+    *halves = 0;
+    for (int i = 0; i < count; i++) {
+        size_t *at = tensor_is_half(&list[i]) ? halves : &reals;
+        list[i].offset = *at;
+        *at += list[i].size;
+    }
+    return reals;
+}
+
 /* ---- names of modules ---- */
 
 Str role_module(Family family, TensorRole role) {

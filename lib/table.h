@@ -80,6 +80,11 @@ typedef struct {
 ModelTensor *table_make(const ModelConfig *c, const LoraConfig *lora, int *count,
                         size_t *parameters);
 
+/* Changes the places for a frozen model whose matrices are bfloat16 in a buffer of their own, of
+ * `halves` numbers. Returns how many numbers stay real. */
+size_t table_split(ModelTensor *list, int count, size_t *halves);
+bool tensor_is_half(const ModelTensor *t); /* in such a model */
+
 /* The module of a block's matrix, as "self_attn.q_proj". {NULL, 0}: the family has none of this
  * role, or it is none of a linear layer in a block. */
 Str role_module(Family family, TensorRole role);

@@ -411,6 +411,24 @@ bool tensors_read(const TensorInfo *t, real *out, Error *err) {
     return true;
 }
 
+bool tensors_read_bf16(const TensorInfo *t, uint16_t *out, bool *exact, Error *err) {
+    size_t each = t->elements ? t->size / t->elements : 1;
+    int lost = 0;
+    for (size_t from = 0; from < t->size; from += t->source->n) {
+        if (!load_piece(t, from, err)) return false;
+        for (size_t i = 0; i < t->source->n / each; i++) {
+            double x = value_of(t->type, t->source->piece + i * each);
+            float near = (float)x;
+            uint32_t bits;
+            memcpy(&bits, &near, sizeof bits);
+            out[from / each + i] = (uint16_t)(bits >> 16);
+            lost |= (bits & 0xFFFF) != 0 || (double)near != x;
+        }
+    }
+    *exact = !lost;
+    return true;
+}
+
 bool tensors_bytes(const TensorInfo *t, size_t from, void *out, size_t n, Error *err) {
     return file_read_at(&t->source->in, t->at + from, out, n, err);
 }

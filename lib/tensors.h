@@ -85,6 +85,8 @@ Str tensors_metadata(const TensorFile *file, const char *key);            /* {NU
 bool tensors_is_float(const TensorInfo *t); /* one of the four types that tensors_read converts */
 /* Converts the elements to real, out[elements]. The type must be a float type. */
 bool tensors_read(const TensorInfo *t, real *out, Error *err);
+/* The same to bfloat16. *exact: no element needs more. */
+bool tensors_read_bf16(const TensorInfo *t, uint16_t *out, bool *exact, Error *err);
 /* n bytes of the tensor as they are in the file, from byte `from` on. */
 bool tensors_bytes(const TensorInfo *t, size_t from, void *out, size_t n, Error *err);
 /* Element i of any type but TENSOR_OTHER. Neighbors are in memory afterwards, so a walk in order

@@ -42,6 +42,12 @@ static const Choice FAMILY_CHOICES[] = {
 _Static_assert(sizeof FAMILY_CHOICES / sizeof *FAMILY_CHOICES == FAMILY_COUNT, "a row each");
 _Static_assert(sizeof REPORT_CHOICES / sizeof *REPORT_CHOICES == REPORT_TO_COUNT, "a row each");
 
+const Choice DTYPES[] = {
+    [DTYPE_FLOAT32] = {"float32", "as they are computed with"},
+    [DTYPE_BF16] = {"bf16", "half the memory, if the file's numbers are bfloat16"},
+};
+_Static_assert(sizeof DTYPES / sizeof *DTYPES == DTYPE_COUNT, "a row each");
+
 /* What users of Hugging Face's trainers look for, and what is here instead. */
 static const OptionHint HINTS[] = {
     /* names */
@@ -112,7 +118,7 @@ static const OptionHint HINTS[] = {
     {"warmup", "say --warmup-steps or --warmup-ratio"},
     {"max-norm", "say --max-grad-norm"},
     /* numbers and machines */
-    {"bf16", "everything is computed in float32"},
+    {"bf16", "say --dtype bf16: frozen matrices; everything is computed in float32"},
     {"fp16", "everything is computed in float32"},
     {"tf32", "everything is computed in float32"},
     {"torch-dtype", "everything is computed in float32"},
@@ -272,9 +278,12 @@ const Option OPTIONS[] = {
              "(text always is shuffled)"},
     {"prompt-loss-weight", OPTION_REAL, AT(prompt_loss_weight), "pretrain", "0.1", RANGE(0, 1),
      .help = "loss weight of a session's prompt tokens; answers have 1"},
+    {"dtype", OPTION_CHOICE, AT(dtype), "score train eval generate chat", "float32",
+     CHOICES(DTYPES, DTYPE_COUNT), .free = true,
+     .help = "numbers of a frozen model's matrices in memory; results have the same bits",
+     .section = "adapters and frozen models"},
     {"lora-rank", OPTION_INT, AT(lora_rank), "train", "0", RANGE(0, 4096),
-     .help = "train adapters of this rank (LoRA) beside the model's matrices; 0: train the model",
-     .section = "adapters"},
+     .help = "train adapters of this rank (LoRA) beside the model's matrices; 0: train the model"},
     {"lora-alpha", OPTION_REAL, AT(lora_alpha), "train", "0", RANGE(0, 1000000),
      .help = "an adapter counts alpha / rank; 0: as the rank, so 1"},
     {"lora-targets", OPTION_STRING, AT(lora_targets), "train", "all-linear", .value = "LIST",
@@ -705,7 +714,19 @@ SplitFiles settings_files(const Settings *s) {
 }
 
 bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *err) {
-    if (!model_folder_load_as(f, path, path == s->resume ? NULL : s->template, err)) return false;
+    const char *template = path == s->resume ? NULL : s->template;
+    if (!model_folder_load_as(f, path, template, s->dtype == DTYPE_BF16, err)) return false;
+    bool alone = s->dtype == DTYPE_BF16 && !s->resume && s->lora_rank == 0 && !f->base;
+    bool gradients = strcmp(s->command, "train") == 0 ||
+                     (strcmp(s->command, "score") == 0 &&
+                      (METHODS[s->method].needs_gradients || METHODS[s->method].needs_reference));
+    if (alone && gradients) {
+        model_folder_free(f);
+        return error_set(
+            err, STATUS_USAGE,
+            "--dtype bf16: this trains or differentiates the model itself, which takes "
+            "float32; give --lora-rank, score with adapters, or leave it out");
+    }
     if (s->template && !f->tokenizer) {
         model_folder_free(f);
         return error_set(err, STATUS_USAGE,

@@ -38,6 +38,8 @@ typedef enum {
 } WeightsFrom;
 
 /* Where else the log goes. */
+typedef enum { DTYPE_FLOAT32, DTYPE_BF16, DTYPE_COUNT } Dtype;
+extern const Choice DTYPES[]; /* [DTYPE_COUNT] */
 typedef enum { REPORT_TO_NOTHING, REPORT_TO_TENSORBOARD, REPORT_TO_COUNT } ReportTo;
 extern const Choice REPORT_CHOICES[]; /* [REPORT_TO_COUNT] */
 
@@ -72,6 +74,7 @@ typedef struct Settings {
     double num_train_epochs, learning_rate, warmup_ratio, min_lr_ratio;
     double weight_decay, adam_beta1, adam_beta2, max_grad_norm;
     Schedule lr_scheduler_type;
+    Dtype dtype;
     int lora_rank; /* 0: no adapters */
     double lora_alpha;
     const char *lora_targets;

@@ -80,8 +80,10 @@ static real *block_of(const Logits *x, Chunk c, int first) {
 static void block_logits(Logits *x, Chunk c, int first, int width) {
     size_t C = (size_t)x->C;
     double start = seconds_now();
-    gemm(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->w + (size_t)first * C, 1, C,
-         block_of(x, c, first), (size_t)width, NULL, false);
+    size_t at = (size_t)first * C;
+    gemm_frozen(c.rows, width, x->C, x->h + (size_t)c.from * C, C, 1, x->w ? x->w + at : NULL,
+                x->half ? x->half + at : NULL, 1, C, block_of(x, c, first), (size_t)width, NULL,
+                false);
     x->product_seconds += seconds_now() - start;
 }
 
@@ -109,11 +111,12 @@ static void chunk_forward(Logits *x, Chunk c) {
  * and the rows of dlogits G add up over the blocks. */
 static void block_gradients(Logits *x, Chunk c, const GradientTarget *to, int first, int width) {
     size_t C = (size_t)x->C, W = (size_t)width;
-    const real *block = block_of(x, c, first), *w = x->w + (size_t)first * C,
-               *h = x->h + (size_t)c.from * C;
+    const real *block = block_of(x, c, first), *h = x->h + (size_t)c.from * C;
+    const real *w = x->w ? x->w + (size_t)first * C : NULL;
+    const uint16_t *half = x->half ? x->half + (size_t)first * C : NULL;
     real *g = x->dw ? x->dw + (size_t)first * C : NULL, *dh = x->dh + (size_t)c.from * C;
     double start = seconds_now();
-    gemm(c.rows, x->C, width, block, W, 1, w, C, 1, dh, C, NULL, first > 0);
+    gemm_frozen(c.rows, x->C, width, block, W, 1, w, half, C, 1, dh, C, NULL, first > 0);
     if (g && to->inner)
         gemm(c.rows, x->C, width, block, W, 1, g, C, 1, to->product, C, NULL, first > 0);
     else if (g) gemm(width, x->C, c.rows, block, 1, W, h, C, 1, g, C, NULL, to->add || c.from > 0);

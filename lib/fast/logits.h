@@ -43,14 +43,15 @@ typedef struct {
 typedef struct {
     const Batch *batch;
     const RowMap *map;
-    int C, V;            /* channels, vocabulary */
-    const real *h;       /* [live][C] hidden states */
-    const real *w;       /* [V][C] the head's matrix; if tied, the embeddings' */
-    double *term;        /* [live] forward: weight * log p(target), 0 where nothing is scored */
-    int *hit;            /* [live] forward: is the target the most probable token? */
-    const double *dlogp; /* [rows] backward: d loss / d logp of each row */
-    real *dh;            /* [live][C] backward: d loss / d h */
-    real *dw;            /* [V][C] backward: the gradient, as the GradientTarget says; or NULL */
+    int C, V;             /* channels, vocabulary */
+    const real *h;        /* [live][C] hidden states */
+    const real *w;        /* [V][C] the head's matrix; if tied, the embeddings' */
+    const uint16_t *half; /* the same in bfloat16, if w is NULL */
+    double *term;         /* [live] forward: weight * log p(target), 0 where nothing is scored */
+    int *hit;             /* [live] forward: is the target the most probable token? */
+    const double *dlogp;  /* [rows] backward: d loss / d logp of each row */
+    real *dh;             /* [live][C] backward: d loss / d h */
+    real *dw;             /* [V][C] backward: the gradient, as the GradientTarget says; or NULL */
     /* The plain twin reads nothing below this line. */
     real *logits;           /* [logits_room] */
     Softmax *softmax;       /* [live] written forward, read backward */

@@ -178,6 +178,41 @@ static void test_shapes(int step) {
 }
 
 /* Nothing to add up: C is the bias, or what it was; no rows or columns: nothing is touched. */
+/* A B in bfloat16 gives the bits of the same numbers as reals: plain and transposed, in every
+ * remainder of a strip, over several k-blocks, with one thread and with three. Naive builds have
+ * none. */
+static void test_frozen(void) {
+#ifndef NAIVE
+    static const int sizes[][3] = {{1, 1, 1},   {1, 33, 5},     {7, 31, 40},   {5, 64, 400},
+                                   {9, 300, 3}, {40, 270, 800}, {70, 129, 385}};
+    for (int call = 0; call < 4 * (int)(sizeof sizes / sizeof *sizes); call++) {
+        int m = sizes[call / 4][0], n = sizes[call / 4][1], k = sizes[call / 4][2];
+        bool turned = call & 1;
+        set_threads(call & 2 ? 3 : 1);
+        size_t M = (size_t)m, N = (size_t)n, K = (size_t)k;
+        real *a = mem_new(M * K, sizeof *a), *b = mem_new(K * N, sizeof *b);
+        real *want = mem_new(M * N, sizeof *want), *got = mem_new(M * N, sizeof *got);
+        uint16_t *half = mem_new(K * N, sizeof *half);
+        Rng rng = rng_new((uint64_t)call, 0);
+        for (size_t i = 0; i < M * K; i++) a[i] = (real)rng_normal(&rng);
+        for (size_t i = 0; i < K * N; i++) {
+            float x = (float)rng_normal(&rng);
+            uint32_t bits;
+            memcpy(&bits, &x, sizeof bits);
+            half[i] = (uint16_t)(bits >> 16);
+            b[i] = real_of_bf16(half[i]);
+        }
+        size_t row = turned ? 1 : N, column = turned ? K : 1;
+        gemm(m, n, k, a, K, 1, b, row, column, want, N, NULL, false);
+        gemm_frozen(m, n, k, a, K, 1, NULL, half, row, column, got, N, NULL, false);
+        CHECK(memcmp(want, got, M * N * sizeof *got) == 0, "%d x %d x %d, turned %d: other bits", m,
+              n, k, turned);
+        free(a), free(b), free(want), free(got), free(half);
+    }
+    set_threads(1);
+#endif
+}
+
 static void test_empty(void) {
     Rng rng = rng_new(2, 0);
     for (int variant = 0; variant < 16; variant++) {
@@ -490,6 +525,7 @@ int main(int argc, char **argv) {
     test_shapes(argc > 1 ? 5 : 1);
     test_packed();
     if (argc > 1) return check_report("test_gemm");
+    test_frozen();
     test_empty();
     test_position_bits();
     test_thread_bits();

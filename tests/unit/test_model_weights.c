@@ -11,6 +11,11 @@
 #include "lib/tensors.h"
 #include "tests/unit/check.h"
 
+#ifdef NAIVE
+enum { PLAIN_BUILD = 1 };
+#else
+enum { PLAIN_BUILD = 0 };
+#endif
 static const char INDEX[] = "model.safetensors.index.json";
 static const char *const SHARDS[] = {"model-00001-of-00003.safetensors",
                                      "model-00002-of-00003.safetensors",
@@ -203,6 +208,99 @@ static void test_memory(void) {
     model_free(m);
 }
 
+/* ---- bfloat16 ---- */
+
+/* Writes the model with its numbers cut to bfloat16, and cuts them in memory too. */
+static void write_bf16(Model *m) {
+    Error err = {0};
+    uint16_t *bits = mem_new(m->parameters, sizeof *bits);
+    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
+    for (size_t i = 0; i < m->parameters; i++) {
+        float x = (float)m->w[i];
+        uint32_t all;
+        memcpy(&all, &x, sizeof all);
+        bits[i] = (uint16_t)(all >> 16);
+        all &= 0xFFFF0000;
+        memcpy(&x, &all, sizeof x);
+        m->w[i] = (real)x;
+    }
+    for (int i = 0; i < m->tensor_count; i++) {
+        out[i] = tensor_out(m, i);
+        out[i].type = TENSOR_BF16;
+        out[i].data = bits + m->tensors[i].offset;
+    }
+    char *path = path_join(folder, "model.safetensors");
+    if (!tensors_write(path, out, m->tensor_count, NULL, 0, &err)) exit(error_print(&err));
+    free(path);
+    free(bits);
+    free(out);
+}
+
+/* The log-probability of a row, the logits after it, and with adapters their gradient. */
+static double outcome(const Model *m, real *logits, real *grad) {
+    static const int row[] = {1, 5, 17, 42, 60, 9, 3};
+    Batch batch = {0};
+    Workspace *ws = workspace_new();
+    double logp, dlogp = -1;
+    batch_row(&batch, row, 7, 2, NULL);
+    if (grad) model_forward_backward(m, ws, &batch, &dlogp, &logp, grad, false);
+    else model_forward(m, ws, &batch, false, &logp, NULL);
+    batch_free(&batch);
+    Prefix *prefix = prefix_new(m, 8);
+    batch_row_inputs(&batch, row, 7, prefix);
+    model_extend(m, ws, &batch);
+    model_logits(m, ws, 0, logits);
+    prefix_free(prefix);
+    batch_free(&batch);
+    workspace_free(ws);
+    return logp;
+}
+
+/* A frozen model takes half the memory for its matrices, and computes the same bits: forward,
+ * generating, and backward through it to adapters. */
+static void test_frozen(Family family, bool untied) {
+    ModelConfig shape = LLAMA;
+    LoraConfig lora = {.rank = 3, .alpha = 6};
+    for (int role = 0; role < ROLE_COUNT; role++)
+        if (role_module(family, (TensorRole)role).s) lora.targets |= 1u << role;
+    Error err = {0};
+    shape.family = family;
+    shape.untied = untied;
+    if (family == FAMILY_GPT2) shape.kv_heads = 0;
+    Model *m = model_new(shape, &err);
+    model_initialize(m, 7);
+    write_bf16(m);
+    Model *frozen = model_weights_load_frozen(&shape, folder, &err);
+    CHECK(frozen, "%s: %s", family_name(family), err.text);
+    if (!frozen) return;
+    real logits[2][61];
+    double logp = outcome(m, logits[0], NULL);
+    CHECK(logp == outcome(frozen, logits[1], NULL) &&
+              memcmp(logits[0], logits[1], sizeof logits[0]) == 0,
+          "%s: frozen matrices give other bits", family_name(family));
+    Model *a = model_lora(m, lora, &err), *b = model_lora(frozen, lora, &err);
+    CHECK(a && b, "%s", err.text);
+    for (size_t i = 0; i < a->parameters; i++) a->w[i] = b->w[i] = (real)((int)(i % 13) - 6) / 32;
+    real *grad = mem_new(2 * a->parameters, sizeof *grad);
+    logp = outcome(a, logits[0], grad);
+    CHECK(logp == outcome(b, logits[1], grad + a->parameters) &&
+              memcmp(grad, grad + a->parameters, a->parameters * sizeof *grad) == 0,
+          "%s: adapters of a frozen base have other bits", family_name(family));
+    free(grad);
+    model_free(a);
+    model_free(b);
+    model_free(frozen);
+    /* Numbers that bfloat16 cannot hold are not rounded in silence. */
+    m->w[3] = 1 + (real)0x1p-20;
+    CHECK(model_weights_save(m, folder, &err), "%s", err.text);
+    frozen = model_weights_load_frozen(&shape, folder, &err);
+    CHECK(PLAIN_BUILD ? frozen != NULL : !frozen && strstr(err.text, "that bfloat16 cannot hold"),
+          "%s", err.text);
+    model_free(frozen);
+    model_free(m);
+    drop("model.safetensors");
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/test_weights.XXXXXX", base && *base ? base : "/tmp");
@@ -216,6 +314,10 @@ int main(void) {
     test_index(m);
     test_head(m);
     test_memory();
+    test_frozen(FAMILY_GPT2, false);
+    test_frozen(FAMILY_LLAMA, false);
+    test_frozen(FAMILY_QWEN2, true);
+    test_frozen(FAMILY_QWEN3, true);
     drop(INDEX);
     for (int s = 0; s < SHARD_COUNT; s++) drop(SHARDS[s]);
     CHECK(rmdir(folder) == 0, "something is left in %s", folder);
