@@ -289,13 +289,33 @@ void scores_put_weight(Buf *b, Str line, double weight, bool swapped) {
     buf_put(b, line.s + head, line.n - head);
 }
 
-/* Reads the file of the holdout's own scores beside `path`, and c's levels from it. *fingerprint:
- * hash64 of its bytes. */
-static bool read_holdout(const char *path, Comparison *c, uint64_t *fingerprint, Error *err) {
+/* A line of the holdout's own scores. With a holdout it must be of its record n, and c keeps whether
+ * that was left out. */
+static bool read_own(const char *file, int n, const Json *r, const Dataset *holdout, Comparison *c,
+                     double *gain, double *likelihood, Error *err) {
+    const Json *id = json_get(r, "id"), *trimmed = json_get(r, "trimmed");
+    if (!r || !line_numbers(r, gain, likelihood))
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
+                         "accept writes it; score the pool again",
+                         file, n + 1);
+    if (!holdout) return true;
+    if (n >= holdout->count || !id || !str_equal(id->string, holdout->records[n].id))
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: is not of the holdout's record %d (%s): the file belongs to "
+                         "another holdout",
+                         file, n + 1, n + 1, holdout->path);
+    if (trimmed && trimmed->boolean) c->kept[n] = 0;
+    c->told.trimmed += trimmed && trimmed->boolean;
+    return true;
+}
+
+/* Reads the holdout's own scores, and c's levels from them. *fingerprint: hash64 of the bytes. */
+static bool read_holdout(const char *file, const Dataset *holdout, Comparison *c,
+                         uint64_t *fingerprint, Error *err) {
     Buf text = {0};
     Arena arena = {0};
     Str line;
-    char *file = scores_holdout_path(path);
     int n = 0;
     bool ok = file_read(file, &text, err);
     /* There are at most as many lines as bytes that can hold one. */
@@ -303,21 +323,29 @@ static bool read_holdout(const char *path, Comparison *c, uint64_t *fingerprint,
            *likelihood = mem_new(text.n + 1, sizeof *gain);
     for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); n++) {
         const Json *r = json_parse(&arena, line.s, line.n, NULL);
-        ok = (r && line_numbers(r, &gain[n], &likelihood[n])) ||
-             error_set(err, STATUS_DATA,
-                       "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
-                       "accept writes it; score the pool again",
-                       file, n + 1);
+        ok = read_own(file, n, r, holdout, c, &gain[n], &likelihood[n], err);
     }
+    if (ok && holdout && n < holdout->count)
+        ok = error_set(err, STATUS_DATA,
+                       "%s: has %d lines and the holdout %d records: the file belongs to another "
+                       "holdout",
+                       file, n, holdout->count);
     if (ok && !comparison_levels(c, gain, likelihood, n))
         ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", file);
     *fingerprint = hash64(text.s, text.n, HASH_START);
     free(gain);
     free(likelihood);
-    free(file);
     buf_free(&text);
     arena_free(&arena);
     return ok;
+}
+
+bool scores_settle(const char *file, const Dataset *holdout, WeightMap map,
+                   const ComparisonOptions *how, int count, Comparison *c, Error *err) {
+    uint64_t unused;
+    comparison_new(c, map, how, count, holdout->count);
+    c->settled = true;
+    return read_holdout(file, holdout, c, &unused, err);
 }
 
 /* ---- the reader ---- */
@@ -485,8 +513,9 @@ void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, cons
     if (compares) scores_tell_comparison(map, &w->against, w->weight, count);
 }
 
-bool scores_load(const char *path, const Dataset *pool, WeightMap map, const ComparisonOptions *how,
-                 bool remap, PoolWeights *w, uint64_t *beside, Error *err) {
+bool scores_load(const char *path, const char *own, const Dataset *pool, WeightMap map,
+                 const ComparisonOptions *how, bool remap, PoolWeights *w, uint64_t *own_bytes,
+                 Error *err) {
     Comparison *c = &w->against;
     comparison_new(c, map, how, pool->count, 0);
     ScoreColumns columns = {.score = w->score,
@@ -495,8 +524,10 @@ bool scores_load(const char *path, const Dataset *pool, WeightMap map, const Com
                             .gain = c->gain,
                             .likelihood = c->likelihood,
                             .remap = remap || c->gain};
-    bool ok =
-        scores_read(path, pool, &columns, err) && (!c->gain || read_holdout(path, c, beside, err));
+    char *beside = scores_holdout_path(path);
+    bool ok = scores_read(path, pool, &columns, err) &&
+              (!c->gain || read_holdout(own ? own : beside, NULL, c, own_bytes, err));
+    free(beside);
     w->fingerprint = columns.fingerprint;
     w->source = columns.bare ? WEIGHTS_MAPPED : WEIGHTS_FIXED;
     return ok;

@@ -146,10 +146,16 @@ void pool_weights_keep(PoolWeights *w, ScoreNotes *notes, int count, RunState *s
 void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, const Splits *x);
 
 /* Reads a score file, so that pool_weights_map can make weights of it: scores where its lines have
- * no weights, with remap, or for a map of the holdout. For that it reads the file beside it too,
- * and *beside is the hash of its bytes. Else the weights are the file's. */
-bool scores_load(const char *path, const Dataset *pool, WeightMap map, const ComparisonOptions *how,
-                 bool remap, PoolWeights *w, uint64_t *beside, Error *err);
+ * no weights, with remap, or for a map of the holdout. For that it reads the holdout's own scores
+ * too: the file `own`, or (NULL) the one beside `path`; *own_bytes is the hash of its bytes. Else
+ * the weights are the file's. */
+bool scores_load(const char *path, const char *own, const Dataset *pool, WeightMap map,
+                 const ComparisonOptions *how, bool remap, PoolWeights *w, uint64_t *own_bytes,
+                 Error *err);
+/* Reads the holdout's own scores from `file` into an empty comparison for a pool of `count`. It
+ * need then not score the holdout. Lines must match the holdout's records, else status 3. */
+bool scores_settle(const char *file, const Dataset *holdout, WeightMap map,
+                   const ComparisonOptions *how, int count, Comparison *c, Error *err);
 
 /* How many records are known to be good. */
 int scores_known_clean(const PoolFacts *facts);

@@ -51,6 +51,7 @@ static void add_inputs(Paths *p, const Settings *s) {
     add(p, "--eval", s->eval);
     add(p, "--weights", s->weights_file);
     add(p, "--scores", s->scores);
+    add(p, "--holdout-scores", s->holdout_scores);
     add(p, "--options", s->options_file);
     for (int i = 0; i < s->data.count; i++) add(p, "--data", s->data.values[i]);
     if (!s->resume) add_folder(p, "--model", s->model);

@@ -148,9 +148,12 @@ bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *hol
     depends_on_options(&depends, s);
     depends_put_file(&depends, s->pool ? "--pool" : "--data", pool->fingerprint);
     depends_put_file(&depends, "--holdout", holdout->data.fingerprint);
-    bool ok = depends_on_folder(&depends, "--model", s->model, err) &&
-              depends_on_folder(&depends, "--reference", s->reference, err) &&
-              partial_open(p, out, s->command, &depends, use, err);
+    uint64_t own = 0;
+    bool ok = !s->holdout_scores || file_fingerprint(s->holdout_scores, &own, err);
+    depends_put_file(&depends, "--holdout-scores", own);
+    ok = ok && depends_on_folder(&depends, "--model", s->model, err) &&
+         depends_on_folder(&depends, "--reference", s->reference, err) &&
+         partial_open(p, out, s->command, &depends, use, err);
     buf_free(&depends);
     return ok;
 }

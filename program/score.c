@@ -218,8 +218,20 @@ static bool put_weight(void *self, int i, Str line, Buf *b, Error *err) {
     return true;
 }
 
+/* Puts a copy of --holdout-scores beside the scores, for those who read them. */
+static bool copy_holdout(const Settings *s, Error *err) {
+    if (!s->holdout_scores) return true;
+    Buf text = {0};
+    char *beside = scores_holdout_path(s->out);
+    bool ok = file_read(s->holdout_scores, &text, err) && file_write(beside, text.s, text.n, err);
+    free(beside);
+    buf_free(&text);
+    return ok;
+}
+
 static bool save(Scorer *x, Error *err) {
     return scores_save_holdout(x->s->out, &x->others->holdout, &x->shared.against, err) &&
+           copy_holdout(x->s, err) &&
            partial_write(&x->partial, x->s->out, x->columns.weight ? put_weight : NULL, x, err);
 }
 
@@ -316,7 +328,10 @@ static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles
              request_partial(s, &pool, &others->holdout, s->out, &x.partial, err)) {
         x.facts = facts_part(&pool.facts, x.first, count);
         tell_pool(s, &pool, "pool", others);
-        partial_end(&x.partial, score_pool(&x, err));
+        bool settled =
+            !s->holdout_scores || scores_settle(s->holdout_scores, &others->holdout.data, x.how.map,
+                                                &x.how.comparing, count, &x.shared.against, err);
+        partial_end(&x.partial, settled && score_pool(&x, err));
         score_shared_free(&x.shared);
     }
     pool_free(&pool);

@@ -34,8 +34,8 @@ static bool choose(const Settings *s, const Dataset *d, PoolWeights *w, Error *e
         return error_set(err, STATUS_USAGE, "select: take --share or --weight-map, not both");
     if (!by_share && (int)s->weight_map == MAP_TOP)
         return error_set(err, STATUS_USAGE, "select: --weight-map top needs --share");
-    if (!scores_load(s->scores, d, map, &(ComparisonOptions){.level = s->accept_level}, remap, w,
-                     &beside, err))
+    if (!scores_load(s->scores, s->holdout_scores, d, map,
+                     &(ComparisonOptions){.level = s->accept_level}, remap, w, &beside, err))
         return false;
     if (w->source == WEIGHTS_MAPPED && !remap)
         return error_set(err, STATUS_USAGE,

@@ -200,6 +200,11 @@ const Option OPTIONS[] = {
      .help = "the records to choose from (JSONL or JSON)"},
     {"scores", OPTION_STRING, AT(scores), "select", "!", .value = "FILE",
      .help = "the pool's scores, as ica score or a run writes them"},
+    {"holdout-scores", OPTION_STRING, AT(holdout_scores), "score select train", NULL,
+     .value = "FILE", .free = true,
+     .help =
+         "accept, mirror: the holdout's own scores, as ica score writes them beside the pool's; "
+         "score then does not make them, train and select read this file"},
     {"with-weights", OPTION_FLAG, AT(with_weights), "select", "false",
      .help = "add the key \"weight\" to each record"},
     {"holdout", OPTION_STRING, AT(holdout), "pretrain score train eval", NULL, .value = "FILE",
@@ -592,6 +597,27 @@ static bool check_judged(const Settings *s, Error *err) {
     return true;
 }
 
+/* A file with the holdout's own scores takes the place of scoring it. */
+static bool check_holdout_scores(const Settings *s, Error *err) {
+    bool train = s->weights != NULL;
+    if (!s->holdout_scores) return true;
+    if ((int)s->weight_map < 0 || !MAPS[s->weight_map].of_holdout)
+        return error_set(err, STATUS_USAGE,
+                         "--holdout-scores %s: only --weight-map accept and mirror compare with "
+                         "them; leave it out",
+                         s->holdout_scores);
+    if (train && s->weights_from != WEIGHTS_FROM_FILE)
+        return error_set(err, STATUS_USAGE,
+                         "--holdout-scores goes with --weights file:PATH: a method scores the "
+                         "holdout itself, at each refresh");
+    if (s->holdout_trim > 0)
+        return error_set(err, STATUS_USAGE,
+                         "--holdout-trim %g: the file of --holdout-scores says what is left out; "
+                         "leave one of them out",
+                         s->holdout_trim);
+    return true;
+}
+
 /* Refuses, by name, options whose values another option leaves without a meaning. */
 static bool check_together(const Settings *s, const OptionResult *given, Error *err) {
     const ObjectiveInfo *objective = &OBJECTIVES[s->objective];
@@ -621,7 +647,7 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
             return error_set(err, STATUS_USAGE,
                              "--%s: there are no new adapters; give --lora-rank, or leave it out",
                              lora[i]);
-    if (!check_judged(s, err)) return false;
+    if (!check_judged(s, err) || !check_holdout_scores(s, err)) return false;
     if (s->dry_run && s->resume)
         return error_set(err, STATUS_USAGE,
                          "--dry-run is for a run that has not begun; leave --resume out");

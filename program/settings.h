@@ -103,6 +103,7 @@ typedef struct Settings {
     Normalize normalize;
     double temperature, share, clip, accept_level, holdout_trim;
     bool relabel;
+    const char *holdout_scores;
     bool with_weights; /* select */
     /* generation */
     const char *prompt, *prompt_file, *system;

@@ -44,6 +44,17 @@ static bool record_weight(const Dataset *d, const Record *r, WeightsFrom from, d
     return true;
 }
 
+/* A dump has no place for pairs whose answers change places. */
+static bool check_dump(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
+    for (int i = 0; s->dump_state && i < d->count; i++)
+        if (w->swapped[i])
+            return error_set(err, STATUS_USAGE,
+                             "%s:%d: swaps a pair (\"relabel\"), and --dump-state has no place "
+                             "for that; leave it out",
+                             s->weights_file, i + 1);
+    return true;
+}
+
 /* Fills in the pool's weights, or says what makes them. Notes the file that they come from. */
 static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run *run, Error *err) {
     const Dataset *d = &x->pool.data;
@@ -57,21 +68,16 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     const char *path = s->weights_file;
     uint64_t beside;
     ComparisonOptions how = {.level = s->accept_level, .relabel = s->relabel};
-    bool ok = scores_load(path, d, s->weight_map, &how, false, w, &beside, err);
-    for (int i = 0; ok && s->dump_state && i < d->count; i++)
-        if (w->swapped[i])
-            ok = error_set(err, STATUS_USAGE,
-                           "%s:%d: swaps a pair (\"relabel\"), and --dump-state has no place for "
-                           "that; leave it out",
-                           path, i + 1);
+    bool ok = scores_load(path, s->holdout_scores, d, s->weight_map, &how, false, w, &beside, err);
     run_input(run, path, w->fingerprint);
     run_depends_file(run, "--weights file", w->fingerprint);
     if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);
-        run_input(run, holdout, beside);
+        run_input(run, s->holdout_scores ? s->holdout_scores : holdout, beside);
+        run_depends_file(run, "--holdout-scores", beside);
         free(holdout);
     }
-    return ok;
+    return ok && check_dump(s, d, w, err);
 }
 
 /* ---- results ---- */

@@ -113,6 +113,40 @@ grep -q '"records":27,"trimmed":13' "$keep/out" && pass || fail "the result says
     fail "a record that is left out has no score"
 [ "$(weights trim .05)" = " 100 same" ] && pass || fail "weights by hand: $(weights trim .05)"
 
+# ---- --holdout-scores: a file takes the place of scoring the holdout ----
+works "scores" $score --holdout-scores s.holdout.jsonl --out own
+same "scores with the holdout's own from a file" s own
+same "the holdout's own scores are copied" s.holdout.jsonl own.holdout.jsonl
+works "scores" $score --holdout-scores trim.holdout.jsonl --out own.trim --json
+same "and what was left out stays out" trim own.trim
+grep -q '"records":27,"trimmed":13' "$keep/out" && pass || fail "27 and 13 from the file"
+: >joined.own
+for i in 1 2 3; do
+    works "a shard" $score --holdout-scores s.holdout.jsonl --out part.own --shard $i/3
+    cat part.own >>joined.own
+done
+same "three shards with the same file" s joined.own
+works "training" $train --weights file:joined.own --weight-map accept \
+    --holdout-scores s.holdout.jsonl --out own.run
+works "training" $train --weights file:s --weight-map accept --out beside.run
+same "training with the file named, and beside" own.run/model.safetensors \
+    beside.run/model.safetensors
+works "select" select --pool pool --scores joined.own --weight-map accept --accept-level .4 \
+    --holdout-scores s.holdout.jsonl --out own.chosen
+works "select" select --pool pool --scores s --weight-map accept --accept-level .4 \
+    --out beside.chosen
+same "select with the file named, and beside" own.chosen beside.chosen
+refuse 2 'leave it out' score --model base --pool pool --holdout hold \
+    --holdout-scores s.holdout.jsonl --out no
+refuse 2 'goes with --weights file' $train --weights ica --weight-map accept \
+    --holdout-scores s.holdout.jsonl --out no
+refuse 2 'leave one of them out' $score --holdout-scores s.holdout.jsonl --holdout-trim .2 --out no
+refuse 3 'another holdout' $score --holdout-scores l1.holdout.jsonl --pool lone \
+    --holdout turned --out no
+head -n 39 s.holdout.jsonl >short.own
+refuse 3 'has 39 lines' $score --holdout-scores short.own --out no
+refuse 4 'none.own' $score --holdout-scores none.own --out no
+
 # Methods with one number.
 for method in oneshot nuggets gradient loss incontext; do
     works "scores" $score --out one --method $method --json
