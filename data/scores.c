@@ -289,8 +289,8 @@ void scores_put_weight(Buf *b, Str line, double weight, bool swapped) {
     buf_put(b, line.s + head, line.n - head);
 }
 
-/* A line of the holdout's own scores. With a holdout it must be of its record n, and c keeps whether
- * that was left out. */
+/* A line of the holdout's own scores. With a holdout it must be of its record n, and c
+ * keeps whether that was left out. */
 static bool read_own(const char *file, int n, const Json *r, const Dataset *holdout, Comparison *c,
                      double *gain, double *likelihood, Error *err) {
     const Json *id = json_get(r, "id"), *trimmed = json_get(r, "trimmed");

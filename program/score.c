@@ -309,6 +309,13 @@ static bool dry_run(const Settings *s, const ModelFolder *f, Pool *pool, int rec
     return dry_run_score(s, f->model, &x, records, err);
 }
 
+/* Takes the holdout's own scores from --holdout-scores. */
+static bool settle(Scorer *x, int count, Error *err) {
+    const char *file = x->s->holdout_scores;
+    return !file || scores_settle(file, &x->others->holdout.data, x->how.map, &x->how.comparing,
+                                  count, &x->shared.against, err);
+}
+
 static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles *files,
                        Splits *others, Error *err) {
     Pool pool;
@@ -324,16 +331,13 @@ static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles
     bool ok = check_holdout(s, &others->holdout, err) &&
               shard_of(s, pool.facts.count, &x.first, &count, err);
     if (ok && s->dry_run) dry_run(s, f, &pool, count, others, err);
-    else if (ok && file_try(s->out, err) &&
+    else if (ok && file_try(s->out, err) && settle(&x, count, err) &&
              request_partial(s, &pool, &others->holdout, s->out, &x.partial, err)) {
         x.facts = facts_part(&pool.facts, x.first, count);
         tell_pool(s, &pool, "pool", others);
-        bool settled =
-            !s->holdout_scores || scores_settle(s->holdout_scores, &others->holdout.data, x.how.map,
-                                                &x.how.comparing, count, &x.shared.against, err);
-        partial_end(&x.partial, settled && score_pool(&x, err));
-        score_shared_free(&x.shared);
+        partial_end(&x.partial, score_pool(&x, err));
     }
+    score_shared_free(&x.shared);
     pool_free(&pool);
     return err->status == 0;
 }
