@@ -8,7 +8,7 @@
 #   same_bits.sh --record BINARY  writes the table of a binary into same_bits.recorded
 #
 # A NAME is RUN.PART. RUN is a run below, which shows its command. PART is one of
-#   model    model.safetensors, byte by byte
+#   model    model.safetensors or adapter_model.safetensors, byte by byte
 #   state    training_state.safetensors, tensor by tensor; its metadata holds the clock
 #   scores   scores.jsonl, byte by byte
 #   log      log.jsonl without its times
@@ -61,7 +61,9 @@ ica() {
 parts() {
     run=$1
     shift
-    line "$run.model" raw "$run/model.safetensors"
+    if [ -f "$run/adapter_model.safetensors" ]; then
+        line "$run.model" raw "$run/adapter_model.safetensors"
+    else line "$run.model" raw "$run/model.safetensors"; fi
     line "$run.state" tensors "$run/training_state.safetensors"
     line "$run.log" json "$run/log.jsonl"
     line "$run.result" json "$run/run.json" +result +inputs "$@"
@@ -453,6 +455,39 @@ using() {
     line report.results json results.json
 }
 
+# The other families: threads, recomputing and grouping change no bit of theirs either.
+FAMILY="--layers 2 --heads 6 --kv-heads 2 --channels 36 --context 128 --batch-tokens 512
+    --max-steps 10 --warmup-steps 2 --learning-rate 1e-3"
+
+# shellcheck disable=SC2086
+families() {
+    for f in llama qwen2 qwen3; do
+        data="pretrain --data sessions.jsonl --tokenizer tok $FAMILY --family $f"
+        size=
+        [ $f = qwen2 ] || size="--head-size 10 --inner-channels 50"
+        trains $f $data $size
+        for t in 2 5; do trains $f-threads-$t=$f $data $size --threads $t; done
+        trains $f-recompute=$f $data $size --recompute
+        pool="--model $f --pool pool.jsonl $HOLD"
+        for m in ica rho gradient; do
+            rho="--reference-steps 3 --learning-rate 1e-3 --batch-size 8"
+            [ $m = rho ] || rho=
+            scores $f-$m $pool --method $m $rho
+            for t in 2 5; do scores $f-$m-threads-$t=$f-$m $pool --method $m $rho --threads $t; done
+        done
+        scores $f-ica-micro=$f-ica $pool --micro-batch-size 3
+        pairs="--model $f --pool pairs.jsonl --holdout pairs-hold.jsonl"
+        trains $f-sft train $pool $TUNE --weights ica --refresh 3
+        for o in dpo simpo; do
+            trains $f-$o train $pairs $TUNE --weights ica --objective $o
+        done
+        lora="--lora-rank 3 --lora-targets all-linear"
+        trains $f-lora train $pool $TUNE --weights ica --refresh 3 $lora
+        trains $f-lora-threads=$f-lora train $pool $TUNE --weights ica --refresh 3 $lora --threads 2
+        trains $f-lora-dpo train $pairs $TUNE --objective dpo $lora
+    done
+}
+
 # table BINARY FOLDER: makes the folder, runs everything in it and prints the table
 table() {
     ICA=$1
@@ -464,6 +499,7 @@ table() {
     tuning_pairs
     resuming
     using
+    families
 }
 
 # ---- tables and their names ----
