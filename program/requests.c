@@ -230,6 +230,10 @@ void tell_still(const LoopOptions *o, long steps) {
 void request_sample(Run *run, const Settings *s, const Splits *x) {
     const Examples *set = x->eval.examples.count ? &x->eval.examples : &x->validation.examples;
     run->sample = sample_new(run->model, s->sample_prompt, set);
+    if (s->sample_prompt && run->sample.prompt.n == 0)
+        fprintf(stderr,
+                "WARNING: --sample-prompt is not asked: the model has no vocabulary, or the prompt "
+                "fills its context\n");
 }
 
 /* ---- a run that is over ---- */

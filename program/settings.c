@@ -580,11 +580,13 @@ static bool resolve_weights(Settings *s, Error *err) {
     return err->status == 0;
 }
 
-/* What is judged by evaluations needs some. */
+/* What happens at evaluations needs some. */
 static bool check_judged(const Settings *s, Error *err) {
-    const char *option = s->load_best ? "--load-best-model-at-end" : "--patience";
+    const char *option = s->load_best      ? "--load-best-model-at-end"
+                         : s->patience > 0 ? "--patience"
+                                           : "--sample-prompt";
     bool train = s->pool != NULL;
-    if (!s->load_best && s->patience == 0) return true;
+    if (!s->load_best && s->patience == 0 && !s->sample_prompt) return true;
     if (!s->eval && s->eval_share <= 0)
         return error_set(err, STATUS_USAGE, "%s needs evaluations: give --eval FILE%s", option,
                          train ? ", or hold out a part of the pool with --eval-share 0.1" : "");

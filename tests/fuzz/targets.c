@@ -19,6 +19,7 @@
 #include "lib/tensors.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
+#include "program/report/csv.h"
 #include "program/report/page.h"
 #include "program/settings.h"
 
@@ -468,6 +469,12 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     put_parts(bytes, n, names, 3);
     build_report(work_folder());
     Error err = {0};
+    const char *path_of_run = work_folder();
+    Buf table = {0};
+    bool ok = csv_build(1, &path_of_run, &table, &err);
+    check_error(ok, &err);
+    buf_free(&table);
+    err = (Error){0};
     run_has_result(work_folder(), &err);
     char resume[] = "--resume", file[] = "--options", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());

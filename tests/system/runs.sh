@@ -87,7 +87,8 @@ is "and cannot go on" "$status" 3
 # shellcheck disable=SC2086
 works "one state" $TRAIN --max-steps 6 --save-steps 1 --save-total-limit 1 --out one
 check "the one before is gone" test ! -e one/training_state.previous.safetensors
-for options in "--patience 2 --eval-steps 1" "--load-best-model-at-end --eval-share .2" \
+for options in "--patience 2 --eval-steps 1" "--sample-prompt a --eval test.jsonl" \
+    "--load-best-model-at-end --eval-share .2" \
     "--patience 2 --eval-share .2 --eval-steps 1 --dump-state step"; do
     # shellcheck disable=SC2086
     ica $TRAIN $options --out none

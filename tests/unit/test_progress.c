@@ -119,6 +119,35 @@ static void test_left(void) {
     check_run(10, 20, 3, 1, 5, 2);
 }
 
+/* Where nobody looks at a terminal: nothing for ten seconds, then a line, and the next one after
+ * ten more. */
+static void test_lines(void) {
+    Progress p = progress_new("test", test_clock);
+    p.terminal = false;
+    p.every = 10;
+    clock_seconds = 500;
+    p.said = 500;
+    progress_begin(&p, 100);
+    clock_seconds = 509.9;
+    progress_add(&p, 10);
+    CHECK(!p.shown, "a line after 9.9 s");
+    clock_seconds = 510;
+    progress_add(&p, 10);
+    CHECK(p.shown && p.said == 510, "no line after 10 s");
+    clock_seconds = 519.9;
+    progress_add(&p, 10);
+    CHECK(p.said == 510, "a second line after 9.9 s more");
+    clock_seconds = 520;
+    progress_add(&p, 10);
+    CHECK(p.said == 520, "no second line");
+    progress_end(&p);
+    CHECK(!p.shown, "it is not over");
+    progress_add(NULL, 1); /* nobody waits */
+    progress_begin(NULL, 1);
+    progress_part(NULL, "x");
+    progress_end(NULL);
+}
+
 /* The closed forms against counting. */
 static void test_counts(void) {
     for (long S = 1; S <= 30; S++)
@@ -137,6 +166,7 @@ static void test_counts(void) {
 int main(void) {
     test_numbers();
     test_left();
+    test_lines();
     test_counts();
     return check_report("test_progress");
 }
