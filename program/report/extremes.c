@@ -145,7 +145,7 @@ static void put_card(Buf *b, Cards *c, int i, const char *which, const char *kin
     }
     buf_puts(b, " <span class=\"soft\">");
     if (rec && rec->clean >= 0) buf_printf(b, "%s, ", kind_name(c->pairs, rec->clean == 1));
-    html_clip(b, id->string, CLIP);
+    if (id) html_clip(b, id->string, CLIP); /* a file by hand may lack it */
     buf_puts(b, "</span></p>");
     if (rec) {
         buf_puts(b, "<p>");
