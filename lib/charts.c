@@ -276,6 +276,15 @@ static void put_marks(Buf *b, const Chart *c, const Axis *x, const Axis *y) {
     }
 }
 
+/* At most `most` bytes of a name, with an ellipsis if that is not all of it. */
+static void clip_copy(Buf *b, const char *name, size_t most) {
+    size_t n = strlen(name);
+    if (n > most)
+        for (n = most; n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80;) n--;
+    buf_put(b, name, n);
+    buf_puts(b, name[n] ? "\xe2\x80\xa6" : "");
+}
+
 /* Names at the line ends, pushed down until they do not overlap, then up from the bottom. */
 static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const Axis *x,
                            const Axis *y) {
@@ -301,7 +310,10 @@ static void put_end_labels(Buf *b, const Chart *c, const Series *s, int n, const
         snprintf(class_name, sizeof class_name, "lead t%d", one->tone);
         put_line(b, class_name, labels[i].x + 2, labels[i].y, x->to + 12, labels[i].at);
         snprintf(class_name, sizeof class_name, "t%d", one->tone);
-        put_text(b, class_name, "start", x->to + 15, labels[i].at + 4, one->name);
+        Buf name = {0}; /* as long as the margin is wide */
+        clip_copy(&name, one->name, 18);
+        put_text(b, class_name, "start", x->to + 15, labels[i].at + 4, name.s);
+        buf_free(&name);
     }
     free(labels);
 }
@@ -408,15 +420,6 @@ static void put_circle(Buf *b, const char *kind, int tone, double x, double y, d
     buf_puts(b, "\" r=\"");
     put_at(b, radius);
     buf_puts(b, "\"/>");
-}
-
-/* At most `most` bytes of a name, with an ellipsis if that is not all of it. */
-static void clip_copy(Buf *b, const char *name, size_t most) {
-    size_t n = strlen(name);
-    if (n > most)
-        for (n = most; n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80;) n--;
-    buf_put(b, name, n);
-    buf_puts(b, name[n] ? "\xe2\x80\xa6" : "");
 }
 
 /* One sample: its values as small dots, the mean as a large one, a line for the deviation. */

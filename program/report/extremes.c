@@ -253,8 +253,8 @@ static void put_legend(Page *p, const Cards *c) {
     if (c->strips)
         page_paragraph(p,
                        "Below each token of an answer is its gain in nats: log p(token) after the "
-                       "demonstrations minus log p(token) alone. Blue gains, orange loses. The sum "
-                       "over the answer is the score; the score may be their mean.");
+                       "demonstrations minus log p(token) alone. Blue gains, orange loses. The "
+                       "score is their mean over the answer, or with --reduce sum their sum.");
     if (c->unlike)
         NOTE(c->r,
              "%d answer%s without the tokens' gain: the numbers of --model %s are not those of "
@@ -267,10 +267,11 @@ static void put_section(Page *p, Cards *c) {
     Page cards = {0};
     put_kinds(&cards, c);
     page_section(p, "Highest and lowest scores");
+    const char *name = strcmp(s->method, "ica") == 0 ? "ICA" : s->method;
     page_paragraph(p,
-                   "%s: %s, %s. A record scores high if the demonstrations make its answer more "
+                   "%s%s%s, %s. A record scores high if the demonstrations make its answer more "
                    "probable.",
-                   strcmp(s->method, "ica") == 0 ? "ICA" : s->method, s->group, s->when);
+                   name, s->from_file ? "" : ": ", s->from_file ? "" : s->group, s->when);
     if (c->more) page_paragraph(p, "The first %d kinds of the pool are shown.", KINDS);
     put_legend(p, c);
     buf_put(&p->body, cards.body.s, cards.body.n);

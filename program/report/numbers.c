@@ -585,8 +585,7 @@ static void put_files(Buf *b, const Report *r) {
     }
 }
 
-/* A row for each score file. */
-static Table files_table(const Report *r) {
+Table files_table(const Report *r) {
     static const char *const heads[] = {"score file", "records", "scored", "mean",
                                         "lowest",     "highest", "AUROC"};
     Table t = {.title = "Score files"};
@@ -607,6 +606,9 @@ static Table files_table(const Report *r) {
         table_mean(&t, set_area(s), NAN, 4, 1);
     }
     table_drop_empty(&t);
+    if (t.columns == 7)
+        t.caption = "AUROC: the probability that a random good record has a higher score than a "
+                    "random bad one; 0.5 is chance.";
     return t;
 }
 

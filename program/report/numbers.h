@@ -99,6 +99,7 @@ void numbers_put_text(Report *r, const Numbers *n, Buf *out);
 
 Table block_table(Report *r, const Block *b);
 Table auroc_table(Report *r, const Auroc *a);
+Table files_table(const Report *r); /* a row for each score file */
 Table shots_table(const Shots *shots, int n);
 
 #endif

@@ -59,8 +59,13 @@ static void put_scores(Page *p, Report *r) {
             ready += r->sets[j].ready;
         if (ready == 0) continue;
         if (groups == 0) page_section(p, "Scores");
-        if (groups) page_details(p, "%s on %s", objective_title(first->objective), first->group);
-        else page_heading(p, "%s on %s", objective_title(first->objective), first->group);
+        const char *title =
+            first->from_file
+                ? first->group
+                : text_new(&r->arena, "%s on %s", objective_title(first->objective), first->group);
+        if (groups) page_details(p, "%s", title);
+        else if (!first->from_file) page_heading(p, "%s", title);
+        if (first->from_file) page_table(p, files_table(r));
         put_group(p, r, i, j);
         if (groups++) page_details_end(p);
     }

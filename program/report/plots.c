@@ -193,6 +193,8 @@ static void roc_cut(double *x, double *y, int *n, double limit) {
     *n = i + 1;
 }
 
+enum { ROC_NAME = 9 }; /* bytes of a name beside its curve */
+
 void plot_roc(Page *p, Report *r, const ScoreSet *s, int n) {
     Series *curves = arena_new(&r->arena, (size_t)n + 1, sizeof *curves);
     double first_area = NAN, chance[2] = {0, 1}, *xs[2];
@@ -204,8 +206,9 @@ void plot_roc(Page *p, Report *r, const ScoreSet *s, int n) {
         double area, *x = arena_new(&r->arena, most, sizeof *x),
                      *y = arena_new(&r->arena, most, sizeof *y);
         int points = roc_curve(s[i].score, s[i].clean, s[i].n, x, y, &area);
-        const char *slash = strrchr(s[i].method, '/');
-        const char *name = text_new(&r->arena, "%s %.3f", slash ? slash + 1 : s[i].method, area);
+        const char *slash = strrchr(s[i].method, '/'), *base = slash ? slash + 1 : s[i].method;
+        const char *name = text_new(&r->arena, "%.*s%s %.3f", ROC_NAME, base,
+                                    strlen(base) > ROC_NAME ? "\xe2\x80\xa6" : "", area);
         if (!first) first = &s[i], first_area = area;
         curves[count] =
             (Series){name, count % (TONE_COUNT - 1) + 1, count >= TONE_COUNT - 1, points, x, y};

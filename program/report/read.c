@@ -379,7 +379,7 @@ static void sets_find(Report *r) {
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
     for (int i = 0; i < r->n_files; i++)
         r->sets[r->n_sets++] = (ScoreSet){.method = r->files[i],
-                                          .group = "score files",
+                                          .group = "Score files",
                                           .objective = "sft", /* set_fill knows better */
                                           .order = "",
                                           .when = r->pool ? r->pool : "no --pool given",
