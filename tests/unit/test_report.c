@@ -585,7 +585,8 @@ static void test_score_file(void) {
     ReportInputs in = {.count = 1, .paths = &scores, .pool = pool, .holdout = p.paths[1]};
     Built b = {.ok = false};
     b.ok = report_build(&in, &b.text, &b.results, &b.html, &b.err);
-    CHECK(b.ok && balanced(&b.html) && has(&b.html, ">scores.js\xe2\x80\xa6 1.000<"), "%s", b.err.text);
+    CHECK(b.ok && balanced(&b.html) && has(&b.html, ">scores.js\xe2\x80\xa6 1.000<"), "%s",
+          b.err.text);
     CHECK(has(&b.text, "Score files\n") && has(&b.text, "-0.2500  -2.0000   1.5000  1.0000"),
           "mean, lowest, highest, AUROC: %s", b.text.s);
     CHECK(has(&b.results, "\"records\":2,\"scored\":2,\"auroc\":1}]"), "%s", b.results.s);
