@@ -199,6 +199,7 @@ static void test_refused(void) {
     Splits x;
     Error err = {0};
     char ids[256];
+    const char *turn[] = {f.template.system_prefix, f.template.system_end};
     f.template.system_prefix = f.template.system_end = NULL;
     SplitFiles files = {.pool = pool};
     CHECK(!splits_read(&x, &f, &files, &err) && err.status == STATUS_DATA &&
@@ -210,6 +211,8 @@ static void test_refused(void) {
     CHECK(!splits_read(&x, &f, &files, &err) && strstr(err.text, "--demos-as text needs"), "%s",
           err.text);
     unlink(ids);
+    f.template.system_prefix = turn[0];
+    f.template.system_end = turn[1];
     model_folder_free(&f);
 }
 
