@@ -932,8 +932,8 @@ for f in form-*.json*; do
     same "$f is read as prompt and completion" score-ica.jsonl form.jsonl
 done
 sed '3s/}$/,"system":"be brief"}/' form-question.jsonl >form-system.jsonl
-refuse 3 'form-system\.jsonl:3: "system" cannot be honoured; .* or remove it' score --model base \
-    --pool form-system.jsonl --holdout hold.jsonl --out no
+refuse 3 'form-system\.jsonl:3: has a system turn, and the template has none: .*--template' score \
+    --model base --pool form-system.jsonl --holdout hold.jsonl --out no
 # What is read is told at the start: of each file by form, copies, answers, lengths, ignored keys.
 { sed 's/}$/,"topic":"x","weight":2}/' pool.jsonl; head -n 2 form-question.jsonl
 } >told.jsonl
@@ -1125,7 +1125,7 @@ refuse 3 'm-torn/model\.safetensors' train --model m-torn --out no --pool pool.j
 refuse 3 'm-stub/model\.safetensors' train --model m-stub --out no --pool pool.jsonl
 refuse 3 'm-flipped/model\.safetensors' train --model m-flipped --out no --pool pool.jsonl
 refuse 3 'm-unshaped/model\.safetensors: tensor' train --model m-unshaped --out no --pool pool.jsonl
-refuse 3 'm-huge/model\.safetensors: tensor' train --model m-huge --out no --pool pool.jsonl
+refuse 3 'm-huge/config\.json: head size is 25000' train --model m-huge --out no --pool pool.jsonl
 refuse 3 'm-deep/config\.json: .*layers is 1000000' train --model m-deep --out no --pool pool.jsonl
 refuse 3 'm-wordy.*310.*300' train --model m-wordy --out no --pool pool.jsonl
 for command in "score --holdout hold.jsonl --pool pool.jsonl --out no" "eval --data test.jsonl" \
