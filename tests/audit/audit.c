@@ -44,6 +44,7 @@ struct Audit {
     Entry *entry;
     Section *section;
     int entries, sections;
+    const char *about; /* NULL, or what rows are about */
 };
 
 /* ---- where a function is ---- */
@@ -127,7 +128,8 @@ void audit_add(Audit *a, const AuditRow *row) {
     e->row.tag = str_copy(&a->arena, str(row->tag)).s;
     e->row.equation = str_copy(&a->arena, str(row->equation)).s;
     e->row.function = str_copy(&a->arena, str(row->function)).s;
-    e->row.compared = str_copy(&a->arena, str(row->compared)).s;
+    e->row.compared = text_new(&a->arena, "%s%s%s", a->about ? a->about : "", a->about ? ": " : "",
+                               row->compared);
     e->row.reason = str_copy(&a->arena, str(row->reason)).s;
     if (row->if_true) e->row.if_true = str_copy(&a->arena, str(row->if_true)).s;
 }
@@ -140,6 +142,8 @@ static Section *section_of(Audit *a, const char *heading) {
     *s = (Section){.heading = str_copy(&a->arena, str(heading)).s};
     return s;
 }
+
+void audit_about(Audit *a, const char *what) { a->about = what; }
 
 void audit_note(Audit *a, const char *section, const char *html_or_text_paragraph) {
     Section *s = section_of(a, section);

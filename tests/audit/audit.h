@@ -54,6 +54,9 @@ void audit_free(Audit *a);
 
 /* Adds a row, behind those of its tag; rows are ordered by tag. Strings are copied. */
 void audit_add(Audit *a, const AuditRow *row);
+/* What the rows from now on are about, say another model: it stands before what they compare. NULL:
+ * nothing. Borrowed. */
+void audit_about(Audit *a, const char *what);
 /* A paragraph in the section of that heading (made when it is new; sections stand in the order
  * of their first use). Text is escaped on the page and printed; what begins with '<' is HTML
  * that the page shows as it is and that is not printed: a chart, say. */

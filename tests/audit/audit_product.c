@@ -75,11 +75,13 @@ typedef struct {
     double reference[2][POOL], holdout_reference[2][HOLDOUT];
 } World;
 
-static Model *random_model(uint64_t seed) {
+static Model *random_model(Family family, uint64_t seed) {
     Error err = {0};
-    Model *m = model_new(
-        (ModelConfig){.layers = 2, .heads = 2, .channels = 16, .context = CONTEXT, .vocab = VOCAB},
-        &err);
+    ModelConfig shape = {
+        .layers = 2, .heads = 2, .channels = 16, .context = CONTEXT, .vocab = VOCAB};
+    shape.family = family;
+    if (family != FAMILY_GPT2) shape.heads = 4, shape.kv_heads = 2, shape.head_size = 6;
+    Model *m = model_new(shape, &err);
     Rng rng = rng_new(seed, 1000);
     model_initialize(m, seed);
     for (int i = 0; i < m->tensor_count; i++)
@@ -121,9 +123,11 @@ static Examples random_examples(Rng *rng, int count) {
 
 /* The candidates: 0-3 have one prompt, hence one context, which the program caches; 4 has a
  * holdout example's prompt; 5 leaves room for one demonstration; 6 for none. */
-static World world_new(uint64_t seed) {
+static World world_new(Family family, uint64_t seed) {
     Rng rng = rng_new(seed, 0);
-    World w = {.m = random_model(seed), .other = random_model(seed + 1), .ws = workspace_new()};
+    World w = {.m = random_model(family, seed),
+               .other = random_model(family, seed + 1),
+               .ws = workspace_new()};
     w.o = oracle_new(w.m);
     w.other_o = oracle_new(w.other);
     w.pool = random_examples(&rng, POOL);
@@ -1010,8 +1014,36 @@ static void gradient_rows(Audit *a, const World *w) {
     arena_free(&arena);
 }
 
+/* [E14] The inner products alone. */
+static void product_rows(Audit *a, const World *w) {
+    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++) {
+        Scores scores = {0};
+        Steps s = {.w = w, .how = options_of(w, METHOD_GRADIENT, (Objective)objective)};
+        ica_score(w->m, NULL, w->ws, &w->pool, &w->holdout, &s.how, &scores);
+        s.dots = scores.score;
+        product_row(a, &s);
+        scores_free(&scores);
+    }
+}
+
+/* What runs through a model, with one of another family: grouped heads, rotary positions, RMS
+ * norms, and Qwen3's norms of heads. */
+static void family_rows(Audit *a, Family family, const char *name) {
+    World w = world_new(family, 1);
+    audit_about(a, name);
+    ica_rows(a, &w);
+    pair_score_rows(a, &w);
+    for (int objective = OBJECTIVE_SFT; objective <= OBJECTIVE_SIMPO; objective++)
+        model_rows(a, &w, (Objective)objective);
+    product_rows(a, &w);
+    rho_rows(a, &w);
+    oneshot_rows(a, &w);
+    audit_about(a, NULL);
+    world_free(&w);
+}
+
 void audit_product(Audit *a) {
-    World w = world_new(1);
+    World w = world_new(FAMILY_GPT2, 1);
     ica_rows(a, &w);
     retrieval_rows(a);
     pair_score_rows(a, &w);
@@ -1028,4 +1060,6 @@ void audit_product(Audit *a) {
     accept_rows(a);
     mirror_rows(a, &w);
     world_free(&w);
+    family_rows(a, FAMILY_LLAMA, "Llama");
+    family_rows(a, FAMILY_QWEN3, "Qwen3");
 }
