@@ -15,12 +15,12 @@ static const struct {
     const char *name;
     FuzzTarget *run;
 } TARGETS[] = {
-    {"codec", fuzz_codec},     {"json", fuzz_json},       {"llama2c", fuzz_llama2c},
-    {"model", fuzz_model},     {"options", fuzz_options}, {"records", fuzz_records},
-    {"report", fuzz_report},   {"run", fuzz_run},         {"scores", fuzz_scores},
-    {"shards", fuzz_shards},   {"state", fuzz_state},     {"template", fuzz_template},
-    {"tensors", fuzz_tensors}, {"tokens", fuzz_tokens},   {"unicode", fuzz_unicode},
-    {"words", fuzz_words},
+    {"adapter", fuzz_adapter},   {"codec", fuzz_codec},     {"json", fuzz_json},
+    {"llama2c", fuzz_llama2c},   {"model", fuzz_model},     {"options", fuzz_options},
+    {"records", fuzz_records},   {"report", fuzz_report},   {"run", fuzz_run},
+    {"scores", fuzz_scores},     {"shards", fuzz_shards},   {"state", fuzz_state},
+    {"template", fuzz_template}, {"tensors", fuzz_tensors}, {"tokens", fuzz_tokens},
+    {"unicode", fuzz_unicode},   {"words", fuzz_words},
 };
 
 enum { CUTS = 40, CHANGES = 100 };

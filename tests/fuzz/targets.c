@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/adapter.h"
 #include "data/llama2c.h"
 #include "data/model_folder.h"
 #include "data/prompts.h"
@@ -37,6 +38,8 @@ static void remove_folder(void) {
                                         "model.safetensors",
                                         "model.safetensors.index.json",
                                         "a.safetensors",
+                                        "adapter_config.json",
+                                        "adapter_model.safetensors",
                                         "vocab.json",
                                         "merges.txt",
                                         "tokenizer.json",
@@ -319,6 +322,33 @@ int fuzz_llama2c(const uint8_t *bytes, size_t n) {
     check_error(ok, &err);
     free(path);
     buf_free(&json);
+    return 0;
+}
+
+/* Adapters of a small Llama. */
+int fuzz_adapter(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
+    ModelConfig base = {.layers = 1, .heads = 2, .channels = 4, .context = 8, .vocab = 5};
+    LoraConfig lora;
+    Error err = {0};
+    base.family = FAMILY_LLAMA;
+    must(config_complete(&base, &err));
+    put_parts(bytes, n, names, 2);
+    char *path = adapter_base(work_folder(), &err);
+    check_error(path != NULL, &err);
+    free(path);
+    err = (Error){0};
+    bool ok = adapter_config_load(&lora, &base, work_folder(), &err);
+    check_error(ok, &err);
+    if (!ok) return 0;
+    int count;
+    size_t numbers;
+    ModelTensor *list = table_make(&base, &lora, &count, &numbers);
+    real *w = mem_new(numbers, sizeof *w);
+    ok = adapter_weights_load(w, list, count, work_folder(), &err);
+    check_error(ok, &err);
+    free(w);
+    free(list);
     return 0;
 }
 
