@@ -134,6 +134,20 @@ static void put_answer(Buf *b, Cards *c, int i, bool rejected, Str text) {
     buf_puts(b, "</b></p>");
 }
 
+/* What the model reads of the record before its last prompt. */
+static void put_before(Buf *b, const Record *rec) {
+    int earlier = rec->kind == RECORD_TURNS  ? rec->n_turns - 1
+                  : rec->kind == RECORD_PAIR ? rec->n_turns
+                                             : 0;
+    if (rec->system.n) {
+        buf_puts(b, "<p class=\"soft\">system: ");
+        html_clip(b, rec->system, CLIP);
+        buf_puts(b, "</p>");
+    }
+    if (earlier > 0)
+        buf_printf(b, "<p class=\"soft\">after %d earlier turn%s</p>", earlier, plural(earlier));
+}
+
 static void put_card(Buf *b, Cards *c, int i, const char *which, const char *kind) {
     const Json *row = c->rows->v[i];
     const Record *rec = c->pool->count ? &c->pool->records[i] : NULL;
@@ -148,6 +162,7 @@ static void put_card(Buf *b, Cards *c, int i, const char *which, const char *kin
     if (id) html_clip(b, id->string, CLIP); /* a file by hand may lack it */
     buf_puts(b, "</span></p>");
     if (rec) {
+        put_before(b, rec);
         buf_puts(b, "<p>");
         html_clip(b, record_prompt(rec), CLIP);
         if (rec->kind == RECORD_IDS) html_printf(b, "%d token ids", rec->n_ids);

@@ -609,6 +609,26 @@ static void test_score_file(void) {
     place_end(&p);
 }
 
+/* A conversation on a card: what is before its last prompt is told. */
+static void test_conversation(void) {
+    Place p;
+    place_begin(&p);
+    const char *pool = place_write(
+        &p, "pool.jsonl",
+        "{\"id\":\"a\",\"messages\":[{\"role\":\"system\",\"content\":\"be <kind>\"},{\"role\":"
+        "\"user\",\"content\":\"one\"},{\"role\":\"assistant\",\"content\":\"two\"},{\"role\":"
+        "\"user\",\"content\":\"three\"},{\"role\":\"assistant\",\"content\":\"four\"}]}\n");
+    const char *scores = place_write(&p, "s.jsonl", "{\"id\":\"a\",\"score\":1,\"weight\":1}\n");
+    ReportInputs in = {.count = 1, .paths = &scores, .pool = pool};
+    Built b = {.ok = false};
+    b.ok = report_build(&in, &b.text, &b.results, &b.html, &b.err);
+    CHECK(b.ok && has(&b.html, "system: be &lt;kind&gt;</p>") &&
+              has(&b.html, "after 1 earlier turn</p>") && has(&b.html, "<p>three</p><p><b>four"),
+          "%s", b.err.text);
+    built_free(&b);
+    place_end(&p);
+}
+
 /* The loss of pretraining jumps; fine-tuning computes its scores three times. */
 static void test_marks(void) {
     Place p;
@@ -930,6 +950,7 @@ int main(void) {
     test_own_data();
     test_truth();
     test_score_file();
+    test_conversation();
     test_marks();
     test_gains();
     test_strips();
