@@ -883,7 +883,8 @@ static bool is_own_template(const Tokenizer *t, const TokenizerParts *p, const T
     return same;
 }
 
-/* The config of a folder with tokenizer.json, of which the template becomes the chat_template. */
+/* The config of a folder with tokenizer.json, of which the template becomes the chat_template. Some
+ * classes bring their own steps, and without a class one is guessed from config.json. */
 static void put_kept_config(Buf *b, const TokenizerParts *p, const Template *template) {
     Str kept = p->files[KEPT_CONFIG];
     Arena arena = {0};
@@ -892,6 +893,8 @@ static void put_kept_config(Buf *b, const TokenizerParts *p, const Template *tem
     template_chat(template, &jinja);
     buf_puts(b, "{\n  \"chat_template\": ");
     json_put_string(b, (Str){jinja.s, jinja.n});
+    if (!json_get(root, "tokenizer_class"))
+        buf_puts(b, ",\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"");
     for (int i = 0; root && i < root->count; i++) {
         if (str_is(root->keys[i], "chat_template")) continue;
         buf_puts(b, ",\n  ");

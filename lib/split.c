@@ -29,11 +29,12 @@ static size_t run_length(const char *s, size_t n, UnicodeClass class, size_t *la
 }
 
 /* The length of a contraction at the start of s, or 0. With `any_case` capital letters make one
- * too. */
+ * too, and U+017F, the long s, which is an s in another case. */
 static size_t contraction_length(const char *s, size_t n, bool any_case) {
     if (n < 2 || s[0] != '\'') return 0;
     int fold = any_case ? 32 : 0, a = s[1] | fold, b = n > 2 ? s[2] | fold : 0;
     if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+    if (any_case && n > 2 && s[1] == '\xc5' && s[2] == '\xbf') return 3;
     return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
 

@@ -13,6 +13,11 @@
 static const struct {
     const char *text, *pieces[4];
 } GOLDEN[] = {
+    {"it'\xc5\xbf '\xc5\xbfx '\xc5\xbf 1'\xc5\xbft",
+     {"it|'|\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| 1|'|\xc5\xbft",
+      "it|'|\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| |1|'|\xc5\xbft",
+      "it|'\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| |1|'\xc5\xbf|t",
+      "it|'\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| |1|'\xc5\xbf|t"}},
     {"it's 'S 're'Re 've 'm 'll 'LL 'd 'D",
      {"it|'s| '|S| '|re|'|Re| '|ve| '|m| '|ll| '|LL| '|d| '|D",
       "it|'s| '|S| '|re|'|Re| '|ve| '|m| '|ll| '|LL| '|d| '|D",
