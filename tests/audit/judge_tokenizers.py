@@ -31,8 +31,9 @@ STRINGS = int(os.environ.get("STRINGS", "200000"))
 CHUNK = 5000
 SHOWN = 5
 WORDS = small_tokenizers.CORPUS[0].split() + [
-    "'s", "'LL", "'t", "'Re", "'\u017f", "don't", "I", "\u00e9t\u00e9", "na\u00efve", "\u043c\u0438\u0440",
-    "\u4e2d\u6587", "\ud55c\uad6d", "vi\u1ec7c", "x1", "2024", "12345678", "3.14", "_a", "--",
+    "'s", "'LL", "'t", "'Re", "'\u017f", "don't", "I", "\u00e9t\u00e9", "na\u00efve",
+    "\u043c\u0438\u0440", "\u4e2d\u6587", "\ud55c\uad6d",
+    "vi\u1ec7c", "x1", "2024", "12345678", "3.14", "_a", "--",
     "...", "{", "}", "\"", "(", ");", "://", "\u2581", "<0x41>", "\U0001f600", "\u200d"]
 SPACES = [" "] * 8 + ["  ", "\n", "\n\n", "\r\n", "\t", "   ", "\u00a0", "\u3000", "\u2028", ""]
 MARKS = [c for c in map(chr, range(0x300, 0x370))] + ["\u0591", "\u093c", "\u3099", "\u1dc4"]

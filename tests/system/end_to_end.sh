@@ -92,6 +92,39 @@ same "encode and decode give back any bytes" text text2
 check "encode writes one array of ids a line" test "$(grep -c '^\[[0-9,]*\]$' ids)" -eq \
     "$(wc -l <text)"
 
+# A tokenizer.json: its ids are those of tests/reference/tokenizers/vectors.jsonl. Models carry it.
+words=$root/tests/reference/tokenizers
+ids_of() { # TOKENIZER TEXT
+    grep "^{\"tokenizer\":\"$1\",\"text\":\"$2\"," "$words/vectors.jsonl" |
+        sed 's/.*"ids":\(\[[0-9,]*\]\).*/\1/'
+}
+for name in gpt2 smollm2 llama3 qwen llama2 metaspace; do
+    for line in 'the quick brown fox' '3.14159, 2,718 and 100 000' ' theater'; do
+        echo "$line" | "$ICA" encode --tokenizer "$words/$name" >got 2>"$keep/err"
+        ids_of "$name" "$line" >want
+        check "$name: ids are there" test -s want
+        same "$name: ids of '$line'" want got
+        echo "$line" >want
+        [ "$name" != metaspace ] || echo "${line# }" >want
+        "$ICA" decode --tokenizer "$words/$name" <got >back 2>"$keep/err"
+        same "$name: '$line' comes back" want back
+    done
+done
+printf '{"name": "chatml"}' >chatml.json
+for name in llama3 qwen; do
+    mkdir words-$name
+    cp "$words/$name/tokenizer.json" words-$name
+    cp chatml.json words-$name/template.json
+    works "$name: a model" pretrain --data sessions.jsonl --tokenizer words-$name --layers 1 \
+        --heads 2 --channels 16 --context 192 --max-steps 2 --out carry-$name
+    same "$name: a model carries tokenizer.json" words-$name/tokenizer.json \
+        carry-$name/tokenizer.json
+    check "$name: and nothing that it says again" absent carry-$name/vocab.json
+    works "$name: and the next" train --model carry-$name --pool pool.jsonl --batch-size 8 \
+        --max-steps 1 --out carried-$name
+    same "$name: so does the next" words-$name/tokenizer.json carried-$name/tokenizer.json
+done
+
 PRETRAIN="--data sessions.jsonl --tokenizer tok --layers 2 --heads 4 --channels 32
     --context 128 --batch-tokens 512"
 # shellcheck disable=SC2086
