@@ -19,7 +19,7 @@ double dry_run_seconds(const DryRun *d) {
 }
 
 static double state_bytes(const DryRun *d) {
-    return ((double)d->parameters * d->states + (double)d->frozen) * sizeof(real);
+    return (double)d->parameters * d->states * sizeof(real) + (double)d->frozen;
 }
 
 static void put_bytes(Buf *b, double bytes) {
@@ -34,7 +34,7 @@ static void put_json(Buf *b, const Settings *s, const DryRun *d) {
     json_put_string(b, str(s->command));
     buf_puts(b, ",\"dry_run\":true");
     json_key_number(b, "parameters", (double)d->parameters);
-    if (d->frozen) json_key_number(b, "frozen_parameters", (double)d->frozen);
+    json_key_number(b, "frozen_bytes", (double)d->frozen);
     json_key_number(b, "state_bytes", state_bytes(d));
     json_key_number(b, "activation_bytes", (double)d->activations);
     json_key_number(b, "process_bytes", (double)machine_peak_bytes());
@@ -70,7 +70,7 @@ static void put_text(Buf *b, const DryRun *d) {
     put_bytes(b, (double)d->activations);
     if (d->frozen) {
         buf_puts(b, ", and a frozen base of ");
-        put_bytes(b, (double)d->frozen * sizeof(real));
+        put_bytes(b, (double)d->frozen);
     }
     buf_puts(b, ". This process took ");
     put_bytes(b, (double)machine_peak_bytes());
@@ -235,10 +235,17 @@ static bool measure_evaluation(const Model *m, const ExampleFile *file, const Tr
     return err->status == 0;
 }
 
+/* The bytes of the base of adapters. */
+static size_t frozen_bytes(const Model *m) {
+    const Model *base = m->base;
+    if (!base) return 0;
+    return (base->parameters - base->halves) * sizeof(real) + base->halves * sizeof *base->half;
+}
+
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
                    Error *err) {
     DryRun d = {.parameters = m->parameters,
-                .frozen = m->base ? m->base->parameters : 0,
+                .frozen = frozen_bytes(m),
                 .states = 4,
                 .steps = (double)o->loop.steps};
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
@@ -261,10 +268,7 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
 
 bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err) {
     TrainOptions o = request_train(s, 0);
-    DryRun d = {.parameters = m->parameters,
-                .frozen = m->base ? m->base->parameters : 0,
-                .states = 1,
-                .scorings = 1};
+    DryRun d = {.parameters = m->parameters, .frozen = frozen_bytes(m), .states = 1, .scorings = 1};
     bool rho = METHODS[s->method].needs_reference;
     if (!measure_scores(m, x, records, &o, &d, err)) return false;
     if (rho && !measure_reference(m, x, &o, &d, err)) return false;

@@ -17,7 +17,8 @@
 
 /* What was found. Seconds are of one piece. */
 typedef struct {
-    size_t parameters, frozen; /* that are trained; of the base of adapters */
+    size_t parameters;  /* that are trained, or all */
+    size_t frozen;      /* bytes of the base of adapters */
     int states;         /* arrays of that size: weights, gradients, two moments, a reference */
     size_t activations; /* bytes of the workspace */
     double steps, step_seconds, measured_steps;

@@ -143,6 +143,15 @@ size_t machine_peak_bytes(void) {
 #endif
 }
 
+size_t machine_memory_bytes(void) {
+#ifdef _SC_PHYS_PAGES
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : 0;
+#else
+    return 0;
+#endif
+}
+
 void machine_json(Buf *b) {
     Buf info = {0};
     Error ignored = {0};

@@ -41,6 +41,7 @@ int machine_stop_signal(void);
 
 /* The most memory that this process has had, in bytes; 0: not known. */
 size_t machine_peak_bytes(void);
+size_t machine_memory_bytes(void); /* of the machine; 0: not known */
 
 /* Appends {"cpu", "cores", "threads", "vectors", "peak_gflops"}. The peak is measured now. */
 void machine_json(Buf *b);

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/adapter.h"
+#include "data/memory.h"
+#include "data/model_config.h"
 #include "data/corpus/annotators.h"
 #include "data/run.h"
 #include "lib/file.h"
@@ -11,6 +14,7 @@
 #include "lib/progress.h"
 #include "lib/text.h"
 #include "program/bench.h"
+#include "program/machine.h"
 #include "program/options_file.h"
 
 /* options.h stores the choice of a name as an int. */
@@ -741,8 +745,39 @@ SplitFiles settings_files(const Settings *s) {
                         .allow_overlap = s->allow_overlap};
 }
 
+/* Tells what the model takes, before it is read, if that is most of the machine's memory. What is
+ * wrong with the folder is told where it is read. */
+static void tell_memory(const Settings *s, const char *path) {
+    Error ignored = {0};
+    LoraConfig lora = {.rank = s->lora_rank};
+    bool has_adapters = adapter_is(path), trains = strcmp(s->command, "train") == 0;
+    MemoryAsked asked = {.frozen = s->dtype == DTYPE_BF16,
+                         .trains = trains || strcmp(s->command, "pretrain") == 0,
+                         .references = trains && METHODS[s->method].needs_reference};
+    char *base = has_adapters ? adapter_base(path, &ignored) : NULL;
+    const char *model = base ? base : path;
+    bool known = !ignored.status && model_config_load(&asked.shape, model, &ignored);
+    if (known && has_adapters) known = adapter_config_load(&lora, &asked.shape, path, &ignored);
+    else if (known && lora.rank > 0)
+        known = adapter_targets(&lora.targets, &asked.shape, str(s->lora_targets), &ignored);
+    free(base);
+    if (!known) return;
+    if (lora.rank > 0) asked.lora = &lora;
+    double need = (double)memory_of(&asked).total, has = (double)machine_memory_bytes();
+    if (has <= 0 || need < 0.8 * has) return;
+    fprintf(stderr,
+            "%s: takes %.1f GB of memory for %s, without the data and what a pass needs; this "
+            "machine has %.1f GB%s\n",
+            path, 1e-9 * need, asked.trains ? "weights, gradients and moments" : "weights",
+            1e-9 * has,
+            asked.trains && !asked.lora ? ": --lora-rank trains adapters alone"
+            : !asked.frozen             ? ": --dtype bf16 halves frozen weights"
+                                        : "");
+}
+
 bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *err) {
     const char *template = path == s->resume ? NULL : s->template;
+    tell_memory(s, path);
     if (!model_folder_load_as(f, path, template, s->dtype == DTYPE_BF16, err)) return false;
     bool alone = s->dtype == DTYPE_BF16 && !s->resume && s->lora_rank == 0 && !f->base;
     bool gradients = strcmp(s->command, "train") == 0 ||

@@ -40,11 +40,12 @@ static size_t carving_bytes(const Carving *c) {
     return size_add(bytes, 63) / 64 * 64;
 }
 
-/* Adds up the sizes, allocates once, and hands out the parts. */
-static void workspace_carve(Workspace *ws, const Carving *list, int count) {
+/* Adds up the sizes, allocates once, and hands out the parts. Or only adds up. */
+static void workspace_carve(Workspace *ws, const Carving *list, int count, bool only_sizes) {
     size_t at = 0;
     ws->bytes = 0;
     for (int i = 0; i < count; i++) ws->bytes = size_add(ws->bytes, carving_bytes(&list[i]));
+    if (only_sizes) return;
     ws->memory = mem_new(ws->bytes, 1);
     for (int i = 0; i < count; at += carving_bytes(&list[i++])) *list[i].slot = ws->memory + at;
 }
@@ -55,7 +56,7 @@ static void workspace_carve(Workspace *ws, const Carving *list, int count) {
     { (void **)&ws->member, 1, N, 1, sizeof *ws->member }
 
 /* The table, for the workspace's capacity. */
-static void workspace_layout(Workspace *ws) {
+static void workspace_layout(Workspace *ws, bool only_sizes) {
     const LayerShape *s = &ws->shape.layer;
     size_t N = (size_t)ws->tokens, back = ws->keep ? N : 0, threads = (size_t)ws->threads;
     size_t C = (size_t)s->channels, Q = (size_t)s->queries, H = (size_t)s->heads;
@@ -93,7 +94,7 @@ static void workspace_layout(Workspace *ws) {
         EACH(term),
         EACH(hit),
     };
-    workspace_carve(ws, list, (int)(sizeof list / sizeof *list));
+    workspace_carve(ws, list, (int)(sizeof list / sizeof *list), only_sizes);
 }
 
 void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep) {
@@ -112,7 +113,17 @@ void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep) {
                       .progress = old.progress,
                       .shape = shape};
     memcpy(ws->part_seconds, old.part_seconds, sizeof ws->part_seconds);
-    workspace_layout(ws);
+    workspace_layout(ws, false);
+}
+
+size_t workspace_need(WorkspaceShape shape, int tokens, bool keep, bool recompute) {
+    Workspace ws = {.tokens = tokens,
+                    .threads = threads_most(),
+                    .keep = keep,
+                    .recompute = recompute,
+                    .shape = shape};
+    workspace_layout(&ws, true);
+    return ws.bytes;
 }
 
 Kept workspace_kept(const Workspace *ws, int l) {
