@@ -473,6 +473,36 @@ void chart_dots(Buf *b, const Chart *c, const Sample *samples, int n) {
     chart_close(b);
 }
 
+void chart_points(Buf *b, const Chart *c, const Series *series, int n) {
+    double x_lo = INFINITY, x_hi = -INFINITY, y_lo = INFINITY, y_hi = -INFINITY;
+    for (int s = 0; s < n; s++)
+        for (int i = 0; i < series[s].n; i++) {
+            if (!drawable(c, series[s].x[i], series[s].y[i])) continue;
+            range_add(&x_lo, &x_hi, &series[s].x[i], 1);
+            range_add(&y_lo, &y_hi, &series[s].y[i], 1);
+        }
+    if (!(x_lo <= x_hi)) {
+        chart_empty(b, c);
+        return;
+    }
+    Frame f = frame_of(12);
+    chart_caption(b, c);
+    put_legend(b, series, n);
+    chart_svg(b, c, &f);
+    Axis x = axis_new(x_lo, x_hi, f.left, f.width - f.right, false, 5);
+    Axis y = axis_new(y_lo, y_hi, f.height - f.bottom, f.top, false, 4);
+    put_frame(b, c, &f, &x, &y);
+    for (int s = 0; s < n; s++)
+        for (int i = 0; i < series[s].n; i++)
+            if (drawable(c, series[s].x[i], series[s].y[i]))
+                put_circle(b, "dot", series[s].tone, axis_at(&x, series[s].x[i]),
+                           axis_at(&y, series[s].y[i]), 2);
+    put_marks(b, c, &x, &y);
+    if (c->level >= y.lo && c->level <= y.hi)
+        put_line(b, "axis dash", x.from, axis_at(&y, c->level), x.to, axis_at(&y, c->level));
+    chart_close(b);
+}
+
 static void put_bar(Buf *b, const Bar *bar, const Axis *y, double center, double half) {
     char text[32];
     double zero = axis_at(y, 0), top = axis_at(y, bar->value),

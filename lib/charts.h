@@ -1,4 +1,4 @@
-/* charts: lines, histograms, dots and bars as inline SVG in an HTML page.
+/* charts: lines, points, histograms, dots and bars as inline SVG in an HTML page.
  *
  * Every function appends one <figure> to b. Numbers are borrowed arrays. A value that is not
  * finite is a gap in a line and is left out elsewhere. A chart without any value says so.
@@ -22,7 +22,7 @@
 
 enum { TONE_GREY = 0, TONE_COUNT = 7 };
 
-/* A vertical line with a name, lines only. */
+/* A vertical line with a name, of lines and points. */
 typedef struct {
     double x;
     const char *name;
@@ -36,6 +36,7 @@ typedef struct {
     bool end_names;    /* lines only: names at the lines' ends instead of a legend above */
     const Mark *marks; /* [n_marks] */
     int n_marks;
+    double level; /* points only: a horizontal line at this height; NaN: none */
 } Chart;
 
 typedef struct {
@@ -65,6 +66,8 @@ Series series_mean(Arena *arena, Point *points, int n, int most);
 
 /* One curve for each of n series. */
 void chart_lines(Buf *b, const Chart *c, const Series *series, int n);
+/* One dot for each point of n series. */
+void chart_points(Buf *b, const Chart *c, const Series *series, int n);
 /* Counts in equal bins that all samples share. */
 void chart_histogram(Buf *b, const Chart *c, const Sample *samples, int n, int bins);
 /* One line of dots for each sample, with its mean and, from two values on, its standard

@@ -39,6 +39,8 @@ static void put_group(Page *p, Report *r, int from, int to) {
     for (int i = from; i < to; i++)
         if (&r->sets[i] == shown || (r->sets[i].ready && r->sets[i].from_file))
             plot_scores(p, r, &r->sets[i]);
+    for (int i = from; i < to; i++)
+        if (r->sets[i].ready) plot_numbers(p, r, &r->sets[i]);
     plot_roc(p, r, &r->sets[from], to - from);
     page_grid_end(p);
     if (truth)

@@ -166,6 +166,62 @@ void plot_scores(Page *p, Report *r, const ScoreSet *s) {
     chart_histogram(&p->body, &c, samples, s->truth ? 2 : 1, 30);
 }
 
+/* How many of the records, good and bad apart, reach both thresholds. */
+static const char *numbers_message(Report *r, const ScoreSet *s, const double *threshold) {
+    int n[2] = {0}, reach[2] = {0};
+    bool pairs = objective_pairs(s->objective);
+    const LineNumbers *of = &s->pool_numbers;
+    for (int i = 0; i < of->n; i++) {
+        int good = s->truth && s->clean[i];
+        if (!isfinite(of->gain[i])) continue;
+        n[good]++;
+        reach[good] += of->gain[i] >= threshold[0] && of->likelihood[i] >= threshold[1];
+    }
+    if (!isfinite(threshold[0]))
+        return text_new(&r->arena, "%d records and the holdout's own, by both numbers", of->n);
+    if (!s->truth)
+        return text_new(&r->arena, "%.0f %% of %d records reach both of the holdout's thresholds",
+                        n[0] ? 100.0 * reach[0] / n[0] : 0, n[0]);
+    return text_new(&r->arena,
+                    "%.0f %% of %s records, and %.0f %% of %s, reach both of the holdout's "
+                    "thresholds",
+                    n[1] ? 100.0 * reach[1] / n[1] : 0, kind_name(pairs, true),
+                    n[0] ? 100.0 * reach[0] / n[0] : 0, kind_name(pairs, false));
+}
+
+void plot_numbers(Page *p, Report *r, const ScoreSet *s) {
+    const LineNumbers *of = &s->pool_numbers;
+    double *x[2], *y[2],
+        threshold[2] = {json_number(s->comparison, "gain_threshold"),
+                        json_number(s->comparison, "likelihood_threshold")};
+    int n[2] = {0}, known = 0;
+    for (int k = 0; k < 2; k++) {
+        x[k] = arena_new(&r->arena, (size_t)of->n + 1, sizeof(double));
+        y[k] = arena_new(&r->arena, (size_t)of->n + 1, sizeof(double));
+    }
+    for (int i = 0; i < of->n; i++) {
+        int kind = s->truth && !s->clean[i];
+        known += isfinite(of->likelihood[i]);
+        x[kind][n[kind]] = of->gain[i], y[kind][n[kind]++] = of->likelihood[i];
+    }
+    if (known == 0 || s->own.n == 0) return;
+    bool pairs = objective_pairs(s->objective);
+    Series series[3] = {
+        {kind_name(pairs, false), 2, false, n[1], x[1], y[1]},
+        {s->truth ? kind_name(pairs, true) : "candidate", 1, false, n[0], x[0], y[0]},
+        {"holdout", 3, false, s->own.n, s->own.gain, s->own.likelihood}};
+    Mark mark = {threshold[0], NULL};
+    Chart c = {.title = numbers_message(r, s, threshold),
+               .x_label = text_new(&r->arena, "gain, %s", s->when),
+               .y_label = "log-likelihood in context",
+               .about = "Each candidate and each holdout record by both numbers that accept "
+                        "compares. Dashed lines are the thresholds.",
+               .marks = &mark,
+               .n_marks = isfinite(threshold[0]),
+               .level = threshold[1]};
+    chart_points(&p->body, &c, s->truth ? series : series + 1, s->truth ? 3 : 2);
+}
+
 /* The share of bad records let through at which a curve keeps 95 % of the good ones. */
 static double roc_knee(const Series *s) {
     for (int i = 0; i < s->n; i++)

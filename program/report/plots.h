@@ -28,6 +28,9 @@ bool plot_log(Page *p, Report *r, const Block *b, int column, const char *what);
 
 /* The scores of one set, good and bad records apart where the truth is known. */
 void plot_scores(Page *p, Report *r, const ScoreSet *s);
+/* Both numbers of every candidate against the holdout's own (E19), with its thresholds where the
+ * result has them. Nothing if the set has no such numbers. */
+void plot_numbers(Page *p, Report *r, const ScoreSet *s);
 /* The ROC curves of n sets of one group, as far as they differ. Nothing if no truth is known. */
 void plot_roc(Page *p, Report *r, const ScoreSet *s, int n);
 

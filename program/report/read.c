@@ -2,6 +2,7 @@
 #include "program/report/read.h"
 
 #include "data/run.h"
+#include "data/scores.h"
 #include "lib/file.h"
 #include "program/report/order.h"
 
@@ -356,6 +357,7 @@ static void run_set(Report *r, const FinishedRun *run) {
                        .scores = str_copy(&r->arena, str(path)).s,
                        .pool = report_text(&r->arena, options, "pool", NULL),
                        .holdout = report_text(&r->arena, options, "holdout", NULL),
+                       .comparison = json_get(json_get(run->json, "result"), "comparison"),
                        .from_run = true};
     }
     free(path);
@@ -374,7 +376,8 @@ static void sets_find(Report *r) {
                        .when = text_new(&r->arena, "draw %s", f->draw),
                        .scores = report_text(&r->arena, f->json, "scores", ""),
                        .pool = report_text(&r->arena, f->json, "pool", NULL),
-                       .holdout = report_text(&r->arena, f->json, "holdout", NULL)};
+                       .holdout = report_text(&r->arena, f->json, "holdout", NULL),
+                       .comparison = json_get(f->json, "comparison")};
     }
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
     for (int i = 0; i < r->n_files; i++)
@@ -450,6 +453,34 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     return false;
 }
 
+static LineNumbers line_numbers(Arena *arena, const JsonLines *rows) {
+    size_t n = (size_t)rows->n + 1;
+    LineNumbers out = {rows->n, arena_new(arena, n, sizeof(double)),
+                       arena_new(arena, n, sizeof(double))};
+    for (int i = 0; i < rows->n; i++) {
+        ScoreLine line;
+        out.gain[i] = out.likelihood[i] = NAN;
+        if (scores_line(rows->v[i], &line))
+            accept_numbers(&line.record, &out.gain[i], &out.likelihood[i]);
+    }
+    return out;
+}
+
+/* Takes the numbers of both files, if the holdout's own scores lie beside the pool's. A file that
+ * cannot be read is as good as none. */
+static void set_compare(Report *r, ScoreSet *s, const JsonLines *rows) {
+    char *beside = scores_holdout_path(s->scores);
+    Arena scratch = {0};
+    JsonLines own;
+    Error unsaid = {0};
+    if (file_is_regular(beside) && lines_load(&scratch, beside, &own, &unsaid)) {
+        s->own = line_numbers(&r->arena, &own);
+        s->pool_numbers = line_numbers(&r->arena, rows);
+    }
+    free(beside);
+    arena_free(&scratch);
+}
+
 /* Takes scores and truth of the lines. */
 static void set_fill(Report *r, ScoreSet *s, const JsonLines *rows, const Dataset *pool) {
     int known[2] = {0};
@@ -474,6 +505,7 @@ bool sets_read(Report *r, Error *err) {
         Dataset pool;
         if (set_open(r, &r->sets[i], &scratch, &rows, &pool, err)) {
             set_fill(r, &r->sets[i], &rows, &pool);
+            set_compare(r, &r->sets[i], &rows);
             records_free(&pool);
         }
         arena_free(&scratch);

@@ -80,6 +80,12 @@ typedef struct {
     const char *method, *group, *objective, *draw;
 } ScoreFile;
 
+/* What maps of the holdout compare, of the lines of a score file; NaN where it is not known. */
+typedef struct {
+    int n;
+    double *gain, *likelihood; /* [n] */
+} LineNumbers;
+
 /* The scores of one method on one pool, those of the first draw or seed; or one score file. */
 typedef struct {
     const char *method, *group, *objective, *order; /* order: the draw or the seed */
@@ -87,10 +93,12 @@ typedef struct {
     const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
     bool from_run, from_file;
     int n;
-    double *score; /* [n] */
-    bool *clean;   /* [n] the record's truth */
-    bool truth;    /* clean is known for all records, and both kinds are there */
-    bool ready;    /* read, and matched with its pool */
+    double *score;                 /* [n] */
+    bool *clean;                   /* [n] the record's truth */
+    LineNumbers pool_numbers, own; /* own: of the file beside, the holdout's; or empty */
+    const Json *comparison;        /* what the result says of it, or NULL */
+    bool truth;                    /* clean is known for all records, and both kinds are there */
+    bool ready;                    /* read, and matched with its pool */
 } ScoreSet;
 
 typedef struct {

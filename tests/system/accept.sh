@@ -49,6 +49,16 @@ works "scores" $score --out s2 --accept-level .4 --reduce sum
 [ "$(weights s2 .4)" = " 100 same" ] && pass || fail "weights by hand at .4: $(weights s2 .4)"
 says "score" 'accept: .* of 40 holdout records, level 0.4, gain >= .* and log-likelihood'
 
+# The report's picture has a dot for each record and says what reaches both thresholds.
+works "scores" $score --out pict --json
+cp "$keep/out" pict.json
+works "report" report pict.json --out pict.html
+dots=$(awk '{ n += gsub(/<circle class="dot /, "") } END { print n }' pict.html)
+[ "$dots" -eq 140 ] && pass || fail "$dots dots of 100 candidates and 40 holdout records"
+both=$(paste pool pict | awk '/"clean":true/ { n++; k += /"weight":1,/ }
+    END { printf "%.0f %% of clean records, and ", 100 * k / n }')
+grep -q "$both" pict.html && pass || fail "the picture does not say: $both"
+
 # Known truth changes nothing, and neither does the number of threads.
 sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' pool >blind
 sed 's/,"clean":[a-z]*//; s/,"source":"[^"]*"//' hold >blind-hold

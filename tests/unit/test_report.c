@@ -275,6 +275,8 @@ static void test_charts(void) {
             Bar bars[2] = {{"a<b", 1, kinds[k][0], kinds[k][1]}, {"c", 2, kinds[k][2], NAN}};
             chart_lines(&b, &c, s, 2);
             chart_lines(&b, &c, s, 0);
+            chart_points(&b, &c, s, 2);
+            chart_points(&b, &c, s, 0);
             chart_histogram(&b, &c, h, 2, 7);
             chart_dots(&b, &c, h, 2);
             chart_bars(&b, &c, bars, 2);
@@ -290,6 +292,18 @@ static void test_charts(void) {
      * 0 (at 44) to 4 (at 338). */
     CHECK(has(&b, "M44.00 198.00V112.00H117.50V26.00H191.00V198.00H264.50V112.00H338.00V198.00Z"),
           "%s", b.s);
+    b.n = 0;
+    /* x from 0 to 4 as above, y from 0 (at 198) to 4 (at 26): 1 is at 155, the level 2 at 112. A
+     * point that is not finite is no dot. */
+    const double px[] = {0, 4, 2, NAN}, py[] = {0, 4, 1, 2};
+    Series points = {"p", 2, false, 4, px, py};
+    chart_points(&b, &(Chart){.title = "t", .level = 2}, &points, 1);
+    CHECK(has(&b, "cx=\"191.00\" cy=\"155.00\"") && has(&b, "cx=\"338.00\" cy=\"26.00\""), "%s",
+          b.s);
+    CHECK(has(&b, "class=\"axis dash\" d=\"M44.00 112.00L338.00 112.00\""), "%s", b.s);
+    b.n = 0;
+    chart_points(&b, &(Chart){.title = "t", .level = 5}, &points, 1);
+    CHECK(!has(&b, "axis dash"), "a level outside of the picture");
     b.n = 0;
     /* x from 0 to 4: a mark at 1 has its name to the right, one at 3 to the left; one at 9 is not
      * in the picture. Three grey lines have one place in the legend. */
