@@ -326,8 +326,9 @@ group_accept_pairs() {
         done
         row "uniform, label smoothing 0.3" train pairs pairs-holdout --objective $objective \
             --weights uniform --label-smoothing 0.3
-        for map in filter accept mirror; do
-            row ica:$map train pairs pairs-holdout --objective $objective --weights ica \
+        for map in filter accept mirror "mirror --relabel"; do
+            # shellcheck disable=SC2086  # the words of the map
+            row "ica:$map" train pairs pairs-holdout --objective $objective --weights ica \
                 --weight-map $map
         done
     done
