@@ -21,6 +21,9 @@
 #: make scarcity     no memory, no disk: each call fails once, in each command (15 minutes;
 #:                   EVERY=1 for every allocation, hours)
 #: make large        pools of a million records: time, and memory for each (minutes)
+#: make soak         runs of a million steps: memory and open files stay flat (minutes)
+#: make coverage     which lines and branches the tests run (minutes)
+#: make machines     two builds are one; gcc, clang, -O1, -O3: the same bits; 32 bits (minutes)
 #: make audit        every equation against its other side, on exact, small and trained models
 #:                   (minutes); make audit-exact: the part without trained models (seconds)
 #: make audit-torch  log-likelihoods, gradients, AdamW and training against PyTorch, where it is
@@ -142,8 +145,10 @@ $(eval $(call FLAVOR,double,-DREAL_DOUBLE))
 $(eval $(call FLAVOR,naive,-DNAIVE))
 $(eval $(call FLAVOR,naive-double,-DNAIVE -DREAL_DOUBLE))
 $(eval $(call FLAVOR,sanitize,$(SANITIZE)))
+$(eval $(call FLAVOR,coverage,-O0 --coverage))
 KEPT = $(addprefix build/,float/tests/fuzz/kept sanitize/tests/fuzz/kept)
-$(KEPT): build/%/tests/fuzz/kept: build/%/tests/fuzz/targets.o
+COVERED = build/coverage/tests/fuzz/kept
+$(KEPT) $(COVERED): build/%/tests/fuzz/kept: build/%/tests/fuzz/targets.o
 build/double/tests/unit/test_audit: $(AUDIT_EXACT:%=build/double/%)
 build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) \
 		$(addprefix build/double/tests/audit/,audit_trained.o audit_claims.o)
@@ -165,7 +170,7 @@ quick-test: $(FLOAT_PROGRAMS)
 	@sh tests/system/run.sh $(FLOAT_PROGRAMS)
 
 # Scripts of targets of their own.
-OWN = large
+OWN = large soak coverage machines
 # The longest first: several run at once.
 LONG = builds same_bits end_to_end kills naive pools
 FIRST = $(LONG:%=tests/system/%.sh)
@@ -186,9 +191,16 @@ kills: ica
 scarcity: ica build/float/scarcity build/sanitize/scarcity
 	@ALL=1 sh tests/system/scarcity.sh
 
-# A pool of a million records.
-large: ica build/float/tests/bench/scale_tool
-	@sh tests/system/large.sh
+# A pool of a million records, a run of a million steps.
+large soak: ica build/float/tests/bench/scale_tool
+	@sh tests/system/$@.sh
+
+# Other compilers, levels, folders, and 32 bits.
+machines:
+	@sh tests/system/machines.sh
+# Counters need gcc's gcov, or clang with GCOV="llvm-cov gcov".
+coverage: $(TESTS:%.c=build/coverage/%) build/coverage/ica $(COVERED)
+	@sh tests/system/coverage.sh
 
 audit-exact: build/double/tests/unit/test_audit
 	@$<
@@ -298,7 +310,7 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
-	formats commands format kills scarcity large fuzz fuzz-targets audit audit-exact audit-torch \
+	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit audit-exact audit-torch \
 	judge-transformers judge-folders judge-tokenizers judge-page judge-tensorboard mutate study \
 	traps bench bench-anchors bench-neighbor scale
 .SECONDARY:
