@@ -95,7 +95,7 @@ static const struct {
       "diff a/model.safetensors b/model.safetensors --json"}},
     {"report",
      {"report run", "report runs/uniform runs/ica --out report.html",
-      "report runs/uniform runs/ica --results results.json"}},
+      "report runs/uniform runs/ica --results results.json --csv logs.csv"}},
     {"bench", {"bench", "bench --only gemm", "bench --only step --config C --threads 2"}},
 };
 

@@ -76,6 +76,13 @@ is "its loss is that of the result" "$last" "$best"
 check "it stopped early" grep -q '"stopped_early":true' best/run.json
 least=$(sed -n 's/.*"validation_nll":\([^,}]*\).*/\1/p' best/log.jsonl | sort -g | head -n 1)
 is "and it is the lowest of the log" "$best" "$least"
+for threads in 1 2 5; do
+    # shellcheck disable=SC2086
+    works "with $threads threads" $TRAIN --eval-share 0.2 --eval-steps 2 --patience 2 \
+        --learning-rate 0.05 --load-best-model-at-end --max-steps 60 --threads $threads \
+        --out best-$threads
+    same "the same best model" best/model.safetensors best-$threads/model.safetensors
+done
 works "a stopped run is complete" train --resume best
 says "and says so" 'complete'
 # shellcheck disable=SC2086
