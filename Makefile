@@ -310,7 +310,7 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
-	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit audit-exact audit-torch \
-	judge-transformers judge-folders judge-tokenizers judge-page judge-tensorboard mutate study \
-	traps bench bench-anchors bench-neighbor scale
+	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit \
+	audit-exact audit-torch judge-transformers judge-folders judge-tokenizers judge-page \
+	judge-tensorboard mutate study traps bench bench-anchors bench-neighbor scale
 .SECONDARY:
