@@ -689,13 +689,14 @@ static void logits_totals(const Logits *x, double *logp, int *hits) {
  * A Workspace holds the activations that the backward pass reads. lib/fast/workspace.h has the
  * list of its arrays, with shapes, and explains what is kept when. */
 
-static void model_fit(Workspace *ws, const Model *m, int tokens, bool keep) {
-    ModelConfig c = m->config;
-    workspace_fit(ws, (WorkspaceShape){c.layers, c.context, c.vocab, m->shape}, tokens, keep);
+static void model_fit(Workspace *ws, const Model *m, int tokens, int longest, bool keep) {
+    WorkspaceShape shape = {m->config.layers, m->config.vocab, m->shape};
+    workspace_fit(ws, shape, tokens, longest, keep);
 }
 
 void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
-    model_fit(ws, m, tokens, false);
+    int context = m->config.context;
+    model_fit(ws, m, tokens, tokens < context ? tokens : context, false);
 }
 
 /* ---- the clock: where the time goes ----
@@ -734,7 +735,7 @@ void workspace_reserve(Workspace *ws, const Model *m, int tokens) {
  * `first`: in the last layer it may skip the queries that no live token reads. */
 static Attention attention_of(const Model *m, const Workspace *ws, const Batch *b, int l,
                               real *soft) {
-    Attention a = {.batch = b, .layer = l, .context = m->config.context};
+    Attention a = {.batch = b, .layer = l, .context = ws->longest};
     a.heads = m->shape.heads, a.kv_heads = m->shape.kv_heads, a.head_size = m->shape.head_size;
     a.first = l == m->config.layers - 1 ? ws->map.first : NULL;
     a.soft = soft, a.scratch = ws->scratch, a.scratch_size = ws->scratch_size;
@@ -833,7 +834,7 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
 
 /* Positions, embeddings and blocks. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
-    model_fit(ws, m, b->tokens, keep);
+    model_fit(ws, m, b->tokens, batch_longest(b), keep);
     rows_map(&ws->map, b, PLAIN ? ROWS_ALL : extend ? ROWS_LAST : ROWS_SCORED);
     clock_start(ws);
     Rotary rotary = rotary_of(m);

@@ -146,7 +146,8 @@ static void add_role(Table *x, TensorRole role, int layer) {
     t.std = init_std(c, TABLE[role].init);
     t.constant = TABLE[role].init == INIT_ONE;
     if (!x->lora) table_add(x, t);
-    else if (x->lora->targets & 1u << role) add_adapter(x, &t, columns, rows);
+    else if (role_module(c->family, role).s && x->lora->targets & 1u << role)
+        add_adapter(x, &t, columns, rows);
 }
 
 /* ---- all of them ---- */

@@ -43,7 +43,7 @@
 typedef struct {
     const Batch *batch;
     int layer, heads, kv_heads, head_size;
-    int context; /* most positions of a sequence */
+    int context; /* positions of the longest sequence, or more */
     /* The plain twin reads nothing below this line. */
     const int *first; /* NULL, or [rows] each row's first query whose output is read */
     real *soft;    /* [N][heads][2] softmax's maximum and 1 / sum: written forward, read backward */

@@ -105,6 +105,15 @@ int batch_length(const Batch *b, int row) { return b->start.v[row + 1] - b->star
 
 int batch_past(const Batch *b, int row) { return b->prefix[row] ? b->prefix[row]->length : 0; }
 
+int batch_longest(const Batch *b) {
+    int longest = 0;
+    for (int r = 0; r < b->rows; r++) {
+        int n = batch_past(b, r) + batch_length(b, r);
+        if (n > longest) longest = n;
+    }
+    return longest;
+}
+
 void batch_store(const Batch *b, int layer, const real *kv, size_t stride) {
     for (int r = 0; r < b->rows; r++) {
         Prefix *p = b->prefix[r];

@@ -107,6 +107,8 @@ void batch_free(Batch *b);
 /* Number of inputs of a row, and number of cached positions before it. */
 int batch_length(const Batch *b, int row);
 int batch_past(const Batch *b, int row);
+/* Number of positions of the longest sequence: a row with what is cached before it. */
+int batch_longest(const Batch *b);
 /* Appends the keys and values of all tokens to the prefixes of their rows. kv points to the
  * first token's; the next token's are `stride` numbers further. The prefixes' lengths stay: they
  * move once all layers have been stored. */

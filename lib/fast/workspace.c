@@ -61,7 +61,7 @@ static void workspace_layout(Workspace *ws, bool only_sizes) {
     size_t N = (size_t)ws->tokens, back = ws->keep ? N : 0, threads = (size_t)ws->threads;
     size_t C = (size_t)s->channels, Q = (size_t)s->queries, H = (size_t)s->heads;
     size_t layers = ws->keep ? (size_t)ws->shape.layers : 1, L = ws->recompute ? 1 : layers;
-    ws->scratch_size = attention_scratch(ws->shape.context, s->head_size);
+    ws->scratch_size = attention_scratch(ws->longest, s->head_size);
     const Carving list[] = {
         REALS(x, ws->keep ? layers + 1 : 1, N, C),
         REALS(stat1, L, N, 2),
@@ -97,16 +97,19 @@ static void workspace_layout(Workspace *ws, bool only_sizes) {
     workspace_carve(ws, list, (int)(sizeof list / sizeof *list), only_sizes);
 }
 
-void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep) {
+void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, int longest, bool keep) {
     bool same = memcmp(&ws->shape, &shape, sizeof shape) == 0; /* ints alone, so without padding */
-    if (same && ws->tokens >= tokens && ws->keep >= keep && ws->threads >= threads_most()) return;
+    bool fits = ws->tokens >= tokens && ws->longest >= longest && ws->threads >= threads_most();
+    if (same && fits && ws->keep >= keep) return;
     /* Keep the larger of what there was and what is wanted. */
     if (same && ws->tokens > tokens) tokens = ws->tokens;
+    if (same && ws->longest > longest) longest = ws->longest;
     if (same && ws->keep) keep = true;
     /* Start anew; only the clock runs on. */
     Workspace old = *ws;
     free(old.memory);
     *ws = (Workspace){.tokens = tokens,
+                      .longest = longest,
                       .threads = threads_most(),
                       .keep = keep,
                       .recompute = old.recompute,

@@ -2,12 +2,13 @@
  * parts.
  *
  * Usage:
- *   WorkspaceShape shape = {.layers = 2, .context = 16, .vocab = 32,
+ *   WorkspaceShape shape = {.layers = 2, .vocab = 32,
  *                           .layer = {.channels = 8, .heads = 2, .kv_heads = 2,
  *                                     .head_size = 4, .queries = 8, .keys = 8,
  *                                     .qkv = 24, .inner = 32, .fc = 32}};
  *   Workspace *ws = workspace_new();
- *   workspace_fit(ws, shape, 100, true);            // room for 100 tokens, with a backward pass
+ *   workspace_fit(ws, shape, 100, 16, true);        // room for 100 tokens in sequences of 16
+ *                                                   // positions, with a backward pass
  *   workspace_kept(ws, 1).qkv[99 * 24 + 23] = 1;    // the last number of layer 1's last token
  *   workspace_free(ws);
  *
@@ -46,7 +47,7 @@
 #include "lib/shape.h"
 
 typedef struct {
-    int layers, context, vocab;
+    int layers, vocab;
     LayerShape layer;
 } WorkspaceShape;
 
@@ -63,8 +64,8 @@ typedef enum {
 
 typedef struct {
     double part_seconds[MODEL_PARTS],
-        lap;             /* time spent in each part; when the running part started */
-    int tokens, threads; /* capacity */
+        lap;                      /* time spent in each part; when the running part started */
+    int tokens, longest, threads; /* capacity */
     bool keep, recompute;
     Progress *progress; /* hears of rows that were scored; NULL, or the caller's */
     WorkspaceShape shape;
@@ -102,8 +103,9 @@ typedef struct {
 
 Workspace *workspace_new(void);
 void workspace_free(Workspace *ws); /* NULL is fine */
-/* Makes the workspace large enough for a pass of so many tokens. */
-void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, bool keep);
+/* Makes the workspace large enough for a pass of so many tokens, of sequences of at most `longest`
+ * positions. */
+void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, int longest, bool keep);
 size_t workspace_bytes(const Workspace *ws);
 /* The bytes that it would take, with the threads of now, without taking them. */
 size_t workspace_need(WorkspaceShape shape, int tokens, bool keep, bool recompute);

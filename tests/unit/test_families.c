@@ -6,6 +6,7 @@
  * build. A wrong term is larger by orders of magnitude. An argument names another file of the same
  * form. */
 #include "lib/tensors.h"
+#include "lib/threads.h"
 #include "tests/unit/model_rows.h"
 
 #define CLOSE (ROUNDINGS * U)
@@ -202,6 +203,119 @@ static void check_case(const Case *c) {
     model_free(m);
 }
 
+/* ---- adapters of larger models, in rows behind prefixes ---- */
+
+static Model *adapted(const Model *base, uint64_t seed) {
+    Error err = {0};
+    LoraConfig lora = {.rank = 3, .alpha = 2, .targets = ~0u};
+    Model *m = model_lora(base, lora, &err);
+    CHECK(m, "%s", err.text);
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        Rng rng = rng_new(seed, (uint64_t)i);
+        for (size_t j = 0; j < t->size; j++)
+            m->w[t->offset + j] = (real)(rng_normal(&rng) * 0.7 / sqrt(t->shape[1]));
+    }
+    return m;
+}
+
+/* dA = s B^T dW and dB = s dW A^T, where dW is the merged model's gradient, in double. */
+static void chain(const Model *m, const Model *merged, const real *full, double *grad) {
+    bool turned = m->config.family == FAMILY_GPT2;
+    double s = lora_scale(&m->lora);
+    for (int i = 0; i < m->tensor_count; i += 2) {
+        const ModelTensor *a = &m->tensors[i], *b = &m->tensors[i + 1], *w = merged->tensors;
+        size_t in = (size_t)a->shape[1], out = (size_t)b->shape[0], rank = (size_t)a->shape[0];
+        while (w->role != a->role || w->layer != a->layer) w++;
+        for (size_t r = 0; r < rank; r++)
+            for (size_t o = 0; o < out; o++)
+                for (size_t c = 0; c < in; c++) {
+                    double dw = (double)full[w->offset + (turned ? c * out + o : o * in + c)];
+                    size_t at_a = a->offset + r * in + c, at_b = b->offset + o * rank + r;
+                    grad[at_a] += s * (double)m->w[at_b] * dw;
+                    grad[at_b] += s * (double)m->w[at_a] * dw;
+                }
+    }
+}
+
+/* The gradient, and that recomputing and threads change no bit of it. The bound is twice the usual:
+ * the merged matrices have roundings of their own. */
+static void test_adapters(ModelConfig config) {
+    const int behind[5][2] = {{40, 0}, {3, 1}, {66, 1}, {40, 33}, {75, 70}};
+    Rng rng = rng_new(5, 0);
+    Model *base = model_shaken(config, 41), *m = adapted(base, 42), *merged = model_copy(base);
+    Row rows[5];
+    for (int r = 0; r < 5; r++) rows[r] = row_new(&rng, m, behind[r][0], behind[r][1], r % 2 == 1);
+    double logp[5], logp_merged[5], *expected = mem_new(m->parameters, sizeof *expected);
+    real *grad = grad_new(m), *again = grad_new(m), *full = grad_new(merged);
+    run_rows(m, rows, 5, logp, grad);
+    model_merge(m, merged);
+    run_rows(merged, rows, 5, logp_merged, full);
+    chain(m, merged, full, expected);
+    check_gradient(m, grad, expected, 2 * ROUNDINGS * U, family_name(config.family));
+    for (int way = 0; way < 3; way++) {
+        Workspace *ws = workspace_new();
+        if (way == 2) workspace_recompute(ws, true);
+        else threads_use(way ? 5 : 2);
+        Load load = load_new(m, ws, rows, 5);
+        model_forward_backward(m, ws, &load.batch, load.dlogp, logp_merged, again, false);
+        CHECK(same(logp, logp_merged, sizeof logp) &&
+                  same(grad, again, m->parameters * sizeof *grad),
+              "%s, adapters: %s: other bits", family_name(config.family),
+              way == 2 ? "recomputing" : "threads");
+        load_free(&load);
+        workspace_free(ws);
+        threads_use(1);
+    }
+    CHECK(m->parameters < base->parameters, "adapters of %zu numbers", m->parameters);
+    free(grad);
+    free(again);
+    free(full);
+    free(expected);
+    model_free(m);
+    model_free(merged);
+    model_free(base);
+}
+
+static void test_refusals(void) {
+    Error never = {0};
+    Model *base = model_shaken(FAMILIES[1], 1);
+    const unsigned q = 1u << ROLE_Q_W;
+    const LoraConfig bad[] = {{.rank = 0, .alpha = 1, .targets = q},
+                              {.rank = 4097, .alpha = 1, .targets = q},
+                              {.rank = 2, .alpha = 0, .targets = q},
+                              {.rank = 2, .alpha = INFINITY, .targets = q},
+                              {.rank = 2, .alpha = NAN, .targets = q},
+                              {.rank = 2, .alpha = 1, .targets = 0},
+                              {.rank = 2, .alpha = 1, .targets = 1u << ROLE_QKV_W}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        Error err = {0};
+        CHECK(!model_lora(base, bad[i], &err) && err.status == STATUS_DATA && err.text[0],
+              "adapters %zu were accepted", i);
+    }
+    const ModelConfig shapes[] = {{.kv_heads = 4}, {.head_size = 5}, {.inner = -1}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        Error err = {0};
+        ModelConfig c = {.layers = 1, .heads = 6, .channels = 12, .context = 8, .vocab = 9};
+        c.family = FAMILY_LLAMA, c.kv_heads = shapes[i].kv_heads;
+        c.head_size = shapes[i].head_size, c.inner = shapes[i].inner;
+        CHECK(!model_new(c, &err) && err.status == STATUS_DATA, "shape %zu was accepted", i);
+    }
+    Model *usual = model_new((ModelConfig){.layers = 1,
+                                           .heads = 4,
+                                           .channels = 32,
+                                           .context = 8,
+                                           .vocab = 9,
+                                           .family = FAMILY_LLAMA},
+                             &never);
+    CHECK(usual->config.kv_heads == 4 && usual->config.head_size == 8 &&
+              usual->config.inner == 88 && usual->config.theta == 10000 &&
+              usual->config.epsilon == 1e-6,
+          "what 0 means");
+    model_free(usual);
+    model_free(base);
+}
+
 static void test_file(const char *path) {
     static const char config[] = "/config";
     TensorFile file;
@@ -225,5 +339,9 @@ static void test_file(const char *path) {
 
 int main(int argc, char **argv) {
     test_file(argc > 1 ? argv[1] : "tests/reference/families.safetensors");
+    threads_use(1);
+    for (int f = 0; f < FAMILY_MODELS; f++) test_adapters(FAMILIES[f]);
+    test_adapters(SMALL);
+    test_refusals();
     return check_report("test_families");
 }
