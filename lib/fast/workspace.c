@@ -119,8 +119,9 @@ void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, int longest,
     workspace_layout(ws, false);
 }
 
-size_t workspace_need(WorkspaceShape shape, int tokens, bool keep, bool recompute) {
+size_t workspace_need(WorkspaceShape shape, int tokens, int longest, bool keep, bool recompute) {
     Workspace ws = {.tokens = tokens,
+                    .longest = longest,
                     .threads = threads_most(),
                     .keep = keep,
                     .recompute = recompute,

@@ -108,7 +108,7 @@ void workspace_free(Workspace *ws); /* NULL is fine */
 void workspace_fit(Workspace *ws, WorkspaceShape shape, int tokens, int longest, bool keep);
 size_t workspace_bytes(const Workspace *ws);
 /* The bytes that it would take, with the threads of now, without taking them. */
-size_t workspace_need(WorkspaceShape shape, int tokens, bool keep, bool recompute);
+size_t workspace_need(WorkspaceShape shape, int tokens, int longest, bool keep, bool recompute);
 /* Keep only each layer's input for the backward pass, which then runs the layers forward once
  * more. The bits are the same; it takes some 28 % of the activations (of GPT-2 124M) and 1.1 to
  * 1.2 times the time. Call it before the first pass. */
