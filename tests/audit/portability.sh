@@ -74,7 +74,7 @@ compare() {
     for file in base/model.safetensors scores.jsonl; do
         if cmp -s "$work/native/$file" "$work/$1/$file"; then
             echo "portability: $1: $file: the same bytes as native"
-        else echo "portability: $1: $file: other bytes than native (another exp and tanh)"; fi
+        else echo "portability: $1: $file: other bytes than native"; fi
     done
 }
 
