@@ -745,14 +745,19 @@ SplitFiles settings_files(const Settings *s) {
                         .allow_overlap = s->allow_overlap};
 }
 
+/* Settings that no command line made have no command. */
+static bool is_command(const Settings *s, const char *name) {
+    return s->command && strcmp(s->command, name) == 0;
+}
+
 /* Tells what the model takes, before it is read, if that is most of the machine's memory. What is
  * wrong with the folder is told where it is read. */
 static void tell_memory(const Settings *s, const char *path) {
     Error ignored = {0};
     LoraConfig lora = {.rank = s->lora_rank};
-    bool has_adapters = adapter_is(path), trains = strcmp(s->command, "train") == 0;
+    bool has_adapters = adapter_is(path), trains = is_command(s, "train");
     MemoryAsked asked = {.frozen = s->dtype == DTYPE_BF16,
-                         .trains = trains || strcmp(s->command, "pretrain") == 0,
+                         .trains = trains || is_command(s, "pretrain"),
                          .references = trains && METHODS[s->method].needs_reference};
     char *base = has_adapters ? adapter_base(path, &ignored) : NULL;
     const char *model = base ? base : path;
@@ -780,8 +785,8 @@ bool settings_model(const Settings *s, const char *path, ModelFolder *f, Error *
     tell_memory(s, path);
     if (!model_folder_load_as(f, path, template, s->dtype == DTYPE_BF16, err)) return false;
     bool alone = s->dtype == DTYPE_BF16 && !s->resume && s->lora_rank == 0 && !f->base;
-    bool gradients = strcmp(s->command, "train") == 0 ||
-                     (strcmp(s->command, "score") == 0 &&
+    bool gradients = is_command(s, "train") ||
+                     (is_command(s, "score") &&
                       (METHODS[s->method].needs_gradients || METHODS[s->method].needs_reference));
     if (alone && gradients) {
         model_folder_free(f);
