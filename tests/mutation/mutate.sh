@@ -108,7 +108,7 @@ run() {
     [ "$1" != sanitize ] || seconds=$((5 * LIMIT)) space=0
     set -- "$2" "$3"
     case $1 in
-    end_to_end | pools) set -- "$2" /bin/sh "$work/base/tree/tests/system/$1.sh" ;;
+    end_to_end | pools | chat) set -- "$2" /bin/sh "$work/base/tree/tests/system/$1.sh" ;;
     *) set -- "$2" "$2/test" ;;
     esac
     folder_of_run=$1
@@ -123,7 +123,7 @@ prepare() {
     case $2 in
     test_train | test_finite)
         link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
-    end_to_end | pools) link "$1" ica "$3" "$3/ica" ;;
+    end_to_end | pools | chat) link "$1" ica "$3" "$3/ica" ;;
     *) link "$1" "$2" "$3" "$3/test" ;;
     esac
 }
@@ -132,7 +132,7 @@ prepare() {
 
 programs_of() { # FLAVOR: all that run in it
     case $1 in
-    float) echo "$float_programs end_to_end pools" ;;
+    float) echo "$float_programs end_to_end pools chat" ;;
     double) echo "$double_programs" ;;
     *) echo "$wanted" ;;
     esac
@@ -142,7 +142,7 @@ sources_for() { # FLAVOR
     echo "$objects"
     for program in $(programs_of "$1"); do
         case $1:$program in
-        *:end_to_end | *:pools) main_of ica ;;
+        *:end_to_end | *:pools | *:chat) main_of ica ;;
         *) main_of "$program" ;;
         esac
     done
@@ -179,7 +179,8 @@ build_base() {
             prepare "$flavor" "$program" "$work/base" ||
                 stop "$program does not link: $work/compiler.log"
             sum=$(cat "$work/base/test" "$work/base/ica" tests/system/end_to_end.sh \
-                tests/system/pools.sh tests/system/check.sh 2>/dev/null | cksum)
+                tests/system/pools.sh tests/system/chat.sh tests/system/check.sh 2>/dev/null |
+                cksum)
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
                 run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
@@ -207,7 +208,9 @@ programs_for() {
     double:*) ;;
     *:scoring/holdout.c) echo test_holdout ;;
     *:scoring/context.c | *:ica.c)
-        echo "test_pairs test_ica test_methods test_scoring $(in_float "$1" test_train)" ;;
+        echo "test_frames test_pairs test_ica test_methods test_scoring" \
+            "$(in_float "$1" test_train)"
+        ;;
     *:lib/weights.c) echo "test_weights test_pairs $(in_float "$1" test_train)" ;;
     *:lib/objectives.c) echo "test_pairs test_methods $(in_float "$1" test_train)" ;;
     *:lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
@@ -235,9 +238,14 @@ programs_for() {
         *:program/score.c | *:program/evaluate.c)
         echo "test_pool $(in_float "$1" pools test_train end_to_end)"
         ;;
-    *:data/records.c | *:data/examples.c | *:data/template.c)
-        echo "test_records test_examples test_pool test_parts" \
+    *:data/records.c | *:data/examples.c)
+        echo "test_records test_examples test_pool test_parts test_frames" \
             "$(in_float "$1" test_train end_to_end)"
+        ;;
+    *:data/template*) echo "test_template test_frames test_tokenizer $(in_float "$1" chat)" ;;
+    *:data/generation.c | *:data/prompts.c | *:program/talk.c | *:program/chat.c | \
+        *:program/generate.c)
+        echo "$(in_float "$1" chat test_train end_to_end)"
         ;;
     *:program/report/*) echo "test_report $(in_float "$1" end_to_end)" ;;
     *:lib/schedule.c | *:data/order.c)
@@ -494,7 +502,7 @@ mkdir -p "$work/results"
 $CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/unicode.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
 everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
-    tests/system/pools.sh \
+    tests/system/pools.sh tests/system/chat.sh \
     tests/system/check.sh | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"

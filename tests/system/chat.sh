@@ -111,7 +111,9 @@ is "/quit ends it" "$status $(out)" "0 "
 printf '/what\n' | chat
 says "an unknown command" '/reset begins anew, /quit'
 printf '//what\n' | chat
-is "a message that begins with /" "$(wc -l <"$keep/out" | tr -d ' ')" 1
+slash=$(out)
+works "the same prompt" $ask --prompt /what --json
+is "a message that begins with /" " $slash" "$(json completion 1)|"
 # The history is in the row: the second answer is that to a conversation of two turns.
 printf 'name the capital of france .\nwhat colour is grass ?\n' | chat
 said=$(sed -n 1p "$keep/out")

@@ -76,6 +76,8 @@ static void test_penalty(void) {
  * any case, so that it stays in step. */
 static void test_greedy(void) {
     Rng a = rng_new(1, RNG_GENERATE), b = a;
+    Candidate list[V];
+    CHECK(sampling_candidates(&(Sampling){1, 0, 0, 1}, LOGITS, V, ROW, 4, list) == 1, "one stays");
     CHECK(sampling_draw(&(Sampling){1, 0, 0, 1}, LOGITS, V, ROW, 4, &a) == 7, "greedy");
     CHECK(sampling_draw(&(Sampling){2, 0, 0, 1}, LOGITS, V, ROW, 4, &a) == 1, "3 / 2 is below 2");
     rng_uniform(&b);
