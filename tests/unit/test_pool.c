@@ -148,6 +148,79 @@ static void test_refusals(void) {
     model_folder_free(&f);
 }
 
+/* Collects the last tokens of all answers, as text. */
+static bool answers_of(Pool *p, Buf *b) {
+    Error err = {0};
+    const ExampleFile *part;
+    b->n = 0;
+    while (pool_next(p, &part, &err) && part)
+        for (int i = 0; i < part->examples.count; i++) {
+            const Example *e = &part->examples.items[i];
+            buf_printf(b, "%d ", e->answer[e->answer_n - 1]);
+        }
+    return err.status == 0;
+}
+
+/* What is left out is left out in both passes, over blocks and files, and counted once. */
+static void test_left_out(void) {
+    ModelFolder f = make_folder();
+    const char *paths[] = {
+        put("a", "{\"input_ids\":[1,2,3]}\n{\"input_ids\":[1,2,4]}\n{\"input_ids\":[1,2,3]}\n"
+                 "{\"input_ids\":[1,2,2,2,2,2,2,2,2,2,9]}\n{\"input_ids\":[1,2,5]}\n"),
+        put("b", "{\"input_ids\":[1,2,5]}\n{\"input_ids\":[1,2,6]}\n{\"input_ids\":[1,2,4]}\n")};
+    const char *hold = put("h", "{\"input_ids\":[1,2,6]}\n{\"input_ids\":[1,2,7]}\n");
+    Buf left = {0};
+    for (size_t block = 1; block < 300; block += 30) {
+        Splits others;
+        Error err = {0};
+        Pool p;
+        CHECK(splits_read(&others, &f, &(SplitFiles){.holdout = hold}, &err), "%s", err.text);
+        PoolUse use = {.paths = paths, .files = 2, .block = block, .others = &others};
+        use.how = (SplitFiles){.skip_long = true, .drop_copies = true, .drop_overlap = true};
+        bool ok = pool_open(&p, &f, &use, &err);
+        CHECK(ok && answers_of(&p, &left) && strcmp(left.s, "3 4 5 ") == 0, "%zu: %s, %s", block,
+              ok ? left.s : "", err.text);
+        if (ok) {
+            const DataSummary *a = &p.summary[0], *b = &p.summary[1];
+            CHECK(p.facts.count == 3 && a->too_long == 1 && a->copies == 1 && a->overlap == 0 &&
+                      b->too_long == 0 && b->copies == 2 && b->overlap == 1,
+                  "%zu: %d records; %d %d %d, %d %d %d", block, p.facts.count, a->too_long,
+                  a->copies, a->overlap, b->too_long, b->copies, b->overlap);
+            pool_free(&p);
+        }
+        /* Of a test the holdout gives way. */
+        use.test = true;
+        use.how.drop_copies = false;
+        ok = pool_open(&p, &f, &use, &err);
+        CHECK(ok && answers_of(&p, &left) && strcmp(left.s, "3 4 3 5 5 6 4 ") == 0 &&
+                  others.holdout.data.count == 1 && others.holdout.examples.items[0].answer[1] == 7,
+              "%zu: %s, %d left of the holdout, %s", block, ok ? left.s : "",
+              others.holdout.data.count, err.text);
+        if (ok) pool_free(&p);
+        splits_free(&others);
+    }
+    /* Nothing is left. */
+    Error err = {0};
+    Splits others;
+    const char *six = put("c", "{\"input_ids\":[1,2,6]}\n");
+    CHECK(splits_read(&others, &f, &(SplitFiles){.holdout = hold}, &err), "%s", err.text);
+    refused(&f,
+            &(PoolUse){.paths = &six, .files = 1, .others = &others, .how = {.drop_overlap = true}},
+            STATUS_DATA, "c: no record is left");
+    splits_free(&others);
+    CHECK(splits_read(&others, &f, &(SplitFiles){.holdout = six}, &err), "%s", err.text);
+    refused(&f,
+            &(PoolUse){.paths = (const char *[]){hold},
+                       .files = 1,
+                       .others = &others,
+                       .how = {.drop_overlap = true},
+                       .test = true},
+            STATUS_DATA, "c: every record is in");
+    splits_free(&others);
+    buf_free(&left);
+    model_folder_free(&f);
+}
+
 /* A file that is another one when it is read again. */
 static void test_changed(void) {
     ModelFolder f = make_folder();
@@ -313,6 +386,7 @@ int main(void) {
     if (!mkdtemp(folder)) return 1;
     test_parts();
     test_refusals();
+    test_left_out();
     test_changed();
     test_partial();
     test_weights();
