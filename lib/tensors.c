@@ -88,7 +88,8 @@ static bool parse_shape(const HeaderReader *r, TensorInfo *t, const Json *shape)
         if (!unsigned_integer(&shape->items[i], &t->shape[i]))
             return damaged(r, "tensor '%.*s': dimension %d is not an unsigned integer",
                            STR_ARG(name_shown(t->name)), i + 1);
-        if (!checked_multiply(t->elements, (size_t)t->shape[i], &t->elements))
+        if ((uint64_t)t->shape[i] > SIZE_MAX ||
+            !checked_multiply(t->elements, (size_t)t->shape[i], &t->elements))
             return damaged(r, "tensor '%.*s': its shape overflows", STR_ARG(name_shown(t->name)));
     }
     return true;
@@ -118,7 +119,7 @@ static bool parse_tensor(const HeaderReader *r, TensorInfo *t, const Json *v, si
     int64_t from, to;
     if (!offsets || offsets->type != JSON_ARRAY || offsets->count != 2 ||
         !unsigned_integer(&offsets->items[0], &from) ||
-        !unsigned_integer(&offsets->items[1], &to) || from > to)
+        !unsigned_integer(&offsets->items[1], &to) || from > to || (uint64_t)to > SIZE_MAX)
         return damaged(r, "tensor '%.*s': data_offsets is not a pair [begin,end]",
                        STR_ARG(name_shown(t->name)));
     *begin = (size_t)from;

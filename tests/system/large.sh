@@ -14,7 +14,7 @@ TOOL=$root/build/float/tests/bench/scale_tool
 cd "$work" || exit 1
 
 head -c 0 /dev/null >holdout.jsonl
-for i in 1 2 3 4; do echo "{\"input_ids\":[1,2,$i,5]}" >>holdout.jsonl; done
+for i in 1 2 3 4; do echo "{\"input_ids\":[$i,2,3,5]}" >>holdout.jsonl; done
 "$TOOL" model 1 1 8 32 64 base || fail "model"
 
 # pool RECORDS WORDS SOURCES: short records, or long ones with a key that is not read

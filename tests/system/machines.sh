@@ -51,29 +51,29 @@ if wants bits; then
     head -n 10 "$work/c/holdout.jsonl" >"$work/hold.jsonl"
     head -n 20 "$work/c/pairs-pool.jsonl" >"$work/pairs.jsonl"
     ica tokenizer --data "$work/pool.jsonl" --vocab-size 300 --out "$work/tok" || fail "tokenizer"
-    first=
+    plainest=
     for cc in gcc clang; do
         command -v $cc >/dev/null || {
             echo "left out: $cc, which is not here"
             continue
         }
         for level in -O1 -O3; do
-            name=$cc$level
+            build=$cc$level
             # shellcheck disable=SC2086
-            $cc $strict $level -march=native $sources -o "$work/$name" -lm >"$work/log" 2>&1 ||
-                $cc $strict $level $sources -o "$work/$name" -lm >"$work/log" 2>&1 ||
-                fail "$name does not build"
-            if run "$work/$name" "$work/run-$name"; then pass; else fail "$name"; fi
-            first=${first:-$name}
+            $cc $strict $level -march=native $sources -o "$work/$build" -lm >"$work/log" 2>&1 ||
+                $cc $strict $level $sources -o "$work/$build" -lm >"$work/log" 2>&1 ||
+                fail "$build does not build"
+            if run "$work/$build" "$work/run-$build"; then pass; else fail "$build"; fi
+            plainest=${plainest:-$build}
             for file in base/model.safetensors sft/model.safetensors dpo/model.safetensors \
                 ica.jsonl gradient.jsonl each.jsonl sft/scores.jsonl sft/metrics.json; do
-                [ ! -f "$work/run-$first/$file" ] ||
-                    same "$name: $file" "$work/run-$first/$file" "$work/run-$name/$file"
+                [ ! -f "$work/run-$plainest/$file" ] ||
+                    same "$build: $file" "$work/run-$plainest/$file" "$work/run-$build/$file"
             done
-            for run in base sft dpo; do
-                check "$name: the state of $run" "$work/$first" diff \
-                    "$work/run-$first/$run/training_state.safetensors" \
-                    "$work/run-$name/$run/training_state.safetensors"
+            for kind in base sft dpo; do
+                check "$build: the state of $kind" "$work/$plainest" diff \
+                    "$work/run-$plainest/$kind/training_state.safetensors" \
+                    "$work/run-$build/$kind/training_state.safetensors"
             done
         done
     done
