@@ -310,7 +310,7 @@ const Option OPTIONS[] = {
     {"pair-score", OPTION_CHOICE, AT(pair_score), "score train", "margin",
      CHOICES(PAIR_SCORES, PAIR_SCORE_COUNT),
      .help = "ica on pairs: what the demonstrations improve"},
-    {"reference", OPTION_STRING, AT(reference), "eval", NULL, .value = "DIR",
+    {"reference", OPTION_STRING, AT(reference), "eval", NULL, .value = "DIR", .free = true,
      .help = "dpo: the model that training started from"},
     {"method", OPTION_CHOICE, AT(method), "score", "ica", CHOICES(METHODS, METHOD_COUNT),
      .help = "how candidates are scored", .section = "scores and weights"},

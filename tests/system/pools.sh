@@ -70,6 +70,30 @@ for kind in $KINDS; do
     rm -f chunks chunks.holdout.jsonl
 done
 
+# ---- each kind, killed as soon as a chunk is saved ----
+
+for kind in $KINDS; do
+    out_of "$kind"
+    rm -f run run.part* run.holdout.jsonl
+    tries=0
+    while [ ! -s run.part ] && [ $tries -lt 40 ]; do
+        tries=$((tries + 1))
+        rm -f run run.holdout.jsonl
+        # shellcheck disable=SC2046
+        "$ICA" $(of_kind "$kind") $OUT run --chunk 1 >"$keep/out" 2>"$keep/err" </dev/null &
+        pid=$!
+        while [ ! -s run.part ] && kill -0 $pid 2>/dev/null; do :; done
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+    done
+    check "kind $kind: a kill after a chunk" test -s run.part
+    # shellcheck disable=SC2046
+    works "kind $kind: continued" $(of_kind "$kind") $OUT run --resume
+    figures >now
+    same "kind $kind: continued" "whole-$kind" run
+    same "kind $kind: figures of what was continued" "figures-$kind" now
+done
+
 # ---- kills ----
 
 kills=0 round=0 continued=0
