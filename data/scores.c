@@ -305,8 +305,12 @@ static bool read_own(const char *file, int n, const Json *r, const Dataset *hold
                          "%s:%d: is not of the holdout's record %d (%s): the file belongs to "
                          "another holdout",
                          file, n + 1, n + 1, holdout->path);
-    if (trimmed && trimmed->boolean) c->kept[n] = 0;
-    c->told.trimmed += trimmed && trimmed->boolean;
+    if (trimmed && trimmed->type != JSON_BOOL)
+        return error_set(err, STATUS_DATA, "%s:%d: \"trimmed\" is true or false", file, n + 1);
+    if (trimmed && trimmed->boolean) {
+        c->kept[n] = 0;
+        c->told.trimmed++;
+    }
     return true;
 }
 

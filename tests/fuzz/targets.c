@@ -450,6 +450,15 @@ int fuzz_scores(const uint8_t *bytes, size_t n) {
     bool ok = scores_read(path, &pool, &read, &err);
     check_error(ok, &err);
     for (int i = 0; ok && i < 3; i++) must(read.bare || (weight[i] >= 0 && weight[i] <= 1e15));
+    /* The same bytes as the holdout's own scores. */
+    Comparison c = {0};
+    Error own = {0};
+    ok = scores_settle(path, &pool, MAP_ACCEPT, &(ComparisonOptions){.level = 0.05}, 3, &c, &own);
+    check_error(ok, &own);
+    double kept = 0;
+    for (int i = 0; i < 3; i++) kept += c.kept[i];
+    must(!ok || (c.told.levels.records >= 1 && kept == 3 - c.told.trimmed));
+    comparison_free(&c);
     free(path);
     return 0;
 }

@@ -42,6 +42,9 @@ must train --model in/base --pool in/pool.jsonl --max-steps 2 --lora-rank 2 --ou
 must score --model in/base --pool in/pool.jsonl --method random --weight-map rank \
     --out in/scores.jsonl
 must score --model in/base --pool in/pool.jsonl --holdout in/hold.jsonl --k 1 --out in/gains.jsonl
+must score --model in/base --pool in/pool.jsonl --holdout in/hold.jsonl --k 1 --weight-map accept \
+    --out in/own
+rm in/own
 echo "[5,17]" >in/ids
 echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
@@ -49,8 +52,8 @@ echo "low ?" >in/text
 printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score accept parts proceed select train best
-dry dpo lora resume eval each generate prompts chat merge import inspect diff report gains manual
+COMMANDS="help corpus tokenizer encode decode pretrain score accept own parts proceed select train
+best dry dpo lora resume eval each generate prompts chat merge import inspect diff report gains manual
 complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
@@ -64,6 +67,8 @@ given() {
     pretrain) echo "pretrain --data in/sessions.jsonl --tokenizer in/tok $SHAPE $STEPS --out w/r" ;;
     score) echo "score $model --k 1 --out w/s.jsonl --json" ;;
     accept) echo "score $model --k 1 --weight-map accept --out w/s.jsonl --json" ;;
+    own) echo "score $model --k 1 --weight-map accept --holdout-scores in/own.holdout.jsonl" \
+        "--out w/s.jsonl --json" ;;
     parts) echo "score $model --k 1 --chunk 2 --out w/s.jsonl --json" ;;
     proceed) echo "score $model --k 1 --chunk 2 --resume --out w/s.jsonl --json" ;;
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
