@@ -52,9 +52,9 @@ echo "low ?" >in/text
 printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score accept own parts proceed select train
-best dry dpo lora resume eval each generate prompts chat merge import inspect diff report gains manual
-complete"
+COMMANDS="help corpus tokenizer encode decode pretrain score accept own parts proceed select
+train best dry dpo lora resume eval each generate prompts chat merge import inspect
+diff report gains manual complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
