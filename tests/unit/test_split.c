@@ -13,6 +13,8 @@
 static const struct {
     const char *text, *pieces[4];
 } GOLDEN[] = {
+    {"\nx\n\ry\tz\r",
+     {"\n|x|\n|\r|y|\t|z|\r", "\n|x|\n|\r|y|\t|z|\r", "\n|x|\n\r|y|\tz|\r", "\n|x|\n\r|y|\tz|\r"}},
     {"it'\xc5\xbf '\xc5\xbfx '\xc5\xbf 1'\xc5\xbft",
      {"it|'|\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| 1|'|\xc5\xbft",
       "it|'|\xc5\xbf| '|\xc5\xbfx| '|\xc5\xbf| |1|'|\xc5\xbft",
