@@ -761,7 +761,8 @@ static void tell_memory(const Settings *s, const char *path) {
                          .references = trains && METHODS[s->method].needs_reference};
     char *base = has_adapters ? adapter_base(path, &ignored) : NULL;
     const char *model = base ? base : path;
-    bool known = !ignored.status && model_config_load(&asked.shape, model, &ignored);
+    bool known = !ignored.status && model_config_load(&asked.shape, model, &ignored) &&
+                 config_complete(&asked.shape, &ignored);
     if (known && has_adapters) known = adapter_config_load(&lora, &asked.shape, path, &ignored);
     else if (known && lora.rank > 0)
         known = adapter_targets(&lora.targets, &asked.shape, str(s->lora_targets), &ignored);
