@@ -200,8 +200,9 @@ static int by_place(const void *a, const void *b) {
 }
 
 static bool same_text(const Cards *c, int i, int j) {
+    if (!c->pool->count) return false;
     const Record *p = &c->pool->records[i], *q = &c->pool->records[j];
-    return c->pool->count && record_prompt(p).n && str_equal(record_prompt(p), record_prompt(q)) &&
+    return record_prompt(p).n && str_equal(record_prompt(p), record_prompt(q)) &&
            str_equal(record_answer(p), record_answer(q));
 }
 
