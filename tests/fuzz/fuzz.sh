@@ -12,7 +12,7 @@ for program in "$@"; do
     learned=build/fuzz/corpus/$name
     mkdir -p "$learned"
     "$program" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
-        -print_final_stats=1 -artifact_prefix="$found/$name-" "$learned" \
+        -close_fd_mask=1 -print_final_stats=1 -artifact_prefix="$found/$name-" "$learned" \
         "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1
     status=$?
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/$name.log")

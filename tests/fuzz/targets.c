@@ -1,17 +1,25 @@
 #define _XOPEN_SOURCE 700
 #include "tests/fuzz/targets.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "data/adapter.h"
+#include "data/generation.h"
 #include "data/llama2c.h"
+#include "data/model_config.h"
 #include "data/model_folder.h"
+#include "data/partial.h"
+#include "data/place.h"
+#include "data/pool.h"
 #include "data/prompts.h"
 #include "data/records.h"
 #include "data/run.h"
 #include "data/scores.h"
+#include "data/sessions.h"
 #include "data/template_file.h"
 #include "data/tokenizer_folder.h"
 #include "lib/file.h"
@@ -20,6 +28,8 @@
 #include "lib/tensors.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
+#include "program/commands.h"
+#include "program/outcome.h"
 #include "program/report/csv.h"
 #include "program/report/page.h"
 #include "program/settings.h"
@@ -33,32 +43,23 @@ static void must(bool condition) {
 
 static char folder[64];
 
-static void remove_folder(void) {
-    static const char *const names[] = {"config.json",
-                                        "model.safetensors",
-                                        "model.safetensors.index.json",
-                                        "a.safetensors",
-                                        "adapter_config.json",
-                                        "adapter_model.safetensors",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "tokenizer.json",
-                                        "added_tokens.json",
-                                        "special_tokens_map.json",
-                                        "tokenizer_config.json",
-                                        "chat_template.jinja",
-                                        "template.json",
-                                        "run.json",
-                                        "log.jsonl",
-                                        "scores.jsonl",
-                                        "training_state.safetensors",
-                                        "file",
-                                        "score.json"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = path_join(folder, names[i]);
-        unlink(path);
-        free(path);
+/* Removes what is in a folder, and in folders in it. */
+static void empty_folder(const char *path) {
+    DIR *d = opendir(path);
+    for (const struct dirent *e; d && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        char *entry = path_join(path, e->d_name);
+        if (unlink(entry) != 0) {
+            empty_folder(entry);
+            rmdir(entry);
+        }
+        free(entry);
     }
+    if (d) closedir(d);
+}
+
+static void remove_folder(void) {
+    empty_folder(folder);
     rmdir(folder);
 }
 
@@ -277,6 +278,16 @@ int fuzz_template(const uint8_t *bytes, size_t n) {
 
 /* ---- models ---- */
 
+/* A model for the recipe's tokenizer. */
+static Model *tiny_model(void) {
+    Error err = {0};
+    Model *m = model_new(
+        (ModelConfig){.layers = 1, .heads = 1, .channels = 2, .context = 24, .vocab = 290}, &err);
+    must(m != NULL);
+    model_initialize(m, 1);
+    return m;
+}
+
 int fuzz_tensors(const uint8_t *bytes, size_t n) {
     char *path = put_file("file", bytes, n);
     TensorFile file;
@@ -374,6 +385,62 @@ int fuzz_model(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
+/* The answer of b to a short row begins with a's. Without words it is the same: with them another
+ * token may have ended it. */
+static void compare_answers(const ModelFolder *a, const ModelFolder *b) {
+    const ModelFolder *f[] = {a, b};
+    const Sampling greedy = {.penalty = 1, .top_p = 1};
+    IntBuf row = {0}, answer[2] = {{0}, {0}};
+    StopReason why[2];
+    Error err[2] = {{0}, {0}};
+    ints_put(&row, 1);
+    for (int i = 0; i < 2; i++) {
+        Generator *g = generator_new(f[i], "model", &greedy, 1);
+        generator_answer(g, &row, 4, NULL, NULL, &answer[i], &why[i], &err[i]);
+        generator_free(g);
+    }
+    must(err[0].status == err[1].status && answer[0].n <= answer[1].n);
+    must(a->tokenizer || (answer[0].n == answer[1].n && why[0] == why[1]));
+    for (int i = 0; i < answer[0].n; i++) must(answer[0].v[i] == answer[1].v[i]);
+    for (int i = 0; i < 2; i++) ints_free(&answer[i]);
+    ints_free(&row);
+}
+
+/* Members of a config.json, and a generation_config.json, of a model whose tokenizer the last byte
+ * chooses. What is read is saved, and means the same when it is read again. */
+int fuzz_generation(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"members", "generation_config.json"};
+    Error err = {0};
+    bool words = n && bytes[n - 1] == '\n';
+    ModelFolder f, again;
+    Buf members = {0}, config = {0};
+    empty_folder(work_folder());
+    ModelFolder small = {.model = tiny_model()};
+    must(model_save(small.model, work_folder(), &err));
+    must(!words || tokenizer_save(recipe_tokenizer(), NULL, work_folder(), &err));
+    put_parts(bytes, n, names, 2);
+    char *path = path_join(work_folder(), "members");
+    if (file_exists(path)) must(file_read(path, &members, &err));
+    buf_putc(&members, 0);
+    model_config_put(&config, &small.model->config, members.n > 1 ? members.s : NO_TOKENS);
+    free(put_file("config.json", config.s, config.n));
+    bool ok = model_folder_load(&f, work_folder(), &err);
+    check_error(ok, &err);
+    if (ok) {
+        char *other = path_join(work_folder(), "saved");
+        must(model_folder_save(&f, other, &err) && model_folder_load(&again, other, &err));
+        compare_answers(&f, &again);
+        model_folder_free(&f);
+        model_folder_free(&again);
+        free(other);
+    }
+    model_folder_free(&small);
+    buf_free(&members);
+    buf_free(&config);
+    free(path);
+    return 0;
+}
+
 /* The state of a run of a very small model. */
 int fuzz_state(const uint8_t *bytes, size_t n) {
     Error err = {0};
@@ -463,6 +530,209 @@ int fuzz_scores(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
+/* Is the record of a the same example in b? */
+static void compare_examples(const Example *a, const Example *b) {
+    must(a->prompt_n == b->prompt_n && a->answer_n == b->answer_n &&
+         a->rejected_n == b->rejected_n && a->start_n == b->start_n);
+    for (int i = 0; i < a->prompt_n; i++) must(a->prompt[i] == b->prompt[i]);
+    for (int i = 0; i < a->answer_n; i++) must(a->answer[i] == b->answer[i]);
+}
+
+/* The pool in blocks gives the examples of the whole. */
+static void compare_pool(const ModelFolder *f, const SplitFiles *how, const char *path,
+                         size_t block, const Examples *whole) {
+    Error err = {0};
+    Pool pool;
+    const ExampleFile *part;
+    PoolUse use = {.paths = &path, .files = 1, .how = *how, .block = block};
+    bool ok = pool_open(&pool, f, &use, &err);
+    check_error(ok, &err);
+    must(ok == (whole != NULL));
+    if (!ok) return;
+    int at = 0;
+    must(pool.facts.count == whole->count);
+    while (must(pool_next(&pool, &part, &err)), part)
+        for (int i = 0; i < part->examples.count; i++, at++) {
+            must(at < whole->count);
+            compare_examples(&part->examples.items[i], &whole->items[at]);
+        }
+    must(at == whole->count);
+    pool_free(&pool);
+}
+
+/* The rows of pretraining fit, and hold tokens of the vocabulary. */
+static void check_sessions(const ModelFolder *f, const char *path, bool skip_long) {
+    Sessions s = {0};
+    Error err = {0};
+    Batch b = {0};
+    const SessionOptions how = {
+        .prompt_loss_weight = 0.5, .batch_tokens = 40, .skip_long = skip_long, .drop_copies = true};
+    bool ok = sessions_read(&s, f, &path, 1, &how, &err);
+    check_error(ok, &err);
+    must(!ok || (sessions_rows(&s) > 0 && sessions_batches(&s) > 0));
+    for (int r = 0; ok && r < sessions_rows(&s); r++) {
+        int length = s.start.v[r + 1] - s.start.v[r];
+        must(length >= 2 && length <= f->model->config.context + 1);
+    }
+    for (int i = 0; ok && i < s.token.n; i++)
+        must(s.token.v[i] >= 0 && s.token.v[i] < f->model->config.vocab);
+    for (int i = 0; ok && i < sessions_batches(&s); i++) must(sessions_batch(&s, i, &b) >= 0);
+    batch_free(&b);
+    sessions_free(&s);
+}
+
+/* Records as examples of one model: a pool and a holdout. The last byte says how they are read. */
+int fuzz_examples(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"file", "holdout"};
+    static Model *model;
+    if (!model) model = tiny_model();
+    int flags = n ? bytes[n - 1] : 0;
+    char *pool = path_join(work_folder(), names[0]), *holdout = path_join(work_folder(), names[1]);
+    put_parts(bytes, n ? n - 1 : 0, names, 2);
+    Error err = {0};
+    Splits x;
+    Template template;
+    must(template_named(&template, "recipe", (Str){NULL, 0}, recipe_tokenizer(), &err));
+    ModelFolder f = {.model = model, .tokenizer = recipe_tokenizer(), .template = template};
+    IntBuf bos = {0};
+    template_start(&template, f.tokenizer, (Str){NULL, 0}, &bos);
+    f.bos = bos.v;
+    f.bos_n = bos.n;
+    if (flags & 64) {
+        f.template.system_prefix = "<q>s ";
+        f.template.system_end = "<e>";
+    }
+    SplitFiles how = {.truncate = flags & 1,
+                      .skip_long = flags & 2,
+                      .drop_copies = flags & 4,
+                      .pairs = flags & 8,
+                      .demos_as = flags & 16 ? DEMOS_AS_TEXT : DEMOS_AS_TURNS};
+    SplitFiles files = how;
+    files.pool = pool;
+    bool ok = splits_read(&x, &f, &files, &err);
+    check_error(ok, &err);
+    compare_pool(&f, &how, pool, (size_t)flags % 50 + 1, ok ? &x.pool.examples : NULL);
+    if (ok) splits_free(&x);
+    files.holdout = holdout;
+    files.drop_overlap = flags & 32;
+    err = (Error){0};
+    ok = splits_read(&x, &f, &files, &err);
+    check_error(ok, &err);
+    if (ok) splits_free(&x);
+    check_sessions(&f, pool, flags & 2);
+    ints_free(&bos);
+    template_free(&template);
+    free(pool);
+    free(holdout);
+    return 0;
+}
+
+/* What was chosen are records of the pool, in its order. */
+static void check_chosen(const char *pool, const char *chosen, bool weights) {
+    Dataset all, some;
+    Error err = {0};
+    must(records_load(&all, pool, &err) && records_load(&some, chosen, &err));
+    int at = 0;
+    for (int i = 0; i < some.count; i++) {
+        while (at < all.count && record_hash(&all.records[at]) != record_hash(&some.records[i]))
+            at++;
+        must(at++ < all.count);
+        must(!weights || some.records[i].weight > 0);
+    }
+    records_free(&all);
+    records_free(&some);
+}
+
+/* A pool, its score file and the holdout's own scores, for `ica select`. The last byte says how. */
+int fuzz_select(const uint8_t *bytes, size_t n) {
+    static const char *const names[] = {"pool.jsonl", "scores.jsonl", "own.jsonl"};
+    static const WeightMap maps[] = {(WeightMap)-1, MAP_FILTER, MAP_MINMAX, MAP_ACCEPT};
+    int how = n ? bytes[n - 1] : 0;
+    put_parts(bytes, n ? n - 1 : 0, names, 3);
+    char *file[4];
+    for (int i = 0; i < 3; i++) file[i] = path_join(work_folder(), names[i]);
+    file[3] = path_join(work_folder(), "chosen.jsonl");
+    unlink(file[3]);
+    Settings s = {.command = "select",
+                  .pool = file[0],
+                  .scores = file[1],
+                  .out = file[3],
+                  .weight_map = how & 4 ? (WeightMap)-1 : maps[how & 3],
+                  .share = how & 4 ? 0.5 : 0,
+                  .temperature = 1,
+                  .accept_level = 0.05,
+                  .with_weights = how & 8,
+                  .json = true};
+    if (s.weight_map == MAP_ACCEPT) s.holdout_scores = file[2];
+    Error err = {0};
+    bool ok = command_select(&s, &err);
+    check_error(ok, &err);
+    must(ok == file_exists(file[3]));
+    if (ok) check_chosen(file[0], file[3], s.with_weights);
+    for (int i = 0; i < 4; i++) free(file[i]);
+    return 0;
+}
+
+/* One line of what interrupted work left gets a weight. */
+static bool edit_line(void *self, int i, Str line, Buf *b, Error *err) {
+    int *lines = self;
+    Arena arena = {0};
+    ScoreLine x;
+    (void)err;
+    must(i == (*lines)++);
+    scores_line(json_parse(&arena, line.s, line.n, NULL), &x);
+    scores_put_weight(b, line, 0.5, i & 1);
+    arena_free(&arena);
+    return true;
+}
+
+/* OUT.part, continued: it has as many records as it says. */
+int fuzz_partial(const uint8_t *bytes, size_t n) {
+    Buf depends = {0}, text = {0};
+    Error err = {0};
+    Partial p;
+    int lines = 0;
+    char *out = path_join(work_folder(), "file");
+    free(put_file("file.part", bytes, n));
+    depends_put(&depends, "--k", "3");
+    bool ok = partial_open(&p, out, "score", &depends, PARTIAL_RESUME, &err);
+    check_error(ok, &err);
+    if (ok) {
+        buf_puts(&p.lines, "{\"id\":\"9\",\"score\":1,\"tokens\":1}\n");
+        must(partial_write(&p, out, edit_line, &lines, &err) && lines == p.done + 1);
+        must(file_read(out, &text, &err));
+        must(partial_save(&p, p.done + 1, &err));
+        partial_end(&p, false);
+        must(partial_open(&p, out, "score", &depends, PARTIAL_RESUME, &err) && p.done == lines);
+        partial_end(&p, true);
+    }
+    buf_free(&text);
+    buf_free(&depends);
+    free(out);
+    return 0;
+}
+
+/* Lines on stdin: of text and of token ids. */
+int fuzz_lines(const uint8_t *bytes, size_t n) {
+    Error err = {0};
+    char *path = put_file("file", bytes, n), *words = path_join(work_folder(), "words");
+    if (!file_exists(words))
+        must(folder_make(words, &err) && tokenizer_save(recipe_tokenizer(), NULL, words, &err));
+    Settings s = {.tokenizer = words};
+    for (int i = 0; i < 2; i++) {
+        int fd = open(path, O_RDONLY);
+        must(fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+        close(fd);
+        err = (Error){0};
+        bool ok = i ? command_decode(&s, &err) : command_encode(&s, &err);
+        check_error(ok, &err);
+        must(ok || i == 1);
+    }
+    free(words);
+    free(path);
+    return 0;
+}
+
 /* ---- runs and reports ---- */
 
 static void build_report(const char *input) {
@@ -502,6 +772,19 @@ static void parse_options(const char *name, int argc, char **argv) {
     buf_free(&options);
 }
 
+/* A new run is written into the folder of any other, or refused; the other's files stay. */
+static void check_place(void) {
+    RunPlace place;
+    Error err = {0};
+    char *run = path_join(work_folder(), "run.json");
+    bool there = file_exists(run);
+    bool ok = place_open(&place, work_folder(), PLACE_NEW, &err);
+    check_error(ok, &err);
+    place_close(&place);
+    must(there == file_exists(run) && !(ok && there));
+    free(run);
+}
+
 /* A run folder: for a report, and to be resumed. */
 int fuzz_run(const uint8_t *bytes, size_t n) {
     static const char *const names[] = {"run.json", "log.jsonl", "scores.jsonl"};
@@ -515,6 +798,8 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     buf_free(&table);
     err = (Error){0};
     run_has_result(work_folder(), &err);
+    outcome_first_loss(work_folder());
+    check_place();
     char resume[] = "--resume", file[] = "--options", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());
     char *arguments[] = {resume, path};
