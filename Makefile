@@ -199,7 +199,8 @@ large soak: ica build/float/tests/bench/scale_tool
 machines:
 	@sh tests/system/machines.sh
 # Counters need gcc's gcov, or clang with GCOV="llvm-cov gcov".
-coverage: $(TESTS:%.c=build/coverage/%) build/coverage/ica $(COVERED)
+coverage: $(TESTS:%.c=build/coverage/%) build/coverage/ica build/coverage/scarcity \
+		build/float/scarcity $(COVERED)
 	@sh tests/system/coverage.sh
 
 audit-exact: build/double/tests/unit/test_audit

@@ -8,10 +8,10 @@
 #   EINTR, and reads and writes that move half: everything is as without them.
 # From the environment: ALL=1, each n (`make scarcity`; a sample of about 65 else); EVERY=1, each
 # allocation; STRIDE and FIRST: each STRIDE-th case, from the FIRST on; ONLY, names of
-# commands, eval among them.
+# commands, eval among them; FILES=1, no allocations; CHECKED, another build for the calls of files.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
-PLAIN=$root/build/float/scarcity CHECKED=$root/build/sanitize/scarcity
+PLAIN=$root/build/float/scarcity CHECKED=${CHECKED:-$root/build/sanitize/scarcity}
 STRIDE=${STRIDE:-${ALL:+1}}
 STRIDE=${STRIDE:-61}
 FIRST=${FIRST:-0}
@@ -230,7 +230,9 @@ for command in ${ONLY:-$COMMANDS}; do
     cp count "whole-$command/count"
     while read -r call n <&3; do
         case $call in
-        allocate | resize) program=$PLAIN ;;
+        allocate | resize)
+            [ -z "$FILES" ] || continue
+            program=$PLAIN ;;
         *) program=$CHECKED ;;
         esac
         for how in $(ways "$call"); do attempt "$program" "$command" "$call" "$n" "$how"; done
