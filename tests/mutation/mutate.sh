@@ -52,12 +52,21 @@ objects="$(ls ./*.c ./lib/*.c ./scoring/*.c ./*/*/*.c ./data/*.c ./program/*.c |
 audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_product.c
     tests/audit/audit_training.c"
 float_programs=$(ls tests/unit/test_*.c | sed 's,.*/\(.*\)[.]c,\1,' | grep -v test_audit)
+# Scripts of tests/system that run the program, in the flavor float alone.
+scripts="end_to_end pools chat accept demos runs folders adapters garbage"
 double_programs="test_pairs test_ica test_methods test_scoring test_model test_parameters
     test_families test_gemm test_audit"
 
 stop() {
     echo "mutate: $1" >&2
     exit 1
+}
+
+is_script() { case " $scripts " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+# What the scripts say: a change of it counts as a change of the tests.
+script_texts() {
+    for script in $scripts check; do cat "tests/system/$script.sh"; done
 }
 
 object_name() { echo "$1" | tr / _; }
@@ -107,10 +116,8 @@ run() {
     seconds=$LIMIT space=4
     [ "$1" != sanitize ] || seconds=$((5 * LIMIT)) space=0
     set -- "$2" "$3"
-    case $1 in
-    end_to_end | pools | chat) set -- "$2" /bin/sh "$work/base/tree/tests/system/$1.sh" ;;
-    *) set -- "$2" "$2/test" ;;
-    esac
+    if is_script "$1"; then set -- "$2" /bin/sh "$work/base/tree/tests/system/$1.sh"
+    else set -- "$2" "$2/test"; fi
     folder_of_run=$1
     shift
     KILLS=3 CUTS=397 CHECK_STOP=1 ICA=$folder_of_run/ica ASAN_OPTIONS=detect_leaks=0 \
@@ -123,8 +130,9 @@ prepare() {
     case $2 in
     test_train | test_finite)
         link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
-    end_to_end | pools | chat) link "$1" ica "$3" "$3/ica" ;;
-    *) link "$1" "$2" "$3" "$3/test" ;;
+    *)
+        if is_script "$2"; then link "$1" ica "$3" "$3/ica"
+        else link "$1" "$2" "$3" "$3/test"; fi ;;
     esac
 }
 
@@ -132,7 +140,7 @@ prepare() {
 
 programs_of() { # FLAVOR: all that run in it
     case $1 in
-    float) echo "$float_programs end_to_end pools chat" ;;
+    float) echo "$float_programs $scripts" ;;
     double) echo "$double_programs" ;;
     *) echo "$wanted" ;;
     esac
@@ -141,10 +149,8 @@ programs_of() { # FLAVOR: all that run in it
 sources_for() { # FLAVOR
     echo "$objects"
     for program in $(programs_of "$1"); do
-        case $1:$program in
-        *:end_to_end | *:pools | *:chat) main_of ica ;;
-        *) main_of "$program" ;;
-        esac
+        if is_script "$program"; then main_of ica
+        else main_of "$program"; fi
     done
 }
 
@@ -178,9 +184,10 @@ build_base() {
             rm -f "$work/base/test" "$work/base/ica"
             prepare "$flavor" "$program" "$work/base" ||
                 stop "$program does not link: $work/compiler.log"
-            sum=$(cat "$work/base/test" "$work/base/ica" tests/system/end_to_end.sh \
-                tests/system/pools.sh tests/system/chat.sh tests/system/check.sh 2>/dev/null |
-                cksum)
+            sum=$({
+                cat "$work/base/test" "$work/base/ica" 2>/dev/null
+                script_texts
+            } | cksum)
             [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
             run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
                 run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
@@ -194,6 +201,10 @@ build_base() {
 
 # programs_for FLAVOR FILE: those that concern the file, the quickest first
 programs_for() {
+    for program in $(programs_of_file "$1" "$2"); do echo "$program"; done | awk '!seen[$0]++'
+}
+
+programs_of_file() {
     case $1:$2 in
     double:scoring/context.c | double:ica.c | double:scoring/share.c)
         echo "test_pairs test_ica test_methods test_scoring test_audit"
@@ -206,56 +217,63 @@ programs_for() {
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
-    *:scoring/holdout.c) echo test_holdout ;;
-    *:scoring/context.c | *:ica.c)
-        echo "test_frames test_pairs test_ica test_methods test_scoring" \
-            "$(in_float "$1" test_train)"
+    *) echo "$(own_test "$2") $(others_for "$2") $(in_float "$1" "$(by_program "$2")")" ;;
+    esac
+}
+
+# Unit tests of other names that concern the file.
+others_for() { # FILE
+    case $1 in
+    scoring/context.c | ica.c)
+        echo "test_frames test_pairs test_ica test_methods test_scoring" ;;
+    lib/weights.c | lib/objectives.c) echo "test_pairs test_methods" ;;
+    lib/tfidf.c) echo "test_ica test_scoring" ;;
+    lib/stats.c) echo "test_pairs test_methods test_report" ;;
+    scoring/share.c) echo "test_scoring test_ica test_methods" ;;
+    model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/lora.c | lib/adamw.c)
+        echo "test_parameters test_families test_pairs test_model test_ica test_methods" \
+            "test_scoring"
         ;;
-    *:lib/weights.c) echo "test_weights test_pairs $(in_float "$1" test_train)" ;;
-    *:lib/objectives.c) echo "test_pairs test_methods $(in_float "$1" test_train)" ;;
-    *:lib/tfidf.c) echo "test_tfidf test_ica test_scoring" ;;
-    *:lib/stats.c) echo "test_stats test_pairs test_methods test_report" ;;
-    *:scoring/share.c) echo "test_scoring test_ica test_methods" ;;
-    *:model.c | *:lib/fast/* | *:lib/layers.c | *:lib/table.c | *:lib/shape.c | *:lib/lora.c | \
-        *:lib/adamw.c)
-        echo "test_parameters test_families test_pairs test_model" \
-            "test_ica test_methods test_scoring" \
-            "$(in_float "$1" test_train)"
-        ;;
-    *:lib/gemm*) echo "test_gemm test_pairs test_ica test_methods test_scoring test_model" ;;
-    *:lib/threads.c) echo test_threads ;;
-    *:lib/json.c) echo "test_json test_records $(in_float "$1" end_to_end)" ;;
-    *:lib/map.c) echo "test_map test_records test_tokenizer" ;;
-    *:lib/options.c) echo "test_options test_settings $(in_float "$1" end_to_end)" ;;
-    *:lib/tensors.c) echo "test_tensors test_model_folder $(in_float "$1" end_to_end)" ;;
-    *:lib/unicode.c) echo "test_unicode test_shown test_tokenizer $(in_float "$1" end_to_end)" ;;
-    *:tokenizer.c) echo "test_tokenizer $(in_float "$1" end_to_end)" ;;
-    *:data/corpus/*) echo "test_corpus $(in_float "$1" end_to_end)" ;;
-    *:data/tokenizer* | *:data/model_folder.c)
-        echo "test_tokenizer test_model_folder $(in_float "$1" test_train end_to_end)"
-        ;;
-    *:data/pool.c | *:data/partial.c | *:data/depends.c | *:program/chunks.c | \
-        *:program/score.c | *:program/evaluate.c)
-        echo "test_pool $(in_float "$1" pools test_train end_to_end)"
-        ;;
-    *:data/records.c | *:data/examples.c)
-        echo "test_records test_examples test_pool test_parts test_frames" \
-            "$(in_float "$1" test_train end_to_end)"
-        ;;
-    *:data/template*) echo "test_template test_frames test_tokenizer $(in_float "$1" chat)" ;;
-    *:data/generation.c | *:data/prompts.c | *:program/talk.c | *:program/chat.c | \
-        *:program/generate.c)
-        echo "$(in_float "$1" chat test_train end_to_end)"
-        ;;
-    *:program/report/*) echo "test_report $(in_float "$1" end_to_end)" ;;
-    *:lib/schedule.c | *:data/order.c)
-        echo "test_schedule test_order $(in_float "$1" test_train)"
-        ;;
-    *:lib/util.c | *:lib/file.c | *:lib/system.c)
-        echo "test_json test_tensors test_ica test_power $(in_float "$1" end_to_end)"
-        ;;
-    *:program/settings.c) echo "test_settings $(in_float "$1" test_train end_to_end)" ;;
-    *) echo "$(own_test "$2") $(in_float "$1" test_train end_to_end)" ;;
+    lib/gemm*) echo "test_gemm test_pairs test_ica test_methods test_scoring test_model" ;;
+    lib/json.c) echo test_records ;;
+    lib/map.c) echo "test_records test_tokenizer" ;;
+    lib/options.c) echo test_settings ;;
+    lib/tensors.c) echo test_model_folder ;;
+    lib/unicode.c) echo "test_shown test_tokenizer" ;;
+    data/corpus/*) echo test_corpus ;;
+    data/tokenizer* | data/model_folder.c) echo "test_tokenizer test_model_folder" ;;
+    data/pool.c | data/partial.c | data/depends.c | program/chunks.c | program/score.c | \
+        program/evaluate.c) echo test_pool ;;
+    data/records.c | data/examples.c)
+        echo "test_records test_examples test_pool test_parts test_frames" ;;
+    data/template*) echo "test_template test_frames test_tokenizer" ;;
+    program/report/*) echo test_report ;;
+    lib/schedule.c | data/order.c) echo "test_schedule test_order" ;;
+    lib/util.c | lib/file.c | lib/system.c) echo "test_json test_tensors test_ica test_power" ;;
+    esac
+}
+
+# What runs ./ica.
+by_program() { # FILE
+    case $1 in
+    scoring/holdout.c) echo "accept" ;;
+    scoring/context.c) echo "test_train demos" ;;
+    ica.c | model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/adamw.c | \
+        lib/objectives.c | lib/schedule.c | data/order.c) echo "test_train" ;;
+    lib/weights.c) echo "test_train accept" ;;
+    lib/tfidf.c | lib/stats.c | scoring/share.c | lib/gemm* | lib/threads.c | lib/map.c) ;;
+    lib/json.c | lib/options.c | lib/tensors.c | lib/unicode.c | tokenizer.c | data/corpus/* | \
+        program/report/* | lib/util.c | lib/file.c | lib/system.c) echo "end_to_end" ;;
+    lib/lora.c | data/adapter.c | program/merge.c) echo "adapters test_train end_to_end" ;;
+    data/pool.c | data/partial.c | data/depends.c | program/chunks.c | program/evaluate.c)
+        echo "pools test_train end_to_end" ;;
+    program/score.c | program/select.c | data/scores.c | program/requests.c)
+        echo "pools accept test_train end_to_end" ;;
+    data/template*) echo "chat garbage" ;;
+    data/generation.c | data/prompts.c | program/talk.c | program/chat.c | program/generate.c)
+        echo "chat test_train end_to_end" ;;
+    data/place.c | program/guard.c | lib/lock.c) echo "folders runs test_train end_to_end" ;;
+    *) echo "test_train end_to_end runs" ;;
     esac
 }
 
@@ -501,9 +519,10 @@ mkdir -p "$work/results"
 # shellcheck disable=SC2086
 $CC -std=c11 -O1 -I. tests/mutation/mutate.c lib/util.c lib/unicode.c lib/file.c \
     lib/system.c -o "$tool" -lm || exit 1
-everything=$(cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch] tests/system/end_to_end.sh \
-    tests/system/pools.sh tests/system/chat.sh \
-    tests/system/check.sh | cksum | tr ' ' -)
+everything=$({
+    cat ./*.[ch] ./*/*.[ch] ./*/*/*.[ch]
+    script_texts
+} | cksum | tr ' ' -)
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"
 : >"$work/compiler.log"
