@@ -23,11 +23,12 @@ typedef struct {
     const char *error; /* what the message has, instead of rows */
 } Case;
 
-static const SessionOptions HALF = {.prompt_loss_weight = 0.5, .batch_tokens = 1000};
-static const SessionOptions SKIP = {
-    .prompt_loss_weight = 0, .batch_tokens = 1000, .skip_long = true};
-static const SessionOptions ONCE = {
-    .prompt_loss_weight = 1, .batch_tokens = 1000, .drop_copies = true};
+#define HALF                                                                                       \
+    { .prompt_loss_weight = 0.5, .batch_tokens = 1000 }
+#define SKIP                                                                                       \
+    { .prompt_loss_weight = 0, .batch_tokens = 1000, .skip_long = true }
+#define ONCE                                                                                       \
+    { .prompt_loss_weight = 1, .batch_tokens = 1000, .drop_copies = true }
 
 #define TURN(p, a) "{\"prompt\":\"" p "\",\"completion\":\"" a "\"}\n"
 #define SAID(who, what) "{\"role\":\"" who "\",\"content\":\"" what "\"}"
@@ -215,6 +216,7 @@ static void test_rows(const char *folder) {
 
 /* Text of all files is one stream, and only sessions keep their order. */
 static void test_files(const char *folder) {
+    static const SessionOptions half = HALF;
     static const char *const texts[] = {"{\"text\":\"abc\"}\n", TURN("a", "b"),
                                         "{\"text\":\"def\"}\n", "{\"prompt\":"};
     ModelFolder f = new_folder();
@@ -226,7 +228,7 @@ static void test_files(const char *folder) {
         paths[i] = path_join(folder, names[i]);
         CHECK(file_write(paths[i], texts[i], strlen(texts[i]), &err), "%s", err.text);
     }
-    CHECK(sessions_read(&s, &f, (const char *const *)paths, 3, &HALF, &err) && s.files == 3, "%s",
+    CHECK(sessions_read(&s, &f, (const char *const *)paths, 3, &half, &err) && s.files == 3, "%s",
           err.text);
     CHECK(s.shuffle, "text is shuffled");
     static const Case both = {"three files",
@@ -242,11 +244,11 @@ static void test_files(const char *folder) {
     for (int r = 0; r < 2; r++) check_row(&f, &s, &both, r);
     sessions_free(&s);
     s = (Sessions){0};
-    CHECK(sessions_read(&s, &f, (const char *const *)paths + 1, 1, &HALF, &err) && !s.shuffle,
+    CHECK(sessions_read(&s, &f, (const char *const *)paths + 1, 1, &half, &err) && !s.shuffle,
           "sessions come in their order");
     sessions_free(&s);
     s = (Sessions){0};
-    CHECK(!sessions_read(&s, &f, (const char *const *)paths + 2, 2, &HALF, &err) && s.files == 1 &&
+    CHECK(!sessions_read(&s, &f, (const char *const *)paths + 2, 2, &half, &err) && s.files == 1 &&
               err.status == STATUS_DATA,
           "the second file is broken: %d files, %s", s.files, err.text);
     sessions_free(&s);
