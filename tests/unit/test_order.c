@@ -68,7 +68,38 @@ static void test_ordered(void) {
         }
 }
 
+/* Rows of 1000, 2000, 1096, 1, 5000, 3000 tokens: pieces of at most 4096, one record at least. Then
+ * the same as pairs: a rejected row has 1000 more. */
+static void test_pieces(void) {
+    static int words[6000];
+    static const int length[] = {1000, 2000, 1096, 1, 5000, 3000};
+    static const int record[] = {0, 1, 2, 3, 4, 5};
+    Example items[6];
+    for (int pairs = 0; pairs < 2; pairs++) {
+        for (int i = 0; i < 6; i++)
+            items[i] = (Example){.prompt = words,
+                                 .prompt_n = length[i] - 1,
+                                 .answer = words,
+                                 .answer_n = 1,
+                                 .rejected = pairs ? words : NULL,
+                                 .rejected_n = pairs ? 1001 : 0};
+        const Examples pool = {.count = 6, .items = items};
+        /* pairs: 3000, 5000, 3192, 1002, 11000, 7000 */
+        static const int ends[2][6] = {{3, 3, 4, 4, 5, 6}, {1, 2, 3, 4, 5, 6}};
+        for (int from = 0; from < 6; from++)
+            CHECK(piece_end(&pool, record, from, 6, 0) == ends[pairs][from], "from %d: %d", from,
+                  piece_end(&pool, record, from, 6, 0));
+        for (int micro = 1; micro < 8; micro++)
+            for (int from = 0; from < 6; from++) {
+                int end = piece_end(&pool, record, from, 6, micro);
+                CHECK(end == (from + micro < 6 ? from + micro : 6), "%d from %d: %d", micro, from,
+                      end);
+            }
+    }
+}
+
 int main(void) {
+    test_pieces();
     test_batches();
     test_any_step();
     test_steps();
