@@ -5,6 +5,7 @@
 #include "lib/file.h"
 #include "lib/manual.h"
 #include "program/commands.h"
+#include "program/idle.h"
 #include "program/machine.h"
 
 static const Command COMMANDS[] = {
@@ -105,6 +106,14 @@ static void put_examples(const char *command, Buf *out) {
             buf_printf(out, "%s  ica %s\n", j ? "" : "\nexamples:\n", EXAMPLES[i].lines[j]);
 }
 
+/* A run that is resumed has told it. */
+static void tell_idle(const Settings *s, const OptionResult *result) {
+    Buf told = {0};
+    if (!s->resume) idle_put(&told, s, result);
+    if (told.n > 0) fputs(told.s, stderr);
+    buf_free(&told);
+}
+
 static int run_command(const Command *command, int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     Settings s = {0};
@@ -119,6 +128,7 @@ static int run_command(const Command *command, int argc, char **argv, Arena *are
         buf_free(&help);
         return ok ? STATUS_OK : error_print(&err);
     }
+    tell_idle(&s, &result);
     machine_use_threads(s.threads);
     return command->run(&s, &err) ? STATUS_OK : error_print(&err);
 }

@@ -138,7 +138,6 @@ static const OptionHint HINTS[] = {
     {"lora-r", "say --lora-rank"},
     {"lora-target-modules", "say --lora-targets"},
     {"use-peft", "say --lora-rank"},
-    {"use-peft", "there are no adapters: all parameters are trained"},
     /* logs and what is saved */
     {"eval-strategy", "--eval-steps above 0 evaluates in the course of a run"},
     {"evaluation-strategy", "--eval-steps above 0 evaluates in the course of a run"},
@@ -703,6 +702,9 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     /* Some defaults depend on the objective. */
     if (!options_given(result, "beta")) s->beta = OBJECTIVES[s->objective].beta;
     if (!options_given(result, "reduce")) s->reduce = OBJECTIVES[s->objective].reduce;
+    /* pretrain has a number of steps by default. A share that is asked for comes before it. */
+    if (options_given(result, "warmup-ratio") && !options_given(result, "warmup-steps"))
+        s->warmup_steps = -1;
     if (!check_together(s, result, err)) return false;
     if (s->max_steps == 0 && s->num_train_epochs > 0)
         return error_set(err, STATUS_USAGE,

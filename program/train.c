@@ -71,6 +71,8 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     bool ok = scores_load(path, s->holdout_scores, d, s->weight_map, &how, false, w, &beside, err);
     run_input(run, path, w->fingerprint);
     run_depends_file(run, "--weights file", w->fingerprint);
+    if (ok && w->source == WEIGHTS_FIXED)
+        fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
     if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);
         run_input(run, s->holdout_scores ? s->holdout_scores : holdout, beside);
