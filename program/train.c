@@ -71,7 +71,7 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     bool ok = scores_load(path, s->holdout_scores, d, s->weight_map, &how, false, w, &beside, err);
     run_input(run, path, w->fingerprint);
     run_depends_file(run, "--weights file", w->fingerprint);
-    if (ok && w->source == WEIGHTS_FIXED)
+    if (ok && w->source == WEIGHTS_FIXED && !s->resume)
         fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
     if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);

@@ -152,6 +152,7 @@ idle "pretrain" pretrain --data pretrain.jsonl --tokenizer t $SHAPE --max-steps 
     --out out
 idle "pretrain on" pretrain --data pretrain.jsonl --model m --max-steps 4 --warmup-steps 1 --out out
 idle "generate" generate --model m --template recipe --prompt "what colour is ink?"
-idle "generate by chance" generate --model m --template recipe --temperature 1 --prompt "what colour is ink?"
+idle "generate by chance" generate --model m --template recipe --temperature 1 \
+    --prompt "what colour is ink?"
 
 finish "idle options"
