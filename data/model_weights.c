@@ -104,6 +104,22 @@ static bool weights_find(Weights *w, const char *folder, Error *err) {
     return true;
 }
 
+bool model_weights_fingerprint(const char *folder, uint64_t *hash, Error *err) {
+    Weights w;
+    Error ignored = {0};
+    int n = weights_find(&w, folder, &ignored) ? w.shards.n : 0;
+    for (int i = 0; i < n && err->status == 0; i++) {
+        Str name = str_copy(&w.arena, w.shards.v[i]);
+        char *path = path_join(folder, name.s);
+        uint64_t one;
+        if (file_exists(path) && file_fingerprint(path, &one, err))
+            *hash = hash64(&one, sizeof one, hash64(name.s, name.n, *hash));
+        free(path);
+    }
+    weights_close(&w);
+    return err->status == 0;
+}
+
 /* ---- names ---- */
 
 static const char *layers_prefix(const Model *m) {

@@ -29,6 +29,9 @@ Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *e
 /* The same with the matrices as bfloat16 (model_allocate_frozen). Refused unless each of their
  * numbers is one exactly. */
 Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Error *err);
+/* Mixes names and bytes of the files with the weights, each once, into *hash. A folder without
+ * any, and an index that is no good, add nothing: that is told where the model is loaded. */
+bool model_weights_fingerprint(const char *folder, uint64_t *hash, Error *err);
 /* Writes model.safetensors into an existing folder. */
 bool model_weights_save(const Model *m, const char *folder, Error *err);
 

@@ -106,12 +106,13 @@ static void put_examples(const char *command, Buf *out) {
             buf_printf(out, "%s  ica %s\n", j ? "" : "\nexamples:\n", EXAMPLES[i].lines[j]);
 }
 
-/* A run that is resumed has told it. */
-static void tell_idle(const Settings *s, const OptionResult *result) {
-    Buf told = {0};
-    if (!s->resume) idle_put(&told, s, result);
-    if (told.n > 0) fputs(told.s, stderr);
-    buf_free(&told);
+/* Commands that read records tell the options that nothing reads with them, once everything is
+ * checked. Others tell them when they are done. */
+static bool tells_records(const char *command) {
+    static const char *const names[] = {"pretrain", "score", "train", "eval"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(command, names[i]) == 0) return true;
+    return false;
 }
 
 static int run_command(const Command *command, int argc, char **argv, Arena *arena, Buf *options) {
@@ -128,9 +129,14 @@ static int run_command(const Command *command, int argc, char **argv, Arena *are
         buf_free(&help);
         return ok ? STATUS_OK : error_print(&err);
     }
-    tell_idle(&s, &result);
+    Buf idle = {0};
+    if (!s.resume) idle_put(&idle, &s, &result); /* a run that is resumed has told it */
+    s.idle = idle.s;
     machine_use_threads(s.threads);
-    return command->run(&s, &err) ? STATUS_OK : error_print(&err);
+    bool ok = command->run(&s, &err);
+    if (ok && idle.s && !tells_records(command->name)) fputs(idle.s, stderr);
+    buf_free(&idle);
+    return ok ? STATUS_OK : error_print(&err);
 }
 
 /* Prints the manual page (shell NULL), or a shell's completions. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/adapter.h"
+#include "data/model_weights.h"
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -68,23 +69,13 @@ static void depends_on_options(Buf *depends, const Settings *s) {
     arena_free(&arena);
 }
 
-/* Hashes the files that say what the model of a folder is. */
-static bool hash_folder(const char *folder, uint64_t *all, bool *any, Error *err) {
-    static const char *const names[] = {"config.json",
-                                        "model.safetensors",
-                                        "vocab.json",
-                                        "merges.txt",
-                                        "template.json",
-                                        "tokenizer.json",
-                                        "model.safetensors.index.json",
-                                        "adapter_config.json",
-                                        "adapter_model.safetensors"};
+/* Mixes the files of a list into *all. */
+static bool hash_files(const char *folder, const char *const *names, uint64_t *all, Error *err) {
     uint64_t one;
     bool ok = true;
-    for (size_t i = 0; i < sizeof names / sizeof *names && ok; i++) {
+    for (int i = 0; names[i] && ok; i++) {
         char *path = path_join(folder, names[i]);
         if (file_exists(path)) {
-            *any = true;
             ok = file_fingerprint(path, &one, err);
             *all = hash64(&one, sizeof one, hash64(names[i], strlen(names[i]), *all));
         }
@@ -93,17 +84,46 @@ static bool hash_folder(const char *folder, uint64_t *all, bool *any, Error *err
     return ok;
 }
 
+/* Hashes the files that say what the model of a folder is, and if text is read with it, those that
+ * say how. */
+static bool hash_folder(const char *folder, bool reads, uint64_t *all, Error *err) {
+    static const char *const shape[] = {"config.json", NULL},
+                             *const rest[] = {"vocab.json",
+                                              "merges.txt",
+                                              "template.json",
+                                              "tokenizer.json",
+                                              "model.safetensors.index.json",
+                                              "adapter_config.json",
+                                              "adapter_model.safetensors",
+                                              NULL},
+                             *const text[] = {"tokenizer_config.json", "added_tokens.json",
+                                              "special_tokens_map.json", "chat_template.jinja",
+                                              NULL};
+    return hash_files(folder, shape, all, err) && model_weights_fingerprint(folder, all, err) &&
+           hash_files(folder, rest, all, err) && (!reads || hash_files(folder, text, all, err));
+}
+
 /* Model and vocabulary of a folder, and the base of its adapters. One that is gone is not compared:
- * a resumed run does not read it. */
-static bool depends_on_folder(Buf *depends, const char *option, const char *folder, Error *err) {
+ * a resumed run does not read it. Nor does it read text with it, as `score` does (`reads`). */
+static bool depends_on_folder(Buf *depends, const char *option, const char *folder, bool reads,
+                              Error *err) {
     uint64_t all = HASH_START;
     Error ignored = {0}; /* a base that is gone is told where it is read */
-    bool any = false, ok = !folder || hash_folder(folder, &all, &any, err);
+    bool ok = !folder || hash_folder(folder, reads, &all, err);
     char *base = folder && adapter_is(folder) ? adapter_base(folder, &ignored) : NULL;
-    if (ok && base) ok = hash_folder(base, &all, &any, err);
+    if (ok && base) ok = hash_folder(base, reads, &all, err);
     free(base);
-    if (ok && any) depends_put_file(depends, option, all);
+    if (ok && all != HASH_START) depends_put_file(depends, option, all);
     return ok;
+}
+
+/* The file of --template. A template may also have a name. */
+static bool depends_on_template(Buf *depends, const Settings *s, Error *err) {
+    uint64_t own = 0;
+    bool file = s->template && file_exists(s->template);
+    if (file && !file_fingerprint(s->template, &own, err)) return false;
+    depends_put_file(depends, "file of --template", own);
+    return true;
 }
 
 static uint64_t hash_ints(const int *v, int n, uint64_t hash) {
@@ -136,8 +156,8 @@ bool request_depends(Run *run, const Settings *s, const Splits *x, const Session
     tokens = hash_examples(&x->pool.examples, tokens);
     tokens = hash_examples(&x->holdout.examples, tokens);
     run_depends_file(run, "vocabulary or template", hash_examples(&x->eval.examples, tokens));
-    return depends_on_folder(&run->depends, "--model", s->model, err) &&
-           depends_on_folder(&run->depends, "--tokenizer", s->tokenizer, err);
+    return depends_on_folder(&run->depends, "--model", s->model, false, err) &&
+           depends_on_folder(&run->depends, "--tokenizer", s->tokenizer, false, err);
 }
 
 bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *holdout,
@@ -151,8 +171,9 @@ bool request_partial(const Settings *s, const Pool *pool, const ExampleFile *hol
     uint64_t own = 0;
     bool ok = !s->holdout_scores || file_fingerprint(s->holdout_scores, &own, err);
     depends_put_file(&depends, "--holdout-scores", own);
-    ok = ok && depends_on_folder(&depends, "--model", s->model, err) &&
-         depends_on_folder(&depends, "--reference", s->reference, err) &&
+    ok = ok && depends_on_template(&depends, s, err) &&
+         depends_on_folder(&depends, "--model", s->model, true, err) &&
+         depends_on_folder(&depends, "--reference", s->reference, true, err) &&
          partial_open(p, out, s->command, &depends, use, err);
     buf_free(&depends);
     return ok;
@@ -344,16 +365,10 @@ void put_data(Buf *b, const Settings *s, Splits *x, int ended) {
     summary_tell(b, &x->holdout.summary, "holdout");
     summary_tell(b, &x->eval.summary, "test");
     ended += x->pool.ended + x->holdout.ended + x->eval.ended;
+    if (s->idle) buf_puts(b, s->idle);
     if (ended > 0)
         buf_printf(b, "%d answers end in the text of the end token: it is read as the end token\n",
                    ended);
-}
-
-void tell_data(const Settings *s, Splits *x) {
-    Buf b = {0};
-    put_data(&b, s, x, 0);
-    if (b.n > 0) fputs(b.s, stderr);
-    buf_free(&b);
 }
 
 void tell_notes(const ScoreNotes *notes) {

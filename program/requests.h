@@ -51,7 +51,6 @@ void tell_notes(const ScoreNotes *notes);
 /* Appends what was read of the files, for people, and notes the keys that this command does not
  * read. ended: answers of other files that ended in the end token's text. */
 void put_data(Buf *b, const Settings *s, Splits *x, int ended);
-void tell_data(const Settings *s, Splits *x); /* the same, on stderr */
 /* Tells that the run to resume was complete. */
 void tell_complete(const Settings *s);
 

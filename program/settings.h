@@ -120,7 +120,8 @@ typedef struct Settings {
     const char *group, *arm; /* names for reports */
     /* set by settings_parse: the command, its options as JSON, and the arguments as given */
     const char *command, *options_json;
-    bool again; /* --resume of a run that has no state: it begins once more */
+    const char *idle; /* lines about options that nothing reads (program/idle.h), or NULL */
+    bool again;       /* --resume of a run that has no state: it begins once more */
     int argc;
     char **argv;
 } Settings;

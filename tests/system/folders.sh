@@ -242,6 +242,22 @@ done
 cp -R base other
 printf ' ' >>other/config.json
 refuse 3 '--model was content' train --resume B --model other
+# A base in shards: the index names files, and their bytes count too.
+cp -R base shards
+mv shards/model.safetensors shards/model-00001-of-00001.safetensors
+{
+    echo '{"weight_map": {'
+    "$ICA" inspect base/model.safetensors | sed -n '/^h[.]\|^w[tp]e\|^ln_f/s/ .*//p' |
+        sed 's/.*/"&": "model-00001-of-00001.safetensors",/; $s/,$//'
+    echo '}}'
+} >shards/model.safetensors.index.json
+# shellcheck disable=SC2086
+works "a base in shards" $T --model shards --save-steps 3 --out S
+cp S/training_state.previous.safetensors S/training_state.safetensors
+sed 's/^"result":.*/"result":{}}/' S/run.json >"$keep/run.json"
+cp "$keep/run.json" S/run.json
+cp S/model.safetensors shards/model-00001-of-00001.safetensors
+refuse 3 '--model was content' train --resume S
 cp B/template.json "$keep/template.json"
 sed 's/"answer_prefix": *"/&<q>/' "$keep/template.json" >B/template.json
 refuse 3 'vocabulary or template was content' train --resume B

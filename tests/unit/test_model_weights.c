@@ -99,6 +99,32 @@ static void check_load(const Model *m, const char *word, const char *what) {
 
 /* ---- tests ---- */
 
+static uint64_t fingerprint(void) {
+    Error err = {0};
+    uint64_t hash = HASH_START;
+    if (!model_weights_fingerprint(folder, &hash, &err)) exit(error_print(&err));
+    return hash;
+}
+
+/* A bit of any shard makes another fingerprint. The index stays the same. */
+static void test_fingerprint(const Model *m) {
+    Model *other = model_copy(m);
+    write_shards(m, NULL, NULL);
+    write_index(m, NULL, NULL);
+    uint64_t first = fingerprint();
+    CHECK(first != HASH_START && fingerprint() == first, "three shards have a fingerprint");
+    for (int s = 0; s < SHARD_COUNT; s++) {
+        real *x = other->w + m->tensors[s].offset; /* tensor s is in shard s */
+        x[0] += 1;
+        write_shards(other, NULL, NULL);
+        CHECK(fingerprint() != first, "a changed shard is noticed: %d", s);
+        x[0] = m->w[m->tensors[s].offset];
+    }
+    write_shards(other, NULL, NULL);
+    CHECK(fingerprint() == first, "the same numbers again");
+    model_free(other);
+}
+
 static void test_index(const Model *m) {
     static const char first[] = "model.embed_tokens.weight", third[] = "model.norm.weight";
     const real x[2] = {1, 2};
@@ -311,6 +337,7 @@ int main(void) {
     Error err = {0};
     Model *m = model_new(LLAMA, &err);
     model_initialize(m, 5);
+    test_fingerprint(m);
     test_index(m);
     test_head(m);
     test_memory();
