@@ -71,15 +71,16 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     bool ok = scores_load(path, s->holdout_scores, d, s->weight_map, &how, false, w, &beside, err);
     run_input(run, path, w->fingerprint);
     run_depends_file(run, "--weights file", w->fingerprint);
-    if (ok && w->source == WEIGHTS_FIXED && !s->resume)
-        fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
     if (ok && w->against.gain) {
         char *holdout = scores_holdout_path(path);
         run_input(run, s->holdout_scores ? s->holdout_scores : holdout, beside);
         run_depends_file(run, "--holdout-scores", beside);
         free(holdout);
     }
-    return ok && check_dump(s, d, w, err);
+    if (!ok || !check_dump(s, d, w, err)) return false;
+    if (w->source == WEIGHTS_FIXED && !s->resume)
+        fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
+    return true;
 }
 
 /* ---- results ---- */
