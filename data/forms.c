@@ -114,6 +114,8 @@ static Str join(Arena *arena, Str a, Str b, const char *between) {
 typedef enum {
     IF_NOT_EMPTY,
     IF_FALSE,       /* false or 0 */
+    IF_NO,          /* false: 0 may be a measured number */
+    IF_TRUE,        /* true or 1 */
     IF_NOT_ZEROS,   /* a list with something else than 0 */
     IF_NOT_COUNTING /* a list other than 0, 1, 2, ... */
 } RefusedWhen;
@@ -134,6 +136,9 @@ enum { /* where a key can stand: sets of forms, and a message */
 #define NO_THOUGHT "put it into the answer's text, or remove it"
 #define NOT_ONE_ROW "several sequences in a row cannot be told apart: give each its own record"
 #define AS_IDS "give the whole row as input_ids, with labels of -100 for the prompt"
+
+#define AS_LABELS "masks are of input_ids: give the row as these, or as messages with \"weight\""
+#define NOT_TRAINED "the answer is not to be learned: remove the record"
 
 static const struct {
     const char *key;
@@ -158,6 +163,20 @@ static const struct {
     {"kto_tag", IN_CHATS, IF_FALSE, "the answer is an undesired one: remove the record"},
     {"sample_weight", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
     {"loss_weight", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
+    {"weights", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
+    {"train", IN_RECORDS, IF_FALSE, NOT_TRAINED},
+    {"training", IN_RECORDS, IF_FALSE, NOT_TRAINED},
+    {"loss", IN_RECORDS, IF_NO, NOT_TRAINED},
+    {"train_on_input", IN_CHATS, IF_TRUE, "prompts are not learned: remove it"},
+    {"train_on_inputs", IN_CHATS, IF_TRUE, "prompts are not learned: remove it"},
+    {"mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"loss_mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"completion_mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"assistant_masks", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"assistant_mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"prefix", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
+    {"suffix", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
+    {"mask", IN_MESSAGE, IF_NOT_EMPTY, "say \"weight\", 1 for an answer to learn, else 0"},
     {"token_type_ids", IN_IDS, IF_NOT_ZEROS, "GPT-2 has no token types: remove it"},
     {"position_ids", IN_IDS, IF_NOT_COUNTING, NOT_ONE_ROW},
     {"seq_lengths", IN_IDS, IF_NOT_EMPTY, NOT_ONE_ROW},
@@ -190,6 +209,8 @@ static bool matters(const Json *v, RefusedWhen when) {
     switch (when) {
     case IF_NOT_EMPTY: return !is_empty(v);
     case IF_FALSE: return truth_of(v) == 0;
+    case IF_NO: return v->type == JSON_BOOL && !v->boolean;
+    case IF_TRUE: return truth_of(v) == 1;
     case IF_NOT_ZEROS: return !is_row(v, 0);
     case IF_NOT_COUNTING: return !is_row(v, 1);
     }
@@ -286,7 +307,7 @@ static bool read_content(RecordReader *r, const Json *v, const char *whose, Str 
 
 /* Reads what says whether a message is an answer to learn: OpenAI's weight, and its other names. */
 static bool read_trained(RecordReader *r, const Json *v, const char *whose, Message *out) {
-    static const char *const keys[] = {"weight", "loss", "train", "training"};
+    static const char *const keys[] = {"weight", "loss", "train", "training", "loss_mask"};
     out->trained = true;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const Json *flag = take(r, v, keys[i]);

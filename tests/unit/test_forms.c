@@ -184,6 +184,27 @@ static void test_keys_of_messages(void) {
     REFUSED(refused);
 }
 
+/* Keys that leave out what others would learn. */
+static void test_left_out(void) {
+    static const Refused refused[] = {
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"weights\":0}", "\"weights\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"train\":false}", "\"train\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"training\":0}", "\"training\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"loss\":false}", "\"loss\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"loss_mask\":[0]}", "\"loss_mask\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"train_on_inputs\":true}",
+         "\"train_on_inputs\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"c\",\"suffix\":\"s\"}", "\"suffix\" cannot"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\","
+         "\"content\":\"a\",\"mask\":1}]}",
+         "\"mask\" cannot"},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":\"u\"},{\"role\":\"assistant\","
+         "\"content\":\"a\",\"loss_mask\":0}]}",
+         "no answer is left to train on"},
+    };
+    REFUSED(refused);
+}
+
 /* ---- a prompt and its answer ---- */
 
 static void test_answers(void) {
@@ -382,6 +403,7 @@ int main(void) {
     test_table();
     test_weights_of_messages();
     test_keys_of_messages();
+    test_left_out();
     test_answers();
     test_pairs();
     test_ids();
