@@ -57,6 +57,8 @@
 #: make bench        how fast products and training steps run here
 #: make bench-anchors LLMC=DIR
 #:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
+#: make bench-backbones
+#:                   beside transformers and peft: SmolLM2-135M, Qwen3-0.6B, Llama-3.2-1B (an hour)
 #: make bench-neighbor
 #:                   one thread, all, and --threads 0: alone, and beside a busy program (minutes)
 #: make scale        how time and memory grow with pool, length, k, channels, layers, vocabulary;
@@ -285,6 +287,8 @@ build/float/tests/bench/anchors: build/float/tests/bench/anchors.o \
 	$(Q) $(CC) $(FLAGS) $^ -o $@ -lm -ldl
 bench-anchors: build/float/tests/bench/anchors
 	@LLMC="$(LLMC)" sh tests/bench/anchors.sh
+bench-backbones: ica
+	@sh tests/bench/backbones.sh
 bench-neighbor: ica
 	@sh tests/bench/neighbor.sh
 scale: ica build/float/tests/bench/scale_tool
@@ -313,5 +317,5 @@ clean:
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit \
 	audit-exact audit-torch judge-transformers judge-folders judge-tokenizers judge-page \
-	judge-tensorboard mutate study traps bench bench-anchors bench-neighbor scale
+	judge-tensorboard mutate study traps bench bench-anchors bench-backbones bench-neighbor scale
 .SECONDARY:

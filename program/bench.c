@@ -46,6 +46,11 @@ const BenchConfig BENCH_CONFIGS[] = {
       .inner = 1536},
      4,
      64},
+    {"E",
+     "./run.sh's base: 4 layers of 64 channels, vocabulary 512",
+     {.layers = 4, .heads = 4, .channels = 64, .context = 128, .vocab = 512},
+     5,
+     128},
 };
 _Static_assert(sizeof BENCH_CONFIGS / sizeof *BENCH_CONFIGS == BENCH_CONFIG_COUNT, "a row each");
 

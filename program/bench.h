@@ -26,7 +26,7 @@ typedef struct {
     ModelConfig shape;
     int rows, length; /* of a training batch, in rows and tokens a row */
 } BenchConfig;
-enum { BENCH_CONFIG_COUNT = 4 };
+enum { BENCH_CONFIG_COUNT = 5 };
 extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
 
 /* Measures what sharing demonstrations saves when candidates are scored, and what a score costs
