@@ -37,6 +37,8 @@
 #:                   is installed (seconds)
 #: make judge-adapters  LoRA's adapters between PEFT and the program, both ways, where it is
 #:                   installed (a minute)
+#: make judge-trl    SFT, DPO and SimPO step by step by TRL's trainers, for all families and with
+#:                   adapters, where it is installed (minutes)
 #: make judge-page   the report's page in a browser, where chromium is installed: telephone and
 #:                   desk, light and dark (a minute)
 #: make judge-folders  folders of GPT-2, Llama, Qwen2 and Qwen3 from transformers to the program
@@ -275,6 +277,8 @@ judge-cluster: ica
 	@sh tests/audit/judge_cluster.sh
 tutorial: ica
 	@sh tests/audit/tutorial.sh
+judge-trl: ica
+	@sh tests/audit/judge_trl.sh
 judge-folders: ica
 	@sh tests/audit/judge_folders.sh
 traps: ica
@@ -316,6 +320,6 @@ clean:
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit \
-	audit-exact audit-torch judge-transformers judge-folders judge-tokenizers judge-page \
+	audit-exact audit-torch judge-transformers judge-trl judge-folders judge-tokenizers judge-page \
 	judge-tensorboard mutate study traps bench bench-anchors bench-backbones bench-neighbor scale
 .SECONDARY:

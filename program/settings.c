@@ -489,7 +489,8 @@ const Option OPTIONS[] = {
      .help = "run this part alone", .section = "what is measured"},
     {"config", OPTION_CHOICE, AT(config), "bench", NULL, NAMES(BENCH_CONFIGS, BENCH_CONFIG_COUNT),
      .help = "run this model alone: A 6 layers of 384, vocabulary 50,304; B GPT-2 124M; C 4 "
-             "layers of 128; D 6 layers of SmolLM2-135M's size, vocabulary 49,152; E ./run.sh's base"},
+             "layers of 128; D 6 layers of SmolLM2-135M's size, vocabulary 49,152; E that of "
+             "./run.sh"},
     {"seed", OPTION_INT64, AT(seed), "corpus " MODELS, "1", RANGE(0, 9e15),
      .help = "seed of everything random", .section = "everywhere"},
     {"threads", OPTION_INT, AT(threads), MODELS " " OTHERS, "0", RANGE(0, 4096), .free = true,

@@ -8,22 +8,21 @@ same records, as text, with a tokenizer of bytes:
   sft     SFTTrainer on prompts with completions. The loss is the mean over the answers' tokens of
           a step (--normalize tokens), also where a step is computed in parts
   lora    the same with an adapter of peft's, which both begin with
-  dpo     DPOTrainer, sigmoid, against the model at the start, and with an adapter against its base
+  dpo     DPOTrainer, sigmoid, against the model at the start; with an adapter, against its base
   simpo   CPOTrainer with loss_type simpo and cpo_alpha 0
 
-Each with linear warm-up and decay, weight decay on matrices, and clipping to a norm that is reached.
-A step takes all records, so that their order is no question. Compared are the loss and the gradient's
-norm of each step and the weights at the end.
+Each with linear warm-up and decay, weight decay on matrices, and clipping to a norm that is
+reached. A step takes all records, so that their order is no question. Compared are the loss and the
+gradient's norm of each step and the weights at the end.
 
-Tolerances. Both compute in float, u = 2^-24. A loss is a mean of log-probabilities whose logits carry
-256 u of their size (audit_torch.py), and a step of AdamW can turn a rounding of a small gradient into
-a difference as large as the learning rate in that weight. So two runs drift apart by a factor of some
-units in 20 steps. At the first step, where nothing has drifted, the loss has to agree to 1e-6 of
-1 + its size; at all later ones to 1e-5, the norm to 1e-4 of its size, and weights to a twentieth of
-what one step changes at the peak rate, in the root of the mean square. A step that is scaled,
-decayed or clipped otherwise is much farther away. With OPTION, one of --weight-decay,
---learning-rate, --warmup-steps, --max-grad-norm, the program gets half as much again, and the judge
-has to fail.
+Tolerances. Both compute in float, u = 2^-24. A loss is a mean of log-probabilities whose logits
+carry 256 u of their size (audit_torch.py), and a step of AdamW can turn a rounding of a small
+gradient into a difference as large as the learning rate in that weight. So two runs drift apart by
+a factor of some units in 20 steps. At the first step, where nothing has drifted, the loss has to
+agree to 1e-6 of 1 + its size; at all later ones to 1e-5, the norm to 1e-4 of its size, and weights
+to a twentieth of what one step changes at the peak rate, in the root of the mean square. With
+OPTION, one of --weight-decay, --learning-rate, --warmup-steps, --max-grad-norm, the program gets
+more of it than the trainers, and the judge has to fail.
 """
 import json
 import subprocess

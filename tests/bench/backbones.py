@@ -57,7 +57,8 @@ def theirs(kind, folder, dtype, threads):
     logging.disable_progress_bar()
     torch.set_num_threads(threads)
     torch.manual_seed(1)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, {"bf16": "bfloat16"}.get(dtype, dtype)))
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype={"float32": torch.float32, "bf16": torch.bfloat16}[dtype])
     rows = rows_of(f"{folder}/rows.jsonl")
     ids = torch.tensor([r["input_ids"] for r in rows])
     labels = torch.tensor([r["labels"] for r in rows])
@@ -139,8 +140,8 @@ def our_steps(folder, dtype, lora, threads):
         PROGRAM, "train", "--model", folder, "--pool", f"{folder}/batch.jsonl", "--out",
         f"{WORK}/run", "--overwrite", "--batch-size", str(ROWS), "--max-steps", str(ROUNDS + 1),
         "--learning-rate", "1e-4", "--lr-scheduler-type", "constant", "--weight-decay", "0",
-        "--max-grad-norm", "1", "--normalize", "tokens", "--logging-steps", "1", "--save-only-model",
-        "--threads", str(threads), *more])
+        "--max-grad-norm", "1", "--normalize", "tokens", "--logging-steps", "1",
+        "--save-only-model", "--threads", str(threads), *more])
     log = [x for x in rows_of(f"{WORK}/run/log.jsonl") if "grad_norm" in x]
     return {"ms": [1e3 * ROWS * LENGTH / x["tokens_per_second"] for x in log],
             "losses": [x["loss"] for x in log]}, peak
