@@ -1,8 +1,9 @@
 #!/bin/sh
-# Real text: does ICA find the domain of a trusted holdout in a mixed pool?
+# Real text: does ICA find the domain of a trusted holdout in a mixed pool, and right answers among
+# wrong ones?
 #
 #   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT   the data sets, for seeds 1 to 3
-#   data/gsm8k.sh study OUT                                a base, and the arms (make study)
+#   data/gsm8k.sh study OUT                                a base, and the arms of both tasks
 #
 # GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT). INSTRUCTION_FILE
 # is instruction-data.json of rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are.
@@ -12,6 +13,11 @@
 # GSM8K training questions ("clean": true) and 300 instructions ("clean": false). The holdout is 200
 # other training questions, the test GSM8K's own first 400. Pretraining has the rest of both
 # training texts, four records of one domain a session. The key "clean" is for the AUROC only.
+#
+# It writes OUT/instruct/SEED/{pool,holdout,test}.jsonl too, of the 500 instructions that
+# pretraining does not have, each prompt once: 100 for the test, 100 others for the holdout, and the
+# rest for the pool. Half of the pool has a wrong answer ("clean": false). A refusal alternates with
+# the right answer's words in reverse order.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -54,6 +60,42 @@ sessions() { # SOURCE: four records a line
     }'
 }
 
+# Standard input: "prompt<TAB>completion". The first half gets wrong answers.
+half_wrong() {
+    awk -F '\t' '
+        { prompt[NR] = $1; answer[NR] = $2 }
+        END {
+            for (i = 1; i <= NR; i++) {
+                source = i > NR / 2 ? "right" : i % 2 ? "jumbled" : "refusal"
+                text = answer[i]
+                if (source == "refusal") text = "I am sorry, but I cannot help with that."
+                if (source == "jumbled") {
+                    n = split(answer[i], word, " ")
+                    text = word[n]
+                    for (j = n - 1; j > 0; j--) text = text " " word[j]
+                }
+                printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",", source, i,
+                    prompt[i], text
+                printf "\"clean\":%s,\"source\":\"%s\"}\n", source == "right" ? "true" : "false",
+                    source
+            }
+        }'
+}
+
+make_instruct() { # INSTRUCTION_FILE OUT
+    for seed in 1 2 3; do
+        to=$2/instruct/$seed
+        mkdir -p "$to"
+        instructions "$1" | shuffled 1 | head -n 500 | awk -F '\t' '!seen[$1]++' >"$to/all"
+        head -n 100 "$to/all" | records test true >"$to/test.jsonl"
+        tail -n +101 "$to/all" | shuffled "$((seed + 300))" >"$to/rest"
+        head -n 100 "$to/rest" | records holdout true >"$to/holdout.jsonl"
+        tail -n +101 "$to/rest" | half_wrong | shuffled "$seed" >"$to/pool.jsonl"
+        rm "$to/all" "$to/rest"
+    done
+    wc -l "$2"/instruct/1/*.jsonl
+}
+
 make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
     for seed in 1 2 3; do
         to=$3/data/$seed
@@ -80,13 +122,15 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
 }
 
 case "${1:-}" in
-make) make_data "$2" "$3" "$4" ;;
+make)
+    make_data "$2" "$3" "$4"
+    make_instruct "$3" "$4" ;;
 study)
     make -s -C "$here" ica
     GSM8K=$(cd "$2" && pwd)
     export GSM8K
-    ONLY=gsm8k OUT=$GSM8K sh "$here/tests/bench/study.sh" ;;
+    ONLY="gsm8k instruct" OUT=$GSM8K sh "$here/tests/bench/study.sh" ;;
 *)
-    sed -n '2,5p' "$0" >&2
+    sed -n '2,6p' "$0" >&2
     exit 2 ;;
 esac

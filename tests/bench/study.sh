@@ -17,10 +17,10 @@
 #
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
 # accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs,
-# and gsm8k), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
+# gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
 # fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
 # rule was made on the others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES.
-# GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, which the table gsm8k needs;
+# GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, which gsm8k and instruct need;
 # GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -44,7 +44,9 @@ GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
 EVERY="$EVERY attack attack_weak accept_trim accept_size accept_refresh accept_rivals"
 EVERY="$EVERY accept_pairs"
-[ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY gsm8k"
+REAL="gsm8k instruct" # real text
+ALL="$EVERY $REAL"
+[ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
 ONLY=${ONLY:-$EVERY}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
 OMP_NUM_THREADS=1
@@ -339,24 +341,32 @@ group_check() {
     row ica score even50 holdout
 }
 
-group_gsm8k() {
-    table=gsm8k-scores
-    for method in ica rho loss random; do row $method score pool holdout --method $method; done
-    table=gsm8k pool_name=pool
+group_gsm8k() { real gsm8k; }
+group_instruct() { real instruct; }
+real() { # TASK: one of data/gsm8k.sh
+    table=$1-check pool_name=pool
+    row ica score pool holdout --method ica
+    table=$1-scores
+    for method in ica rho incontext loss random; do
+        row $method score pool holdout --method $method
+    done
+    table=$1
     bounds
     row "holdout alone" train holdout holdout --weights uniform
-    sft "$SUBSET" --weights random --weight-map top --share KEPT
-    for arm in ica:minmax-batch ica:filter ica:top rho:top; do
+    for arm in ica:minmax-batch ica:top ica:filter ica:accept incontext:accept rho:top; do
         sft $arm --weights ${arm%%:*} --weight-map ${arm#*:}
     done
+    sft "$SUBSET" --weights random --weight-map top --share KEPT
+    sft "random subset, as many as ica:accept keeps" --weights random --weight-map top \
+        --share ACCEPTED
 }
 
 # rows GROUP...
 rows() {
     for group in "$@"; do
-        case " $EVERY gsm8k " in
+        case " $ALL " in
         *" $group "*) "group_$group" ;;
-        *) die "no table $group; there are: $EVERY gsm8k" ;;
+        *) die "no table $group; there are: $ALL" ;;
         esac
     done
 }
@@ -368,13 +378,14 @@ runs() {
         -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
         -v weak="$WEAK_BASES" -v check="$CHECK_BASES" -v control="$CONTROL_BASES" \
         -v accept_draws="$ACCEPT_DRAWS" -v work="$WORK/runs" '
-        function all(table, r, nb, nd, b, d, i, f, name, list, base) {
+        function all(table, r, nb, nd, b, d, i, f, name, list, base, task) {
             for (d = 1; d <= 99; d++)
                 for (i = 1; i <= r; i++) {
                     split(line[i], f, FS)
-                    if (table ~ /^gsm8k/) {
+                    if (table ~ /^(gsm8k|instruct)/) {
                         nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
-                        for (b = 1; b <= nb; b++) base[b] = "gsm8k:" base[b]
+                        task = table; sub(/-.*/, "", task)
+                        for (b = 1; b <= nb; b++) base[b] = task ":" base[b]
                     } else {
                         nb = split(table ~ /^accept.*weak$/ ? weak : \
                                    table == "accept-control" ? control : \
@@ -409,8 +420,9 @@ GSM8K_TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-
 places() { # BASE DRAW
     seed=${1%%:*}
     case $1 in
-    gsm8k:*)
+    gsm8k:* | instruct:*) # the same bases
         model=$GSM8K/base/${1#*:} data=$GSM8K/data/$2
+        [ "$seed" = gsm8k ] || data=$GSM8K/instruct/$2
         test=$data/test.jsonl pairs_test= tune="$GSM8K_TUNE" steps=60 ;;
     *)
         model=$WORK/base/$seed-${1#*:} data=$WORK/data/$seed/$2
@@ -763,7 +775,7 @@ take_build() {
 }
 
 make_bases() {
-    rows $ONLY | runs | cut -f 7 | grep -v gsm8k | awk '!seen[$0]++' >"$WORK/bases"
+    rows $ONLY | runs | cut -f 7 | grep -Ev 'gsm8k|instruct' | awk '!seen[$0]++' >"$WORK/bases"
     say "== corpora and bases $(tr '\n' ' ' <"$WORK/bases")"
     sed 's/:.*//' "$WORK/bases" | sort -u >"$WORK/seeds"
     work make_corpora "$WORK/seeds" && work make_base "$WORK/bases"
@@ -771,7 +783,7 @@ make_bases() {
 
 make_gsm8k() {
     say "== GSM8K: data, and bases $GSM8K_BASES"
-    [ -f "$GSM8K/data/pretrain.jsonl" ] ||
+    [ -f "$GSM8K/instruct/1/pool.jsonl" ] ||
         sh data/gsm8k.sh make "${GSM8K_DATA:?the folder of GSM8K}" \
             "${INSTRUCT:?instruction-data.json}" "$GSM8K"
     [ -d "$GSM8K/tokenizer" ] || "$ICA" tokenizer --data "$GSM8K/data/pretrain.jsonl" \
@@ -786,9 +798,11 @@ make_all() {
     lock
     take_build
     rows $ONLY >"$WORK/rows"
-    [ "$ONLY" = gsm8k ] || make_bases >"$WORK/bases.log" 2>&1 ||
-        die "no bases: see the end of $WORK/bases.log"
-    case " $ONLY " in *" gsm8k "*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
+    case " $ONLY " in " gsm8k " | " instruct " | " $REAL ") ;; *)
+        make_bases >"$WORK/bases.log" 2>&1 ||
+            die "no bases: see the end of $WORK/bases.log" ;;
+    esac
+    case " $ONLY " in *" gsm8k "* | *" instruct "*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
         die "no base for GSM8K: see the end of $WORK/gsm8k.log" ;; esac
     failed=0
     for group in $ONLY; do
@@ -802,7 +816,7 @@ make_all() {
 
 # One line for each run of each table: where it is, and all its figures
 gather() {
-    rows $EVERY gsm8k | runs | awk -F '\t' '
+    rows $ALL | runs | awk -F '\t' '
         function text(s) { gsub(/["\\]/, "\\\\&", s); return s }
         {
             file = $9 "/figures"
@@ -908,16 +922,20 @@ show_choice() { # TABLE FIRST
     show "$1" "$2" "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 \
 100 purity %;mean chosen.recall 1 100 recall %"
 }
-show_check() {
+show_check() { show_checks check; }
+show_checks() { # TABLE
     check=holdout_check
-    show check base "mean $check.nll 3 1 loss alone;mean $check.nll_in_context 3 1 with \
+    show "$1" base "mean $check.nll 3 1 loss alone;mean $check.nll_in_context 3 1 with \
 demonstrations;mean $check.nll_shuffled 3 1 answers shuffled;mean $check.gain 3 1 gain;mean \
 $check.gain_error 3 1 gain_error;mean $check.helps 2 1 helps;mean auroc.all 3 1 AUROC" "" base
 }
-show_gsm8k() {
-    show gsm8k-scores method "mean auroc.all 4 1 AUROC;$DIFFERENCE;$COST"
-    show gsm8k arm "$LOSS;mean ess 0 1 ESS;gap nll"
+show_real() { # TASK
+    show_checks $1-check
+    show $1-scores method "mean auroc.all 4 1 AUROC;$DIFFERENCE;$COST"
+    show_choice $1 arm
 }
+show_gsm8k() { show_real gsm8k; }
+show_instruct() { show_real instruct; }
 
 tables() { # GROUP...
     mkdir -p "$WORK/tables"
