@@ -20,7 +20,7 @@
 # gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
 # fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
 # rule was made on the others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES.
-# GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, which gsm8k and instruct need;
+# GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and instruct;
 # GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -929,13 +929,16 @@ show_checks() { # TABLE
 demonstrations;mean $check.nll_shuffled 3 1 answers shuffled;mean $check.gain 3 1 gain;mean \
 $check.gain_error 3 1 gain_error;mean $check.helps 2 1 helps;mean auroc.all 3 1 AUROC" "" base
 }
-show_real() { # TASK
+show_real() { # TASK [COLUMNS]
     show_checks $1-check
-    show $1-scores method "mean auroc.all 4 1 AUROC;$DIFFERENCE;$COST"
-    show_choice $1 arm
+    show $1-scores method "mean auroc.all 4 1 AUROC;${2:-}$DIFFERENCE;mean flops 2 1e-9 GFLOP"
+    show $1 arm "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 100 \
+purity %;mean chosen.recall 1 100 recall %;mean comparison.clean_share 1 100 clean %, estimated"
 }
 show_gsm8k() { show_real gsm8k; }
-show_instruct() { show_real instruct; }
+show_instruct() {
+    show_real instruct "mean auroc.jumbled 4 1 jumbled;mean auroc.refusal 4 1 refusal;"
+}
 
 tables() { # GROUP...
     mkdir -p "$WORK/tables"
