@@ -16,8 +16,9 @@
 # figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
-# accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs,
-# gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
+# accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs
+# accept_rho accept_equal accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of
+# fine-tuning; DRAWS), STEPS (of a
 # fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
 # rule was made on the others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES.
 # GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and instruct;
@@ -43,7 +44,7 @@ GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
 EVERY="$EVERY attack attack_weak accept_trim accept_size accept_refresh accept_rivals"
-EVERY="$EVERY accept_pairs"
+EVERY="$EVERY accept_pairs accept_rho accept_equal accept_agree"
 REAL="gsm8k instruct" # real text
 ALL="$EVERY $REAL"
 [ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
@@ -65,11 +66,14 @@ die() {
 #
 # KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
-#          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds
+#          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds; flips-R: pairs,
+#          of which R % are flipped
 # HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
-#          wrongly; holdout-N-W-any: with the answer to any other prompt
+#          wrongly; holdout-N-W-any: with the answer to any other prompt; holdout-N-W-prefix: all
+#          wrong in the same way; holdout-N-W-numbers: the same, of questions for a number alone
 # In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps, ACCEPTED
-# for that of the map `accept`.
+# for that of the map `accept`. "MORE METHOD MAP" in front of them adds as many steps as one scoring
+# by METHOD for MAP costs, "FEWER METHOD MAP" takes as many away.
 # A row "X: ARM" is compared with the row "X: uniform" and "X: oracle", if there are such rows.
 row() {
     label=$1 kind=$2 pool=$3 holdout=$4
@@ -242,6 +246,7 @@ noise_kinds() {
     seen) echo careless,verbose,absent,lazy,echo,refuser ;;
     unseen) echo typo,cut,shuffled,doubled,upper,prefix,negated,chatty ;;
     plausible) echo off-by-one,similar,swapped,wrong-chain ;;
+    prefix) echo prefix ;;
     *) die "no family of noise $1" ;;
     esac
 }
@@ -322,16 +327,74 @@ group_accept_rivals() {
 
 group_accept_pairs() {
     for objective in dpo simpo; do
-        table=accept-$objective
-        for arm in uniform oracle; do
-            row $arm train pairs pairs-holdout --objective $objective --weights $arm
+        for rate in 10 20 30 40; do
+            table=accept-$objective-$rate pool_name=flips-$rate
+            [ $rate != 30 ] || table=accept-$objective pool_name=pairs
+            for arm in uniform oracle "uniform --label-smoothing 0.$((rate / 10))" ica:filter \
+                ica:accept ica:mirror "ica:mirror --relabel"; do
+                label=$(echo "$arm" | sed 's/ --label/, label/')
+                words="--weights ${arm%%:*}"
+                [ "${arm#*:}" = "$arm" ] || words="$words --weight-map ${arm#*:}"
+                row "$label" train $pool_name pairs-holdout --objective $objective "$words"
+            done
         done
-        row "uniform, label smoothing 0.3" train pairs pairs-holdout --objective $objective \
-            --weights uniform --label-smoothing 0.3
-        for map in filter accept mirror "mirror --relabel"; do
-            # shellcheck disable=SC2086  # the words of the map
-            row "ica:$map" train pairs pairs-holdout --objective $objective --weights ica \
-                --weight-map $map
+    done
+}
+
+# RHO's thresholds need a reference for each fold of the holdout.
+group_accept_rho() {
+    for table in accept-rho accept-rho-weak; do
+        pool_name=noise-plausible-50
+        bounds
+        sft ica:accept --weights ica --weight-map accept
+        for n in 15 50 150; do
+            for map in filter accept; do
+                sft "rho:$map, $n steps" --weights rho --weight-map $map --reference-steps $n
+            done
+        done
+        for holdout in 10 20; do
+            row "$holdout % wrong: ica:accept" train $pool_name holdout-200-$holdout \
+                --weights ica --weight-map accept
+            row "$holdout % wrong: rho:accept, 50 steps" train $pool_name holdout-200-$holdout \
+                --weights rho --weight-map accept --reference-steps 50
+        done
+    done
+}
+
+group_accept_equal() {
+    for table in accept-equal accept-equal-weak; do
+        pool_name=noise-plausible-50
+        bounds
+        sft ica:accept --weights ica --weight-map accept
+        sft "uniform, with as many operations as ica:accept" MORE ica accept --weights uniform
+        sft "ica:accept, with as few as uniform" FEWER ica accept --weights ica --weight-map accept
+        sft "ica:filter, with as few as uniform" FEWER ica filter --weights ica --weight-map filter
+        sft "ica:minmax-batch, with as few as uniform" FEWER ica minmax --weights ica \
+            --weight-map minmax-batch
+        sft "rho:accept, 50 steps" --weights rho --weight-map accept --reference-steps 50
+        sft "uniform, with as many as rho:accept" MORE rho accept --reference-steps 50 \
+            --weights uniform
+    done
+}
+
+# Errors of the holdout that agree with each other and with those of the pool
+group_accept_agree() {
+    table=accept-agree pool_name=noise-prefix-50
+    bounds
+    for wrong in 0 10 20 30 40 50; do
+        for arm in filter accept "accept --holdout-trim 0.3" "accept --holdout-trim 0.5"; do
+            # shellcheck disable=SC2086  # the words of the arm
+            row "$wrong % wrong: $arm" train $pool_name holdout-200-$wrong-prefix --weights ica \
+                --weight-map $arm
+        done
+    done
+    table=accept-agree-numbers pool_name=noise-plausible-50
+    bounds
+    for wrong in 0 20 50 100; do
+        for arm in filter accept "accept --holdout-trim 0.3"; do
+            # shellcheck disable=SC2086  # the words of the arm
+            row "$wrong % of numbers wrong: $arm" train $pool_name holdout-200-$wrong-numbers \
+                --weights ica --weight-map $arm
         done
     done
 }
@@ -482,11 +545,12 @@ make_base() { # BASE
     rm -f "$model"/*state*.safetensors
 }
 
-# HOLDOUT N WRONG [any]: the first N records. WRONG % of the prompts, evenly spread, get the answer
-# of the next record of the same kind (or of any) whose answer is another one. A prompt has one
+# HOLDOUT N WRONG [HOW]: the first N records. WRONG % of the prompts, evenly spread, get the answer
+# of the next record of the same kind (HOW any: or of any) whose answer is another one. HOW prefix:
+# "answer : " in front of theirs; numbers: of the questions for a number, one more. A prompt has one
 # answer everywhere.
 spoil() {
-    awk -v n="$2" -v wrong="$3" -v any="${4:-}" '
+    awk -v n="$2" -v wrong="$3" -v how="${4:-}" '
         function part(line, key) {
             match(line, "\"" key "\":\"[^\"]*\"")
             return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
@@ -501,24 +565,45 @@ spoil() {
             print "study: no kind of question: " prompt >"/dev/stderr"
             exit 1
         }
+        function other(i, j) {
+            if (how == "prefix") return "answer : " answer[i]
+            if (how == "numbers") return answer[i] + 1
+            for (j = i % NR + 1; j != i; j = j % NR + 1)
+                if ((how == "any" || type[j] == type[i]) && answer[j] != answer[i]) return answer[j]
+            return answer[i]
+        }
         { line[NR] = $0; prompt[NR] = part($0, "prompt"); answer[NR] = part($0, "completion")
           type[NR] = kind(prompt[NR]) }
         END {
             for (i = 1; i <= n; i++) {
                 if (!(prompt[i] in given)) {
                     given[prompt[i]] = answer[i]
-                    distinct++
-                    if (int(distinct * wrong / 100) > int((distinct - 1) * wrong / 100))
-                        for (j = i % NR + 1; j != i; j = j % NR + 1)
-                            if ((any || type[j] == type[i]) && answer[j] != answer[i]) {
-                                given[prompt[i]] = answer[j]
-                                break
-                            }
+                    distinct += how != "numbers" || type[i] == "nxt"
+                    if (int(distinct * wrong / 100) > int(before * wrong / 100))
+                        given[prompt[i]] = other(i)
+                    before = distinct
                 }
                 at = index(line[i], "\"completion\":\"") + 14
                 print substr(line[i], 1, at - 1) given[prompt[i]] \
                     substr(line[i], at + length(answer[i]))
             }
+        }' "$1"
+}
+
+# PAIRS RATE: the pairs, of which RATE %, evenly spread, are flipped, and the others not
+flip() {
+    awk -v rate="$2" '
+        {
+            line = $0
+            was = line ~ /"flipped":true/
+            is = int(NR * rate / 100 + 1e-9) > int((NR - 1) * rate / 100 + 1e-9)
+            if (was != is) {
+                sub(/"chosen":/, "\"was\":", line)
+                sub(/"rejected":/, "\"chosen\":", line)
+                sub(/"was":/, "\"rejected\":", line)
+            }
+            sub(/"flipped":[a-z]*/, "\"flipped\":" (is ? "true" : "false"), line)
+            print line
         }' "$1"
 }
 
@@ -528,7 +613,7 @@ files() { # POOL HOLDOUT
     case $2 in
     holdout-*-*)
         holdout_file=$run/holdout.jsonl
-        # shellcheck disable=SC2046  # the words of the name: a size, a share, and "any" or nothing
+        # shellcheck disable=SC2046  # the words of the name: a size, a share, and how or nothing
         spoil "$data/holdout.jsonl" $(echo "${2#holdout-}" | tr - " ") >"$holdout_file" ||
             return 1 ;;
     esac
@@ -536,6 +621,9 @@ files() { # POOL HOLDOUT
     holdout) pool_file=$holdout_file ;;
     test) pool_file=$test ;;
     pairs) pool_file=$data/pairs-pool.jsonl ;;
+    flips-*)
+        pool_file=$run/pool.jsonl
+        flip "$data/pairs-pool.jsonl" "${1#flips-}" >"$pool_file" || return 1 ;;
     pool) pool_file=$data/pool.jsonl ;;
     *+holdout)
         files "${1%+holdout}" "$2" || return 1
@@ -564,6 +652,32 @@ options() { # OPTIONS...
         words="${*%%"$word"*}$kept${*#*"$word"}" ;;
     *) words=$* ;;
     esac
+    # shellcheck disable=SC2086  # its words
+    case $words in MORE* | FEWER*) equal_steps $words ;; esac
+}
+
+# MORE|FEWER METHOD MAP OPTIONS...: takes these words away, and changes $steps by as many as the
+# scoring costs, the holdout's check and own scores and the references included.
+equal_steps() {
+    sign=1 method=$2 map=$3
+    [ "$1" = MORE ] || sign=-1
+    shift 3
+    words=$* own=
+    case $* in *--reference-steps*)
+        own=${*#*--reference-steps } own="--reference-steps ${own%% *}" ;;
+    esac
+    # shellcheck disable=SC2086
+    ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --seed "$draw" \
+        $tune --method "$method" $own --weight-map "$map" --out "$run/scores.jsonl" --json \
+        >"$run/cost" || return 1
+    # shellcheck disable=SC2086
+    ica train --model "$model" --pool "$pool_file" $tune --max-steps 20 --weights uniform \
+        --seed "$draw" --out "$run/few" --overwrite >"$run/told" || return 1
+    scored=$(flatten <"$run/cost" | sed 's/.*"flops":\([0-9.e+]*\).*/\1/')
+    trained=$(flatten <"$run/few/run.json" | sed 's/.*"flops[.]train":\([0-9.e+]*\).*/\1/')
+    rm -r "$run/few" "$run/told" "$run/cost"
+    steps=$(awk -v steps="$steps" -v more="$scored" -v of="$trained" -v sign=$sign \
+        'BEGIN { printf "%.0f", steps + sign * 20 * more / of }')
 }
 
 # SCORES POOL: "chosen":{...} of the records whose weight is not 0: their share of the pool, the
@@ -591,25 +705,33 @@ run_score() { # OPTIONS...
 }
 
 run_train() { # OPTIONS...
-    eval_file=$test
+    eval_file=$test loss=
     case " $* " in
-    *" dpo "*) tune="$PAIRS --beta 0.1" eval_file=$pairs_test ;;
+    *" dpo "*) tune=$PAIRS eval_file=$pairs_test loss="--objective dpo --beta 0.1" ;;
     *" simpo "*)
-        tune="$PAIRS --beta 2 --gamma-beta-ratio 0.25" eval_file=$pairs_test
-        steps=$((steps * 5 / 6)) ;;
+        tune=$PAIRS eval_file=$pairs_test steps=$((steps * 5 / 6))
+        loss="--objective simpo --beta 2 --gamma-beta-ratio 0.25" ;;
     esac
     # Where the pool is the holdout, there is no other holdout.
     [ "$pool_file" = "$holdout_file" ] || set -- --holdout "$holdout_file" "$@"
     # shellcheck disable=SC2086
-    ica train --model "$model" --pool "$pool_file" $tune --max-steps "$steps" "$@" \
+    ica train --model "$model" --pool "$pool_file" $tune $loss --max-steps "$steps" "$@" \
         --eval "$eval_file" --seed "$draw" --group "$group, base $base" --arm "$label" \
         --out "$run/train" --overwrite >"$run/result" || return 1
-    parameters=$(cksum <"$run/train/model.safetensors") choice=
+    parameters=$(cksum <"$run/train/model.safetensors") choice= plain=
+    # What trained with label smoothing is measured without it, as all the others.
+    case " $* " in *--label-smoothing*)
+        case $loss in *dpo*) loss="$loss --reference $model" ;; esac
+        # shellcheck disable=SC2086
+        ica eval --model "$run/train" $loss --data "$eval_file" --json >"$run/plain" || return 1
+        plain=$(flatten <"$run/plain" | sed 's/.*\("loss":[^,]*,\).*/\1/')
+        rm "$run/plain" ;;
+    esac
     [ ! -f "$run/train/scores.jsonl" ] || choice=$(chosen "$run/train/scores.jsonl" "$pool_file")
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
     rm -r "$run/train"
-    sed "s/^{/{\"parameters\":${parameters%% *},$choice/" "$run/run.json" >"$run/result.json"
+    sed "s/^{/{\"parameters\":${parameters%% *},$plain$choice/" "$run/run.json" >"$run/result.json"
 }
 
 run_eval() { # K
@@ -846,8 +968,8 @@ AUROC="mean auroc.all 4 1 AUROC;mean auroc.careless 4 1 careless"
 DIFFERENCE="diff auroc.all 4 1 difference"
 LOSS="mean nll 4 1 test NLL;diff nll 4 1 difference"
 COST="mean flops 2 1e-9 GFLOP;mean seconds 2 1 seconds"
-TRAINING_COST="mean flops.score+flops.reference 1 1e-9 GFLOP of scores"
-TRAINING_COST="$TRAINING_COST;mean seconds.score+seconds.reference 2 1 their seconds"
+TRAINING_GFLOP="mean flops.score+flops.reference 1 1e-9 GFLOP of scores"
+TRAINING_COST="$TRAINING_GFLOP;mean seconds.score+seconds.reference 2 1 their seconds"
 
 show_bases() {
     show bases k "mean nll 3 1 NLL;mean p_sequence 3 1 P(sequence);mean exact_match 3 1 exact match"
@@ -914,13 +1036,30 @@ show_accept_rivals() {
 }
 show_accept_pairs() {
     for objective in dpo simpo; do
-        show accept-$objective arm "mean loss 4 1 clean-pair loss;diff loss 4 1 difference;mean \
-reward_accuracy 3 1 reward accuracy;gap loss"
+        for rate in "" -10 -20 -40; do
+            show accept-$objective$rate arm "mean loss 4 1 clean-pair loss;diff loss 4 1 \
+difference;mean reward_accuracy 3 1 reward accuracy;gap loss;worst loss"
+        done
     done
 }
-show_choice() { # TABLE FIRST
+show_accept_rho() {
+    for table in accept-rho accept-rho-weak; do
+        show_choice $table arm "$TRAINING_GFLOP"
+    done
+}
+show_accept_equal() {
+    for table in accept-equal accept-equal-weak; do
+        show_choice $table arm "mean steps 0 1 steps;mean flops.train 1 1e-9 GFLOP of \
+training;$TRAINING_GFLOP"
+    done
+}
+show_accept_agree() {
+    show_choice accept-agree "holdout, arm"
+    show_choice accept-agree-numbers "holdout, arm"
+}
+show_choice() { # TABLE FIRST [COLUMNS]
     show "$1" "$2" "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 \
-100 purity %;mean chosen.recall 1 100 recall %"
+100 purity %;mean chosen.recall 1 100 recall %${3:+;$3}"
 }
 show_check() { show_checks check; }
 show_checks() { # TABLE
