@@ -170,6 +170,7 @@ typedef struct {
     bool *unshown;   /* [count] no demonstration could be shown (or no anchor asked), though the
                       * method needs one: the score is NaN and means "not known" */
     int n_unshown;   /* how many */
+    bool by_folds;   /* by_reference is of references for each fold (scoring/holdout.h) */
     int broken;      /* the first candidate for which the model gave numbers that are not finite, so
                       * that its score means nothing; -1: there is none */
     Cost cost;

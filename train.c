@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "data/order.h"
+#include "data/parts.h"
 #include "ica.h"
 #include "model.h"
 
@@ -242,6 +243,11 @@ static MethodInfo tuning_method(const Tuning *t) {
     return t->w->source == WEIGHTS_SCORED ? METHODS[t->o->scoring.method] : (MethodInfo){0};
 }
 
+/* Each refresh has its own draws and folds. */
+static uint64_t score_seed(const TrainOptions *o, int refresh) {
+    return o->loop.seed * 1000003u + (uint64_t)refresh;
+}
+
 /* ---- references ---- */
 
 /* DPO's reference [E11]: the starting model's log-likelihoods of all answers, computed once, so
@@ -269,21 +275,21 @@ static bool dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *s
     return true;
 }
 
-/* RHO's reference [E15]: a copy of the model, trained on the holdout alone with the run's own
- * settings. NULL if that fails. */
-static Model *rho_reference(const Model *m, const Splits *x, const TrainOptions *o, Spent *spent,
-                            Error *err) {
+/* RHO's reference [E15]: a copy of the model, trained on the holdout, or a part of it, alone with
+ * the run's own settings. NULL if that fails. */
+static Model *rho_reference(const Model *m, const ExampleFile *holdout, const TrainOptions *o,
+                            Spent *spent, Error *err) {
     double start = seconds_now();
-    Splits holdout = {.pool = x->holdout};
+    Splits x = {.pool = *holdout};
     TrainOptions own = *o;
     own.loop.steps = o->reference_steps;
     own.loop.seed += RNG_REFERENCE_SEED; /* another order than the run itself */
     own.objective = OBJECTIVE_SFT;       /* of pairs, prompts with their chosen answers */
     own.dump = NULL;
     Model *reference = model_copy(m);
-    PoolWeights ones = pool_weights_new(x->holdout.examples.count);
+    PoolWeights ones = pool_weights_new(holdout->examples.count);
     TrainResult result;
-    bool ok = train(reference, &holdout, &own, &ones, NULL, &result, err);
+    bool ok = train(reference, &x, &own, &ones, NULL, &result, err);
     pool_weights_free(&ones);
     spent->reference_flops += result.loop.flops;
     spent->reference_seconds += seconds_now() - start;
@@ -291,19 +297,39 @@ static Model *rho_reference(const Model *m, const Splits *x, const TrainOptions 
     return ok ? reference : NULL;
 }
 
-/* The run's RHO reference, trained from the model that the run starts with. RUN/reference keeps it
- * for a resumed run. */
-static Model *run_reference(const Tuning *t, const Loop *loop, Error *err) {
-    const Run *run = loop->state.run;
-    char *path = run ? path_join(run->header.folder, "reference") : NULL;
-    Model *m;
-    if (loop_resumes(loop)) m = model_load_like(run->model, path, err);
-    else {
-        m = rho_reference(loop->model, t->x, t->o, loop->spent, err);
-        if (m && run && folder_make(path, err)) model_save_like(run->model, m, path, err);
+/* The references that the method needs and that are not there: one in *whole, or for a map of the
+ * holdout one a fold, each trained on the records of the other folds (scoring/holdout.h). */
+static bool make_references(const Model *m, const Splits *x, const TrainOptions *o, Comparison *c,
+                            Model **whole, Spent *spent, Error *err) {
+    References *r = &c->references;
+    if (!METHODS[o->scoring.method].needs_reference) return true;
+    if (!c->gain && !*whole) *whole = rho_reference(m, &x->holdout, o, spent, err);
+    if (!c->gain) return *whole;
+    if (r->model[0]) return true;
+    if (!references_deal(r, &x->holdout.examples, score_seed(o, 0), err)) return false;
+    for (int f = 0; err->status == 0 && f < r->folds.folds; f++) {
+        Arena arena = {0};
+        ExampleFile others = examples_other_folds(&x->holdout, &r->folds, f, &arena);
+        r->model[f] = rho_reference(m, &others, o, spent, err);
+        arena_free(&arena);
     }
+    return err->status == 0;
+}
+
+/* The run's references, trained from the model that the run starts with. RUN/reference keeps a
+ * single one for a resumed run. Of those of folds the state keeps what they said. */
+static bool run_references(Tuning *t, const Loop *loop, Error *err) {
+    const Run *run = loop->state.run;
+    bool resumes = loop_resumes(loop), whole = !t->w->against.gain;
+    if (resumes && !whole) return true;
+    char *path = run ? path_join(run->header.folder, "reference") : NULL;
+    if (resumes) t->reference = model_load_like(run->model, path, err);
+    else if (make_references(loop->model, t->x, t->o, &t->w->against, &t->reference, loop->spent,
+                             err) &&
+             whole && run && folder_make(path, err))
+        model_save_like(run->model, t->reference, path, err);
     free(path);
-    return m;
+    return err->status == 0;
 }
 
 /* ---- scores ---- */
@@ -317,8 +343,7 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     how.holdout_reference = t->holdout_reference;
     how.earlier_by_reference = t->by_reference;
     if (refresh == 0) how.earlier_alone = t->pool_reference; /* DPO's reference is this model. */
-    /* Each refresh has its own draws and folds. */
-    how.seed = t->o->loop.seed * 1000003u + (uint64_t)refresh;
+    how.seed = score_seed(t->o, refresh);
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
     Workspace *ws = workspace_new();
@@ -337,12 +362,14 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     size_t bytes = (size_t)t->x->pool.examples.count * sizeof(double);
     if (!score_pool(t, loop->model, refresh, err)) return false;
     if (!scores_check(&t->scores, loop->model->config.context, err)) return false;
-    /* Keep what RHO's reference says: it stays the same. */
+    /* Keep what RHO's reference says: it stays the same. The comparison keeps what those of folds
+     * say. */
     if (t->reference && !t->by_reference.chosen) {
         t->by_reference = logps_new(t->scores.count);
         memcpy(t->by_reference.chosen, t->scores.by_reference.chosen, bytes);
         memcpy(t->by_reference.rejected, t->scores.by_reference.rejected, bytes);
     }
+    references_free(&t->w->against.references);
     memcpy(t->w->score, t->scores.score, bytes);
     pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x);
     memcpy(t->w->used, t->w->weight, bytes);
@@ -355,10 +382,8 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, ScoreSh
                  Scores *scores, ScoreNotes *notes, Spent *spent, Error *err) {
     PoolWeights w = {.source = WEIGHTS_SCORED, .against = shared->against};
     Tuning t = tuning_new(x, o, &w);
-    bool rho = METHODS[o->scoring.method].needs_reference;
-    if (rho && !shared->reference) shared->reference = rho_reference(m, x, o, spent, err);
-    t.reference = shared->reference;
-    if (!rho || t.reference) {
+    if (make_references(m, x, o, &w.against, &shared->reference, spent, err)) {
+        t.reference = shared->reference;
         Workspace *ws = workspace_new();
         bool dpo = OBJECTIVES[o->objective].needs_reference;
         if ((!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) &&
@@ -534,7 +559,7 @@ static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err
 static bool tuning_run(Tuning *t, Loop *loop, TrainResult *result, Error *err) {
     if (!tuning_start(t, loop, err) || !loop_begin(loop, &result->loop.complete, err)) return false;
     if (result->loop.complete) return true;
-    if (tuning_method(t).needs_reference) t->reference = run_reference(t, loop, err);
+    if (tuning_method(t).needs_reference) run_references(t, loop, err);
     if (err->status == 0 && loop_run(loop, err) && tuning_finish(t, loop, result, err)) return true;
     /* Keep the scores that were computed. If that fails too, the first error is printed. */
     Error unsaid = {0};

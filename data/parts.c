@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "scoring/holdout.h"
-
 int examples_leave_out(ExampleFile *file, const bool *out) {
     Dataset *d = &file->data;
     int kept = 0, gone = 0;
@@ -110,6 +108,16 @@ static void take_part(const ExampleFile *from, const bool *in, ExampleFile *to) 
         to->data.records[to->data.count++] = d->records[i];
         to->examples.items[to->examples.count++] = from->examples.items[i];
     }
+}
+
+ExampleFile examples_other_folds(const ExampleFile *file, Folds *folds, int fold, Arena *arena) {
+    ExampleFile part = *file;
+    int *place = arena_new(arena, (size_t)file->data.count, sizeof *place);
+    part.examples = folds_part(folds, &file->examples, fold, true, place);
+    part.data.count = part.examples.count;
+    part.data.records = arena_new(arena, (size_t)part.data.count, sizeof *part.data.records);
+    for (int i = 0; i < part.data.count; i++) part.data.records[i] = file->data.records[place[i]];
+    return part;
 }
 
 bool splits_hold_out(Splits *x, double share, uint64_t seed, Error *err) {

@@ -23,6 +23,7 @@
 #define PARTS_H
 
 #include "data/examples.h"
+#include "scoring/holdout.h"
 
 /* Removes the records and examples with out[i] from the file in memory, and returns their number.
  * Those that stay know how many before them are gone: record i is number i + gone of the file. */
@@ -33,6 +34,10 @@ void examples_drop_copies(ExampleFile *file);
  * either. With `drop` such records leave `a`, of which nothing may be left, else the first one is
  * an error. */
 bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *err);
+
+/* The records that are not of this fold, in the order of folds_part. They borrow from the file, the
+ * folds and the arena. */
+ExampleFile examples_other_folds(const ExampleFile *file, Folds *folds, int fold, Arena *arena);
 
 /* Moves records from the pool into x->validation, about this share, 0 < share < 1. Records of one
  * prompt stay together, so that no prompt is in both. Prompts are taken in an order that depends on

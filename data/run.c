@@ -483,6 +483,8 @@ void run_state_keep_comparison(RunState *state, Comparison *c) {
     run_state_keep(state, "holdout.kept", c->kept, c->holdout);
     run_state_keep(state, "pool.gain", c->gain, c->pool);
     run_state_keep(state, "pool.likelihood", c->likelihood, c->pool);
+    run_state_keep_logps(state, "by_reference.pool", c->pool_by_reference, c->pool);
+    run_state_keep_logps(state, "by_reference.holdout", c->holdout_by_reference, c->holdout);
 }
 
 void run_state_data(RunState *state, uint64_t pool, uint64_t holdout, uint64_t weights) {

@@ -230,7 +230,7 @@ typedef struct {
         char name[40];
         double *values; /* [count] borrowed, and must live as long as the state */
         int count;
-    } kept[16];
+    } kept[24];
     int kept_count;
 } RunState;
 

@@ -47,6 +47,11 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
         json_key_number(b, pairs ? "logp_chosen_in_context" : "logp_in_context", in_context);
         put_demos(b, holdout, s, i);
     }
+    if (s->by_folds) {
+        double by = s->by_reference.chosen[i], rejected_by = s->by_reference.rejected[i];
+        json_key_number(b, pairs ? "logp_chosen_by_reference" : "logp_by_reference", by);
+        if (pairs) json_key_number(b, "logp_rejected_by_reference", rejected_by);
+    }
     json_key_number(b, "tokens", e->answer_n);
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
 }
@@ -169,7 +174,8 @@ void scores_tell_comparison(WeightMap map, const Comparison *c, const double *we
         fprintf(stderr, "of %.0f holdout records, level %.3g, gain >= %.4g", a->records, a->level,
                 a->threshold[0]);
         if (a->numbers > 1)
-            fprintf(stderr, " and log-likelihood in context >= %.4g", a->threshold[1]);
+            fprintf(stderr, " and log-likelihood %s >= %.4g",
+                    c->how.by_reference ? "by the reference" : "in context", a->threshold[1]);
         fprintf(stderr, "; about %.0f%% are as good as the holdout", 100 * clean);
     } else fprintf(stderr, "slope %.4g; about %.1f%% are not flipped", c->told.slope, 100 * clean);
     if (c->told.trimmed > 0)
@@ -255,15 +261,23 @@ bool scores_save(const char *path, const Splits *x, const Scores *s, const doubl
            write_pool(path, &x->pool, &x->holdout, s, weight, c, err);
 }
 
+/* Does a line have log-likelihoods by RHO's references? They stand where ICA's in context do. */
+static bool by_reference(const Json *r) {
+    return json_get(r, "logp_by_reference") || json_get(r, "logp_chosen_by_reference");
+}
+
 bool scores_line(const Json *r, ScoreLine *out) {
-    bool pair = json_get(r, "logp_chosen") || json_get(r, "logp_chosen_in_context");
+    bool pair = json_get(r, "logp_chosen") || json_get(r, "logp_chosen_in_context"),
+         by = by_reference(r);
+    const char *in = by ? "logp_by_reference" : "logp_in_context",
+               *chosen = by ? "logp_chosen_by_reference" : "logp_chosen_in_context",
+               *lost = by ? "logp_rejected_by_reference" : "logp_rejected_in_context";
     double tokens = json_number(r, "tokens"), rejected = json_number(r, "tokens_rejected");
     if (!json_get(r, "score") || !(tokens >= 1 && tokens <= INT_MAX)) return false;
     *out = (ScoreLine){
         .record = {json_number(r, "score"),
                    {json_number(r, pair ? "logp_chosen" : "logp"), json_number(r, "logp_rejected")},
-                   {json_number(r, pair ? "logp_chosen_in_context" : "logp_in_context"),
-                    json_number(r, "logp_rejected_in_context")},
+                   {json_number(r, pair ? chosen : in), json_number(r, lost)},
                    (int)tokens},
         .rejected = rejected >= 1 && rejected <= INT_MAX ? (int)rejected : 0};
     return true;
@@ -299,7 +313,15 @@ static bool read_own(const char *file, int n, const Json *r, const Dataset *hold
                          "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
                          "accept writes it; score the pool again",
                          file, n + 1);
+    /* Without a holdout nothing is scored: the file itself says what its method was. */
+    if (!holdout) c->how.by_reference = by_reference(r);
     if (!holdout) return true;
+    if (by_reference(r) != c->how.by_reference)
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: scored %s a reference, and --method is %s: give the file of the "
+                         "same method",
+                         file, n + 1, by_reference(r) ? "by" : "without",
+                         c->how.by_reference ? "rho" : "another");
     if (n >= holdout->count || !id || !str_equal(id->string, holdout->records[n].id))
         return error_set(err, STATUS_DATA,
                          "%s:%d: is not of the holdout's record %d (%s): the file belongs to "

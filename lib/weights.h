@@ -73,13 +73,15 @@ void map_weights(WeightMap map, const MapOptions *how, const double *score, int 
 /* What is known of one scored record; NaN where the method has none. [0] is the (chosen) answer,
  * [1] a pair's rejected one. */
 typedef struct {
-    double score, alone[2], in_context[2]; /* log-likelihoods are token sums */
-    int tokens;                            /* of the (chosen) answer */
+    double score, alone[2]; /* log-likelihoods are token sums */
+    double in_context[2];   /* after demonstrations; of RHO by a reference that has seen them */
+    int tokens;             /* of the (chosen) answer */
 } ScoredRecord;
 
 /* The numbers that accept compares. Of ICA there are two: the gain (E5 by token means, of a pair
- * E7a) and the (chosen) answer's mean log-likelihood in context. Of other methods the gain is the
- * score, and the likelihood NaN. Both are NaN where the score is not known. */
+ * E7a) and the (chosen) answer's mean log-likelihood in context. Of RHO they are E15 and the mean
+ * log-likelihood by the reference. Of other methods the gain is the score, and the likelihood NaN.
+ * Both are NaN where the score is not known. */
 void accept_numbers(const ScoredRecord *r, double *gain, double *likelihood);
 
 /* The p-value of a number against m others. It says what accept means. The map

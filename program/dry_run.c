@@ -196,7 +196,7 @@ static bool measure_scores(const Model *m, const Splits *x, int records, const T
     return err->status == 0;
 }
 
-/* The seconds of RHO's reference: steps on the holdout. */
+/* The seconds of RHO's references: steps on the holdout. */
 static bool measure_reference(const Model *m, const Splits *x, const TrainOptions *o, DryRun *d,
                               Error *err) {
     Splits holdout = {.pool = x->holdout};
@@ -206,9 +206,10 @@ static bool measure_reference(const Model *m, const Splits *x, const TrainOption
     sft.objective = OBJECTIVE_SFT;
     bool ok = measure_steps(copy, &holdout, &sft, &steps, err);
     model_free(copy);
-    d->reference_seconds += steps.step_seconds * o->reference_steps;
+    int references = references_most(o->scoring.method, o->map);
+    d->reference_seconds += steps.step_seconds * o->reference_steps * references;
     if (steps.activations > d->activations) d->activations = steps.activations;
-    d->states++; /* in training there are gradients and moments already */
+    d->states += references; /* in training there are gradients and moments already */
     return ok;
 }
 
@@ -272,6 +273,6 @@ bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Er
     bool rho = METHODS[s->method].needs_reference;
     if (!measure_scores(m, x, records, &o, &d, err)) return false;
     if (rho && !measure_reference(m, x, &o, &d, err)) return false;
-    if (rho) d.states = 5; /* its gradients and moments too */
+    if (rho) d.states += 3; /* gradients and moments of one at a time */
     return dry_run_print(s, &d, err);
 }

@@ -230,7 +230,11 @@ TrainOptions request_train(const Settings *s, long steps) {
         .normalize = s->normalize,
         .map = s->weight_map,
         .map_options = {.temperature = s->temperature, .share = s->share, .clip = s->clip},
-        .comparing = {.level = s->accept_level, .trim = s->holdout_trim, .relabel = s->relabel},
+        .comparing = {.level = s->accept_level,
+                      .trim = s->holdout_trim,
+                      .relabel = s->relabel,
+                      .by_reference = METHODS[s->method].needs_reference,
+                      .pairs = OBJECTIVES[s->objective].pairs},
         .refresh = s->refresh,
         .reference_steps = s->reference_steps,
         .scoring = scoring,
@@ -296,19 +300,20 @@ static bool check_comparison(const Settings *s, Error *err) {
                          "%s: --weight-map %s compares scores with the holdout's: random numbers "
                          "have nothing to compare",
                          s->command, map);
-    if (s->method == METHOD_RHO)
+    if (s->method == METHOD_RHO && s->holdout_trim > 0)
         return error_set(err, STATUS_USAGE,
-                         "%s: --weight-map %s does not go with rho: its reference was trained on "
-                         "the whole holdout, so the holdout's own scores say nothing",
-                         s->command, map);
+                         "%s: --holdout-trim does not go with rho: each of its rounds would train "
+                         "%d references anew; leave it out, or take --method ica",
+                         s->command, FOLDS_MOST);
     if (pairs && s->method == METHOD_GRADIENT)
         return error_set(err, STATUS_USAGE,
                          "%s: --weight-map %s does not go with gradient on pairs; take ica",
                          s->command, map);
-    if (mirror && (!pairs || (s->method != METHOD_ICA && s->method != METHOD_ONESHOT)))
+    bool signs = s->method == METHOD_ICA || s->method == METHOD_ONESHOT || s->method == METHOD_RHO;
+    if (mirror && (!pairs || !signs))
         return error_set(err, STATUS_USAGE,
                          "%s: --weight-map mirror is for pairs (--objective dpo or simpo) and the "
-                         "methods ica and oneshot, not for %s",
+                         "methods ica, oneshot and rho, not for %s",
                          s->command, method);
     if (mirror && s->shard)
         return error_set(err, STATUS_USAGE,

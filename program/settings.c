@@ -761,7 +761,7 @@ static void tell_memory(const Settings *s, const char *path) {
     bool has_adapters = adapter_is(path), trains = is_command(s, "train");
     MemoryAsked asked = {.frozen = s->dtype == DTYPE_BF16,
                          .trains = trains || is_command(s, "pretrain"),
-                         .references = trains && METHODS[s->method].needs_reference};
+                         .references = trains ? references_most(s->method, s->weight_map) : 0};
     char *base = has_adapters ? adapter_base(path, &ignored) : NULL;
     const char *model = base ? base : path;
     bool known = !ignored.status && model_config_load(&asked.shape, model, &ignored) &&

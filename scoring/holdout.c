@@ -217,7 +217,66 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
     return ok;
 }
 
+/* ---- a reference for each fold ---- */
+
+static bool too_few_prompts(const Folds *folds, Error *err) {
+    return error_set(err, STATUS_DATA,
+                     "the holdout has %d distinct prompts to compare candidates with, and needs "
+                     "%d: give more trusted examples, or another --weight-map",
+                     folds->prompts, FOLD_PROMPTS_LEAST);
+}
+
+bool references_deal(References *r, const Examples *holdout, uint64_t seed, Error *err) {
+    r->seed = seed;
+    return folds_new(holdout, seed, &r->folds) || too_few_prompts(&r->folds, err);
+}
+
+int references_fold(const References *r, const Example *candidate) {
+    return (int)(example_hash(candidate, r->seed, false) % (uint64_t)r->folds.folds);
+}
+
+void references_logps(const References *r, Workspace *ws, const Examples *data, const int *fold,
+                      Logps out, Cost *cost) {
+    Arena arena = {0};
+    size_t n = (size_t)data->count;
+    int *place = arena_new(&arena, n, sizeof *place);
+    Examples part = *data;
+    part.items = arena_new(&arena, n, sizeof *part.items);
+    double *chosen = arena_new(&arena, n, sizeof *chosen),
+           *rejected = out.rejected ? arena_new(&arena, n, sizeof *rejected) : NULL;
+    for (int f = 0; f < r->folds.folds; f++) {
+        part.count = 0;
+        for (int i = 0; i < data->count; i++) {
+            if ((fold ? fold[i] : references_fold(r, &data->items[i])) != f) continue;
+            place[part.count] = i;
+            part.items[part.count++] = data->items[i];
+        }
+        ica_answer_logps(r->model[f], ws, &part, (Logps){chosen, rejected}, cost);
+        for (int i = 0; i < part.count; i++) out.chosen[place[i]] = chosen[i];
+        for (int i = 0; i < part.count && rejected; i++) out.rejected[place[i]] = rejected[i];
+    }
+    arena_free(&arena);
+}
+
+void references_free(References *r) {
+    for (int f = 0; f < FOLDS_MOST; f++) model_free(r->model[f]);
+    folds_free(&r->folds);
+    *r = (References){0};
+}
+
+int references_most(Method method, WeightMap map) {
+    if (!METHODS[method].needs_reference) return 0;
+    return MAPS[map].of_holdout ? FOLDS_MOST : 1;
+}
+
 /* ---- candidates against the holdout ---- */
+
+static Logps room_for_logps(Comparison *c, int count) {
+    size_t n = (size_t)count;
+    Logps l = {arena_new(&c->arena, n, sizeof *l.chosen), NULL};
+    if (c->how.pairs) l.rejected = arena_new(&c->arena, n, sizeof *l.rejected);
+    return l;
+}
 
 /* Makes room for the numbers of so many candidates. */
 static void comparison_room(Comparison *c, int pool) {
@@ -225,6 +284,7 @@ static void comparison_room(Comparison *c, int pool) {
     c->pool = pool;
     c->gain = arena_new(&c->arena, (size_t)pool, sizeof *c->gain);
     c->likelihood = arena_new(&c->arena, (size_t)pool, sizeof *c->likelihood);
+    if (c->how.by_reference) c->pool_by_reference = room_for_logps(c, pool);
 }
 
 void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, int pool,
@@ -234,10 +294,12 @@ void comparison_new(Comparison *c, WeightMap map, const ComparisonOptions *how, 
     comparison_room(c, pool);
     c->kept = arena_new(&c->arena, (size_t)holdout, sizeof *c->kept);
     for (int i = 0; i < holdout; i++) c->kept[i] = 1;
+    if (how->by_reference) c->holdout_by_reference = room_for_logps(c, holdout);
 }
 
 void comparison_free(Comparison *c) {
     scores_free(&c->self);
+    references_free(&c->references);
     arena_free(&c->arena);
     *c = (Comparison){0};
 }
@@ -266,20 +328,29 @@ static void demos_of_whole(const Examples *part, const int *place, const Example
 
 /* The numbers of scored examples that maps of the holdout compare. */
 static void scores_numbers(const Examples *e, const Scores *s, double *gain, double *likelihood) {
+    const Logps *in = s->by_folds ? &s->by_reference : &s->in_context;
     for (int i = 0; i < e->count; i++) {
         ScoredRecord r = {s->score[i],
                           {s->alone.chosen[i], s->alone.rejected[i]},
-                          {s->in_context.chosen[i], s->in_context.rejected[i]},
+                          {in->chosen[i], in->rejected[i]},
                           e->items[i].answer_n};
         accept_numbers(&r, &gain[i], &likelihood[i]);
     }
 }
 
-static bool too_few_prompts(const Folds *folds, Error *err) {
-    return error_set(err, STATUS_DATA,
-                     "the holdout has %d distinct prompts to compare candidates with, and needs "
-                     "%d: give more trusted examples, or another --weight-map",
-                     folds->prompts, FOLD_PROMPTS_LEAST);
+/* Scores the holdout into c->self, each record by the reference that was not trained on it, and
+ * adds what that cost. */
+static void score_by_references(const Model *m, Workspace *ws, const Examples *holdout,
+                                const ScoreOptions *how, Comparison *c, Cost *cost) {
+    const References *r = &c->references;
+    ScoreOptions each = {.method = how->method, .objective = how->objective, .pair = how->pair};
+    if (r->model[0])
+        references_logps(r, ws, holdout, r->folds.fold, c->holdout_by_reference, cost);
+    each.reduce = how->reduce;
+    each.earlier_by_reference = c->holdout_by_reference;
+    ica_score(m, NULL, ws, holdout, holdout, &each, &c->self);
+    c->self.by_folds = true;
+    add_cost(cost, &c->self.cost);
 }
 
 /* Scores what is kept by folds into c->self, and adds what that cost. False if it has too few
@@ -406,7 +477,9 @@ static bool settle_holdout(const Model *m, Workspace *ws, const Examples *holdou
     bool first = c->told.levels.records <= 0;
     /* The first time, leave out the lowest records. Score what is left. */
     bool trims = first && c->how.trim > 0;
-    bool ok = (!trims || trim_holdout(m, ws, holdout, how, c, cost, err)) &&
+    bool ok = true;
+    if (c->how.by_reference) score_by_references(m, ws, holdout, how, c, cost);
+    else ok = (!trims || trim_holdout(m, ws, holdout, how, c, cost, err)) &&
               score_kept(m, ws, holdout, how, c, cost, err);
     c->told.flops = cost->flops;
     /* Take the thresholds from what is kept. */
@@ -425,12 +498,17 @@ bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const 
                      const ScoreOptions *how, Comparison *c, Scores *out, Error *err) {
     Arena arena = {0};
     Cost cost = {0};
+    ScoreOptions each = *how;
     if (!c->settled && !settle_holdout(m, ws, holdout, how, c, &cost, err)) return false;
     comparison_room(c, pool->count);
+    if (c->references.model[0])
+        references_logps(&c->references, ws, pool, NULL, c->pool_by_reference, &cost);
+    if (c->how.by_reference) each.earlier_by_reference = c->pool_by_reference;
     /* Score the pool, which is shown only what is kept. */
     int *place = arena_new(&arena, (size_t)holdout->count, sizeof *place);
     Examples part = kept_part(holdout, c->kept, place, &arena);
-    ica_score(m, NULL, ws, pool, &part, how, out);
+    ica_score(m, NULL, ws, pool, &part, &each, out);
+    out->by_folds = c->how.by_reference;
     demos_of_whole(&part, place, holdout, out);
     scores_numbers(pool, out, c->gain, c->likelihood);
     add_cost(&out->cost, &cost);

@@ -56,7 +56,7 @@ Examples folds_part(Folds *folds, const Examples *holdout, int fold, bool others
  * folds; with `kept` (or NULL) only from records whose kept[] is above 0. Fills in *out like
  * ica_score. The demonstrations in it are items of the holdout. Of `how` these are not looked at:
  * clusters, the pair score (it is E7a), and the caller's log-likelihoods. METHOD_RHO is not for
- * this function: it needs a reference for each fold. */
+ * this function: it needs a reference for each fold (below). */
 void holdout_score(const Model *m, Workspace *ws, const Examples *holdout, Folds *folds,
                    const double *kept, const ScoreOptions *how, Scores *out);
 
@@ -80,12 +80,40 @@ bool holdout_helps(const HoldoutCheck *check);
 bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const ScoreOptions *how,
                    HoldoutCheck *out);
 
+/* ---- a reference for each fold ---- */
+
+/* METHOD_RHO against the holdout: no reference may score what it was trained on. So there is one
+ * for each fold, trained on the records of the others. It scores the records of its fold, and those
+ * candidates that are dealt to it: every candidate meets one reference, drawn like a record's
+ * (E15, E19). The caller trains them. */
+typedef struct {
+    Folds folds; /* of the entire holdout, dealt once in a run */
+    uint64_t seed;
+    Model *model[FOLDS_MOST]; /* owned; all NULL before, and when they have said what they can */
+} References;
+
+/* Deals the holdout. False with an error if it has too few prompts. */
+bool references_deal(References *r, const Examples *holdout, uint64_t seed, Error *err);
+/* The fold to which a candidate is dealt: by a hash of its prompt and the seed, so that it does not
+ * depend on the pool. */
+int references_fold(const References *r, const Example *candidate);
+/* logp(y|x) of every item by the reference of its fold. fold[count] of the items; NULL: candidates
+ * are dealt. Of pairs both answers, where out.rejected is not NULL. */
+void references_logps(const References *r, Workspace *ws, const Examples *data, const int *fold,
+                      Logps out, Cost *cost);
+/* Frees the models and the folds. */
+void references_free(References *r);
+/* How many references a method trains at most, for this map. */
+int references_most(Method method, WeightMap map);
+
 /* ---- candidates against the holdout ---- */
 
 typedef struct {
-    double level; /* of accept */
-    double trim;  /* the share of the holdout to leave out, chosen once */
-    bool relabel; /* mirror: pairs that are more likely flipped than not are swapped */
+    double level;      /* of accept */
+    double trim;       /* the share of the holdout to leave out, chosen once */
+    bool relabel;      /* mirror: pairs that are more likely flipped than not are swapped */
+    bool by_reference; /* METHOD_RHO: the second number is by a reference, not in context */
+    bool pairs;        /* by_reference: references score both answers */
 } ComparisonOptions;
 
 /* What a map of the holdout (MapInfo.of_holdout) compares: the numbers of every candidate
@@ -97,6 +125,10 @@ typedef struct {
     int pool, holdout;         /* their counts */
     double *gain, *likelihood; /* [pool] by accept_numbers */
     double *kept;              /* [holdout] 1, or 0 for a record that is left out */
+    /* how.by_reference: the references, and what they say of [pool] and [holdout]. That stays as it
+     * is when the model moves on. Without models it is known already. */
+    References references;
+    Logps pool_by_reference, holdout_by_reference;
     union {
         struct {
             AcceptLevels levels;
@@ -123,7 +155,8 @@ void comparison_free(Comparison *c);
  * min(rank of gain, rank of likelihood). It then scores all records anew after demonstrations from
  * the rest, and chooses again, until the choice stays the same, at most TRIM_ROUNDS times. At last
  * the rest is scored by folds of its own. A record that is left out is no demonstration. False with
- * an error if fewer than FOLD_PROMPTS_LEAST prompts are left. */
+ * an error if fewer than FOLD_PROMPTS_LEAST prompts are left. For METHOD_RHO the caller has trained
+ * c->references, and nothing is left out. */
 bool holdout_compare(const Model *m, Workspace *ws, const Examples *pool, const Examples *holdout,
                      const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 

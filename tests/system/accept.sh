@@ -20,18 +20,19 @@ train="train --model base --pool pool --holdout hold --batch-size 8 --max-steps 
 # ---- score: the weights follow from the two files ----
 works "scores" $score --out s --json
 [ "$(wc -l <s.holdout.jsonl)" -eq 40 ] && pass || fail "a line for each holdout record"
-# weights FILE LEVEL: the map by awk, from both files. %.12g hides nothing here: ties apart, values
-# of different records differ by far more.
+# weights FILE LEVEL [KEY]: the map by awk, from both files, of which KEY is what stands against the
+# log-likelihood alone. %.12g hides nothing here: ties apart, values of different records differ by
+# far more.
 weights() {
-    awk -v level="$2" '
+    awk -v level="$2" -v key="${3:-logp_in_context}" '
         function get(key) {
             if (!match($0, "\"" key "\":[-0-9.e+]+")) return "none"
             return substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3) + 0
         }
         {
             n = get("tokens")
-            gain = get("logp_in_context") / n - get("logp") / n
-            likelihood = get("logp_in_context") / n
+            gain = get(key) / n - get("logp") / n
+            likelihood = get(key) / n
         }
         FNR == NR { if (get("score") != "none") { g[++m] = gain; l[m] = likelihood }; next }
         FNR == 1 {
@@ -202,12 +203,88 @@ if [ -d r5 ]; then
     same "resumed" r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl
 fi
 
+# ---- rho: a reference for each fold ----
+rho="--method rho --reference-steps 5 --learning-rate 1e-2 --batch-size 8 --accept-level .3"
+works "scores" $score $rho --out rho --json
+says "score" 'accept: .* and log-likelihood by the reference'
+[ "$(weights rho .3 logp_by_reference)" = " 100 same" ] && pass ||
+    fail "weights by hand: $(weights rho .3 logp_by_reference)"
+[ "$(grep -c '"logp_by_reference"' rho.holdout.jsonl)" -eq 40 ] && pass ||
+    fail "what the references say of the holdout"
+for threads in 2 5; do
+    works "scores" $score $rho --out t --threads $threads
+    same "rho, $threads threads" rho t
+    same "rho, $threads threads" rho.holdout.jsonl t.holdout.jsonl
+done
+: >joined
+for i in 1 2 3 4; do
+    works "a shard" $score $rho --out part --shard $i/4
+    cat part >>joined
+    same "rho, shard $i" rho.holdout.jsonl part.holdout.jsonl
+done
+same "rho, four shards" rho joined
+works "scores" $score $rho --out t --chunk 7
+same "rho, by chunks" rho t
+works "scores" $score $rho --out t --holdout-scores rho.holdout.jsonl
+same "rho, the holdout's own from a file" rho t
+works "scores" score --model base --pool pool --holdout turned --weight-map accept $rho --out o
+same "rho, the order of the holdout" rho o
+refuse 3 'scored by a reference, and --method is another' $score \
+    --holdout-scores rho.holdout.jsonl --out no
+refuse 3 'scored without a reference, and --method is rho' $score $rho \
+    --holdout-scores s.holdout.jsonl --out no
+refuse 2 'each of its rounds would train' $score $rho --holdout-trim .2 --out no
+works "select" select --pool pool --scores rho --weight-map accept --accept-level .4 --out rho.4
+works "scores" $score $rho --accept-level .4 --out rho4
+[ "$(grep -c '"weight":1' rho4)" -eq "$(wc -l <rho.4)" ] && pass || fail "select at another level"
+
+rho="--weights rho --weight-map accept --reference-steps 5 --learning-rate 1e-2 --accept-level .3"
+works "training" $train $rho --out w1
+works "training" $train --weights file:rho --weight-map accept --learning-rate 1e-2 \
+    --accept-level .3 --out w2
+same "rho and its file" w1/model.safetensors w2/model.safetensors
+same "rho scores the holdout as score does" w1/scores.jsonl.holdout.jsonl rho.holdout.jsonl
+[ ! -e w1/reference ] && pass || fail "the references of folds are kept"
+works "training" $train $rho --refresh 3 --out w3
+for threads in 2 5; do
+    works "training" $train $rho --refresh 3 --threads $threads --out w4 --overwrite
+    same "rho, $threads threads" w3/model.safetensors w4/model.safetensors
+    same "rho, $threads threads" w3/scores.jsonl.holdout.jsonl w4/scores.jsonl.holdout.jsonl
+done
+# Stopped between refreshes and resumed: what the references said is in the state.
+"$ICA" $train $rho --refresh 30 --max-steps 300 --save-steps 1 --out w5 >/dev/null 2>&1 &
+run=$!
+tries=0
+until [ -e w5/training_state.safetensors ] || [ $tries -gt 500 ]; do
+    tries=$((tries + 1))
+    sleep .01
+done
+kill -TERM $run 2>/dev/null
+wait $run 2>/dev/null
+grep -q '"step":300,' w5/log.jsonl && fail "the run was over before it was stopped" || pass
+works "resumed" train --resume w5
+works "training" $train $rho --refresh 30 --max-steps 300 --save-steps 1 --out w6
+same "rho, resumed" w5/model.safetensors w6/model.safetensors
+same "rho, resumed" w5/scores.jsonl w6/scores.jsonl
+
 # ---- pairs ----
 pairs="--model base --pool pairs --holdout pairs-hold --objective dpo"
 works "scores" score $pairs --weight-map accept --out p
 works "scores" score $pairs --weight-map accept --out p3 --pair-score loss
 works "scores" score $pairs --weight-map mirror --out p2 --json
 grep -q '"slope"' "$keep/out" && pass || fail "mirror says its slope"
+rho="--reference-steps 5 --learning-rate 1e-2"
+for map in accept mirror; do
+    works "scores" score $pairs --weight-map $map --method rho $rho --out pr
+    works "training" train $pairs --weights rho --weight-map $map $rho --batch-size 8 \
+        --max-steps 3 --refresh 2 --out pr3 --overwrite
+    works "training" train $pairs --weights file:pr --weight-map $map $rho --batch-size 8 \
+        --max-steps 3 --out pr4 --overwrite
+    works "training" train $pairs --weights rho --weight-map $map $rho --batch-size 8 \
+        --max-steps 3 --out pr5 --overwrite
+    same "pairs, $map by rho and by its file" pr4/model.safetensors pr5/model.safetensors
+done
+works "resumed" train --resume pr3
 works "training" train $pairs --weights ica --weight-map mirror --batch-size 8 --max-steps 3 \
     --out pr1
 works "training" train $pairs --weights file:p2 --weight-map mirror --batch-size 8 --max-steps 3 \
@@ -363,7 +440,6 @@ cp hold mine.holdout.jsonl
 ica score --model base --pool pool --holdout mine.holdout.jsonl --weight-map accept --out mine
 [ $status -eq 2 ] && cmp -s hold mine.holdout.jsonl && pass || fail "a holdout is overwritten"
 refuse 2 "random numbers" $score --method random --out no
-refuse 2 "rho" $score --method rho --out no
 refuse 2 "gradient on pairs" score $pairs --weight-map accept --method gradient --out no
 refuse 2 "is for pairs" score --model base --pool pool --holdout hold --weight-map mirror --out no
 refuse 2 "entire pool" score $pairs --weight-map mirror --shard 1/2 --out no

@@ -395,6 +395,122 @@ static void test_trim(const Model *m, Workspace *ws) {
     CHECK(rounds > 6, "three trimmings took %d rounds: none chose anew", rounds);
 }
 
+/* The numbers of one record by hand: how much more probable the reference r finds it, and how
+ * probable. */
+static void numbers_by_hand(const Model *m, const Model *r, Workspace *ws, const Example *x,
+                            bool pairs, double *gain, double *likelihood) {
+    double alone = logp_alone(m, ws, x), by = logp_alone(r, ws, x);
+    *likelihood = by / x->answer_n;
+    *gain = *likelihood - alone / x->answer_n;
+    if (pairs)
+        *gain = (by - logp_by_hand(r, ws, NULL, 0, x, true, NULL)) -
+                (alone - logp_by_hand(m, ws, NULL, 0, x, true, NULL));
+}
+
+/* How many of both files' records have other numbers than those by the reference of their fold. */
+static int wrong_numbers(const Model *m, Workspace *ws, const Examples *pool, const Examples *e,
+                         const References *r, const Comparison *c, bool pairs, double *h,
+                         double *hl) {
+    int wrong = 0;
+    for (int i = 0; i < e->count; i++) {
+        const Model *by = r->model[r->folds.fold[i]];
+        numbers_by_hand(m, by, ws, &e->items[i], pairs, &h[i], &hl[i]);
+        wrong += !same_bits(c->self.by_reference.chosen[i] / e->items[i].answer_n, hl[i]);
+    }
+    for (int i = 0; i < pool->count; i++) {
+        double gain, likelihood;
+        const Model *by = r->model[references_fold(r, &pool->items[i])];
+        numbers_by_hand(m, by, ws, &pool->items[i], pairs, &gain, &likelihood);
+        wrong += !same_bits(c->gain[i], gain) + !same_bits(c->likelihood[i], likelihood);
+    }
+    return wrong;
+}
+
+/* [E15] [E19] RHO: every record is scored by the reference of its fold, and so is a candidate. Once
+ * the references are gone, as after the first scores of a run, what they said stays. */
+static void test_references(const Model *m, Workspace *ws, bool pairs) {
+    enum { N = 40 };
+    Rng rng = rng_new(12, pairs);
+    Examples e = some_holdout(&rng), pool;
+    random_examples(&pool, &rng, N, 30);
+    ScoreOptions how = {.method = METHOD_RHO, .k = 3, .seed = 31, .reduce = REDUCE_SUM};
+    how.objective = pairs ? OBJECTIVE_SIMPO : OBJECTIVE_SFT;
+    how.pair = (PairOptions){.beta = 2, .gamma_beta_ratio = .25};
+    ComparisonOptions options = {.level = .4, .by_reference = true, .pairs = pairs};
+    Comparison c = {0};
+    Scores out = {0};
+    Error err = {0};
+    double h[COUNT], hl[COUNT];
+    comparison_new(&c, MAP_ACCEPT, &options, N, COUNT);
+    CHECK(references_deal(&c.references, &e, 7, &err), "%s", err.text);
+    for (int f = 0; f < FOLDS_MOST; f++) c.references.model[f] = random_model(40 + (uint64_t)f, CONTEXT);
+    CHECK(holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err), "%s", err.text);
+    int wrong = wrong_numbers(m, ws, &pool, &e, &c.references, &c, pairs, h, hl);
+    AcceptLevels want;
+    accept_levels(h, hl, COUNT, .4, &want);
+    CHECK(wrong == 0 && memcmp(&want, &c.told.levels, sizeof want) == 0 && want.numbers == 2,
+          "%d numbers are not by the reference of their fold; thresholds %g and %g", wrong,
+          c.told.levels.threshold[0], c.told.levels.threshold[1]);
+    /* Operations are those of every answer by the model and by one reference. Folds have fewer
+     * words in common before their answers, so references may take more. */
+    Cost once = {0}, by = {0};
+    Logps unused = {mem_new(N, sizeof(double)), pairs ? mem_new(N, sizeof(double)) : NULL};
+    ica_answer_logps(m, ws, &pool, unused, &once);
+    references_logps(&c.references, ws, &pool, NULL, unused, &by);
+    CHECK(out.cost.flops - c.told.flops == once.flops + by.flops && by.flops >= once.flops &&
+              by.flops < 2 * once.flops && c.told.flops > 0,
+          "%g operations, not %g and %g", out.cost.flops - c.told.flops, once.flops, by.flops);
+    /* The second scores: the references are gone, and the seed is another. */
+    double before = out.by_reference.chosen[0], level = c.told.levels.threshold[0];
+    references_free(&c.references);
+    how.seed++;
+    CHECK(holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err) &&
+              same_bits(before, out.by_reference.chosen[0]) &&
+              same_bits(level, c.told.levels.threshold[0]),
+          "a refresh of the same model has other scores %s", err.text);
+    CHECK(out.cost.flops - c.told.flops == once.flops, "a refresh runs references");
+    free(unused.chosen);
+    free(unused.rejected);
+    scores_free(&out);
+    comparison_free(&c);
+    arena_free(&e.arena);
+    arena_free(&pool.arena);
+}
+
+/* Candidates are dealt evenly: of 1,000 prompts each of five folds gets 200, give or take 5
+ * standard deviations of 12.6. One prompt has one fold, and another seed deals otherwise. */
+static void test_dealing(void) {
+    enum { N = 1000 };
+    Rng rng = rng_new(13, 0);
+    Examples e = some_holdout(&rng), pool;
+    References r = {0}, other = {0};
+    Error err = {0};
+    int size[FOLDS_MOST] = {0}, same = 0, split = 0;
+    random_examples(&pool, &rng, N, 30);
+    references_deal(&r, &e, 1, &err);
+    references_deal(&other, &e, 2, &err);
+    for (int i = 0; i < N; i++) {
+        int fold = references_fold(&r, &pool.items[i]);
+        size[fold]++;
+        same += fold == references_fold(&other, &pool.items[i]);
+        for (int j = 0; j < i; j++)
+            split += same_prompt(&pool.items[i], &pool.items[j]) &&
+                     fold != references_fold(&r, &pool.items[j]);
+    }
+    for (int f = 0; f < FOLDS_MOST; f++)
+        CHECK(size[f] > 137 && size[f] < 263, "fold %d has %d of %d", f, size[f], N);
+    CHECK(same < 300 && split == 0, "%d in the same fold by another seed, %d prompts in two", same,
+          split);
+    references_free(&r);
+    references_free(&other);
+    Examples few = {.count = 2, .items = e.items, .bos = e.bos, .bos_n = e.bos_n};
+    CHECK(!references_deal(&r, &few, 1, &err) && err.status == STATUS_DATA, "two prompts: %s",
+          err.text);
+    references_free(&r);
+    arena_free(&e.arena);
+    arena_free(&pool.arena);
+}
+
 int main(void) {
     Model *m = random_model(4, CONTEXT);
     Workspace *ws = workspace_new();
@@ -407,6 +523,9 @@ int main(void) {
     test_order(m, ws);
     test_check(m, ws);
     test_trim(m, ws);
+    test_references(m, ws, false);
+    test_references(m, ws, true);
+    test_dealing();
     workspace_free(ws);
     model_free(m);
     return check_report("test_holdout");
