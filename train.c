@@ -194,12 +194,11 @@ bool loop_run(Loop *loop, Error *err) {
 typedef struct {
     const TrainOptions *o;
     const Splits *x;
-    PoolWeights *w; /* the pool's scores and weights, and where they come from */
-    /* DPO: log-likelihoods of each split by the model that training started from; else empty. */
-    Logps pool_reference, holdout_reference, eval_reference, validation_reference;
-    Model *reference;   /* METHOD_RHO: a model trained on the holdout; else NULL */
-    Logps by_reference; /* its log-likelihoods of the pool, known after the first scores */
-    Scores scores;      /* the last ones; count 0 in a resumed run that computed none */
+    PoolWeights *w;      /* the pool's scores and weights, and where they come from */
+    SplitLogps by_start; /* DPO: log-likelihoods by the model that training started from */
+    Model *reference;    /* METHOD_RHO: a model trained on the holdout; else NULL */
+    Logps by_reference;  /* its log-likelihoods of the pool, known after the first scores */
+    Scores scores;       /* the last ones; count 0 in a resumed run that computed none */
     ScoreNotes notes;
     /* The step's batch. */
     ShuffledOrder order;
@@ -226,10 +225,7 @@ static Tuning tuning_new(const Splits *x, const TrainOptions *o, PoolWeights *w)
 }
 
 static void tuning_free(Tuning *t) {
-    logps_free(&t->pool_reference);
-    logps_free(&t->holdout_reference);
-    logps_free(&t->eval_reference);
-    logps_free(&t->validation_reference);
+    split_logps_free(&t->by_start);
     logps_free(&t->by_reference);
     scores_free(&t->scores);
     model_free(t->reference);
@@ -250,29 +246,11 @@ static uint64_t score_seed(const TrainOptions *o, int refresh) {
 
 /* ---- references ---- */
 
-/* DPO's reference [E11]: the starting model's log-likelihoods of all answers, computed once, so
- * that no second model stays in memory. compute false: only the memory is made, and the state of a
- * resumed run fills it. state (or NULL) keeps them. */
+/* DPO's reference [E11] is the starting model: what it says of each split. */
 static bool dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
                            Spent *spent, Error *err) {
     bool gradients = tuning_method(t).needs_gradients;
-    Logps *to[4] = {&t->pool_reference, &t->holdout_reference, &t->eval_reference,
-                    &t->validation_reference};
-    const ExampleFile *data[4] = {&t->x->pool, &t->x->holdout, &t->x->eval, &t->x->validation};
-    const char *const name[4] = {"reference.pool", "reference.holdout", "reference.eval",
-                                 "reference.validation"};
-    double start = seconds_now();
-    Cost cost = {0};
-    for (int i = 0; i < 4; i++) {
-        int n = data[i]->examples.count;
-        if (n == 0 || (i == 1 && !gradients)) continue;
-        *to[i] = logps_new(n);
-        if (state) run_state_keep_logps(state, name[i], *to[i], n);
-        if (compute && !reference_logps(m, ws, data[i], *to[i], &cost, err)) return false;
-    }
-    spent->reference_seconds += seconds_now() - start;
-    spent->reference_flops += cost.flops;
-    return true;
+    return split_logps(m, ws, t->x, gradients, compute, state, &t->by_start, spent, err);
 }
 
 /* RHO's reference [E15]: a copy of the model, trained on the holdout, or a part of it, alone with
@@ -339,10 +317,10 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     ScoreOptions how = t->o->scoring;
     how.objective = t->o->objective;
     how.pair = t->o->pair;
-    how.pool_reference = t->pool_reference;
-    how.holdout_reference = t->holdout_reference;
+    how.pool_reference = t->by_start.pool;
+    how.holdout_reference = t->by_start.holdout;
     how.earlier_by_reference = t->by_reference;
-    if (refresh == 0) how.earlier_alone = t->pool_reference; /* DPO's reference is this model. */
+    if (refresh == 0) how.earlier_alone = t->by_start.pool; /* DPO's reference is this model. */
     how.seed = score_seed(t->o, refresh);
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
@@ -364,11 +342,7 @@ static bool refresh_weights(Tuning *t, Loop *loop, int refresh, Error *err) {
     if (!scores_check(&t->scores, loop->model->config.context, err)) return false;
     /* Keep what RHO's reference says: it stays the same. The comparison keeps what those of folds
      * say. */
-    if (t->reference && !t->by_reference.chosen) {
-        t->by_reference = logps_new(t->scores.count);
-        memcpy(t->by_reference.chosen, t->scores.by_reference.chosen, bytes);
-        memcpy(t->by_reference.rejected, t->scores.by_reference.rejected, bytes);
-    }
+    if (t->reference) logps_keep(&t->scores, &t->by_reference);
     references_free(&t->w->against.references);
     memcpy(t->w->score, t->scores.score, bytes);
     pool_weights_map(t->w, t->o->map, &t->o->map_options, t->x);
@@ -432,7 +406,7 @@ static double answer_loss(const Tuning *t, int i, double logp, double *dlogp) {
 static double pair_loss(const Tuning *t, int i, const double logp[2], double dlogp[2],
                         StepReport *report) {
     const Example *e = &t->x->pool.examples.items[t->record[i]];
-    PairLogps p = pair_logps(e, logp[0], logp[1], t->pool_reference, t->record[i]);
+    PairLogps p = pair_logps(e, logp[0], logp[1], t->by_start.pool, t->record[i]);
     bool swapped = t->w->swapped[t->record[i]];
     if (swapped) p = pair_swapped(&p);
     PairGradient g;
@@ -498,9 +472,9 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
 static bool tuning_measure(const Tuning *t, const Loop *loop, Measured *test, Measured *validation,
                            Error *err) {
     return evaluate_file(loop->model, loop->ws, &t->x->eval, t->o->objective, &t->o->pair,
-                         t->eval_reference, test, err) &&
+                         t->by_start.eval, test, err) &&
            evaluate_file(loop->model, loop->ws, &t->x->validation, t->o->objective, &t->o->pair,
-                         t->validation_reference, validation, err);
+                         t->by_start.validation, validation, err);
 }
 
 static bool tuning_evaluate(Loop *loop, LogLine *line, Error *err) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/metrics.h"
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/map.h"
@@ -493,6 +494,43 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     buf_free(&text);
     arena_free(&arena);
     return ok;
+}
+
+/* ---- what references say ---- */
+
+bool split_logps(const Model *m, Workspace *ws, const Splits *x, bool holdout, bool compute,
+                 RunState *state, SplitLogps *to, Spent *spent, Error *err) {
+    Logps *out[4] = {&to->pool, &to->holdout, &to->eval, &to->validation};
+    const ExampleFile *data[4] = {&x->pool, &x->holdout, &x->eval, &x->validation};
+    const char *const name[4] = {"reference.pool", "reference.holdout", "reference.eval",
+                                 "reference.validation"};
+    double start = seconds_now();
+    Cost cost = {0};
+    for (int i = 0; i < 4; i++) {
+        int n = data[i]->examples.count;
+        if (n == 0 || (i == 1 && !holdout)) continue;
+        *out[i] = logps_new(n);
+        if (state) run_state_keep_logps(state, name[i], *out[i], n);
+        if (compute && !reference_logps(m, ws, data[i], *out[i], &cost, err)) return false;
+    }
+    spent->reference_seconds += seconds_now() - start;
+    spent->reference_flops += cost.flops;
+    return true;
+}
+
+void split_logps_free(SplitLogps *x) {
+    logps_free(&x->pool);
+    logps_free(&x->holdout);
+    logps_free(&x->eval);
+    logps_free(&x->validation);
+}
+
+void logps_keep(const Scores *s, Logps *to) {
+    size_t bytes = (size_t)s->count * sizeof(double);
+    if (to->chosen) return;
+    *to = logps_new(s->count);
+    memcpy(to->chosen, s->by_reference.chosen, bytes);
+    memcpy(to->rejected, s->by_reference.rejected, bytes);
 }
 
 /* ---- the weights of a pool ---- */

@@ -116,6 +116,19 @@ typedef struct {
 } ScoreShared;          /* zero-initialize */
 void score_shared_free(ScoreShared *shared);
 
+/* DPO's reference [E11]: the starting model's log-likelihoods of all answers, computed once, so
+ * that no second model stays in memory. Members are NULL where there are no records. */
+typedef struct {
+    Logps pool, holdout, eval, validation;
+} SplitLogps; /* zero-initialize */
+/* holdout: of that too. state (or NULL) keeps them. compute false: only the memory is made, and the
+ * state of a resumed run fills it. Adds to *spent. */
+bool split_logps(const Model *m, Workspace *ws, const Splits *x, bool holdout, bool compute,
+                 RunState *state, SplitLogps *to, Spent *spent, Error *err);
+void split_logps_free(SplitLogps *x);
+/* Copies what RHO's reference says of scored records, if *to is empty: it stays the same. */
+void logps_keep(const Scores *s, Logps *to);
+
 /* Where the weights of a pool come from. */
 typedef enum {
     WEIGHTS_FIXED,  /* `weight` is given and stays. */

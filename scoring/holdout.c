@@ -344,8 +344,7 @@ static void score_by_references(const Model *m, Workspace *ws, const Examples *h
                                 const ScoreOptions *how, Comparison *c, Cost *cost) {
     const References *r = &c->references;
     ScoreOptions each = {.method = how->method, .objective = how->objective, .pair = how->pair};
-    if (r->model[0])
-        references_logps(r, ws, holdout, r->folds.fold, c->holdout_by_reference, cost);
+    if (r->model[0]) references_logps(r, ws, holdout, r->folds.fold, c->holdout_by_reference, cost);
     each.reduce = how->reduce;
     each.earlier_by_reference = c->holdout_by_reference;
     ica_score(m, NULL, ws, holdout, holdout, &each, &c->self);
@@ -479,8 +478,9 @@ static bool settle_holdout(const Model *m, Workspace *ws, const Examples *holdou
     bool trims = first && c->how.trim > 0;
     bool ok = true;
     if (c->how.by_reference) score_by_references(m, ws, holdout, how, c, cost);
-    else ok = (!trims || trim_holdout(m, ws, holdout, how, c, cost, err)) &&
-              score_kept(m, ws, holdout, how, c, cost, err);
+    else
+        ok = (!trims || trim_holdout(m, ws, holdout, how, c, cost, err)) &&
+             score_kept(m, ws, holdout, how, c, cost, err);
     c->told.flops = cost->flops;
     /* Take the thresholds from what is kept. */
     if (ok) {

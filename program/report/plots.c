@@ -1,5 +1,6 @@
 #include "program/report/plots.h"
 
+#include "ica.h"
 #include "lib/charts.h"
 #include "lib/stats.h"
 #include "program/report/extremes.h"
@@ -205,7 +206,8 @@ void plot_numbers(Page *p, Report *r, const ScoreSet *s) {
         x[kind][n[kind]] = of->gain[i], y[kind][n[kind]++] = of->likelihood[i];
     }
     if (known == 0 || s->own.n == 0) return;
-    bool pairs = objective_pairs(s->objective);
+    bool pairs = objective_pairs(s->objective),
+         by_reference = s->method && strcmp(s->method, METHODS[METHOD_RHO].name) == 0;
     Series series[3] = {
         {kind_name(pairs, false), 2, false, n[1], x[1], y[1]},
         {s->truth ? kind_name(pairs, true) : "candidate", 1, false, n[0], x[0], y[0]},
@@ -213,7 +215,8 @@ void plot_numbers(Page *p, Report *r, const ScoreSet *s) {
     Mark mark = {threshold[0], NULL};
     Chart c = {.title = numbers_message(r, s, threshold),
                .x_label = text_new(&r->arena, "gain, %s", s->when),
-               .y_label = "log-likelihood in context",
+               .y_label = by_reference ? "log-likelihood by the reference of its fold"
+                                       : "log-likelihood in context",
                .about = "Each candidate and each holdout record by both numbers that accept "
                         "compares. Dashed lines are the thresholds.",
                .marks = &mark,

@@ -9,6 +9,7 @@
 
 #include "ica.h"
 #include "lib/stats.h"
+#include "scoring/holdout.h"
 #include "tests/reference/oracle.h"
 
 static const Equation
@@ -558,6 +559,66 @@ static void accept_rows(Audit *a) {
                   0.05, "the level");
 }
 
+/* A world in which a reference is what it was trained on: records are places on a line, of m + 1
+ * prompts, and a value is minus the distance to the nearest record of its training. The holdout is
+ * the first m, the candidate the last. whole: both are scored by a reference on the entire holdout.
+ * Else by those of folds, which leave out one fold each. Is the candidate below the threshold? */
+static bool lost_by_references(const Examples *e, const double *place, int m, bool whole,
+                               uint64_t seed) {
+    Examples holdout = *e;
+    References r = {0};
+    Error err = {0};
+    AcceptLevels t;
+    double value[VALUES + 1];
+    holdout.count = m;
+    references_deal(&r, &holdout, seed, &err);
+    for (int i = 0; i <= m; i++) {
+        int fold = i < m ? r.folds.fold[i] : references_fold(&r, &e->items[m]);
+        double nearest = INFINITY;
+        for (int j = 0; j < m; j++)
+            if (whole || r.folds.fold[j] != fold)
+                nearest = fmin(nearest, fabs(place[i] - place[j]));
+        value[i] = -nearest;
+    }
+    accept_levels(value, NULL, m, 0.1, &t);
+    references_free(&r);
+    return value[m] < t.threshold[0];
+}
+
+/* [E19] RHO's references by folds. */
+static void fold_rows(Audit *a) {
+    enum { TRIALS = 4000, M = VALUES };
+    Worst folds = {0}, whole = {0};
+    double lost[2] = {0};
+    Examples e = {.count = M + 1};
+    Rng rng = rng_new(191, 0);
+    e.items = arena_new(&e.arena, M + 1, sizeof *e.items);
+    for (int trial = 0; trial < TRIALS; trial++) {
+        int prompt[M + 1];
+        double place[M + 1];
+        for (int i = 0; i <= M; i++) {
+            prompt[i] = trial * (M + 1) + i;
+            place[i] = rng_normal(&rng);
+            e.items[i] = (Example){.bare = &prompt[i],
+                                   .bare_n = 1,
+                                   .prompt = &prompt[i],
+                                   .prompt_n = 1,
+                                   .answer = &prompt[i],
+                                   .answer_n = 1};
+        }
+        for (int k = 0; k < 2; k++)
+            lost[k] += (double)lost_by_references(&e, place, M, k, (uint64_t)trial) / TRIALS;
+    }
+    worst_add(&folds, fmax(lost[0], 0.1), 0.1, 1);
+    worst_add(&whole, fmax(lost[1], 0.1), 0.1, 1);
+    audit_refuted(a, &E19_MAP,
+                  "RHO: candidates of the holdout's kind that a reference on the entire holdout "
+                  "loses, above 0.1",
+                  &whole, "the same by references of folds", &folds, 0.019,
+                  "4 standard deviations of 4,000 draws");
+    arena_free(&e.arena);
+}
+
 /* The derivative of E20's penalized loss by b, in plain sums. */
 static double slope_derivative(const double *h, int n, double b) {
     double mean = 0, variance = 0, sum = 0;
@@ -1058,6 +1119,7 @@ void audit_product(Audit *a) {
     oneshot_rows(a, &w);
     sample_size_rows(a);
     accept_rows(a);
+    fold_rows(a);
     mirror_rows(a, &w);
     world_free(&w);
     family_rows(a, FAMILY_LLAMA, "Llama");

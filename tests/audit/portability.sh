@@ -14,9 +14,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 passed=0 failed=0
-# test_train and test_finite start ./ica some hundred times, and test_corpus and test_threads are
-# long: too slow for an emulator.
-SLOW="test_train test_finite"
+# test_train, test_finite and test_references start ./ica some hundred times, and test_corpus and
+# test_threads are long: too slow for an emulator.
+SLOW="test_train test_finite test_references"
 SLOWER="$SLOW test_corpus test_threads test_power test_audit test_methods test_model test_pairs"
 
 # platform NAME RUNNER LEFT-OUT COMPILER...: builds and tests there

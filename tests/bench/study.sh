@@ -18,11 +18,10 @@
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
 # accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs
 # accept_rho accept_equal accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of
-# fine-tuning; DRAWS), STEPS (of a
-# fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
-# rule was made on the others), WEAK_BASES and CONTROL_BASES, the table check has CHECK_BASES.
-# GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and instruct;
-# GSM8K_BASES ("1") are its initialisations.
+# fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of
+# accept have ACCEPT_DRAWS ("4 5": the rule was made on the others), WEAK_BASES and CONTROL_BASES,
+# the table check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of
+# data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C

@@ -128,7 +128,7 @@ run() {
 # prepare FLAVOR PROGRAM FOLDER: links what running it needs
 prepare() {
     case $2 in
-    test_train | test_finite)
+    test_train | test_finite | test_references)
         link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
     *)
         if is_script "$2"; then link "$1" ica "$3" "$3/ica"
@@ -217,6 +217,8 @@ programs_of_file() {
     double:train.c | double:lib/schedule.c | double:data/order.c | double:lib/weights.c | \
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
+    *:scoring/holdout.c)
+        echo "test_holdout $(in_float "$1" test_references)" ;;
     *) echo "$(own_test "$2") $(others_for "$2") $(in_float "$1" "$(by_program "$2")")" ;;
     esac
 }

@@ -44,8 +44,12 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
         --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
     run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
         --holdout-trim .2 --out accept
+    run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights rho --reference-steps 2 \
+        --weight-map accept --out rho
     run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --weights ica --weight-map mirror --out mirror
+    run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
+        --weights rho --reference-steps 2 --weight-map mirror --out rho-pairs
     run train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
     best="--eval-share .3 --load-best-model-at-end --drop-duplicates"
     run train $TUNE --pool pool.jsonl $best --out best

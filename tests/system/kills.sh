@@ -36,7 +36,7 @@ TRUST="--holdout hold.jsonl --eval test.jsonl"
 # A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their
 # steps are skipped and counted.
 SMALL="--batch-size 2"
-KINDS="0 1 2 3 4 5 6 7"
+KINDS="0 1 2 3 4 5 6 7 8"
 of_kind() {
     case $1 in
     0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
@@ -57,6 +57,9 @@ of_kind() {
     # Adapters, and those of RHO's reference.
     7) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" \
         "--lora-rank 3 --learning-rate 1e-2" ;;
+    # References of folds, of which the state keeps what they said.
+    8) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" \
+        "--weight-map accept" ;;
     esac
 }
 

@@ -443,7 +443,8 @@ static void test_references(const Model *m, Workspace *ws, bool pairs) {
     double h[COUNT], hl[COUNT];
     comparison_new(&c, MAP_ACCEPT, &options, N, COUNT);
     CHECK(references_deal(&c.references, &e, 7, &err), "%s", err.text);
-    for (int f = 0; f < FOLDS_MOST; f++) c.references.model[f] = random_model(40 + (uint64_t)f, CONTEXT);
+    for (int f = 0; f < FOLDS_MOST; f++)
+        c.references.model[f] = random_model(40 + (uint64_t)f, CONTEXT);
     CHECK(holdout_compare(m, ws, &pool, &e, &how, &c, &out, &err), "%s", err.text);
     int wrong = wrong_numbers(m, ws, &pool, &e, &c.references, &c, pairs, h, hl);
     AcceptLevels want;

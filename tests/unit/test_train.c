@@ -861,71 +861,6 @@ static void test_rho_reference(Lab *l) {
     }
 }
 
-/* A plain run on the records order[4] of hold.jsonl, in this order: the reference of the fold that
- * has none of them. */
-static void train_on(Lab *l, const char *how, const int *order) {
-    Buf b = {0};
-    for (int i = 0; i < 4; i++) {
-        const char *text = text_of(l, "hold.jsonl");
-        for (int line = 0; line < order[i]; line++) text = strchr(text, '\n') + 1;
-        buf_put(&b, text, strcspn(text, "\n") + 1);
-    }
-    write_text("four.jsonl", b.s);
-    buf_free(&b);
-    WORKS(l, "train %s --pool four.jsonl --seed 17 --max-steps 6 --out plain", how);
-}
-
-/* The next order of order[4] in the dictionary's sense. False after the last. */
-static bool next_order(int *order) {
-    int i = 2, j = 3;
-    while (i >= 0 && order[i] > order[i + 1]) i--;
-    if (i < 0) return false;
-    while (order[j] < order[i]) j--;
-    int was = order[i];
-    order[i] = order[j], order[j] = was;
-    for (int a = i + 1, b = 3; a < b; a++, b--) was = order[a], order[a] = order[b], order[b] = was;
-    return true;
-}
-
-/* [E15] [E19] accept compares with references by folds. hold.jsonl has 5 prompts, so that record j
- * is alone in its fold, and is scored by what a plain run makes of the four others, in some order.
- * A candidate is scored by one of these five references. */
-static void test_rho_folds(Lab *l) {
-    const char *how = "--model base --batch-size 2 --learning-rate 3e-3 --warmup-ratio 0.5";
-    Pair base[POOL], own[5], pool[POOL];
-    int references = 0, dealt[POOL] = {0};
-    WORKS(l,
-          "train %s %s --seed 3 --weights rho --weight-map accept --reference-steps 6 "
-          "--max-steps 2 --out run",
-          how, WORLDS[0]);
-    per_example(l, "base", "pool.jsonl", false, base);
-    for (int j = 0; j < 5; j++) {
-        int order[4], n = 0;
-        for (int i = 0; i < 5; i++)
-            if (i != j) order[n++] = i;
-        double by = number(line_of(l, "run/scores.jsonl.holdout.jsonl", j), "logp_by_reference");
-        bool found = false;
-        do {
-            train_on(l, how, order);
-            per_example(l, "plain", "hold.jsonl", false, own);
-            found = close_to(by, own[j].chosen, FLOAT_ROUNDING);
-        } while (!found && next_order(order));
-        references += found;
-        per_example(l, "plain", "pool.jsonl", false, pool);
-        for (int i = 0; i < POOL; i++) {
-            const Json *line = line_of(l, "run/scores.jsonl", i);
-            double is = number(line, "logp_by_reference"), n_i = base[i].n_chosen;
-            if (!close_to(is, pool[i].chosen, FLOAT_ROUNDING)) continue;
-            dealt[i]++;
-            CHECK(close_to(number(line, "score"), (is - base[i].chosen) / n_i, FLOAT_ROUNDING),
-                  "record %d: %g", i, number(line, "score"));
-        }
-    }
-    CHECK(references == 5, "%d of 5 references are plain runs on the others", references);
-    for (int i = 0; i < POOL; i++)
-        CHECK(dealt[i] == 1, "record %d is scored by %d of the references", i, dealt[i]);
-}
-
 /* The reference is clipped and normalized as the run says, in `score` too. */
 static void test_rho_options(Lab *l) {
     static const char *const how[] = {"--max-grad-norm 1", "--max-grad-norm 0.05",
@@ -1215,8 +1150,7 @@ int main(int argc, char **argv) {
         test_skipped,       test_micro_batches,  test_answer_metrics,      test_pair_metrics,
         test_pair_step,     test_log_means,      test_refreshes,           test_refresh_draws,
         test_same_answers,  test_dpo_refresh,    test_used_weights,        test_cost,
-        test_rho_reference, test_rho_folds,      test_rho_options,         test_gradient_reduce,
-        test_rho_pairs,
+        test_rho_reference, test_rho_options,    test_gradient_reduce,     test_rho_pairs,
         test_resume,        test_packing,        test_pretraining_batches, test_generate,
         test_overlap,       test_diverged_scores};
     char folder[] = "/tmp/test_train.XXXXXX";
