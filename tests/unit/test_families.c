@@ -4,7 +4,8 @@
  * Two computations may differ by rounding. The bound is that of test_model.c, 256 u of the largest
  * number, 1.5e-5 in float and 2.8e-14 in double; the largest seen is some half of it, in the plain
  * build. A wrong term is larger by orders of magnitude. An argument names another file of the same
- * form. */
+ * form. What generates is compared with Hugging Face's library, token by token. */
+#include "data/generation.h"
 #include "lib/tensors.h"
 #include "lib/threads.h"
 #include "tests/unit/model_rows.h"
@@ -337,8 +338,54 @@ static void test_file(const char *path) {
     tensors_close(&file);
 }
 
+/* What Hugging Face's generate answers to a case's first three ids, the most probable token each
+ * time. tests/reference/greedy.py printed it, and how far a token was above all others. */
+static const struct {
+    const char *name;
+    int answer[20];
+} GREEDY[] = {
+    /* margins of logits: 0.1, 0.14, 0.012, 0.018, 0.016 */
+    {"gpt2-untied", {0, 0, 5, 0, 5, 0, 2, 10, 0, 2, 8, 5, 0, 5, 2, 0, 6, 4, 2, 2}},
+    {"llama-grouped", {9, 12, 12, 5, 2, 1, 2, 4, 1, 1, 1, 1, 1, 1, 9, 1, 1, 1, 1, 1}},
+    {"llama-linear", {0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8}},
+    {"qwen2", {1, 1, 1, 1, 4, 4, 4, 9, 4, 3, 1, 5, 3, 1, 4, 7, 3, 1, 5, 3}},
+    {"qwen3", {0, 0, 0, 0, 0, 5, 5, 1, 9, 9, 9, 9, 4, 3, 5, 4, 3, 4, 3, 4}},
+};
+enum { GREEDY_COUNT = sizeof GREEDY / sizeof *GREEDY, ANSWER = 20 };
+
+static void test_greedy(const char *path) {
+    static const Sampling most_probable = {.penalty = 1, .top_p = 1};
+    TensorFile file;
+    Error err = {0};
+    if (!tensors_open(&file, path, &err)) {
+        CHECK(false, "%s", err.text);
+        return;
+    }
+    for (int i = 0; i < GREEDY_COUNT; i++) {
+        Case c = {.file = &file, .name = str(GREEDY[i].name)};
+        ModelFolder f = {.model = model_new(config_of(&c), &err)};
+        CHECK(f.model, "%s: %s", GREEDY[i].name, err.text);
+        if (!f.model) break;
+        weights_read(&c, f.model);
+        Generator *g = generator_new(&f, "model", &most_probable, 1);
+        IntBuf row = {0}, answer = {0};
+        StopReason why;
+        for (size_t k = 0; k < 3; k++) ints_put(&row, (int)number(&c, "ids", k));
+        CHECK(generator_answer(g, &row, ANSWER, NULL, NULL, &answer, &why, &err), "%s", err.text);
+        for (int k = 0; k < ANSWER; k++)
+            CHECK(k < answer.n && answer.v[k] == GREEDY[i].answer[k], "%s: token %d", c.name.s, k);
+        ints_free(&row);
+        ints_free(&answer);
+        generator_free(g);
+        model_folder_free(&f);
+    }
+    tensors_close(&file);
+}
+
 int main(int argc, char **argv) {
-    test_file(argc > 1 ? argv[1] : "tests/reference/families.safetensors");
+    static const char file[] = "tests/reference/families.safetensors";
+    test_file(argc > 1 ? argv[1] : file);
+    test_greedy(file);
     threads_use(1);
     for (int f = 0; f < FAMILY_MODELS; f++) test_adapters(FAMILIES[f]);
     test_adapters(SMALL);
