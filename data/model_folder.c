@@ -16,7 +16,8 @@
 
 Model *model_load(const char *folder, Error *err) {
     ModelConfig shape;
-    return model_config_load(&shape, folder, err) ? model_weights_load(&shape, folder, err) : NULL;
+    return model_config_load(&shape, folder, err) ? model_weights_load(&shape, folder, NULL, err)
+                                                  : NULL;
 }
 
 static bool save_with(const Model *m, const char *token_keys, const char *folder, Error *err) {
@@ -304,8 +305,12 @@ bool model_folder_load_as(ModelFolder *f, const char *path, const char *template
          (f->generation_config || read_generation(f, model, err)) &&
          read_token_keys(f, model, err) && load_words(f, path, template, shape.vocab, err);
     Model *m = NULL;
-    if (ok && frozen) m = model_weights_load_frozen(&shape, model, err);
-    else if (ok) m = model_weights_load(&shape, model, err);
+    Buf note = {0};
+    if (f->note) buf_puts(&note, f->note);
+    if (ok && frozen) m = model_weights_load_frozen(&shape, model, &note, err);
+    else if (ok) m = model_weights_load(&shape, model, &note, err);
+    free(f->note);
+    f->note = note.s;
     if (m && f->base_path) {
         f->base = m;
         f->model = load_adapters(m, path, err);

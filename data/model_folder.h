@@ -42,7 +42,7 @@ typedef struct {
     Template template;    /* meaningless without a tokenizer, like bos */
     int *bos;             /* [bos_n] the tokens at the start of every row */
     int bos_n;
-    char *note; /* what a template in Jinja was taken for; NULL: nothing to say */
+    char *note; /* what a template was taken for, and what the weights lack; NULL: nothing */
     /* What other programs want, carried from the folder to those that are saved. NULL: nothing. */
     char *generation_config; /* the text of generation_config.json */
     char *ids[3];            /* config.json's ids of bos, eos and pad as JSON; eos may be a list */

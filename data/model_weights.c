@@ -259,13 +259,37 @@ static bool shard_check(Weights *w, Error *err) {
     return true;
 }
 
+/* Some GPT-2's are trained without the bias of a product. Their files lack it in every layer, and
+ * zeros compute the same. A bias that some layers have is lost in the others. */
+static bool is_left_out(const Weights *w, TensorRole role) {
+    const Model *m = w->m;
+    if (m->config.family != FAMILY_GPT2) return false;
+    if (role != ROLE_QKV_B && role != ROLE_OUT_B && role != ROLE_FC_B && role != ROLE_PROJ_B)
+        return false;
+    for (int i = 0; i < m->tensor_count; i++)
+        if (m->tensors[i].role == role && w->found[i]) return false;
+    return true;
+}
+
+/* Tells of it once, by the first layer's name. */
+static void tell_left_out(const Weights *w, const ModelTensor *t, Buf *note) {
+    const char *rest = t->name;
+    if (note && layer_of(w->m, t->name, &rest) == 0)
+        buf_printf(note, "%s%s: no layer has %s; it is taken as zeros, and trained like the others",
+                   note->n > 0 ? "\n" : "", w->named, rest);
+}
+
 /* Do the files hold the tensors that config.json promises, and no other? */
-static bool weights_check(Weights *w, Error *err) {
+static bool weights_check(Weights *w, Buf *note, Error *err) {
     const Model *m = w->m;
     for (int i = 0; i < w->shards.n; i++)
         if (!shard_open(w, i, err) || !shard_check(w, err)) return false;
     for (int i = 0; i < m->tensor_count; i++) {
         if (w->found[i]) continue;
+        if (is_left_out(w, m->tensors[i].role)) {
+            tell_left_out(w, &m->tensors[i], note);
+            continue;
+        }
         if (m->tensors[i].role == ROLE_HEAD_W)
             return error_set(err, STATUS_DATA,
                              "%s/config.json: tie_word_embeddings is not true, and %s has no %s; "
@@ -350,7 +374,8 @@ static bool weights_read(Weights *w, Error *err) {
     return head_check(w, err);
 }
 
-static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Error *err) {
+static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Buf *note,
+                   Error *err) {
     Weights w;
     Error own = {0};
     Model *m = model_shape(*shape, &own);
@@ -362,7 +387,7 @@ static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Er
     w.m = m;
     w.found = mem_new((size_t)m->tensor_count, sizeof *w.found);
     for (int i = 0; i < m->tensor_count; i++) strset_add(&w.names, str(m->tensors[i].name));
-    ok = ok && weights_check(&w, err);
+    ok = ok && weights_check(&w, note, err);
     if (ok && frozen) model_allocate_frozen(m);
     else if (ok) model_allocate(m);
     ok = ok && weights_read(&w, err);
@@ -372,12 +397,13 @@ static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Er
     return NULL;
 }
 
-Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err) {
-    return load(shape, folder, false, err);
+Model *model_weights_load(const ModelConfig *shape, const char *folder, Buf *note, Error *err) {
+    return load(shape, folder, false, note, err);
 }
 
-Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Error *err) {
-    return load(shape, folder, true, err);
+Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Buf *note,
+                                 Error *err) {
+    return load(shape, folder, true, note, err);
 }
 
 /* ---- writing ---- */

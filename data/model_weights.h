@@ -6,7 +6,7 @@
  *   Model *m = model_new(shape, &err), *again;
  *   model_initialize(m, 1);
  *   if (!model_weights_save(m, ".", &err)) return error_print(&err); // ./model.safetensors
- *   again = model_weights_load(&shape, ".", &err);                   // the bits of m
+ *   again = model_weights_load(&shape, ".", NULL, &err);             // the bits of m
  *   if (!again) return error_print(&err);
  *   model_free(again);
  *   model_free(m);
@@ -17,18 +17,21 @@
  *
  * Every tensor of the model's table must be there once, in its shape, of a float type. A tensor
  * that the model has no use for is refused by name: whoever wrote it computes something else with
- * it. */
+ * it. The biases of GPT-2's products may be left out, each kind in all layers: they are zeros, as
+ * Hugging Face's transformers takes them. */
 #ifndef MODEL_WEIGHTS_H
 #define MODEL_WEIGHTS_H
 
 #include "model.h"
 
 /* A model of this shape with the weights of the folder. Everything is checked before memory is
- * taken for them. NULL with err set: status 3 for what a file says, 4 if it cannot be read. */
-Model *model_weights_load(const ModelConfig *shape, const char *folder, Error *err);
+ * taken for them. What was left out is appended to note, which may be NULL. NULL with err set:
+ * status 3 for what a file says, 4 if it cannot be read. */
+Model *model_weights_load(const ModelConfig *shape, const char *folder, Buf *note, Error *err);
 /* The same with the matrices as bfloat16 (model_allocate_frozen). Refused unless each of their
  * numbers is one exactly. */
-Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Error *err);
+Model *model_weights_load_frozen(const ModelConfig *shape, const char *folder, Buf *note,
+                                 Error *err);
 /* Mixes names and bytes of the files with the weights, each once, into *hash. A folder without
  * any, and an index that is no good, add nothing: that is told where the model is loaded. */
 bool model_weights_fingerprint(const char *folder, uint64_t *hash, Error *err);

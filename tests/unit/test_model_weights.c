@@ -86,7 +86,7 @@ static void drop(const char *name) {
 /* Loads the folder: m's weights, or, with `word`, a refusal that says it. */
 static void check_load(const Model *m, const char *word, const char *what) {
     Error err = {0};
-    Model *loaded = model_weights_load(&m->config, folder, &err);
+    Model *loaded = model_weights_load(&m->config, folder, NULL, &err);
     if (word) {
         CHECK(!loaded && (err.status == STATUS_DATA || err.status == STATUS_IO), "%s: status %d",
               what, err.status);
@@ -225,7 +225,7 @@ static void test_memory(void) {
     SystemCalls real_calls = system_calls;
     system_calls.allocate = largest_allocate;
     largest = 0;
-    Model *loaded = model_weights_load(&shape, folder, &err);
+    Model *loaded = model_weights_load(&shape, folder, NULL, &err);
     system_calls = real_calls;
     size_t bytes = (m->parameters * sizeof(real) + 63) / 64 * 64;
     CHECK(loaded && largest == bytes, "%zu bytes at once for %zu of weights: %s", largest, bytes,
@@ -296,7 +296,7 @@ static void test_frozen(Family family, bool untied) {
     Model *m = model_new(shape, &err);
     model_initialize(m, 7);
     write_bf16(m);
-    Model *frozen = model_weights_load_frozen(&shape, folder, &err);
+    Model *frozen = model_weights_load_frozen(&shape, folder, NULL, &err);
     CHECK(frozen, "%s: %s", family_name(family), err.text);
     if (!frozen) return;
     real logits[2][61];
@@ -319,10 +319,69 @@ static void test_frozen(Family family, bool untied) {
     /* Numbers that bfloat16 cannot hold are not rounded in silence. */
     m->w[3] = 1 + (real)0x1p-20;
     CHECK(model_weights_save(m, folder, &err), "%s", err.text);
-    frozen = model_weights_load_frozen(&shape, folder, &err);
+    frozen = model_weights_load_frozen(&shape, folder, NULL, &err);
     CHECK(PLAIN_BUILD ? frozen != NULL : !frozen && strstr(err.text, "that bfloat16 cannot hold"),
           "%s", err.text);
     model_free(frozen);
+    model_free(m);
+    drop("model.safetensors");
+}
+
+/* Writes m's tensors but those of `role`: of all layers, or of the first alone. */
+static void write_without(const Model *m, TensorRole role, bool all) {
+    Error err = {0};
+    TensorOut *out = mem_new((size_t)m->tensor_count, sizeof *out);
+    int n = 0;
+    for (int i = 0; i < m->tensor_count; i++)
+        if (m->tensors[i].role != role || (!all && m->tensors[i].layer != 0))
+            out[n++] = tensor_out(m, i);
+    char *path = path_join(folder, "model.safetensors");
+    if (!tensors_write(path, out, n, NULL, 0, &err)) exit(error_print(&err));
+    free(path);
+    free(out);
+}
+
+/* A bias of a GPT-2's products that no layer has is zeros, and is told. One that some layers have,
+ * another tensor, and another family's bias are not. */
+static void test_left_out(Family family) {
+    static const TensorRole zeros[] = {ROLE_QKV_B, ROLE_OUT_B, ROLE_FC_B, ROLE_PROJ_B};
+    ModelConfig shape = LLAMA;
+    Error err = {0};
+    shape.family = family;
+    if (family == FAMILY_GPT2) shape.kv_heads = 0;
+    Model *m = model_new(shape, &err);
+    model_initialize(m, 7);
+    for (size_t i = 0; i < m->parameters; i++) m->w[i] += 1; /* no tensor is zeros */
+    for (int i = 0; i < m->tensor_count; i++) {
+        const ModelTensor *t = &m->tensors[i];
+        bool is_bias = false;
+        for (int j = 0; j < 4; j++) is_bias |= family == FAMILY_GPT2 && t->role == zeros[j];
+        if (t->layer > 0) continue;
+        write_without(m, t->role, true);
+        Buf note = {0};
+        Model *loaded = model_weights_load(&shape, folder, &note, &err);
+        CHECK(!!loaded == is_bias && (loaded || strstr(err.text, "missing") ||
+                                      strstr(err.text, "has no lm_head.weight")),
+              "%s: without %s: %s", family_name(family), t->name, err.text);
+        err = (Error){0};
+        for (int k = 0; loaded && k < m->tensor_count; k++)
+            for (size_t c = 0; c < m->tensors[k].size; c++) {
+                size_t at = m->tensors[k].offset + c;
+                real want = m->tensors[k].role == t->role ? 0 : m->w[at];
+                CHECK(loaded->w[at] == want, "%s: a number of %s", t->name, m->tensors[k].name);
+            }
+        CHECK(!loaded || (note.n > 0 && strstr(note.s, strstr(t->name, "0.") + 2)), "%s: told: %s",
+              t->name, note.n > 0 ? note.s : "");
+        model_free(loaded);
+        buf_free(&note);
+        if (!is_bias) continue;
+        write_without(m, t->role, false);
+        loaded = model_weights_load(&shape, folder, NULL, &err);
+        CHECK(!loaded && strstr(err.text, "is missing"), "%s in one layer alone: %s", t->name,
+              err.text);
+        err = (Error){0};
+        model_free(loaded);
+    }
     model_free(m);
     drop("model.safetensors");
 }
@@ -345,6 +404,8 @@ int main(void) {
     test_frozen(FAMILY_LLAMA, false);
     test_frozen(FAMILY_QWEN2, true);
     test_frozen(FAMILY_QWEN3, true);
+    test_left_out(FAMILY_GPT2);
+    test_left_out(FAMILY_QWEN2);
     drop(INDEX);
     for (int s = 0; s < SHARD_COUNT; s++) drop(SHARDS[s]);
     CHECK(rmdir(folder) == 0, "something is left in %s", folder);
