@@ -155,4 +155,4 @@ idle "generate" generate --model m --template recipe --prompt "what colour is in
 idle "generate by chance" generate --model m --template recipe --temperature 1 \
     --prompt "what colour is ink?"
 
-finish "idle options"
+finish idle
