@@ -351,10 +351,10 @@ group_accept_rho() {
                 sft "rho:$map, $n steps" --weights rho --weight-map $map --reference-steps $n
             done
         done
-        for holdout in 10 20; do
-            row "$holdout % wrong: ica:accept" train $pool_name holdout-200-$holdout \
+        for wrong in 10 20; do
+            row "$wrong % wrong: ica:accept" train $pool_name holdout-200-$wrong \
                 --weights ica --weight-map accept
-            row "$holdout % wrong: rho:accept, 50 steps" train $pool_name holdout-200-$holdout \
+            row "$wrong % wrong: rho:accept, 50 steps" train $pool_name holdout-200-$wrong \
                 --weights rho --weight-map accept --reference-steps 50
         done
     done
