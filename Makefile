@@ -115,7 +115,8 @@ AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o aud
 # them, and check.sh, which they read); both end with a line "NAME: N passed, N failed".
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # These run ./ica some hundred times, and in one flavor alone.
-PROGRAM_TESTS = tests/unit/test_train.c tests/unit/test_finite.c tests/unit/test_references.c
+PROGRAM_TESTS = $(addprefix tests/unit/,test_train.c test_finite.c test_references.c \
+	test_dry_run.c)
 # Programs whose arithmetic is tested in both precisions, and the audit.
 DOUBLE_TESTS = test_model test_families test_parameters test_gemm test_ica test_methods \
 	test_scoring test_pairs test_audit

@@ -165,8 +165,9 @@ static bool loop_step(Loop *loop, long step, Error *err) {
 bool loop_run(Loop *loop, Error *err) {
     const LoopOptions *o = loop->o;
     const Run *run = loop->state.run;
-    Progress p = progress_new("training the reference", NULL), *line = run ? NULL : &p;
-    progress_begin(line, (double)o->steps);
+    Progress p = progress_new(o->what ? o->what : "training the reference", NULL);
+    Progress *line = run ? NULL : &p; /* a run has its log */
+    progress_begin(line, (double)(o->steps - loop_at(loop)));
     for (long step = loop_at(loop); step < o->steps && !keep_stops(&loop->keep); step++) {
         if (!loop_step(loop, step, err)) return false;
         progress_add(line, 1);
@@ -247,10 +248,10 @@ static uint64_t score_seed(const TrainOptions *o, int refresh) {
 /* ---- references ---- */
 
 /* DPO's reference [E11] is the starting model: what it says of each split. */
-static bool dpo_references(Tuning *t, const Model *m, Workspace *ws, RunState *state, bool compute,
-                           Spent *spent, Error *err) {
+static bool dpo_references(Tuning *t, const Model *m, RunState *state, bool compute, Spent *spent,
+                           Error *err) {
     bool gradients = tuning_method(t).needs_gradients;
-    return split_logps(m, ws, t->x, gradients, compute, state, &t->by_start, spent, err);
+    return split_logps(m, t->x, gradients, compute, state, &t->by_start, spent, err);
 }
 
 /* RHO's reference [E15]: a copy of the model, trained on the holdout, or a part of it, alone with
@@ -358,12 +359,9 @@ bool train_score(const Model *m, const Splits *x, const TrainOptions *o, ScoreSh
     Tuning t = tuning_new(x, o, &w);
     if (make_references(m, x, o, &w.against, &shared->reference, spent, err)) {
         t.reference = shared->reference;
-        Workspace *ws = workspace_new();
         bool dpo = OBJECTIVES[o->objective].needs_reference;
-        if ((!dpo || dpo_references(&t, m, ws, NULL, true, spent, err)) &&
-            score_pool(&t, m, 0, err))
+        if ((!dpo || dpo_references(&t, m, NULL, true, spent, err)) && score_pool(&t, m, 0, err))
             scores_spend(&t.scores, &t.notes.check, spent);
-        workspace_free(ws);
     }
     *notes = t.notes;
     *scores = t.scores;
@@ -469,17 +467,21 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
 /* ---- a run of fine-tuning ---- */
 
 /* Evaluates on the test and on the validation part, as the objective asks for. */
-static bool tuning_measure(const Tuning *t, const Loop *loop, Measured *test, Measured *validation,
+static bool tuning_measure(const Tuning *t, const Model *m, Measured *test, Measured *validation,
                            Error *err) {
-    return evaluate_file(loop->model, loop->ws, &t->x->eval, t->o->objective, &t->o->pair,
-                         t->by_start.eval, test, err) &&
-           evaluate_file(loop->model, loop->ws, &t->x->validation, t->o->objective, &t->o->pair,
-                         t->by_start.validation, validation, err);
+    Workspace *ws = workspace_new(); /* its own, as in score_pool */
+    const TrainOptions *o = t->o;
+    bool ok =
+        evaluate_file(m, ws, &t->x->eval, o->objective, &o->pair, t->by_start.eval, test, err) &&
+        evaluate_file(m, ws, &t->x->validation, o->objective, &o->pair, t->by_start.validation,
+                      validation, err);
+    workspace_free(ws);
+    return ok;
 }
 
 static bool tuning_evaluate(Loop *loop, LogLine *line, Error *err) {
     Measured test, validation;
-    if (!tuning_measure(loop->self, loop, &test, &validation, err)) return false;
+    if (!tuning_measure(loop->self, loop->model, &test, &validation, err)) return false;
     line->eval_nll = test.answers.nll;
     line->eval_loss = test.pairs.loss;
     line->validation_nll = validation.answers.nll;
@@ -509,7 +511,7 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
                    w->fingerprint);
     pool_weights_keep(w, &t->notes, n, &loop->state);
     if (OBJECTIVES[t->o->objective].needs_reference &&
-        !dpo_references(t, loop->model, loop->ws, &loop->state, !resume, loop->spent, err))
+        !dpo_references(t, loop->model, &loop->state, !resume, loop->spent, err))
         return false;
     if (!resume) return true;
     if (!run_state_load(&loop->state, resume, err)) return false;
@@ -524,7 +526,7 @@ static bool tuning_finish(Tuning *t, Loop *loop, TrainResult *result, Error *err
     result->notes = t->notes;
     double flops = t->scores.cost.flops, start = seconds_now();
     if (flops > 0) result->alone_share = t->scores.alone_flops / flops;
-    bool ok = tuning_measure(t, loop, &result->test, &result->validation, err);
+    bool ok = tuning_measure(t, loop->model, &result->test, &result->validation, err);
     loop->spent->eval_seconds += seconds_now() - start;
     return ok;
 }

@@ -63,6 +63,7 @@ typedef struct {
     int (*stop)(void);
     /* Is a save asked for now? Asked after every step. May be NULL. */
     bool (*save_now)(void);
+    const char *what; /* names a loop without a run, for its progress; NULL: the reference's */
 } LoopOptions;
 
 /* What a loop ends with. */

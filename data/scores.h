@@ -123,8 +123,8 @@ typedef struct {
 } SplitLogps; /* zero-initialize */
 /* holdout: of that too. state (or NULL) keeps them. compute false: only the memory is made, and the
  * state of a resumed run fills it. Adds to *spent. */
-bool split_logps(const Model *m, Workspace *ws, const Splits *x, bool holdout, bool compute,
-                 RunState *state, SplitLogps *to, Spent *spent, Error *err);
+bool split_logps(const Model *m, const Splits *x, bool holdout, bool compute, RunState *state,
+                 SplitLogps *to, Spent *spent, Error *err);
 void split_logps_free(SplitLogps *x);
 /* Copies what RHO's reference says of scored records, if *to is empty: it stays the same. */
 void logps_keep(const Scores *s, Logps *to);

@@ -4,18 +4,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/memory.h"
 #include "lib/json.h"
 #include "lib/progress.h"
 #include "program/machine.h"
 #include "program/requests.h"
 
-enum { SCORED = 48, EVALUATED = 48 }; /* records that are measured */
+/* What is measured: at least so many records, and at least so many tokens. That is twice a batch of
+ * scoring/share.c, so that the memory of a pass is that of the entire file. */
+enum { RECORDS = 48, TOKENS = 4096 };
+
+static const char MEASURES[] = "measuring steps";
 
 /* ---- what was found ---- */
 
 double dry_run_seconds(const DryRun *d) {
     return d->steps * d->step_seconds + d->scorings * d->score_seconds +
            d->evaluations * d->eval_seconds + d->reference_seconds;
+}
+
+double dry_run_peak(const DryRun *d) {
+    /* The weights are there before. Gradients and two moments stay to the end. Evaluations, and
+     * scores after the first ones, come while training has its workspace. */
+    double optimizer = d->states > 1 ? 3.0 * (double)d->parameters * sizeof(real) : 0;
+    size_t beside = d->kept + (d->evaluating > d->again ? d->evaluating : d->again);
+    double training = (double)d->activations + (double)beside, scoring = (double)d->scoring;
+    double most = (double)d->before + optimizer + (training > scoring ? training : scoring);
+    return most > (double)d->process ? most : (double)d->process;
 }
 
 static double state_bytes(const DryRun *d) {
@@ -38,6 +53,9 @@ static void put_json(Buf *b, const Settings *s, const DryRun *d) {
     json_key_number(b, "state_bytes", state_bytes(d));
     json_key_number(b, "activation_bytes", (double)d->activations);
     json_key_number(b, "process_bytes", (double)machine_peak_bytes());
+    json_key_number(b, "score_bytes", (double)d->scoring);
+    json_key_number(b, "eval_bytes", (double)d->evaluating);
+    json_key_number(b, "peak_bytes", dry_run_peak(d));
     json_key_number(b, "steps", d->steps);
     json_key_number(b, "step_seconds", d->step_seconds);
     json_key_number(b, "scorings", d->scorings);
@@ -58,23 +76,26 @@ static void put_times(Buf *b, const char *what, double times, double seconds) {
     buf_putc(b, '\n');
 }
 
+/* Appends "WHAT of BYTES" to a list, if there are any. */
+static void put_part(Buf *b, const char *what, size_t bytes) {
+    if (bytes == 0) return;
+    buf_printf(b, ", %s ", what);
+    put_bytes(b, (double)bytes);
+}
+
 static void put_text(Buf *b, const DryRun *d) {
     buf_puts(b, "dry run: nothing is written\nmodel: ");
     put_count(b, (double)d->parameters);
     buf_puts(b, " parameters\nmemory: about ");
-    put_bytes(b, state_bytes(d) + (double)d->activations);
-    buf_printf(b, " and the data: %d arrays of ", d->states);
+    put_bytes(b, dry_run_peak(d));
+    buf_printf(b, " at most: %d array%s of ", d->states, d->states > 1 ? "s" : "");
     put_bytes(b, (double)d->parameters * sizeof(real));
-    buf_puts(b, d->states > 1 ? " (weights, gradients, moments), activations of "
-                              : " (weights), activations of ");
-    put_bytes(b, (double)d->activations);
-    if (d->frozen) {
-        buf_puts(b, ", and a frozen base of ");
-        put_bytes(b, (double)d->frozen);
-    }
-    buf_puts(b, ". This process took ");
-    put_bytes(b, (double)machine_peak_bytes());
-    buf_puts(b, " at most\ntime: about ");
+    buf_puts(b, d->states > 1 ? " (weights, gradients, moments)" : " (weights)");
+    put_part(b, "activations", d->activations);
+    put_part(b, "scoring", d->scoring);
+    put_part(b, "an evaluation", d->evaluating);
+    put_part(b, "a frozen base", d->frozen);
+    buf_puts(b, ", program and data\ntime: about ");
     put_duration(b, dry_run_seconds(d));
     buf_puts(b, ", if the machine stays as busy as it is\n");
     put_times(b, "step", d->steps, d->step_seconds);
@@ -99,10 +120,18 @@ bool dry_run_print(const Settings *s, const DryRun *d, Error *err) {
 
 /* ---- measuring ---- */
 
+/* By how much the process has grown beyond `before`. */
+static size_t grown(size_t before) {
+    size_t now = machine_peak_bytes();
+    return now > before ? now - before : 0;
+}
+
 /* Some records of a file, evenly from all of it. It borrows from the file and the arena. */
-static ExampleFile sample_of(const ExampleFile *file, int most, Arena *arena) {
+static ExampleFile sample_of(const ExampleFile *file, Arena *arena) {
     ExampleFile part = *file;
-    int n = file->examples.count, m = n < most ? n : most;
+    int n = file->examples.count, m = 0;
+    for (double tokens = 0; m < n && (m < RECORDS || tokens < TOKENS); m++)
+        tokens += file->examples.items[m].prompt_n + file->examples.items[m].answer_n;
     part.data.records = arena_new(arena, (size_t)m + 1, sizeof *part.data.records);
     part.examples.items = arena_new(arena, (size_t)m + 1, sizeof *part.examples.items);
     for (int i = 0; i < m; i++) {
@@ -120,6 +149,7 @@ static long steps_to_measure(double first) { return first > 5 ? 1 : 5; }
 bool dry_run_steps(Loop *loop, LoopOptions *o, DryRun *d, Error *err) {
     d->steps = (double)o->steps;
     double start = seconds_now();
+    o->what = MEASURES;
     o->steps = 1;
     if (!loop_run(loop, err)) return false;
     double first = seconds_now() - start;
@@ -143,6 +173,7 @@ static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, DryR
     double took[2] = {0, 0};
     long more = 0;
     few.dump = NULL;
+    few.loop.what = MEASURES;
     for (int i = 0; i < 2; i++) {
         PoolWeights ones = pool_weights_new(x->pool.examples.count);
         double start = seconds_now();
@@ -169,7 +200,7 @@ static bool measure_scores(const Model *m, const Splits *x, int records, const T
                            DryRun *d, Error *err) {
     Arena arena = {0};
     TrainOptions few = *o;
-    Splits part = {.pool = sample_of(&x->pool, SCORED, &arena), .holdout = x->holdout};
+    Splits part = {.pool = sample_of(&x->pool, &arena), .holdout = x->holdout};
     double holdout = x->holdout.examples.count, all = records, least = 0;
     /* The check asks each holdout record alone, in context and with other answers; accept and
      * mirror score the holdout once. */
@@ -178,18 +209,19 @@ static bool measure_scores(const Model *m, const Splits *x, int records, const T
     few.map = MAP_MINMAX;
     few.check = false;
     few.reference_steps = 1;
+    ScoreShared shared = {0}; /* RHO's reference is trained once */
     for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
         Scores scores = {0};
         ScoreNotes notes;
-        ScoreShared shared = {0};
         Spent spent = {0};
         double start = seconds_now();
         train_score(m, &part, &few, &shared, &scores, &notes, &spent, err);
         double seconds = seconds_now() - start - spent.reference_seconds;
         if (i == 0 || seconds < least) least = seconds;
         scores_free(&scores);
-        score_shared_free(&shared);
     }
+    score_shared_free(&shared);
+    d->scoring = grown(d->before);
     d->measured_scores = part.pool.examples.count;
     d->score_seconds = least / d->measured_scores * all;
     arena_free(&arena);
@@ -208,71 +240,116 @@ static bool measure_reference(const Model *m, const Splits *x, const TrainOption
     model_free(copy);
     int references = references_most(o->scoring.method, o->map);
     d->reference_seconds += steps.step_seconds * o->reference_steps * references;
-    if (steps.activations > d->activations) d->activations = steps.activations;
-    d->states += references; /* in training there are gradients and moments already */
+    d->scoring += (size_t)(references - 1) * m->parameters * sizeof(real); /* one was measured */
+    if (references == 1) d->kept = m->parameters * sizeof(real);           /* others go */
     return ok;
 }
 
-/* The seconds of evaluating a file once. */
-static bool measure_evaluation(const Model *m, const ExampleFile *file, const TrainOptions *o,
-                               DryRun *d, Error *err) {
-    Arena arena = {0};
-    if (file->examples.count == 0) return true;
-    ExampleFile part = sample_of(file, EVALUATED, &arena);
+/* One evaluation of an answers' or pairs' file, the answers after k demonstrations. */
+typedef struct {
+    const Model *m;
+    const ExampleFile *file;
+    const Examples *holdout;
+    int k;
+    const TrainOptions *o;
+} Evaluating;
+
+static bool evaluate_once(const Evaluating *e, Error *err) {
+    const Examples *x = &e->file->examples;
     Workspace *ws = workspace_new();
-    Logps zeros = logps_new(part.examples.count); /* a reference takes no time to read */
-    double least = 0;
-    for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
+    if (e->k > 0) {
+        Metrics found = evaluate_answers(e->m, ws, x, e->holdout, e->k, NULL);
+        if (found.broken >= 0) example_broken(e->file, found.broken, err);
+    } else {
         Measured unused;
+        Logps zeros = logps_new(x->count); /* a reference takes no time to read */
+        evaluate_file(e->m, ws, e->file, e->o->objective, &e->o->pair, zeros, &unused, err);
+        logps_free(&zeros);
+    }
+    workspace_free(ws);
+    return err->status == 0;
+}
+
+/* The seconds of evaluating a file of `records` records once, and its memory. */
+static bool measure_evaluation(const Evaluating *e, int records, DryRun *d, Error *err) {
+    Arena arena = {0};
+    if (records == 0) return true;
+    ExampleFile part = sample_of(e->file, &arena);
+    Evaluating some = *e;
+    double least = 0;
+    some.file = &part;
+    for (int i = 0; err->status == 0 && (i == 0 || again(least, i)); i++) {
         double start = seconds_now();
-        evaluate_file(m, ws, &part, o->objective, &o->pair, zeros, &unused, err);
+        evaluate_once(&some, err);
         double seconds = seconds_now() - start;
         if (i == 0 || seconds < least) least = seconds;
     }
-    d->eval_seconds += least / part.examples.count * (double)file->examples.count;
-    logps_free(&zeros);
-    workspace_free(ws);
+    d->evaluating = grown(d->before);
+    d->eval_seconds += least / part.examples.count * records;
     arena_free(&arena);
     return err->status == 0;
 }
 
-/* The bytes of the base of adapters. */
-static size_t frozen_bytes(const Model *m) {
+/* ---- the commands ---- */
+
+static DryRun dry_run_new(const Model *m) {
+    DryRun d = {.parameters = m->parameters, .states = 1, .before = machine_peak_bytes()};
     const Model *base = m->base;
-    if (!base) return 0;
-    return (base->parameters - base->halves) * sizeof(real) + base->halves * sizeof *base->half;
+    if (base)
+        d.frozen =
+            (base->parameters - base->halves) * sizeof(real) + base->halves * sizeof *base->half;
+    return d;
+}
+
+/* What a pass over many records takes. */
+static size_t pass_bytes(const Model *m) {
+    MemoryAsked asked = {
+        .shape = m->config, .lora = m->base ? &m->lora : NULL, .tokens = TOKENS / 2};
+    return memory_of(&asked).activations;
 }
 
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
                    Error *err) {
-    DryRun d = {.parameters = m->parameters,
-                .frozen = frozen_bytes(m),
-                .states = 4,
-                .steps = (double)o->loop.steps};
+    DryRun d = dry_run_new(m);
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
     bool rho = scores && METHODS[o->scoring.method].needs_reference;
-    double answers = x->pool.examples.count + x->eval.examples.count + x->validation.examples.count;
+    int tests = x->eval.examples.count, validations = x->validation.examples.count;
+    Evaluating test = {m, &x->eval, NULL, 0, o}, validation = {m, &x->validation, NULL, 0, o};
+    d.states = 4;
+    d.steps = (double)o->loop.steps;
     /* First what needs the model as it is. */
-    if (!measure_evaluation(m, &x->eval, o, &d, err) ||
-        !measure_evaluation(m, &x->validation, o, &d, err) ||
+    if (!measure_evaluation(&test, tests, &d, err) ||
+        !measure_evaluation(&validation, validations, &d, err) ||
         (scores && !measure_scores(m, x, x->pool.examples.count, o, &d, err)) ||
         (rho && !measure_reference(m, x, o, &d, err)) || !measure_steps(m, x, o, &d, err))
         return false;
     if (scores) d.scorings = o->refresh < d.steps ? o->refresh : d.steps;
+    if (!rho) d.process = machine_peak_bytes();
+    if (d.scorings > 1) d.again = rho ? pass_bytes(m) : d.scoring;
     if (d.eval_seconds > 0)
         d.evaluations = 1 + (double)multiples_left(o->loop.eval_steps, -1, o->loop.steps);
     /* A forward pass is a third of a step. */
     if (OBJECTIVES[o->objective].needs_reference)
-        d.reference_seconds += answers * d.step_seconds / o->batch_size / 3;
+        d.reference_seconds +=
+            (x->pool.examples.count + tests + validations) * d.step_seconds / o->batch_size / 3;
     return dry_run_print(s, &d, err);
 }
 
 bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err) {
     TrainOptions o = request_train(s, 0);
-    DryRun d = {.parameters = m->parameters, .frozen = frozen_bytes(m), .states = 1, .scorings = 1};
+    DryRun d = dry_run_new(m);
     bool rho = METHODS[s->method].needs_reference;
+    d.scorings = 1;
     if (!measure_scores(m, x, records, &o, &d, err)) return false;
     if (rho && !measure_reference(m, x, &o, &d, err)) return false;
-    if (rho) d.states += 3; /* gradients and moments of one at a time */
     return dry_run_print(s, &d, err);
+}
+
+bool dry_run_eval(const Settings *s, const Model *m, const ExampleFile *x, const Examples *holdout,
+                  int records, Error *err) {
+    TrainOptions o = request_train(s, 0);
+    DryRun d = dry_run_new(m);
+    Evaluating all = {m, x, holdout, s->k, &o};
+    d.evaluations = 1;
+    return measure_evaluation(&all, records, &d, err) && dry_run_print(s, &d, err);
 }

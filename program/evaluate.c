@@ -5,6 +5,7 @@
 #include "lib/json.h"
 #include "program/chunks.h"
 #include "program/commands.h"
+#include "program/dry_run.h"
 #include "program/guard.h"
 #include "program/requests.h"
 
@@ -161,6 +162,13 @@ static void print_evaluation(Evaluation *x, double seconds, Error *err) {
     buf_free(&b);
 }
 
+/* Measures on records of the first part. */
+static bool dry_run(const Evaluation *x, Error *err) {
+    const ExampleFile *part;
+    return pool_next(x->data, &part, err) &&
+           dry_run_eval(x->s, x->m, part, x->holdout, x->data->facts.count, err);
+}
+
 /* Evaluates the records and prints the result. */
 static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits *others,
                      Error *err) {
@@ -175,7 +183,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
                          "%s: has %d records and --k asks for %d demonstrations: "
                          "lower --k",
                          s->holdout, x.holdout->count, s->k);
-    if (s->per_example &&
+    if (s->per_example && !s->dry_run &&
         (!file_try(s->per_example, err) ||
          !request_partial(s, data, &others->holdout, s->per_example, &x.partial, err)))
         return false;
@@ -186,10 +194,15 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
          is_base = compares && file_same(s->reference, f->base_path);
     Model *loaded = compares && !is_base ? model_load_like(f, s->reference, err) : NULL;
     x.reference = is_base ? f->base : loaded;
-    bool ok = err->status == 0 && evaluate_chunks(&x, err) &&
-              (!s->per_example || partial_write(&x.partial, s->per_example, NULL, NULL, err));
-    if (ok) print_evaluation(&x, seconds_now() - start, err);
-    if (s->per_example) partial_end(&x.partial, ok);
+    bool writes = s->per_example && !s->dry_run;
+    if (s->dry_run) {
+        if (err->status == 0) dry_run(&x, err);
+    } else {
+        bool ok = err->status == 0 && evaluate_chunks(&x, err) &&
+                  (!writes || partial_write(&x.partial, s->per_example, NULL, NULL, err));
+        if (ok) print_evaluation(&x, seconds_now() - start, err);
+        if (writes) partial_end(&x.partial, ok);
+    }
     model_free(loaded);
     workspace_free(x.ws);
     return err->status == 0;

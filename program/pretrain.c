@@ -56,7 +56,9 @@ static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
     Examples some = p->x->eval.examples;
     if (some.count > EVALUATED) some.count = EVALUATED;
     int k = holdout->count ? p->k : 0;
-    Metrics x = evaluate_answers(loop->model, loop->ws, &some, holdout, k, NULL);
+    Workspace *ws = workspace_new(); /* in training's each layer would get room for this batch */
+    Metrics x = evaluate_answers(loop->model, ws, &some, holdout, k, NULL);
+    workspace_free(ws);
     line->icl_p_sequence = x.p_sequence;
     line->icl_nll = x.nll;
     return x.broken < 0 || example_broken(&p->x->eval, x.broken, err);
@@ -95,14 +97,16 @@ static bool pretrain(const Sessions *sessions, const Splits *x, const LoopOption
 static bool pretrain_dry(const Settings *s, Model *m, const Sessions *sessions, const Splits *x,
                          LoopOptions *o, Error *err) {
     Pretraining p = {.k = s->k, .sessions = sessions, .x = x};
-    DryRun d = {.parameters = m->parameters, .states = 4};
+    DryRun d = {.parameters = m->parameters, .states = 4, .before = machine_peak_bytes()};
     Loop loop;
     LogLine line = {0};
     loop_new(&loop, m, o, NULL, &p);
     loop.gradient = pretraining_gradient;
     double start = seconds_now();
+    size_t before = machine_peak_bytes();
     bool ok = x->eval.examples.count == 0 || pretraining_evaluate(&loop, &line, err);
     d.eval_seconds = seconds_now() - start;
+    d.evaluating = machine_peak_bytes() - before; /* a maximum never falls */
     if (x->eval.examples.count > 0)
         d.evaluations = (double)multiples_left(o->eval_steps, -1, o->steps);
     ok = ok && dry_run_steps(&loop, o, &d, err) && dry_run_print(s, &d, err);

@@ -1,6 +1,7 @@
 /* The table of options, and what follows from the values that a user gave. */
 #include "program/settings.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -232,7 +233,7 @@ const Option OPTIONS[] = {
      .value = "FILE", .free = true,
      .help =
          "take options from a JSON file, such as a run.json, but no paths; those given here win"},
-    {"dry-run", OPTION_FLAG, AT(dry_run), "pretrain score train", "false", .free = true,
+    {"dry-run", OPTION_FLAG, AT(dry_run), "pretrain score train eval", "false", .free = true,
      .help = "read and check everything, measure a few steps, say what it would take, and write "
              "nothing"},
     {"overwrite", OPTION_FLAG, AT(overwrite), "pretrain train", "false", .free = true,
@@ -753,6 +754,19 @@ static bool is_command(const Settings *s, const char *name) {
     return s->command && strcmp(s->command, name) == 0;
 }
 
+/* The tokens of the largest pass: a piece of a batch (data/order.h), or rows that are scored
+ * (scoring/share.c). What records are like is not known here; a row has at most the context. */
+static int largest_pass(const Settings *s, int context) {
+    enum { PIECE = 4096, SCORED = 2048 };
+    bool trains = is_command(s, "train");
+    if (is_command(s, "pretrain")) return s->batch_tokens > context ? s->batch_tokens : context;
+    int rows = s->micro_batch_size > 0 ? s->micro_batch_size : s->batch_size;
+    double most = (double)rows * context, piece = trains ? PIECE : SCORED;
+    if (trains && s->micro_batch_size > 0) return most < INT_MAX ? (int)most : INT_MAX;
+    if (piece < context) piece = context;
+    return (int)(trains && most < piece ? most : piece);
+}
+
 /* Tells what the model takes, before it is read, if that is most of the machine's memory. What is
  * wrong with the folder is told where it is read. */
 static void tell_memory(const Settings *s, const char *path) {
@@ -761,6 +775,7 @@ static void tell_memory(const Settings *s, const char *path) {
     bool has_adapters = adapter_is(path), trains = is_command(s, "train");
     MemoryAsked asked = {.frozen = s->dtype == DTYPE_BF16,
                          .trains = trains || is_command(s, "pretrain"),
+                         .recompute = s->recompute,
                          .references = trains ? references_most(s->method, s->weight_map) : 0};
     char *base = has_adapters ? adapter_base(path, &ignored) : NULL;
     const char *model = base ? base : path;
@@ -772,13 +787,13 @@ static void tell_memory(const Settings *s, const char *path) {
     free(base);
     if (!known) return;
     if (lora.rank > 0) asked.lora = &lora;
+    asked.tokens = largest_pass(s, asked.shape.context);
     double need = (double)memory_of(&asked).total, has = (double)machine_memory_bytes();
     if (has <= 0 || need < 0.8 * has) return;
     fprintf(stderr,
-            "%s: takes %.1f GB of memory for %s, without the data and what a pass needs; this "
+            "%s: takes up to %.1f GB of memory for %s and activations, without the data; this "
             "machine has %.1f GB%s\n",
-            path, 1e-9 * need, asked.trains ? "weights, gradients and moments" : "weights",
-            1e-9 * has,
+            path, 1e-9 * need, asked.trains ? "weights, gradients, moments" : "weights", 1e-9 * has,
             asked.trains && !asked.lora ? ": --lora-rank trains adapters alone"
             : !asked.frozen             ? ": --dtype bf16 halves frozen weights"
                                         : "");

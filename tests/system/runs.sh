@@ -37,6 +37,15 @@ for method in ica rho gradient oneshot random; do
     works "of scores by $method" score --model base --pool pool.jsonl --holdout hold.jsonl \
         --method $method --reference-steps 3 --out none --dry-run
 done
+works "of an evaluation" eval --model base --data test.jsonl --holdout hold.jsonl --k 2 \
+    --per-example none.jsonl --dry-run
+check "its memory" grep -q '^memory: about [0-9.]* MB at most' "$keep/out"
+mkdir huge
+echo '{"model_type":"gpt2","n_layer":1000,"n_head":8,"n_embd":16000,"n_positions":1024,
+"vocab_size":50000}' >huge/config.json
+ica eval --model huge --data test.jsonl
+says "a model that is too large for this machine is told" '^huge: takes up to [0-9.]* GB of memory'
+rm -r huge
 find . -type f | sort >"$keep/after"
 same "a dry run writes nothing" "$keep/before" "$keep/after"
 refuse_dry() { # STATUS WHAT ARGUMENTS: it fails as the command itself fails
