@@ -82,7 +82,6 @@ static bool warms(const Settings *s) { return SCHEDULES[s->lr_scheduler_type].wa
 static bool has_ratio(const Settings *s) { return s->warmup_steps < 0; }
 static bool has_epochs(const Settings *s) { return s->max_steps <= 0; }
 static bool evaluates(const Settings *s) { return s->eval || s->eval_share > 0; }
-static bool is_new(const Settings *s) { return !s->model; }
 static bool draws(const Settings *s) { return s->sampling_temperature > 0; }
 static bool writes_sessions(const Settings *s) { return s->pretrain; }
 
@@ -96,8 +95,7 @@ typedef struct {
 
 static const char WARMS[] = "--lr-scheduler-type constant has no warm-up",
                   RHO[] = "only rho trains, its reference",
-                  SHOWN[] = "only ica and incontext show demonstrations to candidates",
-                  SHAPE[] = "the model of --model has its own";
+                  SHOWN[] = "only ica and incontext show demonstrations to candidates";
 
 static const Reader READERS[] = {
     {"beta", NULL, has_pair_loss, "only losses of pairs have it, and scores made of them"},
@@ -150,15 +148,6 @@ static const Reader READERS[] = {
     {"max-grad-norm", "score", has_reference, RHO},
     {"num-train-epochs", NULL, has_epochs, "--max-steps says how long the run is"},
     {"eval-steps", NULL, evaluates, "there is nothing to evaluate on"},
-    {"family", NULL, is_new, SHAPE},
-    {"layers", NULL, is_new, SHAPE},
-    {"heads", NULL, is_new, SHAPE},
-    {"channels", NULL, is_new, SHAPE},
-    {"kv-heads", NULL, is_new, SHAPE},
-    {"head-size", NULL, is_new, SHAPE},
-    {"inner-channels", NULL, is_new, SHAPE},
-    {"context", NULL, is_new, SHAPE},
-    {"tokenizer", "pretrain", is_new, SHAPE},
     {"seed", "generate chat", draws, "at temperature 0 nothing is drawn"},
     {"size", NULL, writes_sessions, "--no-pretrain writes no sessions"},
     {"control", NULL, writes_sessions, "--no-pretrain writes no sessions"}};

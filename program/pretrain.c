@@ -118,17 +118,45 @@ static bool pretrain_dry(const Settings *s, Model *m, const Sessions *sessions, 
 
 /* ---- the command ---- */
 
+/* Refuses a shape that the model of --model does not have. */
+static bool check_shape(const Settings *s, const ModelConfig *c, Error *err) {
+    const struct {
+        const char *name;
+        int asked, has;
+    } size[] = {{"layers", s->layers, c->layers},
+                {"heads", s->heads, c->heads},
+                {"channels", s->channels, c->channels},
+                {"context", s->context, c->context},
+                {"kv-heads", s->kv_heads, c->kv_heads},
+                {"head-size", s->head_size, c->head_size},
+                {"inner-channels", s->inner_channels, c->inner}};
+    if (s->tokenizer)
+        return error_set(err, STATUS_USAGE,
+                         "pretrain: --tokenizer is for a new model, and %s has its own; leave one "
+                         "of the two out",
+                         s->model);
+    if (options_given(s->given, "family") && s->family != c->family)
+        return error_set(err, STATUS_USAGE, "--family: %s is of another family; leave it out",
+                         s->model);
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        if (options_given(s->given, size[i].name) && size[i].asked > 0 && /* 0: what fits */
+            size[i].asked != size[i].has)
+            return error_set(err, STATUS_USAGE, "--%s %d: %s has %d; leave it out", size[i].name,
+                             size[i].asked, s->model, size[i].has);
+    return true;
+}
+
 /* A new model for --tokenizer, the one of --model, or that of the run to resume. */
 static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
     const char *from = s->resume ? s->resume : s->model;
     *f = (ModelFolder){0};
     if (from && !settings_model(s, from, f, err)) return false;
-    if (from && !f->tokenizer) {
-        model_folder_free(f);
-        return error_set(err, STATUS_DATA,
-                         "%s: pretraining needs a vocabulary (vocab.json, merges.txt)", from);
-    }
-    if (from) return true;
+    if (from && !f->tokenizer)
+        error_set(err, STATUS_DATA, "%s: pretraining needs a vocabulary (vocab.json, merges.txt)",
+                  from);
+    else if (from && !s->resume) check_shape(s, &f->model->config, err);
+    if (from && err->status) model_folder_free(f);
+    if (from) return err->status == 0;
     if (!s->tokenizer)
         return error_set(err, STATUS_USAGE,
                          "pretrain: give --tokenizer DIR for a new model, or "

@@ -718,6 +718,7 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     s->options_json = options->s;
     s->argc = argc;
     s->argv = argv;
+    s->given = result;
     s->inputs = result->positional;
     if (s->pools.count > 0) s->pool = s->pools.values[0];
     bool begun = s->resume && (run_state_exists(s->resume) || run_has_result(s->resume, err));

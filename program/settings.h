@@ -124,6 +124,7 @@ typedef struct Settings {
     bool again;       /* --resume of a run that has no state: it begins once more */
     int argc;
     char **argv;
+    const OptionResult *given; /* which of them; NULL: no command line made these settings */
 } Settings;
 
 extern const Option OPTIONS[];

@@ -60,6 +60,23 @@ refuse_dry 3 "a dry run without oracle's key" train --model base --pool sessions
     --weights oracle
 refuse_dry 2 "a dry run of a run that goes on" pretrain --resume base
 
+# ---- a model that exists has a shape ----
+
+FROM="pretrain --model base --data sessions.jsonl --max-steps 1 --out on"
+for option in "layers 2" "heads 4" "channels 32" "context 64" "kv-heads 1" "head-size 4" \
+    "inner-channels 32" "family llama"; do
+    # shellcheck disable=SC2086
+    ica $FROM --$option
+    is "another shape: $option" "$status" 2
+    says "named" "^ica: --${option% *}.* leave it out"
+done
+# shellcheck disable=SC2086
+ica $FROM --tokenizer tok
+is "another vocabulary" "$status" 2
+check "nothing is written" test ! -d on
+# shellcheck disable=SC2086
+works "its own shape, said again" $FROM --layers 1 --heads 2 --channels 16 --family gpt2
+
 # ---- records that are left out ----
 
 cat pool.jsonl pool.jsonl >twice.jsonl
