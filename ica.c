@@ -267,7 +267,8 @@ static void context_pass(const Scoring *s) {
                              .allow_overlap = how->allow_overlap,
                              .seed = how->seed,
                              .first = how->first,
-                             .room = s->m->config.context};
+                             .room = s->m->config.context,
+                             .progress = s->ws->progress};
     out->dropped += contexts_choose(s->pool, s->holdout, &wanted, out->demos, out->n_demos);
     for (int i = 0; i < out->count; i++) out->unshown[i] = how->k > 0 && out->n_demos[i] == 0;
 }
@@ -289,7 +290,9 @@ static void choose_anchors(const Scoring *s, const HoldoutIndex *index, const in
                            Query *queries) {
     int k = s->anchors, *nearest = mem_new((size_t)k + 1, sizeof *nearest);
     bool overlap = s->how->allow_overlap;
-    for (int i = 0; i < s->pool->count; i++) {
+    progress_part(s->ws->progress, "the choice of anchors");
+    progress_begin(s->ws->progress, s->pool->count);
+    for (int i = 0; i < s->pool->count; i++, progress_add(s->ws->progress, 1)) {
         const Example *z = &s->pool->items[i];
         const int *chosen = s->how->anchors == ANCHORS_NEAREST ? nearest : random;
         int found = chosen == random ? k : holdout_nearest(index, z, k, overlap, nearest);
@@ -350,8 +353,8 @@ static void anchor_pass(Scoring *s) {
     double *alone = mem_new((size_t)s->holdout->count, sizeof *alone);
 
     /* Ask with the candidate in front, then without it or with the rejected answer. */
-    progress_part(s->ws->progress, "answers after the candidates");
     choose_anchors(s, index, random, with);
+    progress_part(s->ws->progress, "answers after the candidates");
     if (total) memcpy(other, with, total * sizeof *other);
     anchor_queries(s, false, with);
     if (s->pairs) anchor_queries(s, true, other);

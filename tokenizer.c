@@ -533,9 +533,14 @@ static void merge_pair(Trainer *tr, int p, int result) {
 
 /* Collects the distinct pieces of the texts and how often each occurs, *counts [pieces->n], which
  * the caller frees. Returns the sum of their lengths in bytes. */
-static size_t count_pieces(const Str *texts, int n_texts, StrSet *pieces, int64_t **counts) {
+static size_t count_pieces(const Str *texts, int n_texts, StrSet *pieces, int64_t **counts,
+                           Progress *progress) {
     size_t total = 0;
-    for (int k = 0; k < n_texts; k++)
+    double bytes = 0;
+    for (int k = 0; k < n_texts; k++) bytes += (double)texts[k].n;
+    progress_part(progress, "words");
+    progress_begin(progress, bytes);
+    for (int k = 0; k < n_texts; k++) {
         for (size_t at = 0, length; at < texts[k].n; at += length) {
             length = split_piece(SPLIT_GPT2, texts[k].s + at, texts[k].n - at);
             int known = pieces->n, piece = strset_add(pieces, (Str){texts[k].s + at, length});
@@ -547,6 +552,8 @@ static size_t count_pieces(const Str *texts, int n_texts, StrSet *pieces, int64_
             }
             (*counts)[piece]++;
         }
+        progress_add(progress, (double)texts[k].n);
+    }
     return total;
 }
 
@@ -567,10 +574,10 @@ static void lay_out(Trainer *tr, const Tokenizer *t, const StrSet *pieces, const
 }
 
 static bool trainer_init(Trainer *tr, const Tokenizer *t, const Str *texts, int n_texts,
-                         Error *err) {
+                         Progress *progress, Error *err) {
     StrSet pieces = {0};
     int64_t *counts = NULL;
-    size_t total = count_pieces(texts, n_texts, &pieces, &counts);
+    size_t total = count_pieces(texts, n_texts, &pieces, &counts, progress);
     bool ok = total < INT_MAX;
     if (ok) {
         tr->spots = mem_new(total, sizeof *tr->spots);
@@ -605,13 +612,22 @@ static bool spells_special(const Tokenizer *t, Str bytes) {
     return found;
 }
 
+/* What merge i of a vocabulary takes, in some unit. The pair of rank i is about 1 / (i + 10) as
+ * frequent, as words are, and a merge visits the places of its pair. */
+static double merge_work(int i) { return 1 / (i + 10.0); }
+
 /* Makes merges and their tokens until there are vocab_size tokens.
  *
  * Every merge makes bytes that no earlier token has. The merges inside of a stretch of bytes depend
  * on these bytes alone, unless a merge crosses the stretch's ends. So equal bytes never come from
  * two different pairs. */
-static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
+static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size, Progress *progress) {
     Buf bytes = {0};
+    int first = t->n_tokens;
+    double work = 0;
+    for (int i = first; i < vocab_size; i++) work += merge_work(i - first);
+    progress_part(progress, "merges");
+    progress_begin(progress, work);
     for (int p; t->n_tokens < vocab_size && (p = best_pair(tr)) >= 0;) {
         Merge merge = {tr->pairs[p].left, tr->pairs[p].right, t->n_tokens};
         Str left = t->tokens[merge.left].bytes, right = t->tokens[merge.right].bytes;
@@ -623,6 +639,7 @@ static void train_merges(Tokenizer *t, Trainer *tr, int vocab_size) {
         merge_pair(tr, p, merge.result);
         add_token(t, (Token){.id = merge.result, .bytes = joined});
         add_merge(t, merge);
+        progress_add(progress, merge_work(merge.result - first));
     }
     buf_free(&bytes);
 }
@@ -646,7 +663,8 @@ static bool add_special_names(Tokenizer *t, const char *const *specials, int n_s
 }
 
 Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
-                           const char *const *specials, int n_specials, Error *err) {
+                           const char *const *specials, int n_specials, Progress *progress,
+                           Error *err) {
     if (vocab_size < n_specials + 256 || vocab_size > TOKENIZER_MAX_ID) {
         error_set(err, STATUS_USAGE,
                   "the vocabulary is %d tokens; choose %d (special tokens and bytes) to %d",
@@ -662,9 +680,9 @@ Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
         char byte = (char)symbols_byte_of_rank(rank);
         add_token(t, (Token){.id = t->n_tokens, .bytes = {&byte, 1}});
     }
-    ok = ok && trainer_init(&tr, t, texts, n_texts, err);
+    ok = ok && trainer_init(&tr, t, texts, n_texts, progress, err);
     if (ok) {
-        train_merges(t, &tr, vocab_size);
+        train_merges(t, &tr, vocab_size, progress);
         t->bos = tokenizer_special(t, "<bos>");
         t->eos = tokenizer_special(t, "<e>");
     }

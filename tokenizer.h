@@ -10,7 +10,7 @@
  *   Error err = {0};
  *   Str texts[] = {str("low lower lowest"), str("new newer newest")};
  *   const char *const specials[] = {"<bos>", "<e>"};
- *   Tokenizer *t = tokenizer_train(texts, 2, 270, specials, 2, &err);
+ *   Tokenizer *t = tokenizer_train(texts, 2, 270, specials, 2, NULL, &err);
  *   IntBuf ids = {0};
  *   Buf text = {0};
  *   tokenizer_encode(t, "the newest", 10, &ids);
@@ -22,6 +22,7 @@
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 
+#include "lib/progress.h"
 #include "lib/split.h"
 #include "lib/util.h"
 
@@ -37,10 +38,13 @@ typedef struct Tokenizer Tokenizer;
  * they are ordinary text, and a merge that would spell one is passed over. If <bos> and <e> are
  * among them, they become the tokenizer's bos and eos.
  *
+ * `progress` (or NULL) hears of the texts' bytes, then of merges.
+ *
  * NULL with err set: status 2 for an impossible size or name, 3 for too much text (2 GB of distinct
  * pieces). */
 Tokenizer *tokenizer_train(const Str *texts, int n_texts, int vocab_size,
-                           const char *const *specials, int n_specials, Error *err);
+                           const char *const *specials, int n_specials, Progress *progress,
+                           Error *err);
 void tokenizer_free(Tokenizer *t);
 
 /* The largest id + 1, which is the least vocabulary that a model needs. */

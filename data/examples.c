@@ -26,6 +26,7 @@ typedef struct {
     bool *too_long; /* NULL: a record that does not fit is an error; else this is set instead */
     Arena *arena;
     DataSummary *summary;
+    Progress *progress;
     Error *err;
 } ExampleReader;
 
@@ -297,6 +298,7 @@ static bool read_examples(ExampleReader *x, bool skip_long, Example *items, bool
         Error one = {0};
         x->err = &one;
         too_long = false;
+        progress_add(x->progress, (double)d->records[i].bytes);
         if (example_from_record(x, &d->records[i], &items[i])) continue;
         out[i] = too_long;
         if (!too_long) bad_records_add(&bad, d->records[i].line, d->records[i].number, &one, err);
@@ -322,7 +324,8 @@ bool example_file_fill(ExampleFile *l, const ModelFolder *f, const ExampleUse *u
                             .pairs = use->pairs,
                             .demos_as = use->demos_as,
                             .arena = &x->arena,
-                            .summary = summary};
+                            .summary = summary,
+                            .progress = use->progress};
     bool ok = answers_strip_end(d, f, use->pairs, &l->ended, err) &&
               read_examples(&reader, use->skip_long, x->items, out, err);
     summary_add(summary, d, use->pairs ? SUMMARY_PAIRS : SUMMARY_LAST_ANSWERS);
@@ -340,12 +343,17 @@ static bool example_file_read(ExampleFile *l, const ModelFolder *f, const char *
         return false;
     }
     DataSummary summary = {0};
+    Progress progress = progress_new("encoding", NULL);
     ExampleUse use = {.truncate = how->truncate,
                       .pairs = pairs,
                       .ids = l->data.records[0].kind == RECORD_IDS,
                       .skip_long = how->skip_long,
-                      .demos_as = how->demos_as};
+                      .demos_as = how->demos_as,
+                      .progress = &progress};
+    progress_part(&progress, path);
+    progress_begin(&progress, records_bytes(&l->data));
     bool ok = example_file_fill(l, f, &use, &summary, err);
+    progress_end(&progress);
     summary_end(&summary);
     if (ok && l->data.count == 0) {
         example_file_free(l);

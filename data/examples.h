@@ -65,6 +65,7 @@ typedef struct {
     bool ids;             /* The records have input_ids. No file mixes them with text. */
     bool skip_long;       /* Leave out, and count in the summary, records that do not fit. */
     DemosAs demos_as;
+    Progress *progress; /* hears of the bytes of records; may be NULL */
 } ExampleUse;
 
 /* Makes the examples of the records in file->data, and counts them in *summary. On false nothing of

@@ -18,6 +18,7 @@
 
 #include "data/records.h"
 #include "lib/json.h"
+#include "lib/progress.h"
 
 /* What one load works with. Parsed JSON lives in `scratch`. What a record keeps is copied into the
  * dataset's arena. */
@@ -34,6 +35,7 @@ typedef struct {
     Str system;               /* the record's system turn so far, or {NULL, 0} */
     BadRecords bad;
     Error *err;
+    Progress *progress; /* hears of bytes; may be NULL */
 } RecordReader;
 
 /* Fails with a message about the current record. */

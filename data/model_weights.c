@@ -7,6 +7,7 @@
 #include "lib/gemm.h"
 #include "lib/json.h"
 #include "lib/map.h"
+#include "lib/progress.h"
 #include "lib/tensors.h"
 #include "tokenizer.h"
 
@@ -336,12 +337,13 @@ static bool tensor_read(Weights *w, const TensorInfo *info, const ModelTensor *t
 }
 
 /* Reads every tensor of the open shard. It is checked again: it may have changed since. */
-static bool shard_read(Weights *w, Error *err) {
+static bool shard_read(Weights *w, Progress *progress, Error *err) {
     if (!shard_check(w, err)) return false;
     for (int i = 0; i < w->file.count; i++) {
         const TensorInfo *info = &w->file.tensors[i];
         int place = tensor_place(w, info, err);
         if (place >= 0 && !tensor_read(w, info, &w->m->tensors[place], err)) return false;
+        if (place >= 0) progress_add(progress, (double)info->elements);
     }
     return true;
 }
@@ -369,9 +371,14 @@ static bool head_check(Weights *w, Error *err) {
 
 static bool weights_read(Weights *w, Error *err) {
     memset(w->found, 0, (size_t)w->m->tensor_count * sizeof *w->found);
-    for (int i = 0; i < w->shards.n; i++)
-        if (!shard_open(w, i, err) || !shard_read(w, err)) return false;
-    return head_check(w, err);
+    Progress p = progress_new("reading", NULL);
+    progress_part(&p, w->named);
+    progress_begin(&p, (double)w->m->parameters);
+    bool ok = true;
+    for (int i = 0; ok && i < w->shards.n; i++)
+        ok = shard_open(w, i, err) && shard_read(w, &p, err);
+    progress_end(&p);
+    return ok && head_check(w, err);
 }
 
 static Model *load(const ModelConfig *shape, const char *folder, bool frozen, Buf *note,

@@ -143,9 +143,12 @@ static bool read_block(Pool *p, int file, size_t *text, Error *err) {
 }
 
 static bool read_file(Pool *p, int file, size_t *text, Error *err) {
+    Progress progress = progress_new("reading", NULL);
     p->stream = records_open(p->use.paths[file], err);
     bool ok = p->stream != NULL;
+    if (ok) records_watch(p->stream, &progress);
     while (ok && !records_ended(p->stream)) ok = read_block(p, file, text, err);
+    progress_end(&progress);
     records_close(p->stream);
     p->stream = NULL;
     DataSummary *summary = &p->summary[file];

@@ -179,6 +179,7 @@ static bool load_lines(RecordReader *r, const char *s, size_t n) {
             if (syntax && r->d->count == 0 && r->bad.count == 1) break;
         }
         recycle(r, length);
+        progress_add(r->progress, (double)length + 1);
     }
     r->err = err;
     return bad_records_end(&r->bad, err);
@@ -267,14 +268,13 @@ static bool check_utf8(RecordReader *r, const char *s, size_t n) {
 
 /* Loads the first record of a file that is larger than any record, before the rest is read: what
  * is no file of records need not be read whole to be refused. */
-static bool check_first(const char *path, Error *err) {
+static bool check_first(const char *path, uint64_t *size, Error *err) {
     Dataset d = {0};
     Buf text = {0};
-    uint64_t size = 0;
     Error ignored = {0};
     RecordReader r = {.path = path, .d = &d, .err = err, .line = 1};
     size_t most = RECORD_MAX_LINE + 4, at = 0; /* with a byte-order mark and a line break */
-    bool look = file_read_start(path, most, &text, &size, &ignored) && size > most;
+    bool look = file_read_start(path, most, &text, size, &ignored) && *size > most;
     if (look) at = unicode_mark(text.s, text.n);
     if (look && check_kind_of_file(&r, text.s, text.n)) {
         at = skip_space(text.s, text.n, at, &r.line);
@@ -306,14 +306,23 @@ struct RecordStream {
     bool begun, is_array, closed; /* closed: the array's end was reached */
     long records;
     uint64_t fingerprint;
+    double size;        /* of the file; 0: not known */
+    Progress *progress; /* hears of the bytes of records, or NULL */
 };
 
 RecordStream *records_open(const char *path, Error *err) {
     FileInput in;
-    if (!check_first(path, err) || !input_open(&in, path, err)) return NULL;
+    uint64_t size = 0;
+    if (!check_first(path, &size, err) || !input_open(&in, path, err)) return NULL;
     RecordStream *s = mem_new(1, sizeof *s);
-    *s = (RecordStream){.in = in, .line = 1, .fingerprint = HASH_START};
+    *s = (RecordStream){.in = in, .line = 1, .fingerprint = HASH_START, .size = (double)size};
     return s;
+}
+
+void records_watch(RecordStream *s, Progress *progress) {
+    s->progress = progress;
+    progress_part(progress, s->in.path);
+    progress_begin(progress, s->size);
 }
 
 void records_close(RecordStream *s) {
@@ -412,6 +421,7 @@ static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
         if (syntax) break;
         for (size_t i = from; i < s->at; i++) r->line += text[i] == '\n';
         recycle(r, s->at - from);
+        progress_add(r->progress, (double)(s->at - from));
         r->number = 0;
         s->at = skip_space(text, n, s->at, &r->line);
         s->closed = s->at < n && text[s->at] == ']';
@@ -433,7 +443,7 @@ static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
 bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err) {
     *d = (Dataset){.path = mem_new(strlen(s->in.path) + 1, 1)};
     strcpy(d->path, s->in.path);
-    RecordReader r = {.path = d->path, .line = 1, .d = d, .err = err};
+    RecordReader r = {.path = d->path, .line = 1, .d = d, .err = err, .progress = s->progress};
     bool ok = s->begun || begin(s, &r, most);
     if (ok && s->is_array) ok = read_elements(s, &r, most);
     while (ok && !s->is_array && d->count == 0 && !records_ended(s)) ok = read_lines(s, &r, most);
@@ -451,9 +461,18 @@ bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err) {
 bool records_load(Dataset *d, const char *path, Error *err) {
     *d = (Dataset){0};
     RecordStream *s = records_open(path, err);
+    Progress p = progress_new("reading", NULL);
+    if (s) records_watch(s, &p);
     bool ok = s && records_read(s, SIZE_MAX, d, err);
+    progress_end(&p);
     records_close(s);
     return ok;
+}
+
+double records_bytes(const Dataset *d) {
+    double bytes = 0;
+    for (int i = 0; i < d->count; i++) bytes += (double)d->records[i].bytes;
+    return bytes;
 }
 
 void records_free(Dataset *d) {

@@ -23,6 +23,7 @@
 #ifndef RECORDS_H
 #define RECORDS_H
 
+#include "lib/progress.h"
 #include "lib/util.h"
 
 enum { RECORD_MAX_LINE = 16 << 20 }; /* bytes of a line, and of a record of an array */
@@ -108,12 +109,16 @@ typedef struct {
  * read. In an array "record <number>: " follows the line. A file without records is an error. On
  * false nothing needs freeing. */
 bool records_load(Dataset *d, const char *path, Error *err);
+double records_bytes(const Dataset *d); /* of all records, as text */
 void records_free(Dataset *d);
 
 /* The same file in parts, for one that is larger than memory. An array is held in memory as text;
  * of a file of lines only the part is. */
 typedef struct RecordStream RecordStream;
 RecordStream *records_open(const char *path, Error *err); /* NULL on an error */
+/* `progress` hears of the bytes of all records, the file's size in all. Of a pipe it hears
+ * nothing. It outlives the reading. */
+void records_watch(RecordStream *s, Progress *progress);
 /* Reads on: the next records, about `most` bytes of text, at least one record. None if there are
  * no more; a file that has none at all is an error. The fingerprint is that of all bytes so far.
  * records_free(d) if it returns true. */

@@ -119,12 +119,17 @@ static bool add_file(Sessions *s, const ModelFolder *f, const char *path, const 
     bool *copy = mem_new((size_t)d.count, sizeof *copy);
     if (o->drop_copies) summary->copies = records_copies(&d, copy);
     bool ok = answers_strip_end(&d, f, false, &s->ended, err);
+    Progress p = progress_new("encoding", NULL);
+    progress_part(&p, path);
+    progress_begin(&p, records_bytes(&d));
     for (int j = 0; ok && j < d.count; j++) {
         const Record *r = &d.records[j];
         Error one = {0};
         if (!copy[j] && !add_record(s, f, &d, r, o, stream, summary, &one))
             bad_records_add(&bad, r->line, r->number, &one, err);
+        progress_add(&p, (double)r->bytes);
     }
+    progress_end(&p);
     if (ok) ok = bad_records_end(&bad, err);
     free(copy);
     summary_add(summary, &d, SUMMARY_EVERY_ANSWER);

@@ -11,7 +11,7 @@
  *   Error err = {0};
  *   Str text = str("low lower lowest");
  *   const char *const specials[] = {"<|im_start|>", "<|im_end|>"};
- *   Tokenizer *t = tokenizer_train(&text, 1, 270, specials, 2, &err);
+ *   Tokenizer *t = tokenizer_train(&text, 1, 270, specials, 2, NULL, &err);
  *   Template chat;
  *   IntBuf ids = {0};
  *   if (!template_named(&chat, "chatml", str("be brief"), t, &err)) return error_print(&err);

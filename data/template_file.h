@@ -6,7 +6,7 @@
  * Usage:
  *   Error err = {0};
  *   Str text = str("low lower lowest");
- *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+ *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
  *   Template template;
  *   if (folder_make("example-template", &err) &&
  *       template_save(&TEMPLATE_RECIPE, "example-template", &err) &&

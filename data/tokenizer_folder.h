@@ -13,7 +13,7 @@
  * Usage:
  *   Error err = {0};
  *   Str text = str("low lower lowest");
- *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+ *   Tokenizer *t = tokenizer_train(&text, 1, 270, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
  *   if (folder_make("example-tokenizer", &err) &&
  *       tokenizer_save(t, NULL, "example-tokenizer", &err)) {
  *       Tokenizer *again = tokenizer_load("example-tokenizer", &err);   // encodes as t does

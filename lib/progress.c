@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/text.h"
+
 /* ---- numbers for people ---- */
 
 void put_count(Buf *b, double n) {
@@ -70,8 +72,13 @@ double progress_left(const Progress *p) {
 static void say(Progress *p) {
     Buf b = {0};
     double left = progress_left(p);
-    buf_printf(&b, "%s%s%s: %.0f %%", p->what, p->part ? ", " : "", p->part ? p->part : "",
-               100 * p->done / p->total);
+    buf_puts(&b, p->what);
+    const char *slash = p->part ? strrchr(p->part, '/') : NULL; /* of a path the last name */
+    if (p->part) buf_puts(&b, ", ");
+    if (p->part) text_show(&b, str(slash ? slash + 1 : p->part), "");
+    buf_printf(&b, ": %.0f %%", 100 * p->done / p->total);
+    /* What less than a hundredth took says little of the rest. */
+    if (p->done < p->total / 100) left = NAN;
     if (isfinite(left)) buf_puts(&b, ", ");
     if (isfinite(left)) put_duration(&b, left);
     if (isfinite(left)) buf_puts(&b, " left");

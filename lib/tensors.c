@@ -1,6 +1,7 @@
 #include "lib/tensors.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/progress.h"
 #include "lib/unicode.h"
 
 #include <math.h>
@@ -532,24 +533,34 @@ static size_t encode(const Planned *p, size_t done, unsigned char *chunk) {
     return n;
 }
 
-static uint32_t data_sum(const Planned *plan, int count, unsigned char *chunk) {
+static uint32_t data_sum(const Planned *plan, int count, unsigned char *chunk, Progress *p) {
     uint32_t sum = 0;
     for (int i = 0; i < count; i++)
         for (size_t done = 0, n; done < plan[i].elements; done += n) {
             n = encode(&plan[i], done, chunk);
             sum = crc32c(chunk, n * TYPES[plan[i].type].size, sum);
+            progress_add(p, (double)n);
         }
     return sum;
 }
 
 static bool put_data(FileWriter *w, const Planned *plan, int count, unsigned char *chunk,
-                     Error *err) {
+                     Progress *p, Error *err) {
     for (int i = 0; i < count; i++)
         for (size_t done = 0, n; done < plan[i].elements; done += n) {
             n = encode(&plan[i], done, chunk);
             if (!file_put(w, chunk, n * TYPES[plan[i].type].size, err)) return false;
+            progress_add(p, (double)n);
         }
     return true;
+}
+
+/* The numbers of a file, of which each is encoded twice: for the sum, and to be written. */
+static void watch(Progress *p, const char *path, const Planned *plan, int count) {
+    double numbers = 0;
+    for (int i = 0; i < count; i++) numbers += (double)plan[i].elements;
+    progress_part(p, path);
+    progress_begin(p, 2 * numbers);
 }
 
 static void put_metadata(Buf *b, const char *const *pairs, int n_pairs, uint32_t sum) {
@@ -597,9 +608,11 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     Planned *plan = mem_new((size_t)count, sizeof *plan);
     unsigned char *chunk = mem_new(CHUNK_BYTES, 1);
     Buf header = {0};
+    Progress p = progress_new("writing", NULL);
     bool ok = plan_file(path, tensors, count, plan, err) && check_pairs(path, pairs, n_pairs, err);
     if (ok) {
-        put_file_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk));
+        watch(&p, path, plan, count);
+        put_file_header(&header, plan, count, pairs, n_pairs, data_sum(plan, count, chunk, &p));
         if (header.n - LENGTH_BYTES > TENSOR_HEADER_MOST)
             ok = error_set(err, STATUS_FAILED,
                            "%s: too many tensors for one file: the header would take %zu bytes",
@@ -607,7 +620,8 @@ bool tensors_write(const char *path, const TensorOut *tensors, int count, const 
     }
     FileWriter w = {0};
     ok = ok && file_begin(&w, path, err) && file_put(&w, header.s, header.n, err) &&
-         put_data(&w, plan, count, chunk, err) && file_commit(&w, err);
+         put_data(&w, plan, count, chunk, &p, err) && file_commit(&w, err);
+    progress_end(&p);
     buf_free(&header);
     free(chunk);
     free(plan);

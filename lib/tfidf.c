@@ -212,7 +212,7 @@ static int draw_center(const double *distance, int n, Rng *rng) {
 }
 
 void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clusters, Rng *rng,
-                   int *center) {
+                   int *center, Progress *progress) {
     Arena arena = {0};
     TfidfVector *vector = mem_new((size_t)n, sizeof *vector);
     double *distance = mem_new((size_t)n, sizeof *distance);
@@ -221,7 +221,8 @@ void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clu
         distance[i] = 2; /* above any: the first center is drawn uniformly and becomes everyone's */
         center[i] = i;
     }
-    for (int c = 0; c < clusters; c++) {
+    progress_begin(progress, clusters);
+    for (int c = 0; c < clusters; c++, progress_add(progress, 1)) {
         int drawn = draw_center(distance, n, rng);
         if (drawn < 0) break; /* every document is a center's equal */
         for (int i = 0; i < n; i++) {

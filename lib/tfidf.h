@@ -18,6 +18,7 @@
 #ifndef TFIDF_H
 #define TFIDF_H
 
+#include "lib/progress.h"
 #include "lib/util.h"
 
 typedef struct {
@@ -53,8 +54,9 @@ int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, in
 
 /* Groups documents[n] into at most `clusters` clusters. center[i] is the document at the center of
  * document i's cluster. Centers are drawn one after another, each with a probability proportional
- * to its distance 1 - cosine from the nearest center so far, as k-means++ begins. */
+ * to its distance 1 - cosine from the nearest center so far, as k-means++ begins. `progress` (or
+ * NULL) hears of centers. */
 void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clusters, Rng *rng,
-                   int *center);
+                   int *center, Progress *progress);
 
 #endif

@@ -89,13 +89,19 @@ static bool answer_file(Talk *talk, Error *err) {
         row.n = 0;
         prompt_row(talk, &d, &d.records[i], &row, err);
     }
+    /* A terminal that gets the answers needs no progress between them. */
+    Progress p = progress_new("answering", NULL), *line = isatty(STDOUT_FILENO) ? NULL : &p;
+    progress_part(line, talk->s->prompt_file);
+    progress_begin(line, d.count);
     for (int i = 0; i < d.count && err->status == 0; i++) {
         row.n = answer.n = 0;
         generator_seed(talk->generator, (uint64_t)talk->s->seed);
         if (prompt_row(talk, &d, &d.records[i], &row, err) &&
             talk_answer(talk, &row, false, &answer, &why, err))
             print_line(&d.records[i], (Str){talk->text.s, talk->text.n}, answer.n, why, err);
+        progress_add(line, 1);
     }
+    progress_end(line);
     ints_free(&row);
     ints_free(&answer);
     records_free(&d);

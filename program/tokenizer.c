@@ -51,8 +51,10 @@ static void texts_add_record(Texts *t, const Record *r) {
 
 /* `told` is what was read, for people. */
 static bool train_and_save(const Settings *s, const Texts *texts, const Buf *told, Error *err) {
+    Progress p = progress_new("training the vocabulary", NULL);
     Tokenizer *t =
-        tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, err);
+        tokenizer_train(texts->v, texts->n, s->vocab_size, TEMPLATE_RECIPE_SPECIALS, 4, &p, err);
+    progress_end(&p);
     if (!t) return false;
     bool ok = folder_make(s->out, err) && tokenizer_save(t, &TEMPLATE_RECIPE, s->out, err) &&
               template_save(&TEMPLATE_RECIPE, s->out, err);

@@ -333,13 +333,17 @@ int contexts_choose(const Examples *pool, const Examples *holdout, const Context
     if (how->clusters > 0) {
         Document *prompts = documents_of(pool);
         Rng rng = rng_new(how->seed, RNG_CENTERS);
-        tfidf_centers(c.index->tfidf, prompts, n, how->clusters, &rng, center);
+        progress_part(how->progress, "clusters");
+        tfidf_centers(c.index->tfidf, prompts, n, how->clusters, &rng, center, how->progress);
         free(prompts);
     }
 
     /* Choose. If the pool is a part of a larger one, i starts below 0: the candidates before it
      * draw their random numbers, and what they draw is thrown away. */
-    for (int i = DEMO_CHOICES[how->demos].drawn ? -how->first : 0; i < n; i++) {
+    int start = DEMO_CHOICES[how->demos].drawn ? -how->first : 0;
+    progress_part(how->progress, "the choice of demonstrations");
+    progress_begin(how->progress, n - start);
+    for (int i = start; i < n; i++, progress_add(how->progress, 1)) {
         Demo *mine = demos + (size_t)(i < 0 ? 0 : i) * (size_t)how->k;
         Query q = {.demos = mine, .x = &pool->items[i]};
         c.like = &pool->items[i < 0 ? i : center[i]];

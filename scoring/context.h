@@ -21,6 +21,7 @@
 #ifndef CONTEXT_H
 #define CONTEXT_H
 
+#include "lib/progress.h"
 #include "lib/tfidf.h"
 #include "lib/util.h"
 
@@ -152,6 +153,7 @@ typedef struct {
     uint64_t seed;      /* of random demonstrations */
     int first;          /* the pool begins at this record of a larger one: ScoreOptions of ica.h */
     int room;           /* the model's context, in tokens */
+    Progress *progress; /* hears of candidates; may be NULL */
 } ContextOptions;
 
 /* Chooses the demonstrations of every candidate, as many as fit: demos[count][k], of which

@@ -180,7 +180,7 @@ static Tokenizer *recipe_tokenizer(void) {
     static Tokenizer *t;
     Error err = {0};
     Str text = str("the low lower lowest, the new newer newest 's 're 12 123");
-    if (!t) t = tokenizer_train(&text, 1, 290, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+    if (!t) t = tokenizer_train(&text, 1, 290, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
     return t;
 }
 
@@ -261,7 +261,7 @@ int fuzz_template(const uint8_t *bytes, size_t n) {
     Template template;
     Error err = {0};
     Str text = {(const char *)bytes, n};
-    if (!chat) chat = tokenizer_train(&text, 0, 265, specials, 9, &err);
+    if (!chat) chat = tokenizer_train(&text, 0, 265, specials, 9, NULL, &err);
     free(put_file("template.json", bytes, n));
     for (int i = 0; i < 3; i++) { /* as a template.json of two vocabularies, and as Jinja */
         Tokenizer *t = i ? chat : recipe_tokenizer();

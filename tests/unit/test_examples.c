@@ -32,7 +32,7 @@ static ModelFolder make_folder(const Template *template) {
     static const char *const specials[] = {"<|u|>", "<|end|>"};
     Error err = {0};
     Str text = str("low lower lowest");
-    ModelFolder f = {.tokenizer = tokenizer_train(&text, 1, 270, specials, 2, &err),
+    ModelFolder f = {.tokenizer = tokenizer_train(&text, 1, 270, specials, 2, NULL, &err),
                      .template = *template};
     ModelConfig shape = {.layers = 1, .heads = 1, .channels = 8, .context = 64, .vocab = 270};
     f.model = model_new(shape, &err);

@@ -39,7 +39,7 @@ static ModelFolder new_folder(const char *name) {
     Error err = {0};
     ModelConfig shape = {.layers = 1, .heads = 1, .channels = 2, .context = 900, .vocab = 300};
     Str text = str("low lower lowest");
-    Tokenizer *t = tokenizer_train(&text, 1, 300, SPECIALS, 12, &err);
+    Tokenizer *t = tokenizer_train(&text, 1, 300, SPECIALS, 12, NULL, &err);
     CHECK(t, "%s", err.text);
     ModelFolder f = {.model = model_new(shape, &err), .tokenizer = t};
     CHECK(template_named(&f.template, name, (Str){NULL, 0}, t, &err), "%s", err.text);

@@ -78,7 +78,7 @@ static bool read_model(Error *err) {
 
 static bool read_template(Error *err) {
     Str text = str("ab");
-    Tokenizer *t = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, err);
+    Tokenizer *t = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, NULL, err);
     Template template;
     bool ok = template_load(&template, t, folder, NULL, err);
     if (ok) template_free(&template);

@@ -378,7 +378,8 @@ static void remove_folder(const char *folder) {
 static void check_token_ids(const char *folder, const char *to) {
     Error err = {0};
     Str text = str("low lower");
-    ModelFolder f = {.tokenizer = tokenizer_train(&text, 1, 262, TEMPLATE_RECIPE_SPECIALS, 4, &err),
+    ModelFolder f = {.tokenizer =
+                         tokenizer_train(&text, 1, 262, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err),
                      .template = TEMPLATE_RECIPE};
     const char *ids = "\"bos_token_id\": 0, \"eos_token_id\": 3, \"pad_token_id\": 3";
     f.model = model_new(

@@ -1,11 +1,17 @@
 /* progress: numbers for people, and the time that is left by a clock that the test gives. */
+#define _POSIX_C_SOURCE 200809L
 #include "lib/progress.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "data/records.h"
 #include "lib/schedule.h"
 #include "tests/unit/check.h"
+#include "tests/unit/world.h"
+#include "tokenizer.h"
 
 static void check_text(Buf *b, const char *wanted) {
     CHECK(strcmp(b->s, wanted) == 0, "%s, not %s", b->s, wanted);
@@ -163,8 +169,128 @@ static void test_counts(void) {
             }
 }
 
+/* ---- every phase ----
+ *
+ * A phase tells its work before it begins, and does exactly that. Each call of progress_begin and
+ * progress_add asks for the time, so this clock sees both. */
+
+static struct {
+    const Progress *p;
+    double total, done;
+    int parts, steps, unfinished;
+} seen;
+
+static double watching_clock(void) {
+    const Progress *p = seen.p;
+    if (p->done <= 0 && p->total > 0 && seen.done > 0) { /* a new part has begun */
+        seen.unfinished += fabs(seen.done - seen.total) > 1e-9 * seen.total;
+        seen.parts++;
+    }
+    seen.steps += p->done > seen.done;
+    seen.total = p->total;
+    seen.done = p->done;
+    return 0;
+}
+
+/* Begins to watch. */
+static Progress watched(const Progress *p) {
+    static const Progress none;
+    seen.p = &none;
+    seen.total = seen.done = seen.parts = seen.steps = seen.unfinished = 0;
+    Progress made = progress_new("test", watching_clock);
+    made.every = INFINITY;
+    seen.p = p;
+    return made;
+}
+
+/* It had so many parts, each done from its beginning to its end, in at least so many steps. */
+static void check_phases(const char *what, int parts, int steps) {
+    seen.parts += seen.done > 0;
+    seen.unfinished += fabs(seen.done - seen.total) > 1e-9 * seen.total;
+    CHECK(seen.parts == parts && seen.unfinished == 0, "%s: %d parts, %d not to their end", what,
+          seen.parts, seen.unfinished);
+    CHECK(seen.steps >= steps, "%s: %d steps, at least %d", what, seen.steps, steps);
+}
+
+static void test_tokenizer(void) {
+    enum { TEXTS = 50, MERGES = 40 };
+    Str texts[TEXTS];
+    Arena arena = {0};
+    Error err = {0};
+    Rng rng = rng_new(3, 0);
+    for (int i = 0; i < TEXTS; i++) {
+        char *s = arena_new(&arena, 200, 1);
+        for (int j = 0; j < 200; j++) s[j] = (char)("abcdefg "[rng_below(&rng, 8)]);
+        texts[i] = (Str){s, 200};
+    }
+    Progress p;
+    p = watched(&p);
+    Tokenizer *t = tokenizer_train(texts, TEXTS, 256 + MERGES, NULL, 0, &p, &err);
+    CHECK(t && tokenizer_size(t) == 256 + MERGES, "%s", err.text);
+    check_phases("a vocabulary", 2, TEXTS + MERGES);
+    tokenizer_free(t);
+    arena_free(&arena);
+}
+
+/* Scores of every method, and of clusters. */
+static void test_scores(void) {
+    World w = topic_world(1, 96);
+    for (int i = 0; i < METHOD_COUNT + 1; i++) {
+        ScoreOptions how = {.method = i < METHOD_COUNT ? (Method)i : METHOD_ICA,
+                            .k = 3,
+                            .contexts = i < METHOD_COUNT ? 0 : 7,
+                            .num_anchors = 4,
+                            .seed = 1};
+        Scores scores = {0};
+        Progress p;
+        p = watched(&p);
+        w.ws->progress = &p;
+        ica_score(w.m, w.other, w.ws, &w.pool, &w.holdout, &how, &scores);
+        w.ws->progress = NULL;
+        const MethodInfo *m = &METHODS[how.method];
+        /* Demonstrations and anchors are chosen, then shown. Anchors are asked alone too. */
+        int parts = m->needs_alone + 2 * m->needs_k + m->needs_reference + 3 * m->needs_anchors +
+                    m->needs_gradients + (how.contexts > 0);
+        check_phases(m->name, parts, parts);
+        scores_free(&scores);
+    }
+    world_free(&w);
+}
+
+/* Files of records, lines and an array, in one piece. */
+static void test_records(void) {
+    for (int array = 0; array < 2; array++) {
+        Buf b = {0};
+        for (int i = 0; i < 300; i++)
+            buf_printf(&b, "%s{\"prompt\":\"%d\",\"completion\":\"%d\"}\n",
+                       array ? (i ? "," : "[") : "", i, i);
+        if (array) buf_puts(&b, "]");
+        char path[] = "/tmp/test_progress.XXXXXX";
+        int fd = mkstemp(path);
+        CHECK(fd >= 0 && write(fd, b.s, b.n) == (ssize_t)b.n && close(fd) == 0, "%s", path);
+        Error err = {0};
+        Dataset d;
+        Progress p;
+        p = watched(&p);
+        RecordStream *s = records_open(path, &err);
+        records_watch(s, &p);
+        CHECK(records_read(s, SIZE_MAX, &d, &err) && d.count == 300, "%s", err.text);
+        records_close(s);
+        /* Of an array the brackets and commas are no record's: less than one byte in ten. */
+        CHECK(p.total == (double)b.n && p.done <= p.total && p.done > 0.9 * p.total,
+              "%g of %g bytes", p.done, p.total);
+        CHECK(seen.steps == 300, "%d steps", seen.steps);
+        remove(path);
+        records_free(&d);
+        buf_free(&b);
+    }
+}
+
 int main(void) {
     test_numbers();
+    test_tokenizer();
+    test_scores();
+    test_records();
     test_left();
     test_lines();
     test_counts();

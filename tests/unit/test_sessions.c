@@ -161,7 +161,7 @@ static ModelFolder new_folder(void) {
     Str text = str("ab");
     ModelConfig shape = {.layers = 1, .heads = 1, .channels = 2, .context = 15, .vocab = VOCAB};
     ModelFolder f = {.model = model_new(shape, &err)};
-    f.tokenizer = tokenizer_train(&text, 1, VOCAB, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+    f.tokenizer = tokenizer_train(&text, 1, VOCAB, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
     CHECK(f.model && f.tokenizer &&
               template_named(&f.template, "recipe", (Str){NULL, 0}, f.tokenizer, &err),
           "%s", err.text);

@@ -18,7 +18,7 @@ static bool new_folder(ModelFolder *f, int context) {
     Error err = {0};
     Str text = str("x");
     *f = (ModelFolder){0};
-    f->tokenizer = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, &err);
+    f->tokenizer = tokenizer_train(&text, 1, 260, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
     f->model = model_new(
         (ModelConfig){.layers = 1, .heads = 1, .channels = 8, .context = context, .vocab = 260},
         &err);

@@ -29,7 +29,7 @@ enum { N_SPECIALS = sizeof SPECIALS / sizeof *SPECIALS };
 static Tokenizer *new_tokenizer(int specials) {
     Error err = {0};
     Str text = str("low lower lowest");
-    Tokenizer *t = tokenizer_train(&text, 1, 300, SPECIALS, specials, &err);
+    Tokenizer *t = tokenizer_train(&text, 1, 300, SPECIALS, specials, NULL, &err);
     CHECK(t, "%s", err.text);
     TokenizerParts parts = tokenizer_parts(t); /* as one whose files put a token before a row */
     parts.opening = tokenizer_special(t, "<bos>");

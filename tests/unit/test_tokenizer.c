@@ -97,7 +97,7 @@ static Tokenizer *must_train(const char *const *texts, int n_texts, int size,
     Error err = {0};
     Str *views = mem_new((size_t)n_texts + 1, sizeof *views);
     for (int i = 0; i < n_texts; i++) views[i] = str(texts[i]);
-    Tokenizer *t = tokenizer_train(views, n_texts, size, specials, n_specials, &err);
+    Tokenizer *t = tokenizer_train(views, n_texts, size, specials, n_specials, NULL, &err);
     free(views);
     if (!t) {
         printf("cannot go on: %s\n", err.text);
@@ -376,7 +376,7 @@ static void test_long_pieces(void) {
     Rng r = rng_new(9, 1);
     for (int i = 0; i < N; i++) s[i] = "acgt"[rng_below(&r, 4)];
     Error err = {0};
-    t = tokenizer_train(&(Str){s, N}, 1, 2000, NULL, 0, &err);
+    t = tokenizer_train(&(Str){s, N}, 1, 2000, NULL, 0, NULL, &err);
     CHECK(t && tokenizer_size(t) == 2000, "%s", err.text);
     if (t) tokenizer_encode(t, s, N, &ids);
     CHECK(ids.n > 0 && ids.n < N / 3, "%d ids", ids.n);
@@ -507,7 +507,7 @@ static void test_training_rules(void) {
 
 static void check_train_error(int size, const char *const *specials, int n, const char *part) {
     Error err = {0};
-    Tokenizer *t = tokenizer_train(&(Str){"a a", 3}, 1, size, specials, n, &err);
+    Tokenizer *t = tokenizer_train(&(Str){"a a", 3}, 1, size, specials, n, NULL, &err);
     CHECK(!t && err.status == STATUS_USAGE && strstr(err.text, part), "\"%s\", wanted \"%s\"",
           err.text, part);
     tokenizer_free(t);
