@@ -43,14 +43,13 @@ int ordered_at(int n, long step, long steps) {
 }
 
 int piece_end(const Examples *pool, const int *record, int from, int B, int micro) {
-    enum { TOKENS = 4096 };
     int tokens = 0, to = from;
     if (micro > 0) return from + micro < B ? from + micro : B;
     for (; to < B; to++) {
         const Example *z = &pool->items[record[to]];
         tokens += query_length(pool, &(Query){.x = z});
         if (z->rejected) tokens += query_length(pool, &(Query){.x = z, .rejected = true});
-        if (tokens > TOKENS && to > from) break;
+        if (tokens > PIECE_TOKENS && to > from) break;
     }
     return to;
 }

@@ -39,6 +39,7 @@ int batch_at(ShuffledOrder *order, uint64_t seed, int n, int size, long step, in
  * many, a model would learn part after part by heart.) */
 int ordered_at(int n, long step, long steps);
 
+enum { PIECE_TOKENS = 4096 }; /* of a piece of a batch, unless one record has more */
 /* Where the piece of a batch ends that begins at entry `from` of record[B], which are indices into
  * the pool: after `micro` records, or (0) after as many as keep the activations small. */
 int piece_end(const Examples *pool, const int *record, int from, int B, int micro);

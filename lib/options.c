@@ -12,7 +12,7 @@ static const char PROGRAM[] = "ica";
 /* ---- names ---- */
 
 /* Does a list of words separated by blanks hold this word? */
-static bool list_has(const char *list, const char *word) {
+bool options_list_has(const char *list, const char *word) {
     size_t n = strlen(word);
     for (const char *p = list; *p;) {
         size_t length = strcspn(p, " ");
@@ -34,7 +34,7 @@ static bool name_is(Str typed, const char *name) {
 
 static const Option *row_find(const Option *table, const Command *command, Str typed) {
     for (const Option *row = table; row->name; row++)
-        if (name_is(typed, row->name) && list_has(row->commands, command->name)) return row;
+        if (name_is(typed, row->name) && options_list_has(row->commands, command->name)) return row;
     return NULL;
 }
 
@@ -308,7 +308,7 @@ static bool unknown_option(const Parser *p, Str typed) {
     for (const OptionHint *h = p->hints; h->name; h++)
         if (name_is(typed, h->name)) hint = h->hint;
     for (const Option *row = p->table; row->name; row++)
-        if (list_has(row->commands, p->command->name) &&
+        if (options_list_has(row->commands, p->command->name) &&
             (!nearest || name_cost(typed, row->name) < name_cost(typed, nearest->name)))
             nearest = row;
     if (hint) buf_printf(&text, "; %s", hint);
@@ -414,7 +414,7 @@ static bool check_needed(const Parser *p) {
     Buf missing = {0};
     for (const Option *row = p->table; row->name; row++)
         if (row->fallback && strcmp(row->fallback, "!") == 0 &&
-            list_has(row->commands, p->command->name) && !p->given[row - p->table])
+            options_list_has(row->commands, p->command->name) && !p->given[row - p->table])
             buf_printf(&missing, "%s--%s %s", missing.n ? ", " : "", row->name, value_name(row));
     if (missing.n == 0) return true;
     help_hint(p->command, &missing);
@@ -439,7 +439,7 @@ bool options_parse(const Option *table, const OptionHint *hints, const Command *
     if (result->help) return true;
     Parser p = {table, hints, command, argc, 0, argv, values, given, result, arena, err};
     for (const Option *row = table; row->name; row++)
-        if (list_has(row->commands, command->name) && !set_default(&p, row)) return false;
+        if (options_list_has(row->commands, command->name) && !set_default(&p, row)) return false;
     bool after_end = false;
     while (p.at < argc) {
         const char *argument = argv[p.at++];
@@ -567,7 +567,7 @@ static void put_rows(Buf *out, const Option *table, const Command *command, bool
     for (const Option *row = table; row->name; row++) {
         bool is_needed = row->fallback && strcmp(row->fallback, "!") == 0;
         if (row->section) section = row->section;
-        if (is_needed != needed || !list_has(row->commands, command->name)) continue;
+        if (is_needed != needed || !options_list_has(row->commands, command->name)) continue;
         if (needed && !any) buf_puts(out, "\nneeded:\n");
         if (!needed && (!any || section != shown)) put_section(out, section);
         any = true;
@@ -587,7 +587,7 @@ static void put_command_help(Buf *out, const Option *table, const Command *comma
     int column = (int)strlen("--help") + 4;
     Buf left = {0};
     for (const Option *row = table; row->name; row++) {
-        if (!list_has(row->commands, command->name)) continue;
+        if (!options_list_has(row->commands, command->name)) continue;
         left.n = 0;
         put_left(&left, row);
         if (left.n <= HELP_LEFT_MOST && (int)left.n + 4 > column) column = (int)left.n + 4;
@@ -620,7 +620,7 @@ void options_help(const Option *table, const Command *commands, const Command *c
 /* ---- for the manual ---- */
 
 bool options_takes(const Option *row, const Command *command) {
-    return list_has(row->commands, command->name);
+    return options_list_has(row->commands, command->name);
 }
 
 void options_left(const Option *row, Buf *out) { put_left(out, row); }
@@ -657,7 +657,7 @@ void options_json(const Option *table, const Command *command, const void *value
     bool first = true;
     buf_putc(out, '{');
     for (const Option *row = table; row->name; row++) {
-        if (!list_has(row->commands, command->name)) continue;
+        if (!options_list_has(row->commands, command->name)) continue;
         const void *field = (const char *)values + row->offset;
         if (!first) buf_putc(out, ',');
         first = false;
@@ -680,7 +680,8 @@ void options_json(const Option *table, const Command *command, const void *value
 
 static bool share_command(const Option *a, const Option *b, const Command *commands) {
     for (const Command *c = commands; c->name; c++)
-        if (list_has(a->commands, c->name) && list_has(b->commands, c->name)) return true;
+        if (options_list_has(a->commands, c->name) && options_list_has(b->commands, c->name))
+            return true;
     return false;
 }
 

@@ -144,6 +144,9 @@ const Option *options_argument(const Option *table, const Command *command, Str 
  * 100 columns. */
 void options_help(const Option *table, const Command *commands, const Command *command, Buf *out);
 
+/* Is the word in a list that blanks divide, such as an option's commands? */
+bool options_list_has(const char *list, const char *word);
+
 /* What lib/manual.h is made of. Does the command take this row? The row's name with its value, as
  * "--k N"; its text, with range and default; its i-th choice, NULL if it is not offered, and the
  * help of that choice, NULL if it has none. */

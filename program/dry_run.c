@@ -9,10 +9,11 @@
 #include "lib/progress.h"
 #include "program/machine.h"
 #include "program/requests.h"
+#include "scoring/share.h"
 
-/* What is measured: at least so many records, and at least so many tokens. That is twice a batch of
- * scoring/share.c, so that the memory of a pass is that of the entire file. */
-enum { RECORDS = 48, TOKENS = 4096 };
+/* What is measured: at least so many records, and at least so many tokens. These are two batches,
+ * so that the memory of a pass is that of the entire file. */
+enum { RECORDS = 48, TOKENS = 2 * SHARE_TOKENS };
 
 static const char MEASURES[] = "measuring steps";
 
@@ -304,7 +305,7 @@ static DryRun dry_run_new(const Model *m) {
 /* What a pass over many records takes. */
 static size_t pass_bytes(const Model *m) {
     MemoryAsked asked = {
-        .shape = m->config, .lora = m->base ? &m->lora : NULL, .tokens = TOKENS / 2};
+        .shape = m->config, .lora = m->base ? &m->lora : NULL, .tokens = SHARE_TOKENS};
     return memory_of(&asked).activations;
 }
 

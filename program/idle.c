@@ -152,12 +152,8 @@ static const Reader READERS[] = {
     {"size", NULL, writes_sessions, "--no-pretrain writes no sessions"},
     {"control", NULL, writes_sessions, "--no-pretrain writes no sessions"}};
 
-/* Does the row's list have the command, as a word? */
 static bool covers(const Reader *r, const Settings *s) {
-    size_t n = strlen(s->command);
-    for (const char *at = r->commands; at && (at = strstr(at, s->command)); at += n)
-        if ((at == r->commands || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0')) return true;
-    return !r->commands;
+    return !r->commands || options_list_has(r->commands, s->command);
 }
 
 enum { ROWS = sizeof READERS / sizeof *READERS };

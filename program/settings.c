@@ -9,6 +9,7 @@
 #include "data/memory.h"
 #include "data/model_config.h"
 #include "data/corpus/annotators.h"
+#include "data/order.h"
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
@@ -17,6 +18,7 @@
 #include "program/bench.h"
 #include "program/machine.h"
 #include "program/options_file.h"
+#include "scoring/share.h"
 
 /* options.h stores the choice of a name as an int. */
 _Static_assert(sizeof(Method) == sizeof(int) && sizeof(Objective) == sizeof(int) &&
@@ -755,14 +757,13 @@ static bool is_command(const Settings *s, const char *name) {
     return s->command && strcmp(s->command, name) == 0;
 }
 
-/* The tokens of the largest pass: a piece of a batch (data/order.h), or rows that are scored
- * (scoring/share.c). What records are like is not known here; a row has at most the context. */
+/* The tokens of the largest pass: a piece of a batch, or rows that are scored. What records are
+ * like is not known here; a row has at most the context. */
 static int largest_pass(const Settings *s, int context) {
-    enum { PIECE = 4096, SCORED = 2048 };
     bool trains = is_command(s, "train");
     if (is_command(s, "pretrain")) return s->batch_tokens > context ? s->batch_tokens : context;
     int rows = s->micro_batch_size > 0 ? s->micro_batch_size : s->batch_size;
-    double most = (double)rows * context, piece = trains ? PIECE : SCORED;
+    double most = (double)rows * context, piece = trains ? PIECE_TOKENS : SHARE_TOKENS;
     if (trains && s->micro_batch_size > 0) return most < INT_MAX ? (int)most : INT_MAX;
     if (piece < context) piece = context;
     return (int)(trains && most < piece ? most : piece);

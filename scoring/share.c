@@ -50,7 +50,6 @@
 #include <stdlib.h>
 
 enum {
-    TOKENS_AT_ONCE = 2048, /* a batch: enough to keep products busy, few enough for the caches */
     CACHED_AT_ONCE = 2048, /* tokens that a window caches, beyond what its last row needs */
     WORTH_CACHING = 16     /* tokens that a node must save */
 };
@@ -70,10 +69,10 @@ static void rows_reserve(const Model *m, Workspace *ws, const TokenRow *rows, in
     for (int i = 0; i < n; i++) all += rows[i].n;
     progress_begin(ws->progress, all);
     for (int i = 0; i < n; i++) {
-        total = total < TOKENS_AT_ONCE ? total + rows[i].n : total;
+        total = total < SHARE_TOKENS ? total + rows[i].n : total;
         longest = rows[i].n > longest ? rows[i].n : longest;
     }
-    int batch = total < TOKENS_AT_ONCE ? total : TOKENS_AT_ONCE;
+    int batch = total < SHARE_TOKENS ? total : SHARE_TOKENS;
     workspace_reserve(ws, m, batch > longest ? batch : longest);
 }
 
@@ -206,7 +205,7 @@ static void queue_extend(Queue *q) {
 
 /* Adds the tokens of a row from `begin` on, which continue the prefix. */
 static void queue_add(Queue *q, TokenRow *row, int begin, Prefix *prefix) {
-    if (q->batch.tokens + row->n - 1 - begin > TOKENS_AT_ONCE) queue_run(q);
+    if (q->batch.tokens + row->n - 1 - begin > SHARE_TOKENS) queue_run(q);
     if (q->batch.rows == q->capacity) {
         q->capacity = q->capacity ? 2 * q->capacity : 64;
         q->row = mem_grow(q->row, (size_t)q->capacity, sizeof *q->row);
@@ -222,7 +221,7 @@ static void cache_nodes(Queue *q, Tree *t, int from, int to) {
         for (int i = from; i < to; i++) {
             Node *n = &t->node[i];
             if (n->level != level) continue;
-            if (q->batch.tokens + n->end - n->begin > TOKENS_AT_ONCE) queue_extend(q);
+            if (q->batch.tokens + n->end - n->begin > SHARE_TOKENS) queue_extend(q);
             n->prefix = prefix_after(q->m, n->parent < 0 ? NULL : t->node[n->parent].prefix,
                                      n->end - n->begin);
             batch_row_inputs(&q->batch, t->leaf[n->from].row->token + n->begin, n->end - n->begin,

@@ -39,6 +39,8 @@ typedef struct {
  * much. */
 void cost_add(Cost *cost, const Model *m, const Batch *b, bool backward);
 
+/* Tokens of a batch of rows: enough to keep products busy, few enough for the caches. */
+enum { SHARE_TOKENS = 2048 };
 /* Fills in logp and hits of rows[n], and adds what that cost. Every row must fit the model's
  * context. */
 void share_logps(const Model *m, Workspace *ws, TokenRow *rows, int n, Cost *cost);

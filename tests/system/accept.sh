@@ -17,6 +17,21 @@ head -n 40 c/pairs-holdout.jsonl >pairs-hold
 score="score --model base --pool pool --holdout hold --weight-map accept"
 train="train --model base --pool pool --holdout hold --batch-size 8 --max-steps 6"
 
+# stopped RUN ARGUMENTS: trains into RUN with a save after each step, and stops that after one
+stopped() {
+    to=$1 tries=0
+    shift
+    "$ICA" "$@" --save-steps 1 --out "$to" >/dev/null 2>&1 &
+    run=$!
+    until [ -e "$to/training_state.safetensors" ] || [ $tries -gt 500 ]; do
+        tries=$((tries + 1))
+        sleep .01
+    done
+    kill -TERM $run 2>/dev/null
+    wait $run 2>/dev/null
+    is "$to: the status of a run that is stopped" $? 143
+}
+
 # ---- score: the weights follow from the two files ----
 works "scores" $score --out s --json
 [ "$(wc -l <s.holdout.jsonl)" -eq 40 ] && pass || fail "a line for each holdout record"
@@ -183,25 +198,14 @@ for threads in 2 5; do
     same "$threads threads" r3/model.safetensors r4/model.safetensors
     same "$threads threads" r3/scores.jsonl.holdout.jsonl r4/scores.jsonl.holdout.jsonl
 done
-# A run of 6 steps with a refresh at steps 0, 2 and 4, stopped somewhere: the next refresh must
-# know which records were left out.
-works "training" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
-    --save-steps 1 --out r5
-if [ -d r5 ]; then
-    "$ICA" $train --weights ica --weight-map accept --refresh 3 --holdout-trim .2 \
-        --max-steps 6 --save-steps 1 --out r6 >/dev/null 2>&1 &
-    run=$!
-    tries=0
-    until [ -e r6/training_state.safetensors ] || [ $tries -gt 500 ]; do
-        tries=$((tries + 1))
-        sleep .01
-    done
-    kill -TERM $run 2>/dev/null
-    wait $run 2>/dev/null
-    works "training" train --resume r6
-    same "resumed" r5/model.safetensors r6/model.safetensors
-    same "resumed" r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl
-fi
+# A run of 200 steps with a refresh at steps 0, 67 and 134, stopped after a step: the next refresh
+# must know which records were left out.
+trimmed="$train --max-steps 200 --weights ica --weight-map accept --refresh 3 --holdout-trim .2"
+works "training" $trimmed --out r5
+stopped r6 $trimmed
+works "training" train --resume r6
+same "resumed" r5/model.safetensors r6/model.safetensors
+same "resumed" r5/scores.jsonl.holdout.jsonl r6/scores.jsonl.holdout.jsonl
 
 # ---- rho: a reference for each fold ----
 rho="--method rho --reference-steps 5 --learning-rate 1e-2 --batch-size 8 --accept-level .3"
@@ -252,16 +256,7 @@ for threads in 2 5; do
     same "rho, $threads threads" w3/scores.jsonl.holdout.jsonl w4/scores.jsonl.holdout.jsonl
 done
 # Stopped between refreshes and resumed: what the references said is in the state.
-"$ICA" $train $rho --refresh 30 --max-steps 300 --save-steps 1 --out w5 >/dev/null 2>&1 &
-run=$!
-tries=0
-until [ -e w5/training_state.safetensors ] || [ $tries -gt 500 ]; do
-    tries=$((tries + 1))
-    sleep .01
-done
-kill -TERM $run 2>/dev/null
-wait $run 2>/dev/null
-grep -q '"step":300,' w5/log.jsonl && fail "the run was over before it was stopped" || pass
+stopped w5 $train $rho --refresh 30 --max-steps 300
 works "resumed" train --resume w5
 works "training" $train $rho --refresh 30 --max-steps 300 --save-steps 1 --out w6
 same "rho, resumed" w5/model.safetensors w6/model.safetensors
@@ -327,16 +322,7 @@ for threads in 2 5; do
     same "relabelled, $threads threads" q1/scores.jsonl q5/scores.jsonl
 done
 # Stopped after a step, and resumed: the state does not say which pairs are swapped.
-"$ICA" train $mixed --weights ica $relabel $tune --refresh 2 --max-steps 600 --save-steps 1 \
-    --out q6 >/dev/null 2>&1 &
-run=$!
-tries=0
-until [ -e q6/training_state.safetensors ] || [ $tries -gt 500 ]; do
-    tries=$((tries + 1))
-    sleep .01
-done
-kill -TERM $run 2>/dev/null
-wait $run 2>/dev/null
+stopped q6 train $mixed --weights ica $relabel $tune --refresh 2 --max-steps 600
 works "resumed" train --resume q6
 works "training" train $mixed --weights ica $relabel $tune --refresh 2 --max-steps 600 --out q7
 same "relabelled, resumed" q6/model.safetensors q7/model.safetensors
