@@ -20,6 +20,7 @@
 #:                   KILLS=100 for fewer)
 #: make scarcity     no memory, no disk: each call fails once, in each command (15 minutes;
 #:                   EVERY=1 for every allocation, hours)
+#: make idle         options that nothing reads: each with each method (a minute)
 #: make large        pools of a million records: time, and memory for each (minutes)
 #: make soak         runs of a million steps: memory and open files stay flat (minutes)
 #: make coverage     which lines and branches the tests run (minutes)
@@ -68,6 +69,10 @@
 #:
 #: Options: CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror  V=1
 CC ?= cc
+# As many commands at once as there are cores, unless -j says how many.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+endif
 # -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning).
 # -fno-trapping-math: no code looks at the flags that a comparison sets, so gcc may compute both
 # sides of exp's range checks. Without it gcc makes no vectors where there is no AVX-512; no result
@@ -196,6 +201,10 @@ kills: ica
 scarcity: ica build/float/scarcity build/sanitize/scarcity
 	@ALL=1 sh tests/system/scarcity.sh
 
+# Each option with each method rather than a third.
+idle: ica
+	@ALL=1 sh tests/system/idle.sh
+
 # A pool of a million records, a run of a million steps.
 large soak: ica build/float/tests/bench/scale_tool
 	@sh tests/system/$@.sh
@@ -320,7 +329,7 @@ clean:
 	rm -rf ica ica-double ica-naive build
 
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
-	formats commands format kills scarcity large soak coverage machines fuzz fuzz-targets audit \
+	formats commands format kills scarcity idle large soak coverage machines fuzz fuzz-targets audit \
 	audit-exact audit-torch judge-transformers judge-trl judge-folders judge-tokenizers judge-page \
 	judge-tensorboard mutate study traps bench bench-anchors bench-backbones bench-neighbor scale
 .SECONDARY:

@@ -232,6 +232,7 @@ bool place_begin(RunPlace *p, Error *err) {
     }
     bool old = old_run(p->folder).is;
     if (old) sweep(p->folder);
+    else folder_sweep(p->folder, FILES, 1); /* a run that was killed before it had its run.json */
     if (old && p->use == PLACE_AGAIN) remove_run(p->folder);
     if (!old || p->use != PLACE_REPLACE) return true;
     free(p->writes);

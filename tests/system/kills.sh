@@ -120,7 +120,7 @@ compare() {
 # Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
 round=0
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
-    kind=$((round % 8)) attempts=0
+    kind=$((round % $(echo "$KINDS" | wc -w))) attempts=0
     rm -rf run
     while :; do
         command="$(of_kind $kind) --out run"

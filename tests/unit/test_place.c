@@ -187,6 +187,18 @@ static void test_replace(bool settles) {
     free(next);
 }
 
+/* A run was killed in the midst of its first file. Only that can be its own. */
+static void test_first_file(void) {
+    RunPlace p;
+    Error err = {0};
+    clear(run);
+    put("run.json.7.part", "torn");
+    put("config.json.7.part", "mine");
+    CHECK(place_open(&p, run, PLACE_NEW, &err) && place_begin(&p, &err), "%s", err.text);
+    place_close(&p);
+    check_names("the first file's temporary goes", "config.json.7.part");
+}
+
 /* A kill left R/ready, R/moving, or R/next: what the next process makes of it. */
 static void test_recover(void) {
     Error err = {0};
@@ -271,6 +283,7 @@ int main(void) {
     test_refused();
     test_replace(true);
     test_replace(false);
+    test_first_file();
     test_recover();
     test_again();
     test_end_training();
