@@ -201,7 +201,7 @@ kills: ica
 scarcity: ica build/float/scarcity build/sanitize/scarcity
 	@ALL=1 sh tests/system/scarcity.sh
 
-# Each option with each method rather than a third.
+# Each option with each method rather than a fifth.
 idle: ica
 	@ALL=1 sh tests/system/idle.sh
 
