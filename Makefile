@@ -61,7 +61,8 @@
 #: make bench-anchors LLMC=DIR
 #:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
 #: make bench-backbones
-#:                   beside transformers and peft: SmolLM2-135M, Qwen3-0.6B, Llama-3.2-1B (half an hour)
+#:                   beside transformers and peft: SmolLM2-135M, Qwen3-0.6B, Llama-3.2-1B (half
+#:                   an hour)
 #: make bench-neighbor
 #:                   one thread, all, and --threads 0: alone, and beside a busy program (minutes)
 #: make scale        how time and memory grow with pool, length, k, channels, layers, vocabulary;
