@@ -187,16 +187,18 @@ bool partial_open(Partial *p, const char *out, const char *command, const Buf *d
 
 /* ---- growing ---- */
 
+/* Makes the file, if this is the first group. */
+static bool begin_file(Partial *p, Error *err) {
+    if (p->log.path) return true;
+    char *lock = with_ending(p->path, ".lock");
+    bool ok = (p->lock.path || lock_take(&p->lock, lock, err)) && log_open(&p->log, p->path, 0, err);
+    free(lock);
+    return ok;
+}
+
 bool partial_save(Partial *p, int done, Error *err) {
-    Buf all = {0};
-    if (!p->log.path) {
-        char *lock = with_ending(p->path, ".lock");
-        bool ok =
-            (p->lock.path || lock_take(&p->lock, lock, err)) && log_open(&p->log, p->path, 0, err);
-        free(lock);
-        if (!ok) return false;
-        buf_put(&all, p->head.s, p->head.n);
-    }
+    Buf all = {0}; /* made first: without memory no file is */
+    if (!p->log.path) buf_put(&all, p->head.s, p->head.n);
     buf_put(&all, p->lines.s, p->lines.n);
     buf_printf(&all, MARK "%d,\"sums\":[", done);
     for (int i = 0; i < PARTIAL_SUMS; i++) {
@@ -208,8 +210,9 @@ bool partial_save(Partial *p, int done, Error *err) {
     p->hash = hash64(all.s, end, p->hash);
     put_hash(&all, p->hash);
     p->hash = hash64(all.s + end, all.n - end, p->hash);
-    bool ok = log_put(&p->log, all.s, all.n, err) && log_settle(&p->log, err);
-    if (!ok && p->done == 0) { /* a file without a group is of no use */
+    bool begun = begin_file(p, err);
+    bool ok = begun && log_put(&p->log, all.s, all.n, err) && log_settle(&p->log, err);
+    if (begun && !ok && p->done == 0) { /* a file without a group is of no use */
         log_close(&p->log);
         file_remove(p->path);
     }

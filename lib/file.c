@@ -384,16 +384,18 @@ static bool cut(int fd, int64_t bytes) {
 
 bool log_open(FileLog *log, const char *path, int64_t keep, Error *err) {
     struct stat s;
+    char *copy = mem_new(strlen(path) + 1, 1); /* first: without memory no file is made */
+    strcpy(copy, path);
     log->fd = open_again(path, O_WRONLY | O_CREAT | O_APPEND);
     bool ok = log->fd >= 0 && cut(log->fd, keep) && fstat(log->fd, &s) == 0;
     if (!ok) {
         cannot(err, path, "write", errno);
         if (log->fd >= 0) close_once(log->fd);
+        free(copy);
         return false;
     }
     log->bytes = s.st_size;
-    log->path = mem_new(strlen(path) + 1, 1);
-    strcpy(log->path, path);
+    log->path = copy;
     return true;
 }
 
