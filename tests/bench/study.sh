@@ -16,12 +16,13 @@
 # figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
-# accept check attack attack_weak accept_trim accept_size accept_refresh accept_rivals accept_pairs
-# accept_rho accept_equal accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of
-# fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of
-# accept have ACCEPT_DRAWS ("4 5": the rule was made on the others), WEAK_BASES and CONTROL_BASES,
-# the table check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of
-# data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
+# ranks accept check attack attack_weak attack_short accept_trim accept_size accept_size_wrong
+# accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong accept_equal
+# accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
+# STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
+# ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table
+# check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for
+# gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -36,14 +37,16 @@ TRAIN_DRAWS=${TRAIN_DRAWS:-$DRAWS}
 STEPS=${STEPS:-120}
 ACCEPT_DRAWS=${ACCEPT_DRAWS:-"4 5"}
 WEAK_BASES=${WEAK_BASES:-"1:5000 2:5000 3:5000"}
-CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES 1:3000 2:3000 3:3000 control1:5000 control1:12000"}
+SHORT_BASES=${SHORT_BASES:-"1:3000 2:3000 3:3000"}
+CHECK_BASES=${CHECK_BASES:-"$BASES $WEAK_BASES $SHORT_BASES control1:5000 control1:12000"}
 CONTROL_BASES=${CONTROL_BASES:-control1:5000}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
-EVERY="bases maps rho pairs demos holdout contexts refresh traps methods accept check"
-EVERY="$EVERY attack attack_weak accept_trim accept_size accept_refresh accept_rivals"
-EVERY="$EVERY accept_pairs accept_rho accept_equal accept_agree"
+EVERY="bases maps rho pairs demos holdout contexts refresh traps methods ranks accept check"
+EVERY="$EVERY attack attack_weak attack_short accept_trim accept_size accept_size_wrong"
+EVERY="$EVERY accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong"
+EVERY="$EVERY accept_equal accept_agree"
 REAL="gsm8k instruct" # real text
 ALL="$EVERY $REAL"
 [ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
@@ -63,7 +66,8 @@ die() {
 # row LABEL KIND POOL HOLDOUT OPTIONS...: one row of the table $table. The first row of a table is
 # the baseline of its paired differences. Fields are separated by tabs, "-" is an empty one.
 #
-# KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME)
+# KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME), ranks (STEPS
+#          and OPTIONS: see run_ranks)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
 #          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds; flips-R: pairs,
 #          of which R % are flipped
@@ -218,6 +222,22 @@ group_methods() {
     done
 }
 
+# How far other scores rank like ICA's, and later ones like the first
+group_ranks() {
+    table=ranks
+    for method in rho oneshot nuggets gradient incontext loss; do
+        row $method ranks even50 holdout 0 --method $method
+    done
+    table=ageing
+    for arm in uniform ica:minmax-batch ica:filter ica:accept; do
+        for at in 20 60 120; do
+            words="--weights ${arm%%:*}"
+            [ "${arm#*:}" = "$arm" ] || words="$words --weight-map ${arm#*:}"
+            row "$arm, $at steps" ranks even50 holdout $at "$words"
+        done
+    done
+}
+
 group_accept() {
     for table in accept-even50 accept-verbose60 accept-weak; do
         pool_name=${table#accept-}
@@ -276,6 +296,15 @@ group_attack_weak() {
     done
 }
 
+group_attack_short() {
+    table=accept-short pool_name=noise-plausible-50
+    bounds
+    for arm in filter accept "accept --holdout-trim 0.3"; do
+        # shellcheck disable=SC2086  # the words of the arm
+        sft "ica:$arm" --weights ica --weight-map $arm
+    done
+}
+
 group_accept_trim() {
     for table in accept-trim accept-trim-weak; do
         pool_name=noise-plausible-50
@@ -302,6 +331,19 @@ group_accept_size() {
     done
 }
 
+# Holdouts that are small, or of which few are wrong
+group_accept_size_wrong() {
+    table=accept-size-wrong pool_name=noise-plausible-50
+    bounds
+    for size in "200 5" "100 5" "100 10" "100 20" "50 10" "50 20" "20 10" "20 20"; do
+        for arm in accept "accept --holdout-trim 0.3"; do
+            # shellcheck disable=SC2086  # the words of the arm
+            row "${size% *} records, ${size#* } % wrong: $arm" train $pool_name \
+                holdout-${size% *}-${size#* } --weights ica --weight-map $arm
+        done
+    done
+}
+
 group_accept_refresh() {
     table=accept-refresh pool_name=even50
     bounds
@@ -324,9 +366,11 @@ group_accept_rivals() {
     for map in filter accept; do sft ica:$map --weights ica --weight-map $map; done
 }
 
-group_accept_pairs() {
+group_accept_pairs() { flipped 30; }
+group_accept_flips() { flipped 10 20 40; }
+flipped() { # RATE...
     for objective in dpo simpo; do
-        for rate in 10 20 30 40; do
+        for rate in "$@"; do
             table=accept-$objective-$rate pool_name=flips-$rate
             [ $rate != 30 ] || table=accept-$objective pool_name=pairs
             for arm in uniform oracle "uniform --label-smoothing 0.$((rate / 10))" ica:filter \
@@ -351,11 +395,19 @@ group_accept_rho() {
                 sft "rho:$map, $n steps" --weights rho --weight-map $map --reference-steps $n
             done
         done
-        for wrong in 10 20; do
-            row "$wrong % wrong: ica:accept" train $pool_name holdout-200-$wrong \
-                --weights ica --weight-map accept
-            row "$wrong % wrong: rho:accept, 50 steps" train $pool_name holdout-200-$wrong \
-                --weights rho --weight-map accept --reference-steps 50
+    done
+}
+
+group_accept_rho_wrong() {
+    table=accept-rho-wrong pool_name=noise-plausible-50
+    bounds
+    for wrong in 0 10 20; do
+        holdout=holdout-200-$wrong
+        [ $wrong != 0 ] || holdout=holdout
+        row "$wrong % wrong: ica:accept" train $pool_name $holdout --weights ica --weight-map accept
+        for map in filter accept; do
+            row "$wrong % wrong: rho:$map, 50 steps" train $pool_name $holdout \
+                --weights rho --weight-map $map --reference-steps 50
         done
     done
 }
@@ -438,8 +490,8 @@ rows() {
 runs() {
     awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
         -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
-        -v weak="$WEAK_BASES" -v check="$CHECK_BASES" -v control="$CONTROL_BASES" \
-        -v accept_draws="$ACCEPT_DRAWS" -v work="$WORK/runs" '
+        -v weak="$WEAK_BASES" -v short="$SHORT_BASES" -v check="$CHECK_BASES" \
+        -v control="$CONTROL_BASES" -v accept_draws="$ACCEPT_DRAWS" -v work="$WORK/runs" '
         function all(table, r, nb, nd, b, d, i, f, name, list, base, task) {
             for (d = 1; d <= 99; d++)
                 for (i = 1; i <= r; i++) {
@@ -450,6 +502,7 @@ runs() {
                         for (b = 1; b <= nb; b++) base[b] = task ":" base[b]
                     } else {
                         nb = split(table ~ /^accept.*weak$/ ? weak : \
+                                   table == "accept-short" ? short : \
                                    table == "accept-control" ? control : \
                                    table == "check" ? check : bases, base, " ")
                         nd = split(table ~ /^accept/ ? accept_draws : \
@@ -773,6 +826,60 @@ run_frame() { # METHOD FRAME
     rm -r "$run/model" "$run/inside" "$run/outside" "$run/difference" "$run/told"
 }
 
+# Spearman's correlations of ICA's scores by the base with other scores: those of a model that was
+# fine-tuned for STEPS steps by OPTIONS, or, where STEPS is 0, those by OPTIONS.
+run_ranks() { # STEPS OPTIONS...
+    at=$1 later=$model
+    shift
+    ica_scores "$model" || return 1
+    awk '{ print $1 }' "$run/told" >"$run/first"
+    if [ "$at" != 0 ]; then
+        later=$run/train
+        # shellcheck disable=SC2086
+        ica train --model "$model" --pool "$pool_file" --holdout "$holdout_file" $tune \
+            --max-steps "$at" --seed "$draw" "$@" --out "$later" --overwrite >"$run/told" ||
+            return 1
+        set --
+    fi
+    ica_scores "$later" "$@" || return 1
+    paste -d ' ' "$run/first" "$run/told" >"$run/both"
+    {
+        printf '{"ranks":{"all":%s,' "$(agreement <"$run/both")"
+        printf '"clean":%s,' "$(grep true "$run/both" | agreement)"
+        printf '"corrupted":%s},' "$(grep false "$run/both" | agreement)"
+        sed 's/^{//' "$run/summary"
+    } >"$run/result.json"
+    rm -rf "$run/train" "$run/told" "$run/first" "$run/both" "$run/summary"
+}
+
+# MODEL OPTIONS...: $run/told has the score and the truth of each candidate, $run/summary the rest.
+ica_scores() {
+    by=$1
+    shift
+    # shellcheck disable=SC2086
+    ica score --model "$by" --pool "$pool_file" --holdout "$holdout_file" --draw "$draw" \
+        --seed "$draw" $tune "$@" --out "$run/scores.jsonl" --json >"$run/summary" || return 1
+    sed -n 's/.*"clean":\([a-z]*\).*/\1/p' "$pool_file" >"$run/truth"
+    sed 's/.*"score":\([-+0-9.e]*\).*/\1/' "$run/scores.jsonl" | paste -d ' ' - "$run/truth" |
+        awk '{ printf "%.15f %s\n", $1, $2 }' >"$run/told"
+    rm "$run/truth"
+}
+
+# Spearman's correlation of lines "X Y ..."
+agreement() {
+    awk '{ print $1, $2 }' | sort -n | mean_ranks 1 | sort -n -k 2 | mean_ranks 2 | awk '
+        { x += $3; y += $4; xx += $3 * $3; yy += $4 * $4; xy += $3 * $4 }
+        END { printf "%.6f", (xy - x * y / NR) / sqrt((xx - x * x / NR) * (yy - y * y / NR)) }'
+}
+
+mean_ranks() { # FIELD: lines sorted by it get their rank behind them, equal ones their mean rank
+    awk -v f="$1" '
+        { line[NR] = $0; v[NR] = $f }
+        END { for (i = 1; i <= NR; i = j) {
+                for (j = i; j <= NR && v[j] == v[i]; j++) continue
+                for (t = i; t < j; t++) print line[t], (i + j - 1) / 2 } }'
+}
+
 area() { # SOURCE: AUROC of the clean against those of SOURCE, of lines "SCORE CLEAN SOURCE"
     awk -v source="$1" 'source == "all" || $2 == "true" || $3 == source' | sort -n | awk '
         { s[NR] = $1; clean[NR] = $2 == "true"; positives += clean[NR] }
@@ -967,6 +1074,7 @@ AUROC="mean auroc.all 4 1 AUROC;mean auroc.careless 4 1 careless"
 DIFFERENCE="diff auroc.all 4 1 difference"
 LOSS="mean nll 4 1 test NLL;diff nll 4 1 difference"
 COST="mean flops 2 1e-9 GFLOP;mean seconds 2 1 seconds"
+RANKS="mean ranks.all 3 1 Spearman;mean ranks.clean 3 1 clean;mean ranks.corrupted 3 1 corrupted"
 TRAINING_GFLOP="mean flops.score+flops.reference 1 1e-9 GFLOP of scores"
 TRAINING_COST="$TRAINING_GFLOP;mean seconds.score+seconds.reference 2 1 their seconds"
 
@@ -1008,6 +1116,10 @@ show_traps() {
 auroc.verbose 4 1 verbose"
 }
 show_methods() { show methods method "$AUROC;$DIFFERENCE;$COST"; }
+show_ranks() {
+    show ranks method "$RANKS"
+    show ageing "training" "$RANKS;mean auroc.all 3 1 AUROC"
+}
 show_accept() {
     choice="mean chosen.share 1 100 kept %;mean chosen.purity 1 100 purity %;mean chosen.recall 1 \
 100 recall %;mean comparison.clean_share 1 100 clean %, estimated"
@@ -1024,18 +1136,22 @@ show_attack() {
 show_attack_weak() {
     for family in unseen plausible; do show_choice accept-$family-weak "rate, arm"; done
 }
+show_attack_short() { show_choice accept-short arm; }
 show_accept_trim() {
     for table in accept-trim accept-trim-weak; do show_choice $table "holdout, arm"; done
 }
 show_accept_size() { show_choice accept-size "holdout, arm"; }
+show_accept_size_wrong() { show_choice accept-size-wrong "holdout, arm"; }
 show_accept_refresh() { show_choice accept-refresh arm; }
 show_accept_rivals() {
     show_choice accept-rivals arm
     show_choice accept-control arm
 }
-show_accept_pairs() {
+show_accept_pairs() { show_flipped ""; }
+show_accept_flips() { show_flipped -10 -20 -40; }
+show_flipped() { # RATE...
     for objective in dpo simpo; do
-        for rate in "" -10 -20 -40; do
+        for rate in "$@"; do
             show accept-$objective$rate arm "mean loss 4 1 clean-pair loss;diff loss 4 1 \
 difference;mean reward_accuracy 3 1 reward accuracy;gap loss;worst loss"
         done
@@ -1046,6 +1162,7 @@ show_accept_rho() {
         show_choice $table arm "$TRAINING_GFLOP"
     done
 }
+show_accept_rho_wrong() { show_choice accept-rho-wrong "holdout, arm"; }
 show_accept_equal() {
     for table in accept-equal accept-equal-weak; do
         show_choice $table arm "mean steps 0 1 steps;mean flops.train 1 1e-9 GFLOP of \
@@ -1123,7 +1240,7 @@ list() {
         rows "$group" | runs | awk -F '\t' -v group="$group" '
             seen[$9]++ { next }
             { n++; if ((getline line <($9 "/figures")) > 0) { done++; close($9 "/figures") } }
-            END { printf "%-10s %5d runs, %5d finished\n", group, n, done }'
+            END { printf "%-18s %5d runs, %5d finished\n", group, n, done }'
     done
 }
 

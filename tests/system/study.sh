@@ -1,6 +1,6 @@
 #!/bin/sh
 # The statistics of tests/bench/study.awk on differences whose intervals are computed by hand, and
-# the wrong answers that tests/bench/study.sh puts into a holdout.
+# of tests/bench/study.sh the wrong answers that it puts into a holdout and its rank correlation.
 cd "$(dirname "$0")/../.." || exit 1
 LC_ALL=C
 export LC_ALL
@@ -111,6 +111,13 @@ said=$(sed 's/.*after \([0-9]*\) .*completion":"\([0-9]*\)".*/\1 \2/' "$work/spo
 check "wrong answers of 10 prompts" "$said" "10 3"
 check "without wrong answers the first records as they are" \
     "$(spoil "$work/holdout.jsonl" 5 0)" "$(head -n 5 "$work/holdout.jsonl")"
+
+# Ranks by hand: X has 2 3 4 5 1, Y has 3.5 3.5 1 5 2. Their deviations from 3 have the products
+# -0.5, 0, -2, 4, 2, which sum to 3.5, and squares that sum to 10 and 9.5: 3.5 / sqrt(95).
+eval "$(sed -n '/^agreement() {/,/^}/p; /^mean_ranks() {/,/^}/p' tests/bench/study.sh)"
+check "Spearman's correlation, two values alike" \
+    "$(printf '%s\n' "1 5 true" "2 5 true" "3 -7 false" "10 8 true" "-3 1 false" | agreement)" \
+    "0.359092"
 
 echo "study: $passed passed, $failed failed"
 [ $failed -eq 0 ]
