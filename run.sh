@@ -15,11 +15,13 @@
 set -eu
 cd "$(dirname "$0")"
 
-case ${1:-} in
--h | --help | help)
-    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
-    exit ;;
-esac
+for word; do
+    case $word in
+    -h | --help | help)
+        sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0"
+        exit ;;
+    esac
+done
 MODE=${1:-quick} UPTO=${2:-report}
 OUT=${OUT:-out}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}

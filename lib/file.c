@@ -87,6 +87,9 @@ static bool read_all(int fd, size_t most, Buf *b) {
 /* ---- whole files ---- */
 
 static bool cannot(Error *err, const char *path, const char *what, int reason) {
+    if (strcmp(path, "-") == 0)
+        return error_set(err, STATUS_IO, "cannot %s the standard input: %s", what,
+                         strerror(reason));
     return error_set(err, STATUS_IO, "%s: cannot %s: %s", path, what, strerror(reason));
 }
 

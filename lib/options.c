@@ -32,6 +32,18 @@ static bool name_is(Str typed, const char *name) {
     return i == typed.n && name[i] == 0;
 }
 
+const char *options_hint(const OptionHint *hints, Str typed) {
+    for (const OptionHint *h = hints; h->names && typed.n > 0; h++)
+        for (const char *p = h->names; *p;) {
+            size_t length = strcspn(p, " "), i = 0;
+            while (i < length && i < typed.n && fold(typed.s[i]) == p[i]) i++;
+            if (i == length && i == typed.n) return h->hint;
+            p += length;
+            p += strspn(p, " ");
+        }
+    return NULL;
+}
+
 static const Option *row_find(const Option *table, const Command *command, Str typed) {
     for (const Option *row = table; row->name; row++)
         if (name_is(typed, row->name) && options_list_has(row->commands, command->name)) return row;
@@ -64,7 +76,7 @@ static int edit_distance(Str typed, const char *name) {
 
 /* How far a name is from what was typed, for suggestions. Someone who types --rate means
  * --learning-rate although --data is fewer edits away: a name that contains the typed text counts
- * as two edits away, as one if that is a word of it. */
+ * as one edit away, and as none if that is a word of it. */
 static int name_cost(Str typed, const char *name) {
     int distance = edit_distance(typed, name), cost = distance;
     size_t n = strlen(name);
@@ -73,14 +85,14 @@ static int name_cost(Str typed, const char *name) {
         while (i < typed.n && fold(typed.s[i]) == name[at + i]) i++;
         if (i < typed.n) continue;
         bool word = (at == 0 || name[at - 1] == '-') && (end == n || name[end] == '-');
-        int contained = word ? 1 : 2;
+        int contained = word ? 0 : 1;
         if (contained < cost) cost = contained;
     }
     return cost * 256 + distance;
 }
 
-/* Is a name of this cost near enough to be meant? It takes at most one edit for two letters. */
-static bool name_is_near(Str typed, int cost) { return (size_t)cost / 256 <= (typed.n + 1) / 2; }
+/* Is a name of this cost near enough to be meant? It takes at most one edit for three letters. */
+static bool name_is_near(Str typed, int cost) { return (size_t)cost / 256 <= (typed.n + 1) / 3; }
 
 const Command *options_command(const Command *commands, const char *name, Error *err) {
     if (!name) {
@@ -216,11 +228,19 @@ static bool parse_choice(const Value *v, int *out) {
     return false;
 }
 
+/* Is it the word, small or capital? Python writes True. */
+static bool word_is(const char *text, const char *word) {
+    size_t i = 0;
+    for (; text[i] && word[i]; i++)
+        if (text[i] != word[i] && text[i] != word[i] - 'a' + 'A') return false;
+    return text[i] == word[i];
+}
+
 /* Parses the text by the row's type, checks it, and stores it at `field`. Files are stored
  * elsewhere: they are lists. */
 static bool value_store(const Value *v, void *field) {
     int64_t integer = 0;
-    bool yes = strcmp(v->text, "true") == 0, no = strcmp(v->text, "false") == 0;
+    bool yes = word_is(v->text, "true"), no = word_is(v->text, "false");
     switch (v->row->type) {
     case OPTION_INT:
         if (!parse_integer(v, &integer)) return false;
@@ -249,6 +269,7 @@ typedef struct {
     char **argv;
     char *values;
     bool *given;
+    const Option *flag; /* the argument before argv[at] if that is a flag without a value */
     OptionResult *result;
     Arena *arena;
     Error *err;
@@ -289,29 +310,44 @@ static void help_hint(const Command *command, Buf *out) {
     buf_printf(out, " ('%s %s --help' lists all)", PROGRAM, command->name);
 }
 
-/* An option that this command does not take: another command's, or a slip of the fingers. */
+/* Appends the commands that have an option of this name. Returns how many rows there are. */
+static int put_commands(const Parser *p, Str typed, Buf *out) {
+    int rows = 0;
+    for (const Option *row = p->table; row->name; row++)
+        if (name_is(typed, row->name)) buf_printf(out, "%s%s", rows++ ? " " : "", row->commands);
+    return rows;
+}
+
+/* Appends a hint. "say --NAME" gets the commands of that option if this one has it not. */
+static void put_hint(const Parser *p, const char *hint, Buf *out) {
+    static const char SAY[] = "say --";
+    buf_printf(out, "; %s", hint);
+    if (strncmp(hint, SAY, sizeof SAY - 1) != 0) return;
+    const char *at = hint + sizeof SAY - 1;
+    Str name = {at, strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789-")};
+    Buf commands = {0};
+    if (!row_find(p->table, p->command, name) && put_commands(p, name, &commands))
+        buf_printf(out, ", an option of: %s", commands.s);
+    buf_free(&commands);
+}
+
+/* An option that this command does not take: another program's, another command's, or a slip of
+ * the fingers. */
 static bool unknown_option(const Parser *p, Str typed) {
     Buf text = {0};
-    int others = 0;
-    for (const Option *row = p->table; row->name; row++)
-        if (name_is(typed, row->name))
-            buf_printf(&text, "%s%s", others++ ? " " : "", row->commands);
-    if (others) {
+    const char *hint = options_hint(p->hints, typed);
+    const Option *nearest = NULL;
+    if (!hint && put_commands(p, typed, &text)) {
         error_set(p->err, STATUS_USAGE, "%s: takes no --%.*s; that is an option of: %s",
                   p->command->name, STR_ARG(typed), text.s);
         buf_free(&text);
         return false;
     }
-    /* Say what is here instead of another program's option, or the nearest name if one is near. */
-    const Option *nearest = NULL;
-    const char *hint = NULL;
-    for (const OptionHint *h = p->hints; h->name; h++)
-        if (name_is(typed, h->name)) hint = h->hint;
     for (const Option *row = p->table; row->name; row++)
         if (options_list_has(row->commands, p->command->name) &&
             (!nearest || name_cost(typed, row->name) < name_cost(typed, nearest->name)))
             nearest = row;
-    if (hint) buf_printf(&text, "; %s", hint);
+    if (hint) put_hint(p, hint, &text);
     else if (!nearest) buf_puts(&text, "; this command takes no options");
     else if (name_is_near(typed, name_cost(typed, nearest->name)))
         buf_printf(&text, "; the nearest is --%s", nearest->name);
@@ -362,7 +398,10 @@ static bool parse_option(Parser *p, const char *argument) {
     bool done;
     if (row->type == OPTION_FILES) done = parse_files(p, row, text);
     else {
-        if (row->type == OPTION_FLAG && !text) text = negated ? "false" : "true";
+        if (row->type == OPTION_FLAG && !text) {
+            text = negated ? "false" : "true";
+            p->flag = row;
+        }
         if (!text) {
             if (p->at == p->argc || starts_option(p->argv[p->at])) return missing_value(p, row);
             text = p->argv[p->at++];
@@ -372,6 +411,19 @@ static bool parse_option(Parser *p, const char *argument) {
     }
     if (done) p->given[row - p->table] = true;
     return done;
+}
+
+/* argument: what follows a flag. Refuses what other programs take for its value. */
+static bool check_flag_value(const Parser *p, const char *argument) {
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off", "1", "0"};
+    bool is_value = false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        is_value |= (i < 2 || !p->command->positional) && word_is(argument, words[i]);
+    if (!is_value) return true;
+    return error_set(p->err, STATUS_USAGE,
+                     "%s: --%s %s: it is a switch, which takes no word after it; write --%s or "
+                     "--%s=false",
+                     p->command->name, p->flag->name, argument, p->flag->name, p->flag->name);
 }
 
 static bool parse_positional(Parser *p, const char *argument, bool after_end) {
@@ -437,13 +489,15 @@ bool options_parse(const Option *table, const OptionHint *hints, const Command *
     *result = (OptionResult){
         .help = wants_help(argc, argv), .table = table, .command = command, .given = given};
     if (result->help) return true;
-    Parser p = {table, hints, command, argc, 0, argv, values, given, result, arena, err};
+    Parser p = {table, hints, command, argc, 0, argv, values, given, NULL, result, arena, err};
     for (const Option *row = table; row->name; row++)
         if (options_list_has(row->commands, command->name) && !set_default(&p, row)) return false;
     bool after_end = false;
     while (p.at < argc) {
         const char *argument = argv[p.at++];
-        bool ok = true;
+        bool ok = !p.flag || check_flag_value(&p, argument);
+        p.flag = NULL;
+        if (!ok) return false;
         if (!after_end && strcmp(argument, "--") == 0) after_end = true;
         else if (!after_end && starts_option(argument)) ok = parse_option(&p, argument);
         else ok = parse_positional(&p, argument, after_end);

@@ -119,9 +119,12 @@ typedef struct {
 
 /* What to say to somebody who uses another program's name for an option. */
 typedef struct {
-    const char *name; /* as it is typed, without the two hyphens */
-    const char *hint; /* what this program has instead */
-} OptionHint;         /* a list ends with name NULL */
+    const char *names; /* as they are typed, without the two hyphens; separated by blanks */
+    const char *hint;  /* what this program has instead; options are named with their hyphens */
+} OptionHint;          /* a list ends with names NULL */
+
+/* The hint for what was typed, with hyphens or underscores, or NULL. */
+const char *options_hint(const OptionHint *hints, Str typed);
 
 /* The command of that name; NULL with an error (status 2) that names the nearest if one is near. */
 const Command *options_command(const Command *commands, const char *name, Error *err);

@@ -164,7 +164,15 @@ static int print_manual(const char *shell) {
 static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
     Error err = {0};
     const char *name = argc > 1 ? argv[1] : "--help";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    bool helps =
+        strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
+    if (helps && argc > 2) { /* `ica help COMMAND` is `ica COMMAND --help` */
+        static char option[] = "--help";
+        char *arguments[] = {option};
+        const Command *command = options_command(COMMANDS, argv[2], &err);
+        return command ? run_command(command, 1, arguments, arena, options) : error_print(&err);
+    }
+    if (helps) {
         Buf help = {0};
         options_help(OPTIONS, COMMANDS, NULL, &help);
         bool ok = file_print(help.s, help.n, &err);

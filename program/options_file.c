@@ -6,6 +6,7 @@
 #include "lib/json.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
+#include "program/hints.h"
 #include "program/settings.h"
 
 enum { MOST = 4 << 20 };
@@ -79,10 +80,11 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
     const Option *row = row_of(f, key), *any = row_of_any(key);
     Buf shown = {0};
     text_show(&shown, key, "");
+    const char *hint = options_hint(HINTS, key);
     if (!any)
         error_set(f->err, STATUS_DATA,
-                  "%s: \"%.200s\" is not an option ('ica %s --help' lists all)", f->path,
-                  shown.s ? shown.s : "", f->command->name);
+                  "%s: \"%.200s\" is not an option%s%s ('ica %s --help' lists all)", f->path,
+                  shown.s ? shown.s : "", hint ? "; " : "", hint ? hint : "", f->command->name);
     else if (!row && !f->of_run)
         error_set(f->err, STATUS_DATA, "%s: %s takes no \"%s\"; that is an option of: %s", f->path,
                   f->command->name, any->name, any->commands);

@@ -16,6 +16,7 @@
 #include "lib/progress.h"
 #include "lib/text.h"
 #include "program/bench.h"
+#include "program/hints.h"
 #include "program/machine.h"
 #include "program/options_file.h"
 #include "scoring/share.h"
@@ -54,111 +55,6 @@ const Choice DTYPES[] = {
     [DTYPE_BF16] = {"bf16", "half the memory, if the file's numbers are bfloat16"},
 };
 _Static_assert(sizeof DTYPES / sizeof *DTYPES == DTYPE_COUNT, "a row each");
-
-/* What users of Hugging Face's trainers look for, and what is here instead. */
-static const OptionHint HINTS[] = {
-    /* names */
-    {"lr", "say --learning-rate"},
-    {"epochs", "say --num-train-epochs"},
-    {"num-epochs", "say --num-train-epochs"},
-    {"steps", "say --max-steps"},
-    {"output-dir", "say --out"},
-    {"model-name-or-path", "say --model"},
-    {"base-model", "say --model"},
-    {"ref-model", "the reference of train is the model that it starts from; eval has --reference"},
-    {"train-file", "the candidates are --pool"},
-    {"dataset", "the candidates are --pool, a file; test records are --eval"},
-    {"dataset-name", "the candidates are --pool, a file"},
-    {"train-dataset", "the candidates are --pool, a file"},
-    {"validation-file", "test records are --eval; --eval-share holds out a part of the pool"},
-    {"eval-dataset", "test records are --eval; --eval-share holds out a part of the pool"},
-    {"test-size", "say --eval-share"},
-    {"validation-split", "say --eval-share"},
-    {"run-name", "say --arm"},
-    {"config", "say --options FILE"},
-    {"early-stopping-patience", "say --patience"},
-    {"resume-from-checkpoint", "say --resume"},
-    {"overwrite-output-dir", "say --overwrite"},
-    {"gradient-checkpointing", "say --recompute"},
-    {"num-workers", "say --threads"},
-    {"dataloader-num-workers", "say --threads"},
-    {"top-p", "--top-k limits the draw"},
-    {"do-sample", "give a --temperature above 0"},
-    {"num-beams", "there is no beam search: --temperature 0 takes the most probable token"},
-    /* sizes and lengths */
-    {"per-device-train-batch-size",
-     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
-    {"per-device-eval-batch-size", "evaluations choose their own batches"},
-    {"train-batch-size",
-     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
-    {"gradient-accumulation-steps",
-     "--batch-size is the optimizer's batch, --micro-batch-size what is computed at once"},
-    {"auto-find-batch-size", "--micro-batch-size 0 keeps memory small by itself"},
-    {"max-length", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
-    {"max-seq-length", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
-    {"cutoff-len", "the model's context is the limit; --truncate cuts, --skip-long leaves out"},
-    {"max-prompt-length", "a prompt is never cut; --skip-long leaves records out"},
-    {"max-completion-length", "the model's context is the limit; --truncate cuts completions"},
-    {"packing", "pretrain packs text; answers are never packed"},
-    {"padding-free", "rows are never padded"},
-    {"group-by-length", "rows are never padded, so their order does not matter for speed"},
-    {"dataloader-drop-last", "an epoch's last batch has what is left"},
-    /* the loss */
-    {"loss-type", "say --objective: sft, dpo or simpo"},
-    {"simpo-gamma", "say --gamma-beta-ratio: gamma divided by beta"},
-    {"label-smoothing-factor", "--label-smoothing is of the pair losses"},
-    {"completion-only-loss",
-     "train learns the last answer alone; pretrain has --prompt-loss-weight"},
-    {"assistant-only-loss",
-     "train learns the last answer alone; pretrain has --prompt-loss-weight"},
-    {"train-on-inputs", "train learns the last answer alone; pretrain has --prompt-loss-weight"},
-    {"precompute-ref-log-probs", "they always are: DPO's reference is run once"},
-    {"reference-free", "take --objective simpo"},
-    {"neftune-noise-alpha", "no noise is added to embeddings"},
-    {"average-tokens-across-devices", "--normalize tokens is the token mean of a batch"},
-    {"dropout", "there is no dropout"},
-    /* the optimizer */
-    {"optim", "the optimizer is AdamW"},
-    {"adam-epsilon", "it is 1e-8"},
-    {"lr-scheduler", "say --lr-scheduler-type"},
-    {"lr-scheduler-kwargs", "--min-lr-ratio is what the rate falls to"},
-    {"warmup", "say --warmup-steps or --warmup-ratio"},
-    {"max-norm", "say --max-grad-norm"},
-    /* numbers and machines */
-    {"bf16", "say --dtype bf16: frozen matrices; everything is computed in float32"},
-    {"fp16", "everything is computed in float32"},
-    {"tf32", "everything is computed in float32"},
-    {"torch-dtype", "everything is computed in float32"},
-    {"load-in-4bit", "everything is computed in float32"},
-    {"load-in-8bit", "everything is computed in float32"},
-    {"attn-implementation", "there is one, which is the fast one"},
-    {"torch-compile", "the program is compiled already"},
-    {"use-liger-kernel", "the program has its own kernels"},
-    {"deepspeed", "one machine trains; score --shard spreads scoring over several"},
-    {"fsdp", "one machine trains; score --shard spreads scoring over several"},
-    {"device", "everything runs on the processor; say --threads"},
-    {"use-cpu", "everything runs on the processor"},
-    {"lora-r", "say --lora-rank"},
-    {"lora-target-modules", "say --lora-targets"},
-    {"use-peft", "say --lora-rank"},
-    /* logs and what is saved */
-    {"eval-strategy", "--eval-steps above 0 evaluates in the course of a run"},
-    {"evaluation-strategy", "--eval-steps above 0 evaluates in the course of a run"},
-    {"save-strategy", "--save-steps above 0 saves in the course of a run"},
-    {"logging-strategy", "say --logging-steps"},
-    {"logging-dir", "log.jsonl is in the run's folder"},
-    {"metric-for-best-model", "it is the loss: validation_nll, else eval_nll"},
-    {"greater-is-better", "the best model has the lowest loss"},
-    {"push-to-hub", "the run's folder is a model folder: huggingface-cli upload sends it"},
-    {"do-train", "the command is train"},
-    {"do-eval", "the command is eval; train evaluates if it has --eval"},
-    {"data-seed", "--seed is of everything random"},
-    {"chat-template-path", "the model folder's template counts (docs/formats.md)"},
-    {"eos-token", "the model folder's template counts (docs/formats.md)"},
-    {"disable-tqdm", "progress goes to stderr: 2>/dev/null"},
-    {"quiet", "progress goes to stderr: 2>/dev/null"},
-    {"verbose", "progress goes to stderr, and the log to log.jsonl"},
-    {NULL, NULL}};
 
 const Option OPTIONS[] = {
     /* name, type, where, commands, default */

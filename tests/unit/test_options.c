@@ -42,7 +42,9 @@ static const struct {
     {"b", "the third", 3}};
 static bool not_second(int i) { return i != METHOD_AB; }
 
-static const OptionHint HINTS[] = {{"lr", "here it is --rate of learning"}, {NULL, NULL}};
+static const OptionHint HINTS[] = {{"lr peak-lr", "here it is --rate of learning"},
+                                   {"n-layer layers", "say --layers"},
+                                   {NULL, NULL}};
 
 static const Option TABLE[] = {
     {"data", OPTION_FILES, AT(data), "learn tune", "!",
@@ -158,7 +160,7 @@ static void test_forms(void) {
     CHECK(options_given(&r.result, "shuffle") && options_given(&r.result, "max_steps"),
           "given: not seen");
     arena_free(&r.arena);
-    r = TUNE("--json=true", "--json=false", "--shuffle=false", "--no_shuffle", "--shuffle",
+    r = TUNE("--json=True", "--json=FALSE", "--shuffle=false", "--no_shuffle", "--shuffle",
              "--note=--json", "--max-steps", "+3");
     v = &r.values;
     CHECK(r.ok && !v->json && v->shuffle && same(v->note, "--json") && v->steps == 3, "flags: %s",
@@ -225,21 +227,36 @@ static const struct {
     {"tune", {"--Out", "top"}, "the nearest is --out"},
     {"tune", {"--" LONG LONG LONG}, "' lists all)"},
     {"tune", {"--lr", "1"}, "unknown option --lr; here it is --rate of learning"},
+    {"tune", {"--peak_lr=1"}, "unknown option --peak_lr; here it is --rate of learning ("},
+    {"tune", {"--peak", "1"}, "unknown option --peak ("},
+    {"learn", {"--n_layer", "1"}, "unknown option --n_layer; say --layers ("},
+    {"tune", {"--n-layer", "1"}, "say --layers, an option of: learn ("},
+    {"tune", {"--layers", "3"}, "unknown option --layers; say --layers, an option of: learn ("},
     {"tune", {"--zz", "1"}, "unknown option --zz ('"},
+    {"tune", {"--z", "1"}, "unknown option --z ('"},
+    {"tune", {"--methdo", "1"}, "unknown option --methdo; the nearest is --method"},
+    {"tune", {"--mode", "1"}, "unknown option --mode ("},
     {"tune", {"--=3"}, "unknown option -- ("},
-    {"tune", {"--no-"}, "unknown option --no-;"},
+    {"tune", {"--no-"}, "unknown option --no- ("},
     {"tune", {"--help=x"}, "unknown option --help ("},
     {"join", {"--xyz"}, "takes no options"},
-    {"tune", {"--layers", "3"}, "tune: takes no --layers; that is an option of: learn"},
+    {"tune", {"--any", "3"}, "tune: takes no --any; that is an option of: learn"},
     {"look", {"--learning_rate", "3"}, "that is an option of: learn tune"},
     {"tune", {"--out"}, "--out: its value is missing"},
     {"tune", {"--out", "--json"}, "--out: its value is missing before '--json'"},
     {"tune", {"--out", "--"}, "--out: its value is missing"},
     {"tune", {"--data"}, "--data: its value is missing"},
     {"tune", {"--data", "--json"}, "--data: its value is missing before '--json'"},
+    {"tune", {"--json", "True"}, "--json True: it is a switch, which takes no word after it; "},
+    {"tune", {"--no-shuffle", "false"}, "write --shuffle or --shuffle=false"},
+    {"tune", {"--json", "on"}, "--json on: it is a switch"},
+    {"tune", {"--json", "0"}, "--json 0: it is a switch"},
+    {"tune", {"--json", "10"}, "unexpected argument '10'"},
     {"tune", {"--json=yes"}, "--json 'yes': is neither true nor false"},
     {"tune", {"--json="}, "is neither true nor false"},
-    {"tune", {"--json", "true"}, "unexpected argument 'true'"},
+    {"tune", {"--json=Truey"}, "is neither true nor false"},
+    {"tune", {"--json=tru"}, "is neither true nor false"},
+    {"tune", {"--json=true", "true"}, "unexpected argument 'true'"},
     {"tune", {"--no-json=true"}, "--no-json: takes no value"},
     {"tune", {"--no-out"}, "--no-out: there is no such option"},
     {"tune", {"-json"}, "unknown argument '-json'; options start with two hyphens"},

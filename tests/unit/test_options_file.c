@@ -53,6 +53,7 @@ static void test_files(void) {
     check_file("{\"weights\":\"ica\"}", 0, "--weights=ica --k 9");
     /* refused by name */
     check_file("{\"learning_rat\":1}", 3, "\"learning_rat\" is not an option");
+    check_file("{\"output_dir\":\"o\"}", 3, "\"output_dir\" is not an option; say --out ('ica");
     check_file("{\"layers\":4}", 3, "train takes no \"layers\"; that is an option of: pretrain");
     check_file("{\"no-truncate\":true}", 3, "\"no-truncate\" is not an option");
     check_file("{\"k=1 --out\":2}", 3, "is not an option");

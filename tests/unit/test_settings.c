@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/json.h"
+#include "program/hints.h"
 #include "tests/unit/check.h"
 
 /* The commands of main.c. */
@@ -19,6 +20,42 @@ static const Command COMMANDS[] = {
 static void test_table(void) {
     Error err = {0};
     CHECK(options_check(OPTIONS, COMMANDS, &err), "%s", err.text);
+}
+
+/* Is there an option of this name, of any command, or of one that trains, scores or talks? */
+static bool is_option(Str name, bool any) {
+    for (const Option *row = OPTIONS; row->name; row++)
+        if (str_is(name, row->name) && (any || strcmp(row->commands, "bench") != 0)) return true;
+    return false;
+}
+
+/* Calls `check` for each of the table's names, which are words between blanks. */
+static void for_each_hint(void (*check)(Str name, const OptionHint *row)) {
+    for (const OptionHint *h = HINTS; h->names; h++)
+        for (const char *p = h->names; *p; p += strspn(p, " ")) {
+            Str name = {p, strcspn(p, " ")};
+            check(name, h);
+            p += name.n;
+        }
+}
+
+/* A name is typed so, is no option that would hide it, and has one hint. */
+static void check_hint_name(Str name, const OptionHint *row) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    CHECK(strspn(name.s, letters) == name.n, "%.*s is not in small letters", STR_ARG(name));
+    CHECK(!is_option(name, false), "--%.*s is an option", STR_ARG(name));
+    CHECK(options_hint(HINTS, name) == row->hint, "--%.*s has two hints", STR_ARG(name));
+}
+
+/* What a hint tells people to type exists. */
+static void check_hint_options(const OptionHint *row) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    for (const char *at = strstr(row->hint, "--"); at; at = strstr(at + 2, "--")) {
+        Str name = {at + 2, strspn(at + 2, letters)};
+        bool of_program = str_is(name, "version") || str_is(name, "help");
+        CHECK(of_program || is_option(name, true), "hint of %s: there is no --%.*s", row->names,
+              STR_ARG(name));
+    }
 }
 
 /* Parses `command --model m --pool p --holdout h --out o` and up to four more arguments. */
@@ -47,6 +84,39 @@ static Parsed parse(const char *command, const char *a, const char *b, const cha
 static void parsed_free(Parsed *p) {
     arena_free(&p->arena);
     buf_free(&p->options);
+}
+
+/* What people type who come from TRL, PEFT, LLaMA-Factory, axolotl, unsloth and nanoGPT. */
+static const char TYPED[] =
+    "output_dir num_train_epoch lr per_device_train_batch_size gradient_accumulation_steps "
+    "max_length max_seq_length cutoff_len sequence_len packing dataset_text_field "
+    "dataset_name assistant_only_loss completion_only_loss train_on_inputs "
+    "neftune_noise_alpha optim bf16 fp16 load_in_4bit gradient_checkpointing "
+    "use_liger_kernel deepspeed fsdp devices device_map attn_implementation lora_r r "
+    "lora_dropout lora_target_modules lora_target target_modules modules_to_save use_dora "
+    "use_rslora finetuning_type n_layer n_head n_embd block_size max_iters grad_clip "
+    "loss_type pref_beta simpo_gamma ref_model eval_strategy save_strategy logging_dir "
+    "push_to_hub wandb_project chat_template val_set_size max_samples system_prompt "
+    "max_tokens do_sample num_beams";
+
+static void test_hints(void) {
+    for (const OptionHint *h = HINTS; h->names; h++) check_hint_options(h);
+    for_each_hint(check_hint_name);
+    for (const char *at = TYPED; *at; at += strspn(at, " ")) {
+        Str name = {at, strcspn(at, " ")};
+        char option[80];
+        snprintf(option, sizeof option, "--%.*s", STR_ARG(name));
+        Parsed p = parse("train", option, "1", NULL, NULL);
+        const char *hint = options_hint(HINTS, name);
+        bool slip = str_is(name, "num_train_epoch");
+        CHECK(!p.ok && p.err.status == STATUS_USAGE && (hint != NULL) == !slip, "%s", option);
+        CHECK(strstr(p.err.text, slip   ? "the nearest is --num-train-epochs"
+                                 : hint ? hint
+                                        : "?"),
+              "%s: %s", option, p.err.text);
+        parsed_free(&p);
+        at += name.n;
+    }
 }
 
 /* `name` after `option` makes `field`, an int or an enum, this row; run.json keeps the name. */
@@ -159,6 +229,7 @@ static void test_together(void) {
 
 int main(void) {
     test_table();
+    test_hints();
     test_rows();
     test_maps_of_a_pool();
     test_weights();
