@@ -191,7 +191,8 @@ bool partial_open(Partial *p, const char *out, const char *command, const Buf *d
 static bool begin_file(Partial *p, Error *err) {
     if (p->log.path) return true;
     char *lock = with_ending(p->path, ".lock");
-    bool ok = (p->lock.path || lock_take(&p->lock, lock, err)) && log_open(&p->log, p->path, 0, err);
+    bool ok =
+        (p->lock.path || lock_take(&p->lock, lock, err)) && log_open(&p->log, p->path, 0, err);
     free(lock);
     return ok;
 }
