@@ -8,23 +8,22 @@
 #include "lib/file.h"
 #include "lib/text.h"
 
-double outcome_first_loss(const char *folder) {
+bool outcome_first_loss(const char *folder, double *loss, Error *err) {
     enum { MOST = 1 << 16 };
     Buf text = {0};
     Arena arena = {0};
-    Error ignored = {0};
     uint64_t size;
     size_t at = 0;
     Str line;
-    double loss = NAN;
     char *path = path_join(folder, "log.jsonl");
-    if (file_read_start(path, MOST, &text, &size, &ignored) &&
-        text_line((Str){text.s, text.n}, &at, &line))
-        loss = json_number(json_parse(&arena, line.s, line.n, NULL), "loss");
+    bool ok = !file_exists(path) || file_read_start(path, MOST, &text, &size, err);
+    *loss = NAN;
+    if (ok && text_line((Str){text.s, text.n}, &at, &line))
+        *loss = json_number(json_parse(&arena, line.s, line.n, NULL), "loss");
     free(path);
     arena_free(&arena);
     buf_free(&text);
-    return loss;
+    return ok;
 }
 
 /* "loss on the test           2.3400 before, 2.2300 after 20 steps" */

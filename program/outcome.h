@@ -24,7 +24,7 @@ typedef struct {
 } Outcome;
 
 void outcome_put(Buf *b, const Settings *s, const Outcome *o);
-/* The loss of the first line of a run's log; NaN if there is none. */
-double outcome_first_loss(const char *folder);
+/* The loss of the first line of a run's log; NaN if there is none. False if it cannot be read. */
+bool outcome_first_loss(const char *folder, double *loss, Error *err);
 
 #endif

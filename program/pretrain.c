@@ -192,9 +192,10 @@ static bool print_result(const Settings *s, const LoopResult *x, Error *err) {
     Outcome o = {.steps = (double)x->steps,
                  .test = {NAN, NAN},
                  .validation = {NAN, NAN},
-                 .train = {outcome_first_loss(s->out), x->loss}};
+                 .train = {NAN, x->loss}};
+    bool ok = outcome_first_loss(s->out, &o.train[0], err);
     outcome_put(&b, s, &o);
-    bool ok = file_print(b.s, b.n, err);
+    ok = ok && file_print(b.s, b.n, err);
     buf_free(&b);
     return ok;
 }

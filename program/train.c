@@ -158,7 +158,7 @@ static double loss_of(const Measured *x, bool pairs) {
 }
 
 static bool print_result(const Settings *s, const Run *run, const TrainResult *result, Error *err) {
-    bool pairs = OBJECTIVES[s->objective].pairs, ok = true;
+    bool pairs = OBJECTIVES[s->objective].pairs;
     const Keep *keep = &result->loop.keep;
     Outcome o = {.steps = (double)result->loop.steps,
                  .best_step = s->load_best ? keep->told.step : 0,
@@ -166,11 +166,12 @@ static bool print_result(const Settings *s, const Run *run, const TrainResult *r
                           loss_of(&result->test, pairs)},
                  .validation = {run_was_before(run, pairs ? "validation_loss" : "validation_nll"),
                                 loss_of(&result->validation, pairs)},
-                 .train = {outcome_first_loss(run->header.folder), result->loop.loss}};
+                 .train = {NAN, result->loop.loss}};
     Buf b = {0};
+    bool ok = outcome_first_loss(run->header.folder, &o.train[0], err);
     if (!s->json) outcome_put(&b, s, &o);
     if (!s->json) buf_putc(&b, '\n');
-    if (!s->json) ok = file_print(b.s, b.n, err);
+    if (!s->json) ok = ok && file_print(b.s, b.n, err);
     b.n = 0;
     buf_printf(&b, "{%.*s}\n", (int)run->result.n, run->result.s);
     ok = ok && settings_print(s, &b, err);

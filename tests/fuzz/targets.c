@@ -798,7 +798,9 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     buf_free(&table);
     err = (Error){0};
     run_has_result(work_folder(), &err);
-    outcome_first_loss(work_folder());
+    double loss;
+    err = (Error){0};
+    check_error(outcome_first_loss(work_folder(), &loss, &err), &err);
     check_place();
     char resume[] = "--resume", file[] = "--options", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());
