@@ -81,7 +81,8 @@ missing() {
         for (i = 2; i < NF; i++)
             if ($i == "make" && $(i + 1) ~ /^[a-z][a-z-]*$/) print $(i + 1)
     }' | sort -u | while read -r target; do
-        grep -qE "^([a-z-]+ )*$target( [a-z-]+)*:" Makefile || echo "pages: $1: no target of make: $target"
+        grep -qE "^([a-z-]+ )*$target( [a-z-]+)*:" Makefile ||
+            echo "pages: $1: no target of make: $target"
     done
     path='^[a-z_]+(/[a-z0-9_.-]+)+[.](c|h|sh|md|py|awk)$'
     code "$1" | tr ' ' '\n' | grep -E "$path" | sort -u |
