@@ -249,6 +249,8 @@ static void print_scores(const Scorer *x, Error *err) {
     if (s->shard) json_key_string(&b, "shard", s->shard);
     json_key_string(&b, "holdout", s->holdout);
     json_key_string(&b, "scores", s->out);
+    json_key_string(&b, "template", s->template);
+    json_key_string(&b, "demos_as", DEMOS_AS[s->demos_as].name);
     scores_put_result(&b, &x->facts, x->columns.score, x->columns.weight, &x->notes);
     if (x->columns.gain)
         scores_put_comparison(&b, s->weight_map, &x->shared.against, x->columns.weight,

@@ -76,7 +76,7 @@ const Option OPTIONS[] = {
      .help = "the model that scored: the page then shows what each token of an answer gained"},
     {"model", OPTION_STRING, AT(model), "pretrain", NULL, .value = "DIR", .free = true,
      .help = "model folder to continue from, instead of a new model"},
-    {"template", OPTION_STRING, AT(template), MODELS, NULL, .value = "NAME",
+    {"template", OPTION_STRING, AT(template), MODELS " report", NULL, .value = "NAME",
      .help = "the text around prompts and answers, instead of the model folder's: recipe, plain, "
              "chatml, smollm2, qwen2.5, qwen3, llama3, llama3.2, zephyr, alpaca, or a file "
              "(template.json, or Jinja with known marks)"},
@@ -252,6 +252,9 @@ const Option OPTIONS[] = {
      .help = "which holdout examples are shown"},
     {"demos-as", OPTION_CHOICE, AT(demos_as), "pretrain score train eval", "turns",
      CHOICES(DEMOS_AS, DEMOS_AS_COUNT), .help = "how demonstrations stand before a prompt"},
+    {"demos-as", OPTION_CHOICE, AT(demos_as), "report", NULL, CHOICES(DEMOS_AS, DEMOS_AS_COUNT),
+     .help = "with --model: how demonstrations stood when the scores were made, if their run.json "
+             "is not beside them"},
     {"contexts", OPTION_INT, AT(contexts), "score train", "0", RANGE(0, 1000000),
      .help = "largest number of different contexts; clusters of candidates share one, which is "
              "cheaper; 0: every candidate has its own"},

@@ -28,7 +28,8 @@ typedef struct {
     const Dataset *pool, *holdout; /* the holdout may be empty */
     Gains *gains;                  /* NULL: no strips */
     bool pairs, more;              /* more: there are kinds without cards */
-    int strips, unlike;            /* strips shown; records whose sums are not those of the file */
+    int strips;                    /* answers whose strip is shown */
+    int unlike, unfit; /* and not: its sums are not those of the file; its row cannot be made */
 } Cards;
 
 /* ---- one card ---- */
@@ -119,12 +120,12 @@ static bool put_gains(Buf *b, Cards *c, int i, bool rejected) {
         shown[k] = gains_demo(c->gains, demos->items[k].string);
         ok = ok && shown[k] >= 0;
     }
-    ok = ok && gains_of(c->gains, i, rejected, shown, n, &arena, &t) &&
-         sums_are(row, c->pairs, rejected, &t);
-    if (ok) put_strip(b, &t);
-    c->strips += ok, c->unlike += !ok;
+    ok = ok && gains_of(c->gains, i, rejected, shown, n, &arena, &t);
+    bool like = ok && sums_are(row, c->pairs, rejected, &t);
+    if (like) put_strip(b, &t);
+    c->strips += like, c->unfit += !ok, c->unlike += ok && !like;
     arena_free(&arena);
-    return ok;
+    return like;
 }
 
 static void put_answer(Buf *b, Cards *c, int i, bool rejected, Str text) {
@@ -271,11 +272,33 @@ static void put_legend(Page *p, const Cards *c) {
                        "Below each token of an answer is its gain in nats: log p(token) after the "
                        "demonstrations minus log p(token) alone. Blue gains, orange loses. The "
                        "score is their mean over the answer, or with --reduce sum their sum.");
-    if (c->unlike)
+    int without = c->unlike + c->unfit;
+    if (without)
         NOTE(c->r,
              "%d answer%s without the tokens' gain: the numbers of --model %s are not those of "
              "the score file, or the row does not fit.",
-             c->unlike, plural(c->unlike), c->r->model);
+             without, plural(without), c->r->model);
+}
+
+/* The files that the strips are made of. What the user says comes before what run.json says. */
+static GainFiles gain_files(const Report *r, const ScoreSet *s, bool pairs) {
+    int as = r->text.demos_as >= 0 ? r->text.demos_as : s->text.demos_as;
+    return (GainFiles){.model = r->model,
+                       .pool = s->pool,
+                       .holdout = s->holdout,
+                       .template = r->text.template ? r->text.template : s->text.template,
+                       .demos_as = as >= 0 ? (DemosAs)as : DEMOS_AS_TURNS,
+                       .pairs = pairs};
+}
+
+/* A model that gives none of the file's numbers has not made them, or not from this text. */
+static bool check_made(const Cards *c, const GainFiles *made, Error *err) {
+    if (c->strips || c->unfit || !c->unlike) return true;
+    return error_set(err, STATUS_DATA,
+                     "%s: --model %s with %s%s and --demos-as %s gives other log-likelihoods; name "
+                     "the model, the --template and the --demos-as that the scores were made with",
+                     c->set->scores, made->model, made->template ? "--template " : "its template",
+                     made->template ? made->template : "", DEMOS_AS[made->demos_as].name);
 }
 
 static void put_section(Page *p, Cards *c) {
@@ -310,9 +333,10 @@ bool put_extremes(Page *p, Report *r, Error *err) {
                  s->holdout ? gone.text : "no holdout path");
         /* What the user named must be readable. What a file names may be gone. */
         if (s->from_file && s->holdout && !demos) *err = gone;
-        if (r->model && demos && pool.count)
-            c.gains = gains_open(r->model, s->pool, s->holdout, c.pairs, err);
+        GainFiles made = gain_files(r, s, c.pairs);
+        if (r->model && demos && pool.count) c.gains = gains_open(&made, err);
         if (err->status == 0) put_section(p, &c);
+        if (err->status == 0) check_made(&c, &made, err);
         gains_close(c.gains);
         records_free(&holdout);
         records_free(&pool);

@@ -11,16 +11,16 @@ struct Gains {
     Workspace *ws;
 };
 
-Gains *gains_open(const char *model, const char *pool, const char *holdout, bool pairs,
-                  Error *err) {
+Gains *gains_open(const GainFiles *in, Error *err) {
     Gains *g = mem_new(1, sizeof *g);
-    SplitFiles files = {.pool = pool,
-                        .holdout = holdout,
+    SplitFiles files = {.pool = in->pool,
+                        .holdout = in->holdout,
+                        .demos_as = in->demos_as,
                         .truncate = true,
                         .allow_overlap = true,
-                        .pairs = pairs,
-                        .holdout_pairs = pairs};
-    bool loaded = model_folder_load(&g->folder, model, err);
+                        .pairs = in->pairs,
+                        .holdout_pairs = in->pairs};
+    bool loaded = model_folder_load_as(&g->folder, in->model, in->template, false, err);
     if (loaded && splits_read(&g->files, &g->folder, &files, err)) {
         g->ws = workspace_new();
         return g;

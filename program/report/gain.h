@@ -4,7 +4,8 @@
  * Usage:
  *   Error err = {0};
  *   Arena arena = {0};
- *   Gains *g = gains_open("out/base", "pool.jsonl", "holdout.jsonl", false, &err);
+ *   GainFiles files = {.model = "out/base", .pool = "pool.jsonl", .holdout = "holdout.jsonl"};
+ *   Gains *g = gains_open(&files, &err);
  *   const int demos[] = {4, 2};                 // records of the holdout, the nearest last
  *   TokenGains t;
  *   if (g && gains_of(g, 0, false, demos, 2, &arena, &t))
@@ -19,8 +20,15 @@
 
 typedef struct Gains Gains;
 
+typedef struct {
+    const char *model, *pool, *holdout;
+    const char *template; /* NULL: the model folder's */
+    DemosAs demos_as;
+    bool pairs;
+} GainFiles;
+
 /* Loads the model and both files. NULL with err set if one cannot be read. */
-Gains *gains_open(const char *model, const char *pool, const char *holdout, bool pairs, Error *err);
+Gains *gains_open(const GainFiles *in, Error *err);
 void gains_close(Gains *g); /* NULL is fine */
 /* The index of the holdout's record with this id, or -1. */
 int gains_demo(const Gains *g, Str id);

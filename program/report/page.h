@@ -3,20 +3,21 @@
  * Usage:
  *   Error err = {0};
  *   const char *paths[] = {"out/base", "out/runs/ica-1", "out/eval-k3.json"};
- *   ReportInputs in = {.count = 3, .paths = paths};
+ *   ReportInputs in = {.count = 3, .paths = paths, .text = {NULL, -1}};
  *   int status = report_main(&in, "out/report.html", "out/results.json", false, &err);
  *   if (status != 0) error_print(&err);
  */
 #ifndef REPORT_PAGE_H
 #define REPORT_PAGE_H
 
-#include "lib/util.h"
+#include "program/report/read.h"
 
 typedef struct {
     int count;
     const char *const *paths;
     const char *pool, *holdout; /* of score files among the paths; NULL: not given */
     const char *model; /* made the scores: the page has the tokens' gain; NULL: not given */
+    RowText text;      /* of the rows that it read; {NULL, -1}: as the scores' own run says */
 } ReportInputs;
 
 /* Appends the text for people, results.json and the page. The same inputs give the same bytes. On

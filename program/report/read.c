@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "program/report/read.h"
 
+#include "data/examples.h"
 #include "data/run.h"
 #include "data/scores.h"
 #include "lib/file.h"
@@ -341,6 +342,28 @@ static int by_set(const void *a, const void *b) {
     return d ? d : strcmp(p->scores, q->scores);
 }
 
+/* What the options of a run, or what `ica score --json` printed, say of rows. A template's path
+ * counts while it leads to a regular file. */
+static RowText row_text(Report *r, const Json *said, const char *demos_key) {
+    RowText text = {report_text(&r->arena, said, "template", NULL), -1};
+    const char *as = report_text(&r->arena, said, demos_key, "");
+    for (int i = 0; i < DEMOS_AS_COUNT; i++)
+        if (strcmp(as, DEMOS_AS[i].name) == 0) text.demos_as = i;
+    if (text.template && file_exists(text.template) && !file_is_regular(text.template))
+        text.template = NULL;
+    return text;
+}
+
+/* The same of the run.json beside a score file, if there is one. */
+static RowText row_text_beside(Report *r, const char *scores) {
+    const char *slash = strrchr(scores, '/');
+    const char *path =
+        text_new(&r->arena, "%.*srun.json", slash ? (int)(slash + 1 - scores) : 0, scores);
+    Error unsaid = {0};
+    const Json *run = file_is_regular(path) ? file_load(&r->arena, path, &unsaid) : NULL;
+    return row_text(r, run ? json_get(run, "options") : NULL, "demos-as");
+}
+
 /* Adds the scores that a run left in its folder. */
 static void run_set(Report *r, const FinishedRun *run) {
     char *path = path_join(run->folder, "scores.jsonl");
@@ -358,6 +381,7 @@ static void run_set(Report *r, const FinishedRun *run) {
                        .pool = report_text(&r->arena, options, "pool", NULL),
                        .holdout = report_text(&r->arena, options, "holdout", NULL),
                        .comparison = json_get(json_get(run->json, "result"), "comparison"),
+                       .text = row_text(r, options, "demos-as"),
                        .from_run = true};
     }
     free(path);
@@ -377,7 +401,8 @@ static void sets_find(Report *r) {
                        .scores = report_text(&r->arena, f->json, "scores", ""),
                        .pool = report_text(&r->arena, f->json, "pool", NULL),
                        .holdout = report_text(&r->arena, f->json, "holdout", NULL),
-                       .comparison = json_get(f->json, "comparison")};
+                       .comparison = json_get(f->json, "comparison"),
+                       .text = row_text(r, f->json, "demos_as")};
     }
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
     for (int i = 0; i < r->n_files; i++)
@@ -389,6 +414,7 @@ static void sets_find(Report *r) {
                                           .scores = r->files[i],
                                           .pool = r->pool,
                                           .holdout = r->holdout,
+                                          .text = row_text_beside(r, r->files[i]),
                                           .from_file = true};
     /* Keep the first of each method on each group. */
     int kept = 0;

@@ -86,11 +86,18 @@ typedef struct {
     double *gain, *likelihood; /* [n] */
 } LineNumbers;
 
+/* What the text of rows depends on beside the records and the model's folder. */
+typedef struct {
+    const char *template; /* a name or a file; NULL: not said, which is the folder's own */
+    int demos_as;         /* a DemosAs; -1: not said, which is turns */
+} RowText;
+
 /* The scores of one method on one pool, those of the first draw or seed; or one score file. */
 typedef struct {
     const char *method, *group, *objective, *order; /* order: the draw or the seed */
     const char *when;                               /* "draw 1" or "seed 1" */
     const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
+    RowText text;                                   /* what run.json says of their rows */
     bool from_run, from_file;
     int n;
     double *score;                 /* [n] */
@@ -105,6 +112,7 @@ typedef struct {
     Arena arena;
     const char *pool, *holdout; /* of score files; NULL: not given */
     const char *model;          /* made the scores of the examples; NULL: not given */
+    RowText text;               /* of its rows, given by the user; before what run.json says */
     FinishedRun *runs;
     ScoreFile *scores;
     const Json **evals; /* what `ica eval --json` printed */

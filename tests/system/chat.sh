@@ -195,6 +195,34 @@ check "they are other rows" test "$(cmp -s as-turns as-text && echo same)" = ""
 works "no demonstrations as text" score --model talk --pool corpus/pool-even50.jsonl \
     --holdout corpus/holdout.jsonl --demos-as text --out zero --k 0
 is "k = 0 scores exactly 0" "$(grep -c '"score":0,' zero)" "$(wc -l <zero | tr -d ' ')"
+
+# A page about scores shows the rows that they were made of: the template and the demonstrations'
+# form of the run that made them, or those given. Other rows have other numbers, and are refused.
+files="--pool corpus/pool-even50.jsonl --holdout corpus/holdout.jsonl"
+form="--template alpaca --demos-as text"
+works "a model far from chance" $new --data sessions --tokenizer chatml --out told --max-steps 40 \
+    --learning-rate 2e-2
+page="$files --model told --out page.html"
+works "scores of another form" score --model told $files $form --out alpaca.jsonl --k 1 --json
+cp "$keep/out" alpaca.json
+refuse 3 'alpaca.jsonl: --model told with its template and --demos-as turns gives other' \
+    report alpaca.jsonl $page
+refuse 3 'with --template alpaca and --demos-as turns gives other' \
+    report alpaca.jsonl $page --template alpaca
+works "the form is given" report alpaca.jsonl $page $form
+check "the page has the tokens' gain" grep -q 'class="strip"' page.html
+works "what score printed says it" report alpaca.json --model told --out page.html
+check "the page has the tokens' gain" grep -q 'class="strip"' page.html
+works "a run of that form" train --model told $files $form --weights ica --k 1 --max-steps 1 \
+    --out formed
+works "its run.json says it" report formed --model told --out page.html
+check "the page has the tokens' gain" grep -q 'class="strip"' page.html
+works "of its score file too" report formed/scores.jsonl $page
+check "the page has the tokens' gain" grep -q 'class="strip"' page.html
+refuse 3 'formed/scores.jsonl: --model told with --template plain and --demos-as text gives other' \
+    report formed/scores.jsonl $page --template plain
+works "without a model no rows are made" report alpaca.jsonl $files --out page.html $form
+says "and that is told" 'WARNING: --demos-as, --template have no effect here: only --model'
 refuse 3 'template qwen3: needs the token <think>' eval --model talk --data corpus/test.jsonl \
     --template qwen3
 refuse 3 'template "chatlm": there is none of this name; take one of recipe, plain, chatml' \
