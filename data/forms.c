@@ -287,9 +287,12 @@ static bool read_content(RecordReader *r, const Json *v, const char *whose, Str 
         *out = v->string;
         return true;
     }
-    if (!v || v->type != JSON_ARRAY)
-        return reader_refuse(r, "%smust be an object with the strings \"role\" and \"content\"",
+    if (!v)
+        return reader_refuse(r, "%shas no \"content\", or null; fill it in or remove the record",
                              whose);
+    if (v->type != JSON_ARRAY)
+        return reader_refuse(r, "%s\"content\" is %s; it must be a string", whose,
+                             json_type_name(v));
     for (int i = 0; i < v->count; i++) {
         const Json *part = &v->items[i], *type = json_get(part, "type");
         const Json *text = part->type == JSON_STRING ? part : json_get(part, "text");
@@ -724,8 +727,20 @@ static bool read_plain(RecordReader *r, const Json *object, Record *record) {
     return true;
 }
 
+/* The first key that is null where a form needs a value, of a form whose keys are all there. */
+static const char *null_key(const Json *object) {
+    for (int i = 0; i < FORM_COUNT; i++) {
+        const char *const *keys = RECORD_FORMS[i].keys;
+        if (!json_get(object, keys[0]) || (keys[1] && !json_get(object, keys[1]))) continue;
+        return find(object, keys[0]) ? keys[1] : keys[0];
+    }
+    return NULL;
+}
+
 /* Fails with the keys of a record that has no known form. */
 static bool refuse_form(const RecordReader *r, const Json *object) {
+    const char *null = null_key(object);
+    if (null) return reader_refuse(r, "\"%s\" is null; fill it in or remove the record", null);
     Buf keys = {0}, forms = {0};
     /* A NUL, or a cut inside a character, spoils only this message. */
     for (int i = 0; i < object->count && keys.n < 160; i++)

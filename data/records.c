@@ -19,6 +19,16 @@ bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *fo
     return reader_refuse(&where, "%s", what);
 }
 
+int records_find(const Dataset *d, Str id) {
+    int found = -1;
+    for (int i = 0; i < d->count; i++) {
+        if (!str_equal(d->records[i].id, id)) continue;
+        if (found >= 0) return -1;
+        found = i;
+    }
+    return found;
+}
+
 /* ---- bad records ---- */
 
 void bad_records_add(BadRecords *bad, long line, long number, const Error *one, Error *err) {
@@ -107,6 +117,18 @@ int records_copies(const Dataset *d, bool *copy) {
 
 /* ---- files ---- */
 
+/* Score files name records by their ids. An id counts for the record that has it first. */
+static void note_id(RecordReader *r, bool given, Record *record) {
+    Dataset *d = r->d;
+    uint64_t key = hash64(record->id.s, record->id.n, HASH_START);
+    record->hash = record_hash(record);
+    if (!r->ids) return;
+    bool again = map_get(r->ids, key) >= 0;
+    record->named = given && !again;
+    map_set(r->ids, key, 0);
+    if (again && d->same_ids++ == 0) d->same_id = record->id;
+}
+
 static bool add_record(RecordReader *r, const Json *object) {
     Dataset *d = r->d;
     if (object->type != JSON_OBJECT)
@@ -119,6 +141,7 @@ static bool add_record(RecordReader *r, const Json *object) {
     }
     Record record = {.line = r->line, .number = r->number};
     if (!form_read(r, object, &record)) return false;
+    note_id(r, json_get(object, "id") && json_get(object, "id")->type != JSON_NULL, &record);
     d->records[d->count++] = record;
     return true;
 }
@@ -212,6 +235,17 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at, b
     return ok;
 }
 
+/* What a text is written in that is not UTF-8, or NULL. Its first character is a byte-order mark or
+ * one below 128, which has bytes of 0 in a wider code. */
+static const char *wide_code(const char *s, size_t n) {
+    char first[4] = "    ";
+    memcpy(first, s, n < 4 ? n : 4);
+    bool little = first[1] == 0 || memcmp(first, "\xff\xfe", 2) == 0;
+    bool big = first[0] == 0 || memcmp(first, "\xfe\xff", 2) == 0;
+    bool wider = (little && first[2] == 0 && first[3] == 0) || (first[0] == 0 && first[1] == 0);
+    return wider ? "UTF-32" : little || big ? "UTF-16" : NULL;
+}
+
 /* Refuses files that are often given by mistake. Their first bytes or their names tell. */
 static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
 #define ARROW                                                                                      \
@@ -237,11 +271,10 @@ static bool check_kind_of_file(const RecordReader *r, const char *s, size_t n) {
          "lines=True)'"},
         {"ARROW1", 6, ARROW},
         {"\xff\xff\xff\xff", 4, ARROW},
-        {"\xff\xfe", 2, "the text is UTF-16; save it as UTF-8"},
-        {"\xfe\xff", 2, "the text is UTF-16; save it as UTF-8"},
     };
 #undef ARROW
-    const char *ending = strrchr(r->path, '.');
+    const char *ending = strrchr(r->path, '.'), *code = wide_code(s, n);
+    if (code) return reader_refuse(r, "the text is %s; save it as UTF-8", code);
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (n >= kinds[i].n && memcmp(s, kinds[i].magic, kinds[i].n) == 0)
             return reader_refuse(r, "%s", kinds[i].what);
@@ -306,6 +339,7 @@ struct RecordStream {
     bool begun, is_array, closed; /* closed: the array's end was reached */
     long records;
     uint64_t fingerprint;
+    Map ids;            /* of the records so far */
     double size;        /* of the file; 0: not known */
     Progress *progress; /* hears of the bytes of records, or NULL */
 };
@@ -329,6 +363,7 @@ void records_close(RecordStream *s) {
     if (!s) return;
     input_close(&s->in);
     buf_free(&s->text);
+    map_free(&s->ids);
     free(s);
 }
 
@@ -443,7 +478,8 @@ static bool read_elements(RecordStream *s, RecordReader *r, size_t most) {
 bool records_read(RecordStream *s, size_t most, Dataset *d, Error *err) {
     *d = (Dataset){.path = mem_new(strlen(s->in.path) + 1, 1)};
     strcpy(d->path, s->in.path);
-    RecordReader r = {.path = d->path, .line = 1, .d = d, .err = err, .progress = s->progress};
+    RecordReader r = {
+        .path = d->path, .line = 1, .d = d, .ids = &s->ids, .err = err, .progress = s->progress};
     bool ok = s->begun || begin(s, &r, most);
     if (ok && s->is_array) ok = read_elements(s, &r, most);
     while (ok && !s->is_array && d->count == 0 && !records_ended(s)) ok = read_lines(s, &r, most);

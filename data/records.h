@@ -69,6 +69,8 @@ typedef struct {
     size_t at, bytes; /* where the record stands in the file, a byte-order mark not counted */
     int gone;         /* records of the file before this one that were left out (data/parts.h) */
     Str id;           /* "id" as text, else the 1-based line (array: number) */
+    bool named;       /* it has an "id", and no earlier record of the file has the same */
+    uint64_t hash;    /* record_hash of the record as the file has it */
     /* RECORD_TURNS: at least 1; the last one's completion is trained. RECORD_PAIR: the turns before
      * the prompt, often none. */
     int n_turns;
@@ -98,6 +100,8 @@ typedef struct {
     char *path;
     int count;
     int gone;             /* records of the file that were left out (data/parts.h) */
+    int same_ids;         /* records whose id an earlier one of the file has */
+    Str same_id;          /* the first of these ids */
     Record *records;      /* [count] */
     uint64_t fingerprint; /* hash64 of the file's bytes */
     IgnoredKey ignored[RECORD_MAX_IGNORED];
@@ -139,6 +143,8 @@ void bad_records_add(BadRecords *bad, long line, long number, const Error *one, 
 /* Appends the others to err, which holds the first. Returns true if there is none. */
 bool bad_records_end(const BadRecords *bad, Error *err);
 
+/* The number of the record with that id; -1: none has it, or several have. */
+int records_find(const Dataset *d, Str id);
 /* Sets such an error about a record and returns false. */
 bool record_refuse(const Dataset *d, const Record *r, Error *err, const char *format, ...)
     PRINTF_LIKE(4, 5);

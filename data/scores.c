@@ -1,6 +1,7 @@
 /* scores.jsonl, and diagnostics where the truth is known. */
 #include "data/scores.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
@@ -31,11 +32,12 @@ static void put_demos(Buf *b, const ExampleFile *holdout, const Scores *s, int i
 static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
                              const Scores *s, const double *weight, bool swapped, int i) {
     const Example *e = &pool->examples.items[i];
+    const Record *r = &pool->data.records[i];
     double alone = s->alone.chosen[i], in_context = s->in_context.chosen[i];
     double rejected = s->alone.rejected[i], rejected_in_context = s->in_context.rejected[i];
     bool pairs = isfinite(rejected) || isfinite(rejected_in_context);
     buf_puts(b, "{\"id\":");
-    json_put_string(b, pool->data.records[i].id);
+    json_put_string(b, r->id);
     json_key_number(b, "score", s->score[i]);
     if (weight) json_key_number(b, "weight", weight[i]);
     if (swapped) buf_puts(b, ",\"relabel\":true");
@@ -55,6 +57,8 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     }
     json_key_number(b, "tokens", e->answer_n);
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
+    /* An id that is only the line's number, or that another record has, names no text. */
+    if (!r->named) buf_printf(b, ",\"hash\":\"%016" PRIx64 "\"", r->hash);
 }
 
 void scores_put_lines(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
@@ -284,6 +288,15 @@ bool scores_line(const Json *r, ScoreLine *out) {
     return true;
 }
 
+bool scores_line_is_of(const Json *line, const Record *r) {
+    const Json *id = json_get(line, "id"), *said = json_get(line, "hash");
+    char hash[17];
+    snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
+    bool has_id = id && (id->type == JSON_STRING || id->type == JSON_NUMBER);
+    return has_id && str_equal(id->string, r->id) &&
+           (!said || (said->type == JSON_STRING && str_is(said->string, hash)));
+}
+
 /* The numbers of a line for a map of the holdout. False if it is no line of a score file. */
 static bool line_numbers(const Json *r, double *gain, double *likelihood) {
     ScoreLine x;
@@ -308,7 +321,7 @@ void scores_put_weight(Buf *b, Str line, double weight, bool swapped) {
  * keeps whether that was left out. */
 static bool read_own(const char *file, int n, const Json *r, const Dataset *holdout, Comparison *c,
                      double *gain, double *likelihood, Error *err) {
-    const Json *id = json_get(r, "id"), *trimmed = json_get(r, "trimmed");
+    const Json *trimmed = json_get(r, "trimmed");
     if (!r || !line_numbers(r, gain, likelihood))
         return error_set(err, STATUS_DATA,
                          "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
@@ -323,7 +336,7 @@ static bool read_own(const char *file, int n, const Json *r, const Dataset *hold
                          "same method",
                          file, n + 1, by_reference(r) ? "by" : "without",
                          c->how.by_reference ? "rho" : "another");
-    if (n >= holdout->count || !id || !str_equal(id->string, holdout->records[n].id))
+    if (n >= holdout->count || !scores_line_is_of(r, &holdout->records[n]))
         return error_set(err, STATUS_DATA,
                          "%s:%d: is not of the holdout's record %d (%s): the file belongs to "
                          "another holdout",
@@ -409,6 +422,11 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
                          "belongs to another pool",
                          path, number, STR_ARG(id->string), pool->path, pool->records[i].line);
+    if (!scores_line_is_of(r, &pool->records[i]))
+        return error_set(err, STATUS_DATA,
+                         "%s:%d: the pool's record there (%s:%ld) has another text than the one "
+                         "that was scored (\"hash\"): the file belongs to another pool",
+                         path, number, pool->path, pool->records[i].line);
     /* Check the number. Without demonstrations there is no score, and in a shard no weight. */
     const Json *score = json_get(r, "score");
     bool unknown = v && v->type == JSON_NULL && score && score->type == JSON_NULL;

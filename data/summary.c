@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/json.h"
+#include "lib/text.h"
 
 void summary_row(DataSummary *s, int tokens, int kept) {
     ints_put(&s->lengths, tokens);
@@ -62,6 +63,13 @@ void summary_add(DataSummary *s, const Dataset *d, SummaryUse use) {
         count_answers(s, &d->records[i]);
     }
     s->records = (int)all;
+    if (s->same_ids == 0 && d->same_ids > 0) {
+        Buf shown = {0};
+        text_show(&shown, d->same_id, "");
+        snprintf(s->same_id, sizeof s->same_id, "%s", shown.s);
+        buf_free(&shown);
+    }
+    s->same_ids += d->same_ids;
     for (int i = 0; i < d->n_ignored; i++) add_ignored(s, &d->ignored[i]);
 }
 
@@ -138,6 +146,11 @@ void summary_tell(Buf *b, const DataSummary *s, const char *what) {
     if (s->use != SUMMARY_TEXTS) put_answers(b, s);
     put_rows(b, s);
     put_left_out(b, s);
+    if (s->same_ids > 0)
+        buf_printf(b,
+                   "  WARNING: %d records have an id that an earlier one has, the first \"%s\": "
+                   "what names a record by its id may mean another\n",
+                   s->same_ids, s->same_id);
     for (int i = 0; i < s->n_ignored; i++)
         buf_printf(b, "%s%s (%d records)%s", i ? ", " : "  keys not read: ", s->ignored[i].name,
                    s->ignored[i].records, i + 1 < s->n_ignored ? "" : "\n");
@@ -172,6 +185,7 @@ void summary_put(Buf *b, const DataSummary *s) {
         json_key_number(b, "validation", s->validation);
         buf_puts(b, "}");
     }
+    if (s->same_ids > 0) json_key_number(b, "same_ids", s->same_ids);
     if (s->n_ignored == 0) return;
     buf_puts(b, ",\"ignored\":{");
     for (int i = 0; i < s->n_ignored; i++)

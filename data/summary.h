@@ -48,7 +48,9 @@ typedef struct {
     int too_long, copies, overlap, validation;
     IgnoredKey ignored[RECORD_MAX_IGNORED + 1]; /* one more for weight */
     int n_ignored;
-    int weights; /* records with the key weight */
+    int weights;      /* records with the key weight */
+    int same_ids;     /* records whose id an earlier one has */
+    char same_id[40]; /* the first of these, printable, perhaps cut */
     /* until summary_end */
     IntBuf lengths;
     uint64_t *hash; /* [records] of what each teaches */

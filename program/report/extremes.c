@@ -47,11 +47,11 @@ static Str record_answer(const Record *rec) {
     return (Str){"", 0};
 }
 
-/* Prompt and answer of a demonstration if the holdout is still there, else its id. */
+/* Prompt and answer of a demonstration if the holdout is still there and one record of it has the
+ * id, else the id. */
 static void put_demo(Buf *b, const Dataset *holdout, Str id) {
-    const Record *rec = NULL;
-    for (int i = 0; !rec && i < holdout->count; i++)
-        if (str_equal(holdout->records[i].id, id)) rec = &holdout->records[i];
+    int found = records_find(holdout, id);
+    const Record *rec = found < 0 ? NULL : &holdout->records[found];
     if (!rec || (rec->kind != RECORD_PAIR && rec->kind != RECORD_TURNS)) {
         html_clip(b, id, CLIP);
         return;

@@ -38,12 +38,7 @@ void gains_close(Gains *g) {
     free(g);
 }
 
-int gains_demo(const Gains *g, Str id) {
-    const Dataset *d = &g->files.holdout.data;
-    for (int i = 0; i < d->count; i++)
-        if (str_equal(d->records[i].id, id)) return i;
-    return -1;
-}
+int gains_demo(const Gains *g, Str id) { return records_find(&g->files.holdout.data, id); }
 
 /* log p(token) by the logits[vocab] before it. */
 static double log_p(const real *logits, int vocab, int token) {

@@ -425,16 +425,11 @@ static void sets_find(Report *r) {
     r->n_sets = kept;
 }
 
-static bool id_is(const Json *row, Str id) {
-    const Json *v = json_get(row, "id");
-    return v && (v->type == JSON_STRING || v->type == JSON_NUMBER) && str_equal(v->string, id);
-}
-
 /* Does record i of the scores belong to record i of the pool, for all i? */
 static bool rows_match(const JsonLines *rows, const Dataset *pool) {
     if (rows->n != pool->count) return false;
     for (int i = 0; i < rows->n; i++)
-        if (!id_is(rows->v[i], pool->records[i].id)) return false;
+        if (!scores_line_is_of(rows->v[i], &pool->records[i])) return false;
     return true;
 }
 

@@ -414,6 +414,26 @@ works "select" select --pool array --scores array.scores --out e2 --share .5
     fail "an array: $(cat e2)"
 refuse 3 "already" select --pool e1 --scores array.scores --with-weights --out no
 refuse 3 "another pool" select --pool pool --scores p --out no
+
+# A record without an id of its own is known by its text: the same lines in another order are
+# another pool, and so is a text that was mended since.
+sed 's/"id":"[^"]*",//' pool >nameless
+{ tail -n 1 nameless; sed '$d' nameless; } >turned
+works "scores" score --model base --pool nameless --holdout hold --out n
+works "the pool that was scored" select --pool nameless --scores n --out n1 --overwrite
+refuse 3 "another text" select --pool turned --scores n --out no
+refuse 3 "another text" train --model base --pool turned --holdout hold --weights file:n \
+    --max-steps 1 --out no
+refuse 3 "name the pool that was scored" report n --pool turned --out no.html
+grep '"hash"' s >/dev/null && fail "a record with an id has a hash" || pass
+# Of two records with one id the second has a hash, so they cannot change places.
+sed '2s/"id":"[^"]*"/"id":"even50-0001"/' pool >twice
+{ sed -n '2p;1p' twice; sed 1,2d twice; } | sed '1{h;d};2{G}' >turned
+head -n 2 turned | cmp -s - twice && fail "the same order"
+"$ICA" score --model base --pool twice --holdout hold --out tw >tw.out 2>&1
+grep -q 'WARNING: 1 records have an id that an earlier one has, the first "even50-0001"' tw.out &&
+    pass || fail "two records with one id: $(cat tw.out)"
+refuse 3 "another text" select --pool turned --scores tw --out no
 refuse 2 "not both" select --pool pool --scores s --share .5 --weight-map filter --out no
 refuse 2 "needs --share" select --pool pool --scores s --weight-map top --out no
 sed 's/"weight":[^,}]*/"x":0/' s >bare.scores

@@ -40,6 +40,30 @@ static void put_record(Buf *b, int i, int prompt, int answer, int answers) {
 
 /* ---- what is left out ---- */
 
+/* A line with a hash is of that text alone. */
+static void check_hash(const Dataset *d) {
+    double weight[2];
+    ScoreColumns columns = {.weight = weight};
+    Error err = {0};
+    Buf b = {0};
+    char line[2][80];
+    for (int i = 0; i < 2; i++)
+        snprintf(line[i], sizeof line[i], "{\"id\":\"%s\",\"weight\":%d,\"hash\":\"%016llx\"}\n",
+                 d->records[i].id.s, i, (unsigned long long)d->records[i].hash);
+    buf_printf(&b, "%s%s", line[0], line[1]);
+    write_text(scores, b.s);
+    CHECK(scores_read(scores, d, &columns, &err) && weight[0] == 0 && weight[1] == 1, "%s",
+          err.text);
+    memcpy(strstr(line[1], "hash") + 7, strstr(line[0], "hash") + 7, 16);
+    b.n = 0;
+    buf_printf(&b, "%s%s", line[0], line[1]);
+    write_text(scores, b.s);
+    CHECK(!scores_read(scores, d, &columns, &err) && strstr(err.text, ":2: ") &&
+              strstr(err.text, "another text"),
+          "%s", err.text);
+    buf_free(&b);
+}
+
 static void test_left_out(void) {
     ModelFolder f = new_folder();
     Error err = {0};
@@ -88,6 +112,7 @@ static void test_left_out(void) {
                        "{\"id\":\"r4\",\"weight\":1}\n");
     CHECK(!scores_read(scores, d, &columns, &err) && err.status == STATUS_DATA, "of another: %s",
           err.text);
+    check_hash(d);
     splits_free(&x);
     buf_free(&b);
     model_folder_free(&f);

@@ -362,6 +362,23 @@ typedef struct {
     const char *text, *error;
 } Wrong;
 
+/* An id names the first record that has it; one that is only a line's number names none. */
+static void test_ids(void) {
+    Dataset d;
+    if (!load(&d, "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":3,\"text\":\"y\"}\n{\"text\":\"y\"}\n"
+                  "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":null,\"text\":\"x\"}"))
+        return;
+    const Record *r = d.records;
+    CHECK(d.count == 5 && r[0].named && r[1].named && !r[2].named && !r[3].named && !r[4].named,
+          "named");
+    CHECK(d.same_ids == 2 && str_is(d.same_id, "3"), "%d, %s", d.same_ids, d.same_id.s);
+    CHECK(r[0].hash == r[3].hash && r[1].hash == r[2].hash && r[0].hash != r[1].hash, "hashes");
+    CHECK(records_find(&d, str("5")) == 4 && records_find(&d, str("a")) < 0 &&
+              records_find(&d, str("b")) < 0,
+          "one, two, none");
+    records_free(&d);
+}
+
 static void check_errors(const Wrong *cases, size_t n) {
     for (size_t i = 0; i < n; i++)
         check_error(cases[i].text, strlen(cases[i].text), cases[i].error);
@@ -384,7 +401,15 @@ static void test_kinds_of_files(void) {
         {"\xff\xff\xff\xff", arrow},
     };
     check_errors(cases, sizeof cases / sizeof *cases);
-    check_error("\xff\xfe{\0}\0", 6, "data:1: the text is UTF-16; save it as UTF-8");
+    static const char utf16[] = "data:1: the text is UTF-16; save it as UTF-8",
+                      utf32[] = "data:1: the text is UTF-32; save it as UTF-8";
+    check_error("\xff\xfe{\0}\0", 6, utf16);
+    check_error("{\0}\0", 4, utf16);
+    check_error("\0{\0}", 4, utf16);
+    check_error("\xff\xfe\0\0{\0\0\0", 8, utf32);
+    check_error("\0\0\xfe\xff\0\0\0{", 8, utf32);
+    check_error("{\0\0\0}\0\0\0", 8, utf32);
+    check_error("\0\0\0{\0\0\0}", 8, utf32);
     char table[620];
     snprintf(table, sizeof table, "%s.csv", file);
     Dataset d;
@@ -516,6 +541,11 @@ static void test_form_errors(void) {
         {"{\"question\":\"q\",\"answer\":true}",
          "data:1: \"answer\" is true or false; it must be a string"},
         {"{\"text\":\"\"}", "data:1: \"text\" is empty; fill it in or remove the record"},
+        {"{\"text\":null}", "data:1: \"text\" is null; fill it in or remove the record"},
+        {"{\"prompt\":\"p\",\"completion\":null}",
+         "data:1: \"completion\" is null; fill it in or remove the record"},
+        {"{\"prompt\":\"p\",\"chosen\":null,\"rejected\":\"r\"}",
+         "data:1: \"chosen\" is null; fill it in or remove the record"},
     };
     check_errors(cases, sizeof cases / sizeof *cases);
     arena_free(&arena);
@@ -524,6 +554,8 @@ static void test_form_errors(void) {
 static void test_message_errors(void) {
     static const char keys[] = "data:1: \"messages\", message 1: must be an object with the "
                                "strings \"role\" and \"content\"";
+    static const char empty[] = "data:1: \"messages\", message 1: has no \"content\", or null; "
+                                "fill it in or remove the record";
     static const char one[] =
         " must have one message from the assistant, with at most the prompt's messages before it";
     char chosen[160], completion[160];
@@ -535,9 +567,11 @@ static void test_message_errors(void) {
         {"{\"messages\":[]}",
          "data:1: \"messages\" is an empty list; fill it in or remove the record"},
         {"{\"messages\":[1]}", keys},
-        {"{\"messages\":[{\"role\":\"user\"}]}", keys},
+        {"{\"messages\":[{\"role\":\"user\"}]}", empty},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":null}]}", empty},
         {"{\"messages\":[{\"role\":1,\"content\":\"x\"}]}", keys},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":7}]}", keys},
+        {"{\"messages\":[{\"role\":\"user\",\"content\":7}]}",
+         "data:1: \"messages\", message 1: \"content\" is a number; it must be a string"},
         {"{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}",
          "data:1: \"messages\", message 1: unknown role \"tool\"; use user or assistant"},
         {"{\"messages\":[" USER("a") "," ASSISTANT("") "]}",
@@ -661,6 +695,7 @@ int main(void) {
     test_text_and_ids();
     test_precedence();
     test_extras();
+    test_ids();
     test_files();
     test_many_records();
     test_long_lines();

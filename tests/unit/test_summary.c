@@ -199,6 +199,23 @@ static void test_summary(void) {
         buf_puts(&json, "{");
         summary_put(&json, s);
         CHECK(strstr(json.s, "\"ignored\":{\"topic\":5,\"weight\":5}"), "%s", json.s);
+        CHECK(s->same_ids == 0 && !strstr(json.s, "same_ids"), "ids of their own: %s", json.s);
+        splits_free(&x);
+    } else CHECK(false, "%s", err.text);
+    /* Two files that were put together have their ids twice. */
+    text.n = 0;
+    for (int i = 0; i < 6; i++)
+        buf_printf(&text, "{\"id\":%d,\"prompt\":\"p%d\",\"completion\":\"a\"}\n", i % 4, i);
+    if (read_pool(&x, &f, text.s, false, true, &err)) {
+        json.n = 0;
+        summary_tell(&json, &x.pool.summary, "pool");
+        CHECK(strstr(json.s,
+                     "WARNING: 2 records have an id that an earlier one has, the first \"0\""),
+              "%s", json.s);
+        json.n = 0;
+        buf_puts(&json, "{");
+        summary_put(&json, &x.pool.summary);
+        CHECK(strstr(json.s, "\"same_ids\":2"), "%s", json.s);
         splits_free(&x);
     } else CHECK(false, "%s", err.text);
     free_folder(&f);
