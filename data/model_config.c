@@ -52,6 +52,16 @@ static const struct {
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof *KEYS };
 
+/* Names that the family's class takes for a key too. */
+static const struct {
+    const char *key, *other;
+    int families;
+} OTHER_NAMES[] = {{"n_positions", "max_position_embeddings", GPT2},
+                   {"n_embd", "hidden_size", GPT2},
+                   {"n_layer", "num_hidden_layers", GPT2},
+                   {"n_head", "num_attention_heads", GPT2}};
+enum { OTHER_COUNT = sizeof OTHER_NAMES / sizeof *OTHER_NAMES };
+
 /* Keys of which one value is implemented, as JSON text. A file without the key means it. Those
  * that are usual are written. */
 static const struct {
@@ -68,7 +78,7 @@ static const struct {
     {"rope_interleaved", "false", ROTARY, false},
     {"use_sliding_window", "false", QWEN, true},
     {"use_bidirectional_attention", "false", ROTARY, false},
-    {"is_causal", "true", ROTARY, false},
+    {"is_causal", "true", ANY, false},
     {"quantization_config", "null", ANY, false},
 };
 enum { FIXED_COUNT = sizeof FIXED / sizeof *FIXED };
@@ -156,14 +166,34 @@ static bool read_truth(const Json *v, const char *path, const char *key, bool *t
     return true;
 }
 
+/* The value of a key, or of its other name. Both may be there with the same number. */
+static bool find_member(const Json *root, const char *path, Family family, const char *key,
+                        const Json **v, Error *err) {
+    const Json *other = NULL;
+    const char *name = "";
+    *v = get(root, key);
+    for (int i = 0; i < OTHER_COUNT; i++) {
+        if (!(OTHER_NAMES[i].families >> family & 1) || strcmp(OTHER_NAMES[i].key, key) != 0)
+            continue;
+        name = OTHER_NAMES[i].other;
+        other = get(root, name);
+    }
+    if (*v && other && !(other->type == JSON_NUMBER && other->number == (*v)->number))
+        return error_set(err, STATUS_DATA, "%s: \"%s\" contradicts \"%s\"; remove one of them",
+                         path, name, key);
+    if (!*v) *v = other;
+    return true;
+}
+
 static bool read_members(const Json *root, const char *path, ModelConfig *c, Error *err) {
     for (int i = 0; i < KEY_COUNT; i++) {
         const char *key = KEYS[i].key;
         void *member = (char *)c + KEYS[i].member;
         if (!(KEYS[i].families >> c->family & 1)) continue;
+        const Json *v;
+        if (!find_member(root, path, c->family, key, &v, err)) return false;
         /* Old files have n_ctx. */
-        if (strcmp(key, "n_positions") == 0 && !get(root, key)) key = "n_ctx";
-        const Json *v = get(root, key);
+        if (!v && strcmp(key, "n_positions") == 0) v = get(root, key = "n_ctx");
         if (!v && !KEYS[i].need) continue;
         if (KEYS[i].type == WHOLE && !read_whole(v, path, key, member, err)) return false;
         if (KEYS[i].type == NUMBER && !read_positive(v, path, key, member, err)) return false;

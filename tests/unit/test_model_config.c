@@ -32,6 +32,10 @@ static bool read_config(const char *text, ModelConfig *c, Error *err) {
 #define LLAMA "{\"model_type\":\"llama\"," SIZES
 #define QWEN2 "{\"model_type\":\"qwen2\"," SIZES ",\"num_key_value_heads\":2"
 #define QWEN3 "{\"model_type\":\"qwen3\"," SIZES ",\"num_key_value_heads\":2"
+/* A GPT-2 of each key that it must have. Its class takes the names of Llama's for them too. */
+#define GPT2                                                                                       \
+    "{\"model_type\":\"gpt2\",\"vocab_size\":50,\"n_positions\":256,\"n_embd\":32,\"n_layer\":3,"  \
+    "\"n_head\":4"
 #define LLAMA3                                                                                     \
     "\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                             \
     "\"original_max_position_embeddings\":32"
@@ -57,6 +61,11 @@ static void test_read(void) {
         const char *text;
         ModelConfig want;
     } cases[] = {
+        {GPT2 ",\"num_attention_heads\":4,\"hidden_size\":32,\"num_hidden_layers\":null}",
+         {.layers = 3, .heads = 4, .channels = 32, .context = 256, .vocab = 50}},
+        {"{\"vocab_size\":50,\"hidden_size\":32,\"num_hidden_layers\":3,"
+         "\"num_attention_heads\":4,\"max_position_embeddings\":256,\"n_ctx\":8}",
+         {.layers = 3, .heads = 4, .channels = 32, .context = 256, .vocab = 50}},
         {"{\"vocab_size\":50,\"n_embd\":32,\"n_layer\":3,\"n_head\":4,\"n_ctx\":256}",
          {.layers = 3, .heads = 4, .channels = 32, .context = 256, .vocab = 50}},
         {"{\"model_type\":\"gpt2\",\"vocab_size\":50,\"n_embd\":32,\"n_layer\":3,\"n_head\":4,"
@@ -118,6 +127,11 @@ static void test_refused(void) {
         {LLAMA ",\"partial_rotary_factor\":0.5}", "partial_rotary_factor"},
         {LLAMA ",\"rope_interleaved\":true}", "rope_interleaved"},
         {LLAMA ",\"is_causal\":false}", "is_causal"},
+        {GPT2 ",\"is_causal\":false}", "is_causal"},
+        {GPT2 ",\"num_attention_heads\":2}", "\"num_attention_heads\" contradicts \"n_head\""},
+        {GPT2 ",\"num_hidden_layers\":1}", "contradicts \"n_layer\""},
+        {GPT2 ",\"hidden_size\":16}", "contradicts \"n_embd\""},
+        {GPT2 ",\"max_position_embeddings\":\"256\"}", "contradicts \"n_positions\""},
         {LLAMA ",\"attention_bias\":1}", "\"attention_bias\" must be true or false"},
         {LLAMA ",\"tie_word_embeddings\":\"yes\"}", "tie_word_embeddings"},
         {LLAMA ",\"num_key_value_heads\":3}", "4 heads cannot share 3"},
