@@ -26,7 +26,7 @@ while read -r count from to; do head -n "$count" "corpus/$from.jsonl" >"$to.json
 8 pairs-holdout pairs-hold
 8 pairs-test pairs-test
 END
-sed 's/}$/,"topic":"a"}/' pool.jsonl >topics.jsonl
+sed 's/}$/,"topic":"a"}/; 2s/"id":"[^"]*"/"id":"even50-0001"/' pool.jsonl >topics.jsonl
 run tokenizer --data sessions.jsonl --vocab-size 300 --out tok
 run pretrain --data sessions.jsonl --tokenizer tok --layers 2 --heads 2 --channels 16 \
     --context 128 \
@@ -42,7 +42,7 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
     run train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
     run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
-    run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
+    run train $TUNE --pool topics.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
         --holdout-trim .2 --out accept
     run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights rho --reference-steps 2 \
         --weight-map accept --out rho
