@@ -115,12 +115,13 @@ static bool put_gains(Buf *b, Cards *c, int i, bool rejected) {
     Arena arena = {0};
     TokenGains t;
     int *shown = arena_new(&arena, (size_t)n, sizeof *shown);
-    bool ok = true;
+    int record = gains_record(c->gains, c->pool->records[i].id);
+    bool ok = record >= 0;
     for (int k = 0; k < n; k++) {
         shown[k] = gains_demo(c->gains, demos->items[k].string);
         ok = ok && shown[k] >= 0;
     }
-    ok = ok && gains_of(c->gains, i, rejected, shown, n, &arena, &t);
+    ok = ok && gains_of(c->gains, record, rejected, shown, n, &arena, &t);
     bool like = ok && sums_are(row, c->pairs, rejected, &t);
     if (like) put_strip(b, &t);
     c->strips += like, c->unfit += !ok, c->unlike += ok && !like;

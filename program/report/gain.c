@@ -38,6 +38,8 @@ void gains_close(Gains *g) {
     free(g);
 }
 
+int gains_record(const Gains *g, Str id) { return records_find(&g->files.pool.data, id); }
+
 int gains_demo(const Gains *g, Str id) { return records_find(&g->files.holdout.data, id); }
 
 /* log p(token) by the logits[vocab] before it. */

@@ -30,7 +30,8 @@ typedef struct {
 /* Loads the model and both files. NULL with err set if one cannot be read. */
 Gains *gains_open(const GainFiles *in, Error *err);
 void gains_close(Gains *g); /* NULL is fine */
-/* The index of the holdout's record with this id, or -1. */
+/* The index of the pool's record with this id, and of the holdout's, or -1. */
+int gains_record(const Gains *g, Str id);
 int gains_demo(const Gains *g, Str id);
 
 typedef struct {

@@ -23,12 +23,13 @@ static void sentence(Buf *b, const char *format, ...) {
 static void tell_subject(Buf *b, const Report *r, const Numbers *n) {
     int runs = 0;
     for (int i = 0; i < r->n_runs; i++) runs += !r->runs[i].pretrain;
-    if (n->blocks.n)
-        sentence(
-            b,
-            "Here %d run%s fine-tuned a language model on data of mixed quality, each with its "
-            "own way to weigh the examples.",
-            runs, plural(runs));
+    if (n->blocks.n && runs == 1)
+        sentence(b, "Here a language model was fine-tuned on data of mixed quality.");
+    else if (n->blocks.n)
+        sentence(b,
+                 "Here %d runs fine-tuned a language model on data of mixed quality, each with "
+                 "its own way to weigh the examples.",
+                 runs);
     else sentence(b, "This page shows which training examples are worth learning from.");
     sentence(b, "ICA (in-context approximation) scores an example by how much more probable the "
                 "model finds its answer after reading a few trusted examples.");
@@ -137,6 +138,8 @@ static const Term TERMS[] = {
     {"SFT", "Fine-tuning", "supervised fine-tuning, on answers."},
     {"DPO, SimPO", "DPO", "fine-tuning on pairs of a chosen and a rejected answer."},
     {"NLL, loss", "NLL", "minus the log-probability of a right answer, in nats a token."},
+    {"validation", "alidation loss",
+     "a part of the pool that a run is not trained on; it says when to stop."},
     {"nat", "nats", "unit of log-probability: one nat is a factor of 2.7."},
     {"AUROC", NULL, "share of good-bad pairs that a score orders rightly; 0.5 is chance."},
     {"ROC", "share of", "curve of records kept against records wrongly let through."},

@@ -61,7 +61,7 @@ const Arm *block_arm(const Block *b, const char *name) {
 }
 
 /* The share of the way from uniform to oracle by metric m, per seed, as metric `to`; undefined for
- * these two and when one of them is missing. */
+ * these two, when one of them is missing, and where the oracle is not the better one. */
 static void block_gap(Block *b, int m, int to) {
     const Arm *uniform = block_arm(b, "uniform"), *oracle = block_arm(b, "oracle");
     for (int a = 0; a < b->n_arms; a++) {
@@ -69,8 +69,9 @@ static void block_gap(Block *b, int m, int to) {
         for (int s = 0; s < b->n_seeds; s++) {
             double gap = NAN;
             if (uniform && oracle && arm != uniform && arm != oracle) {
-                double from = uniform->values[m][s];
-                gap = (from - arm->values[m][s]) / (from - oracle->values[m][s]);
+                double from = uniform->values[m][s], way = from - oracle->values[m][s];
+                bool better = m == 0 ? way > 0 : way < 0; /* The first metric is a loss. */
+                if (better) gap = (from - arm->values[m][s]) / way;
             }
             arm->values[to][s] = isfinite(gap) ? gap : NAN;
         }

@@ -229,6 +229,23 @@ static void put_more(Page *p, Report *r, const Block *b) {
     put_cost(p, r, b);
 }
 
+/* Says which evaluation's model the runs kept. */
+static void put_kept(Page *p, const Block *b) {
+    for (int a = 0; a < b->n_arms; a++)
+        for (int s = 0; s < b->n_seeds; s++) {
+            const FinishedRun *run = b->arms[a].runs[s];
+            double step = run ? run_metric(run, "best_step") : NAN;
+            const Json *loads =
+                run ? json_get(json_get(run->json, "options"), "load-best-model-at-end") : NULL;
+            if (!isfinite(step) || !loads || !loads->boolean) continue;
+            if (b->n_arms * b->n_seeds == 1)
+                page_paragraph(p, "%s has the model of step %.0f, its best evaluation.",
+                               run->folder, step);
+            else page_paragraph(p, "Each run has the model of its best evaluation.");
+            return;
+        }
+}
+
 /* The charts and the table of one block. Of all but the first a reader must open the table. */
 static void put_block(Page *p, Report *r, const Block *b, bool first) {
     Table t = block_table(r, b);
@@ -242,7 +259,9 @@ static void put_block(Page *p, Report *r, const Block *b, bool first) {
         page_grid(p);
     }
     plot_log(p, r, b, LOG_EVAL, "The loss on the test");
+    bool judged = plot_validation(p, r, b);
     page_grid_end(p);
+    if (judged) put_kept(p, b);
     page_table(p, t);
     if (first) page_details(p, "Training loss and cost");
     put_more(p, r, b);

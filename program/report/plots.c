@@ -59,17 +59,23 @@ void plot_arms(Page *p, Report *r, const Block *b, int metric) {
 
 enum { CURVE_POINTS = 200, MARKS = 12 };
 
+/* Fills in the points of a column of a run's log (NULL: none), at most n_log. Returns how many. */
+static int log_points(const FinishedRun *run, int column, Point *points) {
+    int n = 0;
+    for (int j = 0; run && j < run->n_log; j++) {
+        Point at = {run->log[LOG_STEP][j], run->log[column][j]};
+        if (isfinite(at.x) && isfinite(at.y)) points[n++] = at;
+    }
+    return n;
+}
+
 /* The mean over runs of a column of their logs at each step. */
 static Series log_curve(Arena *arena, const FinishedRun *const *runs, int n_runs, int column) {
     int n = 0, most = 0;
     for (int i = 0; i < n_runs; i++)
         if (runs[i]) most += runs[i]->n_log;
     Point *points = arena_new(arena, (size_t)most + 1, sizeof *points);
-    for (int i = 0; i < n_runs; i++)
-        for (int j = 0; runs[i] && j < runs[i]->n_log; j++) {
-            Point at = {runs[i]->log[LOG_STEP][j], runs[i]->log[column][j]};
-            if (isfinite(at.x) && isfinite(at.y)) points[n++] = at;
-        }
+    for (int i = 0; i < n_runs; i++) n += log_points(runs[i], column, points + n);
     return series_mean(arena, points, n, CURVE_POINTS);
 }
 
@@ -122,6 +128,82 @@ bool plot_log(Page *p, Report *r, const Block *b, int column, const char *what) 
                .marks = marks,
                .n_marks = refreshes(b, marks)};
     chart_lines(&p->body, &c, curves, n);
+    return true;
+}
+
+/* The mean validation loss over runs at each step, from that of the starting model on. */
+static Series validation_curve(Arena *arena, const FinishedRun *const *runs, int n_runs) {
+    int n = 0, most = n_runs;
+    for (int i = 0; i < n_runs; i++)
+        if (runs[i]) most += runs[i]->n_log;
+    Point *points = arena_new(arena, (size_t)most + 1, sizeof *points);
+    for (int i = 0; i < n_runs; i++) {
+        const Json *before = runs[i] ? json_get(runs[i]->json, "before") : NULL;
+        double nll = json_number(before, "validation_nll"),
+               start = isnan(nll) ? json_number(before, "validation_loss") : nll;
+        if (isfinite(start)) points[n++] = (Point){0, start};
+        n += log_points(runs[i], LOG_VALIDATION, points + n);
+    }
+    return series_mean(arena, points, n, CURVE_POINTS);
+}
+
+/* Where the lowest point of a line is. */
+static int lowest(const Series *s) {
+    int at = 0;
+    for (int i = 1; i < s->n; i++)
+        if (s->y[i] < s->y[at]) at = i;
+    return at;
+}
+
+/* Which arm has the lowest validation loss and where, and what became of it. */
+static const char *validation_message(Report *r, const Series *s, int n, int best) {
+    int at = lowest(&s[best]), last = s[best].n - 1, worst = best;
+    double low = s[best].y[at];
+    for (int i = 0; i < n; i++)
+        if (s[i].y[lowest(&s[i])] > s[worst].y[lowest(&s[worst])]) worst = i;
+    if (s[best].x[at] == 0)
+        return text_new(&r->arena, "No step lowers the validation loss, which is %.3g at the start",
+                        low);
+    if (worst != best)
+        return text_new(
+            &r->arena, "The lowest validation loss is %.3g, of %s at step %.0f; of %s it is %.3g",
+            low, s[best].name, s[best].x[at], s[worst].name, s[worst].y[lowest(&s[worst])]);
+    if (at == last)
+        return text_new(&r->arena,
+                        "The validation loss is lowest at the end, %.3g: more steps may help", low);
+    return text_new(&r->arena, "The validation loss is lowest at step %.0f, %.3g; it ends at %.3g",
+                    s[best].x[at], low, s[best].y[last]);
+}
+
+bool plot_validation(Page *p, Report *r, const Block *b) {
+    Series *curves = arena_new(&r->arena, (size_t)b->n_arms + 1, sizeof *curves);
+    int n = 0, best = 0;
+    const Arm *only = NULL;
+    for (int a = 0; a < b->n_arms; a++) {
+        Series s = validation_curve(&r->arena, b->arms[a].runs, b->n_seeds);
+        s.name = b->arms[a].name, s.tone = b->arms[a].tone;
+        if (s.n < 2) continue;
+        only = &b->arms[a];
+        curves[n++] = s;
+    }
+    if (n == 0) return false;
+    for (int i = 1; i < n; i++)
+        if (curves[i].y[lowest(&curves[i])] < curves[best].y[lowest(&curves[best])]) best = i;
+    Mark mark = {curves[best].x[lowest(&curves[best])], "lowest"};
+    Chart c = {.title = validation_message(r, curves, n, best),
+               .x_label = "step",
+               .about = "The loss on the part of the pool that --eval-share holds out, one line "
+                        "for each arm, the mean over its seeds.",
+               .marks = &mark,
+               .n_marks = 1};
+    int lines = n;
+    if (n == 1) { /* beside the loss of training it shows where overfitting begins */
+        curves[0].name = "validation", curves[0].tone = 1;
+        Series training = log_curve(&r->arena, only->runs, b->n_seeds, LOG_LOSS);
+        training.name = "training", training.tone = 2, training.dashed = true;
+        if (training.n >= 2) curves[lines++] = training;
+    }
+    chart_lines(&p->body, &c, curves, lines);
     return true;
 }
 

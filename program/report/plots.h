@@ -26,6 +26,10 @@ void plot_arms(Page *p, Report *r, const Block *b, int metric);
  * anew are marked. False if no log has it. */
 bool plot_log(Page *p, Report *r, const Block *b, int column, const char *what);
 
+/* The loss on what --eval-share holds out, for all arms of a block; of one arm beside its training
+ * loss. The lowest point is marked. False if no log has it at two steps. */
+bool plot_validation(Page *p, Report *r, const Block *b);
+
 /* The scores of one set, good and bad records apart where the truth is known. */
 void plot_scores(Page *p, Report *r, const ScoreSet *s);
 /* Both numbers of every candidate against the holdout's own (E19), with its thresholds where the

@@ -86,10 +86,12 @@ static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
     for (int i = 0; i < run->n_log; i++) {
         LogLine line = log_line_read(rows.v[i]);
         /* Runs on pairs log a loss instead of an NLL. */
-        double eval = isnan(line.eval_nll) ? line.eval_loss : line.eval_nll;
+        double eval = isnan(line.eval_nll) ? line.eval_loss : line.eval_nll,
+               held = isnan(line.validation_nll) ? line.validation_loss : line.validation_nll;
         const double value[LOG_COLUMNS] = {[LOG_STEP] = line.step,
                                            [LOG_LOSS] = line.loss,
                                            [LOG_EVAL] = eval,
+                                           [LOG_VALIDATION] = held,
                                            [LOG_CLEAN] = line.weight_clean,
                                            [LOG_CORRUPTED] = line.weight_corrupted,
                                            [LOG_APART] = line.weight_clean - line.weight_corrupted,
@@ -342,6 +344,21 @@ static int by_set(const void *a, const void *b) {
     return d ? d : strcmp(p->scores, q->scores);
 }
 
+/* How many records of its pool a run left out: what run.json says of the file. */
+static int left_out_of(const Json *run, const char *pool) {
+    const Json *data = json_get(run, "data");
+    int sum = 0;
+    for (int i = 0; pool && data && data->type == JSON_ARRAY && i < data->count; i++) {
+        const Json *file = &data->items[i], *path = json_get(file, "path"),
+                   *counts = json_get(file, "left_out");
+        bool is_pool = path && path->type == JSON_STRING && str_is(path->string, pool);
+        for (int k = 0; is_pool && counts && counts->type == JSON_OBJECT && k < counts->count; k++)
+            if (counts->items[k].number > 0 && counts->items[k].number < 1e9)
+                sum += (int)counts->items[k].number;
+    }
+    return sum;
+}
+
 /* What the options of a run, or what `ica score --json` printed, say of rows. A template's path
  * counts while it leads to a regular file. */
 static RowText row_text(Report *r, const Json *said, const char *demos_key) {
@@ -354,14 +371,30 @@ static RowText row_text(Report *r, const Json *said, const char *demos_key) {
     return text;
 }
 
-/* The same of the run.json beside a score file, if there is one. */
-static RowText row_text_beside(Report *r, const char *scores) {
+/* The run.json beside a score file, or NULL. */
+static const Json *run_beside(Report *r, const char *scores) {
     const char *slash = strrchr(scores, '/');
     const char *path =
         text_new(&r->arena, "%.*srun.json", slash ? (int)(slash + 1 - scores) : 0, scores);
     Error unsaid = {0};
-    const Json *run = file_is_regular(path) ? file_load(&r->arena, path, &unsaid) : NULL;
-    return row_text(r, run ? json_get(run, "options") : NULL, "demos-as");
+    return file_is_regular(path) ? file_load(&r->arena, path, &unsaid) : NULL;
+}
+
+/* A score file by itself: what is said of it is said by the run.json beside it. */
+static ScoreSet file_set(Report *r, const char *path) {
+    const Json *run = run_beside(r, path), *options = json_get(run, "options");
+    const char *pool = report_text(&r->arena, options, "pool", NULL);
+    return (ScoreSet){.method = path,
+                      .group = "Score files",
+                      .objective = "sft", /* set_fill knows better */
+                      .order = "",
+                      .when = r->pool ? r->pool : "no --pool given",
+                      .scores = path,
+                      .pool = r->pool,
+                      .holdout = r->holdout,
+                      .text = row_text(r, options, "demos-as"),
+                      .left_out = left_out_of(run, pool),
+                      .from_file = true};
 }
 
 /* Adds the scores that a run left in its folder. */
@@ -370,7 +403,8 @@ static void run_set(Report *r, const FinishedRun *run) {
     const Json *options = json_get(run->json, "options");
     if (file_exists(path) && !run->pretrain && options) {
         const char *seed = text_new(&r->arena, "%g", run->seed);
-        const char *method = report_text(&r->arena, options, "weights", run->arm);
+        const char *method = report_text(&r->arena, options, "weights", run->arm),
+                   *pool = report_text(&r->arena, options, "pool", NULL);
         r->sets[r->n_sets++] =
             (ScoreSet){.method = str_copy(&r->arena, (Str){method, arm_method_length(method)}).s,
                        .group = run->group,
@@ -378,10 +412,11 @@ static void run_set(Report *r, const FinishedRun *run) {
                        .order = seed,
                        .when = text_new(&r->arena, "seed %s", seed),
                        .scores = str_copy(&r->arena, str(path)).s,
-                       .pool = report_text(&r->arena, options, "pool", NULL),
+                       .pool = pool,
                        .holdout = report_text(&r->arena, options, "holdout", NULL),
                        .comparison = json_get(json_get(run->json, "result"), "comparison"),
                        .text = row_text(r, options, "demos-as"),
+                       .left_out = left_out_of(run->json, pool),
                        .from_run = true};
     }
     free(path);
@@ -405,17 +440,7 @@ static void sets_find(Report *r) {
                        .text = row_text(r, f->json, "demos_as")};
     }
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
-    for (int i = 0; i < r->n_files; i++)
-        r->sets[r->n_sets++] = (ScoreSet){.method = r->files[i],
-                                          .group = "Score files",
-                                          .objective = "sft", /* set_fill knows better */
-                                          .order = "",
-                                          .when = r->pool ? r->pool : "no --pool given",
-                                          .scores = r->files[i],
-                                          .pool = r->pool,
-                                          .holdout = r->holdout,
-                                          .text = row_text_beside(r, r->files[i]),
-                                          .from_file = true};
+    for (int i = 0; i < r->n_files; i++) r->sets[r->n_sets++] = file_set(r, r->files[i]);
     /* Keep the first of each method on each group. */
     int kept = 0;
     if (r->n_sets) qsort(r->sets, (size_t)r->n_sets, sizeof *r->sets, by_set);
@@ -425,11 +450,17 @@ static void sets_find(Report *r) {
     r->n_sets = kept;
 }
 
-/* Does record i of the scores belong to record i of the pool, for all i? */
-static bool rows_match(const JsonLines *rows, const Dataset *pool) {
-    if (rows->n != pool->count) return false;
-    for (int i = 0; i < rows->n; i++)
-        if (!scores_line_is_of(rows->v[i], &pool->records[i])) return false;
+/* Does line i of the scores belong to record i of the pool, for all i? Records that have no line
+ * because the run left them out, at most `left_out`, are first removed from the pool. */
+static bool rows_match(const JsonLines *rows, Dataset *pool, int left_out) {
+    int kept = 0;
+    if (pool->count - rows->n > left_out) return false;
+    for (int i = 0; i < pool->count && kept < rows->n; i++)
+        if (scores_line_is_of(rows->v[kept], &pool->records[i]))
+            pool->records[kept++] = pool->records[i];
+        else if (left_out == 0) return false;
+    if (kept < rows->n) return false;
+    pool->count = kept;
     return true;
 }
 
@@ -454,7 +485,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     if (s->from_file && !s->pool) return true;
     if (s->from_file && !records_load(pool, s->pool, err)) return false;
     Error gone = {0};
-    if (s->from_file && !rows_match(rows, pool)) {
+    if (s->from_file && !rows_match(rows, pool, s->left_out)) {
         records_free(pool);
         return error_set(err, STATUS_DATA,
                          "%s: has not the records of --pool %s, or others: name the pool that was "
@@ -467,7 +498,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
              s->pool ? gone.text : "its path is not known");
         return false;
     }
-    if (rows_match(rows, pool)) return true;
+    if (rows_match(rows, pool, s->left_out)) return true;
     NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what,
          s->pool);
     records_free(pool);

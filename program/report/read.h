@@ -34,6 +34,7 @@ typedef enum {
     LOG_STEP,
     LOG_LOSS,
     LOG_EVAL,
+    LOG_VALIDATION, /* of the part that --eval-share holds out */
     LOG_CLEAN,
     LOG_CORRUPTED,
     LOG_APART, /* the mean weight of clean records minus that of corrupted ones */
@@ -98,6 +99,7 @@ typedef struct {
     const char *when;                               /* "draw 1" or "seed 1" */
     const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
     RowText text;                                   /* what run.json says of their rows */
+    int left_out; /* records of the pool that the run left out, and that have no line */
     bool from_run, from_file;
     int n;
     double *score;                 /* [n] */

@@ -39,6 +39,10 @@ make_runs() {
             --eval-steps 5 --logging-steps 5 --refresh 2 --reference-steps 5 \
             --out "$work/runs/$weights" || return
     done
+    ./ica train --model "$model" --pool "$corpus/pool-even50.jsonl" --eval-share 0.2 \
+        --max-steps 60 --eval-steps 10 --logging-steps 10 --learning-rate 1e-3 --weights ica \
+        --holdout "$corpus/holdout.jsonl" --load-best-model-at-end --out "$work/judged" || return
+    ./ica report "$work/judged" --model "$model" --out "$work/judged.html" || return
     ./ica report "$model" "$work"/k?.json "$work/score.json" "$work"/runs/* --model "$model" \
         --out "$work/runs.html" &&
         ./ica report "$work/scores.jsonl" --pool "$corpus/pool-even50.jsonl" \
@@ -108,7 +112,7 @@ if [ $# -eq 0 ]; then
         echo "page: the runs failed"
         exit 1
     fi
-    set -- "$work/runs.html" "$work/scores.html" "$work/bare.html"
+    set -- "$work/runs.html" "$work/judged.html" "$work/scores.html" "$work/bare.html"
     [ ! -f out/report.html ] || set -- "$@" out/report.html
 fi
 for page_given in "$@"; do check "$page_given"; done

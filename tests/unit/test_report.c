@@ -671,6 +671,110 @@ static void test_marks(void) {
     place_end(&p);
 }
 
+/* An oracle that is not better than uniform weights is no end to measure a gap with. */
+static void test_no_gap(void) {
+    Place p;
+    place_begin(&p);
+    const char *in[6] = {place_sft(&p, "u", "uniform", 1, 0.4, 1),
+                         place_sft(&p, "o", "oracle", 1, 0.5, 1),
+                         place_sft(&p, "i", "ica:filter", 1, 0.45, 1),
+                         place_pair(&p, "su", "uniform", "simpo", 0.5, 0.8),
+                         place_pair(&p, "so", "oracle", "simpo", 0.4, 0.7),
+                         place_pair(&p, "si", "ica:filter", "simpo", 0.45, 0.75)};
+    Built b = build(6, in);
+    Arena arena = {0};
+    const Json *root = b.ok ? json_parse(&arena, b.results.s, b.results.n, NULL) : NULL;
+    CHECK(root && null_is(root, "sft/even50/ica:filter/gap/0"), "a loss: %s", b.err.text);
+    CHECK(root && null_is(root, "simpo/ica:filter/gap/0"), "an accuracy");
+    CHECK(root && number_is(root, "simpo/ica:filter/gap_loss/0", 0.5), "its loss is better");
+    built_free(&b);
+    arena_free(&arena);
+    place_end(&p);
+}
+
+/* A run with a validation part, of which the log has the loss at three steps. */
+static const char *place_validated(Place *p, Arena *arena, const char *name, const char *arm,
+                                   double start, double second, double third) {
+    return place_run(
+        p, name, arm, 1,
+        text_new(arena,
+                 "\"before\":{\"validation_nll\":%g},\"options\":{\"load-best-model-at-end\":true}"
+                 ",\"result\":{\"steps\":20,\"best_step\":10,\"validation_nll\":%g}",
+                 start, second),
+        text_new(arena,
+                 "{\"step\":10,\"loss\":2,\"validation_nll\":%g}\n"
+                 "{\"step\":20,\"loss\":1,\"validation_nll\":%g}\n",
+                 second, third));
+}
+
+/* The chart of the validation loss says what it shows: one arm or two, and where the lowest point
+ * is. */
+static void test_validation(void) {
+    static const struct {
+        double start, second, third;
+        const char *title;
+    } one[] = {
+        {3, 1, 1.5, "The validation loss is lowest at step 10, 1; it ends at 1.5"},
+        {3, 2, 1.5, "The validation loss is lowest at the end, 1.5: more steps may help"},
+        {1.25, 2, 1.5, "No step lowers the validation loss, which is 1.25 at the start"},
+    };
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++) {
+        Place p;
+        place_begin(&p);
+        Arena arena = {0};
+        const char *in[2] = {
+            place_validated(&p, &arena, "a", "uniform", one[i].start, one[i].second, one[i].third),
+            NULL};
+        Built b = build(1, in);
+        CHECK(b.ok && has(&b.html, one[i].title) && balanced(&b.html), "%s: %s", one[i].title,
+              b.err.text);
+        CHECK(has(&b.html, ">validation</") && has(&b.html, ">training</"), "both lines");
+        CHECK(has(&b.html, "a has the model of step 10, its best evaluation."), "what is kept");
+        CHECK(has(&b.html, "it says when to stop"), "the word is explained");
+        built_free(&b);
+        in[1] = place_validated(&p, &arena, "b", "ica:filter", one[i].start, 0.5, 2);
+        b = build(2, in);
+        CHECK(b.ok && has(&b.html, "The lowest validation loss is 0.5, of ica:filter at step 10; "
+                                   "of uniform it is 1"),
+              "%s", b.err.text);
+        CHECK(has(&b.html, "Each run has the model of its best evaluation."), "what is kept");
+        built_free(&b);
+        place_end(&p);
+        arena_free(&arena);
+    }
+}
+
+/* A run with a validation part has scores of the others alone: the pool without what was left out,
+ * by run.json, is the pool that was scored. */
+static void test_left_out(void) {
+    static const char rows[] = "{\"id\":\"a\",\"score\":2}\n{\"id\":\"c\",\"score\":1}\n";
+    for (int told = 0; told < 3; told++) { /* nothing, too little, all of it */
+        Place p;
+        Arena arena = {0};
+        place_begin(&p);
+        const char *pool = place_write(&p, "pool.jsonl",
+                                       "{\"id\":\"a\",\"prompt\":\"p\",\"completion\":\"one\"}\n"
+                                       "{\"id\":\"b\",\"prompt\":\"q\",\"completion\":\"two\"}\n"
+                                       "{\"id\":\"c\",\"prompt\":\"r\",\"completion\":\"three\"}\n"
+                                       "{\"id\":\"d\",\"prompt\":\"s\",\"completion\":\"four\"}\n");
+        const char *in[1] = {place_run(
+            &p, "run", "ica:filter", 1,
+            text_new(&arena,
+                     "\"options\":{\"weights\":\"ica\",\"pool\":\"%s\"},\"data\":[{\"path\":\"%s\","
+                     "\"left_out\":{\"copies\":%d,\"validation\":%d}}],\"result\":{\"steps\":1}",
+                     pool, pool, told > 1, told > 0),
+            NULL)};
+        place_write(&p, "run/scores.jsonl", "%s", rows);
+        Built b = build(1, in);
+        CHECK(b.ok && has(&b.html, "no longer the pool that was scored") == (told < 2), "%d: %s",
+              told, b.err.text);
+        CHECK(has(&b.html, "three") == (told == 2) && !has(&b.html, "two"), "%d: the texts", told);
+        built_free(&b);
+        place_end(&p);
+        arena_free(&arena);
+    }
+}
+
 static const char *place_model(Place *p) {
     const char *folder = place_folder(p, "m");
     place_path(p, "m/config.json");
@@ -978,6 +1082,9 @@ int main(void) {
     test_marks();
     test_gains();
     test_strips();
+    test_no_gap();
+    test_validation();
+    test_left_out();
     test_comparable();
     test_known_share();
     test_bad_inputs();
