@@ -15,7 +15,7 @@
 # make it again. A run uses one thread, and THREADS runs are made at once. Finished runs keep their
 # figures and logs, not their models.
 #
-# From the environment: ONLY (bases maps rho pairs demos holdout contexts refresh traps methods
+# From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
 # ranks accept check attack attack_weak attack_short accept_trim accept_size accept_size_wrong
 # accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong accept_equal
 # accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
@@ -43,7 +43,7 @@ CONTROL_BASES=${CONTROL_BASES:-control1:5000}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
-EVERY="bases maps rho pairs demos holdout contexts refresh traps methods ranks accept check"
+EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
 EVERY="$EVERY attack attack_weak attack_short accept_trim accept_size accept_size_wrong"
 EVERY="$EVERY accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong"
 EVERY="$EVERY accept_equal accept_agree"
@@ -153,6 +153,11 @@ group_demos() {
     for k in 1 3 5; do row "one fixed list, k = $k" score even50 holdout --demos fixed --k $k; done
     row "nearest, k = 3, the answers of others" score even50 holdout --demos shuffled
     row "nearest, k = 3, token sums" score even50 holdout --reduce sum
+}
+
+group_many() {
+    table=demos-many
+    for k in 3 5 10; do row "nearest, k = $k" score even50 holdout --k $k; done
 }
 
 group_contexts() {
@@ -1098,6 +1103,7 @@ reward_accuracy 3 1 reward accuracy;gap loss"
 reward_accuracy 3 1 reward accuracy;gap loss;gap reward_accuracy"
 }
 show_demos() { show demos demonstrations "$AUROC;$DIFFERENCE;mean flops 2 1e-9 GFLOP"; }
+show_many() { show demos-many demonstrations "$AUROC;$DIFFERENCE;mean flops 2 1e-9 GFLOP"; }
 show_contexts() { show contexts lists "$AUROC;$DIFFERENCE;$COST"; }
 show_holdout() {
     show holdout holdout "$AUROC;$DIFFERENCE"
