@@ -181,7 +181,7 @@ ica $T --out live --overwrite
 check "so has a second run" test $? -eq 4
 kill -USR1 $pid
 tries=0
-while ! grep -q '^saved after step' "$keep/live" && [ $tries -lt 200 ]; do
+while ! grep -q '^saved after step' "$keep/live" && kill -0 $pid && [ $tries -lt 2400 ]; do
     sleep 0.05 2>/dev/null || sleep 1
     tries=$((tries + 1))
 done
@@ -198,10 +198,11 @@ works "a lock dies with its process" train --resume live --max-steps 5
 mkfifo pipe
 "$ICA" train --model base --pool pipe --out waiting >"$keep/live" 2>&1 </dev/null &
 pid=$!
-sleep 0.3 2>/dev/null || sleep 1
+exec 3>pipe # waits until the program opens the other end
 kill -TERM $pid
 wait $pid
 check "SIGTERM while a pipe is read: 143" test $? -eq 143
+exec 3>&-
 
 # ---- resume ----
 

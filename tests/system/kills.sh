@@ -117,7 +117,8 @@ compare() {
     else pass; fi
 }
 
-# Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes.
+# Each round: a run, killed and resumed until it ends. The instants: 0 to what the whole run takes,
+# and later after each 20 kills, should the machine have become slower than that.
 round=0
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
     kind=$((round % $(echo "$KINDS" | wc -w))) attempts=0
@@ -132,7 +133,8 @@ while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
         # beside the run: one that is over sooner than thought does not wait for its instant
         if [ "$kills" -lt "$KILLS" ]; then
             seed=$((SEED * 100003 + round * 1009 + attempts))
-            instant=$(awk -v seed=$seed '{ srand(seed); rand(); print rand() * $1 }' took-$kind)
+            instant=$(awk -v seed=$seed -v longer=$((1 + attempts / 20)) \
+                '{ srand(seed); rand(); print rand() * $1 * longer }' took-$kind)
             { sleep "$instant" && kill -KILL $pid; } >kill.log 2>&1 &
             killer=$!
         fi

@@ -178,6 +178,21 @@ cp kept.part s.part
     sed 's/}/ }/' base2/config.json >config && cp config base2/config.json
     refuse 3 's\.part: --model was content' \
         score --model base2 --pool pool.jsonl --holdout hold.jsonl --out s --resume
+    # What says how text is read counts too, each file of it: changed, added or gone.
+    for file in tokenizer_config.json added_tokens.json special_tokens_map.json \
+        chat_template.jinja template.json; do
+        rm -rf base2
+        cp -R base base2
+        if [ -f base2/$file ]; then sed 's/}/ }/' base/$file >base2/$file
+        else echo '{}' >base2/$file; fi
+        refuse 3 's\.part: --model was content [0-9a-f]+ and is content [0-9a-f]+' \
+            score --model base2 --pool pool.jsonl --holdout hold.jsonl --out s --resume
+    done
+    rm base2/template.json # another line says what is taken in its place
+    ica score --model base2 --pool pool.jsonl --holdout hold.jsonl --out s --resume
+    is "a template.json that is gone: status" $status 3
+    says "a template.json that is gone" '^ica: s\.part: --model was content'
+    refuse 3 's\.part: --template was null and is plain' $SCORE --out s --resume --template plain
     refuse 2 's\.part: was not left by .ica eval' \
         eval --model base --data test.jsonl --per-example s --resume
     refuse 2 '--resume continues the file of --per-example' \
@@ -196,14 +211,40 @@ cp kept.part s.part
     works "a part file without a whole line" $SCORE --out s --resume
     rm -f s s.part
 }
+# The file of --template, of score and of eval.
+# template WHAT OUT COMMAND...: stopped by the limit on files, and continued with another template
+template() {
+    what=$1 to=$2
+    shift 2
+    cp base/template.json template.json
+    (ulimit -f 4 && exec "$ICA" "$@" --template template.json --chunk 2) >"$keep/out" \
+        2>"$keep/err" </dev/null
+    is "$what, stopped: status" $? 4
+    check "$what, stopped: there is a part" test -s $to.part
+    sed 's/}/ }/' base/template.json >template.json
+    refuse 3 "$to\.part: file of --template was content [0-9a-f]+ and is content [0-9a-f]+" \
+        "$@" --template template.json --resume
+    refuse 3 "$to\.part: --template was template.json and is " "$@" --resume
+    cp base/template.json template.json
+    works "$what, with its template again" "$@" --template template.json --resume
+    same "$what, with its template again" $to.whole $to
+    rm -f $to
+}
+cp whole-0 s.whole
+cp whole-10 e.whole
+# shellcheck disable=SC2086
+{
+    template "score" s $SCORE --out s
+    template "eval" e $(of_kind 10) --per-example e
+}
 # Two at once: the second is refused.
 # shellcheck disable=SC2086
 "$ICA" $SCORE --out s --chunk 1 --resume >"$keep/first" 2>&1 </dev/null &
 pid=$!
-tries=0
-while [ ! -f s.part.lock ] && [ ! -f s ] && [ $tries -lt 3000 ]; do tries=$((tries + 1)); done
+# whoever has saved a chunk has the lock
+while kill -0 $pid 2>/dev/null && [ ! -s s.part ] && [ ! -f s ]; do :; done
 kill -STOP $pid 2>/dev/null
-if [ -f s.part.lock ] && [ ! -f s ]; then
+if [ -s s.part ] && [ ! -f s ]; then
     # shellcheck disable=SC2086
     ica $SCORE --out s --chunk 1 --resume
     is "a second process: status" $status 4

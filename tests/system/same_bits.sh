@@ -100,9 +100,8 @@ interrupted() {
     run=$1 signal=$2
     shift 2
     "$ICA" "$@" --out "$run" >"out/$run" 2>"err/$run" </dev/null &
-    pid=$! waits=0
-    while [ ! -s "$run/log.jsonl" ] && kill -0 $pid 2>/dev/null && [ $waits -lt 200 ]; do
-        waits=$((waits + 1))
+    pid=$!
+    while [ ! -s "$run/log.jsonl" ] && kill -0 $pid 2>/dev/null; do
         sleep 0.01 2>/dev/null || sleep 1
     done
     kill -"$signal" $pid 2>/dev/null

@@ -245,6 +245,7 @@ echo "$cases cases, each $STRIDE-th tried: $stopped ended with status 4, $unharm
 # ---- real scarcity ----
 
 # A stdout on a full disk, closed, and with nobody at the other end.
+mkfifo pipe
 for command in help encode decode score eval generate prompts chat inspect diff report gains \
     manual complete; do
     for to in /dev/full closed pipe; do
@@ -253,13 +254,14 @@ for command in help encode decode score eval generate prompts chat inspect diff 
         case $to in
         closed) "$PLAIN" $(given $command) <"$(input $command)" >&- 2>"$err" ;;
         pipe)
-            # the reader is gone when the program starts
-            {
-                sleep 0.1
-                "$PLAIN" $(given $command) <"$(input $command)" 2>"$err"
-                echo $? >status
-            } | true
-            (exit "$(cat status)") ;;
+            # the reader is gone before the program starts
+            : <pipe &
+            exec 3>pipe # waits until the reader is there
+            wait $!
+            "$PLAIN" $(given $command) <"$(input $command)" >&3 2>"$err"
+            status=$?
+            exec 3>&-
+            (exit $status) ;;
         *) "$PLAIN" $(given $command) <"$(input $command)" >/dev/full 2>"$err" ;;
         esac
         status=$?
@@ -311,12 +313,13 @@ for megabytes in 8 12 16 24 32 48 64 96 128 192 256; do
 done
 [ $enough -gt 0 ] || fail "a tiny run does not fit into 256 MB"
 
-# Ctrl-C while files are written leaves no temporary.
-for instant in 0.01 0.02 0.03 0.05 0.08; do
+# Ctrl-C while files are written leaves no temporary: at the first one, and when some are whole.
+for files in 0 1 2 4 8; do
     begin corpus
     "$PLAIN" corpus --out w/c --seed 1 >"$out" 2>"$err" &
     pid=$!
-    sleep $instant 2>/dev/null
+    while kill -0 $pid 2>/dev/null && ! { [ "$(find w -name '*.jsonl' | wc -l)" -ge $files ] &&
+        [ -n "$(find w -name '*.part')" ]; }; do :; done
     kill -TERM $pid 2>/dev/null # a job in the background does not hear SIGINT
     wait $pid 2>/dev/null
     if [ -z "$(find w -name '*.part')" ]; then pass
@@ -327,9 +330,10 @@ begin train
 # shellcheck disable=SC2046
 "$PLAIN" $(given train) --max-steps 1000000 >"$out" 2>"$err" &
 pid=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    grep -q '^step' "$err" && break
-    sleep 0.2 2>/dev/null || sleep 1
+tries=0
+while ! grep -q '^step' "$err" && kill -0 $pid && [ $tries -lt 1200 ]; do
+    sleep 0.1 2>/dev/null || sleep 1
+    tries=$((tries + 1))
 done
 kill -HUP $pid
 wait $pid
