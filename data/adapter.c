@@ -9,6 +9,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/map.h"
+#include "lib/pattern.h"
 #include "lib/tensors.h"
 #include "lib/unicode.h"
 
@@ -178,25 +179,46 @@ static bool check_keys(const Json *root, const char *path, Error *err) {
     return true;
 }
 
+/* target_modules: names, or one regular expression. */
+typedef struct {
+    const Json *list;
+    bool is_pattern;
+} Modules;
+
 /* Does an element of target_modules mean the module of a role in a layer? PEFT compares whole
- * names, as model.layers.0.self_attn.q_proj, and their ends. */
-static bool means(const ModelConfig *c, Str element, TensorRole role, int layer) {
-    char name[128];
-    Str module = role_module(c->family, role);
+ * names, as model.layers.0.self_attn.q_proj, and their ends. A regular expression must fit an
+ * entire name. -1 with *why set if it is not known. */
+static int means(const ModelConfig *c, const Modules *m, int i, TensorRole role, int layer,
+                 PatternError *why) {
+    char name[PATTERN_NAME + 1];
+    Str element = m->list->items[i].string, module = role_module(c->family, role);
     const char *start = c->family == FAMILY_GPT2 ? "transformer.h" : "model.layers";
     if (is_all(element)) return true;
     int n = snprintf(name, sizeof name, "%s.%d.%.*s", start, layer, STR_ARG(module));
-    return ends_with_module((Str){name, (size_t)n}, element);
+    Str whole = {name, (size_t)n};
+    return m->is_pattern ? pattern_fits(element, whole, why) : ends_with_module(whole, element);
+}
+
+static bool refuse_pattern(const PatternError *why, const char *path, Error *err) {
+    return error_set(err, STATUS_DATA,
+                     "%s: \"target_modules\" is a regular expression with %s at character %zu, "
+                     "which is not supported; write a list of names there, such as [\"q_proj\", "
+                     "\"v_proj\"]",
+                     path, why->what, why->at);
 }
 
 /* A role has an adapter in all layers or in none. */
-static bool read_role(const Json *list, const ModelConfig *c, TensorRole role, bool *used,
+static bool read_role(const Modules *m, const ModelConfig *c, TensorRole role, bool *used,
                       unsigned *targets, const char *path, Error *err) {
     int layers = 0;
+    PatternError why;
     for (int l = 0; l < c->layers; l++) {
         bool any = false;
-        for (int i = 0; i < list->count; i++)
-            if (means(c, list->items[i].string, role, l)) any = used[i] = true;
+        for (int i = 0; i < m->list->count; i++) {
+            int does = means(c, m, i, role, l, &why);
+            if (does < 0) return refuse_pattern(&why, path, err);
+            if (does) any = used[i] = true;
+        }
         layers += any;
     }
     if (layers == c->layers) *targets |= 1u << role;
@@ -211,25 +233,27 @@ static bool read_role(const Json *list, const ModelConfig *c, TensorRole role, b
 static bool read_targets(const Json *v, const ModelConfig *c, unsigned *targets, const char *path,
                          Error *err) {
     Json one = {.type = JSON_ARRAY, .count = 1, .items = v};
-    const Json *list = v && v->type == JSON_STRING && is_all(v->string) ? &one : v;
-    bool ok = list && list->type == JSON_ARRAY && list->count > 0;
-    for (int i = 0; ok && i < list->count; i++) ok = list->items[i].type == JSON_STRING;
+    bool is_text = v && v->type == JSON_STRING;
+    Modules m = {is_text ? &one : v, is_text && !is_all(v->string)};
+    bool ok = m.list && m.list->type == JSON_ARRAY && m.list->count > 0;
+    for (int i = 0; ok && i < m.list->count; i++) ok = m.list->items[i].type == JSON_STRING;
     if (!ok)
         return error_set(err, STATUS_DATA,
-                         "%s: \"target_modules\" must be a list of names, or all-linear; regular "
-                         "expressions are not supported",
+                         "%s: \"target_modules\" must be a list of names, a regular expression or "
+                         "all-linear",
                          path);
-    bool *used = mem_new((size_t)list->count, sizeof *used);
+    bool *used = mem_new((size_t)m.list->count, sizeof *used);
     *targets = 0;
     for (int role = 0; ok && role < ROLE_COUNT; role++)
         if (role_module(c->family, (TensorRole)role).s)
-            ok = read_role(list, c, (TensorRole)role, used, targets, path, err);
-    for (int i = 0; ok && i < list->count; i++)
+            ok = read_role(&m, c, (TensorRole)role, used, targets, path, err);
+    for (int i = 0; ok && i < m.list->count; i++)
         if (!used[i])
             ok = error_set(err, STATUS_DATA,
-                           "%s: \"target_modules\" names %.*s, which is no linear layer of the "
+                           "%s: \"target_modules\" %s %.*s, which %s no linear layer of the "
                            "base's blocks; other adapters are not supported",
-                           path, STR_ARG(shown(list->items[i].string)));
+                           path, m.is_pattern ? "is the regular expression" : "names",
+                           STR_ARG(shown(m.list->items[i].string)), m.is_pattern ? "fits" : "is");
     free(used);
     return ok;
 }

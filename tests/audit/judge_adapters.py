@@ -2,7 +2,8 @@
 
 Usage: judge_adapters.py PROGRAM FOLDER   (judge_adapters.sh makes the folder)
 
-For a GPT-2, a Llama, a Qwen2 and a Qwen3 of random weights, each with other targets:
+For a GPT-2, a Llama, a Qwen2 and a Qwen3 of random weights, each with other targets, among them
+regular expressions, which PEFT writes as they are:
 
   theirs   PEFT makes an adapter with random A and B and saves it. The program's
            log-probabilities of whole rows with `--model ADAPTER`, against PEFT's model in double
@@ -51,6 +52,13 @@ def ica(*arguments):
 SHAPE = {"vocab_size": VOCABULARY, "hidden_size": 24, "intermediate_size": 36,
          "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
          "max_position_embeddings": 64, "initializer_range": 0.2}
+# The form that unsloth gives to PEFT.
+FINE_TUNERS = (r"(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|up_proj|down_proj).*?)|"
+               r"(?:\bmodel\.layers\.[\d]{1,}\.(?:self_attn|mlp)\."
+               r"(?:(?:q_proj|up_proj|down_proj)))")
+# What the program calls the modules of a regular expression.
+NAMED = {"llama-pattern": "q_proj,v_proj", "qwen3-pattern": "q_proj,up_proj,down_proj",
+         "gpt2-pattern": "c_attn,c_fc"}
 MODELS = {
     "gpt2": (GPT2Config(vocab_size=VOCABULARY, n_embd=24, n_layer=2, n_head=4, n_positions=64,
                         initializer_range=0.2, bos_token_id=1, eos_token_id=2, resid_pdrop=0,
@@ -63,6 +71,12 @@ MODELS = {
     "qwen2": (Qwen2Config(**SHAPE), {"target_modules": "all-linear"}),
     "qwen3": (Qwen3Config(**SHAPE, head_dim=8),
               {"target_modules": ["o_proj", "up_proj", "down_proj", "k_proj"]}),
+    "llama-pattern": (LlamaConfig(**SHAPE), {"target_modules": r".*\.(q_proj|v_proj)$"}),
+    "qwen3-pattern": (Qwen3Config(**SHAPE, head_dim=8), {"target_modules": FINE_TUNERS}),
+    "gpt2-pattern": (GPT2Config(vocab_size=VOCABULARY, n_embd=24, n_layer=2, n_head=4,
+                                n_positions=64, initializer_range=0.2, bos_token_id=1,
+                                eos_token_id=2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0),
+                     {"target_modules": r"transformer\.h\.\d+\.(attn|mlp)\.c_(attn|fc)"}),
 }
 
 
@@ -131,8 +145,11 @@ def main():
             if "lora_" in parameter_name:
                 p.data = 0.3 * torch.randn_like(p)
         model.save_pretrained(theirs)
+        with open(f"{theirs}/adapter_config.json", encoding="utf-8") as written:
+            kept = json.load(written)["target_modules"]
+        check(name not in NAMED or kept == how["target_modules"], f"{name}: PEFT wrote {kept}")
         check_logp(theirs, PeftModel.from_pretrained(double(base), theirs), rows, f"{name}, theirs")
-        targets = how["target_modules"]
+        targets = NAMED.get(name, how["target_modules"])
         lora = ["--lora-rank", "4", "--lora-alpha", "6", "--lora-targets",
                 targets if isinstance(targets, str) else ",".join(targets)]
         lora += ["--lora-rs"] if how.get("use_rslora") else []
