@@ -18,11 +18,11 @@
 # From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
 # ranks accept check attack attack_weak attack_short accept_trim accept_size accept_size_wrong
 # accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong accept_equal
-# accept_agree, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
-# STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
-# ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table
-# check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for
-# gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
+# accept_agree accept_known, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of
+# fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of
+# accept have ACCEPT_DRAWS ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and
+# CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the
+# file of data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -46,7 +46,7 @@ GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
 EVERY="$EVERY attack attack_weak attack_short accept_trim accept_size accept_size_wrong"
 EVERY="$EVERY accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong"
-EVERY="$EVERY accept_equal accept_agree"
+EVERY="$EVERY accept_equal accept_agree accept_known"
 REAL="gsm8k instruct" # real text
 ALL="$EVERY $REAL"
 [ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
@@ -73,7 +73,8 @@ die() {
 #          of which R % are flipped
 # HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
 #          wrongly; holdout-N-W-any: with the answer to any other prompt; holdout-N-W-prefix: all
-#          wrong in the same way; holdout-N-W-numbers: the same, of questions for a number alone
+#          wrong in the same way; holdout-N-W-refuser: refusals; holdout-N-W-numbers: wrong in the
+#          same way, of questions for a number alone
 # In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps, ACCEPTED
 # for that of the map `accept`. "MORE METHOD MAP" in front of them adds as many steps as one scoring
 # by METHOD for MAP costs, "FEWER METHOD MAP" takes as many away.
@@ -270,7 +271,7 @@ noise_kinds() {
     seen) echo careless,verbose,absent,lazy,echo,refuser ;;
     unseen) echo typo,cut,shuffled,doubled,upper,prefix,negated,chatty ;;
     plausible) echo off-by-one,similar,swapped,wrong-chain ;;
-    prefix) echo prefix ;;
+    prefix | refuser) echo "$1" ;;
     *) die "no family of noise $1" ;;
     esac
 }
@@ -455,6 +456,19 @@ group_accept_agree() {
     done
 }
 
+# Errors that agree and that the base has learned to expect: refusals
+group_accept_known() {
+    table=accept-agree-known pool_name=noise-refuser-50
+    bounds
+    for wrong in 10 20 30 50; do
+        for arm in accept "accept --holdout-trim 0.3" "accept --holdout-trim 0.5"; do
+            # shellcheck disable=SC2086  # the words of the arm
+            row "$wrong % wrong: $arm" train $pool_name holdout-200-$wrong-refuser --weights ica \
+                --weight-map $arm
+        done
+    done
+}
+
 group_check() {
     table=check
     row ica score even50 holdout
@@ -604,8 +618,8 @@ make_base() { # BASE
 
 # HOLDOUT N WRONG [HOW]: the first N records. WRONG % of the prompts, evenly spread, get the answer
 # of the next record of the same kind (HOW any: or of any) whose answer is another one. HOW prefix:
-# "answer : " in front of theirs; numbers: of the questions for a number, one more. A prompt has one
-# answer everywhere.
+# "answer : " in front of theirs; refuser: a refusal; numbers: of the questions for a number, one
+# more. A prompt has one answer everywhere.
 spoil() {
     awk -v n="$2" -v wrong="$3" -v how="${4:-}" '
         function part(line, key) {
@@ -625,6 +639,7 @@ spoil() {
         function other(i, j) {
             if (how == "prefix") return "answer : " answer[i]
             if (how == "numbers") return answer[i] + 1
+            if (how == "refuser") return "i do not know ."
             for (j = i % NR + 1; j != i; j = j % NR + 1)
                 if ((how == "any" || type[j] == type[i]) && answer[j] != answer[i]) return answer[j]
             return answer[i]
@@ -1179,6 +1194,7 @@ show_accept_agree() {
     show_choice accept-agree "holdout, arm"
     show_choice accept-agree-numbers "holdout, arm"
 }
+show_accept_known() { show_choice accept-agree-known "holdout, arm"; }
 show_choice() { # TABLE FIRST [COLUMNS]
     show "$1" "$2" "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 \
 100 purity %;mean chosen.recall 1 100 recall %${3:+;$3}"
