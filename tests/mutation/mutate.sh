@@ -12,7 +12,7 @@
 # From the environment: MUTANTS (200) how many, SEED (1) which ones, JOBS (as many as there are
 # cores) how many at once, ROOMS which rooms, LIMIT (20) seconds of processor time after which a
 # test counts as endless, VERIFY=1 tries those listed as equivalent too, FRESH=1 forgets what is
-# known, CC, FLAGS.
+# known, CC, FLAGS. Not under nohup: that SIGHUP ends a run is among what is tested.
 #
 # What is known stands in build/mutate/results, one file a mutant, by the text of its function: a
 # run that was stopped goes on where it was, and another SEED shares it. What was found stays found
@@ -25,8 +25,9 @@ JOBS=${JOBS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 ROOMS=${ROOMS:-ica model train lib data program}
 omp=$(echo 'int main(void) { return 0; }' | $CC -fopenmp -x c - -o /dev/null 2>/dev/null &&
     echo -fopenmp)
+# No -w: with gcc it would silence these two as well.
 FLAGS="${FLAGS:--std=c11 -fno-math-errno -ffp-contract=off $omp}
-    -w -Werror=int-conversion -Werror=incompatible-pointer-types"
+    -Werror=int-conversion -Werror=incompatible-pointer-types"
 OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 LC_ALL=C
 export OMP_WAIT_POLICY OMP_NUM_THREADS LC_ALL
 work=$PWD/build/mutate
@@ -53,7 +54,7 @@ audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_p
     tests/audit/audit_training.c"
 float_programs=$(ls tests/unit/test_*.c | sed 's,.*/\(.*\)[.]c,\1,' | grep -v test_audit)
 # Scripts of tests/system that run the program, in the flavor float alone.
-scripts="end_to_end pools chat accept demos runs folders adapters garbage"
+scripts="end_to_end pools chat accept demos runs folders adapters garbage idle"
 double_programs="test_pairs test_ica test_methods test_scoring test_model test_parameters
     test_families test_gemm test_audit"
 
@@ -127,14 +128,11 @@ run() {
 
 # prepare FLAVOR PROGRAM FOLDER: links what running it needs
 prepare() {
-    case $2 in
-    test_train | test_finite | test_references)
-        link "$1" "$2" "$3" "$3/test" && link "$1" ica "$3" "$3/ica" ;;
-    *)
-        if is_script "$2"; then link "$1" ica "$3" "$3/ica"
-        else link "$1" "$2" "$3" "$3/test"; fi ;;
-    esac
+    is_script "$2" || link "$1" "$2" "$3" "$3/test" || return 1
+    ! runs_program "$2" || link "$1" ica "$3" "$3/ica"
 }
+
+runs_program() { is_script "$1" || grep -q 'unit/lab[.]h"' "tests/unit/$1.c"; }
 
 # ---- the original: its objects, and that its tests pass ----
 
@@ -154,46 +152,67 @@ sources_for() { # FLAVOR
     done
 }
 
-compile_base() { # FLAVOR
-    for source in $(sources_for "$1"); do
-        o=$work/base/$1/$(object_name "$source").o
-        inputs="$(cat "$source" ./*.h */*.h */*/*.h | cksum) $CC $FLAGS"
-        [ "$(cat "$o.inputs" 2>/dev/null)" != "$inputs" ] || continue
-        compile "$work/base/tree" "$1" "$source" "$o" ||
-            stop "$source does not compile: $work/compiler.log"
-        printf '%s\n' "$inputs" >"$o.inputs"
-        rm -f "$work/base/$1/all.a"
+# share FUNCTION FLAVOR NUMBER: calls the function with the flavor, a folder of its own and each
+# line of the input that is this job's
+share() {
+    at=0
+    while read -r line; do
+        at=$(((at + 1) % JOBS))
+        [ $at -ne "$3" ] || "$1" "$2" "$work/base$3" "$line" </dev/null || exit 1
     done
-    [ ! -f "$work/base/$1/all.a" ] || return 0
-    # shellcheck disable=SC2046
-    ar rcs "$work/base/$1/all.a" \
-        $(for source in $objects; do echo "$work/base/$1/$(object_name "$source").o"; done)
+}
+
+# all_jobs FUNCTION FLAVOR: the same, by all jobs at once
+all_jobs() {
+    cat >"$work/base/lines"
+    j=0 jobs_of_base=
+    while [ $j -lt "$JOBS" ]; do
+        mkdir -p "$work/base$j/tmp"
+        share "$1" "$2" $j <"$work/base/lines" &
+        jobs_of_base="$jobs_of_base $!"
+        j=$((j + 1))
+    done
+    for j in $jobs_of_base; do wait "$j" || failed_base=yes; done
+    [ -z "$failed_base" ] || exit 1
+}
+
+compile_base() { # FLAVOR FOLDER SOURCE
+    o=$work/base/$1/$(object_name "$3").o
+    inputs="$(cat "$3" ./*.h */*.h */*/*.h | cksum) $CC $FLAGS"
+    [ "$(cat "$o.inputs" 2>/dev/null)" != "$inputs" ] || return 0
+    compile "$work/base/tree" "$1" "$3" "$o" || stop "$3 does not compile: $work/compiler.log"
+    printf '%s\n' "$inputs" >"$o.inputs"
+    rm -f "$work/base/$1/all.a"
+}
+
+test_base() { # FLAVOR FOLDER PROGRAM
+    rm -f "$2/test" "$2/ica"
+    prepare "$1" "$3" "$2" || stop "$3 does not link: $work/compiler.log"
+    sum=$({
+        cat "$2/test" "$2/ica" 2>/dev/null
+        ! is_script "$3" || cat "tests/system/$3.sh" tests/system/check.sh
+    } | cksum)
+    [ "$(cat "$work/base/$1/$3.passed" 2>/dev/null)" != "$sum" ] || return 0
+    run "$1" "$3" "$2" >"$2/output" 2>&1 || run "$1" "$3" "$2" >"$2/output" 2>&1 ||
+        stop "the unchanged code fails $3 ($1) in $LIMIT s: $2/output"
+    printf '%s\n' "$sum" >"$work/base/$1/$3.passed"
 }
 
 # Compiles what has changed, and runs the tests whose objects have changed. FLAVOR...
 build_base() {
     rm -rf "$work/base/tree"
-    mkdir -p "$work/base/tree" "$work/base/tmp"
+    mkdir -p "$work/base/tree"
     for source in $objects program/main.c; do echo "$source"; done >"$work/base/objects"
     cp ./*.[ch] "$work/base/tree" &&
         cp -r lib scoring data program tests "$work/base/tree" || exit 1
     for flavor in "$@"; do
         mkdir -p "$work/base/$flavor"
-        compile_base "$flavor"
-        for program in $(programs_of "$flavor"); do
-            rm -f "$work/base/test" "$work/base/ica"
-            prepare "$flavor" "$program" "$work/base" ||
-                stop "$program does not link: $work/compiler.log"
-            sum=$({
-                cat "$work/base/test" "$work/base/ica" 2>/dev/null
-                script_texts
-            } | cksum)
-            [ "$(cat "$work/base/$flavor/$program.passed" 2>/dev/null)" != "$sum" ] || continue
-            run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
-                run "$flavor" "$program" "$work/base" >"$work/base/output" 2>&1 ||
-                stop "the unchanged code fails $program ($flavor) in $LIMIT s: $work/base/output"
-            printf '%s\n' "$sum" >"$work/base/$flavor/$program.passed"
-        done
+        sources_for "$flavor" | tr -s ' ' '\n' | awk 'NF && !seen[$0]++' |
+            all_jobs compile_base "$flavor" || exit 1
+        # shellcheck disable=SC2046
+        [ -f "$work/base/$flavor/all.a" ] || ar rcs "$work/base/$flavor/all.a" \
+            $(for source in $objects; do echo "$work/base/$flavor/$(object_name "$source").o"; done)
+        programs_of "$flavor" | tr -s ' ' '\n' | awk NF | all_jobs test_base "$flavor" || exit 1
     done
 }
 
@@ -227,11 +246,11 @@ programs_of_file() {
 others_for() { # FILE
     case $1 in
     scoring/context.c | ica.c)
-        echo "test_frames test_pairs test_ica test_methods test_scoring" ;;
+        echo "test_frames test_pairs test_ica test_methods test_progress test_scoring" ;;
     lib/weights.c | lib/objectives.c) echo "test_pairs test_methods" ;;
-    lib/tfidf.c) echo "test_ica test_scoring" ;;
+    lib/tfidf.c) echo "test_ica test_progress test_scoring" ;;
     lib/stats.c) echo "test_pairs test_methods test_report" ;;
-    scoring/share.c) echo "test_scoring test_ica test_methods" ;;
+    scoring/share.c) echo "test_scoring test_ica test_progress test_methods" ;;
     model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/lora.c | lib/adamw.c)
         echo "test_parameters test_families test_pairs test_model test_ica test_methods" \
             "test_scoring"
@@ -272,6 +291,8 @@ by_program() { # FILE
     program/score.c | program/select.c | data/scores.c | program/requests.c)
         echo "pools accept test_train end_to_end" ;;
     data/template*) echo "chat garbage" ;;
+    program/idle.c) echo "idle" ;;
+    program/dry_run.c) echo "runs" ;;
     data/generation.c | data/prompts.c | program/talk.c | program/chat.c | program/generate.c)
         echo "chat test_train end_to_end" ;;
     data/place.c | program/guard.c | lib/lock.c) echo "folders runs test_train end_to_end" ;;
@@ -336,7 +357,7 @@ mutant() {
         case $verdict in killed* | uncompiled) ;; *) try "$folder" "$file" "$flavor" ;; esac
     done
     cp "$work/base/tree/$file" "$folder/tree/$file"
-    case $verdict in survived) verdict="$verdict$tab$everything" ;; esac
+    case $verdict in survived | same) verdict="$verdict$tab$everything" ;; esac
     printf '%s\n' "$verdict" >"$result.part" && mv "$result.part" "$result"
 }
 
@@ -362,32 +383,48 @@ job() {
         result=$(result_of "$file" "$key" "$length" "$text")
         known "$result" && continue
         mkdir "$work/claims/$(basename "$result")" 2>/dev/null || continue
-        mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" float double </dev/null \
+        mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" float </dev/null \
             2>/dev/null
-        printf '%s %s:%s %s %s: %s\n' "$(date +%T)" "$file" "$line" "$function" "$operation" \
-            "$(cat "$result")" >>"$work/log"
+        log_result
     done <"$work/taken"
     rm -rf "$work/job$1"
 }
 
-# What survived, once more under sanitizers: an index out of bounds need not change a result.
-sanitize_survivors() {
-    wanted=$(awk -F "$tab" '$1 == "survived" { print $4 }' "$work/verdicts" |
-        while read -r file; do programs_for sanitize "$file"; done | tr ' ' '\n' | sort -u)
-    [ -n "$wanted" ] || return
-    build_base sanitize
-    new_folder "$work/job"
-    while IFS=$tab read -r reason file start length text key _; do
+log_result() {
+    printf '%s %s:%s %s %s: %s\n' "$(date +%T)" "$file" "$line" "$function" "$operation" \
+        "$(cat "$result")" >>"$work/log"
+}
+
+# again NUMBER: what survived in the flavor float, in the others: double, where other code may be
+# compiled, and under sanitizers: an index out of bounds need not change a result.
+again() {
+    new_folder "$work/job$1"
+    while IFS=$tab read -r reason file start length text key function line operation _; do
+        [ "$reason" = - ] || [ -n "$VERIFY" ] || continue
         result=$(result_of "$file" "$key" "$length" "$text")
-        if [ "$reason" = - ] && grep -q ^survived "$result" && ! grep -q sanitized "$result"; then
-            mutant "$work/job" "$file" "$start" "$length" "$text" "$result" sanitize </dev/null \
-                2>/dev/null
-            if grep -q ^survived "$result"; then
-                printf 'survived\t%s\tsanitized\n' "$everything" >"$result"
-            fi
-        fi
+        grep -q -e ^survived -e ^same "$result" && ! grep -q "all flavors" "$result" || continue
+        mkdir "$work/claims/$(basename "$result")" 2>/dev/null || continue
+        verdict_of_float=$(cut -f 1 "$result") others="double sanitize"
+        [ "$verdict_of_float" = survived ] || others=double
+        # shellcheck disable=SC2086
+        mutant "$work/job$1" "$file" "$start" "$length" "$text" "$result" $others </dev/null \
+            2>/dev/null
+        case $(cut -f 1 "$result") in
+        survived) printf 'survived\t%s\tall flavors\n' "$everything" >"$result" ;;
+        same) printf '%s\t%s\tall flavors\n' "$verdict_of_float" "$everything" >"$result" ;;
+        esac
+        log_result
     done <"$work/taken"
-    rm -rf "$work/job"
+    rm -rf "$work/job$1"
+}
+
+all_again() {
+    files=$(awk -F "$tab" '$1 == "survived" { print $4 }' "$work/verdicts" | sort -u)
+    wanted=$(for file in $files; do programs_for sanitize "$file"; done | sort -u)
+    build_base double
+    [ -z "$wanted" ] || build_base sanitize
+    rm -rf "$work/claims" && mkdir "$work/claims"
+    all_at_once again
 }
 
 # ---- all ----
@@ -455,24 +492,29 @@ take_more() {
     [ -n "$more" ]
 }
 
+# all_at_once FUNCTION: calls it with the number of each job, all at once
+all_at_once() {
+    j=0
+    while [ $j -lt "$JOBS" ]; do
+        "$1" $j &
+        j=$((j + 1))
+    done
+    wait
+}
+
 run_all() {
     share=$(((MUTANTS + $(echo "$ROOMS" | wc -w) - 1) / $(echo "$ROOMS" | wc -w)))
     for room in $ROOMS; do echo 0 >"$work/taken.$room"; done
     while take_more; do
         rm -rf "$work/claims" && mkdir "$work/claims"
-        j=0
-        while [ $j -lt "$JOBS" ]; do
-            job $j &
-            j=$((j + 1))
-        done
-        wait
+        all_at_once job
         all_lines >"$work/verdicts"
         counted=$(grep -c -e ^killed -e ^survived "$work/verdicts")
         killed=$(grep -c ^killed "$work/verdicts")
         echo "$(date +%T) $counted of $MUTANTS mutants: $killed killed" >&2
     done
     all_lines >"$work/verdicts"
-    sanitize_survivors
+    all_again
     all_lines >"$work/verdicts"
 }
 
@@ -528,7 +570,7 @@ everything=$({
 [ -z "$FRESH" ] || rm -rf "$work/base" "$work/results"
 mkdir -p "$work/results"
 : >"$work/compiler.log"
-build_base float double
+build_base float
 for room in $ROOMS; do make_plan "$room" || exit 1; done
 trap 'exit 1' INT TERM
 run_all

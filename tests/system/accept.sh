@@ -415,6 +415,11 @@ works "select" select --pool odd --scores odd.scores --out e1 --with-weights
 works "select" select --pool array --scores array.scores --out e2 --share .5
 [ "$(cat e2)" = '{ "prompt" : "a\u0041", "completion":"b" , "x":[1, 2]}' ] && pass ||
     fail "an array: $(cat e2)"
+sed '1s/"score":2,"weight":1/"score":null,"weight":null/' array.scores >null.scores
+works "select" select --pool array --scores null.scores --out e3 --share .5
+says "a share leaves out what has no score" '^1 records have no score: they are left out'
+works "select" select --pool array --scores null.scores --weight-map rank --with-weights --out e4
+says "a map gives it the mean" '^1 records have no score: they weigh the mean of the others'
 refuse 3 "already" select --pool e1 --scores array.scores --with-weights --out no
 refuse 3 "another pool" select --pool pool --scores p --out no
 

@@ -229,15 +229,18 @@ static void test_check(const Model *m, Workspace *ws) {
           c.gain_error);
     CHECK(c.shuffled != c.in_context && c.flops > 0, "the control is the same");
     /* A record that can be shown nothing gains nothing, and counts. */
-    e.items[0] = random_example(&e.arena, &rng, CONTEXT - 8, 30, 4, 0);
+    for (int i = 0; i < 3; i++) e.items[i] = random_example(&e.arena, &rng, CONTEXT - 8, 30, 4, 0);
     HoldoutCheck with;
     scores_free(&s);
     folds_free(&f);
     folds_new(&e, 9, &f);
     holdout_score(m, ws, &e, &f, NULL, &how, &s);
     gain = 0;
+    int unshown = 0;
     for (int i = 0; i < COUNT; i++) gain += s.n_demos[i] > 0 ? s.score[i] / COUNT : 0;
-    CHECK(holdout_check(m, ws, &e, &how, &with) && s.n_unshown > 0 &&
+    for (int i = 0; i < COUNT; i++) unshown += s.n_demos[i] == 0;
+    CHECK(f.fold[0] != f.fold[1] || f.fold[0] != f.fold[2], "all three are in one fold");
+    CHECK(holdout_check(m, ws, &e, &how, &with) && unshown >= 3 && s.n_unshown == unshown &&
               fabs(with.gain - gain) < 1e-12,
           "%d without demonstrations: a gain of %.17g, not %.17g", s.n_unshown, with.gain, gain);
     /* It helps if the gain is clear and shuffled answers do worse. */

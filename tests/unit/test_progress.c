@@ -178,6 +178,7 @@ static struct {
     const Progress *p;
     double total, done;
     int parts, steps, unfinished;
+    char names[200]; /* of the parts, each with a semicolon behind it */
 } seen;
 
 static double watching_clock(void) {
@@ -185,6 +186,10 @@ static double watching_clock(void) {
     if (p->done <= 0 && p->total > 0 && seen.done > 0) { /* a new part has begun */
         seen.unfinished += fabs(seen.done - seen.total) > 1e-9 * seen.total;
         seen.parts++;
+    }
+    if (p->total > 0 && p->done <= 0) { /* begins */
+        size_t n = strlen(seen.names);
+        snprintf(seen.names + n, sizeof seen.names - n, "%s;", p->part ? p->part : "");
     }
     seen.steps += p->done > seen.done;
     seen.total = p->total;
@@ -197,14 +202,18 @@ static Progress watched(const Progress *p) {
     static const Progress none;
     seen.p = &none;
     seen.total = seen.done = seen.parts = seen.steps = seen.unfinished = 0;
+    *seen.names = 0;
     Progress made = progress_new("test", watching_clock);
     made.every = INFINITY;
     seen.p = p;
     return made;
 }
 
-/* It had so many parts, each done from its beginning to its end, in at least so many steps. */
-static void check_phases(const char *what, int parts, int steps) {
+/* It had so many parts of these names, each done from its beginning to its end, in at least so many
+ * steps. */
+static void check_phases(const char *what, const char *names, int parts, int steps) {
+    CHECK(strcmp(seen.names, names) == 0, "%s: the parts are %s and not %s", what, seen.names,
+          names);
     seen.parts += seen.done > 0;
     seen.unfinished += fabs(seen.done - seen.total) > 1e-9 * seen.total;
     CHECK(seen.parts == parts && seen.unfinished == 0, "%s: %d parts, %d not to their end", what,
@@ -227,7 +236,7 @@ static void test_tokenizer(void) {
     p = watched(&p);
     Tokenizer *t = tokenizer_train(texts, TEXTS, 256 + MERGES, NULL, 0, &p, &err);
     CHECK(t && tokenizer_size(t) == 256 + MERGES, "%s", err.text);
-    check_phases("a vocabulary", 2, TEXTS + MERGES);
+    check_phases("a vocabulary", "words;merges;", 2, TEXTS + MERGES);
     tokenizer_free(t);
     arena_free(&arena);
 }
@@ -235,6 +244,20 @@ static void test_tokenizer(void) {
 /* Scores of every method, and of clusters. */
 static void test_scores(void) {
     World w = topic_world(1, 96);
+#define ALONE "answers alone;"
+#define SHOWN "the choice of demonstrations;answers in context;"
+    /* Anchors are asked behind the candidates, then without them. */
+#define ANCHORS "the choice of anchors;answers after the candidates;answers after the candidates;"
+    static const char *const names[METHOD_COUNT + 1] = {[METHOD_ICA] = ALONE SHOWN,
+                                                        [METHOD_RHO] =
+                                                            ALONE "answers by the reference;",
+                                                        [METHOD_ONESHOT] = ANCHORS,
+                                                        [METHOD_NUGGETS] = ANCHORS,
+                                                        [METHOD_GRADIENT] = "gradients;",
+                                                        [METHOD_INCONTEXT] = SHOWN,
+                                                        [METHOD_LOSS] = ALONE,
+                                                        [METHOD_RANDOM] = "",
+                                                        [METHOD_COUNT] = ALONE "clusters;" SHOWN};
     for (int i = 0; i < METHOD_COUNT + 1; i++) {
         ScoreOptions how = {.method = i < METHOD_COUNT ? (Method)i : METHOD_ICA,
                             .k = 3,
@@ -251,7 +274,7 @@ static void test_scores(void) {
         /* Demonstrations and anchors are chosen, then shown. Anchors are asked alone too. */
         int parts = m->needs_alone + 2 * m->needs_k + m->needs_reference + 3 * m->needs_anchors +
                     m->needs_gradients + (how.contexts > 0);
-        check_phases(m->name, parts, parts);
+        check_phases(m->name, names[i], parts, parts);
         scores_free(&scores);
     }
     world_free(&w);

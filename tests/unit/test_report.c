@@ -470,6 +470,9 @@ static void test_numbers(void) {
     CHECK(has(&b.html, "1 of 1 ICA arm has a lower test NLL than uniform weights (0.4500)") &&
               has(&b.html, "1 of 1 ICA arm has a higher reward acc. than uniform weights (0.750)"),
           "titles");
+    CHECK(has(&b.text, "0.750\xc2\xb1"
+                       "0.354"),
+          "AUROC of ica: mean and standard deviation of 1 and 0.5");
     CHECK(has(&b.html, "<dt>oracle</dt>") && !has(&b.html, "<dt>random-subset</dt>"),
           "the glossary has the words of the page");
     CHECK(has(&b.html, "EM: exact match"), "abbreviations are explained where they are");
@@ -490,6 +493,23 @@ static void test_numbers(void) {
     built_free(&b);
     built_free(&with);
     built_free(&again);
+    place_end(&p);
+}
+
+/* Without ICA a chart's title has the lowest and the highest arm. Without the oracle there is no
+ * gap, and nothing explains one. */
+static void test_baselines(void) {
+    Place p;
+    place_begin(&p);
+    const char *in[] = {place_sft(&p, "h1", "holdout-only", 1, 0.3, 1),
+                        place_sft(&p, "u1", "uniform", 1, 0.4, 1),
+                        place_sft(&p, "r1", "rho:filter", 1, 0.15, 1)};
+    Built b = build(3, in);
+    CHECK(b.ok && has(&b.html, "test NLL from 0.1500 (rho:filter) to 0.4000 (uniform)"),
+          "title: %s", b.err.text);
+    CHECK(!has(&b.html, "gap: share of the way") && has(&b.html, "METHOD:MAP"),
+          "a gap is explained");
+    built_free(&b);
     place_end(&p);
 }
 
@@ -1075,6 +1095,7 @@ int main(void) {
     test_statistics();
     test_charts();
     test_numbers();
+    test_baselines();
     test_own_data();
     test_truth();
     test_score_file();

@@ -58,6 +58,9 @@ static void test_order(void) {
     CHECK(sampling_candidates(&(Sampling){1, 1, 2, 1}, LOGITS, V, NULL, 0, list) == 2, "k = 2");
     CHECK(list[1].id == 1, "of equal ones the smaller id");
     CHECK(sampling_candidates(&(Sampling){1, 1, 100, 1}, LOGITS, V, NULL, 0, list) == V, "k > V");
+    /* 1 - 1e-17 is 1. */
+    CHECK(sampling_candidates(&(Sampling){1, 1, 0, 1e-17}, LOGITS, V, NULL, 0, list) == 1,
+          "a share of nothing");
 }
 
 /* A token is penalized once, however often it stands in the row. Ids that the model lacks are

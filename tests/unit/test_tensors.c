@@ -5,6 +5,7 @@
 #include "lib/system.h"
 #include "tests/unit/check.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,13 @@ static void check_refused(const char *path, const char *what, const char *fragme
     CHECK(!strchr(err.text, '\n'), "%s: more than one line", what);
 }
 
+/* The number that the next file to be opened gets. */
+static int next_descriptor(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    close(fd);
+    return fd;
+}
+
 /* ---- good files ---- */
 
 static const char GOLDEN[] =
@@ -91,7 +99,9 @@ static void test_golden(const char *path) {
     tensors_close(&file);
     CHECK(!file.path && !file.source && file.count == 0, "close leaves nothing");
     store(path, "\10\0\0\0\0\0\0\0{}      ", 16);
+    int before = next_descriptor();
     CHECK(opens(path, &err), "the empty file: %s", err.text);
+    CHECK(next_descriptor() == before, "close leaves the file open");
 }
 
 static void test_accepted(const char *path) {

@@ -559,6 +559,7 @@ static void test_answer_metrics(Lab *l) {
         "red','completion':'appl'}\n{'prompt':'name sun','completion':'wrong'}\n{'prompt':'name "
         "sun','completion':'yellow'}\n");
     WORKS(l, "eval --model base --data match.jsonl --json");
+    double before = number(json_of(l, "out"), "nll");
     check_answer_metrics(l, json_of(l, "out"), "base", "match.jsonl", 0.5);
     WORKS(l,
           "train --model base --pool zero.jsonl --eval match.jsonl --eval-steps 2 --logging-steps "
@@ -567,6 +568,9 @@ static void test_answer_metrics(Lab *l) {
     CHECK(number(line_of(l, "run/log.jsonl", 3), "eval_nll") ==
               number(json_of(l, "run/metrics.json"), "nll"),
           "the log's nll");
+    double noted = number(json_get(json_of(l, "run/run.json"), "before"), "eval_nll");
+    CHECK(close_to(noted, before, FLOAT_ROUNDING), "before the first step: %g, not %g", noted,
+          before);
     CHECK(isnan(number(line_of(l, "run/log.jsonl", 2), "eval_nll")),
           "--eval-steps 2 evaluates after 3 steps");
 }
@@ -641,6 +645,7 @@ static void test_log_means(Lab *l) {
         "train --model base --pool pool.jsonl --weights records --batch-size 3 --max-steps 7 "
         "--learning-rate 1e-3";
     WORKS(l, "%s --logging-steps 1 --out fine", how);
+    CHECK(!strstr(text_of(l, "err"), "saved after step"), "it saves unasked");
     WORKS(l, "%s --logging-steps 3 --out coarse", how);
     CHECK(lines_of(l, "coarse/log.jsonl") == 3, "7 steps by threes have %d lines",
           lines_of(l, "coarse/log.jsonl"));
@@ -988,6 +993,16 @@ static void test_resume(Lab *l) {
     CHECK(result(l, "broken", "skipped_steps") == want, "resumed: %g skipped, not %d",
           result(l, "broken", "skipped_steps"), want);
     CHECK(lines_of(l, "broken/log.jsonl") == STEPS, "%d lines", lines_of(l, "broken/log.jsonl"));
+    /* Its clock goes on where the first run's stopped. */
+    static const char KEY[] = "\"seconds\":";
+    double seconds = 0;
+    for (const char *s = text_of(l, "broken/log.jsonl"); (s = strstr(s, KEY)) != NULL;) {
+        double before = seconds;
+        s += sizeof KEY - 1;
+        seconds = strtod(s, NULL);
+        CHECK(seconds >= before, "the clock goes back from %g s to %g s", before, seconds);
+    }
+    CHECK(seconds > 0, "the log has no time");
 }
 
 /* ---- pretraining on text ---- */
@@ -1079,6 +1094,8 @@ static void test_pretraining_batches(Lab *l) {
         l,
         "pretrain --model base --data three.jsonl --batch-tokens 14 --prompt-loss-weight 0 "
         "--num-train-epochs 1 --learning-rate 1e-12 --weight-decay 0 --logging-steps 1 --out run");
+    CHECK(strstr(text_of(l, "err"), " parameters, 3 rows, 24 tokens an epoch, 2 steps, "),
+          "what it will do: %s", text_of(l, "err"));
     Pair p[3];
     per_example(l, "base", "three.jsonl", false, p);
     CHECK(result(l, "run", "steps") == 2, "%g steps", result(l, "run", "steps"));
