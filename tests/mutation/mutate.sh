@@ -237,7 +237,7 @@ programs_of_file() {
         double:lib/objectives.c | double:lib/stats.c | double:lib/tfidf.c) echo test_audit ;;
     double:*) ;;
     *:scoring/holdout.c)
-        echo "test_holdout $(in_float "$1" test_references)" ;;
+        echo "test_holdout $(in_float "$1" test_references accept)" ;;
     *) echo "$(own_test "$2") $(others_for "$2") $(in_float "$1" "$(by_program "$2")")" ;;
     esac
 }
@@ -253,7 +253,7 @@ others_for() { # FILE
     scoring/share.c) echo "test_scoring test_ica test_progress test_methods" ;;
     model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/lora.c | lib/adamw.c)
         echo "test_parameters test_families test_pairs test_model test_ica test_methods" \
-            "test_scoring"
+            "test_scoring test_model_weights"
         ;;
     lib/gemm*) echo "test_gemm test_pairs test_ica test_methods test_scoring test_model" ;;
     lib/json.c) echo test_records ;;
@@ -267,6 +267,7 @@ others_for() { # FILE
         program/evaluate.c) echo test_pool ;;
     data/records.c | data/examples.c)
         echo "test_records test_examples test_pool test_parts test_frames" ;;
+    data/forms.c) echo "test_records test_examples test_summary test_parts" ;;
     data/template*) echo "test_template test_frames test_tokenizer" ;;
     program/report/*) echo test_report ;;
     lib/schedule.c | data/order.c) echo "test_schedule test_order" ;;
@@ -293,10 +294,12 @@ by_program() { # FILE
     data/template*) echo "chat garbage" ;;
     program/idle.c) echo "idle" ;;
     program/dry_run.c) echo "runs" ;;
+    program/inspect.c | program/diff.c | program/codec.c | program/corpus.c | program/import.c | \
+        program/tokenizer.c | program/bench.c) echo "end_to_end" ;;
     data/generation.c | data/prompts.c | program/talk.c | program/chat.c | program/generate.c)
         echo "chat test_train end_to_end" ;;
     data/place.c | program/guard.c | lib/lock.c) echo "folders runs test_train end_to_end" ;;
-    *) echo "test_train end_to_end runs" ;;
+    *) echo "runs test_train end_to_end" ;;
     esac
 }
 

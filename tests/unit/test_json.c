@@ -238,6 +238,11 @@ static void test_duplicates(void) {
     CHECK(v && !json_duplicate_key(&arena, v), "no key is repeated");
     v = parse_c(&arena, "{\"a\":1,\"\\u0061\":2}", NULL);
     CHECK(v && json_duplicate_key(&arena, v) == &v->keys[1], "keys are compared decoded");
+    /* What stands in memory behind a key is no part of it. */
+    v = parse_c(&arena, "{\"a\":\"z\",\"a\\u0000m\":1,\"a\":\"b\",\"c\":1}", NULL);
+    CHECK(v && json_duplicate_key(&arena, v) == &v->keys[2], "a, a with more, a");
+    v = parse_c(&arena, "{\"a\":\"b\",\"a\\u0000m\":1,\"a\":\"z\",\"c\":1}", NULL);
+    CHECK(v && json_duplicate_key(&arena, v) == &v->keys[2], "a, a with more, a");
     v = parse_c(&arena, "[1,1]", NULL);
     CHECK(v && !json_duplicate_key(&arena, v), "a list has no keys");
     arena_free(&arena);

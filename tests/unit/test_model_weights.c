@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/model_weights.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -206,6 +207,33 @@ static void test_head(const Model *m) {
     free(other);
 }
 
+/* Reads at a place of a file, and the one that fails; the first is 1. */
+static int reads, broken_read;
+
+static ssize_t breaking_read_at(int fd, void *bytes, size_t n, off_t at) {
+    if (++reads != broken_read) return pread(fd, bytes, n, at);
+    errno = EIO;
+    return -1;
+}
+
+/* Whichever read fails, the load fails, and names a file. */
+static void test_reads(const Model *m) {
+    write_shards(m, NULL, NULL);
+    write_index(m, NULL, NULL);
+    SystemCalls real_calls = system_calls;
+    system_calls.read_at = breaking_read_at;
+    reads = broken_read = 0;
+    check_load(m, NULL, "no read fails");
+    int all = reads;
+    CHECK(all > m->tensor_count, "%d reads", all);
+    for (int i = 1; i <= all; i++) {
+        reads = 0;
+        broken_read = i;
+        check_load(m, strerror(EIO), "a read fails");
+    }
+    system_calls = real_calls;
+}
+
 /* The most memory of the program at once, counted at its seam by the sizes asked for. */
 static size_t largest;
 
@@ -399,6 +427,7 @@ int main(void) {
     test_fingerprint(m);
     test_index(m);
     test_head(m);
+    test_reads(m);
     test_memory();
     test_frozen(FAMILY_GPT2, false);
     test_frozen(FAMILY_LLAMA, false);

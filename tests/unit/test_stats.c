@@ -141,8 +141,16 @@ static void test_order(void) {
     free(sorted);
 }
 
+static void test_median(void) {
+    double odd[9] = {7, -3, 2, 9, 0, 4, 4, -1, 100}, even[4] = {3, 1, 8, 5}, one[1] = {6};
+    CHECK(median(odd, 9) == 4, "of nine: %g", median(odd, 9));
+    CHECK(median(even, 4) == 4, "of four: %g", median(even, 4));
+    CHECK(median(one, 1) == 6, "of one: %g", median(one, 1));
+}
+
 int main(void) {
     test_order();
+    test_median();
     test_sample_size();
     test_auroc();
     test_auroc_groups();

@@ -223,6 +223,25 @@ static void test_summary(void) {
     buf_free(&json);
 }
 
+/* What run.json has of a file: of the forms those that it has. */
+static void test_written(void) {
+    DataSummary s = {.path = "pool.jsonl", .records = 5, .distinct = 4};
+    Arena arena = {0};
+    Buf b = {0};
+    s.forms[1] = 2;
+    s.forms[FORM_COUNT - 1] = 3;
+    buf_puts(&b, "{");
+    summary_put(&b, &s);
+    buf_puts(&b, "}");
+    const Json *root = json_parse(&arena, b.s, b.n, NULL), *forms = json_get(root, "forms");
+    CHECK(json_number(root, "records") == 5 && json_number(root, "distinct") == 4, "%s", b.s);
+    CHECK(forms && forms->count == 2 && json_number(forms, RECORD_FORMS[1].name) == 2 &&
+              json_number(forms, RECORD_FORMS[FORM_COUNT - 1].name) == 3,
+          "forms: %s", b.s);
+    buf_free(&b);
+    arena_free(&arena);
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-summary-XXXXXX", base && *base ? base : "/tmp");
@@ -235,6 +254,7 @@ int main(void) {
     test_ids();
     test_sessions();
     test_summary();
+    test_written();
     unlink(file);
     rmdir(folder);
     return check_report("test_summary");
