@@ -292,6 +292,7 @@ by_program() { # FILE
     program/score.c | program/select.c | data/scores.c | program/requests.c)
         echo "pools accept test_train end_to_end" ;;
     data/template*) echo "chat garbage" ;;
+    train.c) echo "test_train runs accept end_to_end" ;;
     program/idle.c) echo "idle" ;;
     program/dry_run.c) echo "runs" ;;
     program/inspect.c | program/diff.c | program/codec.c | program/corpus.c | program/import.c | \

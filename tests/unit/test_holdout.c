@@ -455,6 +455,9 @@ static void test_references(const Model *m, Workspace *ws, bool pairs) {
     CHECK(wrong == 0 && memcmp(&want, &c.told.levels, sizeof want) == 0 && want.numbers == 2,
           "%d numbers are not by the reference of their fold; thresholds %g and %g", wrong,
           c.told.levels.threshold[0], c.told.levels.threshold[1]);
+    double clean = accept_clean_share(&c.told.levels, c.gain, c.likelihood, N);
+    CHECK(clean > 0 && same_bits(comparison_clean(&c, MAP_ACCEPT, N), clean), "clean share %g",
+          clean);
     /* Operations are those of every answer by the model and by one reference. Folds have fewer
      * words in common before their answers, so references may take more. */
     Cost once = {0}, by = {0};

@@ -490,6 +490,41 @@ static void test_accepted(void) {
     }
 }
 
+/* A byte that tokenizer.json has among its added tokens alone is not missing in it. */
+static void test_added_byte(void) {
+    static const char vocab[] = "\"vocab\":", first[] = "{\"!\":0,";
+    Arena arena = {0};
+    Error err = {0};
+    Buf json = {0}, lines = {0},
+        text = kind_text("gpt2", "\"added_tokens\":[",
+                         "\"added_tokens\":[{\"id\":0,\"content\":\"!\","
+                         "\"special\":false},");
+    const Json *root = json_parse(&arena, text.s, text.n, NULL),
+               *merges = json_get(json_get(root, "model"), "merges");
+    const char *from = strstr(text.s, vocab), *to = strstr(text.s, ",\"merges\":");
+    CHECK(merges && from && to && strncmp(from + sizeof vocab - 1, first, sizeof first - 1) == 0,
+          "gpt2");
+    if (!merges || !from || !to) return;
+    from += sizeof vocab - 1;
+    empty_folders();
+    put_file("vocab.json", (Str){from, (size_t)(to - from)});
+    for (int i = 0; i < merges->count; i++)
+        buf_printf(&lines, "%s %s\n", merges->items[i].items[0].string.s,
+                   merges->items[i].items[1].string.s);
+    put_file("merges.txt", (Str){lines.s, lines.n});
+    buf_put(&json, text.s, (size_t)(from - text.s));
+    buf_putc(&json, '{');
+    buf_puts(&json, from + sizeof first - 1);
+    put_file("tokenizer.json", (Str){json.s, json.n});
+    Tokenizer *t = tokenizer_load(folder, &err);
+    CHECK(t, "%s", err.text);
+    tokenizer_free(t);
+    buf_free(&json);
+    buf_free(&lines);
+    buf_free(&text);
+    arena_free(&arena);
+}
+
 int main(void) {
     snprintf(folder, sizeof folder, "/tmp/test_tokenizer_json.XXXXXX");
     if (!mkdtemp(folder)) return 1;
@@ -509,6 +544,7 @@ int main(void) {
     test_refused_pieces();
     test_refused();
     test_accepted();
+    test_added_byte();
     empty_folders();
     rmdir(saved);
     rmdir(folder);

@@ -904,6 +904,22 @@ static void test_gradient_reduce(Lab *l) {
     }
 }
 
+/* [E14] DPO's reference is the model itself here. So a pair's gradient is beta / 2 times that of its
+ * difference, and an inner product of two grows with the square of beta. */
+static void test_gradient_dpo(Lab *l) {
+    const char *how =
+        "score --model base --pool pairs.jsonl --holdout pairs-test.jsonl --objective dpo --method "
+        "gradient";
+    WORKS(l, "%s --beta 0.5 --out once", how);
+    WORKS(l, "%s --beta 1 --out twice", how);
+    for (int i = 0; i < PAIRS; i++) {
+        double once = number(line_of(l, "once", i), "score"),
+               twice = number(line_of(l, "twice", i), "score");
+        CHECK(once != 0 && fabs(twice / once - 4) < 4 * FLOAT_ROUNDING, "pair %d: %g and %g", i,
+              once, twice);
+    }
+}
+
 static void test_rho_pairs(Lab *l) {
     static const char *const reduce[] = {"mean", "sum"};
     Pair base[POOL], reference[POOL];
@@ -1163,13 +1179,13 @@ static void test_diverged_scores(Lab *l) {
 
 int main(int argc, char **argv) {
     static void (*const tests[])(Lab *) = {
-        test_schedules,     test_epochs,         test_last_batch,          test_clipping,
-        test_skipped,       test_micro_batches,  test_answer_metrics,      test_pair_metrics,
-        test_pair_step,     test_log_means,      test_refreshes,           test_refresh_draws,
-        test_same_answers,  test_dpo_refresh,    test_used_weights,        test_cost,
-        test_rho_reference, test_rho_options,    test_gradient_reduce,     test_rho_pairs,
-        test_resume,        test_packing,        test_pretraining_batches, test_generate,
-        test_overlap,       test_diverged_scores};
+        test_schedules,     test_epochs,        test_last_batch,      test_clipping,
+        test_skipped,       test_micro_batches, test_answer_metrics,  test_pair_metrics,
+        test_pair_step,     test_log_means,     test_refreshes,       test_refresh_draws,
+        test_same_answers,  test_dpo_refresh,   test_used_weights,    test_cost,
+        test_rho_reference, test_rho_options,   test_gradient_reduce, test_gradient_dpo,
+        test_rho_pairs,     test_resume,        test_packing,         test_pretraining_batches,
+        test_generate,      test_overlap,       test_diverged_scores};
     char folder[] = "/tmp/test_train.XXXXXX";
     Lab l = {0};
     if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {
