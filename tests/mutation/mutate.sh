@@ -54,7 +54,7 @@ audit_objects="tests/audit/audit.c tests/audit/audit_exact.c tests/audit/audit_p
     tests/audit/audit_training.c"
 float_programs=$(ls tests/unit/test_*.c | sed 's,.*/\(.*\)[.]c,\1,' | grep -v test_audit)
 # Scripts of tests/system that run the program, in the flavor float alone.
-scripts="end_to_end pools chat accept demos runs folders adapters garbage idle"
+scripts="end_to_end pools chat accept demos runs folders adapters garbage idle bench"
 double_programs="test_pairs test_ica test_methods test_scoring test_model test_parameters
     test_families test_gemm test_audit"
 
@@ -292,11 +292,12 @@ by_program() { # FILE
     program/score.c | program/select.c | data/scores.c | program/requests.c)
         echo "pools accept test_train end_to_end" ;;
     data/template*) echo "chat garbage" ;;
-    train.c) echo "test_train runs accept end_to_end" ;;
+    train.c) echo "test_train runs accept" ;;
     program/idle.c) echo "idle" ;;
     program/dry_run.c) echo "runs" ;;
+    program/bench*) echo "bench" ;;
     program/inspect.c | program/diff.c | program/codec.c | program/corpus.c | program/import.c | \
-        program/tokenizer.c | program/bench.c) echo "end_to_end" ;;
+        program/tokenizer.c) echo "end_to_end" ;;
     data/generation.c | data/prompts.c | program/talk.c | program/chat.c | program/generate.c)
         echo "chat test_train end_to_end" ;;
     data/place.c | program/guard.c | lib/lock.c) echo "folders runs test_train end_to_end" ;;

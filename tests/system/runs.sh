@@ -38,7 +38,7 @@ check "it tries some steps" grep -q '^measured on [15] steps' "$keep/out"
 works "of a single step" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 1 \
     --out none --dry-run
 check "it tries no more than that" grep -q '^measured on 1 steps' "$keep/out"
-check "a step of a tiny model takes less than a minute" grep -Eq '^  1 step of [0-9.]+ m?s$' "$keep/out"
+check "a tiny step takes less than a minute" grep -Eq '^  1 step of [0-9.]+ m?s$' "$keep/out"
 for method in ica rho gradient oneshot random; do
     works "of scores by $method" score --model base --pool pool.jsonl --holdout hold.jsonl \
         --method $method --reference-steps 3 --out none --dry-run

@@ -1,0 +1,32 @@
+#!/bin/sh
+# What `ica bench` reports, not how fast the machine is: a row for each number of threads, and parts
+# of a step that are no longer than the step.
+cd "$(dirname "$0")/../.." || exit 1
+. tests/system/check.sh
+OMP_NUM_THREADS=2
+
+# numbers KEY: its values, a line each
+numbers() { tr ',{' '\n\n' <"$keep/out" | sed -n "s/^\"$1\":\([0-9.]*\).*/\1/p"; }
+
+works "scores" bench --only score --config E --json
+most=$(numbers threads | head -n 1) # of the machine; without OpenMP it is 1
+groups="1 4 16 64"
+wanted=$(for threads in 1 $([ "$most" -eq 1 ] || echo "$most"); do
+    for group in $groups; do echo "$group $threads"; done
+done)
+numbers threads | tail -n +2 >"$keep/threads"
+is "rows of scores" "$(numbers group | paste -d ' ' - "$keep/threads")" "$wanted"
+check "no steps" grep -q '"step":\[\],"score"' "$keep/out"
+
+# A part is no longer than its step in any run, so neither are the medians.
+works "steps" bench --only step --config E --json
+is "rows of steps" "$(numbers ms | wc -l | tr -d ' ')" "$([ "$most" -eq 1 ] && echo 1 || echo 2)"
+sed 's/.*"step":\[//; s/"ms":/\
+&/g' "$keep/out" | tr -d '}]' | tr ',{' '\n\n' | sed -n 's/^"\([a-z_]*\)":\([0-9.]*\)$/\1 \2/p' |
+    awk '$1 == "ms" { ms = $2 } ms && $1 ~ /^(embedding|norm|matmul|attention|gelu|adamw)$/ {
+            parts++
+            if ($2 > ms) bad = 1
+        }
+        END { exit bad || parts < 6 }' && pass || fail "a part is longer than its step"
+
+finish bench
