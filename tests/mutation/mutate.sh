@@ -292,7 +292,7 @@ by_program() { # FILE
     program/score.c | program/select.c | data/scores.c | program/requests.c)
         echo "pools accept test_train end_to_end" ;;
     data/template*) echo "chat garbage" ;;
-    train.c) echo "test_train test_finite runs accept" ;;
+    train.c) echo "test_states test_train test_finite runs accept" ;;
     program/idle.c) echo "idle" ;;
     program/dry_run.c) echo "runs" ;;
     program/bench*) echo "bench" ;;

@@ -1177,36 +1177,6 @@ static void test_diverged_scores(Lab *l) {
           lines_of(l, "diverged/scores.jsonl"));
 }
 
-/* A run whose first scores fail makes no step and saves nothing: every holdout example fills the
- * context, so none can be shown. */
-static void test_failed_scores(Lab *l) {
-    char letters[CONTEXT] = {0};
-    Buf b = {0};
-    memset(letters, 'a', CONTEXT - 12);
-    for (int i = 0; i < 4; i++) buf_printf(&b, "{'prompt':'%d%s','completion':'b'}\n", i, letters);
-    write_records("long.jsonl", b.s);
-    buf_free(&b);
-    int status = ica(l, "train --model base --pool pool.jsonl --holdout long.jsonl --weights ica "
-                        "--k 1 --max-steps 3 --logging-steps 1 --out failed");
-    CHECK(status == 3 && lines_of(l, "failed/log.jsonl") == 0, "status %d, %d steps: %s", status,
-          lines_of(l, "failed/log.jsonl"), text_of(l, "err"));
-    CHECK(access("failed/training_state.safetensors", F_OK) != 0, "a state is saved");
-}
-
-/* The state before the newest is that of the save before: the last step is saved once. */
-static void test_previous_state(Lab *l) {
-    TensorFile state;
-    WORKS(l, "train --model base --pool pool.jsonl --max-steps 6 --save-steps 3 --out run");
-    for (int i = 0; i < 2; i++) {
-        if (!dump_open(&state, i ? "run/training_state.previous.safetensors"
-                                 : "run/training_state.safetensors"))
-            return;
-        CHECK(dumped(&state, "step", 0) == (i ? 3 : 6), "state %d is of step %g", i,
-              dumped(&state, "step", 0));
-        tensors_close(&state);
-    }
-}
-
 int main(int argc, char **argv) {
     static void (*const tests[])(Lab *) = {
         test_schedules,     test_epochs,        test_last_batch,      test_clipping,
@@ -1215,8 +1185,7 @@ int main(int argc, char **argv) {
         test_same_answers,  test_dpo_refresh,   test_used_weights,    test_cost,
         test_rho_reference, test_rho_options,   test_gradient_reduce, test_gradient_dpo,
         test_rho_pairs,     test_resume,        test_packing,         test_pretraining_batches,
-        test_generate,      test_overlap,       test_diverged_scores, test_failed_scores,
-        test_previous_state};
+        test_generate,      test_overlap,       test_diverged_scores};
     char folder[] = "/tmp/test_train.XXXXXX";
     Lab l = {0};
     if (lab_open(&l, argc > 0 ? argv[0] : "", folder)) {
