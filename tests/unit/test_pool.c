@@ -9,6 +9,7 @@
 
 #include "data/partial.h"
 #include "data/scores.h"
+#include "program/chunks.h"
 #include "tests/unit/check.h"
 
 static char folder[256];
@@ -380,6 +381,13 @@ static void test_weights(void) {
     }
 }
 
+/* The chunks of a pool are cut by the tokens of a holdout record, its prompt and answer. */
+static void test_mean_tokens(void) {
+    Example items[2] = {{.prompt_n = 3, .answer_n = 2}, {.prompt_n = 6, .answer_n = 4}};
+    Examples two = {.items = items, .count = 2}, none = {0};
+    CHECK(mean_tokens(&two) == 7.5 && mean_tokens(&none) == 0, "%g tokens", mean_tokens(&two));
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-pool-XXXXXX", base && *base ? base : "/tmp");
@@ -397,5 +405,6 @@ int main(void) {
         free(path);
     }
     if (rmdir(folder) != 0) CHECK(false, "%s is not empty", folder);
+    test_mean_tokens();
     return check_report("test_pool");
 }
