@@ -165,12 +165,14 @@ build/double/tests/audit/audit_main: $(AUDIT_EXACT:%=build/double/%) \
 		$(addprefix build/double/tests/audit/,audit_trained.o audit_claims.o)
 -include $(shell find build -name '*.d' 2>/dev/null)
 
+# A program that runs keeps its file, which a copy over it could not replace.
+put = cp $(1) $(2).new && mv -f $(2).new $(2)
 ica: build/float/ica
-	@cp $< $@
+	@$(call put,$<,ica)
 double: build/double/ica
-	@cp $< ica-double
+	@$(call put,$<,ica-double)
 naive: build/naive/ica
-	@cp $< ica-naive
+	@$(call put,$<,ica-naive)
 
 FLOAT_PROGRAMS = $(TESTS:%.c=build/float/%)
 DOUBLE_PROGRAMS = $(DOUBLE_TESTS:%=build/double/tests/unit/%)

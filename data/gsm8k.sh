@@ -4,10 +4,12 @@
 #
 #   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT   the data sets, for seeds 1 to 3
 #   data/gsm8k.sh study OUT                                a base, and the arms of both tasks
+#   data/gsm8k.sh instruct INSTRUCTION_FILE OUT            the instructions alone (docs/tutorial.md)
 #
 # GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT). INSTRUCTION_FILE
-# is instruction-data.json of rasbt/LLMs-from-scratch, ch07 (Apache-2.0). Both stay where they are.
-# docs/results.md, "Real text", has the results.
+# is instruction-data.json of rasbt/LLMs-from-scratch, ch07 (Apache-2.0), which is here too, as
+# docs/real/instructions.json. Both stay where they are. docs/results.md, "Real text", has the
+# results.
 #
 # make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/pretrain.jsonl. The pool is 300
 # GSM8K training questions ("clean": true) and 300 instructions ("clean": false). The holdout is 200
@@ -125,6 +127,9 @@ case "${1:-}" in
 make)
     make_data "$2" "$3" "$4"
     make_instruct "$3" "$4" ;;
+instruct)
+    make_instruct "$2" "$3"
+    instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct >"$3/pretrain.jsonl" ;;
 study)
     make -s -C "$here" ica
     GSM8K=$(cd "$2" && pwd)

@@ -115,7 +115,7 @@ static bool put_gains(Buf *b, Cards *c, int i, bool rejected) {
     Arena arena = {0};
     TokenGains t;
     int *shown = arena_new(&arena, (size_t)n, sizeof *shown);
-    int record = gains_record(c->gains, c->pool->records[i].id);
+    int record = c->set->left_out ? gains_record(c->gains, c->pool->records[i].id) : i;
     bool ok = record >= 0;
     for (int k = 0; k < n; k++) {
         shown[k] = gains_demo(c->gains, demos->items[k].string);
