@@ -2,7 +2,7 @@
 # A run that is killed at any instant (SIGKILL: nothing can be finished or tidied up) and resumed,
 # again and again, ends with the same bits as one that was left alone: model, optimizer, scores,
 # log, evaluation and result. From the environment: KILLS, how many (30; `make kills`: 1000); SEED
-# of the instants (1).
+# of the instants (1); KINDS, of the runs below.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
 KILLS=${KILLS:-30}
@@ -36,7 +36,7 @@ TRUST="--holdout hold.jsonl --eval test.jsonl"
 # A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their
 # steps are skipped and counted.
 SMALL="--batch-size 2"
-KINDS="0 1 2 3 4 5 6 7 8"
+KINDS=${KINDS:-"0 1 2 3 4 5 6 7 8 9 10"}
 of_kind() {
     case $1 in
     0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
@@ -60,6 +60,12 @@ of_kind() {
     # References of folds, of which the state keeps what they said.
     8) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" \
         "--weight-map accept" ;;
+    # What a refresh must know of the one before: records of the holdout that it left out.
+    9) echo "train $TUNE --pool pool.jsonl $TRUST --weights ica --refresh 3 --weight-map accept" \
+        "--holdout-trim .3 --report-to tensorboard" ;;
+    # The state does not say which pairs are swapped: the scores do.
+    10) echo "train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl" \
+        "--eval pairs-test.jsonl --weights ica --refresh 2 --weight-map mirror --relabel" ;;
     esac
 }
 
@@ -71,6 +77,7 @@ essence() {
         's/"activation_bytes":[0-9]*//;s/"\(overhead\|relative_cost\)[a-z_]*":[^,}]*//g'
     [ ! -f "$1/metrics.json" ] || cat "$1/metrics.json"
     [ ! -f "$1/scores.jsonl" ] || cat "$1/scores.jsonl"
+    [ ! -f "$1/scores.jsonl.holdout.jsonl" ] || cat "$1/scores.jsonl.holdout.jsonl"
 }
 
 now() { date +%s%N 2>/dev/null; }
@@ -121,7 +128,7 @@ compare() {
 # and later after each 20 kills, should the machine have become slower than that.
 round=0
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ]; do
-    kind=$((round % $(echo "$KINDS" | wc -w))) attempts=0
+    kind=$(echo "$KINDS" | cut -d ' ' -f $((round % $(echo "$KINDS" | wc -w) + 1))) attempts=0
     rm -rf run
     while :; do
         command="$(of_kind $kind) --out run"

@@ -31,6 +31,7 @@ head -n 4 corpus/holdout.jsonl >in/hold.jsonl
 head -n 4 corpus/test.jsonl >in/test.jsonl
 head -n 4 corpus/pairs-pool.jsonl >in/pairs.jsonl
 head -n 4 corpus/pairs-holdout.jsonl >in/pairs-hold.jsonl
+head -n 4 corpus/pairs-test.jsonl >in/pairs-test.jsonl
 rm -r corpus
 SHAPE="--layers 1 --heads 1 --channels 8 --context 128 --batch-tokens 256"
 STEPS="--max-steps 2 --logging-steps 1"
@@ -53,8 +54,8 @@ printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
 COMMANDS="help corpus tokenizer encode decode pretrain score accept own parts proceed select
-train best dry dpo lora resume eval each generate prompts chat merge import inspect
-diff report gains manual complete"
+chosen train best dry dpo lora trim folds mirror weighed resume eval each generate prompts chat
+merge import inspect diff report gains manual complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
@@ -72,6 +73,8 @@ given() {
     parts) echo "score $model --k 1 --chunk 2 --out w/s.jsonl --json" ;;
     proceed) echo "score $model --k 1 --chunk 2 --resume --out w/s.jsonl --json" ;;
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
+    chosen) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --weight-map softmax" \
+        "--with-weights --out w/s.jsonl" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     best) echo "train --model in/base --pool in/pool.jsonl --eval-share .3 --eval-steps 1 $STEPS" \
         "--load-best-model-at-end --save-only-model --report-to tensorboard --options in/o.json" \
@@ -79,6 +82,15 @@ given() {
     dry) echo "train $model --weights ica --k 1 --eval in/test.jsonl $STEPS --out w/r --dry-run" ;;
     dpo) echo "train --objective dpo $pairs --weights ica --k 1 $STEPS --out w/r" ;;
     lora) echo "train $model --weights rho --reference-steps 1 --lora-rank 2 $STEPS --out w/r" ;;
+    trim) echo "train $model --weights ica --k 1 --weight-map accept --holdout-trim .3 $STEPS" \
+        "--dump-state w/d.safetensors --out w/r" ;;
+    folds) echo "train $model --weights rho --weight-map accept --reference-steps 1 $STEPS" \
+        "--out w/r" ;;
+    mirror) echo "train --objective simpo $pairs --weights ica --k 1 --weight-map mirror" \
+        "--relabel --eval in/pairs-test.jsonl --eval-steps 1 --sample-prompt low $STEPS" \
+        "--out w/r" ;;
+    weighed) echo "train --model in/base --pool in/pool.jsonl --weights file:in/gains.jsonl" \
+        "--template in/base/template.json $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
     each)
