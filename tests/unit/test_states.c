@@ -53,6 +53,15 @@ static void test_previous_state(Lab *l) {
     CHECK(newest == 6 && previous == 3, "states of steps %g and %g", newest, previous);
 }
 
+/* A finished run that is resumed does nothing, and says so: its files stay as they are. */
+static void test_complete(Lab *l) {
+    WORKS(l, "train --model base --pool pool.jsonl --max-steps 3 --out whole");
+    const char *before = text_of(l, "whole/run.json");
+    WORKS(l, "train --resume whole");
+    CHECK(strstr(text_of(l, "err"), "the run is complete"), "it says: %s", text_of(l, "err"));
+    CHECK(strcmp(before, text_of(l, "whole/run.json")) == 0, "run.json is another");
+}
+
 int main(int argc, char **argv) {
     char folder[] = "/tmp/test_states.XXXXXX";
     Lab l = {0};
@@ -60,6 +69,7 @@ int main(int argc, char **argv) {
         make_world(&l);
         test_failed_scores(&l);
         test_previous_state(&l);
+        test_complete(&l);
         lab_close(&l, folder);
     }
     return check_report("test_states");
