@@ -356,16 +356,54 @@ static bool load_roles(Loader *l, const char *path, const Json *root, Error *err
     return true;
 }
 
+/* Refuses a blank before each text that tokenizer.json does not put there, and the reverse. */
+static bool check_prefix(const Loader *l, const Json *prefix, Error *err) {
+    bool has_blank = is_pieces(l) && l->json.rules.blank != BLANK_NEVER;
+    if (!prefix || prefix->type != JSON_BOOL || prefix->boolean == has_blank) return true;
+    if (!is_pieces(l))
+        return error_set(err, STATUS_DATA,
+                         "%s: add_prefix_space true is not supported: use a tokenizer without it",
+                         l->config_path);
+    return error_set(err, STATUS_DATA,
+                     "%s: add_prefix_space %s contradicts %s, which puts %s blank before a text: "
+                     "make them equal",
+                     l->config_path, prefix->boolean ? "true" : "false", l->json_path,
+                     has_blank ? "a" : "no");
+}
+
+/* Without a tokenizer.json text is split as GPT-2 does, and nothing stands around it. */
+static bool check_class(const Loader *l, const Json *root, Error *err) {
+    static const char *const added[] = {"add_bos_token", "add_eos_token"};
+    const Json *class = json_get(root, "tokenizer_class");
+    bool is_text = class && class->type == JSON_STRING;
+    if (is_text && !str_is(class->string, "GPT2Tokenizer") &&
+        !str_is(class->string, "GPT2TokenizerFast")) {
+        Str s = token_shown(class->string);
+        return error_set(
+            err, STATUS_DATA,
+            "%s: tokenizer_class is %.*s, whose rules are in tokenizer.json, and there "
+            "is none: write it with save_pretrained of the class",
+            l->config_path, STR_ARG(s));
+    }
+    for (int i = 0; i < 2; i++) {
+        const Json *v = json_get(root, added[i]);
+        if (v && v->type == JSON_BOOL && v->boolean)
+            return error_set(err, STATUS_DATA,
+                             "%s: %s true is not supported without tokenizer.json: write it with "
+                             "save_pretrained of the class, or say false",
+                             l->config_path, added[i]);
+    }
+    return true;
+}
+
 static bool load_config(Loader *l, Error *err) {
     Buf text = {0};
     const Json *root = json_read_object(l->config_path, TOKEN_LIST_MOST, &l->arena, &text, err);
     buf_free(&text);
     if (!root) return false;
-    const Json *prefix = json_get(root, "add_prefix_space");
-    if (prefix && prefix->type == JSON_BOOL && prefix->boolean)
-        return error_set(err, STATUS_DATA,
-                         "%s: add_prefix_space true is not supported: use a tokenizer without it",
-                         l->config_path);
+    if (!check_prefix(l, json_get(root, "add_prefix_space"), err) ||
+        (!l->json_path && !check_class(l, root, err)))
+        return false;
     return load_decoder(l, json_get(root, "added_tokens_decoder"), err) &&
            load_roles(l, l->config_path, root, err);
 }

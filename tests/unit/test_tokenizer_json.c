@@ -525,6 +525,32 @@ static void test_added_byte(void) {
     arena_free(&arena);
 }
 
+/* What tokenizer_config.json says beside it: another blank is refused, and the class is not read. */
+static void test_config_beside(void) {
+    static const struct {
+        const char *kind, *config, *want;
+    } cases[] = {
+        {"llama2", "{\"add_prefix_space\":false}", "add_prefix_space false contradicts"},
+        {"metaspace", "{\"add_prefix_space\":false}", "which puts a blank before a text"},
+        {"never", "{\"add_prefix_space\":true}", "which puts no blank before a text"},
+        {"gpt2", "{\"add_prefix_space\":true}", "add_prefix_space true is not supported"},
+        {"llama2", "{\"add_prefix_space\":true,\"tokenizer_class\":\"LlamaTokenizer\"}", NULL},
+        {"metaspace", "{\"add_prefix_space\":true,\"add_bos_token\":true}", NULL},
+        {"never", "{\"add_prefix_space\":false}", NULL},
+        {"qwen", "{\"add_prefix_space\":null,\"tokenizer_class\":\"Qwen2Tokenizer\"}", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Error err = {0};
+        empty_folders();
+        put_kind(cases[i].kind, NULL, NULL);
+        put_file("tokenizer_config.json", str(cases[i].config));
+        Tokenizer *t = tokenizer_load(folder, &err);
+        CHECK(!t == !!cases[i].want && (t || strstr(err.text, cases[i].want)), "%s with %s: %s",
+              cases[i].kind, cases[i].config, err.text);
+        tokenizer_free(t);
+    }
+}
+
 int main(void) {
     snprintf(folder, sizeof folder, "/tmp/test_tokenizer_json.XXXXXX");
     if (!mkdtemp(folder)) return 1;
@@ -545,6 +571,7 @@ int main(void) {
     test_refused();
     test_accepted();
     test_added_byte();
+    test_config_beside();
     empty_folders();
     rmdir(saved);
     rmdir(folder);
