@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/file.h"
+#include "lib/nfc.h"
 #include "lib/unicode.h"
 
 /* ---- strings and lines ---- */
@@ -61,19 +62,58 @@ bool text_print(const char *text, size_t n, Error *err) {
     return ok;
 }
 
-void text_fold(Buf *b, Str text) {
-    size_t from = b->n;
-    bool blank = false; /* white space waits for a character after it */
+/* Characters that nothing shows: soft hyphen, joiners, marks of direction, variation selectors,
+ * byte-order mark. */
+static bool is_unseen(uint32_t c) {
+    return c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
+           (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) ||
+           (c >= 0xfe00 && c <= 0xfe0f) || c == 0xfeff;
+}
+
+/* The character as it counts: small, in its usual width, and sigma as inside of a word. */
+static uint32_t fold_character(uint32_t c) {
+    if (c >= 0xff01 && c <= 0xff5e) c -= 0xfee0;
+    c = unicode_lower(c);
+    return c == 0x3c2 ? 0x3c3 : c;
+}
+
+/* Appends the text in form C, each character folded and without those that are not seen. */
+static void put_folded(Buf *b, Str text) {
+    Buf composed = {0};
+    if (!nfc_is(text.s, text.n)) {
+        nfc_put(&composed, text.s, text.n);
+        text = (Str){composed.s, composed.n};
+    }
     for (size_t i = 0; i < text.n;) {
         uint32_t c = (unsigned char)text.s[i];
         char small[4];
         int n = unicode_decode(text.s + i, text.n - i, &c);
         i += n > 0 ? (size_t)n : 1;
+        if (!is_unseen(c)) buf_put(b, small, (size_t)unicode_encode(small, fold_character(c)));
+    }
+    buf_free(&composed);
+}
+
+void text_fold(Buf *b, Str text) {
+    size_t from = b->n;
+    bool blank = false; /* white space waits for a character after it */
+    Buf folded = {0}, composed = {0};
+    put_folded(&folded, text);
+    /* A small letter may be one with its mark where the capital is none. */
+    bool whole = nfc_is(folded.s, folded.n);
+    if (!whole) nfc_put(&composed, folded.s, folded.n);
+    const Buf *all = whole ? &folded : &composed;
+    for (size_t i = 0; i < all->n;) {
+        uint32_t c = ' ';
+        size_t n = (size_t)unicode_decode(all->s + i, all->n - i, &c);
         bool space = unicode_class(c) == UNICODE_SPACE;
         if (!space && blank && b->n > from) buf_putc(b, ' ');
-        if (!space) buf_put(b, small, (size_t)unicode_encode(small, unicode_lower(c)));
+        if (!space) buf_put(b, all->s + i, n);
         blank = space;
+        i += n;
     }
+    buf_free(&folded);
+    buf_free(&composed);
 }
 
 /* The columns of a text on a terminal, one for each character. */

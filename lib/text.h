@@ -41,8 +41,9 @@ void text_show(Buf *b, Str text, const char *keep);
  * or a pipe gets the bytes. */
 bool text_print(const char *text, size_t n, Error *err);
 
-/* Appends the text as it counts when two texts are compared: in small letters, each run of white
- * space as one blank, none at either end. The text is UTF-8. */
+/* Appends the text as it counts when two texts are compared: in form C (lib/nfc.h), in small
+ * letters, those of full width in the usual one, without characters that nothing shows, each run of
+ * white space as one blank, none at either end. The text is UTF-8. */
 void text_fold(Buf *b, Str text);
 
 /* Distinct names in order of arrival. The list is in the arena, the names are borrowed. */

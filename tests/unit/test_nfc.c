@@ -3,6 +3,7 @@
 #include "lib/nfc.h"
 
 #include "lib/file.h"
+#include "lib/text.h"
 #include "lib/unicode.h"
 #include "tests/unit/check.h"
 
@@ -260,11 +261,45 @@ static void test_long_stretch(void) {
     buf_free(&got);
 }
 
+static void check_fold(const char *text, const char *want) {
+    Buf got = {0};
+    buf_puts(&got, "x"); /* what stands before is left alone */
+    text_fold(&got, str(text));
+    CHECK(got.n == strlen(want) + 1 && memcmp(got.s + 1, want, got.n - 1) == 0, "%s: %s", text,
+          got.s);
+    buf_free(&got);
+}
+
+/* What counts when two prompts are compared. */
+static void test_fold(void) {
+    check_fold("", "");
+    check_fold(" \t\n", "");
+    check_fold("  What\t\nIS it ? ", "what is it ?");
+    check_fold("a\xc2\xa0\xe3\x80\x80"
+               "b\xe2\x80\xa8",
+               "a b");                            /* blanks of all kinds */
+    check_fold("CAFE\xcc\x81", "caf\xc3\xa9");    /* form C */
+    check_fold("H\xcc\xb1", "\xe1\xba\x96");      /* after small letters too */
+    check_fold("\xef\xbc\xa1\xef\xbc\x9f", "a?"); /* full width */
+    check_fold("\xef\xbb\xbf"
+               "a\xc2\xad\xe2\x80\x8b"
+               "b\xe2\x80\x8f",
+               "ab"); /* not seen */
+    check_fold("a \xe2\x81\xa0 b", "a b");
+    check_fold("\xce\x9f\xce\xa3", "\xce\xbf\xcf\x83"); /* sigma at the end of a word */
+    check_fold("\xce\xbf\xcf\x82", "\xce\xbf\xcf\x83");
+    check_fold("stra\xc3\x9f"
+               "e",
+               "stra\xc3\x9f"
+               "e"); /* other letters are others */
+}
+
 int main(int argc, char **argv) {
     test_rows();
     test_every_character();
     test_bytes();
     test_long_stretch();
+    test_fold();
     if (argc > 1) test_file(argv[1]);
     return check_report("nfc");
 }

@@ -695,8 +695,7 @@ static void test_malformed_config(void) {
     check_load_error(good, ab, "{\n}}", "tokenizer_config.json:2: not valid JSON");
     check_load_error(good, ab, "{\"add_prefix_space\": true}",
                      "add_prefix_space true is not supported");
-    check_load_error(good, ab, "{\"tokenizer_class\": \"Qwen2Tokenizer\"}",
-                     "tokenizer_config.json: tokenizer_class is Qwen2Tokenizer, whose rules");
+    check_load_error(good, ab, "{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "is Qwen2Tokenizer");
     check_load_error(good, ab, "{\"add_bos_token\": true}", "add_bos_token true is not supported");
     check_load_error(good, ab, "{\"add_eos_token\": true, \"tokenizer_class\": \"GPT2Tokenizer\"}",
                      "add_eos_token true is not supported");

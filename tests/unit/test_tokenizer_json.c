@@ -525,7 +525,7 @@ static void test_added_byte(void) {
     arena_free(&arena);
 }
 
-/* What tokenizer_config.json says beside it: another blank is refused, and the class is not read. */
+/* What tokenizer_config.json says beside it: another blank is refused, the class is not read. */
 static void test_config_beside(void) {
     static const struct {
         const char *kind, *config, *want;
