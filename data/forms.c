@@ -79,10 +79,21 @@ static bool is_empty(const Json *v) {
            ((v->type == JSON_ARRAY || v->type == JSON_OBJECT) && v->count == 0);
 }
 
-/* Reads true, false, 1 or 0. -1: the value is something else. */
+/* Is the text the word, in any case? The word is in small letters. */
+static bool is_word(Str text, const char *word) {
+    bool same = text.n == strlen(word);
+    for (size_t i = 0; same && i < text.n; i++)
+        same = unicode_lower((unsigned char)text.s[i]) == (unsigned char)word[i];
+    return same;
+}
+
+/* Reads true, false, 1 or 0, also as a text, as tables become JSON. -1: something else. */
 static int truth_of(const Json *v) {
+    static const char *const words[2][3] = {{"false", "0", "no"}, {"true", "1", "yes"}};
     if (v->type == JSON_BOOL) return v->boolean;
     if (v->type == JSON_NUMBER && (v->number == 0 || v->number == 1)) return (int)v->number;
+    for (int i = 0; i < 6 && v->type == JSON_STRING; i++)
+        if (is_word(v->string, words[i / 3][i % 3])) return i / 3;
     return -1;
 }
 
@@ -113,7 +124,7 @@ static Str join(Arena *arena, Str a, Str b, const char *between) {
 /* When a key changes what is to be learned. */
 typedef enum {
     IF_NOT_EMPTY,
-    IF_FALSE,       /* false or 0 */
+    IF_FALSE,       /* false or 0, or a number below it */
     IF_NO,          /* false: 0 may be a measured number */
     IF_TRUE,        /* true or 1 */
     IF_NOT_ZEROS,   /* a list with something else than 0 */
@@ -127,10 +138,14 @@ enum { /* where a key can stand: sets of forms, and a message */
        IN_RECORDS = (1 << FORM_COUNT) - 1,
        IN_FIELDS = IN_RECORDS & ~(IN_IDS | IN_TEXT | IN_LISTS), /* a prompt by itself */
        IN_CHATS = IN_FIELDS | IN_LISTS,
+       IN_PARTS = 1 << FORM_INSTRUCTION_OUTPUT | 1 << FORM_INSTRUCTION_RESPONSE | /* in parts */
+                  1 << FORM_QUESTION_ANSWER | 1 << FORM_QUESTION_RESPONSE |
+                  1 << FORM_QUERY_RESPONSE,
        IN_KTO = IN_LISTS | 1 << FORM_PROMPT_COMPLETION | 1 << FORM_PROMPT_RESPONSE,
        IN_MESSAGE = 1 << FORM_COUNT
 };
 
+#define IN_PROMPT "put it into the prompt, or remove it"
 #define NO_TOOLS "the template has no tool calls: remove the record"
 #define NO_MEDIA "only text can be learned: remove the record"
 #define NO_THOUGHT "put it into the answer's text, or remove it"
@@ -147,9 +162,17 @@ static const struct {
     const char *advice;
 } REFUSALS[] = {
     {"history", IN_CHATS, IF_NOT_EMPTY, "write all turns as \"messages\""},
-    {"input", IN_FIELDS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
-    {"context", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
+    {"input", IN_FIELDS, IF_NOT_EMPTY, IN_PROMPT},
+    {"context", IN_CHATS, IF_NOT_EMPTY, IN_PROMPT},
     {"documents", IN_CHATS, IF_NOT_EMPTY, "put them into the prompt, or remove them"},
+    {"document", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"passage", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"knowledge", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"choices", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"options", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"inputs", IN_PARTS, IF_NOT_EMPTY, IN_PROMPT},
+    {"system_instruction", IN_CHATS, IF_NOT_EMPTY, "call it \"system\""},
+    {"system_role", IN_CHATS, IF_NOT_EMPTY, "call it \"system\""},
     {"tools", IN_CHATS, IF_NOT_EMPTY, NO_TOOLS},
     {"functions", IN_CHATS, IF_NOT_EMPTY, NO_TOOLS},
     {"chat_template_kwargs", IN_CHATS, IF_NOT_EMPTY, "template.json takes no arguments: remove it"},
@@ -162,6 +185,8 @@ static const struct {
     {"label", IN_KTO, IF_FALSE, "the answer is an undesired one: remove the record"},
     {"kto_tag", IN_CHATS, IF_FALSE, "the answer is an undesired one: remove the record"},
     {"sample_weight", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
+    {"loss_weights", IN_RECORDS, IF_NOT_EMPTY, "a token has no weight of its own: remove it"},
+    {"token_weights", IN_RECORDS, IF_NOT_EMPTY, "a token has no weight of its own: remove it"},
     {"loss_weight", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
     {"weights", IN_RECORDS, IF_NOT_EMPTY, "call it \"weight\", for --weights records"},
     {"train", IN_RECORDS, IF_FALSE, NOT_TRAINED},
@@ -174,8 +199,11 @@ static const struct {
     {"completion_mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
     {"assistant_masks", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
     {"assistant_mask", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
-    {"prefix", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
-    {"suffix", IN_CHATS, IF_NOT_EMPTY, "put it into the prompt, or remove it"},
+    {"labels", IN_CHATS, IF_NOT_EMPTY, AS_LABELS},
+    {"prefix", IN_CHATS, IF_NOT_EMPTY, IN_PROMPT},
+    {"suffix", IN_CHATS, IF_NOT_EMPTY, IN_PROMPT},
+    {"ignore", IN_MESSAGE, IF_TRUE, "say \"weight\": 0"},
+    {"skip", IN_MESSAGE, IF_TRUE, "say \"weight\": 0"},
     {"mask", IN_MESSAGE, IF_NOT_EMPTY, "say \"weight\", 1 for an answer to learn, else 0"},
     {"token_type_ids", IN_IDS, IF_NOT_ZEROS, "GPT-2 has no token types: remove it"},
     {"position_ids", IN_IDS, IF_NOT_COUNTING, NOT_ONE_ROW},
@@ -208,8 +236,8 @@ static bool is_row(const Json *v, double step) {
 static bool matters(const Json *v, RefusedWhen when) {
     switch (when) {
     case IF_NOT_EMPTY: return !is_empty(v);
-    case IF_FALSE: return truth_of(v) == 0;
-    case IF_NO: return v->type == JSON_BOOL && !v->boolean;
+    case IF_FALSE: return truth_of(v) == 0 || (v->type == JSON_NUMBER && v->number < 0);
+    case IF_NO: return v->type != JSON_NUMBER && truth_of(v) == 0;
     case IF_TRUE: return truth_of(v) == 1;
     case IF_NOT_ZEROS: return !is_row(v, 0);
     case IF_NOT_COUNTING: return !is_row(v, 1);
@@ -250,6 +278,20 @@ static void count_ignored(RecordReader *r, const char *prefix, Str key) {
     row->last = d->count + 1;
 }
 
+/* The key that is meant by one that differs from it in case alone, or NULL. Of those that are read,
+ * or that would be refused, but not "id" and "source", which change nothing. */
+static const char *key_meant(const RecordReader *r, Str key, const Json *v, int where) {
+    for (int j = r->first_taken; j < r->n_taken; j++)
+        if (is_word(key, r->taken[j]) && strcmp(r->taken[j], "id") != 0 &&
+            strcmp(r->taken[j], "source") != 0)
+            return r->taken[j];
+    for (size_t j = 0; j < sizeof REFUSALS / sizeof *REFUSALS; j++)
+        if (REFUSALS[j].where & where && is_word(key, REFUSALS[j].key) &&
+            matters(v, REFUSALS[j].when))
+            return REFUSALS[j].key;
+    return NULL;
+}
+
 /* Judges what was not read of an object: a record, or a message whose description is `whose`. */
 static bool check_rest(RecordReader *r, const Json *object, int where, const char *whose) {
     const Str *twice = json_duplicate_key(&r->scratch, object);
@@ -266,6 +308,10 @@ static bool check_rest(RecordReader *r, const Json *object, int where, const cha
                 matters(v, REFUSALS[j].when))
                 return reader_refuse(r, "%s\"%s\" cannot be honoured; %s", whose, REFUSALS[j].key,
                                      REFUSALS[j].advice);
+        const char *meant = key_meant(r, object->keys[i], v, where);
+        if (meant)
+            return reader_refuse(r, "%s\"%.40s\" is not read; is \"%s\" meant? Write it so", whose,
+                                 object->keys[i].s, meant);
         count_ignored(r, where == IN_MESSAGE ? "messages[]." : "", object->keys[i]);
     }
     return true;
@@ -296,6 +342,9 @@ static bool read_content(RecordReader *r, const Json *v, const char *whose, Str 
     for (int i = 0; i < v->count; i++) {
         const Json *part = &v->items[i], *type = json_get(part, "type");
         const Json *text = part->type == JSON_STRING ? part : json_get(part, "text");
+        if (json_duplicate_key(&r->scratch, part))
+            return reader_refuse(r, "%spart %d of the content has a key twice; keep one of them",
+                                 whose, i + 1);
         bool is_text = !type || (type->type == JSON_STRING && str_is(type->string, "text"));
         if (!is_text || !text || text->type != JSON_STRING)
             return reader_refuse(r, "%spart %d of the content is not text; " NO_MEDIA, whose,
@@ -343,8 +392,12 @@ static bool take_system(RecordReader *r, Str content, bool late, const char *who
 static bool read_message(RecordReader *r, const Json *v, const char *whose, Message *out) {
     const Json *role = take(r, v, "role");
     const Json *content = take(r, v, "content");
-    if (!role) role = take(r, v, "from");
-    if (!content) content = take(r, v, "value");
+    const Json *from = take(r, v, "from"), *value = take(r, v, "value");
+    if ((role && from) || (content && value))
+        return reader_refuse(r, "%shas both \"%s\" and \"%s\"; keep one of them", whose,
+                             role && from ? "role" : "content", role && from ? "from" : "value");
+    if (!role) role = from;
+    if (!content) content = value;
     if (!role || role->type != JSON_STRING)
         return reader_refuse(r, "%smust be an object with the strings \"role\" and \"content\"",
                              whose);

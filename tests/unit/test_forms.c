@@ -392,6 +392,62 @@ static void test_table(void) {
     }
 }
 
+/* ---- the same said in another way ---- */
+
+static void test_truth_as_text(void) {
+    static const Read read[] = {
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"label\":\"True\",\"train\":\"1\"}", "P[p]A[a]",
+         "label 1, train 1"},
+        {CHAT(USER("q") "," SAYS("bad", ",\"weight\":\"0\"") "," USER("r") "," SAYS("b", "")),
+         "P[q]a[bad]P[r]A[b]", NULL},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"label\":\"sport\",\"loss\":0}", "P[p]A[a]",
+         "label 1, loss 1"},
+    };
+    static const Refused refused[] = {
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"label\":\"False\"}", "\"label\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"label\":-1}", "\"label\" cannot"},
+        {"{\"instruction\":\"p\",\"output\":\"a\",\"kto_tag\":\"0\"}", "\"kto_tag\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"train\":\"NO\"}", "\"train\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"loss\":\"false\"}", "\"loss\" cannot"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"train_on_inputs\":\"true\"}",
+         "\"train_on_inputs\" cannot"},
+    };
+    READ(read);
+    REFUSED(refused);
+}
+
+static void test_other_names(void) {
+    static const Read read[] = {
+        {"{\"ID\":7,\"Source\":\"x\",\"prompt\":\"p\",\"completion\":\"a\"}", "P[p]A[a]",
+         "ID 1, Source 1"},
+        {"{\"prompt\":\"q A B\",\"completion\":\"A\",\"choices\":[\"A\",\"B\"],\"Tools\":[]}",
+         "P[q A B]A[A]", "choices 1"},
+        {"{\"question\":\"q\",\"answer\":\"A\",\"options\":[]}", "P[q]A[A]", NULL},
+    };
+    static const Refused refused[] = {
+        {"{\"instruction\":\"q\",\"Input\":\"x\",\"output\":\"a\"}",
+         "\"Input\" is not read; is \"input\" meant?"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"Weight\":0}", "is \"weight\" meant?"},
+        {"{\"System\":\"s\",\"prompt\":\"p\",\"completion\":\"a\"}", "is \"system\" meant?"},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"Tools\":[1]}", "is \"tools\" meant?"},
+        {CHAT(USER("q") "," SAYS("a", ",\"Weight\":0")), "message 2: \"Weight\" is not read"},
+        {"{\"question\":\"q\",\"answer\":\"A\",\"choices\":[\"x\",\"y\"]}", "\"choices\" cannot"},
+        {"{\"instruction\":\"q\",\"output\":\"a\",\"knowledge\":\"k\"}", "\"knowledge\" cannot"},
+        {"{\"system_instruction\":\"s\",\"prompt\":\"p\",\"completion\":\"a\"}",
+         "call it \"system\""},
+        {"{\"prompt\":\"p\",\"completion\":\"a\",\"labels\":[1,-100]}", "\"labels\" cannot"},
+        {"{\"input_ids\":[1,2,3],\"loss_weights\":[0,0.5,1]}", "\"loss_weights\" cannot"},
+        {CHAT(USER("q") "," SAYS("a", ",\"ignore\":true")), "\"ignore\" cannot"},
+        {CHAT(USER("q") "," SAYS("a", ",\"value\":\"b\"")), "has both \"content\" and \"value\""},
+        {CHAT("{\"role\":\"user\",\"from\":\"gpt\",\"content\":\"q\"}," SAYS("a", "")),
+         "has both \"role\" and \"from\""},
+        {CHAT("{\"role\":\"user\",\"content\":[{\"text\":\"a\",\"text\":\"b\"}]}," SAYS("a", "")),
+         "part 1 of the content has a key twice"},
+    };
+    READ(read);
+    REFUSED(refused);
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-forms-XXXXXX", base && *base ? base : "/tmp");
@@ -409,6 +465,8 @@ int main(void) {
     test_ids();
     test_ignored();
     test_distinct();
+    test_truth_as_text();
+    test_other_names();
     unlink(file);
     rmdir(folder);
     return check_report("test_forms");

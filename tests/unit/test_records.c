@@ -616,7 +616,7 @@ static void test_extra_errors(void) {
         {"{\"text\":\"x\",\"weight\":1e999}",
          "data:1: column 22: the number is too large for a double (at most about 1.8e308)"},
         {"{\"text\":\"x\",\"clean\":2}", "data:1: \"clean\" is a number; it must be true or false"},
-        {"{\"prompt\":\"p\",\"chosen\":\"x\",\"rejected\":\"y\",\"flipped\":\"no\"}",
+        {"{\"prompt\":\"p\",\"chosen\":\"x\",\"rejected\":\"y\",\"flipped\":\"odd\"}",
          "data:1: \"flipped\" is a string; it must be true or false"},
         {"{\"prompt\":\"p\",\"chosen\":\"x\",\"rejected\":\"y\",\"flipped\":true,\"clean\":true}",
          "data:1: \"clean\" and \"flipped\" contradict each other; keep one of them"},
