@@ -268,6 +268,8 @@ static bool read_config(const Json *root, LoraConfig *lora, const ModelConfig *b
         return error_set(err, STATUS_DATA, "%s: \"r\" must be a whole number", path);
     if (alpha && alpha->type != JSON_NUMBER)
         return error_set(err, STATUS_DATA, "%s: \"lora_alpha\" must be a number", path);
+    if (rslora && rslora->type != JSON_NULL && rslora->type != JSON_BOOL)
+        return error_set(err, STATUS_DATA, "%s: \"use_rslora\" must be true or false", path);
     if (rank) lora->rank = (int)rank->number;
     if (alpha) lora->alpha = alpha->number;
     lora->rslora = rslora && rslora->type == JSON_BOOL && rslora->boolean;

@@ -413,6 +413,10 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
     const Json *r = json_parse(arena, line.s, line.n, &where), *id = json_get(r, "id");
     const Json *v = json_get(r, out->bare ? "score" : "weight");
     if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, number, where.what);
+    const Str *twice = json_duplicate_key(arena, r);
+    if (twice)
+        return error_set(err, STATUS_DATA, "%s:%d: \"%.40s\" occurs twice; keep one of them", path,
+                         number, twice->s);
     /* Check that the line is of the pool's record. */
     if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path,

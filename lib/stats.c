@@ -85,14 +85,27 @@ double log_sigmoid(double z) { return z < 0 ? z - log1p(exp(z)) : -log1p(exp(-z)
 
 /* ---- how to judge ---- */
 
+/* A sum of squares below this has lost bits to numbers that a double does not hold. */
+#define SQUARE_LEAST 1e-280
+
 /* [E18] (sum w)^2 / sum w^2: how many equally weighted examples would have this spread. */
 double effective_sample_size(const double *weight, int n) {
-    double sum = 0, square = 0;
+    double sum = 0, square = 0, most = 0;
     for (int i = 0; i < n; i++) {
         sum += weight[i];
         square += weight[i] * weight[i];
+        if (weight[i] > most) most = weight[i];
     }
-    return square > 0 ? sum * sum / square : 0;
+    if (square >= SQUARE_LEAST) return sum * sum / square;
+    /* The squares of tiny weights are 0, or few bits of them are left: as shares of the largest. */
+    double shares = 0;
+    square = 0;
+    for (int i = 0; i < n && most > 0; i++) {
+        double share = weight[i] / most;
+        shares += share;
+        square += share * share;
+    }
+    return square > 0 ? shares * shares / square : 0;
 }
 
 void auroc_groups(const double *score, const int *group, int n, int groups, double *area) {

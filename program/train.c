@@ -44,6 +44,13 @@ static bool record_weight(const Dataset *d, const Record *r, WeightsFrom from, d
     return true;
 }
 
+/* Weights that are all 0 leave nothing to learn. */
+static void warn_of_none(const char *path, const PoolWeights *w, int count) {
+    for (int i = 0; i < count; i++)
+        if (w->weight[i] > 0) return;
+    fprintf(stderr, "WARNING: %s: every weight is 0: nothing is learned\n", path);
+}
+
 /* A dump has no place for pairs whose answers change places. */
 static bool check_dump(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
     for (int i = 0; s->dump_state && i < d->count; i++)
@@ -64,7 +71,10 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
         w->source = WEIGHTS_SCORED;
         return check_holdout(s, &x->holdout, err);
     }
-    if (s->weights_from != WEIGHTS_FROM_FILE) return true;
+    if (s->weights_from != WEIGHTS_FROM_FILE) {
+        warn_of_none(d->path, w, d->count);
+        return true;
+    }
     const char *path = s->weights_file;
     uint64_t beside;
     ComparisonOptions how = {.level = s->accept_level, .relabel = s->relabel};
@@ -78,6 +88,7 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
         free(holdout);
     }
     if (!ok || !check_dump(s, d, w, err)) return false;
+    if (w->source == WEIGHTS_FIXED) warn_of_none(path, w, d->count);
     if (w->source == WEIGHTS_FIXED && !s->resume)
         fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
     return true;

@@ -1044,6 +1044,7 @@ works "generate from it" generate --model run-foreign --prompt hello --max-new-t
 sed 's/^{/{"weight":0,/' pool.jsonl >pool-zeros.jsonl
 works "all weights 0" train --model base --pool pool-zeros.jsonl --weights records --max-steps 5 \
     --out run-zeros
+says "and at the start" '^WARNING: pool-zeros.jsonl: every weight is 0: nothing is learned'
 check "skipped steps are told" grep -q '^5 steps were skipped' "$keep/err"
 check "skipped steps are counted" test "$(value run-zeros/run.json skipped_steps)" -eq 5
 same "nothing was learned" base/model.safetensors run-zeros/model.safetensors

@@ -108,6 +108,8 @@ static void test_refused(void) {
         {",\"task_type\":\"SEQ_CLS\",\"target_modules\":[\"q_proj\"]", "task_type"},
         {",\"bias\":\"all\",\"target_modules\":[\"q_proj\"]", "\"bias\" must be none"},
         {",\"use_dora\":true,\"target_modules\":[\"q_proj\"]", "use_dora"},
+        {",\"use_rslora\":1,\"target_modules\":[\"q_proj\"]", "\"use_rslora\" must be true or"},
+        {",\"use_rslora\":\"true\",\"target_modules\":[\"q_proj\"]", "use_rslora"},
         {",\"use_qalora\":true,\"target_modules\":[\"q_proj\"]", "use_qalora"},
         {",\"lora_bias\":true,\"target_modules\":[\"q_proj\"]", "lora_bias"},
         {",\"modules_to_save\":[\"lm_head\"],\"target_modules\":[\"q_proj\"]", "modules_to_save"},

@@ -54,6 +54,13 @@ static void check_hash(const Dataset *d) {
     write_text(scores, b.s);
     CHECK(scores_read(scores, d, &columns, &err) && weight[0] == 0 && weight[1] == 1, "%s",
           err.text);
+    b.n = 0;
+    buf_printf(&b, "%s{\"id\":\"r4\",\"weight\":1,\"weight\":0}\n", line[0]);
+    write_text(scores, b.s);
+    CHECK(!scores_read(scores, d, &columns, &err) &&
+              strstr(err.text, ":2: \"weight\" occurs twice"),
+          "%s", err.text);
+    err = (Error){0};
     memcpy(strstr(line[1], "hash") + 7, strstr(line[0], "hash") + 7, 16);
     b.n = 0;
     buf_printf(&b, "%s%s", line[0], line[1]);

@@ -16,6 +16,11 @@ static void test_sample_size(void) {
           effective_sample_size(w, 4));
     CHECK(close_to(effective_sample_size(one, 3), 1, 1e-15), "[E18] one weight: %g",
           effective_sample_size(one, 3));
+    static const double tiny[] = {1e-200, 2e-200, 3e-200, 0}, least[] = {4e-323, 4e-323};
+    CHECK(close_to(effective_sample_size(tiny, 4), 36.0 / 14, 1e-15), "[E18] tiny weights: %g",
+          effective_sample_size(tiny, 4));
+    CHECK(effective_sample_size(least, 2) == 2, "[E18] the least weights: %g",
+          effective_sample_size(least, 2));
     CHECK(effective_sample_size(ones, 5) == 5, "[E18] equal weights: %g",
           effective_sample_size(ones, 5));
     CHECK(effective_sample_size(one, 1) == 0 && effective_sample_size(one, 0) == 0,
