@@ -697,8 +697,7 @@ static void test_malformed_config(void) {
                      "add_prefix_space true is not supported");
     check_load_error(good, ab, "{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "is Qwen2Tokenizer");
     check_load_error(good, ab, "{\"add_bos_token\": true}", "add_bos_token true is not supported");
-    check_load_error(good, ab, "{\"add_eos_token\": true, \"tokenizer_class\": \"GPT2Tokenizer\"}",
-                     "add_eos_token true is not supported");
+    check_load_error(good, ab, "{\"add_eos_token\": true}", "add_eos_token true is not");
     check_load_error(good, ab, added_x, "\"x\" must be an id");
     check_load_error(good, ab, added_large, "\"16000001\" must be an id");
     check_load_error(good, ab, "{\"added_tokens_decoder\": {\"400\": {}}}",
