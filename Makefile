@@ -122,7 +122,7 @@ AUDIT_EXACT = $(addprefix tests/audit/,audit.o audit_exact.o audit_product.o aud
 TESTS = $(filter-out tests/unit/test_audit.c,$(sort $(wildcard tests/unit/test_*.c)))
 # These run ./ica some hundred times, and in one flavor alone.
 PROGRAM_TESTS = $(addprefix tests/unit/,test_train.c test_finite.c test_references.c \
-	test_dry_run.c test_states.c)
+	test_dry_run.c test_states.c test_inspect.c)
 # Programs whose arithmetic is tested in both precisions, and the audit.
 DOUBLE_TESTS = test_model test_families test_parameters test_gemm test_ica test_methods \
 	test_scoring test_pairs test_audit
