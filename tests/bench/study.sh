@@ -16,13 +16,14 @@
 # figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
-# ranks accept check attack attack_weak attack_short accept_trim accept_size accept_size_wrong
-# accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong accept_equal
-# accept_agree accept_known, gsm8k, instruct), BASES, DRAWS (of scores), TRAIN_DRAWS (of
-# fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of
-# accept have ACCEPT_DRAWS ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and
-# CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the
-# file of data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1") are its initialisations.
+# ranks accept check attack attack_weak attack_much attack_short accept_trim accept_size
+# accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
+# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct), BASES, DRAWS (of
+# scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS
+# (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the rule was made on the others),
+# WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and
+# INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1")
+# are its initialisations.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -44,9 +45,9 @@ GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
-EVERY="$EVERY attack attack_weak attack_short accept_trim accept_size accept_size_wrong"
-EVERY="$EVERY accept_refresh accept_rivals accept_pairs accept_flips accept_rho accept_rho_wrong"
-EVERY="$EVERY accept_equal accept_agree accept_known"
+EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_size"
+EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
+EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known"
 REAL="gsm8k instruct" # real text
 ALL="$EVERY $REAL"
 [ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
@@ -299,6 +300,19 @@ group_attack_weak() {
     for family in unseen plausible; do
         table=accept-$family-weak
         attack $family 50
+    done
+}
+
+# Much noise, on weak bases
+group_attack_much() {
+    table=accept-much-weak
+    for pool in seen-80 seen-95 unseen-95 plausible-95; do
+        pool_name=noise-$pool
+        for arm in uniform oracle ica:filter ica:accept; do
+            words="--weights ${arm%%:*}"
+            [ "${arm#*:}" = "$arm" ] || words="$words --weight-map ${arm#*:}"
+            sft "${pool#*-} % ${pool%-*}: $arm" "$words"
+        done
     done
 }
 
@@ -1157,6 +1171,7 @@ show_attack() {
 show_attack_weak() {
     for family in unseen plausible; do show_choice accept-$family-weak "rate, arm"; done
 }
+show_attack_much() { show_choice accept-much-weak "pool, arm"; }
 show_attack_short() { show_choice accept-short arm; }
 show_accept_trim() {
     for table in accept-trim accept-trim-weak; do show_choice $table "holdout, arm"; done
