@@ -290,11 +290,10 @@ static bool take_jinja(Template *template, const Tokenizer *t, Str jinja, const 
     return true;
 }
 
-/* The text of a chat_template: a string, or of a list of {"name", "template"} the one that is named
- * default. NULL: there is none. */
-static const Json *chat_template_of(const Json *root) {
-    const Json *v = json_get(root, "chat_template"), *found = NULL;
-    if (!v || v->type == JSON_NULL) return NULL;
+/* The text of a chat_template: a string, or the one that is named default of a list of {"name",
+ * "template"} or of an object {name: template}. NULL: it has none. */
+static const Json *chat_template_of(const Json *v) {
+    const Json *found = json_get(v, "default");
     if (v->type == JSON_STRING) return v;
     for (int i = 0; v->type == JSON_ARRAY && i < v->count; i++) {
         const Json *name = json_get(&v->items[i], "name");
@@ -303,7 +302,7 @@ static const Json *chat_template_of(const Json *root) {
             text->type == JSON_STRING)
             found = text;
     }
-    return found;
+    return found && found->type == JSON_STRING ? found : NULL;
 }
 
 static bool read_jinja(Template *template, const Tokenizer *t, const char *path, Buf *note,
@@ -328,11 +327,14 @@ static bool read_chat(Template *template, const Tokenizer *t, const char *folder
     const Json *root =
         has_config ? json_read_object(config, TOKEN_LIST_MOST, &arena, &text, err) : NULL;
     if (has_config && !root) ok = false;
-    const Json *v = chat_template_of(root);
-    if (v) {
+    const Json *v = json_get(root, "chat_template");
+    if (v && v->type != JSON_NULL) {
+        const Json *one = chat_template_of(v);
         *found = true;
         buf_printf(&where, "%s: chat_template", config);
-        ok = take_jinja(template, t, v->string, where.s, note, err);
+        ok = one ? take_jinja(template, t, one->string, where.s, note, err)
+                 : error_set(err, STATUS_DATA, "%s is no text, and none in it is named default; %s",
+                             where.s, "give a template with --template FILE or NAME");
     }
     arena_free(&arena);
     buf_free(&text);

@@ -178,11 +178,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
                     .data = data,
                     .holdout = &others->holdout.examples,
                     .pairs = OBJECTIVES[s->objective].pairs};
-    if (s->k > 0 && s->k > x.holdout->count)
-        return error_set(err, STATUS_DATA,
-                         "%s: has %d records and --k asks for %d demonstrations: "
-                         "lower --k",
-                         s->holdout, x.holdout->count, s->k);
+    if (s->k > 0 && !check_k(s, &others->holdout.data, err)) return false;
     if (s->per_example && !s->dry_run &&
         (!file_try(s->per_example, err) ||
          !request_partial(s, data, &others->holdout, s->per_example, &x.partial, err)))

@@ -263,7 +263,8 @@ bool command_pretrain(const Settings *s, Error *err) {
         if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
             splits_read(&x, &f, &files, err)) {
             machine_stop_on_signals();
-            pretrain_on(s, &f, &sessions, &x, &place, start, err);
+            if (x.holdout.data.count == 0 || check_k(s, &x.holdout.data, err))
+                pretrain_on(s, &f, &sessions, &x, &place, start, err);
             splits_free(&x);
         }
         sessions_free(&sessions);

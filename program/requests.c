@@ -327,6 +327,14 @@ static bool check_comparison(const Settings *s, Error *err) {
     return true;
 }
 
+bool check_k(const Settings *s, const Dataset *holdout, Error *err) {
+    int distinct = records_distinct(holdout);
+    return s->k <= distinct || error_set(err, STATUS_DATA,
+                                         "%s: has %d distinct records and --k asks for %d "
+                                         "demonstrations: lower --k",
+                                         s->holdout, distinct, s->k);
+}
+
 bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err) {
     const MethodInfo *info = &METHODS[s->method];
     if (!check_comparison(s, err)) return false;
@@ -346,12 +354,12 @@ bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err) {
                          "%s: the method %s needs --holdout FILE, a few trusted "
                          "examples",
                          s->command, info->name);
-    if (method_needs_k(s->method, s->anchors) && s->k > holdout->data.count)
-        return error_set(err, STATUS_DATA,
-                         "%s: has %d records and --k asks for %d demonstrations: "
-                         "lower --k",
-                         s->holdout, holdout->data.count, s->k);
-    return true;
+    if (!method_needs_k(s->method, s->anchors)) return true;
+    if (s->k == 0)
+        fprintf(stderr,
+                "WARNING: --k 0 shows no demonstration, so %s says nothing of the holdout\n",
+                info->name);
+    return check_k(s, &holdout->data, err);
 }
 
 void tell_dropped(int demos) {

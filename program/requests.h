@@ -44,6 +44,8 @@ void request_end(const Settings *s, const Error *err);
 
 /* Checks that the holdout is what the method needs. */
 bool check_holdout(const Settings *s, const ExampleFile *holdout, Error *err);
+/* Has the holdout --k distinct records? No candidate is shown the same one twice. */
+bool check_k(const Settings *s, const Dataset *holdout, Error *err);
 /* Tells the user how many demonstrations were left out, if any were. */
 void tell_dropped(int demos);
 /* The same of scores, and how many candidates have none. */

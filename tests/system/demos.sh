@@ -92,6 +92,19 @@ score pool rest --method oneshot --k 3 --reduce sum
 is "anchors: not the own prompt, no copy" "$(field 1 score)" \
     "$(sed -n '1s/.*"score":\([^,}]*\).*/\1/p' all)"
 
+# No example is shown twice, so a holdout of copies has no more than one.
+for i in 1 2 3 4 5; do sed -n 7p hold; done >copies
+score pool copies --k 1
+is "copies: one is shown" "$status $(demos 3)" "0 7"
+score pool copies --k 2
+is "copies: there are not two" $status 3
+says "copies" "copies: has 1 distinct records and --k asks for 2"
+ica eval --model base --data pool --holdout copies --k 2
+is "copies: status of eval" $status 3
+ica pretrain --data sessions --tokenizer tok --layers 1 --heads 1 --channels 8 --max-steps 1 \
+    --holdout copies --eval pool --k 2 --out none
+is "copies: status of pretrain" $status 3
+
 # The check that files are disjoint knows the same prompts.
 printf '{"prompt":"ÜBER den  wolken ","completion":"Ja"}\n' >>hold
 score pool hold --k 2

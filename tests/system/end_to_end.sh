@@ -270,6 +270,7 @@ near "auroc counts pairs" "$(sed -n 's/.*"auroc":{"all":\([0-9.e-]*\).*/\1/p' sc
           printf "%.12g", a / n }' numbers)" 1e-9
 # shellcheck disable=SC2086
 works "no demonstrations" score $DATA --k 0 --out zero.jsonl
+says "no demonstrations: told" '^WARNING: --k 0 shows no demonstration'
 check "no demonstrations: every score is exactly 0" test "$(grep -c '"score":0,' zero.jsonl)" -eq 40
 check "equal scores: every weight is 1" test "$(grep -c '"weight":1,' zero.jsonl)" -eq 40
 # shellcheck disable=SC2086

@@ -361,6 +361,41 @@ static void test_files(void) {
     tokenizer_free(t);
 }
 
+/* A chat_template that is no text: of several the one named default counts, and one must be. */
+static void test_several_chat(void) {
+    static const struct {
+        const char *value, *want;
+    } cases[] = {
+        {"{\"default\":\"{{'<|im_start|>' + message.role + '\\n' + message.content + "
+         "'<|im_end|>\\n'}}{{'<|im_start|>assistant\\n'}}\",\"rag\":\"\"}",
+         "chatml"},
+        {"null", NULL},
+        {"{\"rag\":\"\"}", "none in it is named default"},
+        {"[{\"name\":\"rag\",\"template\":\"\"}]", "none in it is named default"},
+        {"{\"default\":3}", "none in it is named default"},
+        {"7", "--template FILE"},
+        {"[]", "tokenizer_config.json: chat_template is no text"},
+    };
+    Tokenizer *t = new_tokenizer(N_SPECIALS);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Template f;
+        Error err = {0};
+        Buf text = {0};
+        buf_printf(&text, "{\"chat_template\":%s}", cases[i].value);
+        put_file("tokenizer_config.json", text.s);
+        bool ok = template_load(&f, t, folder, NULL, &err);
+        CHECK(ok == (i < 2), "%s: %s", text.s, err.text);
+        if (!ok) CHECK(strstr(err.text, cases[i].want), "%s", err.text);
+        else
+            CHECK(!f.name == !cases[i].want && (!f.name || strcmp(f.name, cases[i].want) == 0),
+                  "%s: another template", text.s);
+        if (ok) template_free(&f);
+        buf_free(&text);
+    }
+    put_file("tokenizer_config.json", NULL);
+    tokenizer_free(t);
+}
+
 /* The order in which a folder is asked, what is said about it, and --template. */
 static void test_sources(void) {
     Tokenizer *t = new_tokenizer(N_SPECIALS), *few = new_tokenizer(4);
@@ -430,6 +465,7 @@ int main(void) {
     test_marks();
     test_files();
     test_sources();
+    test_several_chat();
     rmdir(folder);
     return check_report("template");
 }
