@@ -371,18 +371,21 @@ static RowText row_text(Report *r, const Json *said, const char *demos_key) {
     return text;
 }
 
-/* The run.json beside a score file, or NULL. */
-static const Json *run_beside(Report *r, const char *scores) {
+/* The run.json beside a score file. NULL without one, or if it is something else; with an error if
+ * it cannot be read. */
+static const Json *run_beside(Report *r, const char *scores, Error *err) {
     const char *slash = strrchr(scores, '/');
     const char *path =
         text_new(&r->arena, "%.*srun.json", slash ? (int)(slash + 1 - scores) : 0, scores);
-    Error unsaid = {0};
-    return file_is_regular(path) ? file_load(&r->arena, path, &unsaid) : NULL;
+    Error found = {0};
+    const Json *run = file_is_regular(path) ? file_load(&r->arena, path, &found) : NULL;
+    if (found.status == STATUS_IO) *err = found;
+    return run;
 }
 
 /* A score file by itself: what is said of it is said by the run.json beside it. */
-static ScoreSet file_set(Report *r, const char *path) {
-    const Json *run = run_beside(r, path), *options = json_get(run, "options");
+static ScoreSet file_set(Report *r, const char *path, Error *err) {
+    const Json *run = run_beside(r, path, err), *options = json_get(run, "options");
     const char *pool = report_text(&r->arena, options, "pool", NULL);
     return (ScoreSet){.method = path,
                       .group = "Score files",
@@ -422,7 +425,7 @@ static void run_set(Report *r, const FinishedRun *run) {
     free(path);
 }
 
-static void sets_find(Report *r) {
+static void sets_find(Report *r, Error *err) {
     size_t most = (size_t)(r->n_scores + r->n_runs + r->n_files) + 1;
     r->sets = arena_new(&r->arena, most, sizeof *r->sets);
     for (int i = 0; i < r->n_scores; i++) {
@@ -440,7 +443,7 @@ static void sets_find(Report *r) {
                        .text = row_text(r, f->json, "demos_as")};
     }
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
-    for (int i = 0; i < r->n_files; i++) r->sets[r->n_sets++] = file_set(r, r->files[i]);
+    for (int i = 0; i < r->n_files; i++) r->sets[r->n_sets++] = file_set(r, r->files[i], err);
     /* Keep the first of each method on each group. */
     int kept = 0;
     if (r->n_sets) qsort(r->sets, (size_t)r->n_sets, sizeof *r->sets, by_set);
@@ -550,8 +553,8 @@ static void set_fill(Report *r, ScoreSet *s, const JsonLines *rows, const Datase
 }
 
 bool sets_read(Report *r, Error *err) {
-    sets_find(r);
-    for (int i = 0; i < r->n_sets; i++) {
+    sets_find(r, err);
+    for (int i = 0; i < r->n_sets && err->status == 0; i++) {
         Arena scratch = {0};
         JsonLines rows;
         Dataset pool;
@@ -561,7 +564,6 @@ bool sets_read(Report *r, Error *err) {
             records_free(&pool);
         }
         arena_free(&scratch);
-        if (err->status) return false;
     }
-    return true;
+    return err->status == 0;
 }

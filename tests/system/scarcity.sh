@@ -46,6 +46,7 @@ must score --model in/base --pool in/pool.jsonl --holdout in/hold.jsonl --k 1 --
 must score --model in/base --pool in/pool.jsonl --holdout in/hold.jsonl --k 1 --weight-map accept \
     --out in/own
 rm in/own
+cp in/run/run.json in/run.json # what made the gains, for their page
 echo "[5,17]" >in/ids
 echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
