@@ -306,12 +306,12 @@ group_attack_weak() {
 # Much noise, on weak bases
 group_attack_much() {
     table=accept-much-weak
-    for pool in seen-80 seen-95 unseen-95 plausible-95; do
-        pool_name=noise-$pool
+    for noise in seen-80 seen-95 unseen-95 plausible-95; do
+        pool_name=noise-$noise
         for arm in uniform oracle ica:filter ica:accept; do
             words="--weights ${arm%%:*}"
             [ "${arm#*:}" = "$arm" ] || words="$words --weight-map ${arm#*:}"
-            sft "${pool#*-} % ${pool%-*}: $arm" "$words"
+            sft "${noise#*-} % ${noise%-*}: $arm" "$words"
         done
     done
 }
