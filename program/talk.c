@@ -2,8 +2,34 @@
 
 #include <string.h>
 
+#include "lib/json.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
+
+/* Names the keys of generation_config.json that this program does not follow: what they ask for
+ * are options here. Null, false and ids of tokens ask for nothing. */
+static void tell_unread(const ModelFolder *f) {
+    static const char *const known[] = {"_from_model_config", "transformers_version",
+                                        "eos_token_id",       "bos_token_id",
+                                        "pad_token_id",       "use_cache"};
+    Arena arena = {0};
+    Buf keys = {0};
+    const char *text = f->generation_config;
+    const Json *root = text ? json_parse(&arena, text, strlen(text), NULL) : NULL;
+    for (int i = 0; root && i < root->count; i++) {
+        const Json *v = &root->items[i];
+        bool asks = v->type != JSON_NULL && (v->type != JSON_BOOL || v->boolean);
+        for (size_t k = 0; asks && k < sizeof known / sizeof *known; k++)
+            asks = !str_is(root->keys[i], known[k]);
+        if (asks && keys.n) buf_puts(&keys, ", ");
+        if (asks) text_show(&keys, root->keys[i], "");
+    }
+    if (keys.n)
+        fprintf(stderr, "generation_config.json: not read: %s; options say how to choose tokens\n",
+                keys.s);
+    buf_free(&keys);
+    arena_free(&arena);
+}
 
 bool talk_open(Talk *talk, const Settings *s, Error *err) {
     *talk = (Talk){.s = s, .form = s->think ? TURN_THINKING : TURN_LAST};
@@ -27,6 +53,7 @@ bool talk_open(Talk *talk, const Settings *s, Error *err) {
         model_folder_free(&talk->f);
         return false;
     }
+    tell_unread(&talk->f);
     talk->how = (Sampling){.penalty = s->repetition_penalty,
                            .temperature = s->sampling_temperature,
                            .top_k = s->top_k,

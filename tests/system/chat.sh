@@ -97,6 +97,14 @@ cp -R base other
 printf '{"eos_token_id": [3, %s]}\n' "$first" >other/generation_config.json
 works "another end" generate --model other --prompt "what colour is grass ?" --json
 is "the answer ends before it" "$(json tokens 1)" 0
+check "nothing else is asked for" test -z "$(grep 'generation_config.json' "$keep/err")"
+# What else it asks for is named.
+printf '{"do_sample":false,"top_k":null,"temperature":0.6,"use_cache":true,"min_p":0.1}\n' \
+    >other/generation_config.json
+works "a temperature in the folder" generate --model other --max-new-tokens 12 --json \
+    --prompt "what colour is grass ?"
+says "what is not read" '^generation_config.json: not read: temperature, min_p;'
+is "the options' own choice" "$(json completion 1)" "$one"
 
 # ---- a conversation ----
 
