@@ -219,9 +219,9 @@ static const struct {
     {"tool_calls", IN_MESSAGE, IF_NOT_EMPTY, NO_TOOLS},
     {"function_call", IN_MESSAGE, IF_NOT_EMPTY, NO_TOOLS},
     {"refusal", IN_MESSAGE, IF_NOT_EMPTY, "put it into \"content\", or remove it"},
-    {"reasoning_content", IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
-    {"reasoning", IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
-    {"thinking", IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
+    {"reasoning_content", IN_CHATS | IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
+    {"reasoning", IN_CHATS | IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
+    {"thinking", IN_CHATS | IN_MESSAGE, IF_NOT_EMPTY, NO_THOUGHT},
     {"train_detail", IN_MESSAGE, IF_NOT_EMPTY, "parts of an answer cannot be left out: remove it"},
 };
 
