@@ -8,7 +8,7 @@
 # branches of checks that cannot fail here (an overflow of size_t) are counted too.
 # Files that fail, by tests/system/scarcity.sh, are every third case of all.
 # From the environment: LINES, BRANCHES; SCRIPTS, names of scripts; SHOW, a file whose lines that
-# were not executed are printed.
+# were not executed are printed, and those with a branch that was never taken.
 cd "$(dirname "$0")/../.." || exit 1
 LINES=${LINES:-95}
 BRANCHES=${BRANCHES:-90}
@@ -49,7 +49,11 @@ for file in $FILES; do
             mine && /^Taken at least once/ { split($4, p, /[:%]/); taken = p[2]; b = $6 }
             END { if (n) printf "%s %.2f %d %.2f %d\n", file, lines, n, taken, b }'
 done >"$BUILD/table"
-[ -z "$SHOW" ] || grep -n '#####' "$BUILD/gcov/$(basename "$SHOW").gcov" | cut -c 1-140
+# gcov finds the source from here alone.
+[ -z "$SHOW" ] || "$GCOV" -b -t -o "$BUILD/${SHOW%.c}.o" "$SHOW" 2>/dev/null | awk '
+    /^ *[0-9#=-]+\*?: *[0-9]+:/ { line = $0; shown = /#####/; if (shown) print line }
+    /^branch .*(taken 0%|never executed)/ && !shown { print line "  <- a branch"; shown = 1 }' |
+    cut -c 1-140
 sort -k 4 -n "$BUILD/table" | awk -v lines="$LINES" -v branches="$BRANCHES" '
     { printf "%-28s lines %6.2f %% of %4d, branches %6.2f %% of %4d%s\n", $1, $2, $3, $4, $5,
           ($2 < lines || $4 < branches) ? "  <" : ""

@@ -4,6 +4,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "data/llama2c.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -146,8 +147,8 @@ static void put_token(Buf *b, double score, const char *text) {
     buf_puts(b, text);
 }
 
-/* Bytes, then the pieces. Scores fall with the id, as they are trained. */
-static int put_tokens(Buf *b, const char *const *pieces) {
+/* Bytes, then the pieces. Scores fall with the id by `step`: by 1 as they are trained. */
+static int put_tokens(Buf *b, const char *const *pieces, double step) {
     int n = 0;
     put_int(b, 4);
     put_token(b, 0, "<unk>");
@@ -158,7 +159,7 @@ static int put_tokens(Buf *b, const char *const *pieces) {
         snprintf(text, sizeof text, "<0x%02X>", (unsigned)i);
         put_token(b, 0, text);
     }
-    for (; pieces[n]; n++) put_token(b, -n, pieces[n]);
+    for (; pieces[n]; n++) put_token(b, -n * step, pieces[n]);
     return 259 + n;
 }
 
@@ -171,7 +172,7 @@ static void test_tokenizer(void) {
     Error err = {0};
     Buf b = {0}, json = {0};
     Arena arena = {0};
-    int n = put_tokens(&b, pieces);
+    int n = put_tokens(&b, pieces, 1);
     char *path = store("tokens.bin", &b);
     CHECK(llama2c_tokenizer(path, n, &json, &err), "%s", err.text);
     CHECK(strstr(json.s, merges), "%s", json.s);
@@ -199,7 +200,7 @@ static void test_tokenizer(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         err = (Error){0};
         b.n = 0;
-        n = put_tokens(&b, bad[i]);
+        n = put_tokens(&b, bad[i], 1);
         free(store("tokens.bin", &b));
         CHECK(!llama2c_tokenizer(path, n, &json, &err) && strstr(err.text, "there twice"), "%s",
               err.text);
@@ -211,6 +212,38 @@ static void test_tokenizer(void) {
     arena_free(&arena);
 }
 
+/* Of equal scores the piece of the lower id comes first, then the left part of the lower id. A
+ * score that is not a number is refused, and a length that no token has. */
+static void test_scores(void) {
+    static const char *const pieces[] = {"a", "b", "c", "bc", "ab", "abc", NULL}, *const one[] = {
+                                                                                      "a", NULL};
+    static const char merges[] = "\"merges\":[\n[\"b\",\"c\"],\n[\"a\",\"b\"],\n"
+                                 "[\"a\",\"bc\"],\n[\"ab\",\"c\"]]";
+    Error err = {0};
+    Buf b = {0}, json = {0};
+    int n = put_tokens(&b, pieces, 0);
+    char *path = store("tokens.bin", &b);
+    CHECK(llama2c_tokenizer(path, n, &json, &err) && strstr(json.s, merges), "%s %s", err.text,
+          json.s);
+    for (int bad = 0; bad < 4; bad++) {
+        b.n = 0;
+        n = put_tokens(&b, one, 1);
+        b.n -= 9; /* the last token */
+        put_float(&b, bad == 0 ? NAN : bad == 1 ? INFINITY : 0);
+        put_int(&b, bad < 2 ? 1 : bad == 2 ? -1 : 5000);
+        for (int i = 0; i < (bad < 3 ? 1 : 5000); i++) buf_putc(&b, 'a');
+        free(store("tokens.bin", &b));
+        err = (Error){0};
+        CHECK(!llama2c_tokenizer(path, n, &json, &err) && err.status == STATUS_DATA &&
+                  strstr(err.text, bad < 2 ? "token 259 is empty" : "token 259 is not whole"),
+              "case %d: %s", bad, err.text);
+    }
+    unlink(path);
+    free(path);
+    buf_free(&b);
+    buf_free(&json);
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/test_llama2c.XXXXXX", base && *base ? base : "/tmp");
@@ -220,6 +253,7 @@ int main(void) {
     }
     test_models();
     test_tokenizer();
+    test_scores();
     CHECK(rmdir(folder) == 0, "something is left in %s", folder);
     return check_report("test_llama2c");
 }

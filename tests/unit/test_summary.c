@@ -242,6 +242,87 @@ static void test_written(void) {
     arena_free(&arena);
 }
 
+static void told(const DataSummary *s, const char *want) {
+    Buf b = {0};
+    summary_tell(&b, s, "pool");
+    CHECK(strcmp(b.s ? b.s : "", want) == 0, "got\n%s\nwanted\n%s", b.s ? b.s : "", want);
+    buf_free(&b);
+}
+
+/* Every part of what people read, by itself and beside the others. */
+static void test_told(void) {
+    DataSummary s = {.path = "p.jsonl", .records = 9, .distinct = 7};
+    told(&(DataSummary){.path = "p.jsonl"}, "");
+    s.forms[FORM_PROMPT_COMPLETION] = 4;
+    s.forms[FORM_TEXT] = 5;
+    s.answers = 4;
+    s.context = 2;
+    s.unread = 3;
+    s.rows = 9;
+    s.median = 5;
+    s.p95 = 8;
+    s.longest = 9;
+    s.cut = 2;
+    s.cut_tokens = 7;
+    s.dropped = 1;
+    s.too_long = 1;
+    s.copies = 2;
+    s.overlap = 3;
+    s.validation = 4;
+    s.ignored[0] = (IgnoredKey){.name = "topic", .records = 2};
+    s.n_ignored = 1;
+    s.weights = 6;
+    summary_ignore_weights(&s);
+#define FORMS "pool p.jsonl: 9 records (prompt/completion 4, text 5), "
+#define ROWS "  tokens of a row: median 5, 95 % at most 8, longest 9; "
+    told(&s, FORMS
+         "7 distinct: 2 are copies\n  every token of 5 texts\n  4 answers count, the last of each "
+         "record; 2 others are context; 3 rejected answers are not read\n" ROWS
+         "2 rows cut by 7 tokens, 1 dropped: fewer than 2 tokens\n  left out: 1 longer than the "
+         "context, 2 copies of earlier ones, 3 also in another file\n  held out for validation: 4 "
+         "records\n  keys not read: topic (2 records), weight (6 records)\n");
+    s.distinct = 9;
+    s.context = s.unread = s.cut = s.dropped = s.too_long = s.copies = s.validation = 0;
+    s.use = SUMMARY_PAIRS;
+    s.n_ignored = 1;
+    told(&s, FORMS "all distinct\n  every token of 5 texts\n  4 answers count, chosen and "
+                   "rejected\n" ROWS "none cut, none dropped\n  left out: 3 also in another file\n"
+                   "  keys not read: topic (2 records)\n");
+    s.overlap = s.n_ignored = s.answers = s.rows = 0;
+    told(&s, FORMS "all distinct\n  every token of 5 texts\n");
+    s.forms[FORM_TEXT] = 0;
+    s.forms[FORM_PROMPT_COMPLETION] = 9;
+    s.answers = 9;
+    s.use = SUMMARY_EVERY_ANSWER;
+    told(&s, "pool p.jsonl: 9 records (prompt/completion), all distinct\n  9 answers count\n");
+    s.use = SUMMARY_TEXTS;
+    told(&s, "pool p.jsonl: 9 records (prompt/completion), all distinct\n");
+}
+
+/* Keys that are not read: of two files together, and those beyond the table share its last row. */
+static void test_ignored(void) {
+    DataSummary s = {0};
+    Buf text = {0};
+    Error err = {0};
+    Dataset d[2];
+    for (int i = 0; i < RECORD_MAX_IGNORED; i++)
+        buf_printf(&text, "{\"prompt\":\"p\",\"completion\":\"a\",\"k%d\":1}\n", i);
+    write_text(text.s);
+    CHECK(records_load(&d[0], file, &err), "%s", err.text);
+    write_text("{\"prompt\":\"p\",\"completion\":\"a\",\"k0\":1,\"new\":1}\n"
+               "{\"prompt\":\"p\",\"completion\":\"a\",\"new\":1}\n");
+    CHECK(records_load(&d[1], file, &err), "%s", err.text);
+    for (int i = 0; i < 2; i++) summary_add(&s, &d[i], SUMMARY_LAST_ANSWERS);
+    summary_end(&s);
+    CHECK(s.n_ignored == RECORD_MAX_IGNORED, "%d rows", s.n_ignored);
+    CHECK(strcmp(s.ignored[0].name, "k0") == 0 && s.ignored[0].records == 2, "%s %d",
+          s.ignored[0].name, s.ignored[0].records);
+    CHECK(s.ignored[1].records == 1 && s.ignored[RECORD_MAX_IGNORED - 1].records == 3,
+          "%d records in the last row", s.ignored[RECORD_MAX_IGNORED - 1].records);
+    for (int i = 0; i < 2; i++) records_free(&d[i]);
+    buf_free(&text);
+}
+
 int main(void) {
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/ica-summary-XXXXXX", base && *base ? base : "/tmp");
@@ -255,6 +336,8 @@ int main(void) {
     test_sessions();
     test_summary();
     test_written();
+    test_told();
+    test_ignored();
     unlink(file);
     rmdir(folder);
     return check_report("test_summary");

@@ -443,6 +443,41 @@ static void test_refused_pieces(void) {
     check_all(cases, sizeof cases / sizeof *cases);
 }
 
+/* What may stand after the encoding: one token before a text, whose id is whole and in range. */
+static void test_refused_openings(void) {
+    static const char template[] = "post_processor is {\"type\":\"TemplateProcessing\"",
+                      sequence[] = "post_processor is {\"type\":\"Sequence\"",
+                      special[] = "{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}}";
+    static const Refused cases[] = {
+        {"llama2", "\"ids\":[1]", "\"ids\":[-1]", template},
+        {"llama2", "\"ids\":[1]", "\"ids\":[1.5]", template},
+        {"llama2", "\"ids\":[1]", "\"ids\":[4294967297]", template},
+        {"llama2", "\"ids\":[1]", "\"ids\":[\"1\"]", template},
+        {"llama2", "\"ids\":[1]", "\"ids\":[]", template},
+        {"llama2", "\"ids\":[1]", "\"ids\":1", template},
+        {"llama2", "\"special_tokens\":{\"<s>\"", "\"special_tokens\":{\"<t>\"", template},
+        {"llama2", special, "{\"SpecialToken\":{\"id\":\"\"}}", template},
+        {"llama2", special, "{\"SpecialToken\":{\"id\":1}}", template},
+        {"llama2", special, "{\"Sequence\":{\"id\":\"B\"}}", template},
+        {"llama2", "\"single\":[", "\"single\":[],\"other\":[", template},
+        {"llama2", "\"single\":[", "\"single\":1,\"other\":[", template},
+        {"llama2", "\"single\":[", "\"other\":[", template},
+        {"llama2", "{\"type\":\"TemplateProcessing\"", "{\"type\":\"BertProcessing\"",
+         "post_processor is {\"type\":\"BertProcessing\""},
+        {"llama3", "\"processors\":[", "\"steps\":[", sequence},
+        {"llama3", "\"processors\":[", "\"processors\":1,\"steps\":[", sequence},
+        /* two tokens before a text, each by a step of its own */
+        {"llama3", "\"processors\":[{",
+         "\"processors\":[{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+         "\"<s>\"}},{\"Sequence\":{}}],\"special_tokens\":{\"<s>\":{\"ids\":[333]}}},{",
+         sequence},
+        {"gpt2", "\"added_tokens\":[", "\"added_tokens\":{},\"padding\":[", "needs model.vocab"},
+        {"gpt2", "\"vocab\":{", "\"vocab\":[],\"unk_token\":{", "needs model.vocab"},
+        {"gpt2", "\"merges\":[", "\"merges\":null,\"unk_token\":[", "needs model.vocab"},
+    };
+    check_all(cases, sizeof cases / sizeof *cases);
+}
+
 static void test_refused(void) {
     static const Refused cases[] = {
         {"gpt2", "\"dropout\":null", "\"dropout\":0.1", "model.dropout is 0.1"},
@@ -479,13 +514,30 @@ static void test_accepted(void) {
         {"gpt2", "\"dropout\":null", "\"dropout\":0.0"},
         {"llama2", "\"fuse_unk\":true", "\"fuse_unk\":false"},
         {"llama2", "\"unk_token\":\"<unk>\"", "\"unk_token\":null"},
+        {"gpt2", "\"type\":\"BPE\",", ""},
+        {"gpt2", "\"version\":\"1.0\"", "\"version\":null"},
+        {"gpt2", "\"continuing_subword_prefix\":null", "\"continuing_subword_prefix\":\"\""},
+        {"gpt2", "\"end_of_word_suffix\":null,", ""},
+        {"gpt2", "\"post_processor\":{", "\"post_processor\":null,\"padding\":{"},
+        {"llama3", "\"processors\":[{\"type\":\"ByteLevel\"",
+         "\"processors\":[{\"type\":\"ByteLevel\",\"odd\":1"},
     };
+    static const char text[] = "It's a new  day, 1234 \xc3\xa9t\xc3\xa9s.\n";
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Error err = {0};
         empty_folders();
         put_kind(cases[i].kind, cases[i].from, cases[i].to);
         Tokenizer *t = tokenizer_load(folder, &err);
         CHECK(t, "%s with %s: %s", cases[i].kind, cases[i].to, err.text);
+        if (!t) continue;
+        Tokenizer *plain = load_kind(cases[i].kind);
+        IntBuf ids = {0}, want = {0};
+        tokenizer_encode(t, text, sizeof text - 1, &ids);
+        tokenizer_encode(plain, text, sizeof text - 1, &want);
+        check_ids(cases[i].to, &ids, &want, true);
+        ints_free(&ids);
+        ints_free(&want);
+        tokenizer_free(plain);
         tokenizer_free(t);
     }
 }
@@ -568,6 +620,7 @@ int main(void) {
     test_saving_lists();
     test_refused_bytes();
     test_refused_pieces();
+    test_refused_openings();
     test_refused();
     test_accepted();
     test_added_byte();
