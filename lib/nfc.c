@@ -176,6 +176,11 @@ bool nfc_is(const char *s, size_t n) {
                 continue;
             }
         }
+        if ((unsigned char)s[at] < 0x80) { /* and single ones, at the end of a line */
+            at++;
+            last = 0;
+            continue;
+        }
         uint32_t c = 0; /* also for a byte that is not UTF-8 */
         int length = unicode_decode(s + at, n - at, &c);
         uint64_t class = class_of(c);
