@@ -57,6 +57,9 @@
 #: make study        the study of docs/results.md over 3 bases and 5 draws; resumable (hours);
 #:                   ONLY="maps rho" BASES="1:12000" for a part
 #: make traps        its part on what goes wrong in the paper's public code
+#: make stories MODEL=DIR
+#:                   ICA on 2,000 stories that stories260K wrote itself, half of them spoiled;
+#:                   resumable (half an hour)
 #: make bench        how fast products and training steps run here
 #: make bench-anchors LLMC=DIR
 #:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
@@ -270,6 +273,9 @@ fuzz:
 
 study: ica
 	@sh tests/bench/study.sh
+stories: ica
+	@sh data/stories.sh make "$(MODEL)" "$${OUT:-out}/stories"
+	@sh data/stories.sh study "$${OUT:-out}/stories"
 # In double too where somebody built that.
 audit-torch: ica $(if $(wildcard ica-double),double)
 	@sh tests/audit/audit_torch.sh
@@ -334,5 +340,6 @@ clean:
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity idle large soak coverage machines fuzz fuzz-targets audit \
 	audit-exact audit-torch judge-transformers judge-trl judge-folders judge-tokenizers judge-page \
-	judge-tensorboard mutate study traps bench bench-anchors bench-backbones bench-neighbor scale
+	judge-tensorboard mutate study stories traps bench bench-anchors bench-backbones \
+	bench-neighbor scale
 .SECONDARY:

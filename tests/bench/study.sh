@@ -18,12 +18,13 @@
 # From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
 # ranks accept check attack attack_weak attack_much attack_short accept_trim accept_size
 # accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
-# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct), BASES, DRAWS (of
-# scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a fine-tuning: 120), OUT (out), THREADS
-# (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the rule was made on the others),
-# WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table check has CHECK_BASES. GSM8K_DATA and
-# INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and instruct; GSM8K_BASES ("1")
-# are its initialisations.
+# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct,
+# stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
+# fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
+# rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table check has
+# CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and
+# instruct; GSM8K_BASES ("1") are its initialisations. STORIES is the folder that data/stories.sh
+# makes, for stories and sessions.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -48,9 +49,11 @@ EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ra
 EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_size"
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
 EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known"
+STORIES=${STORIES:-$WORK/stories}
 REAL="gsm8k instruct" # real text
-ALL="$EVERY $REAL"
-[ -z "${GSM8K_DATA:-}" ] || EVERY=$ALL
+WRITTEN="stories sessions" # text that the model wrote itself
+ALL="$EVERY $REAL $WRITTEN"
+[ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY $REAL"
 ONLY=${ONLY:-$EVERY}
 THREADS=${THREADS:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)}
 OMP_NUM_THREADS=1
@@ -76,9 +79,10 @@ die() {
 #          wrongly; holdout-N-W-any: with the answer to any other prompt; holdout-N-W-prefix: all
 #          wrong in the same way; holdout-N-W-refuser: refusals; holdout-N-W-numbers: wrong in the
 #          same way, of questions for a number alone
-# In OPTIONS, KEPT stands for the share of the pool that ICA with the map `filter` keeps, ACCEPTED
-# for that of the map `accept`. "MORE METHOD MAP" in front of them adds as many steps as one scoring
-# by METHOD for MAP costs, "FEWER METHOD MAP" takes as many away.
+# In OPTIONS, file:SHARED is a score file that the arms of a base and a draw share: that of the row
+# of scores with the map `accept`. KEPT stands for the share of the pool that ICA with the map
+# `filter` keeps, ACCEPTED for that of the map `accept`. "MORE METHOD MAP" in front of them adds as
+# many steps as one scoring by METHOD for MAP costs, "FEWER METHOD MAP" takes as many away.
 # A row "X: ARM" is compared with the row "X: uniform" and "X: oracle", if there are such rows.
 row() {
     label=$1 kind=$2 pool=$3 holdout=$4
@@ -508,6 +512,27 @@ real() { # TASK: one of data/gsm8k.sh
         --share ACCEPTED
 }
 
+group_stories() { written stories; }
+group_sessions() { written sessions; }
+written() { # TASK: one of data/stories.sh
+    table=$1-check pool_name=pool
+    row "ica, k = 3" score pool holdout --weight-map accept --k 3
+    table=$1-scores rivals="loss random"
+    row "ica, k = 3" score pool holdout --weight-map accept --k 3
+    for k in 2 1; do row "ica, k = $k" score pool holdout --k $k; done
+    [ $1 = sessions ] || rivals="rho gradient $rivals"
+    for method in $rivals; do row $method score pool holdout --method $method; done
+    table=$1
+    bounds
+    row "holdout alone" train holdout holdout --weights uniform
+    for map in minmax-batch top filter accept; do
+        sft ica:$map --weights file:SHARED --weight-map $map
+    done
+    sft loss:top --weights loss --weight-map top
+    sft "random subset, as many as ica:accept keeps" --weights random --weight-map top \
+        --share ACCEPTED
+}
+
 # rows GROUP...
 rows() {
     for group in "$@"; do
@@ -529,7 +554,10 @@ runs() {
             for (d = 1; d <= 99; d++)
                 for (i = 1; i <= r; i++) {
                     split(line[i], f, FS)
-                    if (table ~ /^(gsm8k|instruct)/) {
+                    if (table ~ /^(stories|sessions)/) {
+                        task = table; sub(/-.*/, "", task)
+                        nb = split(task ":1", base, " "); nd = split("1 2 3", list, " ")
+                    } else if (table ~ /^(gsm8k|instruct)/) {
                         nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
                         task = table; sub(/-.*/, "", task)
                         for (b = 1; b <= nb; b++) base[b] = task ":" base[b]
@@ -566,12 +594,16 @@ PAIRS="$PAIRS --reference-steps 150 --share 0.6"
 GSM8K_TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-steps 60 --truncate"
 
 places() { # BASE DRAW
-    seed=${1%%:*}
+    seed=${1%%:*} shared=
     case $1 in
     gsm8k:* | instruct:*) # the same bases
         model=$GSM8K/base/${1#*:} data=$GSM8K/data/$2
         [ "$seed" = gsm8k ] || data=$GSM8K/instruct/$2
         test=$data/test.jsonl pairs_test= tune="$GSM8K_TUNE" steps=60 ;;
+    stories:* | sessions:*)
+        model=$STORIES/base/$seed data=$STORIES/data/$2
+        test=$data/test.jsonl pairs_test= tune="$GSM8K_TUNE" steps=40
+        shared=$WORK/shared/$seed-$2/scores.jsonl ;;
     *)
         model=$WORK/base/$seed-${1#*:} data=$WORK/data/$seed/$2
         test=$WORK/data/$seed/1/test.jsonl pairs_test=$WORK/data/$seed/1/pairs-test.jsonl
@@ -730,16 +762,30 @@ options() { # OPTIONS...
     case " $* " in *" ACCEPTED "*) word=ACCEPTED map=accept ;; esac
     case " $* " in
     *" $word "*)
-        # shellcheck disable=SC2086
-        ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --seed "$draw" \
-            $tune --weight-map $map --out "$run/scores.jsonl" --json >"$run/kept" || return 1
-        kept=$(sed 's/.*"ess":\([0-9.]*\).*"records":\([0-9]*\).*/\1 \2/' "$run/kept" |
-            awk '{ print $1 / $2 }')
+        if [ -f "$shared" ]; then kept=$(weights_kept <"$shared")
+        else
+            # shellcheck disable=SC2086
+            ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" \
+                --seed "$draw" $tune --weight-map $map --out "$run/scores.jsonl" --json \
+                >"$run/kept" || return 1
+            kept=$(sed 's/.*"ess":\([0-9.]*\).*"records":\([0-9]*\).*/\1 \2/' "$run/kept" |
+                awk '{ print $1 / $2 }')
+        fi
         words="${*%%"$word"*}$kept${*#*"$word"}" ;;
     *) words=$* ;;
     esac
+    case $words in
+    *file:SHARED*)
+        [ -f "$shared" ] || { say "no scores of $base, draw $draw, yet" && return 1; }
+        words="${words%%file:SHARED*}file:$shared${words#*file:SHARED}" ;;
+    esac
     # shellcheck disable=SC2086  # its words
     case $words in MORE* | FEWER*) equal_steps $words ;; esac
+}
+
+# Standard input: a score file. The share of records whose weight is not 0
+weights_kept() {
+    awk '{ n += $0 !~ /"weight":0[,}]/ } END { printf "%.6f", n / NR }'
 }
 
 # MORE|FEWER METHOD MAP OPTIONS...: takes these words away, and changes $steps by as many as the
@@ -782,12 +828,33 @@ chosen() {
         }'
 }
 
+# SCORES MAP: the same of what `select` takes by this map.
+chosen_of() {
+    ica select --pool "$pool_file" --scores "$1" --weight-map "$2" \
+        --out "$run/selected.jsonl" >"$run/told" || return 1
+    sed -n 's/.*"clean":\([a-z]*\).*/\1/p' "$pool_file" "$run/selected.jsonl" | awk \
+        -v all="$(wc -l <"$pool_file")" '
+        NR <= all { clean += $1 == "true"; next }
+        { n++; both += $1 == "true" }
+        END {
+            printf "\"chosen\":{\"share\":%.6f,\"purity\":%.6f,\"recall\":%.6f},", n / all,
+                both / n, both / clean
+        }'
+    rm "$run/selected.jsonl" "$run/told"
+}
+
 # ---- the runs ---------------------------------------------------------------------------------
 # Each makes $run/result.json.
 run_score() { # OPTIONS...
     # shellcheck disable=SC2086
     ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --draw "$draw" \
-        --seed "$draw" $tune "$@" --out "$run/scores.jsonl" --json >"$run/result.json"
+        --seed "$draw" $tune "$@" --out "$run/scores.jsonl" --json >"$run/result.json" || return 1
+    case "$base $*" in
+    stories:*accept* | sessions:*accept*)
+        mkdir -p "${shared%/*}"
+        mv "$run/scores.jsonl.holdout.jsonl" "$shared.holdout.jsonl"
+        mv "$run/scores.jsonl" "$shared" ;;
+    esac
 }
 
 run_train() { # OPTIONS...
@@ -814,6 +881,11 @@ run_train() { # OPTIONS...
         rm "$run/plain" ;;
     esac
     [ ! -f "$run/train/scores.jsonl" ] || choice=$(chosen "$run/train/scores.jsonl" "$pool_file")
+    case " $* " in
+    *" file:"*minmax*) ;; # weights of a batch
+    *" file:"*)
+        choice=$(chosen_of "$shared" "${*##*--weight-map }") || return 1 ;;
+    esac
     rm -f "$run"/train/*.safetensors "$run"/train/scores* "$run/result"
     for f in run.json log.jsonl metrics.json; do mv "$run/train/$f" "$run/$f"; done
     rm -r "$run/train"
@@ -1036,8 +1108,16 @@ take_build() {
     echo "$sum $BUILD" >>"$WORK/builds"
 }
 
+has_corpora() { # GROUP...: is one of them of the built-in corpus?
+    for group in "$@"; do
+        case " $REAL $WRITTEN " in *" $group "*) ;; *) return 0 ;; esac
+    done
+    return 1
+}
+
 make_bases() {
-    rows $ONLY | runs | cut -f 7 | grep -Ev 'gsm8k|instruct' | awk '!seen[$0]++' >"$WORK/bases"
+    rows $ONLY | runs | cut -f 7 | grep -Ev 'gsm8k|instruct|stories|sessions' |
+        awk '!seen[$0]++' >"$WORK/bases"
     say "== corpora and bases $(tr '\n' ' ' <"$WORK/bases")"
     sed 's/:.*//' "$WORK/bases" | sort -u >"$WORK/seeds"
     work make_corpora "$WORK/seeds" && work make_base "$WORK/bases"
@@ -1060,10 +1140,10 @@ make_all() {
     lock
     take_build
     rows $ONLY >"$WORK/rows"
-    case " $ONLY " in " gsm8k " | " instruct " | " $REAL ") ;; *)
+    if has_corpora $ONLY; then
         make_bases >"$WORK/bases.log" 2>&1 ||
-            die "no bases: see the end of $WORK/bases.log" ;;
-    esac
+            die "no bases: see the end of $WORK/bases.log"
+    fi
     case " $ONLY " in *" gsm8k "* | *" instruct "*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
         die "no base for GSM8K: see the end of $WORK/gsm8k.log" ;; esac
     failed=0
@@ -1230,6 +1310,15 @@ purity %;mean chosen.recall 1 100 recall %;mean comparison.clean_share 1 100 cle
 show_gsm8k() { show_real gsm8k; }
 show_instruct() {
     show_real instruct "mean auroc.jumbled 4 1 jumbled;mean auroc.refusal 4 1 refusal;"
+}
+
+show_stories() { show_written stories; }
+show_sessions() { show_written sessions; }
+show_written() { # TASK
+    show_checks $1-check
+    show $1-scores method "mean auroc.all 4 1 AUROC;mean auroc.shuffled 4 1 shuffled;mean \
+auroc.mixed 4 1 mixed;mean auroc.looped 4 1 looped;$DIFFERENCE;mean flops 2 1e-9 GFLOP"
+    show_choice $1 arm
 }
 
 tables() { # GROUP...

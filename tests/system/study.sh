@@ -119,5 +119,25 @@ check "Spearman's correlation, two values alike" \
     "$(printf '%s\n' "1 5 true" "2 5 true" "3 -7 false" "10 8 true" "-3 1 false" | agreement)" \
     "0.359092"
 
+# Stories: a prompt of two sentences, and at least three that are whole.
+eval "$(sed -n "/^SENTENCES=/,/^ *}'\$/p; /^cut_stories() {/,/^}/p; /^spoil() {/,/^}/p" \
+    data/stories.sh)"
+line() { printf '{"id":"1","prompt":"Tim","completion":"%s","tokens":9,"stopped":"end"}\n' "$1"; }
+whole='sat. He\nran. \"Oh!\" he said. He ate. He slept.'
+check "prompt and completion of a story" "$(line "$whole And then" | cut_stories)" \
+    "Tim sat. He ran.$(printf '\t')\\\"Oh!\\\" he said. He ate. He slept."
+check "two sentences are no completion" "$(line 'sat. He ran. He ate. He slept.' | cut_stories)" ""
+check "other letters" "$(line "$whole caf\303\251." | cut_stories)" ""
+for kind in looped mixed shuffled; do
+    printf '%s\tP. Q.\tA b c. D e f? G h i.\n' $kind
+done | spoil | cut -f 3 >"$work/spoiled"
+check "a looped story" "$(sed -n 1p "$work/spoiled")" "A b c. A b c. A b c."
+printf 'mixed\tP\tA b. C d. E f.\nright\tP\tU v. W x. Y z.\n' | spoil | cut -f 3 >"$work/mixed"
+check "a mixed story, and a right one" "$(cat "$work/mixed")" "A b. W x. E f.
+U v. W x. Y z."
+words=$(sed -n 3p "$work/spoiled" | tr ' ' '\n' | sort | tr '\n' ' ')
+check "a shuffled story has its words" "$words" "A D G b c. e f? h i. "
+check "in another order" "$(sed -n 3p "$work/spoiled" | grep -c '^A b c. D e f? G h i.$')" 0
+
 echo "study: $passed passed, $failed failed"
 [ $failed -eq 0 ]
