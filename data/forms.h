@@ -35,7 +35,7 @@ typedef struct {
     int n_taken, first_taken; /* first_taken: where those of the current object begin */
     Str system;               /* the record's system turn so far, or {NULL, 0} */
     BadRecords bad;
-    Map *ids; /* of hash64 of each id so far; NULL: none are kept */
+    Map *ids; /* of hash64 of each "id" so far; NULL: none are kept */
     Error *err;
     Progress *progress; /* hears of bytes; may be NULL */
 } RecordReader;

@@ -125,7 +125,7 @@ static void note_id(RecordReader *r, bool given, Record *record) {
     if (!r->ids) return;
     bool again = map_get(r->ids, key) >= 0;
     record->named = given && !again;
-    map_set(r->ids, key, 0);
+    if (given) map_set(r->ids, key, 0); /* a line's number is no name, and takes no room */
     if (again && d->same_ids++ == 0) d->same_id = record->id;
 }
 
