@@ -71,8 +71,9 @@ each() {
     cp "$keep/out" dpo.eval
     cp -R base copy
     works "with another copy" eval --model dpo --reference copy --objective dpo --data pairs.jsonl
-    check "the base is the reference" sh -c "grep -v '^\(seconds\|command\)' $keep/out >a &&
-        grep -v '^\(seconds\|command\)' dpo.eval >b && cmp a b"
+    grep -v '^\(seconds\|command\)' "$keep/out" >a
+    grep -v '^\(seconds\|command\)' dpo.eval >b
+    same "the base is the reference" a b
     works "adapters as reference" eval --model dpo --reference R --objective dpo --data pairs.jsonl
     ica eval --model copy --reference R --objective dpo --data pairs.jsonl
     check "adapters of another base" grep -q '^ica: R: its adapters stand beside' "$keep/err"
