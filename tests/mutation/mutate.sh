@@ -262,7 +262,8 @@ others_for() { # FILE
     lib/tensors.c) echo test_model_folder ;;
     lib/unicode.c) echo "test_shown test_tokenizer" ;;
     data/corpus/*) echo test_corpus ;;
-    data/tokenizer* | data/model_folder.c) echo "test_tokenizer test_model_folder" ;;
+    data/tokenizer* | data/model_folder.c)
+        echo "test_tokenizer test_tokenizer_json test_model_folder test_adapter" ;;
     data/pool.c | data/partial.c | data/depends.c | program/chunks.c | program/score.c | \
         program/evaluate.c) echo test_pool ;;
     data/records.c | data/examples.c)
@@ -286,7 +287,9 @@ by_program() { # FILE
     lib/tfidf.c | lib/stats.c | scoring/share.c | lib/gemm* | lib/threads.c | lib/map.c) ;;
     lib/json.c | lib/options.c | lib/tensors.c | lib/unicode.c | tokenizer.c | data/corpus/* | \
         program/report/* | lib/util.c | lib/file.c | lib/system.c) echo "end_to_end" ;;
-    lib/lora.c | data/adapter.c | program/merge.c) echo "adapters test_train end_to_end" ;;
+    lib/lora.c | data/adapter.c | data/model_folder.c | program/merge.c)
+        echo "adapters test_train end_to_end"
+        ;;
     data/pool.c | data/partial.c | data/depends.c | program/chunks.c | program/evaluate.c)
         echo "pools test_train end_to_end" ;;
     program/score.c | program/select.c | data/scores.c | program/requests.c)
