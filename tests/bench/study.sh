@@ -762,7 +762,7 @@ options() { # OPTIONS...
     case " $* " in *" ACCEPTED "*) word=ACCEPTED map=accept ;; esac
     case " $* " in
     *" $word "*)
-        if [ -f "$shared" ]; then kept=$(weights_kept <"$shared")
+        if [ -f "$shared" ]; then kept=$(cat "$shared.kept")
         else
             # shellcheck disable=SC2086
             ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" \
@@ -830,8 +830,11 @@ chosen() {
 
 # SCORES MAP: the same of what `select` takes by this map.
 chosen_of() {
-    ica select --pool "$pool_file" --scores "$1" --weight-map "$2" \
-        --out "$run/selected.jsonl" >"$run/told" || return 1
+    how="--weight-map $2"
+    [ "$2" != top ] || how="--share 0.5" # what the map takes unless told
+    # shellcheck disable=SC2086  # an option and its value
+    ica select --pool "$pool_file" --scores "$1" $how --out "$run/selected.jsonl" >"$run/told" ||
+        return 1
     sed -n 's/.*"clean":\([a-z]*\).*/\1/p' "$pool_file" "$run/selected.jsonl" | awk \
         -v all="$(wc -l <"$pool_file")" '
         NR <= all { clean += $1 == "true"; next }
@@ -853,7 +856,10 @@ run_score() { # OPTIONS...
     stories:*accept* | sessions:*accept*)
         mkdir -p "${shared%/*}"
         mv "$run/scores.jsonl.holdout.jsonl" "$shared.holdout.jsonl"
-        mv "$run/scores.jsonl" "$shared" ;;
+        weights_kept <"$run/scores.jsonl" >"$shared.kept"
+        # Without weights, so that an arm's map makes its own.
+        sed 's/"weight":[^,]*,//' "$run/scores.jsonl" >"$shared.part"
+        mv "$shared.part" "$shared" ;;
     esac
 }
 
