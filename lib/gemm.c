@@ -10,7 +10,9 @@
  *
  * gemm_part takes NC columns and KC rows of B at a time and packs them in strips, so that the
  * kernel reads them in order. A is read in place when its rows are contiguous and fill a tile.
- * Otherwise the block is packed first. Threads own disjoint parts of C, and each packs for itself.
+ * Otherwise the block is packed first. Where the rows in memory are short, a transposed A is read
+ * in place too, and so is a B that few rows of A would read. Threads own disjoint parts of C, and
+ * each packs for itself.
  */
 #include "lib/gemm.h"
 
@@ -20,24 +22,27 @@
 enum {
     MR = VEC_TILE_ROWS,
     NR = 2 * VEC,
-    KC = 384,   /* k-block: a packed strip of KC x NR is about the first-level cache */
-    NC = 256,   /* columns of B packed at once: KC x NC stays in the second-level cache */
-    MC = 8 * MR /* rows of A packed at once: full cache lines of a transposed matrix */
+    KC = 384,    /* k-block: a packed strip of KC x NR is about the first-level cache */
+    NC = 256,    /* columns of B packed at once: KC x NC stays in the second-level cache */
+    MC = 8 * MR, /* rows of A packed at once: full cache lines of a transposed matrix */
+    SHORT = 256, /* elements of a row: of longer ones, a column falls into few sets of a cache */
+    FEW = 256    /* rows of A for which packing B does not pay */
 };
 
 _Static_assert(GEMM_ALIGN % NR == 0 && NC % NR == 0,
                "a column that is a multiple of these begins a strip");
 
-/* The micro-kernel: c[rows][vectors * VEC] = start + a[MR][k] b[k][NR], where b is packed. start
- * and c have rows of stride start_row (0: one row for all) and c_row.
+/* The micro-kernel: c[rows][vectors * VEC] = start + a[MR][k] b[k][vectors * VEC]. start and c have
+ * rows of stride start_row (0: one row for all) and c_row.
  *
  * The sums stay in registers because everything is unrolled: `vectors`, and `rows` where it is MR,
  * are constants at each call. With fewer rows the kernel computes all MR, from the zeros that pad
- * the packed block of A, and drops the rest. */
+ * the packed block of A, and drops the rest. Four steps of k at a time leave few enough jumps for
+ * the processor to foresee the last one. */
 static inline __attribute__((always_inline)) void tile(int rows, int vectors, int k, const real *a,
                                                        size_t a_row, size_t a_column, const real *b,
-                                                       const real *start, size_t start_row, real *c,
-                                                       size_t c_row) {
+                                                       size_t b_row, const real *start,
+                                                       size_t start_row, real *c, size_t c_row) {
     Vec sum[MR][2];
 #pragma GCC unroll 8
     for (int i = 0; i < MR; i++) {
@@ -45,7 +50,8 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, in
         sum[i][0] = vec_load(from);
         sum[i][1] = vec_load(from + (vectors - 1) * VEC); /* unused if there is one vector */
     }
-    for (int p = 0; p < k; p++, a += a_column, b += NR) {
+#pragma GCC unroll 4
+    for (int p = 0; p < k; p++, a += a_column, b += b_row) {
         Vec b0 = vec_load(b), b1 = vec_load(b + (vectors - 1) * VEC);
 #pragma GCC unroll 8
         for (int i = 0; i < MR; i++) {
@@ -65,11 +71,12 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, in
 
 /* A tile at the right edge: the same kernel on zero-padded copies. */
 static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column,
-                      const real *b, const real *start, size_t start_row, real *c, size_t c_row) {
+                      const real *b, size_t b_row, const real *start, size_t start_row, real *c,
+                      size_t c_row) {
     real padded[MR * NR] = {0};
     for (int i = 0; i < rows; i++)
         memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
-    tile(MR, 2, k, a, a_row, a_column, b, padded, NR, padded, NR);
+    tile(MR, 2, k, a, a_row, a_column, b, b_row, padded, NR, padded, NR);
     for (int i = 0; i < rows; i++)
         memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
 }
@@ -80,15 +87,16 @@ static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row,
 static inline __attribute__((always_inline)) void pack(int width, int k, int n, const real *b,
                                                        size_t b_row, size_t b_column, real *packed,
                                                        size_t strip) {
-    for (int j = 0; j < n; j += width, packed += strip) {
+    int whole = b_column == 1 ? n / width * width : 0;
+    /* Copy the full strips, row by row, so that each cache line is read once. */
+    for (int p = 0; p < k && whole > 0; p++)
+        for (int j = 0; j < whole; j += width)
+            memcpy(packed + (size_t)(j / width) * strip + p * width, b + (size_t)p * b_row + j,
+                   (size_t)width * sizeof(real));
+    packed += (size_t)(whole / width) * strip;
+    for (int j = whole; j < n; j += width, packed += strip) {
         int columns = n - j < width ? n - j : width, l = 0, full = b_row == 1 ? k / VEC * VEC : 0;
         const real *from = b + (size_t)j * b_column;
-        /* Copy the rows of a full strip. */
-        if (b_column == 1 && columns == width) {
-            for (int p = 0; p < k; p++)
-                memcpy(packed + p * width, from + (size_t)p * b_row, (size_t)width * sizeof(real));
-            continue;
-        }
         /* Read a transposed matrix along its rows, VEC x VEC elements at a time. */
         for (; full && l + VEC <= columns; l += VEC) {
             for (int p = 0; p < full; p += VEC)
@@ -123,16 +131,18 @@ static void pack_half(int k, int n, const uint16_t *b, size_t b_row, size_t b_co
     }
 }
 
-/* C = start + A B for one k-block, k <= KC. B is packed: strips of NR columns, `strip` elements
- * apart. */
+/* C = start + A B for one k-block, k <= KC. B is strips of NR columns, `strip` elements apart, with
+ * rows of stride b_row: packed NR, in place any. In place, n is a multiple of VEC. */
 static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_column,
-                     const real *b, size_t strip, const real *start, size_t start_row, real *c,
-                     size_t c_row) {
+                     const real *b, size_t b_row, size_t strip, const real *start, size_t start_row,
+                     real *c, size_t c_row) {
     static _Thread_local real panel[KC * MC] __attribute__((aligned(64)));
     for (int ic = 0; ic < m; ic += MC, a += MC * a_row) {
         int mc = m - ic < MC ? m - ic : MC;
-        /* Read contiguous rows in place. Pack a transposed block and rows of the lower edge. */
-        int in_place = a_column == 1 ? mc / MR * MR : 0;
+        /* Read contiguous or short rows in place. Pack a transposed block and rows of the lower
+         * edge. */
+        bool near = a_column == 1 || (a_row == 1 && a_column <= SHORT);
+        int in_place = near ? mc / MR * MR : 0;
         if (in_place < mc)
             pack(MR, k, mc - in_place, a + (size_t)in_place * a_row, a_column, a_row, panel,
                  (size_t)k * MR);
@@ -140,21 +150,24 @@ static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_
             bool packed = i >= in_place;
             const real *ai =
                 packed ? panel + (size_t)(i - in_place) * (size_t)k : a + (size_t)i * a_row;
-            size_t ai_row = packed ? 1 : a_row, ai_column = packed ? MR : 1;
+            size_t ai_row = packed ? 1 : a_row, ai_column = packed ? MR : a_column;
             const real *from = start + (size_t)(ic + i) * start_row, *bj = b;
             real *to = c + (size_t)(ic + i) * c_row;
             int rows = mc - i < MR ? mc - i : MR;
             for (int j = 0; j < n; j += NR, bj += strip) {
                 int columns = n - j < NR ? n - j : NR;
                 if (columns == NR && rows == MR)
-                    tile(MR, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                    tile(MR, 2, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
+                         c_row);
                 else if (columns == NR)
-                    tile(rows, 2, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                    tile(rows, 2, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
+                         c_row);
                 else if (columns == VEC)
-                    tile(rows, 1, k, ai, ai_row, ai_column, bj, from + j, start_row, to + j, c_row);
+                    tile(rows, 1, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
+                         c_row);
                 else
-                    tile_edge(rows, columns, k, ai, ai_row, ai_column, bj, from + j, start_row,
-                              to + j, c_row);
+                    tile_edge(rows, columns, k, ai, ai_row, ai_column, bj, b_row, from + j,
+                              start_row, to + j, c_row);
             }
         }
     }
@@ -175,10 +188,16 @@ static void gemm_part(int m, int n, int k, const real *a, size_t a_row, size_t a
             bool fresh = pc == 0 && !accumulate;
             const real *start = !fresh ? c + jc : bias ? bias + jc : ZEROS;
             size_t at = (size_t)pc * b_row + (size_t)jc * b_column;
+            const real *ap = a + (size_t)pc * a_column;
+            if (b && b_column == 1 && b_row <= SHORT && m <= FEW && nc % VEC == 0) {
+                multiply(m, nc, kc, ap, a_row, a_column, b + at, b_row, NR, start,
+                         fresh ? 0 : c_row, c + jc, c_row);
+                continue;
+            }
             if (b) pack(NR, kc, nc, b + at, b_row, b_column, strips, (size_t)kc * NR);
             else pack_half(kc, nc, half + at, b_row, b_column, strips, (size_t)kc * NR);
-            multiply(m, nc, kc, a + (size_t)pc * a_column, a_row, a_column, strips, (size_t)kc * NR,
-                     start, fresh ? 0 : c_row, c + jc, c_row);
+            multiply(m, nc, kc, ap, a_row, a_column, strips, NR, (size_t)kc * NR, start,
+                     fresh ? 0 : c_row, c + jc, c_row);
         }
     }
 }
@@ -197,7 +216,7 @@ void gemm_packed(int m, int n, int k, const real *a, size_t a_row, size_t a_colu
             bool fresh = pc == 0 && !accumulate;
             multiply(m, n - jc < NC ? n - jc : NC, k - pc < KC ? k - pc : KC,
                      a + (size_t)pc * a_column, a_row, a_column,
-                     packed + (size_t)jc * (size_t)rows + (size_t)pc * NR, (size_t)rows * NR,
+                     packed + (size_t)jc * (size_t)rows + (size_t)pc * NR, NR, (size_t)rows * NR,
                      fresh ? ZEROS : c + jc, fresh ? 0 : c_row, c + jc, c_row);
         }
 }
