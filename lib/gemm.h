@@ -166,16 +166,6 @@ static inline real real_sum_exp(const real *x, real shift, int n) {
     return lanes_total(lane);
 }
 
-/* x_i = exp(x_i scale - shift). Returns their sum. */
-static inline real real_exp_in_place(real *x, real scale, real shift, int n) {
-    real lane[LANES] = {0};
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) lane[l] += x[i + l] = real_exp(x[i + l] * scale - shift);
-    for (int l = 0; i < n; i++, l++) lane[l] += x[i] = real_exp(x[i] * scale - shift);
-    return lanes_total(lane);
-}
-
 /* The sum of x_i y_i. */
 static inline real real_dot(const real *x, const real *y, int n) {
     real lane[LANES] = {0};

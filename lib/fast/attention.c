@@ -9,8 +9,10 @@
 
 enum {
     QUERY_BLOCK = 32, /* queries handled at once */
-    TILE = 16 /* a multiple of LANES and of every build's vector; only speed depends on it */
+    TILE = 16         /* queries whose softmax is computed at once */
 };
+
+_Static_assert(QUERY_BLOCK % GEMM_ALIGN == 0, "a block of queries fills strips of a product");
 
 /* ---- one head of keys and values of one row ---- */
 
@@ -28,38 +30,30 @@ typedef struct {
     bool known;         /* the row before had the same prefix: its part is still in the scratch */
 } HeadTask;
 
-/* A head's keys and values in scratch, padded with zeros to a multiple of TILE, and packed for
- * the products that follow. */
+/* A head's keys and values in scratch, and a block of queries with its scores. Scores are [keys]
+ * [QUERY_BLOCK]: a row is one key's with all queries of the block. So a loop over keys is a loop
+ * over rows, and the queries beside each other fill the vectors. */
 typedef struct {
-    int room;                    /* positions that fit */
-    real *k, *v, *dk, *dv;       /* [room][D]; dk and dv only backward */
-    real *packed_k, *packed_v;   /* k and v as the right side of a product; k backward, v forward */
-    real *packed_kt, *packed_vt; /* their transposes; kt always, vt backward */
-    real *s, *ds; /* [QUERY_BLOCK][room] scores or probabilities, and their derivative */
+    real *k, *v;    /* [positions][D] */
+    real *q, *dout; /* [D][QUERY_BLOCK] packed; dout only backward, as ds */
+    real *s, *ds;   /* [positions][QUERY_BLOCK] scores or probabilities, and their derivative */
 } HeadScratch;
 
-static int padded(int n) { return (n + TILE - 1) / TILE * TILE; }
-static int aligned(int n) { return (n + GEMM_ALIGN - 1) / GEMM_ALIGN * GEMM_ALIGN; }
-
 size_t attention_scratch(int context, int head_size) {
-    size_t each = 4 * (size_t)head_size + 4 * (size_t)aligned(head_size) + 2 * QUERY_BLOCK;
-    return mem_mul((size_t)aligned(context), each);
+    size_t D = (size_t)head_size;
+    return mem_mul((size_t)context, 2 * D + 2 * QUERY_BLOCK) + 2 * D * QUERY_BLOCK;
 }
 
 static HeadScratch head_scratch(const Attention *a) {
-    size_t D = (size_t)a->head_size, wide = (size_t)aligned(a->head_size);
+    size_t context = (size_t)a->context, D = (size_t)a->head_size;
     real *memory = a->scratch + (size_t)thread_number() * a->scratch_size;
-    HeadScratch x = {.room = aligned(a->context)};
-    real **rows[] = {&x.k, &x.v, &x.dk, &x.dv};
-    real **packed[] = {&x.packed_k, &x.packed_v, &x.packed_kt, &x.packed_vt};
-    for (int i = 0; i < 4; i++, memory += (size_t)x.room * D) *rows[i] = memory;
-    for (int i = 0; i < 4; i++, memory += (size_t)x.room * wide) *packed[i] = memory;
-    x.s = memory;
-    x.ds = memory + QUERY_BLOCK * (size_t)x.room;
+    HeadScratch x = {.k = memory, .v = memory + context * D};
+    x.s = x.v + context * D, x.ds = x.s + context * QUERY_BLOCK;
+    x.q = x.ds + context * QUERY_BLOCK, x.dout = x.q + D * QUERY_BLOCK;
     return x;
 }
 
-/* ---- gather and pack ---- */
+/* ---- gather ---- */
 
 /* to[D] = from[D]: memcpy for the few numbers of a head, without a call. */
 static inline void copy_row(real *to, const real *from, int D) {
@@ -69,75 +63,97 @@ static inline void copy_row(real *to, const real *from, int D) {
 }
 
 /* Keys (at = 0) or values (at = a->keys) of all P + n positions, cached ones first unless they are
- * known; then zeros up to a TILE. */
+ * known. */
 static void gather_positions(real *to, const HeadTask *a, size_t at) {
     for (const Prefix *p = a->past; p && !a->known; p = p->parent) {
         const real *from = prefix_own(p, a->layer, prefix_start(p)) + a->channel + at;
         for (int j = prefix_start(p); j < p->length; j++, from += p->width)
             copy_row(to + (size_t)j * (size_t)a->D, from, a->D);
     }
-    int all = a->P + a->n;
     const real *own = a->k + at;
-    for (int j = a->P; j < all; j++, own += a->row)
+    for (int j = a->P; j < a->P + a->n; j++, own += a->row)
         copy_row(to + (size_t)j * (size_t)a->D, own, a->D);
-    memset(to + (size_t)all * (size_t)a->D, 0,
-           (size_t)(padded(all) - all) * (size_t)a->D * sizeof(real));
 }
 
-/* Packs the gathered [positions][D] as the right side of a product: those that are not packed
- * already. */
-static void pack_positions(const HeadTask *a, const HeadScratch *x, real *packed,
-                           const real *from) {
-    size_t D = (size_t)a->D;
-    int first = a->known ? a->P : 0;
-    gemm_pack(packed, x->room, first, 0, padded(a->P + a->n) - first, a->D,
-              from + (size_t)first * D, D, 1);
+/* One block of queries of a head: `rows` of them from own token `from` on. */
+typedef struct {
+    int from, rows, wide; /* wide: rows rounded up to a TILE; the columns between are not read */
+    int first, keys;      /* position of the first query; keys that some query may see */
+} Block;
+
+static Block block_at(const HeadTask *a, int from) {
+    int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK;
+    return (Block){.from = from,
+                   .rows = rows,
+                   .wide = (rows + TILE - 1) / TILE * TILE,
+                   .first = a->P + from,
+                   .keys = a->P + from + rows};
 }
 
-/* The same for their transpose. */
-static void pack_transposed(const HeadTask *a, real *packed, const real *from) {
-    size_t D = (size_t)a->D;
-    int first = a->known ? a->P / GEMM_ALIGN * GEMM_ALIGN : 0;
-    gemm_pack(packed, a->D, 0, first, a->D, padded(a->P + a->n) - first, from + (size_t)first * D,
-              1, D);
+/* scores[keys][QUERY_BLOCK] = the products of all keys' rows [D] with those of the block's queries.
+ * The queries [rows][D], of stride `row`, are packed first. */
+static void block_products(real *scores, const HeadTask *a, Block b, const real *keys, real *packed,
+                           const real *queries, size_t row) {
+    gemm_pack(packed, a->D, 0, 0, a->D, b.rows, queries, 1, row);
+    gemm_packed(b.keys, b.wide, a->D, keys, (size_t)a->D, 1, packed, a->D, scores, QUERY_BLOCK,
+                false);
+}
+
+/* to[rows][D] = the keys' rows [D], weighted by the columns of scores. */
+static void block_average(real *to, size_t row, const HeadTask *a, Block b, const real *scores,
+                          const real *keys) {
+    gemm(b.rows, a->D, b.keys, scores, 1, QUERY_BLOCK, keys, (size_t)a->D, 1, to, row, NULL, false);
 }
 
 /* ---- forward ---- */
 
-/* On entry s[0..keys) holds q . k, and the query may see the first `seen` keys. On exit s holds
- * exp(s * scale - maximum) for those and 0 for the rest; inverse = 1 / their sum. */
-static void softmax_row(real *s, int seen, int keys, real scale, real *maximum, real *inverse) {
-    int whole = padded(seen); /* full vectors, so that no rest of a row is handled apart */
-    for (int j = seen; j < whole; j++) s[j] = -INFINITY;
-    for (int j = whole; j < keys; j++) s[j] = 0;
-    *maximum = real_max(s, whole) * scale;
-    *inverse = 1 / real_exp_in_place(s, scale, *maximum, whole);
+/* On entry s holds k . q for TILE queries, the first of which is at position `first`. On exit it
+ * holds exp(s * scale - maximum) for the keys that a query may see, and 0 for the rest; inverse =
+ * 1 / their sum. Each sum is the one of LANES parts of lib/gemm.h. */
+static void softmax_forward(real *s, int first, int keys, real scale, real maximum[TILE],
+                            real inverse[TILE]) {
+    real most[TILE], lane[LANES][TILE] = {{0}};
+    for (int i = 0; i < TILE; i++) most[i] = s[i];
+    for (int j = 0; j < keys; j++) {
+        real *s_j = s + (size_t)j * QUERY_BLOCK;
+#pragma GCC unroll 1 /* gcc makes vectors of the loop, but not of its 16 unrolled lines */
+        for (int i = 0; i < TILE; i++) {
+            s_j[i] = j > first + i ? -INFINITY : s_j[i];
+            most[i] = s_j[i] > most[i] ? s_j[i] : most[i];
+        }
+    }
+    for (int i = 0; i < TILE; i++) most[i] *= scale;
+    for (int j = 0; j < keys; j++) {
+        real *s_j = s + (size_t)j * QUERY_BLOCK, *lane_j = lane[j % LANES];
+        for (int i = 0; i < TILE; i++) lane_j[i] += s_j[i] = real_exp(s_j[i] * scale - most[i]);
+    }
+    for (int i = 0; i < TILE; i++) {
+        real total = 0;
+        for (int l = 0; l < LANES; l++) total += lane[l][i];
+        maximum[i] = most[i];
+        inverse[i] = 1 / total;
+    }
 }
 
-/* One head of queries, after its keys and values were packed. */
+/* One head of queries, after its keys and values were gathered. */
 static void head_forward(const HeadTask *a, const HeadScratch *x, const real *q, real *out,
                          real *soft) {
-    size_t D = (size_t)a->D, W = (size_t)x->room;
-    real scale = 1 / (real)sqrt((double)a->D);
-    out += (size_t)a->begin * a->wide;
-    soft += (size_t)a->begin * a->soft_stride;
-    for (int from = a->begin; from < a->n; from += QUERY_BLOCK, out += QUERY_BLOCK * a->wide) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK,
-            keys = padded(a->P + from + rows);
-        real inverse[QUERY_BLOCK];
+    real scale = 1 / (real)sqrt((double)a->D), maximum[QUERY_BLOCK], inverse[QUERY_BLOCK];
+    for (int from = a->begin; from < a->n; from += QUERY_BLOCK) {
+        Block b = block_at(a, from);
+        real *to = out + (size_t)from * a->wide, *stat = soft + (size_t)from * a->soft_stride;
         /* Compute the block's scores, and turn them into probabilities but for the factor 1 /
          * sum. */
-        gemm_packed(rows, keys, a->D, q + (size_t)from * a->row, a->row, 1, x->packed_kt, a->D,
-                    x->s, W, false);
-        for (int i = 0; i < rows; i++, soft += a->soft_stride) {
-            softmax_row(x->s + (size_t)i * W, a->P + from + i + 1, keys, scale, &soft[0], &soft[1]);
-            inverse[i] = soft[1];
-        }
+        block_products(x->s, a, b, x->k, x->q, q + (size_t)from * a->row, a->row);
+        for (int i = 0; i < b.wide; i += TILE)
+            softmax_forward(x->s + i, b.first + i, b.keys, scale, maximum + i, inverse + i);
         /* Average the values, and apply that factor to the few outputs instead of the many
          * probabilities. */
-        gemm_packed(rows, a->D, keys, x->s, W, 1, x->packed_v, x->room, out, a->wide, false);
-        for (int i = 0; i < rows; i++)
-            for (size_t d = 0; d < D; d++) out[(size_t)i * a->wide + d] *= inverse[i];
+        block_average(to, a->wide, a, b, x->s, x->v);
+        for (int i = 0; i < b.rows; i++, to += a->wide, stat += a->soft_stride) {
+            for (int d = 0; d < a->D; d++) to[d] *= inverse[i];
+            stat[0] = maximum[i], stat[1] = inverse[i];
+        }
     }
 }
 
@@ -145,50 +161,63 @@ static void head_forward(const HeadTask *a, const HeadScratch *x, const real *q,
 static void group_forward(const HeadTask *a, const HeadScratch *x, real *out, real *soft) {
     gather_positions(x->k, a, 0);
     gather_positions(x->v, a, a->keys);
-    pack_transposed(a, x->packed_kt, x->k);
-    pack_positions(a, x, x->packed_v, x->v);
     for (int g = 0; g < a->group; g++)
         head_forward(a, x, a->q + g * a->D, out + g * a->D, soft + (size_t)g * 2);
 }
 
 /* ---- backward ---- */
 
-/* On entry s holds q . k and ds holds do . v for a block. On exit they hold the probabilities,
- * and the scores' derivative. */
-static void softmax_backward(const HeadTask *a, const HeadScratch *x, const real *soft, int from,
-                             int rows, int keys, real scale) {
-    for (int i = 0; i < rows; i++) {
-        int seen = a->P + from + i + 1, whole = padded(seen);
-        const real *stat = soft + (size_t)(from + i) * a->soft_stride;
-        real *p = x->s + (size_t)i * (size_t)x->room, *ds = x->ds + (size_t)i * (size_t)x->room;
-        for (int j = seen; j < whole; j++) p[j] = -INFINITY;
-        for (int j = 0; j < whole; j++) p[j] = real_exp(p[j] * scale - stat[0]) * stat[1];
-        real inner = real_dot(p, ds, whole);
-        for (int j = 0; j < whole; j++) ds[j] = p[j] * (ds[j] - inner) * scale;
-        for (int j = whole; j < keys; j++) p[j] = ds[j] = 0;
+/* On entry s holds k . q and ds holds v . do for TILE queries, the first of which is at position
+ * `first`. On exit they hold the probabilities, and the scores' derivative. */
+static void softmax_backward(real *s, real *ds, int first, int keys, real scale,
+                             const real maximum[TILE], const real inverse[TILE]) {
+    real lane[LANES][TILE] = {{0}}, inner[TILE] = {0};
+    for (int j = 0; j < keys; j++) {
+        real *p = s + (size_t)j * QUERY_BLOCK, *ds_j = ds + (size_t)j * QUERY_BLOCK,
+             *lane_j = lane[j % LANES];
+        for (int i = 0; i < TILE; i++) {
+            real score = j > first + i ? -INFINITY : p[i];
+            p[i] = real_exp(score * scale - maximum[i]) * inverse[i];
+            lane_j[i] += p[i] * ds_j[i];
+        }
+    }
+    for (int l = 0; l < LANES; l++)
+        for (int i = 0; i < TILE; i++) inner[i] += lane[l][i];
+    for (int j = 0; j < keys; j++) {
+        const real *p = s + (size_t)j * QUERY_BLOCK;
+        real *ds_j = ds + (size_t)j * QUERY_BLOCK;
+        for (int i = 0; i < TILE; i++) ds_j[i] = p[i] * (ds_j[i] - inner[i]) * scale;
     }
 }
 
-/* dq of one head of queries; adds to dk and dv in the scratch. Rows of q and dq have stride
- * a->row, those of dout a->wide. */
+/* dq of one head of queries; adds to dk and dv. Rows of q, dq, dk and dv have stride a->row, those
+ * of dout a->wide. */
 static void head_backward(const HeadTask *a, const HeadScratch *x, const real *q, real *dq,
-                          const real *dout, const real *soft) {
-    size_t D = (size_t)a->D, W = (size_t)x->room;
+                          real *dk, const real *dout, const real *soft) {
+    size_t own = (size_t)a->P * QUERY_BLOCK; /* the prefix is a constant: its keys get nothing */
     real scale = 1 / (real)sqrt((double)a->D);
-    for (int j = 0; j < a->begin; j++) memset(dq + (size_t)j * a->row, 0, D * sizeof(real));
+    for (int j = 0; j < a->begin; j++)
+        memset(dq + (size_t)j * a->row, 0, (size_t)a->D * sizeof(real));
     for (int from = a->begin; from < a->n; from += QUERY_BLOCK) {
-        int rows = a->n - from < QUERY_BLOCK ? a->n - from : QUERY_BLOCK,
-            keys = padded(a->P + from + rows);
+        Block b = block_at(a, from);
         const real *q_from = q + (size_t)from * a->row, *dout_from = dout + (size_t)from * a->wide;
+        real maximum[QUERY_BLOCK] = {0}, inverse[QUERY_BLOCK] = {0};
+        for (int i = 0; i < b.rows; i++) {
+            maximum[i] = soft[(size_t)(from + i) * a->soft_stride];
+            inverse[i] = soft[(size_t)(from + i) * a->soft_stride + 1];
+        }
         /* Recompute the block's probabilities, and find the derivative of its scores. */
-        gemm_packed(rows, keys, a->D, q_from, a->row, 1, x->packed_kt, a->D, x->s, W, false);
-        gemm_packed(rows, keys, a->D, dout_from, a->wide, 1, x->packed_vt, a->D, x->ds, W, false);
-        softmax_backward(a, x, soft, from, rows, keys, scale);
+        block_products(x->s, a, b, x->k, x->q, q_from, a->row);
+        block_products(x->ds, a, b, x->v, x->dout, dout_from, a->wide);
+        for (int i = 0; i < b.wide; i += TILE)
+            softmax_backward(x->s + i, x->ds + i, b.first + i, b.keys, scale, maximum + i,
+                             inverse + i);
         /* Carry that on to the block's queries, and add to all its keys and values. */
-        gemm_packed(rows, a->D, keys, x->ds, W, 1, x->packed_k, x->room, dq + (size_t)from * a->row,
-                    a->row, false);
-        gemm(keys, a->D, rows, x->s, 1, W, dout_from, a->wide, 1, x->dv, D, NULL, true);
-        gemm(keys, a->D, rows, x->ds, 1, W, q_from, a->row, 1, x->dk, D, NULL, true);
+        block_average(dq + (size_t)from * a->row, a->row, a, b, x->ds, x->k);
+        gemm(b.keys - a->P, a->D, b.rows, x->s + own, QUERY_BLOCK, 1, dout_from, a->wide, 1,
+             dk + a->keys, a->row, NULL, true);
+        gemm(b.keys - a->P, a->D, b.rows, x->ds + own, QUERY_BLOCK, 1, q_from, a->row, 1, dk,
+             a->row, NULL, true);
     }
 }
 
@@ -196,22 +225,16 @@ static void head_backward(const HeadTask *a, const HeadScratch *x, const real *q
  * token, to the group's first head and to this head. */
 static void group_backward(const HeadTask *a, const HeadScratch *x, real *dq, real *dk,
                            const real *dout, const real *soft) {
-    size_t D = (size_t)a->D, past = (size_t)a->P * D;
-    /* Gather and pack keys and values, and clear what the heads add to. */
     gather_positions(x->k, a, 0);
     gather_positions(x->v, a, a->keys);
-    pack_transposed(a, x->packed_kt, x->k);
-    pack_transposed(a, x->packed_vt, x->v);
-    pack_positions(a, x, x->packed_k, x->k);
-    memset(x->dk, 0, (size_t)x->room * D * sizeof(real));
-    memset(x->dv, 0, (size_t)x->room * D * sizeof(real));
-    for (int g = 0; g < a->group; g++)
-        head_backward(a, x, a->q + g * a->D, dq + g * a->D, dout + g * a->D, soft + (size_t)g * 2);
-    /* Keep the part of the row's own tokens: the prefix is a constant. */
+    /* Clear what the heads add to. */
     for (int j = 0; j < a->n; j++) {
-        copy_row(dk + (size_t)j * a->row, x->dk + past + (size_t)j * D, a->D);
-        copy_row(dk + (size_t)j * a->row + a->keys, x->dv + past + (size_t)j * D, a->D);
+        real *dk_j = dk + (size_t)j * a->row, *dv_j = dk_j + a->keys;
+        for (int d = 0; d < a->D; d++) dk_j[d] = dv_j[d] = 0;
     }
+    for (int g = 0; g < a->group; g++)
+        head_backward(a, x, a->q + g * a->D, dq + g * a->D, dk, dout + g * a->D,
+                      soft + (size_t)g * 2);
 }
 
 /* ---- all heads of all rows ---- */

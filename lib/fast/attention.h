@@ -18,10 +18,11 @@
  *
  * - Queries are handled in blocks of 32, so scores and outputs are matrix products. A block
  *   multiplies only the keys up to its own last position.
- * - Keys and values are gathered from prefix and row into contiguous scratch and packed once for
- *   all blocks of a row. Consecutive rows after one prefix gather and pack the prefix's part
- *   once.
- * - The heads of queries that read one head of keys and values share what is gathered and packed.
+ * - Scores are [keys][queries]. The softmax of 16 queries is then computed at once, each in a lane
+ *   of the vectors, and no sum runs across a vector.
+ * - Keys and values are gathered from prefix and row into contiguous scratch once for all blocks of
+ *   a row. Consecutive rows after one prefix gather the prefix's part once.
+ * - The heads of queries that read one head of keys and values share what is gathered.
  * - The forward pass saves maximum and 1 / sum of each softmax. The backward pass recomputes the
  *   probabilities from these.
  * - In the last layer, blocks before a row's first live query are skipped: nothing reads their

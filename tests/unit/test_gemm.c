@@ -492,17 +492,11 @@ static void test_sums(void) {
         CHECK(fabs(found_dot - dot) <= bound * dot_size, "dot of %d: %.9g, should be %.9g", n,
               found_dot, dot);
         int at = rng_below(&rng, n);
-        double exps = 0, worst = 0;
+        double exps = 0;
         real *e = copy_of(x, (size_t)n);
-        e[at] = -INFINITY; /* what attention must not see */
-        double found_exps = (double)real_exp_in_place(e, (real)0.5, (real)0.25, n);
-        for (int i = 0; i < n; i++) {
-            double one = i == at ? 0 : exp((double)(x[i] * (real)0.5 - (real)0.25));
-            worst = fmax(worst, fabs((double)e[i] - one) / (one + 1e-300));
-            exps += one;
-        }
-        CHECK(e[at] == 0 && worst <= (sizeof(real) == 8 ? 1e-15 : 2e-7),
-              "exp of %d in place: off by %.3g", n, worst);
+        e[at] = -INFINITY;
+        for (int i = 0; i < n; i++) exps += i == at ? 0 : exp((double)(x[i] - (real)0.25));
+        double found_exps = (double)real_sum_exp(e, (real)0.25, n);
         CHECK(fabs(found_exps - exps) <= (bound + 2e-7) * exps,
               "sum of %d exps: %.9g, should be %.9g", n, found_exps, exps);
         free(e);
