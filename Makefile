@@ -97,10 +97,12 @@ OMP_MAIN = extern int omp_get_max_threads(void); \
 	int main(void) { return omp_get_max_threads() < 1; }
 OMP_MAC = -Xpreprocessor -fopenmp -I$(1)/include -L$(1)/lib -lomp
 
-# -march=native: the widest vectors of this machine. `make ARCH=` builds for any machine of its
-# kind, `make NO_OMP=1` for one thread.
+# -march=native: the vectors of this machine, and all of their width: for some machines with AVX-512
+# compilers take half unless they are told. `make ARCH=` builds for any machine of its kind,
+# `make NO_OMP=1` for one thread.
 ifeq ($(origin ARCH),undefined)
-ARCH := $(call try,-march=native,$(EMPTY_MAIN))
+ARCH := $(call try,-march=native,$(EMPTY_MAIN)) \
+	$(call try,-mprefer-vector-width=512,$(EMPTY_MAIN))
 endif
 ifeq ($(NO_OMP),)
 OMP := $(call try,-fopenmp,$(OMP_MAIN))
