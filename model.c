@@ -984,7 +984,6 @@ void model_logits(const Model *m, Workspace *ws, int row, real *logits) {
     size_t C = (size_t)m->shape.channels, V = (size_t)m->config.vocab;
     const real *x =
         workspace_kept(ws, m->config.layers - 1).next + (size_t)rows_last(&ws->map, row) * C;
-    clock_start(ws);
     norm_forward(ws->normed, ws->statf, x, &m->view.lnf, 1);
     gemm_frozen(1, m->config.vocab, m->shape.channels, ws->normed, C, 1, m->view.head,
                 m->view.head_half, 1, C, logits, V, NULL, false);
