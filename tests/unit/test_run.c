@@ -31,7 +31,7 @@ static bool has_text(const Json *root, const char *key, const char *text) {
 
 /* A run from its beginning to its result. `resume`: it goes on in the folder. */
 static void one_run(const Model *m, const char *resume, double before, const char *result) {
-    char *arguments[] = {"--seed", "7"};
+    char option[] = "--seed", value[] = "7", *arguments[] = {option, value};
     RunHeader header = {.folder = folder,
                         .resume = resume,
                         .command = "train",
