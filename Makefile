@@ -73,8 +73,8 @@
 #:
 #: Options: CC=clang  NO_OMP=1  ARCH=-march=x86-64-v3 (or empty)  EXTRA=-Werror  V=1
 CC ?= cc
-# As many commands at once as there are cores, unless -j says how many.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# As many commands at once as there are cores, unless -j or a make above this one says how many.
+ifeq ($(filter -j%,$(MAKEFLAGS))$(filter-out 0,$(MAKELEVEL)),)
 MAKEFLAGS += -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 endif
 # -O3: unroll and vectorize. -fno-math-errno: sqrt is one instruction (NaN keeps its meaning).
