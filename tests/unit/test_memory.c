@@ -57,7 +57,7 @@ int main(void) {
         MemoryAsked asked = {.shape = {.layers = 3,
                                        .heads = 4,
                                        .channels = 64,
-                                       .context = 32,
+                                       .context = 8, /* as long as a row: scratch is for that */
                                        .vocab = 3000,
                                        .family = (Family)(kind % FAMILY_COUNT)},
                              .tokens = 16 * 8};
