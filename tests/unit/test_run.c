@@ -29,20 +29,25 @@ static bool has_text(const Json *root, const char *key, const char *text) {
     return v && v->type == JSON_STRING && str_is(v->string, text);
 }
 
+/* What all runs here say of themselves. */
+static RunHeader header_of_all(void) {
+    return (RunHeader){.folder = folder,
+                       .command = "train",
+                       .group = "pool",
+                       .arm = "uniform",
+                       .objective = "sft",
+                       .options = "{\"seed\":7}",
+                       .machine = "{\"cores\":1}"};
+}
+
 /* A run from its beginning to its result. `resume`: it goes on in the folder. */
 static void one_run(const Model *m, const char *resume, double before, const char *result) {
     char option[] = "--seed", value[] = "7", *arguments[] = {option, value};
-    RunHeader header = {.folder = folder,
-                        .resume = resume,
-                        .command = "train",
-                        .group = "pool",
-                        .arm = "uniform",
-                        .objective = "sft",
-                        .seed = 7,
-                        .options = "{\"seed\":7}",
-                        .argc = 2,
-                        .argv = arguments,
-                        .machine = "{\"cores\":1}"};
+    RunHeader header = header_of_all();
+    header.resume = resume;
+    header.seed = 7;
+    header.argc = 2;
+    header.argv = arguments;
     Error err = {0};
     Run run = run_new(&header, NULL);
     run_input(&run, "pool.jsonl", 0x1234);
@@ -107,14 +112,8 @@ static bool holds(const Buf *b, const char *text) {
 
 /* TensorBoard's file has each number of a line that is known, under its tag. */
 static void test_events(void) {
-    RunHeader header = {.folder = folder,
-                        .tensorboard = true,
-                        .command = "train",
-                        .group = "pool",
-                        .arm = "uniform",
-                        .objective = "sft",
-                        .options = "{}",
-                        .machine = "{}"};
+    RunHeader header = header_of_all();
+    header.tensorboard = true;
     LogWindow window = {.sum = {.steps = 2, .loss = 5, .tokens = 60}, .seconds = 2};
     LogLine line = log_line(&window, 2);
     line.eval_nll = 1.5;
