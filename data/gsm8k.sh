@@ -3,7 +3,8 @@
 # wrong ones?
 #
 #   data/gsm8k.sh make GSM8K_FOLDER INSTRUCTION_FILE OUT   the data sets, for seeds 1 to 3
-#   data/gsm8k.sh study OUT                                a base, and the arms of both tasks
+#   data/gsm8k.sh study OUT                                a base, and the arms of both tasks;
+#                                                          ONLY names tables of study.sh
 #   data/gsm8k.sh instruct INSTRUCTION_FILE OUT            the instructions alone (docs/tutorial.md)
 #
 # GSM8K_FOLDER holds train.jsonl and test.jsonl of openai/grade-school-math (MIT). INSTRUCTION_FILE
@@ -11,10 +12,12 @@
 # docs/real/instructions.json. Both stay where they are. docs/results.md, "Real text", has the
 # results.
 #
-# make writes OUT/data/SEED/{pool,holdout,test}.jsonl and OUT/data/pretrain.jsonl. The pool is 300
-# GSM8K training questions ("clean": true) and 300 instructions ("clean": false). The holdout is 200
-# other training questions, the test GSM8K's own first 400. Pretraining has the rest of both
-# training texts, four records of one domain a session. The key "clean" is for the AUROC only.
+# make writes OUT/data/SEED/{pool,holdout,test,others}.jsonl and OUT/data/pretrain.jsonl. The pool
+# is 300 GSM8K training questions ("clean": true) and 300 instructions ("clean": false). The holdout
+# is 200 other training questions, the test GSM8K's own first 400. others.jsonl has instructions
+# that neither the pool nor pretraining has, for a holdout that is partly wrong. Pretraining has the
+# rest of both training texts, four records of one domain a session. The key "clean" is for the
+# AUROC only.
 #
 # It writes OUT/instruct/SEED/{pool,holdout,test}.jsonl too, of the 500 instructions that
 # pretraining does not have, each prompt once: 100 for the test, 100 others for the holdout, and the
@@ -113,6 +116,7 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
             tail -n +201 "$to/questions" | head -n 300 | records gsm8k true
             head -n 300 "$to/instructions" | records instruct false
         } | shuffled "$seed" >"$to/pool.jsonl"
+        tail -n +301 "$to/instructions" | records others false >"$to/others.jsonl"
         gsm8k "$1/test.jsonl" | head -n 400 | records test true >"$to/test.jsonl"
         rm "$to/questions" "$to/instructions"
     done
@@ -134,7 +138,8 @@ study)
     make -s -C "$here" ica
     GSM8K=$(cd "$2" && pwd)
     export GSM8K
-    ONLY="gsm8k instruct" OUT=$GSM8K sh "$here/tests/bench/study.sh" ;;
+    ONLY=${ONLY:-gsm8k instruct gsm8k_trim instruct_trim} OUT=$GSM8K \
+        sh "$here/tests/bench/study.sh" ;;
 *)
     sed -n '2,6p' "$0" >&2
     exit 2 ;;

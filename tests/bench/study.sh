@@ -18,13 +18,13 @@
 # From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
 # ranks accept check attack attack_weak attack_much attack_short accept_trim accept_size
 # accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
-# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct,
-# stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS), STEPS (of a
-# fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS ("4 5": the
-# rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table check has
-# CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for gsm8k and
-# instruct; GSM8K_BASES ("1") are its initialisations. STORIES is the folder that data/stories.sh
-# makes, for stories and sessions.
+# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct, gsm8k_trim,
+# instruct_trim, stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
+# STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
+# ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table
+# check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for
+# the tables of real text; GSM8K_BASES ("1") are its initialisations. STORIES is the folder that
+# data/stories.sh makes, for stories and sessions.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -50,7 +50,7 @@ EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_siz
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
 EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known"
 STORIES=${STORIES:-$WORK/stories}
-REAL="gsm8k instruct" # real text
+REAL="gsm8k instruct gsm8k_trim instruct_trim" # real text
 WRITTEN="stories sessions" # text that the model wrote itself
 ALL="$EVERY $REAL $WRITTEN"
 [ -z "${GSM8K_DATA:-}" ] || EVERY="$EVERY $REAL"
@@ -78,7 +78,9 @@ die() {
 # HOLDOUT  holdout, pairs-holdout; holdout-N-W: the first N records, W % of the prompts answered
 #          wrongly; holdout-N-W-any: with the answer to any other prompt; holdout-N-W-prefix: all
 #          wrong in the same way; holdout-N-W-refuser: refusals; holdout-N-W-numbers: wrong in the
-#          same way, of questions for a number alone
+#          same way, of questions for a number alone; of real text holdout-N-W-any,
+#          holdout-N-W-pool: wrong as the pool's answers are, and holdout-N-W-others: records of the
+#          other domain
 # In OPTIONS, file:SHARED is a score file that the arms of a base and a draw share: that of the row
 # of scores with the map `accept`. KEPT stands for the share of the pool that ICA with the map
 # `filter` keeps, ACCEPTED for that of the map `accept`. "MORE METHOD MAP" in front of them adds as
@@ -512,6 +514,28 @@ real() { # TASK: one of data/gsm8k.sh
         --share ACCEPTED
 }
 
+# A holdout of real text that is partly wrong, and trimming
+group_gsm8k_trim() { real_trim gsm8k 200 any others; }
+group_instruct_trim() { real_trim instruct 100 pool; }
+real_trim() { # TASK SIZE HOW...
+    table=$1-trim pool_name=pool size=$2
+    shift 2
+    bounds
+    for trim in "" " --holdout-trim 0.3"; do
+        # shellcheck disable=SC2086  # the words of the option
+        sft "0 % wrong: accept$trim" --weights ica --weight-map accept$trim
+    done
+    for how in "$@"; do
+        for wrong in 10 20; do
+            for trim in "" " --holdout-trim 0.3"; do
+                # shellcheck disable=SC2086  # the words of the option
+                row "$wrong % $how: accept$trim" train pool holdout-$size-$wrong-$how \
+                    --weights ica --weight-map accept$trim
+            done
+        done
+    done
+}
+
 group_stories() { written stories; }
 group_sessions() { written sessions; }
 written() { # TASK: one of data/stories.sh
@@ -662,17 +686,20 @@ make_base() { # BASE
     rm -f "$model"/*state*.safetensors
 }
 
-# HOLDOUT N WRONG [HOW]: the first N records. WRONG % of the prompts, evenly spread, get the answer
-# of the next record of the same kind (HOW any: or of any) whose answer is another one. HOW prefix:
-# "answer : " in front of theirs; refuser: a refusal; numbers: of the questions for a number, one
-# more. A prompt has one answer everywhere.
+# HOLDOUT N WRONG [HOW]: the first N records. WRONG % of the prompts, evenly spread, get
+# the answer of the next record of the same kind (HOW any: or of any) whose answer is another one.
+# HOW prefix: "answer : " in front of theirs; refuser: a refusal; numbers: of the questions for a
+# number, one more; pool: in turn a refusal and the words in reverse, as data/gsm8k.sh has them;
+# others: entire records of others.jsonl beside the holdout, in place of theirs. A prompt has one
+# answer everywhere.
 spoil() {
-    awk -v n="$2" -v wrong="$3" -v how="${4:-}" '
+    awk -v n="$2" -v wrong="$3" -v how="${4:-}" -v others="${1%/*}/others.jsonl" '
         function part(line, key) {
-            match(line, "\"" key "\":\"[^\"]*\"")
+            match(line, "\"" key "\":\"([^\"\\\\]|\\\\.)*\"")
             return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
         }
         function kind(prompt) {
+            if (how != "" && how != "numbers") return ""
             if (prompt ~ /capital/) return "cap"
             if (prompt ~ /opposite/) return "opp"
             if (prompt ~ /colour/) return "col"
@@ -682,13 +709,23 @@ spoil() {
             print "study: no kind of question: " prompt >"/dev/stderr"
             exit 1
         }
+        function reversed(text, word, i, back) {
+            for (i = split(text, word, " "); i > 0; i--) back = back word[i] (i > 1 ? " " : "")
+            return back
+        }
         function other(i, j) {
             if (how == "prefix") return "answer : " answer[i]
             if (how == "numbers") return answer[i] + 1
             if (how == "refuser") return "i do not know ."
+            if (how == "pool" && ++turn % 2) return "I am sorry, but I cannot help with that."
+            if (how == "pool") return reversed(answer[i])
             for (j = i % NR + 1; j != i; j = j % NR + 1)
                 if ((how == "any" || type[j] == type[i]) && answer[j] != answer[i]) return answer[j]
             return answer[i]
+        }
+        function with(line, was, is, at) {
+            at = index(line, "\"completion\":\"") + 14
+            return substr(line, 1, at - 1) is substr(line, at + length(was))
         }
         { line[NR] = $0; prompt[NR] = part($0, "prompt"); answer[NR] = part($0, "completion")
           type[NR] = kind(prompt[NR]) }
@@ -697,13 +734,14 @@ spoil() {
                 if (!(prompt[i] in given)) {
                     given[prompt[i]] = answer[i]
                     distinct += how != "numbers" || type[i] == "nxt"
-                    if (int(distinct * wrong / 100) > int(before * wrong / 100))
-                        given[prompt[i]] = other(i)
+                    if (int(distinct * wrong / 100) > int(before * wrong / 100)) {
+                        if (how == "others") getline instead[prompt[i]] <others
+                        else given[prompt[i]] = other(i)
+                    }
                     before = distinct
                 }
-                at = index(line[i], "\"completion\":\"") + 14
-                print substr(line[i], 1, at - 1) given[prompt[i]] \
-                    substr(line[i], at + length(answer[i]))
+                if (prompt[i] in instead) print instead[prompt[i]]
+                else print with(line[i], answer[i], given[prompt[i]])
             }
         }' "$1"
 }
@@ -1150,7 +1188,7 @@ make_all() {
         make_bases >"$WORK/bases.log" 2>&1 ||
             die "no bases: see the end of $WORK/bases.log"
     fi
-    case " $ONLY " in *" gsm8k "* | *" instruct "*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
+    case " $ONLY " in *" gsm8k"* | *" instruct"*) make_gsm8k >>"$WORK/gsm8k.log" 2>&1 ||
         die "no base for GSM8K: see the end of $WORK/gsm8k.log" ;; esac
     failed=0
     for group in $ONLY; do
@@ -1317,6 +1355,9 @@ show_gsm8k() { show_real gsm8k; }
 show_instruct() {
     show_real instruct "mean auroc.jumbled 4 1 jumbled;mean auroc.refusal 4 1 refusal;"
 }
+
+show_gsm8k_trim() { show_choice gsm8k-trim "holdout, arm"; }
+show_instruct_trim() { show_choice instruct-trim "holdout, arm"; }
 
 show_stories() { show_written stories; }
 show_sessions() { show_written sessions; }

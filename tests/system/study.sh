@@ -111,6 +111,20 @@ said=$(sed 's/.*after \([0-9]*\) .*completion":"\([0-9]*\)".*/\1 \2/' "$work/spo
 check "wrong answers of 10 prompts" "$said" "10 3"
 check "without wrong answers the first records as they are" \
     "$(spoil "$work/holdout.jsonl" 5 0)" "$(head -n 5 "$work/holdout.jsonl")"
+# Records of real text have escapes.
+one='{"prompt":"d","completion":"e"}'
+cat >"$work/two" <<end
+$one
+{"prompt":"say \"a\"","completion":"\"b\" c"}
+end
+check "the answer of another prompt, of any kind" "$(spoil "$work/two" 2 50 any)" "$one
+"'{"prompt":"say \"a\"","completion":"e"}'
+check "a refusal and words in reverse, in turn" "$(spoil "$work/two" 2 100 pool)" \
+    '{"prompt":"d","completion":"I am sorry, but I cannot help with that."}
+{"prompt":"say \"a\"","completion":"c \"b\""}'
+echo '{"prompt":"f","completion":"g"}' >"$work/others.jsonl"
+check "entire records of another file" "$(spoil "$work/two" 2 50 others)" "$one
+"'{"prompt":"f","completion":"g"}'
 
 # Ranks by hand: X has 2 3 4 5 1, Y has 3.5 3.5 1 5 2. Their deviations from 3 have the products
 # -0.5, 0, -2, 4, 2, which sum to 3.5, and squares that sum to 10 and 9.5: 3.5 / sqrt(95).
