@@ -139,6 +139,7 @@ enum RngStream {
     RNG_ORDER = 11,          /* order of the examples in an epoch */
     RNG_GENERATE = 13,       /* sampling in `ica generate` */
     RNG_REFERENCE_SEED = 14, /* not a stream: added to the seed for the training of a reference */
+    RNG_SAMPLES = 15,        /* the seed of each answer of `ica generate --samples` */
     RNG_CORPUS_SPLIT = 1001, /* the built-in corpus: its items into parts, then its files */
     RNG_CORPUS_PRETRAIN = 1002,
     RNG_CORPUS_EVEN50 = 1003,

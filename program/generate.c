@@ -78,12 +78,30 @@ static bool print_line(const Record *r, Str completion, int tokens, StopReason w
     return ok;
 }
 
-/* A line of JSON for each prompt of the file. All are checked before the first is answered. Each
- * draws the random numbers that it would draw alone. */
+/* Answers a prompt of the file, --samples times or once. Each sample has a seed of its own. A
+ * single answer has the one that it would have alone. */
+static bool answer_record(Talk *talk, const Dataset *d, const Record *r, Rng *seeds, IntBuf *row,
+                          IntBuf *answer, Error *err) {
+    int samples = talk->s->samples;
+    StopReason why;
+    row->n = 0;
+    if (!prompt_row(talk, d, r, row, err)) return false;
+    for (int i = 0; i < samples || i == 0; i++) {
+        answer->n = 0;
+        generator_seed(talk->generator, samples ? rng_u64(seeds) : (uint64_t)talk->s->seed);
+        if (!talk_answer(talk, row, false, answer, &why, err) ||
+            !print_line(r, (Str){talk->text.s, talk->text.n}, answer->n, why, err))
+            return false;
+    }
+    return true;
+}
+
+/* A line of JSON for each answer to a prompt of the file. All prompts are checked before the first
+ * is answered. */
 static bool answer_file(Talk *talk, Error *err) {
     Dataset d;
     IntBuf row = {0}, answer = {0};
-    StopReason why;
+    Rng seeds = rng_new((uint64_t)talk->s->seed, RNG_SAMPLES);
     if (!prompts_load(&d, talk->s->prompt_file, err)) return false;
     for (int i = 0; i < d.count && err->status == 0; i++) {
         row.n = 0;
@@ -94,11 +112,7 @@ static bool answer_file(Talk *talk, Error *err) {
     progress_part(line, talk->s->prompt_file);
     progress_begin(line, d.count);
     for (int i = 0; i < d.count && err->status == 0; i++) {
-        row.n = answer.n = 0;
-        generator_seed(talk->generator, (uint64_t)talk->s->seed);
-        if (prompt_row(talk, &d, &d.records[i], &row, err) &&
-            talk_answer(talk, &row, false, &answer, &why, err))
-            print_line(&d.records[i], (Str){talk->text.s, talk->text.n}, answer.n, why, err);
+        answer_record(talk, &d, &d.records[i], &seeds, &row, &answer, err);
         progress_add(line, 1);
     }
     progress_end(line);
@@ -113,6 +127,9 @@ bool command_generate(const Settings *s, Error *err) {
     if (!s->prompt == !s->prompt_file)
         return error_set(err, STATUS_USAGE,
                          "generate: give either --prompt TEXT or --prompt-file FILE");
+    if (s->samples > 0 && s->prompt)
+        return error_set(err, STATUS_USAGE,
+                         "--samples: --prompt has one answer; put the prompt into a --prompt-file");
     if (!talk_open(&talk, s, err)) return false;
     bool ok = s->prompt ? answer_one(&talk, err) : answer_file(&talk, err);
     talk_close(&talk);

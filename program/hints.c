@@ -198,7 +198,7 @@ const OptionHint HINTS[] = {
      "--top-k, --top-p and --repetition-penalty shape the draw"},
     {"repeat-penalty frequency-penalty presence-penalty", "say --repetition-penalty"},
     {"stop stop-sequences eos-token-id", "an answer ends at the template's end token"},
-    {"n num-return-sequences best-of", "another --seed draws another answer"},
+    {"n num-return-sequences best-of", "say --samples, with --prompt-file"},
     {"prompts input-file prompt-path", "say --prompt-file"},
     {"enable-thinking thinking", "say --think"},
     {"interactive", "the command is chat"},

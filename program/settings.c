@@ -363,6 +363,9 @@ const Option OPTIONS[] = {
     {"prompt-file", OPTION_STRING, AT(prompt_file), "generate", NULL, .value = "FILE",
      .help = "prompts to complete, one a line, as text or as records {...}; the answers are lines "
              "of JSON on stdout"},
+    {"samples", OPTION_INT, AT(samples), "generate", "0", RANGE(0, 1000000),
+     .help = "answers to each prompt of the file, each with random numbers of its own; 0: one, "
+             "with those that its prompt would draw alone"},
     {"system", OPTION_STRING, AT(system), "generate chat", NULL, .value = "TEXT",
      .help = "system turn, instead of the template's own"},
     {"max-new-tokens", OPTION_INT, AT(max_new_tokens), "generate", "64", RANGE(1, 1000000),
@@ -538,6 +541,7 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
                          s->noise_rate);
     const char *draws = options_given(given, "top-k")   ? "top-k"
                         : options_given(given, "top-p") ? "top-p"
+                        : s->samples > 0                ? "samples"
                                                         : NULL;
     if (draws && s->sampling_temperature <= 0)
         return error_set(err, STATUS_USAGE,

@@ -107,6 +107,7 @@ typedef struct Settings {
     bool with_weights; /* select */
     /* generation */
     const char *prompt, *prompt_file, *system;
+    int samples; /* answers to each prompt of the file, each drawn anew; 0: one answer */
     int max_new_tokens, top_k;
     double sampling_temperature, top_p, repetition_penalty;
     bool think;

@@ -50,6 +50,24 @@ works "each prompt draws its own numbers" $ask --prompt-file prompts $warm
 second=$(json completion 2)
 works "the same alone" $ask --prompt "name the capital of france ." $warm --json
 is "the second prompt's answer" "$(json completion 1)" "$second"
+# Samples draw anew, each prompt and each time; the file's order decides, not the threads.
+printf 'what colour is grass ?\n%.0s' 1 2 3 4 >again
+works "one answer each" $ask --prompt-file again $warm
+distinct() { sed 's/"id":"[0-9]*"//' "$1" | sort -u | wc -l; }
+is "one seed draws the same for one prompt" "$(distinct "$keep/out")" 1
+works "three samples each" $ask --prompt-file again $warm --samples 3
+cp "$keep/out" samples
+is "ids of samples" "$(sed 's/.*"id":"\([0-9]*\)".*/\1/' samples | tr -d '\n')" 111222333444
+sampled=$(distinct samples)
+check "samples of one prompt differ ($sampled of 12)" test "$sampled" -gt 6
+for threads in 2 5; do
+    works "$threads threads" $ask --prompt-file again $warm --samples 3 --threads $threads
+    same "samples by $threads threads" samples "$keep/out"
+done
+works "fewer prompts" $ask --prompt-file again --temperature 1 --seed 6 --samples 3
+check "another seed, other samples" test "$(cmp -s samples "$keep/out" && echo same)" = ""
+refuse 2 '--samples: at temperature 0' $ask --prompt-file again --samples 2
+refuse 2 '--samples: --prompt has one answer' $ask --prompt a --samples 2 --temperature 1
 printf '{"prompt": "a"}\nwhat ?\n' >mixed
 refuse 3 'mixed:2: column 1' $ask --prompt-file mixed
 printf '{"answer": "a"}\n' >none
