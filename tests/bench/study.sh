@@ -18,7 +18,7 @@
 # From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
 # ranks accept check attack attack_weak attack_much attack_short accept_trim accept_size
 # accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
-# accept_rho_wrong accept_equal accept_agree accept_known, gsm8k, instruct, gsm8k_trim,
+# accept_rho_wrong accept_equal accept_agree accept_known, online, gsm8k, instruct, gsm8k_trim,
 # instruct_trim, stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
 # STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
 # ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table
@@ -48,7 +48,7 @@ GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
 EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_size"
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
-EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known"
+EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known online"
 STORIES=${STORIES:-$WORK/stories}
 REAL="gsm8k instruct gsm8k_trim instruct_trim" # real text
 WRITTEN="stories sessions" # text that the model wrote itself
@@ -71,7 +71,7 @@ die() {
 # the baseline of its paired differences. Fields are separated by tabs, "-" is an empty one.
 #
 # KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME), ranks (STEPS
-#          and OPTIONS: see run_ranks)
+#          and OPTIONS: see run_ranks), online (SCORER and WEIGHTS of data/online.sh)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
 #          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds; flips-R: pairs,
 #          of which R % are flipped
@@ -489,6 +489,20 @@ group_accept_known() {
     done
 }
 
+# Pairs that the model samples itself, stage after stage
+group_online() {
+    table=online
+    for arm in uniform oracle; do row $arm online noise-seen-0 pairs-holdout present $arm; done
+    for map in filter accept mirror; do
+        row "ica:$map" online noise-seen-0 pairs-holdout present ica:$map
+        row "ica:$map, scores by the base" online noise-seen-0 pairs-holdout base ica:$map
+    done
+    table=online-scores
+    for arm in uniform oracle ica:filter ica:accept ica:mirror; do
+        row $arm online noise-seen-0 pairs-holdout present $arm
+    done
+}
+
 group_check() {
     table=check
     row ica score even50 holdout
@@ -615,6 +629,8 @@ TUNE="$TUNE --reference-steps 150 --anchors random --num-anchors 8"
 # Pairs: with 30 % flipped, `top` keeps the best 60 %.
 PAIRS="--learning-rate 2e-4 --warmup-steps 20 --min-lr-ratio 0.1 --batch-size 32"
 PAIRS="$PAIRS --reference-steps 150 --share 0.6"
+ONLINE="--learning-rate 2e-4 --warmup-steps 5 --min-lr-ratio 0.1 --batch-size 32 --beta 0.1"
+STAGES=4 # of data/online.sh
 GSM8K_TUNE="--learning-rate 5e-4 --min-lr-ratio 0.1 --batch-size 16 --reference-steps 60 --truncate"
 
 places() { # BASE DRAW
@@ -1002,6 +1018,58 @@ run_ranks() { # STEPS OPTIONS...
     rm -rf "$run/train" "$run/told" "$run/first" "$run/both" "$run/summary"
 }
 
+# A run of data/online.sh. Of each of its stages: how many pairs it has, how the scores by the base
+# and by the model that the stage begins with agree with the truth and with each other, and the
+# tests after it. The reference of DPO's loss on the test is the base. The first answers are the
+# same for all arms of a base and a draw, so they are made once.
+run_online() { # SCORER WEIGHTS
+    first=$WORK/shared/online-${model##*/}-$draw from=$model stage=1 before= cost=
+    mkdir -p "$run/online/1" "${first%/*}"
+    [ ! -f "$first" ] || cp "$first" "$run/online/1/answers.jsonl"
+    # shellcheck disable=SC2086  # options and their values
+    SCORER=$1 SEED=$draw ICA=$ICA STAGES=$STAGES ASK=400 NOISE=30 STEPS=20 sh data/online.sh \
+        "$model" "$pool_file" "$holdout_file" "$run/online" "$2" $ONLINE &
+    child=$!
+    wait "$child" || return 1
+    child=
+    cp "$run/online/1/answers.jsonl" "$first.$1.$2" && mv "$first.$1.$2" "$first"
+    [ "$1" = base ] || cost=$(online_cost)
+    while [ "$stage" -le "$STAGES" ]; do
+        printf '%s"%s":' "$before" "$stage"
+        online_stage "$run/online/$stage" "$from" || return 1
+        from=$run/online/$stage/model stage=$((stage + 1)) before=,
+    done >"$run/stages"
+    {
+        printf '{"stages":{%s},%s' "$(cat "$run/stages")" "$cost"
+        sed 's/^{//; s/}$/,/' "$run/test"
+        sed 's/^{//' "$run/preferences"
+    } >"$run/result.json"
+    rm -r "$run/online" "$run/stages" "$run/test" "$run/preferences" "$run/base" "$run/present"
+}
+
+# The operations of all stages' scores, in those of their training
+online_cost() {
+    for f in "$run"/online/*/model/run.json; do flatten <"$f"; done |
+        sed 's/.*"flops.score":\([^,]*\),.*"flops.train":\([^,]*\).*/\1 \2/' |
+        awk '{ score += $1; train += $2 } END { printf "\"overhead\":%.6f,", score / train }'
+}
+
+online_stage() { # FOLDER MODEL: of this model the stage made its pairs
+    printf '{"pairs":%d' "$(wc -l <"$1/pairs.jsonl")"
+    for by in base present; do
+        scorer=$2
+        [ $by = present ] || scorer=$model
+        ica score --model "$scorer" --objective dpo --pool "$1/pairs.jsonl" \
+            --holdout "$holdout_file" --out "$run/scores.jsonl" --json >"$run/told" || return 1
+        sed 's/.*"score":\([-+0-9.e]*\).*/\1/' "$run/scores.jsonl" >"$run/$by"
+        printf ',"%s":%s' $by "$(cat "$run/told")"
+    done
+    printf ',"ranks":%s}' "$(paste -d ' ' "$run/base" "$run/present" | agreement)"
+    ica eval --model "$1/model" --data "$test" --json >"$run/test" &&
+        ica eval --model "$1/model" --objective dpo --reference "$model" --data "$pairs_test" \
+            --json >"$run/preferences"
+}
+
 # MODEL OPTIONS...: $run/told has the score and the truth of each candidate, $run/summary the rest.
 ica_scores() {
     by=$1
@@ -1337,6 +1405,21 @@ show_accept_known() { show_choice accept-agree-known "holdout, arm"; }
 show_choice() { # TABLE FIRST [COLUMNS]
     show "$1" "$2" "$LOSS;gap nll;worst nll;mean chosen.share 1 100 kept %;mean chosen.purity 1 \
 100 purity %;mean chosen.recall 1 100 recall %${3:+;$3}"
+}
+show_online() {
+    show online arm "mean loss 4 1 clean-pair loss;diff loss 4 1 difference;gap loss;worst \
+loss;mean reward_accuracy 3 1 reward accuracy;mean exact_match 3 1 exact match;mean p_sequence 3 1 \
+P(sequence);mean overhead 2 1 overhead by operations"
+    columns=
+    for by in present base; do
+        for stage in 1 2 3 4; do
+            [ $by$stage = base1 ] || columns="$columns;mean stages.$stage.$by.auroc.all 3 1 \
+AUROC, $by, $stage"
+        done
+    done
+    for stage in 2 3 4; do columns="$columns;mean stages.$stage.ranks 3 1 Spearman, $stage"; done
+    for stage in 1 2 3 4; do columns="$columns;mean stages.$stage.pairs 0 1 pairs, $stage"; done
+    show online-scores training "${columns#;}"
 }
 show_check() { show_checks check; }
 show_checks() { # TABLE
