@@ -1,7 +1,7 @@
 #!/bin/sh
-# data/online.sh: which of two answers is chosen and which pairs are flipped, against a case by
-# hand. A run has the same bits with 1, 2 and 5 threads, and after it was killed. Finished stages are
-# not done again. With the base as scorer the scores are those of the base.
+# data/online.sh: which of two answers is chosen and which pairs are flipped, by a case by hand. A
+# run has the same bits with 1, 2 and 5 threads, and after it was killed. Finished stages are not
+# done again. With the base as scorer the scores are those of the base.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
 
