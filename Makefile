@@ -276,8 +276,8 @@ fuzz:
 study: ica
 	@sh tests/bench/study.sh
 stories: ica
-	@sh data/stories.sh make "$(MODEL)" "$${OUT:-out}/stories"
-	@sh data/stories.sh study "$${OUT:-out}/stories"
+	+@sh data/stories.sh make "$(MODEL)" "$${OUT:-out}/stories"
+	+@sh data/stories.sh study "$${OUT:-out}/stories"
 # In double too where somebody built that.
 audit-torch: ica $(if $(wildcard ica-double),double)
 	@sh tests/audit/audit_torch.sh

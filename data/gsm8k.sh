@@ -24,14 +24,7 @@
 # rest for the pool. Half of the pool has a wrong answer ("clean": false). A refusal alternates with
 # the right answer's words in reverse order.
 set -eu
-here=$(cd "$(dirname "$0")/.." && pwd)
-
-# Lines "prompt<TAB>completion", both still quoted as in the file, in an order shuffled by seed $1.
-# The generator is written out, because rand differs from awk to awk.
-shuffled() {
-    awk -v seed="$1" 'BEGIN { x = seed * 7919 + 17 }
-        { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' | sort | cut -f2-
-}
+. "$(dirname "$0")/text.sh"
 
 gsm8k() { # FILE
     awk '{
@@ -51,23 +44,9 @@ instructions() { # FILE: one key a line, as the file is published
         /^ *"output":/ { print prompt "\t" text($0) }' "$1"
 }
 
-records() { # SOURCE CLEAN
-    awk -F '\t' -v source="$1" -v clean="$2" '{
-        printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",", source, NR, $1, $2
-        printf "\"clean\":%s,\"source\":\"%s\"}\n", clean, source }'
-}
-
-sessions() { # SOURCE: four records a line
-    awk -F '\t' -v source="$1" '{
-        row = row (row == "" ? "" : ",") "{\"role\":\"user\",\"content\":\"" $1 "\"},"
-        row = row "{\"role\":\"assistant\",\"content\":\"" $2 "\"}"
-        if (NR % 4 == 0) { print "{\"messages\":[" row "],\"source\":\"" source "\"}"; row = "" }
-    }'
-}
-
 # Standard input: "prompt<TAB>completion". The first half gets wrong answers.
 half_wrong() {
-    awk -F '\t' '
+    awk -F '\t' -v OFS='\t' '
         { prompt[NR] = $1; answer[NR] = $2 }
         END {
             for (i = 1; i <= NR; i++) {
@@ -79,10 +58,7 @@ half_wrong() {
                     text = word[n]
                     for (j = n - 1; j > 0; j--) text = text " " word[j]
                 }
-                printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",", source, i,
-                    prompt[i], text
-                printf "\"clean\":%s,\"source\":\"%s\"}\n", source == "right" ? "true" : "false",
-                    source
+                print source, prompt[i], text
             }
         }'
 }
@@ -92,10 +68,10 @@ make_instruct() { # INSTRUCTION_FILE OUT
         to=$2/instruct/$seed
         mkdir -p "$to"
         instructions "$1" | shuffled 1 | head -n 500 | awk -F '\t' '!seen[$1]++' >"$to/all"
-        head -n 100 "$to/all" | records test true >"$to/test.jsonl"
+        head -n 100 "$to/all" | of test | records test >"$to/test.jsonl"
         tail -n +101 "$to/all" | shuffled "$((seed + 300))" >"$to/rest"
-        head -n 100 "$to/rest" | records holdout true >"$to/holdout.jsonl"
-        tail -n +101 "$to/rest" | half_wrong | shuffled "$seed" >"$to/pool.jsonl"
+        head -n 100 "$to/rest" | of holdout | records holdout >"$to/holdout.jsonl"
+        tail -n +101 "$to/rest" | half_wrong | records right | shuffled "$seed" >"$to/pool.jsonl"
         rm "$to/all" "$to/rest"
     done
     wc -l "$2"/instruct/1/*.jsonl
@@ -111,18 +87,18 @@ make_data() { # GSM8K_FOLDER INSTRUCTION_FILE OUT
             shuffled "$((seed + 100))" >"$to/questions"
         instructions "$2" | shuffled 1 | head -n 500 |
             shuffled "$((seed + 200))" >"$to/instructions"
-        head -n 200 "$to/questions" | records holdout true >"$to/holdout.jsonl"
+        head -n 200 "$to/questions" | of holdout | records holdout >"$to/holdout.jsonl"
         {
-            tail -n +201 "$to/questions" | head -n 300 | records gsm8k true
-            head -n 300 "$to/instructions" | records instruct false
+            tail -n +201 "$to/questions" | head -n 300 | of gsm8k | records gsm8k
+            head -n 300 "$to/instructions" | of instruct | records gsm8k
         } | shuffled "$seed" >"$to/pool.jsonl"
-        tail -n +301 "$to/instructions" | records others false >"$to/others.jsonl"
-        gsm8k "$1/test.jsonl" | head -n 400 | records test true >"$to/test.jsonl"
+        tail -n +301 "$to/instructions" | of others | records gsm8k >"$to/others.jsonl"
+        gsm8k "$1/test.jsonl" | head -n 400 | of test | records test >"$to/test.jsonl"
         rm "$to/questions" "$to/instructions"
     done
     {
-        gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1001 | sessions gsm8k
-        instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct
+        gsm8k "$1/train.jsonl" | shuffled 1 | tail -n +1001 | of gsm8k | sessions
+        instructions "$2" | shuffled 1 | tail -n +501 | of instruct | sessions
     } | shuffled 1 >"$3/data/pretrain.jsonl"
     wc -l "$3"/data/pretrain.jsonl "$3"/data/1/*.jsonl
 }
@@ -133,13 +109,9 @@ make)
     make_instruct "$3" "$4" ;;
 instruct)
     make_instruct "$2" "$3"
-    instructions "$2" | shuffled 1 | tail -n +501 | sessions instruct >"$3/pretrain.jsonl" ;;
+    instructions "$2" | shuffled 1 | tail -n +501 | of instruct | sessions >"$3/pretrain.jsonl" ;;
 study)
-    make -s -C "$here" ica
-    GSM8K=$(cd "$2" && pwd)
-    export GSM8K
-    ONLY=${ONLY:-gsm8k instruct gsm8k_trim instruct_trim} OUT=$GSM8K \
-        sh "$here/tests/bench/study.sh" ;;
+    study GSM8K "gsm8k instruct gsm8k_trim instruct_trim" "$2" ;;
 *)
     sed -n '2,6p' "$0" >&2
     exit 2 ;;

@@ -4,6 +4,8 @@
 #   data/stories.sh make MODEL OUT      the stories, the data sets for seeds 1 to 3, and two bases
 #   data/stories.sh study OUT           scores, and the arms of both tasks
 #
+# Both go on where they were stopped.
+#
 # MODEL is a folder with stories260K of llama2.c (MIT), a Llama of 260,032 parameters and 512
 # tokens, as `ica import` or Hugging Face's form has it. It stays where it is. docs/results.md,
 # "Stories", has the results.
@@ -26,7 +28,7 @@
 # mixed, looped, in turn. So the kind of a story can be inferred from the stories before it. The
 # base OUT/base/sessions is the model after 300 steps on these.
 set -eu
-here=$(cd "$(dirname "$0")/.." && pwd)
+. "$(dirname "$0")/text.sh"
 LC_ALL=C
 OMP_NUM_THREADS=1
 export LC_ALL OMP_NUM_THREADS
@@ -75,21 +77,18 @@ cut_stories() {
 
 # MODEL FILE FIRST LAST: the stories that the model writes with these seeds, each prompt once
 write_stories() {
+    mkdir -p "$2.seeds"
     seed=$3
-    [ ! -f "$2" ] || return 0
     while [ "$seed" -le "$4" ]; do
-        openings | "$here/ica" generate --model "$1" --prompt-file - --temperature 0.8 \
-            --max-new-tokens 112 --seed "$seed" 2>/dev/null
+        of_seed=$2.seeds/$seed
+        [ -f "$of_seed" ] || {
+            openings | "$here/ica" generate --model "$1" --prompt-file - --temperature 0.8 \
+                --max-new-tokens 112 --seed "$seed" >"$of_seed.part"
+            mv "$of_seed.part" "$of_seed"
+        }
         seed=$((seed + 1))
-    done | cut_stories | awk -F '\t' '!seen[$1]++' >"$2.part"
-    mv "$2.part" "$2"
-}
-
-# Lines in an order shuffled by seed $1. The generator is written out, because rand differs from
-# awk to awk.
-shuffled() {
-    awk -v seed="$1" 'BEGIN { x = seed * 7919 + 17 }
-        { x = (x * 16807) % 2147483647; printf "%010d\t%s\n", x, $0 }' | sort | cut -f2-
+    done
+    cat "$2.seeds"/* | cut_stories | awk -F '\t' '!seen[$1]++' >"$2"
 }
 
 # Standard input: lines "KIND<TAB>prompt<TAB>completion". Output: the same, spoiled. What a mixed
@@ -124,14 +123,6 @@ spoil() {
         }'
 }
 
-records() { # NAME: lines "KIND<TAB>prompt<TAB>completion"
-    awk -F '\t' -v name="$1" '{
-        printf "{\"id\":\"%s-%d\",\"prompt\":\"%s\",\"completion\":\"%s\",", name, NR, $2, $3
-        printf "\"clean\":%s,\"source\":\"%s\"}\n", $1 == "right" ? "true" : "false", $1 }'
-}
-
-right() { sed 's/^/right	/'; }
-
 # The first half stays right.
 half_spoiled() {
     awk -v OFS='\t' '
@@ -142,15 +133,11 @@ half_spoiled() {
         }' | spoil
 }
 
-# Four stories of one kind a session
-sessions() {
+# Four stories of a kind, then four of the next
+in_fours() {
     awk -v OFS='\t' '
         BEGIN { split("right shuffled mixed looped", kinds, " ") }
-        { print kinds[int((NR - 1) / 4) % 4 + 1], $0 }' | spoil | awk -F '\t' '{
-            row = row (row == "" ? "" : ",") "{\"role\":\"user\",\"content\":\"" $2 "\"},"
-            row = row "{\"role\":\"assistant\",\"content\":\"" $3 "\"}"
-            if (NR % 4 == 0) { print "{\"messages\":[" row "],\"source\":\"" $1 "\"}"; row = "" }
-        }'
+        { print kinds[int((NR - 1) / 4) % 4 + 1], $0 }' | spoil
 }
 
 # enough FILE NUMBER: its first lines, of which there must be so many
@@ -165,22 +152,31 @@ enough() {
 make_data() { # MODEL OUT
     base=$2/base/stories
     mkdir -p "$2/base"
-    [ -d "$base" ] || cp -r "$1" "$base"
-    printf '{"bos":"<s>","prompt_prefix":"","answer_prefix":"","example_end":"<s>"}\n' \
-        >"$base/template.json"
+    if [ ! -d "$base" ]; then
+        rm -rf "$base.part"
+        cp -r "$1" "$base.part"
+        printf '{"bos":"<s>","prompt_prefix":"","answer_prefix":"","example_end":"<s>"}\n' \
+            >"$base.part/template.json"
+        mv "$base.part" "$base"
+    fi
+    cmp -s "$1/model.safetensors" "$base/model.safetensors" || {
+        echo "stories.sh: $2 was made with another model than $1; give another OUT" >&2
+        exit 1
+    }
     write_stories "$base" "$2/written" 1 40
     write_stories "$base" "$2/others" 101 140
     enough "$2/written" 2600 | shuffled 1 >"$2/stories"
     # What a session shows is in no pool, holdout or test.
     awk -F '\t' 'NR == FNR { seen[$1]; next } !($1 in seen)' "$2/stories" "$2/others" >"$2/more"
-    enough "$2/more" 2400 | sessions | shuffled 1 >"$2/sessions.jsonl"
+    enough "$2/more" 2400 | in_fours | sessions | shuffled 1 >"$2/sessions.jsonl"
     for seed in 1 2 3; do
         to=$2/data/$seed
         mkdir -p "$to"
-        tail -n 400 "$2/stories" | right | records test >"$to/test.jsonl"
+        tail -n 400 "$2/stories" | of right | records right test >"$to/test.jsonl"
         head -n 2200 "$2/stories" | shuffled "$((seed + 100))" >"$to/drawn"
-        head -n 200 "$to/drawn" | right | records holdout >"$to/holdout.jsonl"
-        tail -n 2000 "$to/drawn" | half_spoiled | shuffled "$seed" | records pool >"$to/pool.jsonl"
+        head -n 200 "$to/drawn" | of right | records right holdout >"$to/holdout.jsonl"
+        tail -n 2000 "$to/drawn" | half_spoiled | shuffled "$seed" |
+            records right pool >"$to/pool.jsonl"
         rm "$to/drawn"
     done
     wc -l "$2/sessions.jsonl" "$2"/data/1/*.jsonl
@@ -200,13 +196,11 @@ make)
         echo "stories.sh: \"${2:-}\" is no model folder; give that of stories260K (MODEL=DIR)" >&2
         exit 2
     }
-    make -s -C "$here" ica
+    build
     make_data "$2" "$3"
     make_base "$3" ;;
 study)
-    STORIES=$(cd "$2" && pwd)
-    export STORIES
-    ONLY="stories sessions" OUT=$STORIES sh "$here/tests/bench/study.sh" ;;
+    study STORIES "stories sessions" "$2" ;;
 *)
     sed -n '2,5p' "$0" >&2
     exit 2 ;;

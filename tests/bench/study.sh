@@ -45,6 +45,7 @@ CONTROL_BASES=${CONTROL_BASES:-control1:5000}
 GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
+STORIES_DRAWS=${STORIES_DRAWS:-"1 2 3"} # as many as data/stories.sh makes
 EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
 EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_size"
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
@@ -555,11 +556,10 @@ group_sessions() { written sessions; }
 written() { # TASK: one of data/stories.sh
     table=$1-check pool_name=pool
     row "ica, k = 3" score pool holdout --weight-map accept --k 3
-    table=$1-scores rivals="loss random"
+    table=$1-scores
     row "ica, k = 3" score pool holdout --weight-map accept --k 3
     for k in 2 1; do row "ica, k = $k" score pool holdout --k $k; done
-    [ $1 = sessions ] || rivals="rho gradient $rivals"
-    for method in $rivals; do row $method score pool holdout --method $method; done
+    for method in rho gradient loss random; do row $method score pool holdout --method $method; done
     table=$1
     bounds
     row "holdout alone" train holdout holdout --weights uniform
@@ -586,6 +586,7 @@ rows() {
 runs() {
     awk -F '\t' -v OFS='\t' -v bases="$BASES" -v draws="$DRAWS" -v train_draws="$TRAIN_DRAWS" \
         -v steps="$STEPS" -v gsm8k="$GSM8K_BASES" -v gsm8k_draws="$GSM8K_DRAWS" \
+        -v stories_draws="$STORIES_DRAWS" \
         -v weak="$WEAK_BASES" -v short="$SHORT_BASES" -v check="$CHECK_BASES" \
         -v control="$CONTROL_BASES" -v accept_draws="$ACCEPT_DRAWS" -v work="$WORK/runs" '
         function all(table, r, nb, nd, b, d, i, f, name, list, base, task) {
@@ -594,7 +595,7 @@ runs() {
                     split(line[i], f, FS)
                     if (table ~ /^(stories|sessions)/) {
                         task = table; sub(/-.*/, "", task)
-                        nb = split(task ":1", base, " "); nd = split("1 2 3", list, " ")
+                        nb = split(task ":1", base, " "); nd = split(stories_draws, list, " ")
                     } else if (table ~ /^(gsm8k|instruct)/) {
                         nb = split(gsm8k, base, " "); nd = split(gsm8k_draws, list, " ")
                         task = table; sub(/-.*/, "", task)
