@@ -25,6 +25,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/nfc.h"
+#include "lib/pattern.h"
 #include "lib/tensors.h"
 #include "lib/text.h"
 #include "lib/unicode.h"
@@ -236,6 +237,39 @@ int fuzz_tokens(const uint8_t *bytes, size_t n) {
     if (!ready) ready = tokenizer_save(recipe_tokenizer(), NULL, work_folder(), &err);
     put_parts(bytes, n, TOKEN_LISTS, 3);
     load_tokenizer(bytes, n);
+    return 0;
+}
+
+/* Does `copies` times the name fit what the pattern becomes? What is only too much counts as it
+ * should be. */
+static void check_pattern(const char *format, Str pattern, Str name, int copies, int wanted) {
+    Buf text = {0}, names = {0};
+    PatternError why = {0, ""};
+    for (const char *c = format; *c; c++)
+        if (*c == 'P') buf_put(&text, pattern.s, pattern.n);
+        else buf_putc(&text, *c);
+    for (int i = 0; i < copies; i++) buf_put(&names, name.s, name.n);
+    int fits = pattern_fits((Str){text.s, text.n}, (Str){names.s, names.n}, &why);
+    must(fits == wanted || (fits < 0 && strstr(why.what, "too ")));
+    buf_free(&text);
+    buf_free(&names);
+}
+
+/* A regular expression and a name, in one file for both. */
+int fuzz_pattern(const uint8_t *bytes, size_t n) {
+    const char *s = (const char *)bytes, *end = n ? memchr(s, 0x1E, n) : NULL;
+    Str pattern = {s, end ? (size_t)(end - s) : n};
+    Str name = {end ? end + 1 : s + n, end ? n - pattern.n - 1 : 0};
+    PatternError why = {0, ""};
+    int fits = pattern_fits(pattern, name, &why);
+    if (fits < 0) must(why.at >= 1 && why.at <= pattern.n + 1 && why.what[0]);
+    else {
+        check_pattern("(?:P)", pattern, name, 1, fits);
+        check_pattern("P|P", pattern, name, 1, fits);
+        check_pattern("(P)?", pattern, name, 0, 1);
+        check_pattern("(P){2}", pattern, (Str){"", 0}, 0, pattern_fits(pattern, str(""), &why));
+        if (fits == 1) check_pattern("(P)(?:P|x){0}", pattern, name, 1, 1);
+    }
     return 0;
 }
 
