@@ -24,6 +24,8 @@ static int by_number(const void *a, const void *b) {
     "the "                                                                                         \
     "objective makes large."
 #define ABOUT_MARGIN "margin: the chosen answer's reward minus the rejected one's."
+#define ABOUT_VALIDATION                                                                           \
+    "validation: loss of the part of the pool that a run held out, less is better."
 #define ABOUT_GAP "gap: share of the way from uniform weights to the oracle, which knows the truth."
 
 static const Metric SFT_METRICS[METRICS] = {
@@ -33,6 +35,7 @@ static const Metric SFT_METRICS[METRICS] = {
     {"p_sequence", "P(seq)", 3, 1, "P(seq): mean probability of the whole right answer."},
     {"exact_match", "EM", 3, 1,
      "EM: exact match, share of questions whose most probable tokens are the right answer."},
+    {"validation_nll", "validation", 4, 1, ABOUT_VALIDATION},
     {"ess", "ESS", 1, 1, ABOUT_ESS},
     {"gap", "gap closed %", 1, 100, ABOUT_GAP},
     {NULL, NULL, 0, 0, NULL},
@@ -41,6 +44,7 @@ static const Metric DPO_METRICS[METRICS] = {
     {"loss", "loss", 4, 1, ABOUT_PAIRS},
     {"reward_accuracy", "reward acc.", 3, 1, ABOUT_ACCURACY},
     {"margin", "margin", 3, 1, ABOUT_MARGIN},
+    {"validation_loss", "validation", 4, 1, ABOUT_VALIDATION},
     {"ess", "ESS", 1, 1, ABOUT_ESS},
     {"gap", "gap % (loss)", 1, 100, ABOUT_GAP},
     {"gap_reward_accuracy", "gap % (acc.)", 1, 100, NULL},
@@ -49,6 +53,7 @@ static const Metric SIMPO_METRICS[METRICS] = {
     {"loss", "loss", 4, 1, ABOUT_PAIRS},
     {"reward_accuracy", "reward acc.", 3, 1, ABOUT_ACCURACY},
     {"margin", "margin", 3, 1, ABOUT_MARGIN},
+    {"validation_loss", "validation", 4, 1, ABOUT_VALIDATION},
     {"ess", "ESS", 1, 1, ABOUT_ESS},
     {"gap", "gap % (acc.)", 1, 100, ABOUT_GAP},
     {"gap_loss", "gap % (loss)", 1, 100, NULL},
@@ -498,13 +503,20 @@ static void put_seconds(const Report *r, Buf *b) {
     }
 }
 
+/* Has any arm a value of that metric? */
+static bool block_has(const Block *b, int metric) {
+    for (int a = 0; a < b->n_arms; a++)
+        if (isfinite(b->arms[a].mean[metric])) return true;
+    return false;
+}
+
 static void put_block(Buf *b, const Block *block) {
     buf_putc(b, '{');
     for (int a = 0; a < block->n_arms; a++) {
         put_key(b, block->arms[a].name, a == 0);
         buf_putc(b, '{');
         for (int m = 0; m < METRICS; m++) {
-            if (!block->metrics[m].key) continue;
+            if (!block->metrics[m].key || (m == VALIDATION && !block_has(block, m))) continue;
             put_key(b, block->metrics[m].key, m == 0);
             put_numbers(b, block->arms[a].values[m], block->n_seeds);
         }
@@ -661,11 +673,8 @@ const char *block_title(Arena *arena, const Block *b) {
 static const char *block_caption(Report *r, const Block *b) {
     Buf text = {0};
     buf_puts(&text, "An arm is METHOD:MAP, where its weights come from.");
-    for (int m = 0; m < METRICS; m++) {
-        bool any = false;
-        for (int a = 0; a < b->n_arms; a++) any = any || isfinite(b->arms[a].mean[m]);
-        if (any && b->metrics[m].about) buf_printf(&text, " %s", b->metrics[m].about);
-    }
+    for (int m = 0; m < METRICS; m++)
+        if (block_has(b, m) && b->metrics[m].about) buf_printf(&text, " %s", b->metrics[m].about);
     const char *kept = str_copy(&r->arena, (Str){text.s, text.n}).s;
     buf_free(&text);
     return kept;

@@ -38,8 +38,9 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
     run train $TUNE --pool topics.jsonl --eval test.jsonl --out uniform
     run train $TUNE --pool pool.jsonl --eval test.jsonl --weights oracle --out oracle
     run train $TUNE --pool pool.jsonl --holdout hold.jsonl --eval test.jsonl --weights ica \
-        --refresh 2 --out ica
-    run train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl --out dpo-uniform
+        --refresh 2 --eval-share .3 --out ica
+    run train $TUNE --objective dpo --pool pairs.jsonl --eval pairs-test.jsonl \
+        --eval-share .3 --out dpo-uniform
     run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --eval pairs-test.jsonl --weights ica --dump-state step.safetensors --out dpo
     run train $TUNE --pool topics.jsonl --holdout hold.jsonl --weights ica --weight-map accept \
@@ -50,7 +51,8 @@ TUNE="--model base --batch-size 8 --max-steps 4 --logging-steps 1 --eval-steps 2
         --weights ica --weight-map mirror --out mirror
     run train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
         --weights rho --reference-steps 2 --weight-map mirror --out rho-pairs
-    run train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl --out simpo
+    run train $TUNE --objective simpo --pool pairs.jsonl --eval pairs-test.jsonl \
+        --eval-share .3 --out simpo
     best="--eval-share .3 --load-best-model-at-end --drop-duplicates"
     run train $TUNE --pool pool.jsonl $best --out best
     run train $TUNE --objective dpo --pool pairs.jsonl $best --out dpo-best
@@ -86,8 +88,8 @@ cp "$keep/out" eval.json
 run eval --model dpo --reference base --objective dpo --data pairs-test.jsonl --json \
     --per-example pair-each.jsonl
 cp "$keep/out" pair-eval.json
-run report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json eval.json \
-    scores.jsonl --pool pool.jsonl --out report.html --results results.json
+run report base uniform oracle ica dpo dpo-uniform simpo score.json pair-score.json \
+    eval.json scores.jsonl --pool pool.jsonl --out report.html --results results.json
 
 # ---- the keys that stand in the document, and those in the files ----
 

@@ -764,6 +764,28 @@ static void test_validation(void) {
     }
 }
 
+/* The table and results.json have the validation loss where a run has one, else no word of it. */
+static void test_validation_column(void) {
+    Place p;
+    place_begin(&p);
+    Arena arena = {0};
+    const char *with[] = {place_validated(&p, &arena, "a", "uniform", 3, 1.25, 2),
+                          place_validated(&p, &arena, "b", "ica:filter", 3, 0.5, 2)};
+    const char *without[] = {place_sft(&p, "c", "uniform", 1, 0.5, 1)};
+    Built b = build(2, with);
+    CHECK(b.ok && has(&b.html, ">validation</th>"), "%s: no column", b.err.text);
+    CHECK(has(&b.html, "validation: loss of the part of the pool"), "the column is not explained");
+    CHECK(has(&b.text, "0.5000") && has(&b.text, "1.2500"), "values: %s", b.text.s);
+    CHECK(has(&b.results, "\"validation_nll\":[0.5]"), "results: %s", b.results.s);
+    built_free(&b);
+    b = build(1, without);
+    CHECK(b.ok && !has(&b.html, "validation") && !has(&b.text, "validation"), "a word too many");
+    CHECK(!has(&b.results, "validation"), "results: %s", b.results.s);
+    built_free(&b);
+    place_end(&p);
+    arena_free(&arena);
+}
+
 /* A run with a validation part has scores of the others alone: the pool without what was left out,
  * by run.json, is the pool that was scored. */
 static void test_left_out(void) {
@@ -1105,6 +1127,7 @@ int main(void) {
     test_strips();
     test_no_gap();
     test_validation();
+    test_validation_column();
     test_left_out();
     test_comparable();
     test_known_share();
