@@ -46,8 +46,8 @@
 #:                   and back, where it is installed (a minute)
 #: make judge-cluster  docs/cluster.md: its trainers in TRL and accelerate against ica train, its
 #:                   shards under GNU parallel, where these are installed (minutes)
-#: make portability  another C library (musl-gcc) and processor (aarch64 under qemu), where these
-#:                   are installed (half an hour)
+#: make portability  another C library (musl-gcc) and processor (aarch64 under qemu), and compiled
+#:                   for macOS by zig cc, where these are installed (half an hour)
 #: make tutorial     docs/tutorial.md: runs its commands and compares what they print (minutes)
 #: make fuzz         every reader on broken input, with clang's libFuzzer and sanitizers (minutes;
 #:                   FUZZ_SECONDS=60 for each of the readers)
@@ -83,8 +83,11 @@ endif
 # changes. -ffp-contract=off: a product and a sum fuse only where the source says so, so that gcc
 # and clang agree. Never -ffast-math: it would remove the NaN checks.
 OPT = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=off
-STD = -std=c11
-WARN = -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings -Wno-unknown-pragmas
+# Beside _POSIX_C_SOURCE macOS hides mkdtemp and others unless this name is defined, too.
+STD = -std=c11 -D_DARWIN_C_SOURCE=1
+# Constants are enums in this code, also in sums with doubles.
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wwrite-strings -Wno-unknown-pragmas \
+	-Wno-enum-float-conversion
 EXTRA =
 # A build names what it makes; `make V=1` shows the whole commands.
 Q = $(if $(V),,@echo "  $@" &&)

@@ -238,7 +238,7 @@ static bool load_element(RecordReader *r, const char *s, size_t n, size_t *at, b
 /* What a text is written in that is not UTF-8, or NULL. Its first character is a byte-order mark or
  * one below 128, which has bytes of 0 in a wider code. */
 static const char *wide_code(const char *s, size_t n) {
-    char first[4] = "    ";
+    char first[4] = {' ', ' ', ' ', ' '};
     memcpy(first, s, n < 4 ? n : 4);
     bool little = first[1] == 0 || memcmp(first, "\xff\xfe", 2) == 0;
     bool big = first[0] == 0 || memcmp(first, "\xfe\xff", 2) == 0;

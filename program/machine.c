@@ -1,5 +1,6 @@
 /* What the program asks of the machine: signals, the processor's description, threads, memory. */
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE 1 /* on macOS: sysconf's names of processors and memory, ru_maxrss */
 #include "program/machine.h"
 
 #ifdef __linux__

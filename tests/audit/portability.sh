@@ -5,9 +5,12 @@
 #   musl     musl-gcc: another C library
 #   aarch64  a cross-compiler, static, the tests under qemu-aarch64: another processor
 # Then each makes a corpus, a tokenizer, a small model and scores, and the files are compared.
-# What is not installed is left out, and a line says so. macOS and Windows cannot be tried here.
-# From the environment: ONLY="musl", "aarch64" or both; TESTS, the unit tests to run (all that are
-# not too slow there).
+#   macos    zig cc with the headers and stubs of macOS, for ARM and Intel: the program and all unit
+#            programs are compiled without a warning and linked. Nothing runs, as there is no macOS.
+# What is not installed is left out, and a line says so. On Windows the program does not compile: it
+# needs POSIX. From the environment: ONLY="musl", "aarch64", "macos" or several; TESTS, the unit
+# tests to run (all that are not too slow there); ZIG, the command "zig", or "python3 -m ziglang" of
+# PyPI's package ziglang.
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 work=$(mktemp -d)
@@ -19,13 +22,18 @@ passed=0 failed=0
 SLOW="test_train test_finite test_references"
 SLOWER="$SLOW test_corpus test_threads test_power test_audit test_methods test_model test_pairs"
 
+# copy NAME: the sources
+copy() {
+    mkdir "$work/$1"
+    git archive HEAD 2>/dev/null | tar x -C "$work/$1" || cp -r ./*.[ch] Makefile lib scoring \
+        data program tests run.sh "$work/$1"
+}
+
 # platform NAME RUNNER LEFT-OUT COMPILER...: builds and tests there
 platform() {
     name=$1 runner=$2 out=$3
     shift 3
-    mkdir "$work/$name"
-    git archive HEAD 2>/dev/null | tar x -C "$work/$name" || cp -r ./*.[ch] Makefile lib scoring \
-        data program tests run.sh "$work/$name"
+    copy "$name"
     if ! make -C "$work/$name" -s -j2 CC="$*" NO_OMP=1 ARCH= ica >"$work/$name.log" 2>&1; then
         failed=$((failed + 1))
         grep -m 3 error "$work/$name.log"
@@ -48,6 +56,26 @@ platform() {
     (cd "$work/$name" && make_files "$runner" ./ica) || echo "portability: $name: the commands fail"
     echo "portability: $name: done"
     return 0
+}
+
+# compiles NAME COMPILER...: the program and the unit programs are made there and not run
+compiles() {
+    name=$1
+    shift
+    copy "$name"
+    for source in "$work/$name"/tests/unit/test_*.c; do
+        echo "build/float/tests/unit/$(basename "$source" .c)"
+    done | grep -v '/test_audit$' >"$work/targets"
+    # shellcheck disable=SC2046
+    if make -C "$work/$name" -s -k -j2 CC="$*" NO_OMP=1 ARCH= EXTRA=-Werror ica \
+        $(cat "$work/targets") >"$work/$name.log" 2>&1; then
+        passed=$((passed + 1 + $(wc -l <"$work/targets")))
+        echo "portability: $name: compiled and linked, and not run"
+    else
+        failed=$((failed + 1))
+        grep -m 3 error "$work/$name.log"
+        echo "portability: $name: does not compile"
+    fi
 }
 
 make_files() { # RUNNER PROGRAM
@@ -78,9 +106,10 @@ compare() {
     done
 }
 
-platform native "" "$SLOW" "${CC:-cc}"
 case " ${ONLY:-musl} " in *" musl "*) musl=1 ;; *) musl= ;; esac
 case " ${ONLY:-aarch64} " in *" aarch64 "*) arm=1 ;; *) arm= ;; esac
+case " ${ONLY:-macos} " in *" macos "*) macos=1 ;; *) macos= ;; esac
+[ -z "$musl$arm" ] || platform native "" "$SLOW" "${CC:-cc}"
 if [ -z "$musl" ]; then :
 elif command -v musl-gcc >/dev/null; then
     if platform musl "" "$SLOW" musl-gcc; then compare musl; fi
@@ -91,7 +120,13 @@ elif command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/de
         compare aarch64
     fi
 else echo "portability: left out: aarch64 (packages gcc-aarch64-linux-gnu, qemu-user)"; fi
-echo "portability: left out: macOS, Windows: no such compiler here"
+ZIG=${ZIG:-$(command -v zig || echo python3 -m ziglang)}
+if [ -z "$macos" ]; then :
+elif $ZIG version >/dev/null 2>&1; then
+    for machine in aarch64 x86_64; do
+        compiles macos-$machine "$ZIG" cc -target $machine-macos
+    done
+else echo "portability: left out: macOS (zig, or PyPI's package ziglang)"; fi
 cd "$root" || exit 1
 echo "portability: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -643,7 +643,7 @@ static void test_every_method(const World *world) {
         CHECK(complete && PLAIN[m], "method %d (%s): its row in METHODS, or in PLAIN, is missing",
               m, complete ? method->name : "?");
         if (!complete || !PLAIN[m]) continue;
-        for (int t = 0; t < OBJECTIVE_COUNT * REDUCE_COUNT; t++) {
+        for (int t = 0; t < (int)OBJECTIVE_COUNT * (int)REDUCE_COUNT; t++) {
             ScoreOptions how = {.method = (Method)m,
                                 .objective = (Objective)(t / REDUCE_COUNT),
                                 .reduce = (Reduce)(t % REDUCE_COUNT),

@@ -232,7 +232,7 @@ static void test_tokenizer(void) {
         for (int j = 0; j < 200; j++) s[j] = (char)("abcdefg "[rng_below(&rng, 8)]);
         texts[i] = (Str){s, 200};
     }
-    Progress p;
+    Progress p = {0};
     p = watched(&p);
     Tokenizer *t = tokenizer_train(texts, TEXTS, 256 + MERGES, NULL, 0, &p, &err);
     CHECK(t && tokenizer_size(t) == 256 + MERGES, "%s", err.text);
@@ -265,7 +265,7 @@ static void test_scores(void) {
                             .num_anchors = 4,
                             .seed = 1};
         Scores scores = {0};
-        Progress p;
+        Progress p = {0};
         p = watched(&p);
         w.ws->progress = &p;
         ica_score(w.m, w.other, w.ws, &w.pool, &w.holdout, &how, &scores);
@@ -293,7 +293,7 @@ static void test_records(void) {
         CHECK(fd >= 0 && write(fd, b.s, b.n) == (ssize_t)b.n && close(fd) == 0, "%s", path);
         Error err = {0};
         Dataset d;
-        Progress p;
+        Progress p = {0};
         p = watched(&p);
         RecordStream *s = records_open(path, &err);
         records_watch(s, &p);
