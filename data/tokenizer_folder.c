@@ -371,20 +371,48 @@ static bool check_prefix(const Loader *l, const Json *prefix, Error *err) {
                      has_blank ? "a" : "no");
 }
 
-/* Without a tokenizer.json text is split as GPT-2 does, and nothing stands around it. */
-static bool check_class(const Loader *l, const Json *root, Error *err) {
-    static const char *const added[] = {"add_bos_token", "add_eos_token"};
-    const Json *class = json_get(root, "tokenizer_class");
-    bool is_text = class && class->type == JSON_STRING;
-    if (is_text && !str_is(class->string, "GPT2Tokenizer") &&
-        !str_is(class->string, "GPT2TokenizerFast")) {
-        Str s = token_shown(class->string);
-        return error_set(
-            err, STATUS_DATA,
-            "%s: tokenizer_class is %.*s, whose rules are in tokenizer.json, and there "
-            "is none: write it with save_pretrained of the class",
-            l->config_path, STR_ARG(s));
+/* The value of a key that holds a text. */
+static bool has_text(const Json *root, const char *key, Str *text) {
+    const Json *v = json_get(root, key);
+    if (!v || v->type != JSON_STRING) return false;
+    *text = v->string;
+    return true;
+}
+
+/* Without a tokenizer.json text is split as GPT-2 does. Whether that is right is asked as
+ * transformers asks: tokenizer_class of tokenizer_config.json, then that of the model's
+ * config.json, then the model's family. A folder that says nothing of these is GPT-2's. */
+static bool check_class(Loader *l, const char *folder, const Json *own, Error *err) {
+    Str said = str("GPT2Tokenizer"), family = str("gpt2");
+    Buf text = {0};
+    const Json *model = NULL;
+    const char *where = l->config_path;
+    char *path = path_join(folder, "config.json");
+    if (!has_text(own, "tokenizer_class", &said) && file_exists(path)) {
+        where = path;
+        model = json_read_object(path, CONFIG_MOST, &l->arena, &text, err);
+        if (!has_text(model, "tokenizer_class", &said)) has_text(model, "model_type", &family);
     }
+    bool is_gpt2 = str_is(said, "GPT2Tokenizer") || str_is(said, "GPT2TokenizerFast");
+    Str shown = token_shown(is_gpt2 ? family : said);
+    if (err->status == 0 && (!is_gpt2 || !str_is(family, "gpt2")))
+        error_set(err, STATUS_DATA,
+                  is_gpt2
+                      ? "%s: model_type is %.*s, whose tokenizer's rules are in tokenizer.json, "
+                        "and there is none: write it with save_pretrained of the tokenizer; if "
+                        "text is split as GPT-2 does, let tokenizer_config.json say "
+                        "\"tokenizer_class\": \"GPT2Tokenizer\""
+                      : "%s: tokenizer_class is %.*s, whose rules are in tokenizer.json, and "
+                        "there is none: write it with save_pretrained of the class",
+                  where, STR_ARG(shown));
+    buf_free(&text);
+    free(path);
+    return err->status == 0;
+}
+
+/* Without a tokenizer.json nothing stands around a text. */
+static bool check_around(const Loader *l, const Json *root, Error *err) {
+    static const char *const added[] = {"add_bos_token", "add_eos_token"};
     for (int i = 0; i < 2; i++) {
         const Json *v = json_get(root, added[i]);
         if (v && v->type == JSON_BOOL && v->boolean)
@@ -396,13 +424,13 @@ static bool check_class(const Loader *l, const Json *root, Error *err) {
     return true;
 }
 
-static bool load_config(Loader *l, Error *err) {
+static bool load_config(Loader *l, const char *folder, Error *err) {
     Buf text = {0};
     const Json *root = json_read_object(l->config_path, TOKEN_LIST_MOST, &l->arena, &text, err);
     buf_free(&text);
     if (!root) return false;
     if (!check_prefix(l, json_get(root, "add_prefix_space"), err) ||
-        (!l->json_path && !check_class(l, root, err)))
+        (!l->json_path && (!check_around(l, root, err) || !check_class(l, folder, root, err))))
         return false;
     return load_decoder(l, json_get(root, "added_tokens_decoder"), err) &&
            load_roles(l, l->config_path, root, err);
@@ -416,9 +444,10 @@ static bool load_map(Loader *l, Error *err) {
 }
 
 /* All declarations. Those with an id come first: the others go by name. */
-static bool load_declared(Loader *l, Error *err) {
+static bool load_declared(Loader *l, const char *folder, Error *err) {
+    if (!l->json_path && !l->config_path && !check_class(l, folder, NULL, err)) return false;
     return (!l->added_path || load_added_file(l, err)) && load_added_list(l, err) &&
-           (!l->config_path || load_config(l, err)) && (!l->map_path || load_map(l, err));
+           (!l->config_path || load_config(l, folder, err)) && (!l->map_path || load_map(l, err));
 }
 
 /* ---- merges ---- */
@@ -732,7 +761,7 @@ static Tokenizer *load_all(Loader *l, const char *folder, Error *err) {
         return NULL;
     }
     if ((l->vocab_path && !load_vocab(l, err)) || !load_bytes(l, err)) return NULL;
-    if (!load_declared(l, err) || !load_merges(l, err)) return NULL;
+    if (!load_declared(l, folder, err) || !load_merges(l, err)) return NULL;
     bool is_beside = l->json_path && !is_json_alone(l);
     if (is_beside && (!compare_vocab(l, err) || !compare_merges(l, err))) return NULL;
     if (!l->vocab_path && strset_find(&l->names, str(END_OF_TEXT)) < 0) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "data/tokenizer_folder.h"
 #include "lib/file.h"
 #include "tests/unit/check.h"
 
@@ -468,10 +469,47 @@ static void check_no_vocabulary(const char *folder, const char *to) {
     model_free(m);
 }
 
+/* Whose rules split text if no tokenizer.json says it: transformers takes the tokenizer's class
+ * first, then that of the model's config.json, then the family. Only GPT-2's is read. */
+static void check_rules(const char *folder, const char *to) {
+    static const struct {
+        const char *own, *model, *part; /* tokenizer_config.json, config.json, the message */
+    } rows[] = {
+        {NULL, "{\"model_type\": \"qwen2\"}", "config.json: model_type is qwen2, whose"},
+        {"{}", "{\"model_type\": \"qwen3\"}", "config.json: model_type is qwen3, whose"},
+        {"{\"eos_token\": \"<e>\"}", "{\"model_type\": \"llama\"}", "model_type is llama"},
+        {NULL, "{\"tokenizer_class\": \"Qwen2Tokenizer\"}", "/config.json: tokenizer_class is Q"},
+        {"{}", "{\"model_type\": 1", "config.json:1: not valid JSON"},
+        {NULL, "{\"model_type\": \"gpt2\"}", NULL},
+        {NULL, "{}", NULL},
+        {NULL, "{\"tokenizer_class\": \"GPT2Tokenizer\", \"model_type\": \"llama\"}", NULL},
+        {"{\"tokenizer_class\": \"GPT2Tokenizer\"}", "{\"model_type\": \"qwen2\"}", NULL},
+    };
+    Error err = {0};
+    Str text = str("low lower");
+    Tokenizer *t = tokenizer_train(&text, 1, 262, TEMPLATE_RECIPE_SPECIALS, 4, NULL, &err);
+    char *own = path_join(folder, "tokenizer_config.json");
+    CHECK(tokenizer_save(t, NULL, folder, &err), "%s", err.text);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].own) put_text(folder, "tokenizer_config.json", rows[i].own);
+        else unlink(own);
+        put_text(folder, "config.json", rows[i].model);
+        err = (Error){0};
+        Tokenizer *again = tokenizer_load(folder, &err);
+        CHECK(rows[i].part ? !again && strstr(err.text, rows[i].part) : again != NULL,
+              "%s and %s: got \"%s\"", rows[i].own ? rows[i].own : "nothing", rows[i].model,
+              err.text);
+        tokenizer_free(again);
+    }
+    tokenizer_free(t);
+    free(own);
+    (void)to;
+}
+
 static void test_other_programs(void) {
     char folder[512], to[600];
-    void (*const checks[])(const char *, const char *) = {check_token_ids, check_ends,
-                                                          check_generation, check_no_vocabulary};
+    void (*const checks[])(const char *, const char *) = {
+        check_token_ids, check_ends, check_generation, check_no_vocabulary, check_rules};
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/test_folder.XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(folder)) {
@@ -479,11 +517,11 @@ static void test_other_programs(void) {
         exit(1);
     }
     snprintf(to, sizeof to, "%s/to", folder);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         checks[i](folder, to);
         remove_folder(to);
         if (i >= 2) remove_folder(folder); /* the first three share one */
-        if (i == 2) CHECK(folder_make(folder, &(Error){0}), "no folder");
+        if (i == 2 || i == 3) CHECK(folder_make(folder, &(Error){0}), "no folder");
     }
 }
 
