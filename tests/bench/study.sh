@@ -23,8 +23,9 @@
 # STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
 # ("4 5": the rule was made on the others), WEAK_BASES, SHORT_BASES and CONTROL_BASES, the table
 # check has CHECK_BASES. GSM8K_DATA and INSTRUCT are the folder and the file of data/gsm8k.sh, for
-# the tables of real text; GSM8K_BASES ("1") are its initialisations. STORIES is the folder that
-# data/stories.sh makes, for stories and sessions.
+# the tables of real text; GSM8K_BASES ("1") are its initialisations, and SEED-EPOCHS one that is
+# pretrained for so many epochs and not 5. STORIES is the folder that data/stories.sh makes, for
+# stories and sessions.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -529,23 +530,21 @@ real() { # TASK: one of data/gsm8k.sh
         --share ACCEPTED
 }
 
-# A holdout of real text that is partly wrong, and trimming
-group_gsm8k_trim() { real_trim gsm8k 200 any others; }
-group_instruct_trim() { real_trim instruct 100 pool; }
-real_trim() { # TASK SIZE HOW...
-    table=$1-trim pool_name=pool size=$2
-    shift 2
+# A holdout of 100 records of real text that is partly wrong, and trimming
+group_gsm8k_trim() { real_trim gsm8k any others; }
+group_instruct_trim() { real_trim instruct pool; }
+real_trim() { # TASK HOW...
+    table=$1-trim pool_name=pool
+    shift
     bounds
-    for trim in "" " --holdout-trim 0.3"; do
-        # shellcheck disable=SC2086  # the words of the option
-        sft "0 % wrong: accept$trim" --weights ica --weight-map accept$trim
-    done
-    for how in "$@"; do
-        for wrong in 10 20; do
-            for trim in "" " --holdout-trim 0.3"; do
-                # shellcheck disable=SC2086  # the words of the option
-                row "$wrong % $how: accept$trim" train pool holdout-$size-$wrong-$how \
-                    --weights ica --weight-map accept$trim
+    for wrong in 0 "$@"; do
+        for share in 10 20; do
+            name="$share % $wrong" holdout=holdout-100-$share-$wrong
+            [ "$wrong" != 0 ] || name="0 % wrong" holdout=holdout-100-0
+            [ "$wrong-$share" != 0-20 ] || continue
+            for arm in accept "accept --holdout-trim 0.3"; do
+                # shellcheck disable=SC2086  # the words of the arm
+                row "$name: $arm" train pool $holdout --weights ica --weight-map $arm
             done
         done
     done
@@ -688,9 +687,12 @@ make_base() { # BASE
         rm -rf "$model"
         case $1 in
         gsm8k:*)
+            start=${1#*:} epochs=5
+            [ "$start" = "${start%-*}" ] || epochs=${start#*-}
             set -- --data "$GSM8K/data/pretrain.jsonl" --tokenizer "$GSM8K/tokenizer" \
                 --channels 128 --context 768 --batch-tokens 2048 --learning-rate 2e-3 \
-                --num-train-epochs 5 --shuffle --prompt-loss-weight 0.5 --seed "${1#*:}" ;;
+                --num-train-epochs "$epochs" --shuffle --prompt-loss-weight 0.5 \
+                --seed "${start%-*}" ;;
         *)
             set -- --data "$WORK/data/$seed/1/pretrain.jsonl" --tokenizer "$WORK/tokenizer/$seed" \
                 --channels 64 --context 128 --batch-tokens 640 --learning-rate 4e-3 \
