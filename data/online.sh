@@ -10,17 +10,19 @@
 #   OPTIONS   of `ica train`, and of `ica score` too where SCORER is base
 #
 # From the environment: STAGES (4), ASK (400, prompts of a stage), NOISE (30, per cent of the pairs
-# that are flipped), STEPS (30, of a stage), SEED (1), SCORER: present (the model that the stage
-# begins with makes the scores) or base (MODEL makes them in all stages).
+# that are flipped), STEPS (20, of a stage), SEED (1), SCORER: present (the model that the stage
+# begins with makes the scores) or base (MODEL makes them in all stages), TRUTH: graded or exact, as
+# pairs.jsonl says.
 #
 # A stage T goes on from the model of the stage before, and makes these files in OUT/T:
 #
 #   asked.jsonl   records of PROMPTS. Stages take them in turn, and begin again after the last
 #   answers.jsonl two answers to each, by `ica generate --samples 2` at temperature 1
 #   pairs.jsonl   the answer that is nearer to the truth is chosen: the right one is nearest, then
-#                 one with the right one among its words ("source" says which two it were). Two of
-#                 the same distance are a tie, and are dropped with empty answers. Of the others
-#                 NOISE % are flipped, evenly spread, and "flipped" says which
+#                 one with the right one among its words ("source" says which two it were). With
+#                 TRUTH=exact all but the right one are equally far. Two of the same distance are
+#                 a tie, and are dropped, as are pairs with an empty answer. Of the others NOISE %
+#                 are flipped, evenly spread, and "flipped" says which
 #   scores.jsonl  MODEL's scores of the pairs, if it is the scorer; else they are in model/
 #   model/        STEPS steps of DPO on the pairs. The reference of a stage is the model that it
 #                 begins with, as of every `ica train`. So each stage may move as far as a first
@@ -34,8 +36,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 LC_ALL=C
 export LC_ALL
 ICA=${ICA:-$here/ica}
-STAGES=${STAGES:-4} ASK=${ASK:-400} NOISE=${NOISE:-30} STEPS=${STEPS:-30} SEED=${SEED:-1}
-SCORER=${SCORER:-present}
+STAGES=${STAGES:-4} ASK=${ASK:-400} NOISE=${NOISE:-30} STEPS=${STEPS:-20} SEED=${SEED:-1}
+SCORER=${SCORER:-present} TRUTH=${TRUTH:-graded}
 LONGEST=24 # tokens of an answer
 child=
 trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 143' INT TERM
@@ -59,7 +61,7 @@ asked() {
 
 # ranked STAGE: standard input is a record, its two answers, and so on; output the stage's pairs.
 ranked() {
-    awk -v stage="$1" -v rate="$NOISE" '
+    awk -v stage="$1" -v rate="$NOISE" -v exact="$([ "$TRUTH" != exact ] || echo 1)" '
         # The text of a key, without blanks around it, as JSON has it
         function text(line, key) {
             if (!match(line, "\"" key "\": *\"([^\"\\\\]|\\\\.)*\"")) return ""
@@ -79,7 +81,7 @@ ranked() {
             rejected = text($0, "completion")
             a = distance(chosen, right)
             b = distance(rejected, right)
-            if (a == b || chosen == "" || rejected == "") next
+            if (a == b || (exact && a && b) || chosen == "" || rejected == "") next
             n++
             flip = int(n * rate / 100 + 1e-9) > int((n - 1) * rate / 100 + 1e-9)
             # Nearer and not flipped, or farther and flipped: they stand as they must.
@@ -137,7 +139,7 @@ train() {
 # What a run depends on, but for how many stages it has
 settings() {
     echo "online.sh $MODEL $PROMPTS $HOLDOUT $WEIGHTS $* ASK=$ASK NOISE=$NOISE STEPS=$STEPS" \
-        "SEED=$SEED SCORER=$SCORER"
+        "SEED=$SEED SCORER=$SCORER TRUTH=$TRUTH"
 }
 
 die() {

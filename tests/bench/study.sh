@@ -73,7 +73,7 @@ die() {
 # the baseline of its paired differences. Fields are separated by tabs, "-" is an empty one.
 #
 # KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME), ranks (STEPS
-#          and OPTIONS: see run_ranks), online (SCORER and WEIGHTS of data/online.sh)
+#          and OPTIONS: see run_ranks), online (SCORER, WEIGHTS and TRUTH of data/online.sh)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
 #          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds; flips-R: pairs,
 #          of which R % are flipped
@@ -499,9 +499,15 @@ group_online() {
         row "ica:$map" online noise-seen-0 pairs-holdout present ica:$map
         row "ica:$map, scores by the base" online noise-seen-0 pairs-holdout base ica:$map
     done
-    table=online-scores
+    # Only pairs of which one is right
     for arm in uniform oracle ica:filter ica:accept ica:mirror; do
-        row $arm online noise-seen-0 pairs-holdout present $arm
+        table=online
+        row "exact: $arm" online noise-seen-0 pairs-holdout present $arm exact
+    done
+    for table in online-scores online-kinds; do
+        for arm in uniform oracle ica:filter ica:accept ica:mirror; do
+            row $arm online noise-seen-0 pairs-holdout present $arm
+        done
     done
 }
 
@@ -1025,17 +1031,17 @@ run_ranks() { # STEPS OPTIONS...
 # and by the model that the stage begins with agree with the truth and with each other, and the
 # tests after it. The reference of DPO's loss on the test is the base. The first answers are the
 # same for all arms of a base and a draw, so they are made once.
-run_online() { # SCORER WEIGHTS
+run_online() { # SCORER WEIGHTS [TRUTH]
     first=$WORK/shared/online-${model##*/}-$draw from=$model stage=1 before= cost=
     mkdir -p "$run/online/1" "${first%/*}"
     [ ! -f "$first" ] || cp "$first" "$run/online/1/answers.jsonl"
     # shellcheck disable=SC2086  # options and their values
-    SCORER=$1 SEED=$draw ICA=$ICA STAGES=$STAGES ASK=400 NOISE=30 STEPS=20 sh data/online.sh \
-        "$model" "$pool_file" "$holdout_file" "$run/online" "$2" $ONLINE &
+    SCORER=$1 TRUTH=${3:-graded} SEED=$draw ICA=$ICA STAGES=$STAGES ASK=400 NOISE=30 STEPS=20 \
+        sh data/online.sh "$model" "$pool_file" "$holdout_file" "$run/online" "$2" $ONLINE &
     child=$!
     wait "$child" || return 1
     child=
-    cp "$run/online/1/answers.jsonl" "$first.$1.$2" && mv "$first.$1.$2" "$first"
+    cp "$run/online/1/answers.jsonl" "$first.$*" && mv "$first.$*" "$first"
     [ "$1" = base ] || cost=$(online_cost)
     while [ "$stage" -le "$STAGES" ]; do
         printf '%s"%s":' "$before" "$stage"
@@ -1416,13 +1422,20 @@ P(sequence);mean overhead 2 1 overhead by operations"
     columns=
     for by in present base; do
         for stage in 1 2 3 4; do
-            [ $by$stage = base1 ] || columns="$columns;mean stages.$stage.$by.auroc.all 3 1 \
-AUROC, $by, $stage"
+            [ $by$stage != base1 ] || continue
+            columns="$columns;mean stages.$stage.$by.auroc.all 3 1 $by $stage"
         done
     done
-    for stage in 2 3 4; do columns="$columns;mean stages.$stage.ranks 3 1 Spearman, $stage"; done
-    for stage in 1 2 3 4; do columns="$columns;mean stages.$stage.pairs 0 1 pairs, $stage"; done
+    for stage in 2 3 4; do columns="$columns;mean stages.$stage.ranks 3 1 Spearman $stage"; done
     show online-scores training "${columns#;}"
+    columns="mean stages.1.pairs 0 1 pairs 1;mean stages.4.pairs 0 1 pairs 4"
+    for kind in right-wrong right-wordy wordy-wrong; do
+        for by in present base; do
+            columns="$columns;mean stages.2.$by.auroc.$kind+stages.3.$by.auroc.$kind+stages.4.$by\
+.auroc.$kind 3 0.333333 $kind, $by"
+        done
+    done
+    show online-kinds training "$columns"
 }
 show_check() { show_checks check; }
 show_checks() { # TABLE

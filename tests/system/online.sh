@@ -26,7 +26,7 @@ eval "$(sed -n '/^ranked() {/,/^}/p; /^asked() {/,/^}/p' data/online.sh)"
     asks p8 '\"b\" c' 'no \\ \u0001' '\"b\" c'  # pair 5: what JSON escapes stays as it is
     asks p9 "c b a" "c b" "b c b a ."           # pair 6
 } >"$work/answers"
-NOISE=30
+NOISE=30 TRUTH=graded
 ranked 7 <"$work/answers" >"$work/pairs"
 # 30 % of n pairs, rounded down, are flipped: of 6 it is one, and the fourth reaches it.
 sed 's/^/{"id":"7-/; s/ F /,"flipped":false,"source":/; s/ T /,"flipped":true,"source":/; s/$/}/' \
@@ -48,6 +48,11 @@ NOISE=100
 is "a flipped pair is the pair with its answers swapped" \
     "$(ranked 7 <"$work/answers" | sed -n '1s/.*"chosen":\(.*\),"rejected":\(.*\),"fl.*/\2 \1/p')" \
     '"rome" "oslo"'
+TRUTH=exact
+is "with exact truth one of the two is right" "$(ranked 7 <"$work/answers" |
+    sed 's/.*"id":"7-\([0-9]*\)".*"flipped":\([a-z]*\).*/\1 \2/' | tr '\n' ' ')" \
+    "1 true 4 true 6 true 8 true "
+TRUTH=graded
 printf '%s\n' a b c d e >"$work/prompts"
 ASK=2
 is "stages take the prompts in turn, and again" \
