@@ -70,8 +70,10 @@ static bool write_best(Keep *keep, const Model *m, Error *err) {
                    .rank = 1,
                    .shape = {(int64_t)m->parameters},
                    .data = m->w};
-    if (keep->told.step > 0 && !keep->in_previous && file_exists(path)) file_keep(path, previous);
-    bool ok = tensors_write(path, &t, 1, NULL, 0, err);
+    bool named = keep->told.step > 0 && !keep->in_previous && file_exists(path);
+    if (named) file_keep(path, previous);
+    /* The other name must be safe before the new parameters take the first one. */
+    bool ok = (!named || folder_settle(folder, err)) && tensors_write(path, &t, 1, NULL, 0, err);
     keep->in_previous = false;
     free(path);
     free(previous);

@@ -20,6 +20,27 @@ static bool may_be_ours(Str s) {
     return n == 0 || memcmp(s.s, HEAD, n) == 0;
 }
 
+/* Has the file zeros alone? So it may look when the power failed before its bytes were safe. */
+static bool only_zeros(const char *path, Error *err) {
+    enum { BLOCK = 1 << 16 };
+    FileInput in;
+    Buf b = {0};
+    if (!input_open(&in, path, err)) return false;
+    bool zeros = true;
+    for (size_t at = 0; zeros && !in.ended; b.n = at = 0) {
+        zeros = input_read(&in, BLOCK, &b, err);
+        while (zeros && at < b.n) zeros = b.s[at++] == 0;
+    }
+    input_close(&in);
+    buf_free(&b);
+    return zeros;
+}
+
+static bool refuse_kind(const Partial *p, Error *err) {
+    return error_set(err, STATUS_USAGE, "%s: is another kind of file: choose another --out",
+                     p->path);
+}
+
 static char *with_ending(const char *path, const char *ending) {
     size_t n = strlen(path) + strlen(ending) + 1;
     char *all = mem_new(n, 1);
@@ -139,9 +160,10 @@ static bool find_done(Partial *p, const char *command, const Buf *depends, int64
         memcpy(p->sum, sum, sizeof sum);
         *keep = at + (int64_t)line.n;
     }
-    /* Not one whole line: a kill in the first write, or another's file. */
-    if (err->status == 0 && at == 0 && !may_be_ours((Str){l.text.s, l.text.n}))
-        error_set(err, STATUS_USAGE, "%s: is another kind of file: choose another --out", p->path);
+    /* Not one whole line: a kill or a power loss in the first write, or another's file. */
+    if (err->status == 0 && at == 0 && !may_be_ours((Str){l.text.s, l.text.n}) &&
+        !only_zeros(p->path, err) && err->status == 0)
+        refuse_kind(p, err);
     lines_close(&l);
     return err->status == 0;
 }
@@ -158,9 +180,8 @@ static bool take_over(Partial *p, const char *command, const Buf *depends, Parti
         /* Only what begins as such a file does may go. */
         char head[sizeof HEAD];
         size_t n = file_head(p->path, head, sizeof HEAD - 1);
-        if (!may_be_ours((Str){head, n}))
-            return error_set(err, STATUS_USAGE, "%s: is another kind of file: choose another --out",
-                             p->path);
+        if (!may_be_ours((Str){head, n}) && !only_zeros(p->path, err))
+            return err->status == 0 && refuse_kind(p, err);
         file_remove(p->path);
         return true;
     }

@@ -5,7 +5,7 @@
  * Then come the records' lines. After each group of them one line says how many records there are,
  * sums that the caller keeps, and a hash of everything before. Records after the last such line are
  * made again. A group is on the disk before the next one begins. Work that ends within one group
- * never makes the file.
+ * never makes the file. A file of zeros alone, as a power loss may leave it, has no record.
  *
  * Usage:
  *   Buf depends = {0}, whole = {0};

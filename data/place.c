@@ -130,7 +130,7 @@ static void remove_in(const char *folder, const char *name) {
 /* Removes a folder if nothing is left in it. */
 static void remove_empty(const char *folder, const char *name) {
     char *path = path_join(folder, name);
-    rmdir(path);
+    system_calls.rmdir(path);
     free(path);
 }
 
@@ -145,12 +145,17 @@ static void remove_reference(const char *folder) {
     free(reference);
 }
 
-/* Removes the files of the run in that folder, run.json last, so that a kill leaves a run. */
-static void remove_run(const char *folder) {
+/* Removes the files of the run in that folder, run.json last, so that a kill or a power loss leaves
+ * a run. */
+static bool remove_run(const char *folder, Error *err) {
     OldRun old = old_run(folder);
-    if (old.is) remove_reference(folder);
-    for (int i = FILE_COUNT - 1; i >= 0; i--)
+    if (!old.is) return true;
+    remove_reference(folder);
+    for (int i = FILE_COUNT - 1; i > 0; i--)
         if (wrote(&old, FILES[i])) remove_in(folder, FILES[i]);
+    if (!folder_settle(folder, err)) return false;
+    remove_in(folder, FILES[0]);
+    return true;
 }
 
 void place_end_training(const char *folder) {
@@ -168,29 +173,31 @@ static bool move(const char *from, const char *from_name, const char *to, const 
     return ok;
 }
 
-/* RUN/ready is there, or RUN/moving: finishes the change to the new run. */
+/* RUN/ready is there, or RUN/moving: finishes the change to the new run. Each step is on the disk
+ * before the next one. */
 static bool finish_change(const char *folder, Error *err) {
-    bool ok = true;
-    if (there(folder, READY)) {
-        remove_run(folder);
-        ok = move(folder, READY, folder, MOVING, err);
-    }
-    if (!ok || !there(folder, MOVING)) return ok;
+    if (there(folder, READY) &&
+        (!remove_run(folder, err) || !move(folder, READY, folder, MOVING, err) ||
+         !folder_settle(folder, err)))
+        return false;
+    if (!there(folder, MOVING)) return true;
     char *moving = path_join(folder, MOVING);
-    ok = move(moving, REFERENCE, folder, REFERENCE, err);
+    bool ok = move(moving, REFERENCE, folder, REFERENCE, err);
     for (int i = FILE_COUNT - 1; i >= 0 && ok; i--)
         ok = move(moving, FILES[i], folder, FILES[i], err);
+    ok = ok && folder_settle(moving, err) && folder_settle(folder, err);
     remove_empty(folder, MOVING);
     free(moving);
     return ok;
 }
 
-/* Removes a new run that never got its first state. */
+/* Removes a new run that never got its first state. What cannot be removed stays. */
 static void drop_next(const char *folder) {
+    Error ignored = {0};
     char *next = path_join(folder, NEXT);
     if (there(folder, NEXT)) {
         folder_sweep(next, FILES, FILE_COUNT);
-        remove_run(next);
+        remove_run(next, &ignored);
         remove_in(next, "log.jsonl");
         remove_empty(folder, NEXT);
     }
@@ -233,7 +240,7 @@ bool place_begin(RunPlace *p, Error *err) {
     bool old = old_run(p->folder).is;
     if (old) sweep(p->folder);
     else folder_sweep(p->folder, FILES, 1); /* a run that was killed before it had its run.json */
-    if (old && p->use == PLACE_AGAIN) remove_run(p->folder);
+    if (old && p->use == PLACE_AGAIN && !remove_run(p->folder, err)) return false;
     if (!old || p->use != PLACE_REPLACE) return true;
     free(p->writes);
     p->writes = path_join(p->folder, NEXT);
@@ -242,7 +249,8 @@ bool place_begin(RunPlace *p, Error *err) {
 
 bool place_settle(RunPlace *p, Error *err) {
     if (strcmp(p->writes, p->folder) == 0) return true;
-    if (!move(p->folder, NEXT, p->folder, READY, err)) return false;
+    if (!move(p->folder, NEXT, p->folder, READY, err) || !folder_settle(p->folder, err))
+        return false;
     strcpy(p->writes, p->folder);
     return finish_change(p->folder, err);
 }

@@ -191,7 +191,17 @@ static bool may_lack_sync(int reason) {
     return reason == EINVAL || reason == ENOTSUP || reason == EACCES || reason == EPERM;
 }
 
-/* Makes a new name durable: fsync of the folder of a path. */
+/* Makes the names in a folder durable. */
+static bool sync_names(const char *folder) {
+    int fd = open_again(folder, O_RDONLY);
+    bool ok = (fd >= 0 && sync_again(fd)) || may_lack_sync(errno);
+    int reason = errno;
+    if (fd >= 0) close_once(fd);
+    errno = reason;
+    return ok;
+}
+
+/* The same for the folder of a path. */
 static bool sync_folder(const char *path) {
     char *folder = mem_new(strlen(path) + 3, 1);
     strcpy(folder, path);
@@ -199,10 +209,8 @@ static bool sync_folder(const char *path) {
     if (slash == folder) slash[1] = 0;
     else if (slash) *slash = 0;
     else strcpy(folder, ".");
-    int fd = open_again(folder, O_RDONLY);
-    bool ok = (fd >= 0 && sync_again(fd)) || may_lack_sync(errno);
+    bool ok = sync_names(folder);
     int reason = errno;
-    if (fd >= 0) close_once(fd);
     free(folder);
     errno = reason;
     return ok;
@@ -389,11 +397,14 @@ bool log_open(FileLog *log, const char *path, int64_t keep, Error *err) {
     struct stat s;
     char *copy = mem_new(strlen(path) + 1, 1); /* first: without memory no file is made */
     strcpy(copy, path);
+    bool made = !file_exists(path);
     log->fd = open_again(path, O_WRONLY | O_CREAT | O_APPEND);
-    bool ok = log->fd >= 0 && cut(log->fd, keep) && fstat(log->fd, &s) == 0;
+    bool ok = log->fd >= 0 && cut(log->fd, keep) && fstat(log->fd, &s) == 0 &&
+              (!made || sync_folder(path));
     if (!ok) {
         cannot(err, path, "write", errno);
         if (log->fd >= 0) close_once(log->fd);
+        if (log->fd >= 0 && made) unlink_again(path);
         free(copy);
         return false;
     }
@@ -463,6 +474,10 @@ bool folder_make(const char *path, Error *err) {
     if (err->status == 0 && (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)))
         error_set(err, STATUS_IO, "%s: is not a folder", path);
     return err->status == 0;
+}
+
+bool folder_settle(const char *path, Error *err) {
+    return sync_names(path) || cannot(err, path, "write", errno);
 }
 
 /* Is the entry NAME.PID.part, a temporary of NAME as file_begin calls it? */

@@ -96,7 +96,8 @@ typedef struct {
     int fd;
     int64_t bytes; /* written so far, older ones included */
 } FileLog;         /* zero-initialize */
-/* Opens or makes the file, and cuts it to at most `keep` bytes. */
+/* Opens the file, or makes it and brings its name to the disk, and cuts it to at most `keep` bytes.
+ */
 bool log_open(FileLog *log, const char *path, int64_t keep, Error *err);
 /* Appends all bytes or, with status 4, none. */
 bool log_put(FileLog *log, const void *bytes, size_t n, Error *err);
@@ -114,6 +115,9 @@ bool file_fingerprint(const char *path, uint64_t *fingerprint, Error *err);
 bool file_exists(const char *path);
 bool file_same(const char *a, const char *b);   /* do both lead to one existing file or folder? */
 bool folder_make(const char *path, Error *err); /* with its parents; it may exist */
+/* Brings the names in a folder to the disk: what was renamed, linked or removed there is safe
+ * before anything that follows. */
+bool folder_settle(const char *path, Error *err);
 /* Removes temporaries of the n named files, which a program left in the folder when it was killed
  * inside file_write. */
 void folder_sweep(const char *path, const char *const *names, int n);

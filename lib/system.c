@@ -36,6 +36,7 @@ SystemCalls system_calls = {.open = call_open,
                             .mkdir = mkdir,
                             .link = link,
                             .unlink = unlink,
+                            .rmdir = rmdir,
                             .allocate = call_allocate,
                             .resize = realloc};
 

@@ -1,11 +1,11 @@
 /* system: the seam between the program and the operating system.
  *
- * What it is. Every call that opens, reads, writes, settles, renames or removes a file, makes a
- * folder, or takes memory goes through the table system_calls. Nothing else in the program calls
- * these functions. So a test that replaces members of the table sees all of them in their order,
- * and can let any one fail: tests/unit/test_power.c records a save, tests/system/scarcity.c lets
- * the n-th call fail. A member behaves as the POSIX function of its name: -1 or NULL for a
- * failure, with errno.
+ * What it is. Every call that opens, reads, writes, settles, renames or removes a file, makes or
+ * removes a folder, or takes memory goes through the table system_calls. Nothing else in the
+ * program calls these functions. So a test that replaces members of the table sees all of them in
+ * their order, and can let any one fail: tests/unit/power.h records what is written,
+ * tests/system/scarcity.c lets the n-th call fail. A member behaves as the POSIX function of its
+ * name: -1 or NULL for a failure, with errno.
  *
  * Global state. There are two pieces, and the program has no third. The table is written by tests
  * alone, before they call anything else. The list of unfinished files is what a signal handler
@@ -37,6 +37,7 @@ typedef struct {
     int (*mkdir)(const char *path, mode_t mode);
     int (*link)(const char *path, const char *other);
     int (*unlink)(const char *path);
+    int (*rmdir)(const char *path);
     void *(*allocate)(size_t bytes);          /* aligned to 64 bytes; `bytes` is a multiple of 64 */
     void *(*resize)(void *old, size_t bytes); /* realloc */
 } SystemCalls;

@@ -265,14 +265,16 @@ others_for() { # FILE
     data/tokenizer* | data/model_folder.c)
         echo "test_tokenizer test_tokenizer_json test_model_folder test_adapter" ;;
     data/pool.c | data/partial.c | data/depends.c | program/chunks.c | program/score.c | \
-        program/evaluate.c) echo test_pool ;;
+        program/evaluate.c) echo "test_pool test_power_files" ;;
     data/records.c | data/examples.c)
         echo "test_records test_examples test_pool test_parts test_frames" ;;
     data/forms.c) echo "test_records test_examples test_summary test_parts" ;;
     data/template*) echo "test_template test_frames test_tokenizer" ;;
     program/report/*) echo test_report ;;
     lib/schedule.c | data/order.c) echo "test_schedule test_order" ;;
-    lib/util.c | lib/file.c | lib/system.c) echo "test_json test_tensors test_ica test_power" ;;
+    lib/util.c | lib/file.c | lib/system.c)
+        echo "test_json test_tensors test_ica test_power test_power_files" ;;
+    data/place.c | data/keep.c | data/run.c) echo "test_power" ;;
     esac
 }
 

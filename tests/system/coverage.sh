@@ -7,8 +7,8 @@
 # Wanted are LINES (95) % and BRANCHES (90) % over all; the files below that are listed first. The
 # branches of checks that cannot fail here (an overflow of size_t) are counted too.
 # Files that fail, by tests/system/scarcity.sh, are every third case of all.
-# From the environment: LINES, BRANCHES; SCRIPTS, names of scripts; SHOW, a file whose lines that
-# were not executed are printed, and those with a branch that was never taken.
+# From the environment: LINES, BRANCHES; SCRIPTS, names of scripts; JOBS; SHOW, a file of which the
+# lines are printed that were not executed, and those with a branch that was never taken.
 cd "$(dirname "$0")/../.." || exit 1
 LINES=${LINES:-95}
 BRANCHES=${BRANCHES:-90}
@@ -28,16 +28,16 @@ command -v "$GCOV" >/dev/null || {
     exit 0
 }
 find "$BUILD" -name '*.gcda' -exec rm -f {} +
-for program in "$BUILD"/tests/unit/test_*; do
-    case $program in *.o | *.d | *.gc*) continue ;; esac
-    ICA=$BUILD/ica "$program" >"$BUILD/out" 2>&1 || tail -n 3 "$BUILD/out"
+list=
+for script in $SCRIPTS; do list="$list tests/system/$script.sh"; done
+for program in "$BUILD"/tests/unit/test_* "$BUILD/tests/fuzz/kept"; do
+    case $program in *.o | *.d | *.gc*) ;; *) list="$list $program" ;; esac
 done
-[ ! -x "$BUILD/tests/fuzz/kept" ] || "$BUILD/tests/fuzz/kept" >/dev/null 2>&1
-for script in $SCRIPTS; do
-    [ -f "tests/system/$script.sh" ] || continue
-    ICA=$BUILD/ica CHECKED=$BUILD/scarcity FILES=1 STRIDE=3 \
-        sh "tests/system/$script.sh" >"$BUILD/out" 2>&1 || tail -n 3 "$BUILD/out"
-done
+# Counters of programs that end at the same time are added up.
+# shellcheck disable=SC2086
+ICA=$BUILD/ica CHECKED=$BUILD/scarcity FILES=1 STRIDE=3 \
+    sh tests/system/run.sh $list >"$BUILD/out" ||
+    grep -v ' 0 failed' "$BUILD/out"
 
 rm -rf "$BUILD/gcov"
 mkdir -p "$BUILD/gcov"

@@ -33,13 +33,14 @@ typedef enum {
     CALL_MKDIR,
     CALL_LINK,
     CALL_UNLINK,
+    CALL_RMDIR,
     CALL_ALLOCATE,
     CALL_RESIZE,
     CALL_COUNT
 } Call;
-static const char *const NAMES[CALL_COUNT] = {"open",   "read",     "read_at", "write", "truncate",
-                                              "fsync",  "close",    "rename",  "mkdir", "link",
-                                              "unlink", "allocate", "resize"};
+static const char *const NAMES[CALL_COUNT] = {"open",   "read",  "read_at",  "write", "truncate",
+                                              "fsync",  "close", "rename",   "mkdir", "link",
+                                              "unlink", "rmdir", "allocate", "resize"};
 
 enum { PLACES = 1 << 16 };
 
@@ -131,6 +132,8 @@ static int try_link(const char *path, const char *other) {
 
 static int try_unlink(const char *path) { return fails(CALL_UNLINK) ? -1 : plan.real.unlink(path); }
 
+static int try_rmdir(const char *path) { return fails(CALL_RMDIR) ? -1 : plan.real.rmdir(path); }
+
 static void *try_allocate(size_t bytes) {
     return fails(CALL_ALLOCATE) ? NULL : plan.real.allocate(bytes);
 }
@@ -175,6 +178,7 @@ __attribute__((constructor)) static void begin(void) {
                                  .mkdir = try_mkdir,
                                  .link = try_link,
                                  .unlink = try_unlink,
+                                 .rmdir = try_rmdir,
                                  .allocate = try_allocate,
                                  .resize = try_resize};
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # No memory, no disk. In each command each call that touches a file or takes memory fails once: the
-# n-th open, read, write, truncate, fsync, close, rename, mkdir, link, unlink, for every n, and the
-# n-th allocation, for the first n from each place in the program. Then real scarcity: a disk that
-# is full, files that may not grow, little memory, a stdout that cannot be written, Ctrl-C.
+# n-th open, read, write, truncate, fsync, close, rename, mkdir, link, unlink, rmdir, for every n,
+# and the n-th allocation, for the first n from each place in the program. Then real scarcity: a
+# disk that is full, files that may not grow, little memory, a stdout that cannot be written,
+# Ctrl-C.
 #   A failure: status 4, one line, no temporary, no partial output, no leak; or the call did not
 #   matter, and everything is as without it. Inputs are untouched.
 #   EINTR, and reads and writes that move half: everything is as without them.

@@ -361,6 +361,32 @@ static void test_partial(void) {
     buf_free(&whole);
 }
 
+/* A power loss may leave zeros in place of the bytes: that is begun again. With one other byte, be
+ * it the last one, it is another's file. */
+static void test_zeros(void) {
+    enum { MANY = 70000 }; /* more than one read */
+    static const char zeros[MANY + 1];
+    static const PartialUse uses[] = {PARTIAL_RESUME, PARTIAL_AGAIN};
+    char path[300];
+    Buf b = {0};
+    Partial p;
+    Error err = {0};
+    snprintf(path, sizeof path, "%s/out.part", folder);
+    for (int i = 0; i < 2; i++) {
+        CHECK(file_write(path, zeros, MANY, &err), "%s", err.text);
+        CHECK(open_part(&p, "3", uses[i], &err) && p.done == 0 && !file_exists(path), "zeros: %s",
+              err.text);
+        partial_end(&p, false);
+        b.n = 0;
+        buf_put(&b, zeros, MANY);
+        buf_putc(&b, '1');
+        CHECK(file_write(path, b.s, b.n, &err), "%s", err.text);
+        CHECK(!open_part(&p, "3", uses[i], &err) && err.status == STATUS_USAGE && file_exists(path),
+              "zeros and a 1: %d, %s", err.status, err.text);
+    }
+    buf_free(&b);
+}
+
 /* A line gets its weight after the score, whatever its id says. */
 static void test_weights(void) {
     static const char *const lines[][2] = {
@@ -397,6 +423,7 @@ int main(void) {
     test_left_out();
     test_changed();
     test_partial();
+    test_zeros();
     test_weights();
     static const char *const names[] = {"a", "b", "c", "h", "out", "out.part"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
