@@ -179,25 +179,27 @@ static void plain_members(Buf *b) {
     if (b->s) b->s[to] = 0;
 }
 
+enum { LACKS = 4 };
+
 /* Marks are spelled as put_plain_jinja does. All of `has` must be there, none of `lacks`. */
 static const struct {
     const char *name;
-    const char *has[4], *lacks[3];
+    const char *has[4], *lacks[LACKS];
 } MARKS[] = {
     {"qwen3",
      {"content+'<|im_end|>\n'",
       "'<|im_start|>'+message.role+'\n<think>\n'+reasoning_content.strip('\n')+'\n</think>\n\n'+"
       "content.lstrip('\n')",
       "'<|im_start|>assistant\n'", "'<think>\n\n</think>\n\n'"},
-     {"assistant\n<think>\n'"}},
+     {"assistant\n<think>\n'", "bos_token"}},
     {"chatml",
      {"'<|im_start|>'+message.role+'\n'+message.content+'<|im_end|>\n'",
       "'<|im_start|>assistant\n'"},
-     {"<think>", "|trim", "strip("}},
+     {"<think>", "|trim", "strip(", "bos_token"}},
     {"chatml", /* Qwen3's without a thought */
      {"'<|im_start|>'+message.role+'\n'+content+'<|im_end|>\n'",
       "'<|im_start|>'+message.role+'\n'+content}}", "'<|im_start|>assistant\n'"},
-     {"<think>", "|trim", "strip("}},
+     {"<think>", "|trim", "strip(", "bos_token"}},
     {"llama3.2",
      {"'<|start_header_id|>'+message.role+'<|end_header_id|>\n\n'+message.content|trim+"
       "'<|eot_id|>'",
@@ -223,15 +225,17 @@ static bool contains(Str s, const char *what) {
 static bool fits_marks(size_t row, Str plain) {
     bool fits = true;
     for (int i = 0; i < 4 && MARKS[row].has[i]; i++) fits &= contains(plain, MARKS[row].has[i]);
-    for (int i = 0; i < 3 && MARKS[row].lacks[i]; i++)
+    for (int i = 0; i < LACKS && MARKS[row].lacks[i]; i++)
         fits &= !contains(plain, MARKS[row].lacks[i]);
     return fits;
 }
 
 /* The system turn that ChatML has for conversations without one: a text between its marks that is
- * one string of the template. {NULL, 0} without one. */
-static Str default_system(Str plain) {
+ * one string of the template. {NULL, 0} without one. False: there is only one that goes on behind
+ * the string, or has a quotation mark. */
+static bool default_system(Str plain, Str *system) {
     static const char from[] = "<|im_start|>system\n", to[] = "<|im_end|>";
+    bool ok = true;
     for (size_t i = 0; i + sizeof from - 1 <= plain.n; i++) {
         if (memcmp(plain.s + i, from, sizeof from - 1) != 0) continue;
         Str rest = {plain.s + i + sizeof from - 1, plain.n - i - (sizeof from - 1)};
@@ -239,9 +243,13 @@ static Str default_system(Str plain) {
         while (n < rest.n && !memchr("'\\{", rest.s[n], 3) &&
                (rest.n - n < sizeof to - 1 || memcmp(rest.s + n, to, sizeof to - 1) != 0))
             n++;
-        if (n > 0 && n < rest.n && rest.s[n] == '<') return (Str){rest.s, n};
+        if (n > 0 && n < rest.n && rest.s[n] == '<') {
+            *system = (Str){rest.s, n};
+            return true;
+        }
+        ok &= n == 0;
     }
-    return (Str){NULL, 0};
+    return ok;
 }
 
 /* Is it what template_chat writes of a named template? */
@@ -267,7 +275,7 @@ bool template_recognize(Template *template, const Tokenizer *t, Str jinja, Error
     Str text = {plain.s, plain.n}, system = {NULL, 0};
     for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS && !name; i++)
         if (fits_marks(i, text)) name = MARKS[i].name;
-    if (name && strcmp(name, "chatml") == 0) system = default_system(text);
+    if (name && strcmp(name, "chatml") == 0 && !default_system(text, &system)) name = NULL;
     for (int i = 0; i < TEMPLATE_COUNT && !name; i++)
         if (is_our_own(TEMPLATES[i].name, t, jinja)) name = TEMPLATES[i].name;
     bool ok = name ? template_named(template, name, system, t, err)
