@@ -259,8 +259,8 @@ static const struct {
     /* a template whose answers are trimmed, or thought about, is not ChatML */
     {NULL, NULL, "{{ x|trim }}" CHATML_LOOP},
     {NULL, NULL, "{{ '<think>' }}" CHATML_LOOP},
-    /* nor is one that begins with a token, as Hermes 3 has it, or one whose system turn is more than
-     * a string */
+    /* nor is one that begins with a token, as Hermes 3 does, or one whose system turn is more than a
+     * string */
     {NULL, NULL, "{{bos_token}}{% for message in messages %}" CHATML_LOOP},
     {NULL, NULL, "{{ \"<|im_start|>system\nYou are Bob's.<|im_end|>\n\" }}" CHATML_LOOP},
     {NULL, NULL, "{{ '<|im_start|>system\nIt is ' + day + '.<|im_end|>\n' }}" CHATML_LOOP},
