@@ -237,7 +237,9 @@ static void group_backward(const HeadTask *a, const HeadScratch *x, real *dq, re
                       soft + (size_t)g * 2);
 }
 
-/* ---- all heads of all rows ---- */
+/* ---- all heads of all rows ----
+ * Tasks are in the order of the rows and each thread takes one stretch of them. So it finds most
+ * of its tokens in its cache, where the products before attention have left them. */
 
 /* Where queries, keys, values and past of a row's head are; `known` as above. */
 static HeadTask head_task(const Attention *a, const real *qkv, int row, int head, bool known) {
@@ -272,8 +274,8 @@ static int rows_together(const Batch *b) {
 void attention_forward_fast(const Attention *a, real *out, const real *qkv) {
     const Batch *b = a->batch;
     int together = rows_together(b);
-#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * a->heads * a->head_size >      \
-                                                  PARALLEL_FROM / 8)
+#pragma omp parallel for schedule(static) if ((long)b->tokens * a->heads * a->head_size >          \
+                                              PARALLEL_FROM / 8)
     for (int task = 0; task < (b->rows + together - 1) / together * a->kv_heads; task++) {
         int begin = task / a->kv_heads * together, head = task % a->kv_heads;
         HeadScratch x = head_scratch(a);
@@ -289,8 +291,8 @@ void attention_forward_fast(const Attention *a, real *out, const real *qkv) {
 
 void attention_backward_fast(const Attention *a, real *dqkv, const real *dout, const real *qkv) {
     const Batch *b = a->batch;
-#pragma omp parallel for schedule(dynamic, 4) if ((long)b->tokens * a->heads * a->head_size >      \
-                                                  PARALLEL_FROM / 8)
+#pragma omp parallel for schedule(static) if ((long)b->tokens * a->heads * a->head_size >          \
+                                              PARALLEL_FROM / 8)
     for (int task = 0; task < b->rows * a->kv_heads; task++) {
         int r = task / a->kv_heads, head = task % a->kv_heads;
         HeadScratch x = head_scratch(a);
