@@ -242,11 +242,13 @@ void gemm_frozen(int m, int n, int k, const real *a, size_t a_row, size_t a_colu
     }
     /* Split the rows, in tiles: the element functions do the same, so a thread finds its rows in
      * its cache. Split the columns, in strips, if there are few rows or A is transposed, provided
-     * that the longest part becomes shorter. */
+     * that the longest part becomes shorter. Its length is that of its products, and of what it
+     * reads: for a transposed A that is from all rows, and so from another thread's cache. */
     int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
-    double by_columns = (double)((strips + threads - 1) / threads) * NR * (m + MR);
-    double by_rows = ((double)((tiles + threads - 1) / threads) * MR + MR) * n;
-    bool columns = (a_column != 1 || tiles < 4 * threads) && by_columns <= by_rows;
+    double wide = (double)((strips + threads - 1) / threads) * NR,
+           high = (double)((tiles + threads - 1) / threads) * MR;
+    bool columns = (a_column != 1 || tiles < 4 * threads) &&
+                   wide * m + MR * (wide + m) <= high * n + MR * (high + n);
     int units = columns ? strips : tiles, unit = columns ? NR : MR, all = columns ? n : m;
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int t = 0; t < threads; t++) {
