@@ -56,10 +56,10 @@ static void adamw(StepFactors f, real decay, real *w, real *mean, real *square, 
 
 void adamw_update(const Optimizer *o, real *w, const real *grad, size_t offset, size_t n,
                   double decay, double scale, double learning_rate) {
-    enum { CHUNK = 4096 };
+    enum { CHUNK = 2048, WORTH = PARALLEL_FROM / 4 }; /* roots and quotients take their time */
     StepFactors f = step_factors(o, scale, learning_rate);
     size_t chunks = (n + CHUNK - 1) / CHUNK;
-#pragma omp parallel for if (n > PARALLEL_FROM)
+#pragma omp parallel for if (n > WORTH)
     for (size_t c = 0; c < chunks; c++) {
         size_t from = c * CHUNK, size = n - from < CHUNK ? n - from : CHUNK, at = offset + from;
         adamw(f, (real)decay, w + at, o->m + at, o->v + at, grad + at, size);
