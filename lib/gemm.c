@@ -69,6 +69,15 @@ static inline __attribute__((always_inline)) void tile(int rows, int vectors, in
     }
 }
 
+/* An entire tile. As a function of its own it has the registers for itself: inlined among the other
+ * tiles, gcc keeps strides and pointers in memory. */
+static __attribute__((noinline)) void tile_entire(int k, const real *a, size_t a_row,
+                                                  size_t a_column, const real *b, size_t b_row,
+                                                  const real *start, size_t start_row, real *c,
+                                                  size_t c_row) {
+    tile(MR, 2, k, a, a_row, a_column, b, b_row, start, start_row, c, c_row);
+}
+
 /* A tile at the right edge: the same kernel on zero-padded copies. */
 static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column,
                       const real *b, size_t b_row, const real *start, size_t start_row, real *c,
@@ -157,8 +166,8 @@ static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_
             for (int j = 0; j < n; j += NR, bj += strip) {
                 int columns = n - j < NR ? n - j : NR;
                 if (columns == NR && rows == MR)
-                    tile(MR, 2, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
-                         c_row);
+                    tile_entire(k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
+                                c_row);
                 else if (columns == NR)
                     tile(rows, 2, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
                          c_row);
