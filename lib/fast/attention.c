@@ -107,20 +107,27 @@ static void block_average(real *to, size_t row, const HeadTask *a, Block b, cons
 
 /* ---- forward ---- */
 
+/* Of TILE queries, the first of which is at position `first`, sets the scores with later keys to
+ * -infinity. */
+static void mask_later(real *s, int first, int keys) {
+    for (int j = first + 1; j < keys; j++) {
+        real *s_j = s + (size_t)j * QUERY_BLOCK;
+        for (int i = 0; i < TILE && i < j - first; i++) s_j[i] = -INFINITY;
+    }
+}
+
 /* On entry s holds k . q for TILE queries, the first of which is at position `first`. On exit it
  * holds exp(s * scale - maximum) for the keys that a query may see, and 0 for the rest; inverse =
  * 1 / their sum. Each sum is the one of LANES parts of lib/gemm.h. */
 static void softmax_forward(real *s, int first, int keys, real scale, real maximum[TILE],
                             real inverse[TILE]) {
     real most[TILE], lane[LANES][TILE] = {{0}};
+    mask_later(s, first, keys);
     for (int i = 0; i < TILE; i++) most[i] = s[i];
     for (int j = 0; j < keys; j++) {
-        real *s_j = s + (size_t)j * QUERY_BLOCK;
+        const real *s_j = s + (size_t)j * QUERY_BLOCK;
 #pragma GCC unroll 1 /* gcc makes vectors of the loop, but not of its 16 unrolled lines */
-        for (int i = 0; i < TILE; i++) {
-            s_j[i] = j > first + i ? -INFINITY : s_j[i];
-            most[i] = s_j[i] > most[i] ? s_j[i] : most[i];
-        }
+        for (int i = 0; i < TILE; i++) most[i] = s_j[i] > most[i] ? s_j[i] : most[i];
     }
     for (int i = 0; i < TILE; i++) most[i] *= scale;
     for (int j = 0; j < keys; j++) {
@@ -172,12 +179,12 @@ static void group_forward(const HeadTask *a, const HeadScratch *x, real *out, re
 static void softmax_backward(real *s, real *ds, int first, int keys, real scale,
                              const real maximum[TILE], const real inverse[TILE]) {
     real lane[LANES][TILE] = {{0}}, inner[TILE] = {0};
+    mask_later(s, first, keys);
     for (int j = 0; j < keys; j++) {
         real *p = s + (size_t)j * QUERY_BLOCK, *ds_j = ds + (size_t)j * QUERY_BLOCK,
              *lane_j = lane[j % LANES];
         for (int i = 0; i < TILE; i++) {
-            real score = j > first + i ? -INFINITY : p[i];
-            p[i] = real_exp(score * scale - maximum[i]) * inverse[i];
+            p[i] = real_exp(p[i] * scale - maximum[i]) * inverse[i];
             lane_j[i] += p[i] * ds_j[i];
         }
     }
