@@ -146,13 +146,26 @@ static inline real lanes_total(const real lane[LANES]) {
     return total;
 }
 
-/* The sum of n elements. */
-static inline real real_sum(const real *x, int n) {
-    real lane[LANES] = {0};
+/* Adds n elements to the partial sums. */
+static inline void lanes_add(real lane[LANES], const real *x, int n) {
     int i = 0;
     for (; i + LANES <= n; i += LANES)
         for (int l = 0; l < LANES; l++) lane[l] += x[i + l];
     for (int l = 0; i < n; i++, l++) lane[l] += x[i];
+}
+
+/* Adds x_i y_i to them. */
+static inline void lanes_add_products(real lane[LANES], const real *x, const real *y, int n) {
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) lane[l] += x[i + l] * y[i + l];
+    for (int l = 0; i < n; i++, l++) lane[l] += x[i] * y[i];
+}
+
+/* The sum of n elements. */
+static inline real real_sum(const real *x, int n) {
+    real lane[LANES] = {0};
+    lanes_add(lane, x, n);
     return lanes_total(lane);
 }
 
@@ -169,10 +182,7 @@ static inline real real_sum_exp(const real *x, real shift, int n) {
 /* The sum of x_i y_i. */
 static inline real real_dot(const real *x, const real *y, int n) {
     real lane[LANES] = {0};
-    int i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) lane[l] += x[i + l] * y[i + l];
-    for (int l = 0; i < n; i++, l++) lane[l] += x[i] * y[i];
+    lanes_add_products(lane, x, y, n);
     return lanes_total(lane);
 }
 

@@ -21,18 +21,45 @@ static inline void norm_scale(real *y, const real *x, real mean, real r, const N
         for (int c = 0; c < f->channels; c++) y[c] = x[c] * r * f->g[c];
 }
 
-void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
+/* Groups whose sums are taken at once: adding 16 lanes one after another takes long, but these
+ * chains of additions run beside each other. */
+enum { TOGETHER = 16 };
+
+static void lanes_totals(real total[TOGETHER], const real lane[TOGETHER][LANES]) {
+    for (int i = 0; i < TOGETHER; i++) total[i] = 0;
+    for (int l = 0; l < LANES; l++)
+        for (int i = 0; i < TOGETHER; i++) total[i] += lane[i][l];
+}
+
+/* Of `count` groups from `first` on, at most TOGETHER. */
+static void norm_some(real *y, real *stat, const real *x, const Norm *f, int first, int count) {
     int C = f->channels;
-#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
-    for (int i = 0; i < N * f->groups; i++) {
-        const real *x_i = x + group_at(f, i);
-        real *y_i = y + group_at(f, i), mean = f->b ? real_sum(x_i, C) / (real)C : 0;
-        for (int c = 0; c < C; c++) y_i[c] = x_i[c] - mean;
-        real r = 1 / (real)sqrt(real_dot(y_i, y_i, C) / (real)C + f->epsilon);
-        norm_scale(y_i, y_i, 0, r, f);
-        stat[2 * i] = mean;
-        stat[2 * i + 1] = r;
+    real lane[TOGETHER][LANES] = {{0}}, square[TOGETHER][LANES] = {{0}}, mean[TOGETHER],
+         r[TOGETHER];
+    for (int i = 0; i < count && f->b; i++) lanes_add(lane[i], x + group_at(f, first + i), C);
+    lanes_totals(mean, lane);
+    for (int i = 0; i < TOGETHER; i++) mean[i] /= (real)C;
+    for (int i = 0; i < count; i++) {
+        const real *x_i = x + group_at(f, first + i);
+        real *y_i = y + group_at(f, first + i);
+        for (int c = 0; c < C; c++) y_i[c] = x_i[c] - mean[i];
+        lanes_add_products(square[i], y_i, y_i, C);
     }
+    lanes_totals(r, square);
+    for (int i = 0; i < TOGETHER; i++) r[i] = 1 / (real)sqrt(r[i] / (real)C + f->epsilon);
+    for (int i = 0; i < count; i++) {
+        real *y_i = y + group_at(f, first + i);
+        norm_scale(y_i, y_i, 0, r[i], f);
+        stat[2 * (first + i)] = mean[i];
+        stat[2 * (first + i) + 1] = r[i];
+    }
+}
+
+void norm_forward(real *y, real *stat, const real *x, const Norm *f, int N) {
+    int groups = N * f->groups;
+#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
+    for (int i = 0; i < groups; i += TOGETHER)
+        norm_some(y, stat, x, f, i, groups - i < TOGETHER ? groups - i : TOGETHER);
 }
 
 void norm_again(real *y, const real *stat, const real *x, const Norm *f, int N) {
@@ -42,27 +69,41 @@ void norm_again(real *y, const real *stat, const real *x, const Norm *f, int N) 
 }
 
 /* The averages are sums in LANES parts, as in lib/gemm.h, which compilers turn into vectors. */
-void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat, const Norm *f,
-                         int N) {
+static void norm_some_gradient(real *dx, const real *dy, const real *x, const real *stat,
+                               const Norm *f, int first, int count) {
     int C = f->channels;
-#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
-    for (int i = 0; i < N * f->groups; i++) {
-        const real *x_i = x + group_at(f, i), *dy_i = dy + group_at(f, i);
-        real *dx_i = dx + group_at(f, i), mean = stat[2 * i], r = stat[2 * i + 1];
-        real dh_lane[LANES] = {0}, dhh_lane[LANES] = {0};
+    real dh_lane[TOGETHER][LANES] = {{0}}, dhh_lane[TOGETHER][LANES] = {{0}}, dh_avg[TOGETHER],
+         dhh_avg[TOGETHER];
+    for (int i = 0; i < count; i++) {
+        const real *x_i = x + group_at(f, first + i), *dy_i = dy + group_at(f, first + i);
+        real mean = stat[2 * (first + i)], r = stat[2 * (first + i) + 1];
         for (int c = 0; c < C; c += LANES)
             for (int l = 0, width = C - c < LANES ? C - c : LANES; l < width; l++) {
                 real dh = dy_i[c + l] * f->g[c + l], h = (x_i[c + l] - mean) * r;
-                dh_lane[l] += dh;
-                dhh_lane[l] += dh * h;
+                dh_lane[i][l] += dh;
+                dhh_lane[i][l] += dh * h;
             }
-        real dh_avg = f->b ? lanes_total(dh_lane) / (real)C : 0,
-             dhh_avg = lanes_total(dhh_lane) / (real)C;
+    }
+    lanes_totals(dh_avg, dh_lane);
+    lanes_totals(dhh_avg, dhh_lane);
+    for (int i = 0; i < count; i++) {
+        const real *x_i = x + group_at(f, first + i), *dy_i = dy + group_at(f, first + i);
+        real *dx_i = dx + group_at(f, first + i);
+        real mean = stat[2 * (first + i)], r = stat[2 * (first + i) + 1];
+        real dh_mean = f->b ? dh_avg[i] / (real)C : 0, dhh_mean = dhh_avg[i] / (real)C;
         for (int c = 0; c < C; c++) {
             real dh = dy_i[c] * f->g[c], h = (x_i[c] - mean) * r;
-            dx_i[c] += r * (dh - dh_avg - h * dhh_avg);
+            dx_i[c] += r * (dh - dh_mean - h * dhh_mean);
         }
     }
+}
+
+void norm_input_gradient(real *dx, const real *dy, const real *x, const real *stat, const Norm *f,
+                         int N) {
+    int groups = N * f->groups;
+#pragma omp parallel for if ((long)N * f->groups * f->channels > PARALLEL_FROM)
+    for (int i = 0; i < groups; i += TOGETHER)
+        norm_some_gradient(dx, dy, x, stat, f, i, groups - i < TOGETHER ? groups - i : TOGETHER);
 }
 
 /* ---- activations ---- */
