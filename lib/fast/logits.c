@@ -35,17 +35,27 @@ size_t logits_room(int vocab, int tokens, bool both) {
 
 /* ---- one token's softmax, block by block ---- */
 
+/* The first place of `value` among n numbers; the last place if it is NaN. */
+static int place_of(real value, const real *x, int n) {
+    int at = 0, found = 0;
+    for (; at + LANES <= n && !found; at += LANES) {
+#pragma GCC unroll 1 /* gcc makes vectors of the loop, but not of its 16 unrolled lines */
+        for (int l = 0; l < LANES; l++) found |= x[at + l] == value;
+    }
+    if (found) at -= LANES;
+    while (at < n && x[at] != value) at++;
+    return at < n ? at : n - 1;
+}
+
 /* Extends the softmax by a block [width] of logits that starts at column `first`. */
 static void softmax_extend(Softmax *x, const real *logit, int first, int width, int target) {
     real most = real_max(logit, width);
     if (first == 0) *x = (Softmax){.most = most, .best = -1};
     if (target >= first && target < first + width) x->at_target = logit[target - first];
     if (x->best < 0 || most > x->most) {
-        int at = 0;
-        while (logit[at] != most && at < width - 1) at++; /* with NaN it stops at the end */
         x->total *= real_exp(x->most - most);
         x->most = most;
-        x->best = first + at;
+        x->best = first + place_of(most, logit, width);
     }
     x->total += real_sum_exp(logit, x->most, width);
 }
