@@ -13,15 +13,22 @@ enum {
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
+/* Adds the columns of N rows of x. Always inline, so that `width` is a constant where a block is
+ * entire: the sums then stay in registers. */
+static inline __attribute__((always_inline)) void add_rows(real sum[BLOCK], const real *x, int N,
+                                                           int columns, int width) {
+    for (int n = 0; n < N; n++)
+        for (int j = 0; j < width; j++) sum[j] += x[(size_t)n * (size_t)columns + (size_t)j];
+}
+
 void sum_columns(real *to, const real *x, int N, int columns, bool add) {
     int blocks = (columns + BLOCK - 1) / BLOCK;
 #pragma omp parallel for if ((long)N * columns > PARALLEL_FROM)
     for (int block = 0; block < blocks; block++) {
         int from = block * BLOCK, width = smaller(columns - from, BLOCK);
         real sum[BLOCK] = {0};
-        for (int n = 0; n < N; n++)
-            for (int j = 0; j < width; j++)
-                sum[j] += x[(size_t)n * (size_t)columns + (size_t)(from + j)];
+        if (width == BLOCK) add_rows(sum, x + from, N, columns, BLOCK);
+        else add_rows(sum, x + from, N, columns, width);
         for (int j = 0; j < width; j++) to[from + j] = (add ? to[from + j] : 0) + sum[j];
     }
 }
