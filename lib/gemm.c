@@ -78,16 +78,25 @@ static __attribute__((noinline)) void tile_entire(int k, const real *a, size_t a
     tile(MR, 2, k, a, a_row, a_column, b, b_row, start, start_row, c, c_row);
 }
 
-/* A tile at the right edge: the same kernel on zero-padded copies. */
-static void tile_edge(int rows, int columns, int k, const real *a, size_t a_row, size_t a_column,
-                      const real *b, size_t b_row, const real *start, size_t start_row, real *c,
-                      size_t c_row) {
-    real padded[MR * NR] = {0};
-    for (int i = 0; i < rows; i++)
-        memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
-    tile(MR, 2, k, a, a_row, a_column, b, b_row, padded, NR, padded, NR);
-    for (int i = 0; i < rows; i++)
-        memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
+/* A tile of fewer rows or columns. Where the columns are no vectors it is computed on zero-padded
+ * copies. */
+static __attribute__((noinline)) void tile_part(int rows, int columns, int k, const real *a,
+                                                size_t a_row, size_t a_column, const real *b,
+                                                size_t b_row, const real *start, size_t start_row,
+                                                real *c, size_t c_row) {
+    if (columns == NR) tile(rows, 2, k, a, a_row, a_column, b, b_row, start, start_row, c, c_row);
+    else if (columns == VEC && rows == MR)
+        tile(MR, 1, k, a, a_row, a_column, b, b_row, start, start_row, c, c_row);
+    else if (columns == VEC)
+        tile(rows, 1, k, a, a_row, a_column, b, b_row, start, start_row, c, c_row);
+    else {
+        real padded[MR * NR] = {0};
+        for (int i = 0; i < rows; i++)
+            memcpy(padded + i * NR, start + (size_t)i * start_row, (size_t)columns * sizeof(real));
+        tile(MR, 2, k, a, a_row, a_column, b, b_row, padded, NR, padded, NR);
+        for (int i = 0; i < rows; i++)
+            memcpy(c + (size_t)i * c_row, padded + i * NR, (size_t)columns * sizeof(real));
+    }
 }
 
 /* Copies b[k][n] into strips of `width` columns, each [k][width], `strip` elements apart. Zeros pad
@@ -168,14 +177,8 @@ static void multiply(int m, int n, int k, const real *a, size_t a_row, size_t a_
                 if (columns == NR && rows == MR)
                     tile_entire(k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
                                 c_row);
-                else if (columns == NR)
-                    tile(rows, 2, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
-                         c_row);
-                else if (columns == VEC)
-                    tile(rows, 1, k, ai, ai_row, ai_column, bj, b_row, from + j, start_row, to + j,
-                         c_row);
                 else
-                    tile_edge(rows, columns, k, ai, ai_row, ai_column, bj, b_row, from + j,
+                    tile_part(rows, columns, k, ai, ai_row, ai_column, bj, b_row, from + j,
                               start_row, to + j, c_row);
             }
         }
