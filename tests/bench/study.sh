@@ -538,7 +538,16 @@ real() { # TASK: one of data/gsm8k.sh
 
 # A holdout of 100 records of real text that is partly wrong, and trimming
 group_gsm8k_trim() { real_trim gsm8k any others; }
-group_instruct_trim() { real_trim instruct pool; }
+group_instruct_trim() {
+    real_trim instruct pool
+    # A level that may lose as many of the clean as trimming: is that all that trimming does?
+    for wrong in "0 any wrong" "10 pool pool" "20 pool pool"; do
+        # shellcheck disable=SC2086  # the words of the row
+        set -- $wrong
+        row "$1 % $3: accept --accept-level 0.35" train pool "holdout-100-$1-$2" --weights ica \
+            --weight-map accept --accept-level 0.35
+    done
+}
 real_trim() { # TASK HOW...
     table=$1-trim pool_name=pool
     shift
@@ -546,7 +555,7 @@ real_trim() { # TASK HOW...
     for wrong in 0 "$@"; do
         for share in 10 20; do
             name="$share % $wrong" holdout=holdout-100-$share-$wrong
-            [ "$wrong" != 0 ] || name="0 % wrong" holdout=holdout-100-0
+            [ "$wrong" != 0 ] || name="0 % wrong" holdout=holdout-100-0-any
             [ "$wrong-$share" != 0-20 ] || continue
             for arm in accept "accept --holdout-trim 0.3"; do
                 # shellcheck disable=SC2086  # the words of the arm
