@@ -259,7 +259,7 @@ static const struct {
     /* a template whose answers are trimmed, or thought about, is not ChatML */
     {NULL, NULL, "{{ x|trim }}" CHATML_LOOP},
     {NULL, NULL, "{{ '<think>' }}" CHATML_LOOP},
-    /* nor is one that begins with a token, as Hermes 3 does, or one whose system turn is more than a
+    /* nor is one that begins with a token, as Hermes 3, or one whose system turn is more than a
      * string */
     {NULL, NULL, "{{bos_token}}{% for message in messages %}" CHATML_LOOP},
     {NULL, NULL, "{{ \"<|im_start|>system\nYou are Bob's.<|im_end|>\n\" }}" CHATML_LOOP},
