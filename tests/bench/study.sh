@@ -536,10 +536,13 @@ real() { # TASK: one of data/gsm8k.sh
         --share ACCEPTED
 }
 
-# A holdout of 100 records of real text that is partly wrong, and trimming
-group_gsm8k_trim() { real_trim gsm8k any others; }
+# A holdout of 100 records of real text that is partly wrong, and trimming. On GSM8K, where scores
+# take minutes, only what is chosen
+group_gsm8k_trim() { real_trim gsm8k "score pool" "--method ica" any others; }
 group_instruct_trim() {
-    real_trim instruct pool
+    table=instruct-trim pool_name=pool
+    bounds
+    real_trim instruct "train pool" "--weights ica" pool
     # A level that may lose as many of the clean as trimming: is that all that trimming does?
     for wrong in "0 any wrong" "10 pool pool" "20 pool pool"; do
         # shellcheck disable=SC2086  # the words of the row
@@ -548,18 +551,17 @@ group_instruct_trim() {
             --weight-map accept --accept-level 0.35
     done
 }
-real_trim() { # TASK HOW...
-    table=$1-trim pool_name=pool
-    shift
-    bounds
+real_trim() { # TASK KIND_AND_POOL OPTION HOW...
+    table=$1-trim run_kind=$2 option=$3
+    shift 3
     for wrong in 0 "$@"; do
         for share in 10 20; do
             name="$share % $wrong" holdout=holdout-100-$share-$wrong
             [ "$wrong" != 0 ] || name="0 % wrong" holdout=holdout-100-0-any
             [ "$wrong-$share" != 0-20 ] || continue
             for arm in accept "accept --holdout-trim 0.3"; do
-                # shellcheck disable=SC2086  # the words of the arm
-                row "$name: $arm" train pool $holdout --weights ica --weight-map $arm
+                # shellcheck disable=SC2086  # the words of the variables
+                row "$name: $arm" $run_kind $holdout $option --weight-map $arm
             done
         done
     done
@@ -924,6 +926,10 @@ run_score() { # OPTIONS...
     # shellcheck disable=SC2086
     ica score --model "$model" --pool "$pool_file" --holdout "$holdout_file" --draw "$draw" \
         --seed "$draw" $tune "$@" --out "$run/scores.jsonl" --json >"$run/result.json" || return 1
+    case " $* " in *" accept "*)
+        choice=$(chosen "$run/scores.jsonl" "$pool_file")
+        sed "s/^{/{$choice/" "$run/result.json" >"$run/told" && mv "$run/told" "$run/result.json" ;;
+    esac
     case "$base $*" in
     stories:*accept* | sessions:*accept*)
         mkdir -p "${shared%/*}"
@@ -1464,7 +1470,10 @@ show_instruct() {
     show_real instruct "mean auroc.jumbled 4 1 jumbled;mean auroc.refusal 4 1 refusal;"
 }
 
-show_gsm8k_trim() { show_choice gsm8k-trim "holdout, arm"; }
+show_gsm8k_trim() {
+    show gsm8k-trim "holdout, arm" "mean chosen.share 1 100 kept %;mean chosen.purity 1 100 purity \
+%;mean chosen.recall 1 100 recall %;mean auroc.all 3 1 AUROC"
+}
 show_instruct_trim() { show_choice instruct-trim "holdout, arm"; }
 
 show_stories() { show_written stories; }
