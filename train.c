@@ -510,13 +510,12 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
                    w->fingerprint);
     pool_weights_keep(w, &t->notes, n, &loop->state);
-    if (OBJECTIVES[t->o->objective].needs_reference &&
-        !dpo_references(t, loop->model, &loop->state, !resume, loop->spent, err))
-        return false;
-    if (!resume) return true;
-    if (!run_state_load(&loop->state, resume, err)) return false;
-    if (w->source != WEIGHTS_FIXED) pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
-    return true;
+    if (OBJECTIVES[t->o->objective].needs_reference)
+        dpo_references(t, loop->model, &loop->state, !resume, loop->spent, err);
+    if (!resume || err->status) return err->status == 0;
+    bool ok = run_state_load(&loop->state, resume, err);
+    if (ok && w->source != WEIGHTS_FIXED) pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
+    return ok;
 }
 
 /* Saves after the last step, and evaluates. */

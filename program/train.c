@@ -201,9 +201,11 @@ static void measure_before(const TrainOptions *o, const Model *m, const Splits *
     double start = seconds_now();
     for (int i = 0; i < 2 && !run->header.resume; i++) {
         Measured found = {.records = files[i]->examples.count, .pairs = {.loss = log(2)}};
-        Error ignored = {0};
-        if (found.records > 0 && (dpo || evaluate_file(m, ws, files[i], o->objective, &o->pair,
-                                                       (Logps){NULL, NULL}, &found, &ignored)))
+        Error unsaid = {0};
+        if (found.records > 0 && !dpo)
+            evaluate_file(m, ws, files[i], o->objective, &o->pair, (Logps){NULL, NULL}, &found,
+                          &unsaid);
+        if (found.records > 0 && unsaid.status == 0)
             run_before(run, names[pairs][i], loss_of(&found, pairs));
     }
     if (!run->header.resume) run->spent.eval_seconds += seconds_now() - start;

@@ -53,6 +53,45 @@ static void test_previous_state(Lab *l) {
     CHECK(newest == 6 && previous == 3, "states of steps %g and %g", newest, previous);
 }
 
+/* Writes a state anew without what its bits depend on, as an older program left it. */
+static void forget_depends(const char *path) {
+    enum { MOST = 40 };
+    TensorFile state;
+    TensorOut out[MOST];
+    Error err = {0};
+    bool ok = tensors_open(&state, path, &err);
+    CHECK(ok && state.count <= MOST, "%s", err.text);
+    if (!ok || state.count > MOST) return;
+    Arena arena = {0};
+    const char *pairs[2] = {"run", str_copy(&arena, tensors_metadata(&state, "run")).s};
+    for (int i = 0; i < state.count; i++) {
+        const TensorInfo *t = &state.tensors[i];
+        void *data = arena_new(&arena, t->size, 1);
+        CHECK(tensors_bytes(t, 0, data, t->size, &err), "%s", err.text);
+        out[i] = (TensorOut){
+            .name = str_copy(&arena, t->name).s, .type = t->type, .rank = t->rank, .data = data};
+        memcpy(out[i].shape, t->shape, sizeof out[i].shape);
+    }
+    CHECK(tensors_write(path, out, state.count, pairs, 1, &err), "%s", err.text);
+    arena_free(&arena);
+    tensors_close(&state);
+}
+
+/* A state of an older program tells only the fingerprints of the data. They are compared. */
+static void test_older_state(Lab *l) {
+    static const char path[] = "older/training_state.safetensors";
+    const char *pool = text_of(l, "pool.jsonl");
+    WORKS(l, "train --model base --pool pool.jsonl --max-steps 3 --out older");
+    forget_depends(path);
+    WORKS(l, "train --resume older");
+    CHECK(strstr(text_of(l, "err"), "is older"), "it says: %s", text_of(l, "err"));
+    write_records("pool.jsonl", "{'prompt':'name red','completion':'apple'}\n{'prompt':'name "
+                                "sky','completion':'green'}\n");
+    CHECK(ica(l, "train --resume older") == 3 && strstr(text_of(l, "err"), "pool, holdout"),
+          "another pool: %s", text_of(l, "err"));
+    write_text("pool.jsonl", pool);
+}
+
 /* A finished run that is resumed does nothing, and says so: its files stay as they are. */
 static void test_complete(Lab *l) {
     WORKS(l, "train --model base --pool pool.jsonl --max-steps 3 --out whole");
@@ -70,6 +109,7 @@ int main(int argc, char **argv) {
         test_failed_scores(&l);
         test_previous_state(&l);
         test_complete(&l);
+        test_older_state(&l);
         lab_close(&l, folder);
     }
     return check_report("test_states");
