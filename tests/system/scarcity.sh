@@ -98,7 +98,8 @@ given() {
     each)
         echo "eval --model in/base --data in/test.jsonl --chunk 1 --per-example w/e.jsonl --json" ;;
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
-    prompts) echo "generate --model in/base --prompt-file in/prompts --max-new-tokens 4" ;;
+    prompts) echo "generate --model in/base --prompt-file in/prompts --max-new-tokens 4" \
+        "--samples 2 --temperature 1" ;;
     chat) echo "chat --model in/base --max-new-tokens 4" ;;
     merge) echo "merge --model in/lora --out w/m" ;;
     import) echo "import --model in/llama2c.bin --out w/m" ;;
