@@ -1444,6 +1444,9 @@ P(sequence);mean overhead 2 1 overhead by operations"
     for stage in 2 3 4; do columns="$columns;mean stages.$stage.ranks 3 1 Spearman $stage"; done
     show online-scores training "${columns#;}"
     columns="mean stages.1.pairs 0 1 pairs 1;mean stages.4.pairs 0 1 pairs 4"
+    for stage in 1 4; do
+        columns="$columns;mean stages.$stage.present.holdout_check.gain 3 1 holdout's gain $stage"
+    done
     for kind in right-wrong right-wordy wordy-wrong; do
         for by in present base; do
             columns="$columns;mean stages.2.$by.auroc.$kind+stages.3.$by.auroc.$kind+stages.4.$by\
