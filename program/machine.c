@@ -101,14 +101,16 @@ void machine_settle_memory(void) {
 }
 
 /* Threads that wait in barriers should sleep soon, or two programs on one machine slow each other
- * down several times over. The OpenMP library reads its settings only when it is loaded, so the
- * program starts itself once more with them. */
-void machine_settle_threads(char **argv) {
+ * down several times over. Activations should be on large pages where the system has them for the
+ * asking: of small ones a step needs more than the processor keeps at hand. Both libraries read
+ * their settings only when they are loaded, so the program starts itself once more with them. */
+void machine_settle_libraries(char **argv) {
 #if defined(_OPENMP) && defined(__linux__)
     if (getenv("ICA_SETTLED")) return;
     if (setenv("ICA_SETTLED", "1", 1) != 0) return; /* or it would start itself for ever */
     if (!getenv("GOMP_SPINCOUNT")) setenv("GOMP_SPINCOUNT", "10000", 1);
     if (!getenv("OMP_WAIT_POLICY")) setenv("OMP_WAIT_POLICY", "passive", 1);
+    if (!getenv("GLIBC_TUNABLES")) setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
     char self[4096]; /* the real path, so that the process keeps its name */
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n > 0) {

@@ -16,9 +16,10 @@
 
 #include "lib/util.h"
 
-/* Starts the program once more with settings that the OpenMP library reads only when it is loaded.
- * Returns in the second start, or where no second start is needed or possible. Call it first. */
-void machine_settle_threads(char **argv);
+/* Starts the program once more with settings that the OpenMP and C libraries read only when they are
+ * loaded. Returns in the second start, or where no second start is needed or possible. Call it
+ * first. */
+void machine_settle_libraries(char **argv);
 /* Gives each standard stream that the caller closed a number, so that no file gets it and then
  * receives messages. Using the stream still fails. */
 void machine_settle_files(void);

@@ -191,7 +191,7 @@ static int run_main(int argc, char **argv, Arena *arena, Buf *options) {
 }
 
 int main(int argc, char **argv) {
-    machine_settle_threads(argv);
+    machine_settle_libraries(argv);
     machine_settle_files();
     machine_settle_memory();
     machine_end_on_signals();
