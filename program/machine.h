@@ -16,8 +16,8 @@
 
 #include "lib/util.h"
 
-/* Starts the program once more with settings that the OpenMP and C libraries read only when they are
- * loaded. Returns in the second start, or where no second start is needed or possible. Call it
+/* Starts the program once more with settings that the libraries of OpenMP and C read only when they
+ * are loaded. Returns in the second start, or where no second start is needed or possible. Call it
  * first. */
 void machine_settle_libraries(char **argv);
 /* Gives each standard stream that the caller closed a number, so that no file gets it and then
