@@ -90,7 +90,7 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
                   f->command->name, any->name, any->commands);
     buf_free(&shown);
     if (f->err->status || !row || v->type == JSON_NULL) return NULL;
-    if (is_path(row, v)) {
+    if (is_path(row, v) && v->type != JSON_OBJECT) {
         bool says = v->type == JSON_STRING || (v->type == JSON_ARRAY && v->count > 0);
         if (says) buf_printf(&f->paths, "%s%s", f->paths.n ? ", " : "", row->name);
         return NULL;

@@ -126,6 +126,16 @@ is "and cannot go on" "$status" 3
 # shellcheck disable=SC2086
 works "one state" $TRAIN --max-steps 6 --save-steps 1 --save-total-limit 1 --out one
 check "the one before is gone" test ! -e one/training_state.previous.safetensors
+# A sample is what the model generates. What ends at the most tokens of a sample ends in dots.
+question="what is the capital of france ?"
+# shellcheck disable=SC2086
+works "asks after evaluations" $TRAIN --max-steps 4 --eval test.jsonl --eval-steps 2 \
+    --sample-prompt "$question" --out asked
+is "two samples" "$(grep -c '^  sample: ' "$keep/err")" 2
+sed -n 's/^  sample: //p' "$keep/err" | tail -n 1 | sed 's/ [.][.][.]$//' >sample
+works "the same" generate --model asked --prompt "$question" --temperature 0 --max-new-tokens 32
+is "its answer" "$(cat sample)" "$(cat "$keep/out")"
+check "is one" grep -q . sample
 for options in "--patience 2 --eval-steps 1" "--sample-prompt a --eval test.jsonl" \
     "--load-best-model-at-end --eval-share .2" \
     "--patience 2 --eval-share .2 --eval-steps 1 --dump-state step"; do

@@ -50,6 +50,7 @@ static void test_files(void) {
     check_file("{\"pool\":\"p\",\"out\":\"o\",\"model\":\"m\",\"overwrite\":true,\"k\":1}", 0,
                "--k=1 --k 9");
     check_file("{\"weights\":\"file:scores.jsonl\"}", 0, "--k 9");
+    check_file("{\"pool\":[\"p\",\"q\"],\"eval\":[],\"k\":1}", 0, "--k=1 --k 9");
     check_file("{\"weights\":\"ica\"}", 0, "--weights=ica --k 9");
     /* refused by name */
     check_file("{\"learning_rat\":1}", 3, "\"learning_rat\" is not an option");
@@ -76,6 +77,13 @@ static void test_run(void) {
     check_file("{\"command\":\"train\",\"options\":{\"objective\":\"simpo\",\"beta\":0.1}}", 0,
                "--objective=simpo --beta=0.1 --k 9");
     check_file("{\"command\":\"train\",\"options\":{\"unknown\":1}}", 3, "\"unknown\"");
+    /* a default of another type is no default; options that are no object are no run's */
+    check_file(
+        "{\"command\":\"train\",\"options\":{\"beta\":\"0.1\",\"k\":\"3\",\"truncate\":false,"
+        "\"recompute\":true}}",
+        0, "--beta=0.1 --recompute=true --k 9");
+    check_file("{\"command\":\"train\",\"options\":[]}", 3, "\"command\" is not an option");
+    check_file("{\"options\":{\"k\":2}}", 3, "\"options\": must be a text");
 }
 
 static void test_twice(void) {

@@ -342,6 +342,47 @@ static void test_best(void) {
     model_folder_free(&f);
 }
 
+/* Files of the best parameters that are damaged, of another shape, or of another kind are not
+ * taken: the other file is, or the first one's fault is said. */
+static void test_other_best(void) {
+    enum { MORE = 4000 };
+    static const real numbers[MORE];
+    static const char *const says[] = {"does not hold", "does not hold", "does not hold", "damaged",
+                                       "cannot open"};
+    ModelFolder f = new_folder();
+    Error err = {0};
+    Process p, q;
+    begin(&p, &f, true, 0);
+    judge(&p, 0.5, 1, 3);
+    judge(&p, 0.25, 2, 2);
+    char *best = path_join(folder, "best.safetensors"),
+         *previous = path_join(folder, "best.previous.safetensors");
+    int64_t n = (int64_t)f.model->parameters;
+    for (int kind = 0; kind < 5; kind++) {
+        TensorOut t = {.name = kind == 0 ? "another" : "parameters",
+                       .type = kind == 1 ? TENSOR_I64 : TENSOR_REAL,
+                       .rank = 1,
+                       .shape = {kind == 2   ? n + 1
+                                 : kind == 1 ? 1
+                                             : n},
+                       .data = numbers};
+        CHECK(n < MORE, "%d parameters", (int)n);
+        if (kind < 3) CHECK(tensors_write(best, &t, 1, NULL, 0, &err), "%s", err.text);
+        else if (kind == 3) CHECK(file_write(best, "x", 1, &err), "%s", err.text);
+        else file_remove(best);
+        begin(&q, &f, true, 0);
+        q.keep.told = p.keep.told;
+        err = (Error){0};
+        CHECK(!keep_resumed(&q.keep, &err) && err.status == (kind < 4 ? STATUS_DATA : STATUS_IO) &&
+                  strstr(err.text, "best.safetensors") && strstr(err.text, says[kind]),
+              "%d: status %d, %s", kind, err.status, err.text);
+    }
+    file_remove(previous);
+    free(best);
+    free(previous);
+    model_folder_free(&f);
+}
+
 int main(void) {
     if (!mkdtemp(folder)) return 4;
     snprintf(pool, sizeof pool, "%s/pool.jsonl", folder);
@@ -354,6 +395,7 @@ int main(void) {
     test_hold_out();
     test_patience();
     test_best();
+    test_other_best();
     char command[240];
     snprintf(command, sizeof command, "rm -r %s", folder);
     return check_report("test_parts") | system(command);
