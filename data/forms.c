@@ -653,12 +653,33 @@ static const char *pair_prompt(const Json *object, const Json *chosen) {
     return NULL;
 }
 
+/* Refuses a pair whose rejected answer has the better rating, under the names that data sets have
+ * for the two. Such a record says two things about what is to be learned. */
+static bool check_ratings(const RecordReader *r, const Json *object) {
+    static const char *const names[][2] = {{"score_chosen", "score_rejected"},
+                                           {"chosen_score", "rejected_score"},
+                                           {"chosen-rating", "rejected-rating"},
+                                           {"chosen_rating", "rejected_rating"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const Json *good = find(object, names[i][0]), *bad = find(object, names[i][1]);
+        if (good && bad && good->type == JSON_NUMBER && bad->type == JSON_NUMBER &&
+            good->number < bad->number)
+            return reader_refuse(
+                r,
+                "\"%s\" is %g and \"%s\" is %g, so the rejected answer is rated "
+                "better; exchange the answers, or remove the record or the ratings",
+                names[i][0], good->number, names[i][1], bad->number);
+    }
+    return true;
+}
+
 static bool read_pair(RecordReader *r, const Json *object, Record *record) {
     const Json *chosen = take(r, object, "chosen"), *rejected = take(r, object, "rejected");
     const char *key = pair_prompt(object, chosen);
     Messages prompt = {0};
     Str good = {0}, bad = {0};
     record->kind = RECORD_PAIR;
+    if (!check_ratings(r, object)) return false;
     if (!key && chosen->type == JSON_STRING && rejected->type == JSON_STRING)
         return split_texts(r, chosen, rejected, record);
     if (!key) return split_messages(r, chosen, rejected, record);

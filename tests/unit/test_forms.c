@@ -268,6 +268,9 @@ static void test_pairs(void) {
         {"{\"prompt\":\"p\"," PAIR("\"c\"", "\"r\"") ",\"output\":\"o\",\"score_chosen\":9,"
                                                      "\"score_rejected\":2}",
          "P[p]C[c]R[r]", "output 1, score_chosen 1, score_rejected 1"},
+        {"{\"prompt\":\"p\"," PAIR("\"c\"", "\"r\"") ",\"chosen_score\":4,\"rejected_score\":4,"
+                                                     "\"score_chosen\":\"?\"}",
+         "P[p]C[c]R[r]", "chosen_score 1, rejected_score 1, score_chosen 1"},
         {"{\"prompt\":\"p\",\"messages\":[" USER("p") "," SAYS("c", "") "]," PAIR(
              "[" USER("p") "," SAYS("c", "") "]", "[" USER("p") "," SAYS("r", "") "]") "}",
          "P[p]C[c]R[r]", "messages 1"},
@@ -287,6 +290,11 @@ static void test_pairs(void) {
         {"{" PAIR(HH " yes\"", HH " no\"") "}", "P[\n\nHuman: H\n\nAssistant: ]C[yes]R[no]", NULL},
     };
     static const Refused refused[] = {
+        {"{\"prompt\":\"p\"," PAIR("\"c\"", "\"r\"") ",\"score_chosen\":2,\"score_rejected\":2.5}",
+         "\"score_chosen\" is 2 and \"score_rejected\" is 2.5, so the rejected answer is rated "
+         "better"},
+        {"{\"prompt\":\"p\"," PAIR("\"c\"", "\"r\"") ",\"rejected-rating\":5,\"chosen-rating\":-1}",
+         "\"chosen-rating\" is -1 and"},
         {"{" PAIR(HH "\"", HH " no\"") "}", "\"chosen\" has an empty answer after the prompt"},
         {"{" PAIR(HH " no\"", HH " \\n\"") "}", "\"rejected\" has an empty answer"},
         {"{" PAIR(HH " a\\n\\nHuman: I\\n\\nAssistant: x\"",
