@@ -123,6 +123,9 @@ void scores_note(const Scores *s, const ScoreOptions *how, const Examples *pool,
     const MethodInfo *method = &METHODS[how->method];
     notes->dropped_demos = s->dropped;
     notes->rank_agreement = ica_pair_agreement(how, pool, s);
+    int partly = 0;
+    for (int i = 0; i < s->count; i++) partly += s->n_demos[i] > 0 && s->n_demos[i] < how->k;
+    notes->partly = method->needs_k ? (double)partly : 0;
     notes->unshown = method->needs_k || method->needs_anchors ? (double)s->n_unshown : NAN;
 }
 

@@ -86,10 +86,13 @@ typedef union {
         /* The holdout against itself (scoring/holdout.h), before the first scores. Without it, as
          * of a method without demonstrations, check.records is 0. */
         HoldoutCheck check;
+        /* Candidates with fewer demonstrations than --k, but not none. Printed by who scores, and
+         * not kept. */
+        double partly;
     };
     double all[3 + sizeof(HoldoutCheck) / sizeof(double)];
 } ScoreNotes;
-enum { SCORE_NOTES = sizeof(ScoreNotes) / sizeof(double) };
+enum { SCORE_NOTES = sizeof((ScoreNotes *)NULL)->all / sizeof(double) };
 
 /* If the method shows demonstrations, asks the holdout whether they help (holdout_check) and prints
  * what it says, with a warning where they do not. */

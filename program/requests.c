@@ -391,6 +391,12 @@ void tell_notes(const ScoreNotes *notes) {
                 "%.0f candidates have no demonstration: their score is null, and their weight is "
                 "the mean of the others'\n",
                 notes->unshown);
+    if (notes->partly > 0)
+        fprintf(
+            stderr,
+            "%.0f candidates have fewer demonstrations than --k: no more of the holdout fit, or "
+            "had another prompt\n",
+            notes->partly);
 }
 
 void tell_complete(const Settings *s) {

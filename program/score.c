@@ -60,7 +60,7 @@ static bool shard_of(const Settings *s, int n, int *first, int *count, Error *er
 /* ---- the records, a chunk at a time ---- */
 
 /* What the sums of the partial file are. */
-enum { SUM_DROPPED, SUM_FLOPS, SUM_TOKENS, SUM_SECONDS };
+enum { SUM_DROPPED, SUM_FLOPS, SUM_TOKENS, SUM_SECONDS, SUM_PARTLY };
 
 /* Scores a chunk and appends its lines. Only the first one asks the holdout. */
 static bool score_chunk(Scorer *x, const ExampleFile *chunk, int first, bool is_first, Error *err) {
@@ -77,6 +77,7 @@ static bool score_chunk(Scorer *x, const ExampleFile *chunk, int first, bool is_
         scores_put_lines(&x->partial.lines, chunk, &x->others->holdout, &scores);
         if (is_first) x->notes = notes;
         sum[SUM_DROPPED] += notes.dropped_demos;
+        sum[SUM_PARTLY] += notes.partly;
         sum[SUM_FLOPS] += spent.score_flops;
         sum[SUM_TOKENS] += spent.score_tokens;
         sum[SUM_SECONDS] += seconds_now() - start;
@@ -177,6 +178,7 @@ static bool note(Scorer *x, Error *err) {
     all.dropped = (int)x->partial.sum[SUM_DROPPED];
     x->notes.dropped_demos = x->partial.sum[SUM_DROPPED];
     x->notes.unshown = asks ? (double)c->unshown : NAN;
+    x->notes.partly = x->partial.sum[SUM_PARTLY];
     x->notes.rank_agreement = NAN;
     if (c->length) {
         ScoreOptions how = {.objective = x->how.objective, .pair = x->how.pair};
@@ -255,6 +257,7 @@ static void print_scores(const Scorer *x, Error *err) {
     if (x->columns.gain)
         scores_put_comparison(&b, s->weight_map, &x->shared.against, x->columns.weight,
                               x->facts.count);
+    if (x->notes.partly > 0) json_key_number(&b, "fewer_demos", x->notes.partly);
     json_key_number(&b, "seconds", x->spent.seconds);
     json_key_number(&b, "reference_seconds", x->spent.reference_seconds);
     json_key_number(&b, "flops", sum[SUM_FLOPS] + x->spent.reference_flops);

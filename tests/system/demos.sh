@@ -134,6 +134,27 @@ is "the fox sees the other fox, not its own conversation" "$(demos 1)" 2
 is "the salt sees the salt" "$(demos 2)" 1
 is "none is without" "$(printed without_demos)" 0
 
+# ---- fewer to show than asked for ----
+
+cat >pool <<'END'
+{"prompt":"one","completion":"1"}
+{"prompt":"ONE ","completion":"2"}
+{"prompt":"five","completion":"5"}
+END
+printf '{"prompt":"%s","completion":"x"}\n' one two three >hold
+for chunk in 0 1; do
+    score pool hold --k 3 --chunk $chunk
+    is "fewer: status" $status 0
+    is "fewer than --k are counted" "$(printed fewer_demos) $(printed without_demos)" "2 0"
+    says "and told" "^2 candidates have fewer demonstrations than --k: "
+done
+score pool hold --k 2
+is "enough for all" "$(printed fewer_demos)" ""
+ica train --model base --pool pool --holdout hold --weights ica --k 3 --batch-size 2 --max-steps 2 \
+    --out few --json
+is "training" "$status" 0
+says "tells them too" "^2 candidates have fewer demonstrations than --k: "
+
 # ---- nothing to show ----
 
 cat >pool <<'END'

@@ -62,6 +62,11 @@ run train $TUNE --pool pool.jsonl --holdout hold.jsonl --weights ica --out none 
 cp "$keep/out" dry-run.json
 run score --model base --pool pool.jsonl --holdout hold.jsonl --shard 1/2 --out half.jsonl --json
 cp "$keep/out" shard.json
+# The first candidate's own prompt is in this holdout, so it sees two of three.
+{ head -n 1 pool.jsonl | sed 's/"completion":"[^"]*"/"completion":"else"/'
+    head -n 2 hold.jsonl; } >few.jsonl
+run score --model base --pool pool.jsonl --holdout few.jsonl --out few-scores.jsonl --json
+cp "$keep/out" few.json
 run score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
 cp "$keep/out" score.json
 run score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
@@ -145,7 +150,7 @@ all() { # DOCUMENT
     compare "$1" training_state.safetensors ./*/training_state.safetensors
     compare "$1" best.safetensors ./*/best.safetensors
     compare "$1" results.json results.json
-    compare "$1" "score --json" score.json pair-score.json shard.json accept-score.json \
+    compare "$1" "score --json" score.json pair-score.json shard.json few.json accept-score.json \
         mirror-score.json relabel-score.json
     compare "$1" "dry-run --json" dry-run.json
     compare "$1" "select --json" select.json
