@@ -77,12 +77,13 @@ trains() { # RUN ARGUMENTS: a run that leaves a folder
     line "$1.cost" json "$1/run.json" +tokens +flops
 }
 
+# The tables are older than the count of candidates with fewer demonstrations, which demos.sh tests.
 scores() { # RUN ARGUMENTS
     run=$1
     shift
     ica "$run" score "$@" --json --out scores.jsonl
     line "$run.scores" raw scores.jsonl
-    line "$run.out" json "out/$run"
+    line "$run.out" json "out/$run" -fewer_demos
     if [ -f scores.jsonl ]; then mv scores.jsonl "$run.jsonl"; fi
 }
 
