@@ -61,6 +61,8 @@
 #:                   ICA on 2,000 stories that stories260K wrote itself, half of them spoiled;
 #:                   resumable (half an hour)
 #: make bench        how fast products and training steps run here
+#: make profile      the functions in which a step of the main job's size spends its time, where
+#:                   perf is installed (seconds)
 #: make bench-anchors LLMC=DIR
 #:                   the same in pairs with OpenBLAS, PyTorch and llm.c's train_gpt2, where present
 #: make bench-backbones
@@ -313,6 +315,10 @@ traps: ica
 	@ONLY=traps sh tests/bench/study.sh
 bench: ica
 	@./ica bench
+profile: ica
+	@d=$$(mktemp -d) && trap 'rm -r "$$d"' EXIT && perf record -q -e cpu-clock -o "$$d/data" \
+		./ica bench --only step --config E --threads 1 >/dev/null && \
+		perf report -q --stdio --percent-limit 1 -i "$$d/data" 2>/dev/null | grep %
 # dlopen stands in libdl on older systems.
 build/float/tests/bench/anchors: build/float/tests/bench/anchors.o \
 		$(patsubst %.c,build/float/%.o,$(filter-out program/main.c,$(SOURCES)))
@@ -349,6 +355,6 @@ clean:
 .PHONY: all help double naive test quick-test install uninstall clean trace house examples \
 	formats commands format kills scarcity idle large soak coverage machines fuzz fuzz-targets audit \
 	audit-exact audit-torch judge-transformers judge-trl judge-folders judge-tokenizers judge-page \
-	judge-tensorboard mutate study stories traps bench bench-anchors bench-backbones \
+	judge-tensorboard mutate study stories traps bench profile bench-anchors bench-backbones \
 	bench-neighbor scale
 .SECONDARY:

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Speed beside others, in pairs: products against OpenBLAS, training steps against PyTorch and
-# against llm.c's train_gpt2, each where it is present. `make bench-anchors LLMC=DIR`; THREADS=1 and
-# ROUNDS=3 from the environment. Ratios above 1: this program is faster.
+# Speed beside others, in pairs: products against OpenBLAS, training steps against PyTorch (eager,
+# and by torch.compile) and against llm.c's train_gpt2, each where it is present. `make
+# bench-anchors LLMC=DIR`; THREADS=1, ROUNDS=3 and PYTHON from the environment. Ratios above 1: this
+# program is faster. With one thread times are of the processor, which other programs disturb less.
+# llm.c prints times of the wall: build it with CLOCK_PROCESS_CPUTIME_ID in place of CLOCK_MONOTONIC
+# where others run.
 #
 # LLMC is a folder with llm.c's train_gpt2 as you built it. Its batch is a constant of its source, 4
 # x 64; for the batches of A and C put builds with other constants beside it, as train_gpt2_4x256
@@ -16,7 +19,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS="$THREADS" OPENBLAS_NUM_THREADS="$THREADS" \
     OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}" GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-10000}"
-unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE # where they are set they choose slower kernels
+unset OPENBLAS_L2_SIZE # where it is set it chooses slower kernels
 
 middle() { sort -n | awk \
     '{ v[NR] = $1 } END { if (NR)
@@ -33,14 +36,24 @@ llmc_step() {
         sed -un 's/.*took \([0-9.]*\) ms.*/\1/p' | head -n 4 | tail -n 3
 }
 
+# An OpenBLAS that does not know the processor takes its oldest kernels; anchors then refuses it and
+# says which to ask for.
 echo "== products, one thread"
-OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$anchors" gemm
+unset OPENBLAS_CORETYPE
+products() { OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$anchors" gemm; }
+products 2>"$work/refused" || {
+    cat "$work/refused"
+    OPENBLAS_CORETYPE=$(sed -n 's/.*OPENBLAS_CORETYPE=//p' "$work/refused")
+    export OPENBLAS_CORETYPE
+    products
+}
 
 PYTHON=${PYTHON:-}
 for python in python3 /usr/bin/python3; do
     [ -n "$PYTHON" ] || ! "$python" -c 'import torch' 2>/dev/null || PYTHON=$python
 done
 [ -n "$PYTHON" ] || echo "PyTorch is not installed: left out"
+[ -z "$PYTHON" ] || "$PYTHON" -c 'import torch; print("PyTorch " + torch.__version__)'
 if [ -z "$LLMC" ]; then echo "LLMC=DIR names no build of llm.c: left out"
 elif [ ! -x "$LLMC/train_gpt2" ]; then echo \
     "$LLMC has no train_gpt2: build it there first; left out" && LLMC=
@@ -52,7 +65,7 @@ echo "== training steps, $THREADS thread(s), milliseconds: median of $ROUNDS rou
 for config in A B C; do
     case $config in A) batch=4x256 ;; B) batch=4x64 ;; C) batch=8x128 ;; esac
     rivals=
-    [ -z "$PYTHON" ] || rivals="torch:$batch"
+    [ -z "$PYTHON" ] || rivals="torch:$batch compiled:$batch"
     program=
     if [ -n "$LLMC" ]; then
         program=$LLMC/train_gpt2_$batch llmc_batch=$batch
@@ -71,7 +84,8 @@ for config in A B C; do
         for _ in $(seq "$ROUNDS"); do
             a=$("$anchors" step $config "$rows" "$length" | middle)
             case $name in
-            torch) b=$(torch_step $config "$rows" "$length" | middle) ;;
+            torch) b=$(torch_step $config "$rows" "$length" eager | middle) ;;
+            compiled) b=$(torch_step $config "$rows" "$length" compiled | middle) ;;
             llm.c) b=$(llmc_step "$program" | middle) ;;
             *) b= ;;
             esac
