@@ -176,20 +176,22 @@ static int swapped_pairs(const Comparison *c, int n) {
 void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n) {
     const AcceptLevels *a = &c->told.levels;
     double clean = comparison_clean(c, map, n);
-    fprintf(stderr, "%s: %.1f%% of %d candidates have a weight; ", MAPS[map].name,
-            100 * kept_share(weight, n), n);
+    Buf b = {0}; /* printed at once: a failure must not end half a line */
+    buf_printf(&b, "%s: %.1f%% of %d candidates have a weight; ", MAPS[map].name,
+               100 * kept_share(weight, n), n);
     if (map == MAP_ACCEPT) {
-        fprintf(stderr, "of %.0f holdout records, level %.3g, gain >= %.4g", a->records, a->level,
-                a->threshold[0]);
+        buf_printf(&b, "of %.0f holdout records, level %.3g, gain >= %.4g", a->records, a->level,
+                   a->threshold[0]);
         if (a->numbers > 1)
-            fprintf(stderr, " and log-likelihood %s >= %.4g",
-                    c->how.by_reference ? "by the reference" : "in context", a->threshold[1]);
-        fprintf(stderr, "; about %.0f%% are as good as the holdout", 100 * clean);
-    } else fprintf(stderr, "slope %.4g; about %.1f%% are not flipped", c->told.slope, 100 * clean);
+            buf_printf(&b, " and log-likelihood %s >= %.4g",
+                       c->how.by_reference ? "by the reference" : "in context", a->threshold[1]);
+        buf_printf(&b, "; about %.0f%% are as good as the holdout", 100 * clean);
+    } else buf_printf(&b, "slope %.4g; about %.1f%% are not flipped", c->told.slope, 100 * clean);
     if (c->told.trimmed > 0)
-        fprintf(stderr, "; %.0f holdout records were left out", c->told.trimmed);
-    if (c->how.relabel) fprintf(stderr, "; %d pairs are swapped", swapped_pairs(c, n));
-    fputs("\n", stderr);
+        buf_printf(&b, "; %.0f holdout records were left out", c->told.trimmed);
+    if (c->how.relabel) buf_printf(&b, "; %d pairs are swapped", swapped_pairs(c, n));
+    fprintf(stderr, "%s\n", b.s);
+    buf_free(&b);
     if (n > 0 && kept_share(weight, n) <= 0) tell_nothing_kept(map, c);
 }
 
