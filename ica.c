@@ -255,6 +255,11 @@ typedef struct {
     double *inner_product; /* [pool], or NULL */
 } Scoring;
 
+/* What makes prompts near. Its cost is the scores'. */
+static Embedder embedder_of(const Scoring *s) {
+    return (Embedder){s->how->embedding, s->m, s->ws, &s->out->cost, s->how->vectors};
+}
+
 /* Chooses the demonstrations of every candidate, C(x), with the functions of scoring/context.c. A
  * candidate that can be shown none has a score that is not known. That is not the same as a score
  * of 0, which says that the context changes nothing. */
@@ -263,6 +268,7 @@ static void context_pass(const Scoring *s) {
     Scores *out = s->out;
     ContextOptions wanted = {.demos = how->demos,
                              .k = how->k,
+                             .embed = embedder_of(s),
                              .clusters = how->contexts,
                              .allow_overlap = how->allow_overlap,
                              .seed = how->seed,
@@ -286,10 +292,11 @@ _Static_assert(sizeof ANCHOR_CHOICES / sizeof *ANCHOR_CHOICES == ANCHORS_COUNT, 
  * Fills queries[pool][anchors]. Each asks for the answer of one anchor. n_demos is 1 where the
  * candidate may be shown before the anchor, and anchor_queries then shows it. Where fewer than
  * `anchors` are found, the first holdout example fills the place with n_demos 0. */
-static void choose_anchors(const Scoring *s, const HoldoutIndex *index, const int *random,
+static void choose_anchors(const Scoring *s, HoldoutIndex *index, const int *random,
                            Query *queries) {
     int k = s->anchors, *nearest = mem_new((size_t)k + 1, sizeof *nearest);
     bool overlap = s->how->allow_overlap;
+    holdout_index_expect(index, s->pool, false);
     progress_part(s->ws->progress, "the choice of anchors");
     progress_begin(s->ws->progress, s->pool->count);
     for (int i = 0; i < s->pool->count; i++, progress_add(s->ws->progress, 1)) {
@@ -346,7 +353,8 @@ static int count_anchors(const Scoring *s, const HoldoutIndex *index, int *rando
 static void anchor_pass(Scoring *s) {
     Rng rng = rng_new(s->how->seed, RNG_ANCHORS);
     int *random = rng_order(&rng, s->holdout->count);
-    HoldoutIndex *index = holdout_index(s->holdout);
+    Embedder by = embedder_of(s);
+    HoldoutIndex *index = holdout_index(s->holdout, &by);
     s->anchors = count_anchors(s, index, random);
     size_t total = mem_mul((size_t)s->pool->count, (size_t)s->anchors);
     Query *with = mem_new(total, sizeof *with), *other = mem_new(total, sizeof *other);
@@ -572,10 +580,11 @@ void ica_score(const Model *m, const Model *reference, Workspace *ws, const Exam
 
 /* Evaluation is the method `incontext` on test data, without weights. */
 int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
-                 int k, double *logp, int *hits) {
-    ScoreOptions how = {.method = METHOD_INCONTEXT, .k = k};
+                 const ScoreOptions *how, double *logp, int *hits) {
+    ScoreOptions each = {.method = METHOD_INCONTEXT};
     Scores s = {0};
-    if (k > 0) ica_score(m, NULL, ws, data, holdout, &how, &s);
+    if (how) each.k = how->k, each.embedding = how->embedding, each.vectors = how->vectors;
+    if (each.k > 0) ica_score(m, NULL, ws, data, holdout, &each, &s);
     else answer_pass(m, ws, data, NULL, NULL, 0, (Logps){logp, NULL}, hits, NULL);
     for (int i = 0; i < s.count; i++) logp[i] = s.in_context.chosen[i];
     for (int i = 0; i < s.count && hits; i++) hits[i] = s.hits[i];

@@ -69,12 +69,6 @@ void ica_logps_naive(const Model *m, Workspace *ws, const Examples *set, Query *
 /* logp(y|x) of every item of `data`, for both answers where out.rejected is not NULL. cost may be
  * NULL. */
 void ica_answer_logps(const Model *m, Workspace *ws, const Examples *data, Logps out, Cost *cost);
-/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many of the
- * answer's tokens were the most probable token (hits may be NULL). k = 0 needs no holdout. Returns
- * how many demonstrations did not fit and were dropped. */
-int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
-                 int k, double *logp, int *hits);
-
 /* ---- scores ---- */
 
 /* What the pair losses read of item i, whose answers have these log-likelihoods. reference: DPO's,
@@ -144,6 +138,10 @@ typedef struct {
     Logps earlier_alone, earlier_by_reference;
     int k;
     DemoChoice demos;
+    Embedding embedding; /* what makes prompts near, of demonstrations and anchors */
+    /* EMBEDDING_TOKENS, _HIDDEN: the vectors of the entire holdout by the weights that score now
+     * (holdout_vectors), for calls that share them; NULL: each makes its own. Borrowed. */
+    Vectors *vectors;
     /* DEMOS_NEAREST: group the candidates into at most this many clusters. A cluster shares one
      * list: the k nearest to its center. A candidate that would see its own prompt there is shown
      * the next nearest to the center instead. 0: every candidate has a list of its own. */
@@ -183,6 +181,12 @@ typedef struct {
  * which may hold earlier scores. */
 void ica_score(const Model *m, const Model *reference, Workspace *ws, const Examples *pool,
                const Examples *holdout, const ScoreOptions *how, Scores *out);
+/* Evaluation in context: logp(y | k nearest demonstrations, x) of every item, and how many of the
+ * answer's tokens were the most probable token (hits may be NULL). Of `how` these are read: k,
+ * embedding and vectors. NULL, or k = 0: no demonstrations, and no holdout. Returns how many
+ * demonstrations did not fit and were dropped. */
+int ica_evaluate(const Model *m, Workspace *ws, const Examples *data, const Examples *holdout,
+                 const ScoreOptions *how, double *logp, int *hits);
 /* Empties *s and makes room for `count` candidates with k demonstrations each. */
 void scores_resize(Scores *s, int count, int k);
 void scores_free(Scores *s);

@@ -829,22 +829,24 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
  *     model_forward_backward    both, where dlogp is known beforehand: the logits are computed once
  *     model_gradient_dots       dlogp to each row's <gradient, direction>; after a model_forward
  *     model_extend              tokens to keys and values in prefixes
+ *     model_hidden              tokens to what the head would read
  * Each tells lib/threads.h when its work begins and ends, and how many operations it was. That
  * chooses the number of threads by it. */
 
-/* Positions, embeddings and blocks. */
-static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, bool extend) {
+/* Positions, embeddings and blocks. With ROWS_LAST the rows' prefixes are extended. */
+static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, RowsLive live) {
     model_fit(ws, m, b->tokens, batch_longest(b), keep);
-    rows_map(&ws->map, b, PLAIN ? ROWS_ALL : extend ? ROWS_LAST : ROWS_SCORED);
+    rows_map(&ws->map, b, PLAIN ? ROWS_ALL : live);
     clock_start(ws);
     Rotary rotary = rotary_of(m);
     if (!is_gpt2(m)) rotary_table(ws->turn, ws->map.position, b->tokens, &rotary);
     embed_forward(ws->x, &m->view, b, &ws->map, m->shape.channels);
-    for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, extend, false);
+    for (int l = 0; l < m->config.layers; l++) block_forward(m, ws, b, l, live == ROWS_LAST, false);
 }
 
-/* The last norm of the live tokens. */
-static void final_norm_forward(const Model *m, Workspace *ws) {
+/* All but the head: then ws->h is the last norm's output of the live tokens. */
+static void last_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, RowsLive live) {
+    body_forward(m, ws, b, keep, live);
     const real *x = workspace_kept(ws, m->config.layers - 1).next;
     norm_forward(ws->h, ws->statf, x, &m->view.lnf, ws->map.live);
 }
@@ -859,8 +861,7 @@ static Logits head_pass(const Model *m, Workspace *ws, const Batch *b, bool forw
     x.term = ws->term, x.hit = ws->hit;
     x.dlogp = dlogp, x.dh = ws->dh, x.dw = df ? df->head : NULL;
     x.logits = ws->logits, x.softmax = ws->softmax;
-    if (PLAIN) logits_pass_plain(&x, forward, to);
-    else logits_pass_fast(&x, forward, to);
+    (PLAIN ? logits_pass_plain : logits_pass_fast)(&x, forward, to);
     /* Its matrix products count as such. */
     clock_add(ws, PART_CROSS_ENTROPY);
     ws->part_seconds[PART_CROSS_ENTROPY] -= x.product_seconds;
@@ -893,8 +894,7 @@ static void body_backward(const Model *m, Workspace *ws, const Batch *b, const G
 void model_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, double *logp,
                    int *hits) {
     threads_begin(WORK_FORWARD);
-    body_forward(m, ws, b, keep, false);
-    final_norm_forward(m, ws);
+    last_forward(m, ws, b, keep, ROWS_SCORED);
     Logits head = head_pass(m, ws, b, true, NULL, NULL, NULL);
     logits_totals(&head, logp, hits);
     threads_end(WORK_FORWARD, batch_flops(m, b));
@@ -907,10 +907,7 @@ static void pass_backward(const Model *m, Workspace *ws, const Batch *b, const d
     ModelView df = model_view(m, flat);
     threads_begin(WORK_BACKWARD);
     clock_start(ws);
-    if (logp) {
-        body_forward(m, ws, b, true, false);
-        final_norm_forward(m, ws);
-    }
+    if (logp) last_forward(m, ws, b, true, ROWS_SCORED);
     Logits head = head_pass(m, ws, b, logp != NULL, dlogp, to, &df);
     if (logp) logits_totals(&head, logp, NULL);
     body_backward(m, ws, b, to, &df);
@@ -975,9 +972,16 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
 
 void model_extend(const Model *m, Workspace *ws, const Batch *b) {
     threads_begin(WORK_FORWARD);
-    body_forward(m, ws, b, false, true);
+    body_forward(m, ws, b, false, ROWS_LAST);
     threads_end(WORK_FORWARD, batch_flops(m, b));
     for (int r = 0; r < b->rows; r++) b->prefix[r]->length += batch_length(b, r);
+}
+
+const real *model_hidden(const Model *m, Workspace *ws, const Batch *b) {
+    threads_begin(WORK_FORWARD);
+    last_forward(m, ws, b, false, ROWS_ALL);
+    threads_end(WORK_FORWARD, batch_flops(m, b));
+    return ws->h;
 }
 
 void model_logits(const Model *m, Workspace *ws, int row, real *logits) {

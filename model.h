@@ -167,6 +167,9 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
 /* Runs the rows, none scored, and appends their keys and values to their own prefixes (none
  * NULL, all different). */
 void model_extend(const Model *m, Workspace *ws, const Batch *b);
+/* [tokens][C]: what the head would read of every token, the output of the last norm. It belongs to
+ * the workspace and stands until its next pass. */
+const real *model_hidden(const Model *m, Workspace *ws, const Batch *b);
 /* After model_extend: the logits[V] that follow the last token of a row. */
 void model_logits(const Model *m, Workspace *ws, int row, real *logits);
 /* Floating-point operations of one forward pass of `tokens` tokens in rows of `length`, of which

@@ -326,9 +326,13 @@ static bool score_pool(Tuning *t, const Model *m, int refresh, Error *err) {
     /* A separate workspace: in training's, one large scoring batch would enlarge every layer's
      * buffers for the rest of the run. */
     Workspace *ws = workspace_new();
+    /* The model has moved since the scores before, and so have its vectors of prompts. */
+    Vectors *vectors = how.vectors ? NULL : holdout_vectors(&t->x->holdout.examples);
+    if (vectors) how.vectors = vectors;
     if (refresh == 0 && t->o->check)
         scores_ask_holdout(m, ws, &t->x->holdout.examples, &how, &t->notes.check);
     bool ok = scores_compute(m, t->reference, ws, t->x, &how, &t->w->against, &t->scores, err);
+    vectors_free(vectors);
     workspace_free(ws);
     if (ok) scores_note(&t->scores, &how, &t->x->pool.examples, &t->notes);
     return ok && scores_finite(&t->scores, &t->x->pool, err);

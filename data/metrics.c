@@ -20,12 +20,13 @@ void logps_free(Logps *x) {
 /* ---- evaluation ---- */
 
 void evaluate_answers_part(const Model *m, Workspace *ws, const Examples *data,
-                           const Examples *holdout, int k, int all, double *logp, Metrics *x) {
+                           const Examples *holdout, const ScoreOptions *how, int all, double *logp,
+                           Metrics *x) {
     double unused;
     int *hits = mem_new((size_t)data->count, sizeof *hits);
     Progress p = progress_new("evaluating", NULL);
     ws->progress = &p;
-    x->dropped += ica_evaluate(m, ws, data, holdout, k, logp, hits);
+    x->dropped += ica_evaluate(m, ws, data, holdout, how, logp, hits);
     ws->progress = NULL;
     progress_end(&p);
     for (int i = 0; i < data->count; i++) {
@@ -46,10 +47,10 @@ void metrics_end(Metrics *x, int all) {
 }
 
 Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
-                         const Examples *holdout, int k, double *logp) {
+                         const Examples *holdout, const ScoreOptions *how, double *logp) {
     Metrics x = {.broken = -1};
     double *own = logp ? NULL : mem_new((size_t)data->count, sizeof *own);
-    evaluate_answers_part(m, ws, data, holdout, k, data->count, logp ? logp : own, &x);
+    evaluate_answers_part(m, ws, data, holdout, how, data->count, logp ? logp : own, &x);
     metrics_end(&x, data->count);
     free(own);
     return x;
@@ -92,7 +93,7 @@ bool evaluate_file(const Model *m, Workspace *ws, const ExampleFile *data, Objec
     *out = (Measured){x->count, {.nll = NAN}, {.loss = NAN}};
     if (x->count == 0) return true;
     if (of_pairs) out->pairs = evaluate_pairs(m, ws, x, objective, pair, reference, NULL);
-    else out->answers = evaluate_answers(m, ws, x, NULL, 0, NULL);
+    else out->answers = evaluate_answers(m, ws, x, NULL, NULL, NULL);
     int broken = of_pairs ? out->pairs.broken : out->answers.broken;
     return broken < 0 || example_broken(data, broken, err);
 }

@@ -10,7 +10,7 @@
  *                                      .vocab = 5}, &err);
  *   Workspace *ws = workspace_new();
  *   Buf members = {0};
- *   Metrics x = evaluate_answers(m, ws, &data, NULL, 0, NULL);  // weights 0: each token 1/5
+ *   Metrics x = evaluate_answers(m, ws, &data, NULL, NULL, NULL);  // weights 0: each token 1/5
  *   metrics_put(&members, &x);                                  // "nll":1.609...
  *   buf_free(&members);
  *   workspace_free(ws);
@@ -49,9 +49,10 @@ typedef struct {
     PairMetrics pairs; /* of pairs */
 } Measured;
 
-/* With the k nearest holdout demonstrations in context; k = 0: none. logp (or NULL): [count]. */
+/* With the nearest holdout demonstrations in context, by how->k, embedding and vectors; how NULL:
+ * none. logp (or NULL): [count]. */
 Metrics evaluate_answers(const Model *m, Workspace *ws, const Examples *data,
-                         const Examples *holdout, int k, double *logp);
+                         const Examples *holdout, const ScoreOptions *how, double *logp);
 /* reference: DPO's log-likelihoods, else empty. logp (or NULL): the pairs' own, [count] each. */
 PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                            const PairOptions *pair, Logps reference, const Logps *logp);
@@ -59,7 +60,8 @@ PairMetrics evaluate_pairs(const Model *m, Workspace *ws, const Examples *data, 
 /* The same in parts: `data` is a part of `all` records. Adds it to *x, which begins as {.broken =
  * -1} and is complete after metrics_end or pair_metrics_end. Then x has the bits of the whole. */
 void evaluate_answers_part(const Model *m, Workspace *ws, const Examples *data,
-                           const Examples *holdout, int k, int all, double *logp, Metrics *x);
+                           const Examples *holdout, const ScoreOptions *how, int all, double *logp,
+                           Metrics *x);
 void metrics_end(Metrics *x, int all);
 void evaluate_pairs_part(const Model *m, Workspace *ws, const Examples *data, Objective objective,
                          const PairOptions *pair, Logps reference, int all, Logps logp,

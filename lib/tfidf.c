@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/stats.h"
-
 /* One entry of a token's list: a document that holds the token, and the token's value in its
  * vector. */
 typedef struct {
@@ -166,74 +164,4 @@ void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine) {
         cosine[i] = tfidf_cosine(&query, &shown);
     }
     arena_free(&scratch);
-}
-
-/* [E6] C(x): the k examples of the holdout whose prompts have the largest cosine with x's prompt,
- * the nearest last. On a tie the smaller index is nearer. Groups keep out x's own prompt and copies
- * of an example that is in (scoring/context.c). `like` is x's prompt, or the prompt at the center
- * of its cluster. */
-int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, int *nearest) {
-    double *cosine = mem_new((size_t)index->count, sizeof *cosine);
-    int *best = mem_new((size_t)index->count, sizeof *best); /* of each group, plus 1; 0: none */
-    tfidf_cosines(index, like, cosine);
-    for (int d = 0; d < index->count; d++) {
-        /* In float, cosines that are equal in exact arithmetic stay equal, whatever the order of
-         * their sums. */
-        cosine[d] = group[d] < 0 ? NAN : (float)cosine[d];
-        if (group[d] < 0) continue;
-        /* Of the group, keep the nearer one of this document and the best so far. */
-        int *kept = &best[group[d]], other = *kept - 1;
-        bool nearer = other < 0 || cosine[d] > cosine[other];
-        if (other >= 0) cosine[nearer ? other : d] = NAN;
-        if (nearer) *kept = d + 1;
-    }
-    int found = largest(cosine, index->count, k, nearest);
-    for (int i = 0; i < found / 2; i++) {
-        int swapped = nearest[i];
-        nearest[i] = nearest[found - 1 - i];
-        nearest[found - 1 - i] = swapped;
-    }
-    free(best);
-    free(cosine);
-    return found;
-}
-
-/* An index drawn with a probability proportional to its distance, or -1 if no distance is left. */
-static int draw_center(const double *distance, int n, Rng *rng) {
-    double total = 0;
-    for (int i = 0; i < n; i++) total += distance[i];
-    double at = rng_uniform(rng) * total;
-    int drawn = -1;
-    for (int i = 0; i < n && (drawn < 0 || at >= 0); i++) {
-        if (distance[i] > 0) drawn = i;
-        at -= distance[i];
-    }
-    return drawn;
-}
-
-void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clusters, Rng *rng,
-                   int *center, Progress *progress) {
-    Arena arena = {0};
-    TfidfVector *vector = mem_new((size_t)n, sizeof *vector);
-    double *distance = mem_new((size_t)n, sizeof *distance);
-    for (int i = 0; i < n; i++) {
-        vector[i] = tfidf_vector(index, documents[i], &arena);
-        distance[i] = 2; /* above any: the first center is drawn uniformly and becomes everyone's */
-        center[i] = i;
-    }
-    progress_begin(progress, clusters);
-    for (int c = 0; c < clusters; c++, progress_add(progress, 1)) {
-        int drawn = draw_center(distance, n, rng);
-        if (drawn < 0) break; /* every document is a center's equal */
-        for (int i = 0; i < n; i++) {
-            /* In float, equal documents have distance 0 exactly. */
-            double d = i == drawn ? 0 : 1 - (double)(float)tfidf_cosine(&vector[i], &vector[drawn]);
-            if (d >= distance[i]) continue;
-            distance[i] = d;
-            center[i] = drawn;
-        }
-    }
-    free(vector);
-    free(distance);
-    arena_free(&arena);
 }

@@ -12,13 +12,12 @@
  * A document is a list of token ids. Its vector has one entry for each distinct id: the number of
  * its occurrences times idf(id) = ln((1 + N) / (1 + df)) + 1, where N documents are indexed and df
  * of them hold the id. The vector is then scaled to length 1, so a dot product is a cosine. This is
- * the weighting of equation E6 of the paper. Nothing fails. The documents' tokens are borrowed and
+ * the default embedding of equation E6. Nothing fails. The documents' tokens are borrowed and
  * must outlive the index.
  */
 #ifndef TFIDF_H
 #define TFIDF_H
 
-#include "lib/progress.h"
 #include "lib/util.h"
 
 typedef struct {
@@ -46,17 +45,5 @@ void tfidf_cosines(const Tfidf *index, Document d, double *cosine);
 /* The twin that makes every vector anew. The same bits: both add the same products in the order of
  * token ids. */
 void tfidf_cosines_plain(const Tfidf *index, Document d, double *cosine);
-
-/* The k indexed documents nearest to `like`, the nearest last. group[d] < 0 leaves document d out.
- * Of the documents of one group only the nearest is found. Groups are numbered from 0 to below the
- * number of documents. nearest has room for k. Returns how many there are. */
-int tfidf_nearest(const Tfidf *index, Document like, const int *group, int k, int *nearest);
-
-/* Groups documents[n] into at most `clusters` clusters. center[i] is the document at the center of
- * document i's cluster. Centers are drawn one after another, each with a probability proportional
- * to its distance 1 - cosine from the nearest center so far, as k-means++ begins. `progress` (or
- * NULL) hears of centers. */
-void tfidf_centers(const Tfidf *index, const Document *documents, int n, int clusters, Rng *rng,
-                   int *center, Progress *progress);
 
 #endif

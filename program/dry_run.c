@@ -196,12 +196,29 @@ static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, DryR
  * take, which a long run does once. */
 static bool again(double seconds, int times) { return times < 3 && seconds < 2; }
 
+/* Makes the vectors of the holdout's prompts, which are made once for all records. Returns the
+ * seconds that takes. */
+static double embed_holdout(const Model *m, const Examples *holdout, const TrainOptions *o,
+                            Vectors **vectors) {
+    double start = seconds_now();
+    bool asks = method_needs_k(o->scoring.method, o->scoring.anchors);
+    Workspace *ws = workspace_new();
+    Embedder by = {o->scoring.embedding, m, ws, NULL, *vectors = holdout_vectors(holdout)};
+    HoldoutIndex *index = holdout_index(holdout, &by);
+    int unused;
+    if (asks && holdout->count > 0) holdout_nearest(index, holdout->items, 1, false, &unused);
+    holdout_index_free(index);
+    workspace_free(ws);
+    return seconds_now() - start;
+}
+
 /* The seconds of scoring the pool once, with what the holdout is asked before. */
 static bool measure_scores(const Model *m, const Splits *x, int records, const TrainOptions *o,
                            DryRun *d, Error *err) {
     Arena arena = {0};
     TrainOptions few = *o;
     Splits part = {.pool = sample_of(&x->pool, &arena), .holdout = x->holdout};
+    double once = embed_holdout(m, &x->holdout.examples, o, &few.scoring.vectors);
     double holdout = x->holdout.examples.count, all = records, least = 0;
     /* The check asks each holdout record alone, in context and with other answers; accept and
      * mirror score the holdout once. */
@@ -222,9 +239,10 @@ static bool measure_scores(const Model *m, const Splits *x, int records, const T
         scores_free(&scores);
     }
     score_shared_free(&shared);
+    vectors_free(few.scoring.vectors);
     d->scoring = grown(d->before);
     d->measured_scores = part.pool.examples.count;
-    d->score_seconds = least / d->measured_scores * all;
+    d->score_seconds = least / d->measured_scores * all + once;
     arena_free(&arena);
     return err->status == 0;
 }
@@ -251,15 +269,15 @@ typedef struct {
     const Model *m;
     const ExampleFile *file;
     const Examples *holdout;
-    int k;
+    const ScoreOptions *shows; /* NULL: no demonstrations */
     const TrainOptions *o;
 } Evaluating;
 
 static bool evaluate_once(const Evaluating *e, Error *err) {
     const Examples *x = &e->file->examples;
     Workspace *ws = workspace_new();
-    if (e->k > 0) {
-        Metrics found = evaluate_answers(e->m, ws, x, e->holdout, e->k, NULL);
+    if (e->shows && e->shows->k > 0) {
+        Metrics found = evaluate_answers(e->m, ws, x, e->holdout, e->shows, NULL);
         if (found.broken >= 0) example_broken(e->file, found.broken, err);
     } else {
         Measured unused;
@@ -315,7 +333,7 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
     bool rho = scores && METHODS[o->scoring.method].needs_reference;
     int tests = x->eval.examples.count, validations = x->validation.examples.count;
-    Evaluating test = {m, &x->eval, NULL, 0, o}, validation = {m, &x->validation, NULL, 0, o};
+    Evaluating test = {m, &x->eval, NULL, NULL, o}, validation = {m, &x->validation, NULL, NULL, o};
     d.states = 4;
     d.steps = (double)o->loop.steps;
     /* First what needs the model as it is. */
@@ -350,7 +368,12 @@ bool dry_run_eval(const Settings *s, const Model *m, const ExampleFile *x, const
                   int records, Error *err) {
     TrainOptions o = request_train(s, 0);
     DryRun d = dry_run_new(m);
-    Evaluating all = {m, x, holdout, s->k, &o};
     d.evaluations = 1;
-    return measure_evaluation(&all, records, &d, err) && dry_run_print(s, &d, err);
+    ScoreOptions shows = {.k = s->k, .embedding = s->embedding};
+    double once = s->k > 0 ? embed_holdout(m, holdout, &o, &shows.vectors) : 0;
+    Evaluating all = {m, x, holdout, &shows, &o};
+    bool ok = measure_evaluation(&all, records, &d, err);
+    d.eval_seconds += once;
+    vectors_free(shows.vectors);
+    return ok && dry_run_print(s, &d, err);
 }

@@ -16,6 +16,7 @@ typedef struct {
     Pool *data;
     const Examples *holdout;
     Workspace *ws;
+    ScoreOptions shows;     /* which demonstrations */
     const Model *reference; /* DPO's, else NULL */
     bool pairs;
     Partial partial;
@@ -82,7 +83,7 @@ static bool evaluate_chunk(Evaluation *x, const ExampleFile *chunk, Error *err) 
     bool ok = true;
     if (x->pairs) ok = evaluate_pair_chunk(x, chunk, logp, err);
     else {
-        evaluate_answers_part(x->m, x->ws, data, x->holdout, x->s->k, x->data->facts.count,
+        evaluate_answers_part(x->m, x->ws, data, x->holdout, &x->shows, x->data->facts.count,
                               logp.chosen, &x->answers);
         ok = x->answers.broken < 0 || example_broken(chunk, x->answers.broken, err);
     }
@@ -177,6 +178,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
                     .m = f->model,
                     .data = data,
                     .holdout = &others->holdout.examples,
+                    .shows = {.k = s->k, .embedding = s->embedding},
                     .pairs = OBJECTIVES[s->objective].pairs};
     if (s->k > 0 && !check_k(s, &others->holdout.data, err)) return false;
     if (s->per_example && !s->dry_run &&
@@ -185,6 +187,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
         return false;
     tell_pool(s, data, "test", others);
     x.ws = workspace_new();
+    x.shows.vectors = holdout_vectors(x.holdout);
     /* The base of adapters is in memory already. */
     bool compares = OBJECTIVES[s->objective].needs_reference,
          is_base = compares && file_same(s->reference, f->base_path);
@@ -200,6 +203,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
         if (writes) partial_end(&x.partial, ok);
     }
     model_free(loaded);
+    vectors_free(x.shows.vectors);
     workspace_free(x.ws);
     return err->status == 0;
 }

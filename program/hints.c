@@ -187,6 +187,9 @@ const OptionHint HINTS[] = {
     /* scores */
     {"num-fewshot n-shot num-shots fewshot num-demos num-demonstrations",
      "--k is the number of demonstrations"},
+    {"embeddings embed retrieval retriever similarity embedding-model embedding-model-name "
+     "encoder sentence-transformer",
+     "--embedding says what makes prompts near: tfidf, tokens or hidden, of the model itself"},
     {"keep keep-ratio fraction select-ratio percent top-percent", "say --share"},
     /* text */
     {"do-sample", "give a --temperature above 0"},

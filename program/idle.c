@@ -52,6 +52,10 @@ static bool counts_k(const Settings *s) {
     return method_of(s) && method_needs_k(s->method, s->anchors);
 }
 static bool shows_any(const Settings *s) { return shows(s) || asks(s); }
+/* Of demonstrations the check of the holdout shows nearest ones too, whatever --demos says. */
+static bool compares_prompts(const Settings *s) {
+    return shows(s) || (asks(s) && s->anchors == ANCHORS_NEAREST);
+}
 static bool shows_in_eval(const Settings *s) { return s->k > 0; }
 static bool shows_in_pretraining(const Settings *s) { return s->holdout && s->eval; }
 
@@ -119,6 +123,9 @@ static const Reader READERS[] = {
     {"k", "pretrain", shows_in_pretraining, "only evaluations with --holdout and --eval have it"},
     {"demos", NULL, shows, SHOWN},
     {"contexts", NULL, shows, SHOWN},
+    {"embedding", "score train", compares_prompts,
+     "only ica and incontext have it, and oneshot and nuggets with --anchors nearest"},
+    {"embedding", "eval", shows_in_eval, "no demonstrations are shown without --k"},
     {"demos-as", "score train", shows_any, "only ica, incontext, oneshot and nuggets show any"},
     {"demos-as", "eval", shows_in_eval, "no demonstrations are shown without --k"},
     {"demos-as", "pretrain", shows_in_pretraining,

@@ -55,9 +55,9 @@ static bool pretraining_evaluate(Loop *loop, LogLine *line, Error *err) {
     const Examples *holdout = &p->x->holdout.examples;
     Examples some = p->x->eval.examples;
     if (some.count > EVALUATED) some.count = EVALUATED;
-    int k = holdout->count ? p->k : 0;
+    ScoreOptions how = {.k = holdout->count ? p->k : 0};
     Workspace *ws = workspace_new(); /* in training's each layer would get room for this batch */
-    Metrics x = evaluate_answers(loop->model, ws, &some, holdout, k, NULL);
+    Metrics x = evaluate_answers(loop->model, ws, &some, holdout, &how, NULL);
     workspace_free(ws);
     line->icl_p_sequence = x.p_sequence;
     line->icl_nll = x.nll;

@@ -214,6 +214,7 @@ TrainOptions request_train(const Settings *s, long steps) {
                             .pair_score = s->pair_score,
                             .k = s->k,
                             .demos = s->demos,
+                            .embedding = s->embedding,
                             .contexts = s->contexts,
                             .reduce = s->reduce,
                             .anchors = s->anchors,

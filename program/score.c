@@ -253,6 +253,7 @@ static void print_scores(const Scorer *x, Error *err) {
     json_key_string(&b, "scores", s->out);
     json_key_string(&b, "template", s->template);
     json_key_string(&b, "demos_as", DEMOS_AS[s->demos_as].name);
+    json_key_string(&b, "embedding", EMBEDDINGS[s->embedding].name);
     scores_put_result(&b, &x->facts, x->columns.score, x->columns.weight, &x->notes);
     if (x->columns.gain)
         scores_put_comparison(&b, s->weight_map, &x->shared.against, x->columns.weight,
@@ -333,6 +334,7 @@ static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles
                    .others = others};
     if (!pool_open(&pool, f, &use, err)) return false;
     x.how = request_train(s, 0);
+    x.how.scoring.vectors = holdout_vectors(&others->holdout.examples);
     bool ok = check_holdout(s, &others->holdout, err) &&
               shard_of(s, pool.facts.count, &x.first, &count, err);
     if (ok && s->dry_run) dry_run(s, f, &pool, count, others, err);
@@ -343,6 +345,7 @@ static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles
         partial_end(&x.partial, score_pool(&x, err));
     }
     score_shared_free(&x.shared);
+    vectors_free(x.how.scoring.vectors);
     pool_free(&pool);
     return err->status == 0;
 }

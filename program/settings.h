@@ -84,6 +84,7 @@ typedef struct Settings {
     Method method; /* of `ica train`: the method that --weights names, if it names one */
     DemoChoice demos;
     DemosAs demos_as;
+    Embedding embedding;
     Reduce reduce;
     Anchors anchors;
     PairScore pair_score;

@@ -8,8 +8,11 @@
  * to measure how much the leak is worth. */
 #include "scoring/context.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/stats.h"
 
 /* ---- the same example ---- */
 
@@ -144,23 +147,58 @@ int query_fit(const Examples *set, int room, Query *q, Demo *demos) {
 
 /* ---- the index ----
  *
- * Retrieval compares bare prompts: tokens without the template, which all prompts have in common.
- * lib/tfidf.c computes the similarity. Copies of an example form a group, named by its first
- * member, and a list takes at most one of a group. */
+ * Retrieval compares prompts by their cosine. TF-IDF reads bare prompts: tokens without the
+ * template, which all prompts have in common. A model makes vectors (scoring/embedding.c): those of
+ * the holdout are kept, those of a pool are made a window at a time, because a pool may be larger
+ * than memory. Copies of an example form a group, named by its first member, and a list takes at
+ * most one of a group. */
+
+/* The vectors of the examples from..to-1. */
+typedef struct {
+    const Example *from, *to;
+    double *vector; /* [to - from][channels] */
+} Window;
 
 struct HoldoutIndex {
     const Examples *holdout;
-    Tfidf *tfidf;
-    int *group; /* [holdout count] the first example that is the same as this one */
+    Embedder by;
+    int channels;          /* of a vector; 0: TF-IDF */
+    Tfidf *tfidf;          /* NULL with a model */
+    int *group;            /* [holdout count] the first example that is the same as this one */
+    Vectors *own;          /* what by.kept would be, if that is NULL */
+    const double **shown;  /* [holdout count] each one's vector; NULL before it is asked for */
+    const Examples *asked; /* the pool, or NULL */
+    bool all;              /* the window is the entire pool */
+    Window window;
 };
 
 static Document document_of(const Example *x) { return (Document){x->bare, x->bare_n}; }
 
-/* The prompts of a set; free() the list. */
-static Document *documents_of(const Examples *set) {
+static Prompt prompt_of(const Examples *set, const Example *x) {
+    Document start = {x->start ? x->start : set->bos, x->start ? x->start_n : set->bos_n};
+    return (Prompt){document_of(x), start, {x->prompt, x->prompt_n}};
+}
+
+/* The prompts of n examples; free() the list. */
+static Prompt *prompts_of(const Examples *set, const Example *items, int n) {
+    Prompt *prompt = mem_new((size_t)n, sizeof *prompt);
+    for (int i = 0; i < n; i++) prompt[i] = prompt_of(set, &items[i]);
+    return prompt;
+}
+
+Vectors *holdout_vectors(const Examples *holdout) {
+    Prompt *prompt = prompts_of(holdout, holdout->items, holdout->count);
+    Vectors *v = vectors_new(prompt, holdout->count);
+    free(prompt);
+    return v;
+}
+
+static Tfidf *tfidf_of(const Examples *set) {
     Document *d = mem_new((size_t)set->count, sizeof *d);
     for (int i = 0; i < set->count; i++) d[i] = document_of(&set->items[i]);
-    return d;
+    Tfidf *index = tfidf_new(d, set->count);
+    free(d);
+    return index;
 }
 
 /* By example, then by place in the set. */
@@ -170,12 +208,13 @@ static int compare_places(const void *a, const void *b) {
     return c ? c : (x > y) - (x < y);
 }
 
-HoldoutIndex *holdout_index(const Examples *holdout) {
+HoldoutIndex *holdout_index(const Examples *holdout, const Embedder *by) {
     size_t n = (size_t)holdout->count;
     HoldoutIndex *index = mem_new(1, sizeof *index);
-    Document *prompts = documents_of(holdout);
-    *index = (HoldoutIndex){holdout, tfidf_new(prompts, holdout->count), mem_new(n, sizeof(int))};
-    free(prompts);
+    *index = (HoldoutIndex){.holdout = holdout, .group = mem_new(n, sizeof(int))};
+    if (by) index->by = *by;
+    if (index->by.by == EMBEDDING_TFIDF) index->tfidf = tfidf_of(holdout);
+    else index->channels = by->model->shape.channels;
 
     /* Sort the examples so that copies are neighbors, the first one in front. */
     const Example **sorted = mem_new(n, sizeof *sorted);
@@ -192,26 +231,133 @@ HoldoutIndex *holdout_index(const Examples *holdout) {
 void holdout_index_free(HoldoutIndex *index) {
     if (!index) return;
     tfidf_free(index->tfidf);
+    vectors_free(index->own);
+    free(index->shown);
+    free(index->window.vector);
     free(index->group);
     free(index);
 }
 
-/* The k nearest to `like` for the candidate x. Without overlap neither x's prompt nor that of
- * `like` is among them. */
-static int nearest_to(const HoldoutIndex *index, const Example *like, const Example *x, int k,
+void holdout_index_expect(HoldoutIndex *index, const Examples *pool, bool all) {
+    index->asked = pool;
+    index->all = all;
+}
+
+/* Moves the window to x and, if it is of the pool, to what follows it there: about a batch. */
+static void window_move(HoldoutIndex *index, const Example *x) {
+    const Examples *pool = index->asked;
+    Window *w = &index->window;
+    bool listed = pool && x >= pool->items && x < pool->items + pool->count;
+    const Example *end = listed ? pool->items + pool->count : x + 1;
+    w->from = listed && index->all ? pool->items : x;
+    w->to = w->from + 1;
+    for (int tokens = x->prompt_n; w->to < end && (index->all || tokens < SHARE_TOKENS); w->to++)
+        tokens += w->to->prompt_n;
+    int n = (int)(w->to - w->from);
+    Prompt *prompt = prompts_of(index->holdout, w->from, n);
+    free(w->vector);
+    w->vector = mem_new(mem_mul((size_t)n, (size_t)index->channels), sizeof *w->vector);
+    embed_prompts(&index->by, prompt, n, w->vector);
+    free(prompt);
+}
+
+/* The vector of any example: one of the holdout, or in the window. */
+static const double *vector_of(HoldoutIndex *index, const Example *x) {
+    const Window *w = &index->window;
+    Prompt prompt = prompt_of(index->holdout, x);
+    const double *found = vectors_find(index->by.kept, &index->by, &prompt);
+    if (found) return found;
+    if (!w->vector || x < w->from || x >= w->to) window_move(index, x);
+    return w->vector + (size_t)(x - w->from) * (size_t)index->channels;
+}
+
+/* Looks up the vectors of the holdout, which are made now unless they are kept. */
+static void find_shown(HoldoutIndex *index) {
+    const Examples *holdout = index->holdout;
+    if (!index->by.kept) index->by.kept = index->own = holdout_vectors(holdout);
+    index->shown = mem_new((size_t)holdout->count, sizeof *index->shown);
+    for (int h = 0; h < holdout->count; h++) {
+        Prompt prompt = prompt_of(holdout, &holdout->items[h]);
+        index->shown[h] = vectors_find(index->by.kept, &index->by, &prompt);
+    }
+}
+
+/* cosine[holdout count]: of x with each example. */
+static void find_cosines(HoldoutIndex *index, const Example *x, double *cosine) {
+    if (index->tfidf) {
+        tfidf_cosines(index->tfidf, document_of(x), cosine);
+        return;
+    }
+    if (!index->shown) find_shown(index);
+    const double *asked = vector_of(index, x);
+    int n = index->holdout->count, C = index->channels;
+    for (int h = 0; h < n; h++) cosine[h] = vector_dot(asked, index->shown[h], C);
+    if (index->by.cost) index->by.cost->flops += 2.0 * C * n;
+}
+
+/* [E6] C(x): the k examples of the holdout whose prompts have the largest cosine with x's prompt,
+ * the nearest last. `like` stands for x: it is x, or the center of its cluster. On a tie the
+ * smaller index is nearer. Without overlap neither x's prompt nor that of `like` is among them, and
+ * of copies only the nearer one is. */
+static int nearest_to(HoldoutIndex *index, const Example *like, const Example *x, int k,
                       bool allow_overlap, int *nearest) {
-    int n = index->holdout->count, *group = mem_new((size_t)n, sizeof *group);
+    int n = index->holdout->count, found;
+    double *cosine = mem_new((size_t)n, sizeof *cosine);
+    int *best = mem_new((size_t)n, sizeof *best); /* of each group, plus 1; 0: none */
+    find_cosines(index, like, cosine);
     for (int h = 0; h < n; h++) {
         const Example *shown = &index->holdout->items[h];
         bool own = !allow_overlap && (same_prompt(shown, x) || same_prompt(shown, like));
-        group[h] = own ? -1 : index->group[h];
+        /* In float, cosines that are equal in exact arithmetic stay equal, whatever the order of
+         * their sums. */
+        cosine[h] = own ? NAN : (float)cosine[h];
+        if (own) continue;
+        /* Of the group, keep the nearer one of this example and the best so far. */
+        int *kept = &best[index->group[h]], other = *kept - 1;
+        bool nearer = other < 0 || cosine[h] > cosine[other];
+        if (other >= 0) cosine[nearer ? other : h] = NAN;
+        if (nearer) *kept = h + 1;
     }
-    int found = tfidf_nearest(index->tfidf, document_of(like), group, k, nearest);
-    free(group);
+    found = largest(cosine, n, k, nearest);
+    for (int i = 0; i < found / 2; i++) {
+        int swapped = nearest[i];
+        nearest[i] = nearest[found - 1 - i];
+        nearest[found - 1 - i] = swapped;
+    }
+    free(best);
+    free(cosine);
     return found;
 }
 
-int holdout_nearest(const HoldoutIndex *index, const Example *x, int k, bool allow_overlap,
+/* ---- clusters ---- */
+
+static double tfidf_alike(const void *vectors, int a, int b) {
+    const TfidfVector *v = vectors;
+    return tfidf_cosine(&v[a], &v[b]);
+}
+
+/* The center of every candidate's cluster. */
+static void find_centers(HoldoutIndex *index, const Examples *pool, const ContextOptions *how,
+                         int *center) {
+    Arena arena = {0};
+    Rng rng = rng_new(how->seed, RNG_CENTERS);
+    int n = pool->count;
+    progress_part(how->progress, "clusters");
+    if (index->tfidf) {
+        TfidfVector *v = arena_new(&arena, (size_t)n, sizeof *v);
+        for (int i = 0; i < n; i++)
+            v[i] = tfidf_vector(index->tfidf, document_of(&pool->items[i]), &arena);
+        centers_choose(n, tfidf_alike, v, how->clusters, &rng, center, how->progress);
+    } else if (n > 0) {
+        holdout_index_expect(index, pool, true);
+        window_move(index, pool->items);
+        VectorSet all = {index->window.vector, index->channels};
+        centers_choose(n, vectors_cosine, &all, how->clusters, &rng, center, how->progress);
+    }
+    arena_free(&arena);
+}
+
+int holdout_nearest(HoldoutIndex *index, const Example *x, int k, bool allow_overlap,
                     int *nearest) {
     return nearest_to(index, x, x, k, allow_overlap, nearest);
 }
@@ -322,21 +468,16 @@ _Static_assert(sizeof DEMO_CHOICES / sizeof *DEMO_CHOICES == DEMO_COUNT, "a row 
 int contexts_choose(const Examples *pool, const Examples *holdout, const ContextOptions *how,
                     Demo *demos, int *n_demos) {
     int n = pool->count, dropped = 0, *center = mem_new((size_t)n, sizeof *center);
-    DemoChooser c = {.holdout = holdout, .index = holdout_index(holdout), .how = how};
+    DemoChooser c = {.holdout = holdout, .index = holdout_index(holdout, &how->embed), .how = how};
     c.rng = rng_new(how->seed, RNG_DEMOS);
     c.list = mem_new((size_t)how->k + 1, sizeof *c.list);
     c.fixed = rng_order(&c.rng, holdout->count);
     c.n_fixed = holdout_distinct(c.index, c.fixed, how->k);
 
     /* With clusters, candidates of one share what is nearest to its center. */
+    holdout_index_expect(c.index, pool, false);
     for (int i = 0; i < n; i++) center[i] = i;
-    if (how->clusters > 0) {
-        Document *prompts = documents_of(pool);
-        Rng rng = rng_new(how->seed, RNG_CENTERS);
-        progress_part(how->progress, "clusters");
-        tfidf_centers(c.index->tfidf, prompts, n, how->clusters, &rng, center, how->progress);
-        free(prompts);
-    }
+    if (how->clusters > 0) find_centers(c.index, pool, how, center);
 
     /* Choose. If the pool is a part of a larger one, i starts below 0: the candidates before it
      * draw their random numbers, and what they draw is thrown away. */

@@ -15,15 +15,15 @@
  *   contexts_choose(&pool, &holdout, &(ContextOptions){.k = 2, .room = 32}, demos, &n);
  *   if (n != 1 || demos[0].prompt_of != &items[0]) return 1;
  *
- * The chapter ica.c asks what a context does for an answer. Nothing here runs a model, and nothing
- * fails.
+ * The chapter ica.c asks what a context does for an answer. Here a model runs only to embed prompts
+ * (scoring/embedding.h). Nothing fails.
  */
 #ifndef CONTEXT_H
 #define CONTEXT_H
 
 #include "lib/progress.h"
-#include "lib/tfidf.h"
 #include "lib/util.h"
+#include "scoring/embedding.h"
 
 /* ---- examples as token ids ---- */
 
@@ -117,14 +117,18 @@ int query_fit(const Examples *set, int room, Query *q, Demo *demos);
 /* ---- contexts [E6] ---- */
 
 /* The index of a holdout's prompts, and which of its examples are copies of each other. Borrows the
- * holdout. */
+ * holdout, and what `by` (NULL: TF-IDF) points to. Nothing is embedded before somebody asks. */
 typedef struct HoldoutIndex HoldoutIndex;
-HoldoutIndex *holdout_index(const Examples *holdout);
+HoldoutIndex *holdout_index(const Examples *holdout, const Embedder *by);
 void holdout_index_free(HoldoutIndex *index); /* NULL is fine */
+/* Items of the pool will be asked for, mostly in its order: many are embedded at a time, and with
+ * `all` every one stays in memory. Without this each x is embedded alone. Borrows the pool. */
+void holdout_index_expect(HoldoutIndex *index, const Examples *pool, bool all);
+/* For Embedder.kept: the vectors of all prompts of a holdout, of which parts are indexed. */
+Vectors *holdout_vectors(const Examples *holdout);
 /* The k holdout examples nearest to x, the nearest last: distinct ones, and none with x's own
  * prompt unless allow_overlap. nearest[k]: indices into the holdout. Returns how many there are. */
-int holdout_nearest(const HoldoutIndex *index, const Example *x, int k, bool allow_overlap,
-                    int *nearest);
+int holdout_nearest(HoldoutIndex *index, const Example *x, int k, bool allow_overlap, int *nearest);
 /* The first k distinct examples in the order of order[count], written to its front. Returns how
  * many there are. */
 int holdout_distinct(const HoldoutIndex *index, int *order, int k);
@@ -145,6 +149,7 @@ extern const DemoInfo DEMO_CHOICES[]; /* [DEMO_COUNT] */
 typedef struct {
     DemoChoice demos;
     int k;
+    Embedder embed; /* what makes prompts near; {0}: TF-IDF */
     /* DEMOS_NEAREST: group the candidates into at most this many clusters. A cluster shares one
      * list: the k nearest to its center. A candidate that would see its own prompt there is shown
      * the next nearest to the center instead. 0: every candidate has a list of its own. */

@@ -193,6 +193,8 @@ bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const
         ScoreOptions each = {.method = METHOD_ICA, .k = how->k, .demos = how->demos};
         each.reduce = REDUCE_MEAN;
         each.seed = how->seed;
+        each.embedding = how->embedding;
+        each.vectors = how->vectors;
         if (each.demos == DEMOS_SHUFFLED) each.demos = DEMOS_NEAREST;
         holdout_score(m, ws, holdout, &folds, NULL, &each, &right);
         each.method = METHOD_INCONTEXT;

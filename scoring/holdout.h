@@ -76,7 +76,7 @@ typedef struct {
 bool holdout_helps(const HoldoutCheck *check);
 
 /* False, and *out has 0 records, if the holdout has too few prompts. Of `how` these are read: k,
- * seed and demos, where DEMOS_SHUFFLED counts as DEMOS_NEAREST. */
+ * seed, the embedding with its vectors, and demos, where DEMOS_SHUFFLED counts as DEMOS_NEAREST. */
 bool holdout_check(const Model *m, Workspace *ws, const Examples *holdout, const ScoreOptions *how,
                    HoldoutCheck *out);
 

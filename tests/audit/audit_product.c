@@ -14,8 +14,7 @@
 
 static const Equation
     E5 = {"E5", "s_ICA = logp(y|C(x),x) - logp(y|x)", "score_ica"},
-    E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last",
-          "tfidf_nearest"},
+    E6 = {"E6", "C(x): the k holdout examples of largest cosine, the nearest last", "nearest_to"},
     E7A = {"E7a", "s_margin = [logp(y_w|C,x) - logp(y_l|C,x)] - [logp(y_w|x) - logp(y_l|x)]",
            "score_margin"},
     E7B = {"E7b", "s_loss = l_pair(theta_t) - l_pair(theta_t given C)", "score_pair_loss"},
@@ -233,7 +232,7 @@ static void retrieval_rows(Audit *a) {
                  candidates = random_examples(&rng, 4);
         /* its own prompt must not be shown */
         candidates.items[0] = holdout.items[rng_below(&rng, holdout.count)];
-        HoldoutIndex *r = holdout_index(&holdout);
+        HoldoutIndex *r = holdout_index(&holdout, NULL);
         for (int i = 0; i < candidates.count; i++)
             for (int k = 0; k <= 32; k += k < 4 ? 1 : 28) {
                 int found[32], want[32],

@@ -130,7 +130,7 @@ static void holdout_free(Holdout *h) {
 
 /* logp of every example's answer without context, a mean over its tokens. */
 static void mean_logps(const Model *m, Workspace *ws, const Examples *data, double *logp) {
-    ica_evaluate(m, ws, data, data, 0, logp, NULL);
+    ica_evaluate(m, ws, data, data, NULL, logp, NULL);
     for (int i = 0; i < data->count; i++) logp[i] /= data->items[i].answer_n;
 }
 
@@ -600,7 +600,7 @@ static Sides exchange_sides(const Base *b, int d, bool own) {
         s.clean[s.n++] = x->clean[i];
     }
     ica_logps(b->folder.model, ws, pool, queries, s.n * JOBS_EACH, NULL);
-    ica_evaluate(b->folder.model, ws, holdout, holdout, 0, alone, NULL);
+    ica_evaluate(b->folder.model, ws, holdout, holdout, NULL, alone, NULL);
     for (int c = 0; c < s.n; c++) {
         const Query *j = queries + (size_t)c * JOBS_EACH, *last = &j[JOBS_EACH - 1];
         double before = x->ica.alone.chosen[index[c]];
@@ -704,7 +704,7 @@ static void holdout_aurocs(const Base *b, int d, Workspace *ws, const Examples *
  * what `careless` would say. */
 static void spoil(Examples *holdout, int percent, uint64_t seed) {
     enum { LOOK = 32 };
-    HoldoutIndex *r = holdout_index(holdout);
+    HoldoutIndex *r = holdout_index(holdout, NULL);
     Example *spoiled = mem_new((size_t)holdout->count, sizeof *spoiled);
     int *order = mem_new((size_t)holdout->count, sizeof *order), near[LOOK];
     Rng rng = rng_new(seed, 2);

@@ -246,9 +246,11 @@ programs_of_file() {
 others_for() { # FILE
     case $1 in
     scoring/context.c | ica.c)
-        echo "test_frames test_pairs test_ica test_methods test_progress test_scoring" ;;
+        echo "test_frames test_pairs test_ica test_methods test_progress test_scoring" \
+            "test_embedding" ;;
     lib/weights.c | lib/objectives.c) echo "test_pairs test_methods" ;;
     lib/tfidf.c) echo "test_ica test_progress test_scoring" ;;
+    lib/centers.c) echo "test_scoring test_embedding" ;;
     lib/stats.c) echo "test_pairs test_methods test_report" ;;
     scoring/share.c) echo "test_scoring test_ica test_progress test_methods" ;;
     model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/lora.c | lib/adamw.c)
@@ -286,7 +288,8 @@ by_program() { # FILE
     ica.c | model.c | lib/fast/* | lib/layers.c | lib/table.c | lib/shape.c | lib/adamw.c | \
         lib/objectives.c | lib/schedule.c | data/order.c) echo "test_train" ;;
     lib/weights.c) echo "test_train accept" ;;
-    lib/tfidf.c | lib/stats.c | scoring/share.c | lib/gemm* | lib/threads.c | lib/map.c) ;;
+    lib/tfidf.c | lib/centers.c | lib/stats.c | scoring/share.c | \
+        scoring/embedding.c | lib/gemm* | lib/threads.c | lib/map.c) ;;
     lib/json.c | lib/options.c | lib/tensors.c | lib/unicode.c | tokenizer.c | data/corpus/* | \
         program/report/* | lib/util.c | lib/file.c | lib/system.c) echo "end_to_end" ;;
     lib/lora.c | data/adapter.c | data/model_folder.c | program/merge.c)

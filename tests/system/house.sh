@@ -17,7 +17,7 @@ STYLE=14 # the version of clang-format: others break lines elsewhere
 FLOORS='^lib/[^/]*$ 1
 ^lib/fast/(attention|inner|logits|rows|sums|workspace)[.] 2
 ^(model|tokenizer)[.] 3
-^scoring/(context|share)[.] 4
+^scoring/(context|embedding|share)[.] 4
 ^(ica|scoring/holdout)[.] 5
 ^data/ 6
 ^train[.] 7

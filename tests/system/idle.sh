@@ -42,6 +42,7 @@ value() {
     normalize) echo none ;;
     demos | anchors) echo random ;;
     demos-as) echo text ;;
+    embedding) echo hidden ;;
     reduce) echo "$reduce" ;;
     shard) echo 1/2 ;;
     template) echo alpaca ;;

@@ -36,7 +36,7 @@ TRUST="--holdout hold.jsonl --eval test.jsonl"
 # A map over the whole pool and batches of two leave some batches with weights of 0 alone. Their
 # steps are skipped and counted.
 SMALL="--batch-size 2"
-KINDS=${KINDS:-"0 1 2 3 4 5 6 7 8 9 10"}
+KINDS=${KINDS:-"0 1 2 3 4 5 6 7 8 9 10 11"}
 of_kind() {
     case $1 in
     0) echo "train $TUNE --pool pool.jsonl $TRUST --weights rho --reference-steps 5 --refresh 3" ;;
@@ -66,6 +66,8 @@ of_kind() {
     # The state does not say which pairs are swapped: the scores do.
     10) echo "train $TUNE --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl" \
         "--eval pairs-test.jsonl --weights ica --refresh 2 --weight-map mirror --relabel" ;;
+    # The model that embeds is another one at each refresh.
+    11) echo "train $TUNE --pool pool.jsonl $TRUST --weights ica --refresh 3 --embedding hidden" ;;
     esac
 }
 

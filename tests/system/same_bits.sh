@@ -83,7 +83,7 @@ scores() { # RUN ARGUMENTS
     shift
     ica "$run" score "$@" --json --out scores.jsonl
     line "$run.scores" raw scores.jsonl
-    line "$run.out" json "out/$run" -fewer_demos
+    line "$run.out" json "out/$run" -fewer_demos -embedding
     if [ -f scores.jsonl ]; then mv scores.jsonl "$run.jsonl"; fi
 }
 
@@ -243,6 +243,15 @@ scoring() {
         scores demos-$demos-incontext $POOL $HOLD --demos $demos --method incontext --k 2 --seed 3
         scores demos-$demos-pairs $PAIRS --objective dpo --demos $demos --k 2
     done
+    for by in tokens hidden; do
+        scores embedding-$by $POOL $HOLD --embedding $by
+        for t in 2 5; do
+            scores embedding-$by-threads-$t=embedding-$by $POOL $HOLD --embedding $by --threads $t
+        done
+        scores embedding-$by-pairs $PAIRS --objective dpo --embedding $by
+        scores embedding-$by-oneshot $POOL $HOLD --method oneshot --embedding $by
+        scores embedding-$by-contexts $POOL $HOLD --embedding $by --contexts 4
+    done
     for k in 0 1 5 9; do scores k-$k $POOL $HOLD --k $k; done
     for contexts in 1 4 40; do scores contexts-$contexts $POOL $HOLD --contexts $contexts; done
     scores contexts-pairs $PAIRS --objective simpo --contexts 3
@@ -321,6 +330,7 @@ tuning() {
         trains train-demos-$demos train $POOL $HOLD $TUNE \
             --weights ica --demos $demos --refresh 2
     done
+    trains train-embedding train $POOL $HOLD $TUNE --weights ica --embedding hidden --refresh 2
     trains train-contexts train $POOL $HOLD $TUNE --weights ica --contexts 3 --k 2 --refresh 2
     trains train-sum train $POOL $HOLD $TUNE --weights ica --reduce sum --k 1
     trains train-anchors train $POOL $HOLD $TUNE --weights oneshot --anchors random \

@@ -55,8 +55,8 @@ echo "low ?" >in/text
 printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
-COMMANDS="help corpus tokenizer encode decode pretrain score accept own parts proceed select
-chosen train best dry dpo lora trim folds mirror weighed resume eval each generate prompts chat
+COMMANDS="help corpus tokenizer encode decode pretrain score near accept own parts proceed select
+chosen train anew best dry dpo lora trim folds mirror weighed resume eval each generate prompts chat
 merge import inspect diff report gains manual complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
@@ -77,6 +77,9 @@ given() {
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     chosen) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --weight-map softmax" \
         "--with-weights --out w/s.jsonl" ;;
+    near) echo "score $model --k 1 --embedding hidden --chunk 2 --out w/s.jsonl --json" ;;
+    anew) echo "train $model --weights ica --k 1 --embedding tokens --contexts 2 --refresh 2" \
+        "$STEPS --out w/r" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     best) echo "train --model in/base --pool in/pool.jsonl --eval-share .3 --eval-steps 1 $STEPS" \
         "--load-best-model-at-end --save-only-model --report-to tensorboard --options in/o.json" \

@@ -52,7 +52,7 @@ static void test_token_sum(const World *w) {
 
 /* ---- [E6] retrieval ---- */
 
-static int retrieval_misses(const HoldoutIndex *r, const Examples *holdout, const Example *x) {
+static int retrieval_misses(HoldoutIndex *r, const Examples *holdout, const Example *x) {
     int ks[] = {0, 1, 3, 7, holdout->count + 5}, misses = 0;
     for (int i = 0; i < 10; i++) {
         int k = ks[i / 2], found[64], want[64];
@@ -74,7 +74,7 @@ static void test_retrieval_random(void) {
             int n = rng_below(&rng, 8);
             holdout.items[h] = random_example(&holdout.arena, &rng, n, words, 2, 0);
         }
-        HoldoutIndex *r = holdout_index(&holdout);
+        HoldoutIndex *r = holdout_index(&holdout, NULL);
         for (int q = 0; q < 6; q++) {
             int n = rng_below(&rng, 8); /* up to 20 words that the holdout does not have */
             Example x = q < 2 ? holdout.items[rng_below(&rng, holdout.count)]
@@ -108,7 +108,7 @@ static void test_retrieval_ties(void) {
             holdout.items[h] = e;
             continue;
         }
-        HoldoutIndex *r = holdout_index(&holdout);
+        HoldoutIndex *r = holdout_index(&holdout, NULL);
         int n = holdout_nearest(r, &e, 10, false, nearest);
         for (int i = 0; i < n; i++) expected += nearest[i] == n - 1 - i;
         CHECK(n == 10 && expected == 10, "[E6] ties: nearest of 24 equal ones are ... %d %d %d",
@@ -129,7 +129,7 @@ static void test_retrieval_by_eye(void) {
                         {.bare = d, .bare_n = 2},
                         {.bare = e, .bare_n = 4}};
     Examples holdout = {.count = 5, .items = items};
-    HoldoutIndex *r = holdout_index(&holdout);
+    HoldoutIndex *r = holdout_index(&holdout, NULL);
     int n[5];
     CHECK(holdout_nearest(r, &(Example){.bare = q, .bare_n = 3}, 2, false, n) == 2 && n[1] == 1 &&
               n[0] == 4,
@@ -571,7 +571,9 @@ static void test_evaluate(const World *w) {
     double logp[30];
     int hits[30], nearest[3];
     for (int k = 0; k <= 3; k += 3) {
-        int dropped = ica_evaluate(w->m, w->ws, &data, &w->holdout, k, logp, hits), bad = 0;
+        int dropped =
+                ica_evaluate(w->m, w->ws, &data, &w->holdout, &(ScoreOptions){.k = k}, logp, hits),
+            bad = 0;
         for (int i = 0; i < 30; i++) {
             Demo demos[3];
             int n = oracle_nearest(&w->holdout, &data.items[i], k, false, nearest), expected;
@@ -583,8 +585,8 @@ static void test_evaluate(const World *w) {
         CHECK(bad == 0 && dropped == 0, "evaluation with k %d: %d of 30 differ, %d dropped", k, bad,
               dropped);
     }
-    ica_evaluate(w->m, w->ws, &data, &w->holdout, 3, logp, NULL);
-    ica_evaluate(w->m, w->ws, &data, NULL, 0, logp, NULL);
+    ica_evaluate(w->m, w->ws, &data, &w->holdout, &(ScoreOptions){.k = 3}, logp, NULL);
+    ica_evaluate(w->m, w->ws, &data, NULL, NULL, logp, NULL);
     CHECK(same_bits(logp[0], logp_alone(w->m, w->ws, &data.items[0])), "k 0 needs no holdout");
 }
 
@@ -647,7 +649,7 @@ static void test_dropping(const World *w) {
           s.dropped, s.n_unshown);
     check_ica(w, &pool, &how, &s, "dropped demonstrations");
     double logp[N];
-    CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, K, logp, NULL) == dropped,
+    CHECK(ica_evaluate(w->m, w->ws, &pool, &holdout, &how, logp, NULL) == dropped,
           "evaluation counts other drops");
     scores_free(&s);
     arena_free(&holdout.arena);

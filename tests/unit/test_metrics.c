@@ -36,7 +36,7 @@ static void test_answers(World *w) {
         p_sequence += exp(own) / 20;
         exact += hits == z->answer_n;
     }
-    Metrics x = evaluate_answers(w->m, w->ws, &w->pool, NULL, 0, logp);
+    Metrics x = evaluate_answers(w->m, w->ws, &w->pool, NULL, NULL, logp);
     CHECK(near(x.nll, nll), "nll %.17g, not %.17g", x.nll, nll);
     CHECK(near(x.perplexity, exp(nats / tokens)), "perplexity %.17g", x.perplexity);
     CHECK(near(x.p_sequence, p_sequence), "p_sequence %.17g, not %.17g", x.p_sequence, p_sequence);
@@ -50,11 +50,12 @@ static void test_answers(World *w) {
         Examples part = w->pool;
         part.items += from;
         part.count = from + 7 <= 20 ? 7 : 20 - from;
-        evaluate_answers_part(w->m, w->ws, &part, NULL, 0, 20, logp, &parts);
+        evaluate_answers_part(w->m, w->ws, &part, NULL, NULL, 20, logp, &parts);
     }
     metrics_end(&parts, 20);
     CHECK(memcmp(&parts, &x, sizeof x) == 0, "in parts %.17g, whole %.17g", parts.nll, x.nll);
-    Metrics again = evaluate_answers(w->m, w->ws, &w->pool, &w->holdout, 3, NULL);
+    Metrics again =
+        evaluate_answers(w->m, w->ws, &w->pool, &w->holdout, &(ScoreOptions){.k = 3}, NULL);
     CHECK(isfinite(again.nll) && !same_bits(again.nll, x.nll), "demonstrations change nothing");
 }
 
@@ -72,13 +73,13 @@ static void test_exact(World *w) {
         CHECK(hits == 1, "one token is the most probable");
     }
     Examples three = first_of(&w->pool, 3);
-    Metrics x = evaluate_answers(w->m, w->ws, &three, NULL, 0, NULL);
+    Metrics x = evaluate_answers(w->m, w->ws, &three, NULL, NULL, NULL);
     CHECK(near(x.exact_match, 1), "exact_match %g", x.exact_match);
     w->pool.items[1].answer = &BOS_ROW[0]; /* which it never says here */
     three = first_of(&w->pool, 3);
     int hits;
     logp_by_hand(w->m, w->ws, NULL, 0, &w->pool.items[1], false, &hits);
-    x = evaluate_answers(w->m, w->ws, &three, NULL, 0, NULL);
+    x = evaluate_answers(w->m, w->ws, &three, NULL, NULL, NULL);
     CHECK(near(x.exact_match, (2. + hits) / 3), "exact_match %g", x.exact_match);
 }
 
