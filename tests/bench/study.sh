@@ -15,9 +15,9 @@
 # make it again. A run uses one thread, and THREADS runs are made at once. Finished runs keep their
 # figures and logs, not their models.
 #
-# From the environment: ONLY (bases maps rho pairs demos many holdout contexts refresh traps methods
-# ranks accept check attack attack_weak attack_much attack_short accept_trim accept_size
-# accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
+# From the environment: ONLY (bases maps rho pairs demos embedding many holdout contexts refresh
+# traps methods ranks accept check attack attack_weak attack_much attack_short accept_trim
+# accept_size accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
 # accept_rho_wrong accept_equal accept_agree accept_known, online, gsm8k, instruct, gsm8k_trim,
 # instruct_trim, stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
 # STEPS (of a fine-tuning: 120), OUT (out), THREADS (all cores). Tables of accept have ACCEPT_DRAWS
@@ -47,8 +47,8 @@ GSM8K=${GSM8K:-$WORK/gsm8k}
 GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 STORIES_DRAWS=${STORIES_DRAWS:-"1 2 3"} # as many as data/stories.sh makes
-EVERY="bases maps rho pairs demos many holdout contexts refresh traps methods ranks accept check"
-EVERY="$EVERY attack attack_weak attack_much attack_short accept_trim accept_size"
+EVERY="bases maps rho pairs demos embedding many holdout contexts refresh traps methods ranks"
+EVERY="$EVERY accept check attack attack_weak attack_much attack_short accept_trim accept_size"
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
 EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known online"
 STORIES=${STORIES:-$WORK/stories}
@@ -72,8 +72,10 @@ die() {
 # row LABEL KIND POOL HOLDOUT OPTIONS...: one row of the table $table. The first row of a table is
 # the baseline of its paired differences. Fields are separated by tabs, "-" is an empty one.
 #
-# KIND     score, train (both with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME), ranks (STEPS
-#          and OPTIONS: see run_ranks), online (SCORER, WEIGHTS and TRUTH of data/online.sh)
+# KIND     score, near (with the share of demonstrations of the candidate's kind of question),
+#          train (all with OPTIONS), eval (k = OPTIONS), frame (METHOD FRAME), ranks (STEPS and
+#          OPTIONS: see run_ranks), online (SCORER, WEIGHTS and TRUTH of
+#          data/online.sh)
 # POOL     even50, verbose60, pairs; holdout: that file itself; P+holdout: both files together;
 #          noise-KINDS-R: R % of the answers of a family of noise, see noise_kinds; flips-R: pairs,
 #          of which R % are flipped
@@ -163,6 +165,21 @@ group_demos() {
     for k in 1 3 5; do row "one fixed list, k = $k" score even50 holdout --demos fixed --k $k; done
     row "nearest, k = 3, the answers of others" score even50 holdout --demos shuffled
     row "nearest, k = 3, token sums" score even50 holdout --reduce sum
+}
+
+group_embedding() {
+    table=embedding
+    for k in 3 1; do
+        for by in tfidf tokens hidden; do
+            row "$by, k = $k" near even50 holdout --k $k --embedding $by
+        done
+        row "random, k = $k" near even50 holdout --k $k --demos random
+    done
+    table=embedding-training pool_name=even50
+    bounds
+    for by in tfidf tokens hidden; do
+        sft "ica:accept, $by" --weights ica --weight-map accept --embedding $by
+    done
 }
 
 group_many() {
@@ -722,6 +739,23 @@ make_base() { # BASE
     rm -f "$model"/*state*.safetensors
 }
 
+# For awk: what a key of a line says, and the kind of a question
+PROMPTS='
+    function part(line, key) {
+        match(line, "\"" key "\":\"([^\"\\\\]|\\\\.)*\"")
+        return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
+    }
+    function kind(prompt) {
+        if (prompt ~ /capital/) return "cap"
+        if (prompt ~ /opposite/) return "opp"
+        if (prompt ~ /colour/) return "col"
+        if (prompt ~ /kind of thing|type of what/) return "cat"
+        if (prompt ~ /number comes|you count/) return "nxt"
+        if (prompt ~ /letters|backwards/) return "rev"
+        print "study: no kind of question: " prompt >"/dev/stderr"
+        exit 1
+    }'
+
 # HOLDOUT N WRONG [HOW]: the first N records. WRONG % of the prompts, evenly spread, get
 # the answer of the next record of the same kind (HOW any: or of any) whose answer is another one.
 # HOW prefix: "answer : " in front of theirs; refuser: a refusal; numbers: of the questions for a
@@ -729,22 +763,7 @@ make_base() { # BASE
 # others: entire records of others.jsonl beside the holdout, in place of theirs. A prompt has one
 # answer everywhere.
 spoil() {
-    awk -v n="$2" -v wrong="$3" -v how="${4:-}" -v others="${1%/*}/others.jsonl" '
-        function part(line, key) {
-            match(line, "\"" key "\":\"([^\"\\\\]|\\\\.)*\"")
-            return substr(line, RSTART + length(key) + 4, RLENGTH - length(key) - 5)
-        }
-        function kind(prompt) {
-            if (how != "" && how != "numbers") return ""
-            if (prompt ~ /capital/) return "cap"
-            if (prompt ~ /opposite/) return "opp"
-            if (prompt ~ /colour/) return "col"
-            if (prompt ~ /kind of thing|type of what/) return "cat"
-            if (prompt ~ /number comes|you count/) return "nxt"
-            if (prompt ~ /letters|backwards/) return "rev"
-            print "study: no kind of question: " prompt >"/dev/stderr"
-            exit 1
-        }
+    awk -v n="$2" -v wrong="$3" -v how="${4:-}" -v others="${1%/*}/others.jsonl" "$PROMPTS"'
         function reversed(text, word, i, back) {
             for (i = split(text, word, " "); i > 0; i--) back = back word[i] (i > 1 ? " " : "")
             return back
@@ -764,7 +783,7 @@ spoil() {
             return substr(line, 1, at - 1) is substr(line, at + length(was))
         }
         { line[NR] = $0; prompt[NR] = part($0, "prompt"); answer[NR] = part($0, "completion")
-          type[NR] = kind(prompt[NR]) }
+          type[NR] = how == "" || how == "numbers" ? kind(prompt[NR]) : "" }
         END {
             for (i = 1; i <= n; i++) {
                 if (!(prompt[i] in given)) {
@@ -939,6 +958,27 @@ run_score() { # OPTIONS...
         sed 's/"weight":[^,]*,//' "$run/scores.jsonl" >"$shared.part"
         mv "$shared.part" "$shared" ;;
     esac
+}
+
+run_near() { # OPTIONS...
+    run_score "$@" || return 1
+    same_kind "$run/scores.jsonl" "$pool_file" "$holdout_file" >"$run/kin" &&
+        sed "s/^{/{\"kin\":$(cat "$run/kin"),/" "$run/result.json" >"$run/told" &&
+        mv "$run/told" "$run/result.json" && rm "$run/kin"
+}
+
+# SCORES POOL HOLDOUT: the share of demonstrations that are about the candidate's kind of question
+same_kind() {
+    awk "$PROMPTS"'
+        FNR == 1 { file++ }
+        file == 1 { of[part($0, "id")] = kind(part($0, "prompt")); next }
+        file == 2 { asked[FNR] = kind(part($0, "prompt")); next }
+        {
+            sub(/.*"demos":\[/, ""); sub(/\].*/, ""); gsub(/"/, "")
+            m = split($0, id, ",")
+            for (i = 1; i <= m; i++) { n++; same += of[id[i]] == asked[FNR] }
+        }
+        END { printf "%.6f", same / n }' "$3" "$2" "$1"
 }
 
 run_train() { # OPTIONS...
@@ -1348,6 +1388,10 @@ reward_accuracy 3 1 reward accuracy;gap loss"
 reward_accuracy 3 1 reward accuracy;gap loss;gap reward_accuracy"
 }
 show_demos() { show demos demonstrations "$AUROC;$DIFFERENCE;mean flops 2 1e-9 GFLOP"; }
+show_embedding() {
+    show embedding embedding "$AUROC;$DIFFERENCE;mean kin 3 1 same kind;mean flops 2 1e-9 GFLOP"
+    show embedding-training arm "$LOSS;gap nll"
+}
 show_many() { show demos-many demonstrations "$AUROC;$DIFFERENCE;mean flops 2 1e-9 GFLOP"; }
 show_contexts() { show contexts lists "$AUROC;$DIFFERENCE;$COST"; }
 show_holdout() {

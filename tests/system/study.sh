@@ -96,7 +96,8 @@ check "numbers and truth of an object" \
 
 # Of 10 prompts, two of which are asked twice, 30 % get another answer of the same kind, the same
 # one wherever the prompt stands.
-eval "$(sed -n '/^spoil() {/,/^}/p' tests/bench/study.sh)"
+eval "$(sed -n "/^PROMPTS=/,/^ *}'\$/p; /^spoil() {/,/^}/p; /^same_kind() {/,/^}/p" \
+    tests/bench/study.sh)"
 i=0
 for n in 1 2 3 4 5 6 7 8 9 10 3 7; do
     i=$((i + 1))
@@ -125,6 +126,19 @@ check "a refusal and words in reverse, in turn" "$(spoil "$work/two" 2 100 pool)
 echo '{"prompt":"f","completion":"g"}' >"$work/others.jsonl"
 check "entire records of another file" "$(spoil "$work/two" 2 50 others)" "$one
 "'{"prompt":"f","completion":"g"}'
+
+# Two candidates see two demonstrations and one; two of the three are about numbers, as both are.
+{
+    printf '{"id":"a","prompt":"which number comes after 1 ?"}\n'
+    printf '{"id":"b","prompt":"name the capital city of x ."}\n'
+} >"$work/shown"
+{
+    printf '{"id":"1","prompt":"what follows 4 when you count ?"}\n'
+    printf '{"id":"2","prompt":"which number comes after 5 ?"}\n'
+} >"$work/asked"
+printf '{"id":"1","demos":["a","b"],"tokens":2}\n{"id":"2","demos":["a"]}\n' >"$work/told"
+check "demonstrations of the same kind" \
+    "$(same_kind "$work/told" "$work/asked" "$work/shown")" 0.666667
 
 # Ranks by hand: X has 2 3 4 5 1, Y has 3.5 3.5 1 5 2. Their deviations from 3 have the products
 # -0.5, 0, -2, 4, 2, which sum to 3.5, and squares that sum to 10 and 9.5: 3.5 / sqrt(95).
