@@ -48,7 +48,8 @@ for draw in 1 2; do
     sed 's/"id":"[^"]*",//' c/holdout.jsonl >hold
     is "draw $draw: the holdout has copies" \
         "$(sed 's/,"source".*//' hold | sort -u | wc -l | awk '{ print $1 < 150 }')" 1
-    for choice in "nearest" "random" "fixed" "shuffled" "nearest --contexts 8"; do
+    for choice in "nearest" "random" "fixed" "shuffled" "nearest --contexts 8" \
+        "nearest --embedding tokens" "nearest --embedding hidden --contexts 8"; do
         # shellcheck disable=SC2086
         score pool hold --k 3 --demos $choice
         is "draw $draw, $choice: candidates that see an example twice" "$(twice)" 0
@@ -249,5 +250,85 @@ head -n 2 hold >two
 score pool two --k 1
 is "two prompts: status" $status 0
 says "two prompts cannot be checked" "^holdout check: left out"
+
+# ---- what makes prompts near ----
+
+# What is said and what is scored differ by embedding; pieces and threads change nothing.
+ica pretrain --data sessions --tokenizer tok --layers 1 --heads 1 --channels 8 --context 256 \
+    --batch-tokens 512 --max-steps 30 --learning-rate 1e-2 --out base --overwrite
+head -n 40 c/pool-even50.jsonl >pool
+score pool hold
+cp scores default
+for by in tfidf tokens hidden; do
+    score pool hold --embedding $by
+    is "$by: printed" "$(printed embedding)" "\"$by\""
+    cp scores $by
+    for threads in 2 5; do
+        score pool hold --embedding $by --threads $threads
+        same "$by: $threads threads" $by scores
+    done
+    score pool hold --embedding $by --chunk 7
+    same "$by: chunks" $by scores
+    for part in 1 2 3; do
+        score pool hold --embedding $by --shard $part/3
+        cat scores
+    done >parts
+    sed 's/,"weight":[^,]*//' $by >whole
+    same "$by: shards" whole parts
+    ica eval --model base --data pool --holdout hold --k 3 --embedding $by --per-example each --json
+    sed 's/.*"logp_in_context":\([^,]*\).*/\1/' $by >inside
+    sed 's/.*"logp":\([^,]*\).*/\1/' each >evaluated
+    same "$by: eval shows what score shows" inside evaluated
+done
+same "tfidf is the default" default tfidf
+for by in tokens hidden; do
+    check "$by: other demonstrations" test "$(demos 1; cat $by)" != "$(demos 1; cat tfidf)"
+done
+check "tokens are not hidden states" test "$(cat tokens)" != "$(cat hidden)"
+
+# A refresh embeds with the model as it has become: the same scores as from its folder. A candidate
+# before the refresh is embedded by the base.
+train="train --pool pool --holdout hold --eval-share 0 --weights ica --embedding hidden
+    --learning-rate 1e-2 --batch-size 8 --lr-scheduler-type constant --weight-map top"
+# shellcheck disable=SC2086
+{
+    works "a run to its middle" $train --model base --max-steps 4 --out half
+    works "a run with a refresh there" $train --model base --max-steps 8 --refresh 2 --out anew
+}
+ica score --model half --pool pool --holdout hold --embedding hidden --weight-map top --out again
+cut -d '"' -f -6 again | sort >again.scores
+cut -d '"' -f -6 anew/scores.jsonl | sort >anew.scores
+same "scores of a refresh are the model's own" again.scores anew.scores
+sed 's/.*"demos"/"demos"/' again >again.demos
+sed 's/.*"demos"/"demos"/' anew/scores.jsonl >anew.demos
+same "and so are its demonstrations" again.demos anew.demos
+sed 's/.*"demos"/"demos"/' hidden >first.demos
+if cmp -s first.demos anew.demos; then fail "eight steps moved no vector"; else pass; fi
+
+# Adapters embed too.
+works "adapters" $train --model base --max-steps 4 --lora-rank 2 --refresh 2 --out adapted
+works "with their base" score --model adapted --pool pool --holdout hold --embedding hidden \
+    --out lora
+ica merge --model adapted --out merged
+ica score --model merged --pool pool --holdout hold --embedding hidden --out scores
+sed 's/.*"demos"/"demos"/' lora >lora.demos
+sed 's/.*"demos"/"demos"/' scores >merged.demos
+# The merged matrices are rounded, so a cosine may fall on the other side of another.
+paste -d '@' lora.demos merged.demos | awk -F @ '$1 == $2' >alike
+check "adapters choose what the merged model chooses" test "$(wc -l <alike)" -ge 38
+
+score pool hold --method loss --embedding hidden
+says "nothing is compared" 'WARNING: --embedding has no effect here: only ica and incontext'
+score pool hold --method oneshot --anchors random --embedding hidden
+says "no anchor is compared" 'WARNING: --embedding has no effect here'
+ica eval --model base --data pool --embedding hidden
+says "nothing is shown" 'WARNING: --embedding has no effect here: no demonstrations'
+refuse 2 '--embedding bert: choose tfidf, tokens or hidden|--embedding.*tfidf.*tokens.*hidden' \
+    score --model base --pool pool --holdout hold --embedding bert --out no
+refuse 2 'embedding' score --model base --pool pool --holdout hold --embedding '' --out no
+refuse 2 '--embedding-model.*--embedding says what makes prompts near' \
+    score --model base --pool pool --holdout hold --embedding-model mpnet --out no
+works "--dry-run" score --model base --pool pool --holdout hold --embedding hidden --out no \
+    --dry-run
 
 finish demos

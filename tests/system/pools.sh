@@ -169,6 +169,8 @@ cp kept.part s.part
 {
     refuse 2 's\.part: score was interrupted before: --resume' $SCORE --out s
     refuse 3 's\.part: --k was 3 and is 2' $SCORE --out s --resume --k 2
+    refuse 3 's\.part: --embedding was tfidf and is hidden' $SCORE --out s --resume \
+        --embedding hidden
     refuse 3 's\.part: --reduce was mean and is sum' $SCORE --out s --resume --reduce sum
     refuse 3 '--seed was 1 and is 2' $SCORE --out s --resume --seed 2
     sed 's/a/e/' pool.jsonl >other.jsonl
