@@ -1,20 +1,21 @@
 """Speed and memory of the program beside transformers and peft, at the sizes that people have.
 
 Usage: backbones.py PROGRAM FOLDER [MODEL ...]   (backbones.sh makes the folder)
-       backbones.py --theirs KIND FOLDER DTYPE THREADS   one of these in a process of its own
+       backbones.py --theirs KIND FOLDER DTYPE THREADS COMPILE   one, in a process of its own
 
 Each model has its published shape and random weights. Both sides read the same folder and the same
 rows of token ids, of which the second half is scored. For each model, in turn:
 
   train   ROUNDS + 1 steps of AdamW on 4 rows of 256 tokens, with clipping: the whole model, or
           LoRA of rank 8 on all linear layers. Milliseconds of a step: the median of all but the
-          first
+          first. A base in bf16 is frozen, and LoRA is in float32 on both sides
   score   ICA's scores: each candidate of 256 tokens without and after 3 demonstrations of 256
           tokens that all share. Theirs are entire rows in batches of 4, as Hugging Face's library
           computes a loss. Seconds of all, loading left out
 
-Peak memory is the largest resident set of the process. Loss and scores of both are compared, so
-that both do the same work.
+With COMPILE their model is compiled by torch.compile, and one batch of each shape goes before the
+clock starts. Peak memory is the largest resident set of the process. Loss and scores of both are
+compared, so that both do the same work.
 """
 import json
 import os
@@ -49,7 +50,24 @@ def rows_of(path):
     return [json.loads(line) for line in open(path, encoding="utf-8")]
 
 
-def theirs(kind, folder, dtype, threads):
+def their_scores(model, ids, labels, demonstrations):
+    """One a row, in batches of ROWS."""
+    import torch
+    scores = []
+    for at in range(0, len(ids), ROWS):
+        both = []
+        for before in (demonstrations[:0], demonstrations):
+            row = torch.cat([before.expand(ROWS, -1), ids[at:at + ROWS]], 1)
+            logits = model(row, use_cache=False).logits[:, len(before):]
+            loss = torch.nn.functional.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(), labels[at:at + ROWS, 1:].flatten(),
+                reduction="none").view(ROWS, -1)
+            both.append(-loss.sum(1) / (loss != 0).sum(1))
+        scores += (both[1] - both[0]).tolist()
+    return scores
+
+
+def theirs(kind, folder, dtype, threads, compiled):
     """Prints one number a step (loss, milliseconds), or one a candidate (score)."""
     import torch
     from transformers import AutoModelForCausalLM, logging
@@ -67,18 +85,12 @@ def theirs(kind, folder, dtype, threads):
         holdout = rows_of(f"{folder}/holdout.jsonl")
         demonstrations = torch.tensor([i for n in json.load(open(f"{folder}/order.json"))
                                        for i in holdout[int(n) - 1]["input_ids"]])
-        start, scores = time.perf_counter(), []
         with torch.inference_mode():
-            for at in range(0, len(rows), ROWS):
-                both = []
-                for before in (demonstrations[:0], demonstrations):
-                    row = torch.cat([before.expand(ROWS, -1), ids[at:at + ROWS]], 1)
-                    logits = model(row, use_cache=False).logits[:, len(before):]
-                    loss = torch.nn.functional.cross_entropy(
-                        logits[:, :-1].flatten(0, 1).float(), labels[at:at + ROWS, 1:].flatten(),
-                        reduction="none").view(ROWS, -1)
-                    both.append(-loss.sum(1) / (loss != 0).sum(1))
-                scores += (both[1] - both[0]).tolist()
+            if compiled:
+                model = torch.compile(model)
+                their_scores(model, ids[:ROWS], labels[:ROWS], demonstrations)
+            start = time.perf_counter()
+            scores = their_scores(model, ids, labels, demonstrations)
         print(json.dumps({"seconds": time.perf_counter() - start, "scores": scores}))
         return
     if kind == "lora":
@@ -87,6 +99,8 @@ def theirs(kind, folder, dtype, threads):
                                                  target_modules="all-linear"))
     model.train()
     free = [p for p in model.parameters() if p.requires_grad]
+    if compiled:
+        model = torch.compile(model)
     optimizer = torch.optim.AdamW(free, lr=1e-4, weight_decay=0)
     losses, times = [], []
     for step in range(ROUNDS + 1):
@@ -158,20 +172,20 @@ def our_scores(folder, dtype, threads):
     return {"seconds": json.loads(text)["seconds"], "scores": [x["score"] for x in scores]}, peak
 
 
-def their(kind, folder, dtype, threads):
+def their(kind, folder, dtype, threads, compiled):
     """malloc keeps what it has, else PyTorch loses time to page faults at a large vocabulary."""
     text, peak = watched(
-        [sys.executable, __file__, "--theirs", kind, folder, dtype, str(threads)],
+        [sys.executable, __file__, "--theirs", kind, folder, dtype, str(threads), compiled],
         MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_="99999999999", MALLOC_TOP_PAD_="500000000",
         OMP_NUM_THREADS=str(threads), OMP_WAIT_POLICY="passive")
     return json.loads(text.splitlines()[-1]), peak
 
 
-def compare_steps(name, dtype, threads):
-    folder, (_, _, lora, _) = f"{WORK}/{name}", MODELS[name]
-    what = f"LoRA {RANK}" if lora else "whole"
+def compare_steps(name, dtype, threads, compiled):
+    folder, lora = f"{WORK}/{name}", MODELS[name][2] or dtype == "bf16"
+    what = (f"LoRA {RANK}" if lora else "whole") + compiled
     a, a_peak = our_steps(folder, dtype, lora, threads)
-    b, b_peak = their("lora" if lora else "full", folder, dtype, threads)
+    b, b_peak = their("lora" if lora else "full", folder, dtype, threads, compiled)
     ms = [statistics.median(x["ms"][1:]) for x in (a, b)]
     away = max(abs(p - q) for p, q in zip(a["losses"], b["losses"]))
     print(f"{name} {dtype} train {what}: {ms[0]:.0f} : {ms[1]:.0f} ms a step, ratio "
@@ -182,12 +196,13 @@ def compare_steps(name, dtype, threads):
           f"{max(b['ms'][1:]):.0f}", flush=True)
 
 
-def compare_scores(name, dtype, threads):
+def compare_scores(name, dtype, threads, compiled):
     folder = f"{WORK}/{name}"
     a, a_peak = our_scores(folder, dtype, threads)
-    b, b_peak = their("score", folder, dtype, threads)
+    b, b_peak = their("score", folder, dtype, threads, compiled)
     away = max(abs(p - q) for p, q in zip(a["scores"], b["scores"]))
-    print(f"{name} {dtype} score {len(a['scores'])}: {a['seconds']:.1f} : {b['seconds']:.1f} s, "
+    print(f"{name} {dtype} score {len(a['scores'])}{compiled}: "
+          f"{a['seconds']:.1f} : {b['seconds']:.1f} s, "
           f"ratio {b['seconds'] / a['seconds']:.2f}; peak {a_peak:.2f} : {b_peak:.2f} GB, "
           f"{a_peak / b_peak:.2f}; largest difference of a score {away:.1e}", flush=True)
 
@@ -203,13 +218,13 @@ def main():
         if not os.path.isfile(f"{WORK}/{name}/model.safetensors"):
             make_model(name)
         for dtype in os.environ.get("DTYPES", "float32").split():
-            if dtype == "float32" or MODELS[name][2]:  # all of a model is trained in float32
-                compare_steps(name, dtype, threads)
-            compare_scores(name, dtype, threads)
+            for compiled in ("", ", torch.compile")[:2 if os.environ.get("COMPILE") else 1]:
+                compare_steps(name, dtype, threads, compiled)
+                compare_scores(name, dtype, threads, compiled)
 
 
 if sys.argv[1] == "--theirs":
-    theirs(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    theirs(*sys.argv[2:5], int(sys.argv[5]), sys.argv[6])
 else:
     PROGRAM, WORK = sys.argv[1], sys.argv[2]
     main()
