@@ -429,7 +429,9 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
     if (!str_equal(id->string, pool->records[i].id))
         return error_set(err, STATUS_DATA,
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
-                         "belongs to another pool",
+                         "belongs to another pool, or to this one less records that were left out "
+                         "when it was scored (--drop-overlap and others): remove these from the "
+                         "pool, too",
                          path, number, STR_ARG(id->string), pool->path, pool->records[i].line);
     if (!scores_line_is_of(r, &pool->records[i]))
         return error_set(err, STATUS_DATA,
@@ -513,9 +515,12 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
         if (record >= 0) ok = read_line(path, i + 1, record, line, pool, out, &arena, err);
     }
     if (ok && i < wanted)
-        ok = error_set(err, STATUS_DATA,
-                       "%s: has %d lines and the pool %d records: the file belongs to another pool",
-                       path, i, wanted);
+        ok =
+            error_set(err, STATUS_DATA,
+                      "%s: has %d lines and the pool %d records: the file belongs to another pool, "
+                      "or to this one less records that were left out when it was scored "
+                      "(--drop-overlap and others): remove these from the pool, too",
+                      path, i, wanted);
     if (ok && !fill_unknown(out, pool->count))
         ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", path);
     buf_free(&text);

@@ -422,6 +422,9 @@ works "select" select --pool array --scores null.scores --weight-map rank --with
 says "a map gives it the mean" '^1 records have no score: they weigh the mean of the others'
 refuse 3 "already" select --pool e1 --scores array.scores --with-weights --out no
 refuse 3 "another pool" select --pool pool --scores p --out no
+# A pool of which records were left out when it was scored: it says what to do.
+sed 1d p >less
+refuse 3 "remove these from the pool, too" select --pool pool --scores less --out no
 
 # A record without an id of its own is known by its text: the same lines in another order are
 # another pool, and so is a text that was mended since.
