@@ -44,15 +44,16 @@ of_kind() {
     7) echo "$SCORE --method gradient" ;;
     8) echo "$SCORE --method random --weight-map rank" ;;
     9) echo "$SCORE --shard 2/3" ;;
-    10) echo "$SCORE --embedding hidden --weight-map accept" ;;
-    11) echo "$SCORE --method oneshot --embedding tokens" ;;
+    10) echo "eval --model base --data test.jsonl --holdout hold.jsonl --k 2" ;;
+    11) echo "eval --model base --objective dpo --reference base --data pairs.jsonl" ;;
     12) echo "eval --model base --data test.jsonl --holdout hold.jsonl --k 2 --embedding hidden" ;;
-    13) echo "eval --model base --objective dpo --reference base --data pairs.jsonl" ;;
+    13) echo "$SCORE --embedding hidden --weight-map accept" ;;
+    14) echo "$SCORE --method oneshot --embedding tokens" ;;
     esac
 }
-KINDS="0 1 2 3 4 5 6 7 8 9 10 11 12 13"
+KINDS="0 1 2 3 4 5 6 7 8 9 10 11 12 13 14"
 OUT="--out"
-out_of() { if [ "$1" -ge 12 ]; then OUT=--per-example; else OUT=--out; fi; }
+out_of() { case $1 in 10 | 11 | 12) OUT=--per-example ;; *) OUT=--out ;; esac; }
 
 # ---- chunks ----
 
@@ -101,7 +102,7 @@ done
 kills=0 round=0 continued=0
 took=$(awk 'BEGIN { print 0.15 }')
 while [ "$kills" -lt "$KILLS" ] && [ "$failed" -eq 0 ] && sleep 0.01 2>/dev/null; do
-    kind=$((round % 14)) attempts=0
+    kind=$((round % 15)) attempts=0
     out_of "$kind"
     rm -f run run.part* run.holdout.jsonl
     while :; do
@@ -239,7 +240,7 @@ cp whole-10 e.whole
 # shellcheck disable=SC2086
 {
     template "score" s $SCORE --out s
-    template "eval" e $(of_kind 12) --per-example e
+    template "eval" e $(of_kind 10) --per-example e
 }
 # Two at once: the second is refused.
 # shellcheck disable=SC2086
