@@ -13,6 +13,9 @@ passed=0 failed=0
 work=$(mktemp -d) keep=$(mktemp -d)
 trap 'rm -rf "$work" "$keep"' EXIT
 trap 'exit 1' INT TERM
+# The signal of a terminal that goes away, and the status that it ends a program with. Below nohup
+# all ignore it, so another one takes its place there.
+if sh -c 'kill -HUP $$' 2>/dev/null; then hang_up=TERM:143; else hang_up=HUP:129; fi
 
 pass() { passed=$((passed + 1)); }
 

@@ -90,7 +90,7 @@ SCORE="score --model base --pool pool.jsonl --holdout hold.jsonl"
 # shellcheck disable=SC2086
 {
     works "scores" $SCORE --out whole.jsonl
-    for signal in INT:130 TERM:143 QUIT:131 HUP:129; do
+    for signal in INT:130 TERM:143 QUIT:131 "$hang_up"; do
         start $SCORE --out s.jsonl --chunk 1 --method gradient
         until_true test -s s.jsonl.part || fail "no part file"
         # A job in the background does not hear SIGINT unless it asks for it.
