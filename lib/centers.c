@@ -31,7 +31,7 @@ void centers_choose(int n, CosineOf *cosine, const void *self, int clusters, Rng
                     Progress *progress) {
     double *distance = mem_new((size_t)n, sizeof *distance);
     for (int i = 0; i < n; i++) {
-        distance[i] = 2; /* above any: the first center is drawn uniformly and becomes everyone's */
+        distance[i] = 4; /* above any, which is at most 2: the first center becomes everyone's */
         center[i] = i;
     }
     progress_begin(progress, clusters);

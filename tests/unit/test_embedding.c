@@ -147,8 +147,8 @@ static void test_cost(const Model *m) {
 
 /* ---- choices ---- */
 
-/* The k nearest by vectors of the oracle, the nearest last: of equal cosines the smaller index. Two
- * cosines that differ by less than 1e-4 are the same prompt's, else the test says so. */
+/* The k nearest by vectors of the oracle, the nearest last. Of cosines that differ by less than
+ * 1e-9, as those of the same prompt do, the smaller index is nearer. */
 static int plain_nearest(const double *like, double vector[][64], int C, const Examples *holdout,
                          const Example *x, int *nearest) {
     bool out[HOLDOUT] = {false};
@@ -318,6 +318,20 @@ static void test_clusters(const Model *m) {
     arena_free(&pool.arena);
 }
 
+/* Vectors of a model may point away from each other, which those of TF-IDF never do. They still
+ * have the one center, whichever is drawn. */
+static void test_opposite(void) {
+    static const double vector[3][2] = {{1, 0}, {-1, 0}, {0, 1}};
+    VectorSet set = {vector[0], 2};
+    int center[3];
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        Rng rng = rng_new(seed, 0);
+        centers_choose(3, vectors_cosine, &set, 1, &rng, center, NULL);
+        CHECK(center[0] == center[1] && center[1] == center[2], "one cluster: %d %d %d", center[0],
+              center[1], center[2]);
+    }
+}
+
 /* A model that gives no numbers is noticed by its scores, so demonstrations must not be lost. */
 static void test_broken(void) {
     Rng rng = rng_new(36, 0);
@@ -441,6 +455,7 @@ int main(void) {
     test_once(m);
     model_free(m);
     test_by_hand();
+    test_opposite();
     test_broken();
     test_half();
     test_threads();
