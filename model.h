@@ -168,7 +168,7 @@ void model_gradient_dots(const Model *m, Workspace *ws, const Batch *b, const do
  * NULL, all different). */
 void model_extend(const Model *m, Workspace *ws, const Batch *b);
 /* [tokens][C]: what the head would read of every token, the output of the last norm. It belongs to
- * the workspace and stands until its next pass. */
+ * the workspace and is valid until its next pass. */
 const real *model_hidden(const Model *m, Workspace *ws, const Batch *b);
 /* After model_extend: the logits[V] that follow the last token of a row. */
 void model_logits(const Model *m, Workspace *ws, int row, real *logits);

@@ -254,8 +254,9 @@ void gemm_frozen(int m, int n, int k, const real *a, size_t a_row, size_t a_colu
     }
     /* Split the rows, in tiles: the element functions do the same, so a thread finds its rows in
      * its cache. Split the columns, in strips, if there are few rows or A is transposed, provided
-     * that the longest part becomes shorter. Its length is that of its products, and of what it
-     * reads: for a transposed A that is from all rows, and so from another thread's cache. */
+     * that the longest part becomes shorter. For each k a part of w columns has the length w m in
+     * products and MR (w + m) for the elements that it reads. Those of a transposed A are of all
+     * rows, and so come from another thread's cache. */
     int strips = (n + NR - 1) / NR, tiles = (m + MR - 1) / MR;
     double wide = (double)((strips + threads - 1) / threads) * NR,
            high = (double)((tiles + threads - 1) / threads) * MR;

@@ -20,7 +20,7 @@ static void add_reals(double *sum, const real *x, int n) {
     for (int i = 0; i < n; i++) sum[i] += (double)x[i];
 }
 
-/* Scales to length 1. A sum points where the mean does, so nobody divides by the tokens. */
+/* Scales to length 1. A sum points where the mean does, so nothing divides by the tokens. */
 static void normalize(double *vector, int n) {
     double length = sqrt(vector_dot(vector, vector, n));
     bool known = isfinite(length) && length > 0;

@@ -45,7 +45,7 @@ typedef struct {
  * when the first one is asked for, by the model as it is then. */
 typedef struct Vectors Vectors;
 
-/* Who embeds. All borrowed. EMBEDDING_TFIDF, as of {0}, needs none of the rest. */
+/* How prompts are embedded. All borrowed. EMBEDDING_TFIDF, as of {0}, needs none of the rest. */
 typedef struct {
     Embedding by;
     const Model *model;

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Signals, and a disk that fills up while a run trains. A second SIGINT and a SIGQUIT end a run at
-# once: the last state on the disk stays, no temporary does, and the resumed run ends with the model
-# of one that was left alone. A save that does not fit on the disk is status 4 and one line; when
-# there is room again the run goes on from the state before. `ica score` keeps what is in OUT.part.
+# Settings of libraries, signals, and a disk that fills up while a run trains. A second SIGINT and a
+# SIGQUIT end a run at once: the last state on the disk stays, no temporary does, and the resumed
+# run ends with the model of one that was left alone. A save that does not fit on the disk is status
+# 4 and one line; when there is room again the run goes on from the state before. `ica score` keeps
+# what is in OUT.part.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
 export ICA_SETTLED=1 # it would start itself twice, and the process that a signal finds is the first
@@ -37,6 +38,32 @@ start() {
     "$ICA" "$@" >"$keep/out" 2>"$keep/err" </dev/null &
     pid=$!
 }
+
+# What the program asks of its libraries as it starts itself once more: its own settings, and before
+# them the user's. /proc shows the environment that a process began with, so the second start's.
+settings() { # NAME=VALUE...
+    rm -f input
+    mkfifo input
+    (
+        unset ICA_SETTLED GOMP_SPINCOUNT OMP_WAIT_POLICY GLIBC_TUNABLES
+        exec env "$@" "$ICA" encode --tokenizer tok <input >"$keep/out" 2>"$keep/err"
+    ) &
+    pid=$!
+    exec 3>input
+    until_true grep -q ICA_SETTLED=1 /proc/$pid/environ || fail "no second start"
+    tr '\0' '\n' </proc/$pid/environ |
+        grep -E '^(GOMP_SPINCOUNT|OMP_WAIT_POLICY|GLIBC_TUNABLES)=' | sort | paste -s -d ' ' -
+    exec 3>&-
+    wait $pid
+}
+ica encode --tokenizer tok --threads 2
+if [ -r /proc/self/environ ] && ! grep -q 'no OpenMP' "$keep/err"; then
+    is "settings" "$(settings MINE=1)" \
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 GOMP_SPINCOUNT=10000 OMP_WAIT_POLICY=passive"
+    mine="GLIBC_TUNABLES=glibc.malloc.check=0 GOMP_SPINCOUNT=7 OMP_WAIT_POLICY=active"
+    # shellcheck disable=SC2086
+    is "the user's settings" "$(settings $mine)" "$mine"
+else echo "skipped: settings of libraries (no OpenMP, or no /proc)"; fi
 
 LONG="train --model base --pool large.jsonl --batch-size 200 --max-steps 16 --save-steps 1
     --logging-steps 1 --learning-rate 1e-3"
