@@ -831,7 +831,8 @@ static void block_backward(const Model *m, Workspace *ws, const Batch *b, int l,
  *     model_extend              tokens to keys and values in prefixes
  *     model_hidden              tokens to what the head would read
  * Each tells lib/threads.h when its work begins and ends, and how many operations it was. That
- * chooses the number of threads by it. */
+ * chooses the number of threads by it. model_hidden tells too few: its tokens count as not scored,
+ * though all of them pass the last layer. */
 
 /* Positions, embeddings and blocks. With ROWS_LAST the rows' prefixes are extended. */
 static void body_forward(const Model *m, Workspace *ws, const Batch *b, bool keep, RowsLive live) {

@@ -231,7 +231,7 @@ static bool fits_marks(size_t row, Str plain) {
 }
 
 /* The system turn that ChatML has for conversations without one: a text between its marks that is
- * one string of the template. {NULL, 0} without one. False: there is only one that goes on behind
+ * one string of the template. {NULL, 0} without one. False: there is only one that goes on after
  * the string, or has a quotation mark. */
 static bool default_system(Str plain, Str *system) {
     static const char from[] = "<|im_start|>system\n", to[] = "<|im_end|>";

@@ -3,7 +3,7 @@
 # and by torch.compile) and against llm.c's train_gpt2, each where it is present. `make
 # bench-anchors LLMC=DIR`; THREADS=1, ROUNDS=3 and PYTHON from the environment. Ratios above 1: this
 # program is faster. With one thread times are of the processor, which other programs disturb less.
-# llm.c prints times of the wall: build it with CLOCK_PROCESS_CPUTIME_ID in place of CLOCK_MONOTONIC
+# llm.c prints times of the wall: build it with CLOCK_PROCESS_CPUTIME_ID instead of CLOCK_MONOTONIC
 # where others run.
 #
 # LLMC is a folder with llm.c's train_gpt2 as you built it. Its batch is a constant of its source, 4

@@ -760,7 +760,7 @@ PROMPTS='
 # the answer of the next record of the same kind (HOW any: or of any) whose answer is another one.
 # HOW prefix: "answer : " in front of theirs; refuser: a refusal; numbers: of the questions for a
 # number, one more; pool: in turn a refusal and the words in reverse, as data/gsm8k.sh has them;
-# others: entire records of others.jsonl beside the holdout, in place of theirs. A prompt has one
+# others: entire records of others.jsonl beside the holdout, instead of theirs. A prompt has one
 # answer everywhere.
 spoil() {
     awk -v n="$2" -v wrong="$3" -v how="${4:-}" -v others="${1%/*}/others.jsonl" "$PROMPTS"'
