@@ -16,7 +16,7 @@
 # figures and logs, not their models.
 #
 # From the environment: ONLY (bases maps rho pairs demos embedding many holdout contexts refresh
-# traps methods ranks accept check attack attack_weak attack_much attack_short accept_trim
+# traps methods ranks accept check attack attack_weak attack_lengths accept_trim
 # accept_size accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho
 # accept_rho_wrong accept_equal accept_agree accept_known, online, gsm8k, instruct, gsm8k_trim,
 # instruct_trim, stories, sessions), BASES, DRAWS (of scores), TRAIN_DRAWS (of fine-tuning; DRAWS),
@@ -48,7 +48,7 @@ GSM8K_BASES=${GSM8K_BASES:-1}
 GSM8K_DRAWS=${GSM8K_DRAWS:-"1 2 3"} # as many as data/gsm8k.sh makes
 STORIES_DRAWS=${STORIES_DRAWS:-"1 2 3"} # as many as data/stories.sh makes
 EVERY="bases maps rho pairs demos embedding many holdout contexts refresh traps methods ranks"
-EVERY="$EVERY accept check attack attack_weak attack_much attack_short accept_trim accept_size"
+EVERY="$EVERY accept check attack attack_weak attack_lengths accept_trim accept_size"
 EVERY="$EVERY accept_size_wrong accept_refresh accept_rivals accept_pairs accept_flips accept_rho"
 EVERY="$EVERY accept_rho_wrong accept_equal accept_agree accept_known online"
 STORIES=${STORIES:-$WORK/stories}
@@ -328,25 +328,18 @@ group_attack_weak() {
     done
 }
 
-# Much noise, on weak bases
-group_attack_much() {
-    table=accept-much-weak
-    for noise in seen-80 seen-95 unseen-95 plausible-95; do
-        pool_name=noise-$noise
-        for arm in uniform oracle ica:filter ica:accept; do
-            words="--weights ${arm%%:*}"
-            [ "${arm#*:}" = "$arm" ] || words="$words --weight-map ${arm#*:}"
-            sft "${noise#*-} % ${noise%-*}: $arm" "$words"
+# Bases of 5,000 and of 3,000 steps
+group_attack_lengths() {
+    for table in accept-lengths-weak accept-lengths-short; do
+        for pool_name in even50 verbose60 noise-seen-80 noise-seen-95 noise-unseen-50 \
+            noise-unseen-95 noise-plausible-50 noise-plausible-95; do
+            name=$(echo "$pool_name" | sed 's/noise-\(.*\)-\(.*\)/\2 % \1/')
+            for arm in uniform oracle; do sft "$name: $arm" --weights $arm; done
+            for arm in filter accept "accept --holdout-trim 0.3"; do
+                # shellcheck disable=SC2086  # the words of the arm
+                sft "$name: ica:$arm" --weights ica --weight-map $arm
+            done
         done
-    done
-}
-
-group_attack_short() {
-    table=accept-short pool_name=noise-plausible-50
-    bounds
-    for arm in filter accept "accept --holdout-trim 0.3"; do
-        # shellcheck disable=SC2086  # the words of the arm
-        sft "ica:$arm" --weights ica --weight-map $arm
     done
 }
 
@@ -635,7 +628,7 @@ runs() {
                         for (b = 1; b <= nb; b++) base[b] = task ":" base[b]
                     } else {
                         nb = split(table ~ /^accept.*weak$/ ? weak : \
-                                   table == "accept-short" ? short : \
+                                   table ~ /^accept.*short$/ ? short : \
                                    table == "accept-control" ? control : \
                                    table == "check" ? check : bases, base, " ")
                         nd = split(table ~ /^accept/ ? accept_draws : \
@@ -1431,8 +1424,11 @@ show_attack() {
 show_attack_weak() {
     for family in unseen plausible; do show_choice accept-$family-weak "rate, arm"; done
 }
-show_attack_much() { show_choice accept-much-weak "pool, arm"; }
-show_attack_short() { show_choice accept-short arm; }
+show_attack_lengths() {
+    for table in accept-lengths-weak accept-lengths-short; do
+        show_choice $table "pool, arm"
+    done
+}
 show_accept_trim() {
     for table in accept-trim accept-trim-weak; do show_choice $table "holdout, arm"; done
 }
