@@ -39,18 +39,8 @@ ICA=${ICA:-$here/ica}
 STAGES=${STAGES:-4} ASK=${ASK:-400} NOISE=${NOISE:-30} STEPS=${STEPS:-20} SEED=${SEED:-1}
 SCORER=${SCORER:-present} TRUTH=${TRUTH:-graded}
 LONGEST=24 # tokens of an answer
-child=
+. "$here/data/child.sh"
 trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 143' INT TERM
-
-# ica ARGUMENTS...: the program as a child that ends with the script
-ica() {
-    "$ICA" "$@" &
-    child=$!
-    status=0
-    wait "$child" || status=$?
-    child=
-    return $status
-}
 
 # asked PROMPTS STAGE: the records that a stage asks
 asked() {

@@ -31,6 +31,8 @@ cd "$(dirname "$0")/../.."
 LC_ALL=C
 export LC_ALL
 
+. data/child.sh # `ica`, as a child that a worker can stop
+
 HERE=tests/bench
 OUT=${OUT:-out}
 WORK=$OUT/study
@@ -678,16 +680,6 @@ places() { # BASE DRAW
     esac
 }
 
-# ica ARGUMENTS...: the program as a child that the worker can stop
-ica() {
-    "$ICA" "$@" &
-    child=$!
-    status=0
-    wait "$child" || status=$?
-    child=
-    return $status
-}
-
 make_corpora() { # SEED
     control=
     [ "${1#control}" = "$1" ] || control=--control
@@ -1084,11 +1076,9 @@ run_online() { # SCORER WEIGHTS [TRUTH]
     mkdir -p "$run/online/1" "${first%/*}"
     [ ! -f "$first" ] || cp "$first" "$run/online/1/answers.jsonl"
     # shellcheck disable=SC2086  # options and their values
-    SCORER=$1 TRUTH=${3:-graded} SEED=$draw ICA=$ICA STAGES=$STAGES ASK=400 NOISE=30 STEPS=20 \
-        sh data/online.sh "$model" "$pool_file" "$holdout_file" "$run/online" "$2" $ONLINE &
-    child=$!
-    wait "$child" || return 1
-    child=
+    as_child env SCORER=$1 TRUTH=${3:-graded} SEED=$draw ICA=$ICA STAGES=$STAGES ASK=400 NOISE=30 \
+        STEPS=20 sh data/online.sh "$model" "$pool_file" "$holdout_file" "$run/online" "$2" \
+        $ONLINE || return 1
     cp "$run/online/1/answers.jsonl" "$first.$*" && mv "$first.$*" "$first"
     [ "$1" = base ] || cost=$(online_cost)
     while [ "$stage" -le "$STAGES" ]; do

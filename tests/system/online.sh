@@ -120,6 +120,8 @@ END
     touch marker
     sleep 1
     online killed || fail "continued after $instant"
+    is "files of the stage that was killed, made again, $instant" \
+        "$(find killed/$((finished + 1))/asked.jsonl -newer marker)" ""
     is "the bits of a run that was left alone, $instant" "$(bits killed)" "$(bits run-1)"
     is "stages that were made anew, $instant" \
         "$(find killed/*/done -newer marker | wc -l)" $((3 - finished))
