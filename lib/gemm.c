@@ -22,11 +22,13 @@
 enum {
     MR = VEC_TILE_ROWS,
     NR = 2 * VEC,
-    KC = 384,    /* k-block: a packed strip of KC x NR is about the first-level cache */
-    NC = 256,    /* columns of B packed at once: KC x NC stays in the second-level cache */
-    MC = 8 * MR, /* rows of A packed at once: full cache lines of a transposed matrix */
-    SHORT = 256, /* elements of a row: of longer ones, a column falls into few sets of a cache */
-    FEW = 256    /* rows of A for which packing B does not pay */
+    WIDE = VEC_BYTES == 64,  /* vectors of which a packed strip is 48 KB; of others 24 or less */
+    KC = 384,                /* k-block: a packed strip of KC x NR is about the first-level cache */
+    NC = WIDE ? 256 : 512,   /* columns of B packed at once: about the second-level cache */
+    MC = 8 * MR,             /* rows of A packed at once: full cache lines of a transposed matrix */
+    SHORT = WIDE ? 256 : 32, /* elements of a row: of longer ones, a column falls into few sets of
+                              * a cache */
+    FEW = 256                /* rows of A for which packing B does not pay */
 };
 
 _Static_assert(GEMM_ALIGN % NR == 0 && NC % NR == 0,
