@@ -2,8 +2,8 @@
  * number of calls that were made, every disk is built that may then be left (tests/unit/power.h),
  * and the run is loaded from it: it must be the old state or the new one, whole. Runs: of three
  * saves; that keep one state; that continue from the state before because the newest is damaged;
- * that keep the best parameters, and put them back at the end; that take the place of another run.
- */
+ * that keep the best parameters, and put them back at the end; that write events for TensorBoard;
+ * that take the place of another run. */
 #define _XOPEN_SOURCE 700
 #include "tests/unit/power.h"
 
@@ -99,6 +99,7 @@ static struct {
     const char *crashed;  /* the folder that disks are written to */
     int steps[STEPS + 1]; /* how many disks loaded each step; steps[0]: there is no state */
     bool best, placed;    /* the run keeps its best parameters; it takes another's place */
+    bool events;          /* it writes events for TensorBoard */
 } seen;
 
 /* Does the model folder hold the weights of a step between `from` and `to`? */
@@ -139,7 +140,7 @@ static bool has(const char *name) {
 
 /* Loads the run, and returns its step, or 0. *damaged: the newest state could not be read. */
 static int load_step(Small *s, bool *damaged, Error *err) {
-    RunHeader header = {.folder = seen.crashed, .resume = seen.crashed};
+    RunHeader header = {.folder = seen.crashed, .resume = seen.crashed, .tensorboard = seen.events};
     small_new(s, &header, seen.best);
     bool ok = run_state_load(&s->state, seen.crashed, err);
     *damaged = s->state.damaged;
@@ -170,6 +171,32 @@ static void check_best(Small *s, int step, const char *where) {
           "%s: the best of step %d: %s", where, step, err.text);
 }
 
+/* The records of an event file, each of which begins with the length of its data and has two sums
+ * of four bytes, or -1 if it ends within one. */
+static int events_count(const Buf *b) {
+    enum { LENGTH = 8, SUMS = 8 };
+    uint64_t size;
+    int n = 0;
+    for (size_t at = 0; at < b->n; at += LENGTH + SUMS + (size_t)size, n++) {
+        if (b->n - at < LENGTH + SUMS) return -1;
+        memcpy(&size, b->s + at, LENGTH);
+        if (size > b->n - at - LENGTH - SUMS) return -1;
+    }
+    return n;
+}
+
+/* Continued, the run has the event that begins a file and one for each step up to its state. */
+static void check_events(Small *s, int step, const char *where) {
+    Error err = {0};
+    Buf events = {0};
+    char *path = path_join(seen.crashed, "events.out.tfevents.ica");
+    CHECK(run_begin(&s->run, &err) && run_end(&s->run, &err) && file_read(path, &events, &err) &&
+              events_count(&events) == 1 + step,
+          "%s: %d events at step %d: %s", where, events_count(&events), step, err.text);
+    buf_free(&events);
+    free(path);
+}
+
 /* Of the two runs one is there, and nothing of the other. The first has a metrics.json. */
 static void check_place(int step, const char *where) {
     CHECK(!has("next") && !has("ready") && !has("moving"), "%s: a folder is left", where);
@@ -198,6 +225,7 @@ static void load(const Stretch *part, const char *where) {
         check_texts(&s, step, where);
         if (seen.best) check_best(&s, step, where);
         if (seen.placed) check_place(step, where);
+        if (seen.events) check_events(&s, step, where);
         if (!damaged) check_previous(step, where);
     }
     small_free(&s);
@@ -232,7 +260,7 @@ static void steps(Small *s, int before, int from, int to) {
 static void record_run(const char *path, bool best, bool one_state, int last) {
     Error err = {0};
     Small s;
-    RunHeader header = {.folder = path, .one_state = one_state};
+    RunHeader header = {.folder = path, .one_state = one_state, .tensorboard = seen.events};
     small_new(&s, &header, best);
     CHECK(run_begin(&s.run, &err), "%s", err.text);
     stretch(0, 0, 0, 0);
@@ -245,6 +273,8 @@ static void record_run(const char *path, bool best, bool one_state, int last) {
 }
 
 static void record_saves(const char *path) { record_run(path, false, false, 3); }
+
+static void record_events(const char *path) { record_run(path, false, false, 3); }
 
 static void record_one_state(const char *path) { record_run(path, false, true, 3); }
 
@@ -314,6 +344,7 @@ static void test_losses(const char *base, void (*run)(const char *), const char 
     memset(seen.steps, 0, sizeof seen.steps);
     seen.best = run == record_best || run == record_put_back;
     seen.placed = run == record_replace;
+    seen.events = run == record_events;
     tape_begin(path);
     run(path);
     tape.on = false;
@@ -343,6 +374,7 @@ int main(void) {
         test_losses(base, record_damage_one_state, "a damaged state, then one", 0, 4);
         test_losses(base, record_best, "the best parameters", 0, 4);
         test_losses(base, record_put_back, "the best parameters, put back", 0, 3);
+        test_losses(base, record_events, "events for TensorBoard", 0, 3);
         test_losses(base, record_replace, "a run in place of another", 2, STEPS);
         free(crashed);
     }

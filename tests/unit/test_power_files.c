@@ -297,6 +297,7 @@ static void test_part(void) {
 #define EVAL "eval --model @base --data @test --per-example $e "
 #define EVAL_PARTS EVAL "--holdout @hold --k 1 --chunk 1"
 #define SELECT "select --pool @pool --scores @scores --out $c "
+#define DUMP "train --model @base --pool @pool --max-steps 1 --dump-state $d "
 #define REPORT " --out $p --csv $t --results $r"
 
 static void test_commands(void) {
@@ -307,6 +308,7 @@ static void test_commands(void) {
                  NULL, false);
     test_command("tokenizer --data @text --out $ --vocab-size 262",
                  "tokenizer --data @text --out $ --vocab-size 264", NULL, false);
+    test_command(DUMP "--out @first", DUMP "--max-steps 2 --out @second", NULL, false);
     test_command("report @run" REPORT, "report @lora" REPORT, NULL, false);
     test_command(NULL, "import --model @llama2c --out $", NULL, true);
     test_command(NULL, "merge --model @lora --out $", NULL, true);
