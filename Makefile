@@ -70,6 +70,8 @@
 #:                   an hour)
 #: make bench-neighbor
 #:                   one thread, all, and --threads 0: alone, and beside a busy program (minutes)
+#: make bench-turns OLD=PROGRAM
+#:                   training steps of an older ./ica and of this one, in turn
 #: make scale        how time and memory grow with pool, length, k, channels, layers, vocabulary;
 #:                   hours for 124M (minutes)
 #:
@@ -329,6 +331,8 @@ bench-backbones: ica
 	@sh tests/bench/backbones.sh
 bench-neighbor: ica
 	@sh tests/bench/neighbor.sh
+bench-turns: ica
+	@OLD="$(OLD)" sh tests/bench/turns.sh
 scale: ica build/float/tests/bench/scale_tool
 	@sh tests/bench/scale.sh
 
@@ -356,5 +360,5 @@ clean:
 	formats commands format kills scarcity idle large soak coverage machines fuzz fuzz-targets audit \
 	audit-exact audit-torch judge-transformers judge-trl judge-folders judge-tokenizers judge-page \
 	judge-tensorboard mutate study stories traps bench profile bench-anchors bench-backbones \
-	bench-neighbor scale
+	bench-neighbor bench-turns scale
 .SECONDARY:
