@@ -201,19 +201,19 @@ static bool sync_names(const char *folder) {
     return ok;
 }
 
-/* The same for the folder of a path. */
+/* The same for the folder of a path. Takes no memory: a file has been made, and would stay if there
+ * were none. */
 static bool sync_folder(const char *path) {
-    char *folder = mem_new(strlen(path) + 3, 1);
-    strcpy(folder, path);
-    char *slash = strrchr(folder, '/');
-    if (slash == folder) slash[1] = 0;
-    else if (slash) *slash = 0;
-    else strcpy(folder, ".");
-    bool ok = sync_names(folder);
-    int reason = errno;
-    free(folder);
-    errno = reason;
-    return ok;
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + (slash == path) : 1;
+    char folder[PATH_MAX + 1];
+    if (n > PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    memcpy(folder, slash ? path : ".", n);
+    folder[n] = 0;
+    return sync_names(folder);
 }
 
 /* The target of a link that leads to nothing yet: a path relative to the folder of the link. NULL

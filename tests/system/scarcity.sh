@@ -169,6 +169,9 @@ partial() {
         *.safetensors) "$PLAIN" inspect "$file" >inspected 2>&1 || echo "$file" ;;
         *run.json) tail -c 2 "$file" | grep -q '}' || echo "$file" ;;
         *log.jsonl) [ ! -s "$file" ] || [ -z "$(tail -c 1 "$file")" ] || echo "$file" ;;
+        *r/scores.jsonl) # of this refresh or of an earlier one
+            [ -z "$(tail -c 1 "$file")" ] && [ "$(wc -l <"$file")" -eq "$(wc -l <"$1/$file")" ] ||
+                echo "$file" ;;
         *) cmp -s "$file" "$1/$file" || echo "$file" ;;
         esac
     done
