@@ -112,26 +112,28 @@ const Json *run_json(const char *folder, Arena *arena, Error *err) {
     return whole ? root : NULL;
 }
 
-/* Appends the members of an object that the run.json of the resumed run has. */
-static void put_kept(const Run *run, const char *name, Buf *b) {
-    Arena arena = {0};
-    Error ignored = {0}; /* The options were read from the same file. */
-    const Json *object = json_get(run_json(run->header.resume, &arena, &ignored), name);
+/* Appends the members of an object of a run.json, if it has this object. */
+static void put_kept(const Json *root, const char *name, Buf *b) {
+    const Json *object = json_get(root, name);
     for (int i = 0; object && object->type == JSON_OBJECT && i < object->count; i++) {
         buf_puts(b, i ? "," : "");
         json_put_string(b, object->keys[i]);
         buf_puts(b, ":");
         json_put_value(b, &object->items[i]);
     }
-    arena_free(&arena);
 }
 
-void run_base(Run *run, const char *folder, const Model *m) {
+bool run_base(Run *run, const char *folder, const Model *m, Error *err) {
     run->base.n = run->before.n = 0;
     if (run->header.resume) {
-        put_kept(run, "base", &run->base);
-        put_kept(run, "before", &run->before);
-    } else if (folder) {
+        Arena arena = {0};
+        const Json *root = run_json(run->header.resume, &arena, err);
+        put_kept(root, "base", &run->base);
+        put_kept(root, "before", &run->before);
+        arena_free(&arena);
+        return root != NULL;
+    }
+    if (folder) {
         const Model *whole = m->base ? m->base : m;
         size_t reals = whole->parameters - whole->halves;
         uint64_t print = hash64(whole->w, reals * sizeof *whole->w, HASH_START);
@@ -141,6 +143,7 @@ void run_base(Run *run, const char *folder, const Model *m) {
         json_key_string(&run->base, "path", folder);
         buf_printf(&run->base, ",\"fingerprint\":\"%016llx\"", (unsigned long long)print);
     }
+    return true;
 }
 
 void run_before(Run *run, const char *name, double loss) {

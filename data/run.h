@@ -93,8 +93,9 @@ void run_free(Run *run);
 /* Notes a file that was read, and hash64 of its bytes. Does nothing if path is NULL. */
 void run_input(Run *run, const char *path, uint64_t fingerprint);
 /* Notes the model that training starts from: its folder (NULL: a new one) and its parameters. A
- * resumed run starts from its own folder, and keeps what it noted when it began. */
-void run_base(Run *run, const char *folder, const Model *m);
+ * resumed run starts from its own folder, and keeps what it noted when it began. False with an
+ * error if its run.json cannot be read. */
+bool run_base(Run *run, const char *folder, const Model *m, Error *err);
 /* Notes an evaluation before the first step, under a name such as "eval_nll"; nothing if it is NaN.
  * A resumed run keeps what it noted when it began. */
 void run_before(Run *run, const char *name, double loss);

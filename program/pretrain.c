@@ -229,7 +229,7 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
     request_sample(&run, s, x);
     put_data(&run.opening, s, x, sessions->ended);
     run_inputs(&run, x);
-    run_base(&run, s->model, f->model);
+    bool ready = run_base(&run, s->model, f->model, err);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     LoopOptions o = request_loop(s, steps);
@@ -237,10 +237,10 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
                f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
                threads_most());
     tell_still(&o, steps);
-    if (s->dry_run) {
+    if (ready && s->dry_run) {
         fputs(run.opening.s, stderr);
         pretrain_dry(s, f->model, sessions, x, &o, err);
-    } else pretrain_run(s, sessions, x, &o, &run, err);
+    } else if (ready) pretrain_run(s, sessions, x, &o, &run, err);
     run_free(&run);
     arena_free(&arena);
     return err->status == 0;

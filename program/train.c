@@ -279,9 +279,9 @@ static void train_splits(const Settings *s, ModelFolder *f, Splits *x, RunPlace 
     request_sample(&run, s, x);
     put_data(&run.opening, s, x, 0);
     run_inputs(&run, x);
-    run_base(&run, s->model, f->model);
     machine_stop_on_signals();
-    if (request_depends(&run, s, x, NULL, err)) train_on(s, f, x, &run, err);
+    if (run_base(&run, s->model, f->model, err) && request_depends(&run, s, x, NULL, err))
+        train_on(s, f, x, &run, err);
     run_free(&run);
     arena_free(&arena);
 }

@@ -51,7 +51,7 @@ static void one_run(const Model *m, const char *resume, double before, const cha
     Error err = {0};
     Run run = run_new(&header, NULL);
     run_input(&run, "pool.jsonl", 0x1234);
-    run_base(&run, "base", m);
+    CHECK(run_base(&run, "base", m, &err), "%s", err.text);
     run_before(&run, "eval_nll", before);
     CHECK(run_was_before(&run, "eval_nll") == 1.25, "before the first step: %g",
           run_was_before(&run, "eval_nll"));
