@@ -214,6 +214,15 @@ static bool lock_and_recover(RunPlace *p, Error *err) {
     return ok;
 }
 
+bool place_check(const char *folder, PlaceUse use, Error *err) {
+    RunPlace p = {.folder = text_copy(folder), .use = use};
+    /* Between two runs the folder is a run's, and names tell which. */
+    bool changing = there(folder, READY) || there(folder, MOVING);
+    bool ok = use == PLACE_RESUME || use == PLACE_AGAIN || changing || check(&p, err);
+    free(p.folder);
+    return ok;
+}
+
 bool place_open(RunPlace *p, const char *folder, PlaceUse use, Error *err) {
     struct stat s;
     *p = (RunPlace){.folder = text_copy(folder), .writes = text_copy(folder), .use = use};

@@ -36,6 +36,8 @@ typedef struct {
 
 /* Locks the folder if it exists, and checks what is there. Makes nothing. Close it in any case. */
 bool place_open(RunPlace *p, const char *folder, PlaceUse use, Error *err);
+/* Checks the same and touches nothing, not even the lock. */
+bool place_check(const char *folder, PlaceUse use, Error *err);
 /* Makes the folder, and decides where the run is written. */
 bool place_begin(RunPlace *p, Error *err);
 /* The first state is safe: the old run goes. Does nothing later. */

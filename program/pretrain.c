@@ -259,7 +259,7 @@ bool command_pretrain(const Settings *s, Error *err) {
                         .drop_copies = s->drop_duplicates};
     RunPlace place = {0};
     if (!guard_outputs(s, err) || request_over(s, err)) return err->status == 0;
-    if ((s->dry_run || request_place(s, &place, err)) && load_folder(&f, s, err)) {
+    if (request_place(s, &place, err) && load_folder(&f, s, err)) {
         if (sessions_read(&sessions, &f, s->data.values, s->data.count, &o, err) &&
             splits_read(&x, &f, &files, err)) {
             machine_stop_on_signals();

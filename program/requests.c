@@ -39,7 +39,7 @@ bool request_place(const Settings *s, RunPlace *place, Error *err) {
                    : s->again     ? PLACE_AGAIN
                    : s->overwrite ? PLACE_REPLACE
                                   : PLACE_NEW;
-    return place_open(place, s->out, use, err);
+    return s->dry_run ? place_check(s->out, use, err) : place_open(place, s->out, use, err);
 }
 
 /* Do the run's bits depend on this option? Where the best evaluation counts, they depend on when

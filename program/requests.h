@@ -17,7 +17,7 @@
 
 /* What run.json says about the run. Strings are the settings' or the arena's. */
 RunHeader request_run(const Settings *s, Arena *arena);
-/* Where a run goes: locked, and checked. Close it in any case. */
+/* Where a run goes: locked, and checked; of a dry run only checked. Close it in any case. */
 bool request_place(const Settings *s, RunPlace *place, Error *err);
 /* Notes what the bits depend on: options, files, the base model, and the data's tokens. sessions
  * may be NULL. */

@@ -296,7 +296,7 @@ bool command_train(const Settings *s, Error *err) {
     files.pairs = OBJECTIVES[s->objective].pairs;
     files.holdout_pairs = files.pairs && s->weights_from == WEIGHTS_FROM_METHOD &&
                           (METHODS[s->method].needs_gradients || MAPS[s->weight_map].of_holdout);
-    if ((s->dry_run || request_place(s, &place, err)) &&
+    if (request_place(s, &place, err) &&
         settings_model(s, s->resume ? s->resume : s->model, &f, err)) {
         if (request_adapters(s, &f, err) && splits_read(&x, &f, &files, err)) {
             if (s->eval_share <= 0 || splits_hold_out(&x, s->eval_share, (uint64_t)s->seed, err))

@@ -65,6 +65,23 @@ refuse_dry 3 "a dry run with records in two files" train --model base --pool poo
 refuse_dry 3 "a dry run without oracle's key" train --model base --pool sessions.jsonl \
     --weights oracle
 refuse_dry 2 "a dry run of a run that goes on" pretrain --resume base
+mkdir foreign
+echo '{}' >foreign/config.json
+find . -type f | sort >"$keep/before"
+# shellcheck disable=SC2086
+for out in base foreign; do
+    ica $TRAIN --out $out --dry-run
+    is "a dry run into $out, which a run may not take" "$status" 2
+    said=$(tail -n 1 "$keep/err")
+    ica $TRAIN --out $out
+    is "the run says the same" "$(tail -n 1 "$keep/err")" "$said"
+    ica pretrain --data sessions.jsonl --tokenizer tok $SHAPE --out $out --dry-run
+    is "of pretraining into $out" "$status" 2
+done
+works "a dry run of one that replaces a run" pretrain --data sessions.jsonl --tokenizer tok $SHAPE \
+    --out base --overwrite --dry-run
+find . -type f | grep -v /run.lock | sort >"$keep/after"
+same "it writes nothing either" "$keep/before" "$keep/after"
 
 # ---- a model that exists has a shape ----
 
