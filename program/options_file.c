@@ -16,6 +16,7 @@ typedef struct {
     const char *path;
     const Command *command;
     bool of_run;    /* it is a run.json */
+    Command run;    /* the command that wrote it */
     Objective made; /* the objective that the run had */
     Buf paths;      /* names of options that are not taken */
     Arena *arena;
@@ -32,11 +33,11 @@ static const Option *row_of_any(Str key) {
     return NULL;
 }
 
-static const Option *row_of(const OptionsFile *f, Str key) {
+static const Option *row_of(const Command *command, Str key) {
     Buf name = {0};
     buf_printf(&name, "--%.*s", STR_ARG(key));
     bool plain = memchr(key.s, '=', key.n) == NULL;
-    const Option *row = plain ? options_argument(OPTIONS, f->command, (Str){name.s, name.n}) : NULL;
+    const Option *row = plain ? options_argument(OPTIONS, command, (Str){name.s, name.n}) : NULL;
     buf_free(&name);
     /* "no-shuffle" is an argument, not an option's name. */
     return row && row_of_any(key) ? row : NULL;
@@ -77,7 +78,7 @@ static const char *value_text(const OptionsFile *f, const Json *v) {
 
 /* The argument of one key, or NULL if none is made of it; with an error if it is refused. */
 static char *argument_of(OptionsFile *f, Str key, const Json *v) {
-    const Option *row = row_of(f, key), *any = row_of_any(key);
+    const Option *row = row_of(f->command, key), *any = row_of_any(key);
     Buf shown = {0};
     text_show(&shown, key, "");
     const char *hint = options_hint(HINTS, key);
@@ -95,7 +96,9 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
         if (says) buf_printf(&f->paths, "%s%s", f->paths.n ? ", " : "", row->name);
         return NULL;
     }
-    if (f->of_run && is_default(f, row, v)) return NULL;
+    /* Commands differ in defaults: what the run left alone is left alone here. */
+    const Option *of_run = f->of_run ? row_of(&f->run, key) : NULL;
+    if (f->of_run && (is_default(f, row, v) || (of_run && is_default(f, of_run, v)))) return NULL;
     const char *text = value_text(f, v);
     if (!text)
         error_set(f->err, STATUS_DATA, "%s: \"%s\": must be a text, a number, true or false",
@@ -105,10 +108,13 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
 
 /* Fills in the arguments [count of the object]. Returns how many there are. */
 static int read_arguments(OptionsFile *f, const Json *root, char **argument) {
-    const Json *of_run = json_get(root, "options"), *all = root;
+    const Json *of_run = json_get(root, "options"), *all = root, *by = json_get(root, "command");
     int n = 0;
-    f->of_run = of_run && of_run->type == JSON_OBJECT && json_get(root, "command");
-    if (f->of_run) all = of_run;
+    f->of_run = of_run && of_run->type == JSON_OBJECT && by && by->type == JSON_STRING;
+    if (f->of_run) {
+        all = of_run;
+        f->run.name = by->string.s;
+    }
     const Json *objective = json_get(all, "objective");
     for (int i = 0; objective && i < OBJECTIVE_COUNT; i++)
         if (str_is(objective->string, OBJECTIVES[i].name)) f->made = (Objective)i;

@@ -179,5 +179,16 @@ works "a file by hand, and the command line wins" train --options options.json -
 same "ends with the same model again" a/model.safetensors c/model.safetensors
 rm options.json
 works "a run does not need its file again" train --resume c
+# Commands differ in defaults: 4e-3 of pretrain, minmax-batch of train.
+works "the options of pretraining" train --options base/run.json --model base --pool pool.jsonl \
+    --out d
+check "the learning rate that nobody gave is that of train" grep -q '"learning-rate":5e-05' \
+    d/run.json
+check "what was given is taken" grep -q '"max-steps":40' d/run.json
+works "scores of the holdout" $TRAIN --weights ica --holdout hold.jsonl --max-steps 1 --k 2 --out e
+works "the options of training" score --options e/run.json --model base --pool pool.jsonl \
+    --holdout hold.jsonl --out scores.jsonl
+works "without the file" score --k 2 --model base --pool pool.jsonl --holdout hold.jsonl --out plain
+same "the map that nobody gave is that of score" scores.jsonl plain
 
 finish runs
