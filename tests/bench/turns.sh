@@ -8,21 +8,31 @@ cd "$(dirname "$0")/../.."
 CONFIGS=${CONFIGS:-E C A B}
 THREADS=${THREADS:-1}
 ROUNDS=${ROUNDS:-7}
-[ -x "${OLD:-}" ] || {
-    echo "bench-turns: OLD=PROGRAM names the older ./ica; '${OLD:-}' is none" >&2
+die() {
+    echo "bench-turns: $*" >&2
     exit 2
 }
+[ -f "${OLD:-}" ] && [ -x "$OLD" ] || die "OLD=PROGRAM names the older ./ica; '${OLD:-}' is none"
+case $ROUNDS in '' | 0* | *[!0-9]*) die "ROUNDS=$ROUNDS: write a number from 1" ;; esac
 case $OLD in */*) ;; *) OLD=./$OLD ;; esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# PROGRAM CONFIG: its step with THREADS, as lines PART MILLISECONDS
+# PROGRAM CONFIG: its step with THREADS, as lines PART MILLISECONDS in $work/step
 step() {
-    "$1" bench --only step --config "$2" --threads "$THREADS" 2>&1 >/dev/null |
-        awk -v threads="$THREADS" '
-            $3 ~ /^thread/ { ours = $2 == threads; if (ours) print "step", $4; next }
-            ours { for (i = 1; i < NF; i += 2) print $i, $(i + 1); ours = 0 }'
+    "$1" bench --only step --config "$2" --threads "$THREADS" >/dev/null 2>"$work/told" &&
+        awk -v config="$2" -v threads="$THREADS" '
+            $1 == config && $3 ~ /^thread/ {
+                ours = $2 == threads
+                if (ours) print "step", $4
+                next
+            }
+            ours { for (i = 1; i < NF; i += 2) print $i, $(i + 1); ours = 0 }' \
+            "$work/told" >"$work/step" && [ -s "$work/step" ] || {
+        cat "$work/told" >&2
+        die "$1 bench: has no step of $2 with $THREADS thread(s)"
+    }
 }
 
 for config in $CONFIGS; do
@@ -32,7 +42,8 @@ for config in $CONFIGS; do
         for build in old new; do
             program=$OLD
             [ $build = old ] || program=./ica
-            step "$program" "$config" | sed "s/^/$round $build /" >>"$work/all"
+            step "$program" "$config"
+            sed "s/^/$round $build /" "$work/step" >>"$work/all"
         done
     done
     awk '

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What `ica bench` reports, not how fast the machine is: a row for each number of threads, and parts
-# of a step that are no longer than the step.
+# of a step that are no longer than the step. tests/bench/turns.sh reads that, or fails.
 cd "$(dirname "$0")/../.." || exit 1
 . tests/system/check.sh
 OMP_NUM_THREADS=2
@@ -28,5 +28,21 @@ sed 's/.*"step":\[//; s/"ms":/\
             if ($2 > ms) bad = 1
         }
         END { exit bad || parts < 6 }' && pass || fail "a part is longer than its step"
+
+# ---- two builds in turn ----
+
+turns() { # SETTINGS: of the environment
+    env CONFIGS=E ROUNDS=1 OLD="$ICA" "$@" sh tests/bench/turns.sh >"$keep/out" 2>"$keep/err"
+}
+for threads in 1 $([ "$most" -eq 1 ] || echo $((most + 1))); do # too many are told before steps
+    turns THREADS=$threads || fail "turns with $threads threads"
+    is "parts of a step with $threads threads" "$(sed 1d "$keep/out" | cut -d ' ' -f 1 | sort |
+        tr '\n' ' ')" "adamw attention cross_entropy embedding gelu matmul norm step "
+done
+for wrong in OLD=/bin OLD="$(command -v true)" CONFIGS=Z ROUNDS=x THREADS=y; do
+    turns "$wrong"
+    is "turns with $wrong" $? 2
+    says "it says why" '^bench-turns: '
+done
 
 finish bench
