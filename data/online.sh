@@ -4,7 +4,7 @@
 #
 #   data/online.sh MODEL PROMPTS HOLDOUT OUT WEIGHTS [OPTIONS...]
 #
-#   PROMPTS   records with "prompt" and the right "completion", one a line
+#   PROMPTS   records with "prompt" and the right "completion", both texts, one a line
 #   HOLDOUT   trusted pairs
 #   WEIGHTS   uniform, oracle, or METHOD:MAP as ica:filter
 #   OPTIONS   of `ica train`, and of `ica score` too where SCORER is base
@@ -45,7 +45,7 @@ trap '[ -z "$child" ] || kill "$child" 2>/dev/null; exit 143' INT TERM
 # asked PROMPTS STAGE: the records that a stage asks
 asked() {
     awk -v ask="$ASK" -v stage="$2" '
-        { line[n++] = $0 }
+        NF { line[n++] = $0 } # `ica generate` passes over blank lines, too
         END { for (i = (stage - 1) * ask; n && i < stage * ask; i++) print line[i % n] }' "$1"
 }
 
@@ -81,6 +81,17 @@ ranked() {
                 stage, NR / 3, prompt, chosen, rejected
             printf "\"flipped\":%s,\"source\":\"%s\"}\n", flip ? "true" : "false", source
         }'
+}
+
+# What a record lacks that pairs are made of, as PROMPTS:LINE: WHAT; nothing if it lacks nothing
+lacks() { # PROMPTS
+    awk -v path="$1" '
+        function has(key) { return match($0, "\"" key "\": *\"([^\"\\\\]|\\\\.)+\"") }
+        function say(what) { print path ":" NR ": " what; exit }
+        !NF { next }
+        !has("prompt") { say("needs \"prompt\", a text that is not empty") }
+        !has("completion") { say("needs \"completion\", a text that is not empty") }
+        has("system[a-z_]*") { say("has a system turn, which the pairs would lose") }' "$1"
 }
 
 # kept FILE COMMAND...: what the command prints becomes the file when it is whole.
@@ -143,9 +154,17 @@ die() {
 }
 MODEL=$1 PROMPTS=$2 HOLDOUT=$3 OUT=$4 WEIGHTS=$5
 shift 5
-for file in "$MODEL/config.json" "$PROMPTS" "$HOLDOUT"; do
-    [ -s "$file" ] || die "there is no $file"
+[ -s "$MODEL/config.json" ] || [ -s "$MODEL/adapter_config.json" ] ||
+    die "$MODEL is no model folder"
+for file in "$PROMPTS" "$HOLDOUT"; do [ -s "$file" ] || die "there is no $file"; done
+for number in STAGES ASK NOISE STEPS SEED; do
+    eval "value=\$$number"
+    case $value in '' | *[!0-9]*) die "$number=$value: write a whole number" ;; esac
 done
+case $SCORER in present | base) ;; *) die "SCORER=$SCORER: is none of present, base" ;; esac
+case $TRUTH in graded | exact) ;; *) die "TRUTH=$TRUTH: is none of graded, exact" ;; esac
+lack=$(lacks "$PROMPTS")
+[ -z "$lack" ] || die "$lack"
 mkdir -p "$OUT"
 settings "$@" >"$OUT/settings.part"
 [ ! -f "$OUT/settings" ] || cmp -s "$OUT/settings" "$OUT/settings.part" ||

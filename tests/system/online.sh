@@ -57,6 +57,8 @@ printf '%s\n' a b c d e >"$work/prompts"
 ASK=2
 is "stages take the prompts in turn, and again" \
     "$(for stage in 1 2 3 4; do asked "$work/prompts" $stage; done | tr -d '\n')" abcdeabc
+printf '\na\n \nb\n\n' >"$work/prompts"
+is "blank lines are no prompts" "$(asked "$work/prompts" 1 | tr -d '\n')" ab
 
 # ---- entire runs, of a small model that is right a third of the time ----
 
@@ -131,6 +133,28 @@ done
 
 online run-1 ica:accept && fail "another command goes on in a folder with stages"
 says "it names the folder's own command" 'another command: online.sh .* ica:filter'
+
+# ---- what is refused before anything is made ----
+
+refuses() { # PATTERN COMMAND...
+    pattern=$1
+    shift
+    "$@" && fail "it goes on: $pattern"
+    says "it says what is wrong" "^online.sh: $pattern"
+    check "nothing is made" test ! -e bad
+}
+for word in STAGES=x NOISE=3O STEPS=-1 SEED=1.5 SCORER=Base TRUTH=Exact; do
+    refuses "$word: " env "$word" ICA="$ICA" sh "$root/data/online.sh" base right.jsonl hold.jsonl \
+        bad uniform 2>"$keep/err"
+done
+record='{"prompt":"say a .","completion":"a"}'
+for line in '{"instruction":"say a .","output":"a"}' '{"prompt":"say a .","completion":""}' \
+    '{"prompt":[{"role":"user","content":"say a ."}],"completion":"a"}' '[' \
+    '{"system":"be brief","prompt":"say a .","completion":"a"}'; do
+    printf '%s\n\n%s\n' "$record" "$line" >wrong.jsonl
+    refuses "wrong.jsonl:3: " env ICA="$ICA" sh "$root/data/online.sh" base wrong.jsonl hold.jsonl \
+        bad uniform 2>"$keep/err"
+done
 
 # ---- the base as scorer ----
 
