@@ -298,8 +298,10 @@ bool scores_line_is_of(const Json *line, const Record *r) {
     char hash[17];
     snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
     bool has_id = id && (id->type == JSON_STRING || id->type == JSON_NUMBER);
-    return has_id && str_equal(id->string, r->id) &&
-           (!said || (said->type == JSON_STRING && str_is(said->string, hash)));
+    bool same_text = said && said->type == JSON_STRING && str_is(said->string, hash);
+    /* Without an id of its own a record has that of its line, which is another one where several
+     * files were scored and are one now. */
+    return has_id && (str_equal(id->string, r->id) ? !said || same_text : !r->named && same_text);
 }
 
 /* The numbers of a line for a map of the holdout. False if it is no line of a score file. */
@@ -426,14 +428,15 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
     if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path,
                          number);
-    if (!str_equal(id->string, pool->records[i].id))
+    bool is = scores_line_is_of(r, &pool->records[i]);
+    if (!is && !str_equal(id->string, pool->records[i].id))
         return error_set(err, STATUS_DATA,
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
                          "belongs to another pool, or to this one less records that were left out "
                          "when it was scored (--drop-overlap and others): remove these from the "
                          "pool, too",
                          path, number, STR_ARG(id->string), pool->path, pool->records[i].line);
-    if (!scores_line_is_of(r, &pool->records[i]))
+    if (!is)
         return error_set(err, STATUS_DATA,
                          "%s:%d: the pool's record there (%s:%ld) has another text than the one "
                          "that was scored (\"hash\"): the file belongs to another pool",

@@ -66,7 +66,8 @@ typedef struct {
     int rejected;        /* tokens of a pair's rejected answer, or 0 */
 } ScoreLine;
 bool scores_line(const Json *line, ScoreLine *out); /* false if it is no such line */
-/* Is the line of this record: by id, and by the text's hash if the line has one? */
+/* Is the line of this record: by id, and by the text's hash if the line has one? By the hash alone
+ * if the record has no id of its own. */
 bool scores_line_is_of(const Json *line, const Record *r);
 void scores_put_weight(Buf *b, Str line, double weight, bool swapped);
 bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Comparison *c,

@@ -191,4 +191,25 @@ works "the options of training" score --options e/run.json --model base --pool p
 works "without the file" score --k 2 --model base --pool pool.jsonl --holdout hold.jsonl --out plain
 same "the map that nobody gave is that of score" scores.jsonl plain
 
+# ---- scores of several files, of records without ids ----
+
+sed 's/"id":"[^"]*",//' pool.jsonl >all.jsonl
+head -n 25 all.jsonl >one.jsonl
+tail -n 35 all.jsonl >two.jsonl
+HOW="score --model base --holdout hold.jsonl --weight-map rank"
+# shellcheck disable=SC2086
+works "scores of two files" $HOW --pool one.jsonl two.jsonl --out parts
+# shellcheck disable=SC2086
+works "of both in one" $HOW --pool all.jsonl --out whole
+for scores in parts whole; do
+    works "the files as one, chosen by $scores" select --pool all.jsonl --scores $scores \
+        --share .5 --out chosen-$scores.jsonl
+done
+same "the same are chosen" chosen-parts.jsonl chosen-whole.jsonl
+works "trained" train --model base --pool all.jsonl --weights file:parts --max-steps 1 --out f
+works "a page of them" report parts --pool all.jsonl --out parts.html
+cat two.jsonl one.jsonl >turned.jsonl
+refuse 3 "parts:1: the pool's record there .* has another text" select --pool turned.jsonl \
+    --scores parts --share .5 --out none.jsonl
+
 finish runs
