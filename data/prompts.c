@@ -44,6 +44,15 @@ static bool add_line(RecordReader *r, Str line, bool json) {
     return true;
 }
 
+/* Is the text one JSON array of objects? */
+static bool is_array(RecordReader *r, Str text) {
+    const Json *root = json_parse(&r->scratch, text.s, text.n, NULL);
+    bool is =
+        root && root->type == JSON_ARRAY && root->count > 0 && root->items[0].type == JSON_OBJECT;
+    arena_free(&r->scratch);
+    return is;
+}
+
 bool prompts_load(Dataset *d, const char *path, Error *err) {
     Buf text = {0};
     *d = (Dataset){0};
@@ -59,6 +68,11 @@ bool prompts_load(Dataset *d, const char *path, Error *err) {
         line = trimmed(line);
         if (line.n == 0) continue;
         if (first) json = line.s[0] == '{';
+        size_t from = (size_t)(line.s - text.s);
+        if (first && line.s[0] == '[' && is_array(&r, (Str){line.s, text.n - from})) {
+            ok = reader_refuse(&r, "the file is one JSON array; write a record a line");
+            break;
+        }
         first = false;
         ok = unicode_valid(line.s, line.n, &bad)
                  ? add_line(&r, line, json)

@@ -77,6 +77,8 @@ refuse 3 'tools:1: "tools" cannot be honoured' $ask --prompt-file tools
 printf '{"prompt": "a", "system": "s"}\n' >system
 refuse 3 'system:1: has a system turn, and the template has none' $ask --prompt-file system
 printf '\n\n' >empty
+printf '\n[\n {"prompt": "a"},\n {"prompt": "b"}\n]\n' >array
+refuse 3 'array:2: the file is one JSON array' $ask --prompt-file array
 refuse 3 'empty:1: the file has no prompts' $ask --prompt-file empty
 long=$(printf 'grass %.0s' $(seq 100))
 printf 'a\n%s\n' "$long" >long
