@@ -71,7 +71,7 @@ const Option OPTIONS[] = {
     {"csv", OPTION_STRING, AT(csv), "report", NULL, .value = "FILE", .free = true, .writes = true,
      .help = "the logs of the runs as one table of comma-separated values"},
     {"model", OPTION_STRING, AT(model), "score train eval generate chat", "!", .value = "DIR",
-     .free = true, .help = "model folder (Hugging Face GPT-2 form)"},
+     .free = true, .help = "model folder of Hugging Face's form, or a run"},
     {"model", OPTION_STRING, AT(model), "report", NULL, .value = "DIR", .free = true,
      .help = "the model that scored: the page then shows what each token of an answer gained"},
     {"model", OPTION_STRING, AT(model), "pretrain", NULL, .value = "DIR", .free = true,
