@@ -492,7 +492,8 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
         records_free(pool);
         return error_set(err, STATUS_DATA,
                          "%s: has not the records of --pool %s, or others: name the pool that was "
-                         "scored",
+                         "scored, without the records that were left out then (--skip-long and "
+                         "others)",
                          s->scores, s->pool);
     }
     if (s->from_file) return true;

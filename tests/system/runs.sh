@@ -212,4 +212,9 @@ cat two.jsonl one.jsonl >turned.jsonl
 refuse 3 "parts:1: the pool's record there .* has another text" select --pool turned.jsonl \
     --scores parts --share .5 --out none.jsonl
 
+(cat one.jsonl; head -n 1 one.jsonl) >copy.jsonl
+# shellcheck disable=SC2086
+works "scores without copies" $HOW --pool copy.jsonl --drop-duplicates --out fewer
+refuse 3 'without the records that were left out then' report fewer --pool copy.jsonl --out no.html
+
 finish runs
