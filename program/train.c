@@ -51,6 +51,14 @@ static void warn_of_none(const char *path, const PoolWeights *w, int count) {
     fprintf(stderr, "WARNING: %s: every weight is 0: nothing is learned\n", path);
 }
 
+/* Weights in a file count, whatever map was asked for. */
+static void tell_fixed(const Settings *s) {
+    if (s->weight_map != MAP_MINMAX_BATCH)
+        fprintf(stderr, "WARNING: --weight-map %s has no effect here: ", MAPS[s->weight_map].name);
+    fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n",
+            s->weights_file);
+}
+
 /* A dump has no place for pairs whose answers change places. */
 static bool check_dump(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
     for (int i = 0; s->dump_state && i < d->count; i++)
@@ -89,8 +97,7 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
     }
     if (!ok || !check_dump(s, d, w, err)) return false;
     if (w->source == WEIGHTS_FIXED) warn_of_none(path, w, d->count);
-    if (w->source == WEIGHTS_FIXED && !s->resume)
-        fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n", path);
+    if (w->source == WEIGHTS_FIXED && !s->resume) tell_fixed(s);
     return true;
 }
 

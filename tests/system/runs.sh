@@ -207,6 +207,9 @@ for scores in parts whole; do
 done
 same "the same are chosen" chosen-parts.jsonl chosen-whole.jsonl
 works "trained" train --model base --pool all.jsonl --weights file:parts --max-steps 1 --out f
+works "with another map" train --model base --pool all.jsonl --weights file:whole --max-steps 1 \
+    --weight-map top --out g
+says "it warns" '^WARNING: --weight-map top has no effect here: whole: has weights, which count'
 works "a page of them" report parts --pool all.jsonl --out parts.html
 cat two.jsonl one.jsonl >turned.jsonl
 refuse 3 "parts:1: the pool's record there .* has another text" select --pool turned.jsonl \
