@@ -59,10 +59,18 @@ static void tell_fixed(const Settings *s) {
             s->weights_file);
 }
 
-/* A dump has no place for pairs whose answers change places. */
-static bool check_dump(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
-    for (int i = 0; s->dump_state && i < d->count; i++)
-        if (w->swapped[i])
+/* A dump has no place for pairs whose answers change places, and SFT reads one answer of a pair. */
+static bool check_swapped(const Settings *s, const Dataset *d, const PoolWeights *w, Error *err) {
+    bool pairs = OBJECTIVES[s->objective].pairs;
+    for (int i = 0; i < d->count; i++)
+        if (w->swapped[i] && !pairs)
+            return error_set(
+                err, STATUS_DATA,
+                "%s:%d: swaps a pair (\"relabel\"), and --objective %s reads its chosen "
+                "answer alone: give --objective dpo or simpo, or score without "
+                "--relabel",
+                s->weights_file, i + 1, OBJECTIVES[s->objective].name);
+        else if (w->swapped[i] && s->dump_state)
             return error_set(err, STATUS_USAGE,
                              "%s:%d: swaps a pair (\"relabel\"), and --dump-state has no place "
                              "for that; leave it out",
@@ -95,7 +103,7 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
         run_depends_file(run, "--holdout-scores", beside);
         free(holdout);
     }
-    if (!ok || !check_dump(s, d, w, err)) return false;
+    if (!ok || !check_swapped(s, d, w, err)) return false;
     if (w->source == WEIGHTS_FIXED) warn_of_none(path, w, d->count);
     if (w->source == WEIGHTS_FIXED && !s->resume) tell_fixed(s);
     return true;

@@ -220,4 +220,14 @@ refuse 3 "parts:1: the pool's record there .* has another text" select --pool tu
 works "scores without copies" $HOW --pool copy.jsonl --drop-duplicates --out fewer
 refuse 3 'without the records that were left out then' report fewer --pool copy.jsonl --out no.html
 
+# ---- a pair whose answers change places ----
+
+head -n 1 pairs.jsonl >pair.jsonl
+echo '{"id":"pair-0001","score":-1,"weight":1,"relabel":true,"tokens":1}' >swap
+SWAP="train --model base --pool pair.jsonl --weights file:swap --max-steps 1"
+# shellcheck disable=SC2086
+refuse 3 'swap:1: swaps a pair .*, and --objective sft reads its chosen answer alone' $SWAP --out no
+# shellcheck disable=SC2086
+works "of pairs" $SWAP --objective dpo --out swapped
+
 finish runs
