@@ -979,7 +979,11 @@ static bool save_text(const char *folder, const char *name, Str text, Error *err
     char *path = path_join(folder, name);
     bool ok = true;
     if (text.n) ok = file_write(path, text.s, text.n, err);
-    else file_remove(path);
+    else {
+        file_remove(path);
+        ok = !file_exists(path) ||
+             error_set(err, STATUS_IO, "%s: belongs to another tokenizer: remove it", path);
+    }
     free(path);
     return ok;
 }

@@ -500,7 +500,10 @@ void folder_sweep(const char *path, const char *const *names, int n) {
     if (d) closedir(d);
 }
 
-void file_remove(const char *path) { unlink_again(path); }
+void file_remove(const char *path) {
+    if (!unlink_again(path) && errno != ENOENT)
+        fprintf(stderr, "WARNING: %s: cannot remove: %s\n", path, strerror(errno));
+}
 
 void file_keep(const char *path, const char *other) {
     int failed;

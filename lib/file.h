@@ -121,7 +121,8 @@ bool folder_settle(const char *path, Error *err);
 /* Removes temporaries of the n named files, which a program left in the folder when it was killed
  * inside file_write. */
 void folder_sweep(const char *path, const char *const *names, int n);
-void file_remove(const char *path); /* does nothing if there is none */
+/* Does nothing if there is none. A file that stays is told on stderr. */
+void file_remove(const char *path);
 /* Gives a file another name too, which it takes from the file that has it. A hard link leaves no
  * instant without the first name. Where the file system has none, the file is renamed. */
 void file_keep(const char *path, const char *other);
