@@ -106,6 +106,14 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
     return text ? (char *)text_new(f->arena, "--%s=%s", row->name, text) : NULL;
 }
 
+/* Is the option among the n arguments already, in whatever spelling? */
+static bool occurs(char *const *argument, int n, const char *made) {
+    size_t name = strcspn(made, "=") + 1;
+    for (int i = 0; i < n; i++)
+        if (strncmp(argument[i], made, name) == 0) return true;
+    return false;
+}
+
 /* Fills in the arguments [count of the object]. Returns how many there are. */
 static int read_arguments(OptionsFile *f, const Json *root, char **argument) {
     const Json *of_run = json_get(root, "options"), *all = root, *by = json_get(root, "command");
@@ -120,7 +128,10 @@ static int read_arguments(OptionsFile *f, const Json *root, char **argument) {
         if (str_is(objective->string, OBJECTIVES[i].name)) f->made = (Objective)i;
     for (int i = 0; i < all->count && f->err->status == 0; i++) {
         char *made = argument_of(f, all->keys[i], &all->items[i]);
-        if (made) argument[n++] = made;
+        if (made && occurs(argument, n, made))
+            error_set(f->err, STATUS_DATA, "%s: \"%s\" occurs twice; keep one of them", f->path,
+                      row_of(f->command, all->keys[i])->name);
+        else if (made) argument[n++] = made;
     }
     if (f->paths.n > 0 && f->err->status == 0)
         fprintf(stderr, "%s: paths are not taken from it: %s\n", f->path, f->paths.s);

@@ -597,6 +597,14 @@ static bool check_together(const Settings *s, const OptionResult *given, Error *
     return true;
 }
 
+/* Adds to an error where the wrong option may stand, too. */
+static bool of_file(const char *file, Error *err) {
+    Error plain = *err;
+    if (!file) return false;
+    *err = (Error){0};
+    return error_set(err, plain.status, "%s (options come from %s, too)", plain.text, file);
+}
+
 bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
                     OptionResult *result, Arena *arena, Buf *options, Error *err) {
     const char *file;
@@ -606,7 +614,8 @@ bool settings_parse(const Command *command, int argc, char **argv, Settings *s,
     bool resumes = row && row->type == OPTION_STRING; /* a run, whose arguments come first */
     char *resume = resumes ? resume_argument(argc, argv) : NULL;
     if (resume && !resumed_arguments(resume, command, arena, &argc, &argv, err)) return false;
-    if (!options_parse(OPTIONS, HINTS, command, argc, argv, s, result, arena, err)) return false;
+    if (!options_parse(OPTIONS, HINTS, command, argc, argv, s, result, arena, err))
+        return of_file(file, err);
     if (result->help) return true;
     if (!resolve_weights(s, err)) return false;
     /* Some defaults depend on the objective. */

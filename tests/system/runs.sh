@@ -179,6 +179,13 @@ works "a file by hand, and the command line wins" train --options options.json -
 same "ends with the same model again" a/model.safetensors c/model.safetensors
 rm options.json
 works "a run does not need its file again" train --resume c
+for wrong in '{"max_steps":4,"max-steps":5}|w.json: "max-steps" occurs twice' \
+    '{"k":"two"}|--k .two.: is not a whole number.*(options come from w.json, too)'; do
+    echo "${wrong%%|*}" >w.json
+    ica train --options w.json --model base --pool pool.jsonl --out none
+    check "refused: ${wrong%%|*}" grep -q "^ica: .*${wrong#*|}" "$keep/err"
+    check "makes nothing" test ! -e none
+done
 # Commands differ in defaults: 4e-3 of pretrain, minmax-batch of train.
 works "the options of pretraining" train --options base/run.json --model base --pool pool.jsonl \
     --out d
