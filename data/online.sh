@@ -7,7 +7,7 @@
 #   PROMPTS   records with "prompt" and the right "completion", both texts, one a line
 #   HOLDOUT   trusted pairs
 #   WEIGHTS   uniform, oracle, or METHOD:MAP as ica:filter
-#   OPTIONS   of `ica train`, and of `ica score` too where SCORER is base
+#   OPTIONS   of `ica train`, and of `ica score` too where SCORER is base; not --lora-rank
 #
 # From the environment: STAGES (4), ASK (400, prompts of a stage), NOISE (30, per cent of the pairs
 # that are flipped), STEPS (20, of a stage), SEED (1), SCORER: present (the model that the stage
@@ -163,6 +163,11 @@ for number in STAGES ASK NOISE STEPS SEED; do
 done
 case $SCORER in present | base) ;; *) die "SCORER=$SCORER: is none of present, base" ;; esac
 case $TRUTH in graded | exact) ;; *) die "TRUTH=$TRUTH: is none of graded, exact" ;; esac
+case "$* $SCORER" in
+*--lora-rank*) die "--lora-rank: a stage begins with the adapters of the one before; ica merge" \
+    "them and give the model" ;;
+*--relabel*" base") die "--relabel goes with SCORER=present alone" ;;
+esac
 lack=$(lacks "$PROMPTS")
 [ -z "$lack" ] || die "$lack"
 mkdir -p "$OUT"

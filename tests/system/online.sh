@@ -147,6 +147,10 @@ for word in STAGES=x NOISE=3O STEPS=-1 SEED=1.5 SCORER=Base TRUTH=Exact; do
     refuses "$word: " env "$word" ICA="$ICA" sh "$root/data/online.sh" base right.jsonl hold.jsonl \
         bad uniform 2>"$keep/err"
 done
+refuses "--lora-rank: " env ICA="$ICA" sh "$root/data/online.sh" base right.jsonl hold.jsonl bad \
+    uniform --lora-rank 2 2>"$keep/err"
+refuses "--relabel goes with" env SCORER=base ICA="$ICA" sh "$root/data/online.sh" base \
+    right.jsonl hold.jsonl bad ica:mirror --relabel 2>"$keep/err"
 record='{"prompt":"say a .","completion":"a"}'
 for line in '{"instruction":"say a .","output":"a"}' '{"prompt":"say a .","completion":""}' \
     '{"prompt":[{"role":"user","content":"say a ."}],"completion":"a"}' '[' \
