@@ -201,19 +201,25 @@ static bool sync_names(const char *folder) {
     return ok;
 }
 
-/* The same for the folder of a path. Takes no memory: a file has been made, and would stay if there
- * were none. */
-static bool sync_folder(const char *path) {
+/* The folder of a path, in a buffer that is large enough for any path that the system takes. False
+ * if it is not. */
+static bool folder_of(const char *path, char folder[PATH_MAX + 1]) {
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) + (slash == path) : 1;
-    char folder[PATH_MAX + 1];
     if (n > PATH_MAX) {
         errno = ENAMETOOLONG;
         return false;
     }
     memcpy(folder, slash ? path : ".", n);
     folder[n] = 0;
-    return sync_names(folder);
+    return true;
+}
+
+/* Makes the names in the folder of a path durable. Takes no memory: a file has been made, and would
+ * stay if there were none. */
+static bool sync_folder(const char *path) {
+    char folder[PATH_MAX + 1];
+    return folder_of(path, folder) && sync_names(folder);
 }
 
 /* The target of a link that leads to nothing yet: a path relative to the folder of the link. NULL
@@ -264,6 +270,18 @@ bool file_begin(FileWriter *w, const char *path, Error *err) {
     cannot(err, path, "write", errno);
     file_abort(w);
     return false;
+}
+
+bool file_allowed(const char *path, Error *err) {
+    struct stat s;
+    char folder[PATH_MAX + 1];
+    bool exists = stat(path, &s) == 0;
+    if (exists && S_ISDIR(s.st_mode)) return cannot(err, path, "write", EISDIR);
+    /* A file gets its name by a rename, and others are written to where they are. */
+    bool special = exists && !S_ISREG(s.st_mode);
+    bool ok = folder_of(path, folder) &&
+              access(special ? path : folder, special ? W_OK : W_OK | X_OK) == 0;
+    return ok || cannot(err, path, "write", errno);
 }
 
 bool file_try(const char *path, Error *err) {

@@ -42,6 +42,8 @@ bool file_read_start(const char *path, size_t most, Buf *b, uint64_t *size, Erro
 bool file_write(const char *path, const void *bytes, size_t n, Error *err);
 /* Checks at the start of long work that file_write can begin. Leaves nothing. */
 bool file_try(const char *path, Error *err);
+/* The same, as far as the folder tells, without touching anything. */
+bool file_allowed(const char *path, Error *err);
 /* Writes to stdout. A closed pipe is a failure like a full disk. */
 bool file_print(const void *bytes, size_t n, Error *err);
 

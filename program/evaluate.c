@@ -181,6 +181,7 @@ static bool evaluate(const Settings *s, const ModelFolder *f, Pool *data, Splits
                     .shows = {.k = s->k, .embedding = s->embedding},
                     .pairs = OBJECTIVES[s->objective].pairs};
     if (s->k > 0 && !check_k(s, &others->holdout.data, err)) return false;
+    if (s->per_example && s->dry_run && !file_allowed(s->per_example, err)) return false;
     if (s->per_example && !s->dry_run &&
         (!file_try(s->per_example, err) ||
          !request_partial(s, data, &others->holdout, s->per_example, &x.partial, err)))

@@ -251,6 +251,11 @@ static void print_scores(const Scorer *x, Error *err) {
     if (s->shard) json_key_string(&b, "shard", s->shard);
     json_key_string(&b, "holdout", s->holdout);
     json_key_string(&b, "scores", s->out);
+    json_key_string(&b, "weight_map", MAPS[s->weight_map].name);
+    if (METHODS[s->method].needs_k) {
+        json_key_number(&b, "k", s->k);
+        json_key_string(&b, "demos", DEMO_CHOICES[s->demos].name);
+    }
     json_key_string(&b, "template", s->template);
     json_key_string(&b, "demos_as", DEMOS_AS[s->demos_as].name);
     json_key_string(&b, "embedding", EMBEDDINGS[s->embedding].name);
@@ -337,6 +342,7 @@ static bool score_with(const Settings *s, const ModelFolder *f, const SplitFiles
     x.how.scoring.vectors = holdout_vectors(&others->holdout.examples);
     bool ok = check_holdout(s, &others->holdout, err) &&
               shard_of(s, pool.facts.count, &x.first, &count, err);
+    if (ok && s->dry_run) ok = file_allowed(s->out, err);
     if (ok && s->dry_run) dry_run(s, f, &pool, count, others, err);
     else if (ok && file_try(s->out, err) && settle(&x, count, err) &&
              request_partial(s, &pool, &others->holdout, s->out, &x.partial, err)) {

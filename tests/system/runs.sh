@@ -54,6 +54,16 @@ says "a model that is too large for this machine is told" '^huge: takes up to [0
 rm -r huge
 find . -type f | sort >"$keep/after"
 same "a dry run writes nothing" "$keep/before" "$keep/after"
+mkdir taken.jsonl
+for out in nowhere/s.jsonl taken.jsonl; do
+    for dry in "" --dry-run; do
+        ica score --model base --pool pool.jsonl --holdout hold.jsonl --k 1 --out $out $dry
+        is "scores into $out $dry" "$status" 4
+        ica eval --model base --data test.jsonl --per-example $out $dry
+        is "an evaluation into $out $dry" "$status" 4
+    done
+done
+rmdir taken.jsonl
 refuse_dry() { # STATUS WHAT ARGUMENTS: it fails as the command itself fails
     wanted=$1 what=$2
     shift 2
