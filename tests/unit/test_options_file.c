@@ -69,8 +69,12 @@ static void test_run(void) {
     check_file(
         "{\"command\":\"train\",\"arguments\":[],\"options\":{\"k\":3,\"demos\":\"random\"}}", 0,
         "--demos=random --k 9");
+    check_file("{\"command\":\"pretrain\",\"options\":{\"layers\":8,\"learning-rate\":0.002}}", 0,
+               "--learning-rate=0.002 --k 9");
+    /* pretrain's own default is not train's */
     check_file("{\"command\":\"pretrain\",\"options\":{\"layers\":8,\"learning-rate\":0.004}}", 0,
-               "--learning-rate=0.004 --k 9");
+               "--k 9");
+    check_file("{\"max_steps\":4,\"max-steps\":5}", 3, "\"max-steps\" occurs twice");
     check_file("{\"command\":\"train\",\"options\":{\"objective\":\"simpo\",\"beta\":2,"
                "\"reduce\":\"sum\",\"gamma-beta-ratio\":0.25}}",
                0, "--objective=simpo --k 9");
