@@ -259,7 +259,7 @@ static bool file_add(Report *r, const char *path, Error *err) {
     if (json && !is_score(json)) return object_add(r, path, json, err);
     JsonLines rows;
     if (!lines_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
-        /* A file that begins with an object of its own is one of lines, and so is a score by itself,
+        /* A file that begins with an object of its own is one of lines. So is a score by itself,
          * which stands in one line. */
         bool of_lines = json || lines.status == STATUS_IO || (rows.n > 0 && is_score(rows.v[0]));
         *err = of_lines ? lines : whole;
