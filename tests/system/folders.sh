@@ -101,6 +101,12 @@ refuse 2 'R/run.json would overwrite' report R --out R/run.json
 refuse 2 'R/run.json would overwrite' report R --out page.html --results R/run.json
 refuse 2 'diary.txt is another kind' report R --out diary.txt
 refuse 2 'overwrite --data' tokenizer --data tok/merges.txt --out tok
+# What another tokenizer left, and cannot be removed: a folder
+mkdir -p held/tokenizer.json
+ica tokenizer --data sessions.jsonl --vocab-size 300 --out held
+is "a tokenizer beside another's file" "$status" 4
+says "the file is named" 'held/tokenizer.json: belongs to another tokenizer'
+rm -r held
 refuse 2 'overwrite --model' train --model base --pool pool.jsonl --out new \
     --dump-state base/model.safetensors
 # Files in the user's folders that no command of this name wrote

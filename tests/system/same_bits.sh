@@ -535,7 +535,8 @@ key() {
 }
 
 origin() { # FOLDER: the first lines of a table
-    echo "# $(said "$1/base/run.json" compiler), $(said "$1/base/run.json" flags)"
+    echo "$(said "$1/base/run.json" compiler), $(said "$1/base/run.json" flags)" |
+        fold -s -w 98 | sed 's/^/# /; s/ *$//'
     echo "# table: $(key "$1")"
 }
 

@@ -96,6 +96,11 @@ static void test_header(void) {
           "the base's fingerprint");
     CHECK(json_number(json_get(root, "result"), "loss") == 2.5, "the result");
     CHECK(run_has_result(folder, &err), "a run with a result");
+    /* A resumed run whose run.json cannot be read would lose what it noted. */
+    Run lost =
+        run_new(&(RunHeader){.folder = folder, .resume = "/dev/null", .command = "train"}, NULL);
+    CHECK(!run_base(&lost, "base", m, &err) && err.status != 0, "run.json is gone: %s", err.text);
+    run_free(&lost);
     model_free(m);
     model_free(later);
     arena_free(&arena);
