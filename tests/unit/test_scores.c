@@ -53,7 +53,30 @@ static void test_lines(void) {
     arena_free(&arena);
 }
 
+/* Is a line with that id and hash (or none) of a record "7" with hash 1, by its own id or not? */
+static bool is_of(const char *id, const char *hash, bool named) {
+    Arena arena = {0};
+    char text[100];
+    Record r = {.id = str("7"), .named = named, .hash = 1};
+    snprintf(text, sizeof text, "{\"id\":\"%s\"%s%s\"}", id, *hash ? ",\"hash\":\"" : ",\"x\":\"",
+             hash);
+    bool is = scores_line_is_of(json_parse(&arena, text, strlen(text), NULL), &r);
+    arena_free(&arena);
+    return is;
+}
+
+/* By id and hash; by the hash alone where the record has no id of its own. */
+static void test_owner(void) {
+    const char *same = "0000000000000001", *other = "0000000000000002";
+    for (int named = 0; named < 2; named++)
+        CHECK(is_of("7", "", named) && is_of("7", same, named) && !is_of("7", other, named) &&
+                  !is_of("8", "", named) && !is_of("8", other, named) &&
+                  is_of("8", same, named) == !named,
+              "a line of a record, named %d", named);
+}
+
 int main(void) {
     test_lines();
+    test_owner();
     return check_report("test_scores");
 }
