@@ -92,8 +92,7 @@ jobs_of() {
 
 make_corpus() {
     for d in $(printf '%s\n' $DRAWS $SEEDS | sort -un); do
-        ./ica corpus --out "$WORK/corpus/$d" --size $SIZE $CONTROL --seed 1 --draw "$d" \
-            --no-pretrain
+        ./ica corpus --out "$WORK/corpus/$d" --seed 1 --draw "$d" --no-pretrain
     done
 }
 

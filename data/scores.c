@@ -434,7 +434,7 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
                          "%s:%d: id \"%.*s\" is not the pool's record there (%s:%ld): the file "
                          "belongs to another pool, or to this one less records that were left out "
                          "when it was scored (--drop-overlap and others): remove these from the "
-                         "pool, too",
+                         "pool, too; select and report take --skip-unscored",
                          path, number, STR_ARG(id->string), pool->path, pool->records[i].line);
     if (!is)
         return error_set(err, STATUS_DATA,
@@ -522,10 +522,43 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
             error_set(err, STATUS_DATA,
                       "%s: has %d lines and the pool %d records: the file belongs to another pool, "
                       "or to this one less records that were left out when it was scored "
-                      "(--drop-overlap and others): remove these from the pool, too",
+                      "(--drop-overlap and others): remove these from the pool, too; select and "
+                      "report take --skip-unscored",
                       path, i, wanted);
     if (ok && !fill_unknown(out, pool->count))
         ok = error_set(err, STATUS_DATA, "%s: no line has a score: score the pool again", path);
+    buf_free(&text);
+    arena_free(&arena);
+    return ok;
+}
+
+bool scores_skip_unscored(const char *path, Dataset *pool, Error *err) {
+    Buf text = {0};
+    Arena arena = {0};
+    Str line;
+    int lines = 0, kept = 0, next = 0;
+    bool ok = file_read(path, &text, err);
+    for (size_t at = unicode_mark(text.s, text.n);
+         ok && text_line((Str){text.s, text.n}, &at, &line);) {
+        JsonError where;
+        const Json *r = json_parse(&arena, line.s, line.n, &where);
+        lines++;
+        if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, lines, where.what);
+        while (ok && next < pool->count && !scores_line_is_of(r, &pool->records[next])) next++;
+        if (ok && next == pool->count)
+            ok = error_set(err, STATUS_DATA,
+                           "%s:%d: is of no record of %s that comes after that of the line before: "
+                           "name the pool that was scored",
+                           path, lines, pool->path);
+        if (ok) {
+            pool->records[kept] = pool->records[next];
+            pool->records[kept].gone = next - kept;
+            next++;
+            kept++;
+        }
+    }
+    pool->gone = ok ? pool->count - kept : 0;
+    if (ok) pool->count = kept;
     buf_free(&text);
     arena_free(&arena);
     return ok;

@@ -76,6 +76,10 @@ bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Com
 /* Reads one record a line. Position and id must match the pool, else status 3. Of a pool of which
  * records were left out, the file may be of the whole pool too. */
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);
+/* Removes the pool's records that the score file has no line of, because they were left out when it
+ * was scored: pool->gone of them. Status 3 if a line is of no record after that of the line
+ * before. */
+bool scores_skip_unscored(const char *path, Dataset *pool, Error *err);
 
 /* What is told beside scores. The training state keeps it as an array. */
 typedef union {

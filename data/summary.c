@@ -87,6 +87,10 @@ void summary_end(DataSummary *s) {
     s->hash = NULL;
 }
 
+int summary_left_out(const DataSummary *s) {
+    return s->too_long + s->copies + s->overlap + s->validation;
+}
+
 void summary_ignore_weights(DataSummary *s) {
     if (s->weights == 0) return;
     s->ignored[s->n_ignored++] = (IgnoredKey){.name = "weight", .records = s->weights};
@@ -177,7 +181,7 @@ void summary_put(Buf *b, const DataSummary *s) {
     json_key_number(b, "cut", s->cut);
     json_key_number(b, "cut_tokens", (double)s->cut_tokens);
     json_key_number(b, "dropped", s->dropped);
-    if (s->too_long + s->copies + s->overlap + s->validation > 0) {
+    if (summary_left_out(s) > 0) {
         buf_puts(b, ",\"left_out\":{");
         json_key_number(b, "too_long", s->too_long);
         json_key_number(b, "copies", s->copies);

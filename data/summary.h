@@ -62,6 +62,8 @@ void summary_row(DataSummary *s, int tokens, int kept);
 void summary_add(DataSummary *s, const Dataset *d, SummaryUse use);
 /* Completes the counts, after all parts, and frees what counting needed. */
 void summary_end(DataSummary *s);
+/* How many records were left out, for any reason. */
+int summary_left_out(const DataSummary *s);
 /* Says that the key weight of the records, if they have it, is not read. */
 void summary_ignore_weights(DataSummary *s);
 /* Appends some lines for people; nothing if no records were read. `what` is the part that the file

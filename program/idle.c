@@ -82,6 +82,7 @@ static bool is_clip(const Settings *s) { return maps(s, MAP_CLIP); }
 static bool is_accept(const Settings *s) { return maps(s, MAP_ACCEPT); }
 static bool trims(const Settings *s) { return method_of(s) && compares(s); }
 
+static bool has_pool(const Settings *s) { return s->pool; }
 static bool makes_rows(const Settings *s) { return s->model; }
 static bool warms(const Settings *s) { return SCHEDULES[s->lr_scheduler_type].warms; }
 static bool has_ratio(const Settings *s) { return s->warmup_steps < 0; }
@@ -132,6 +133,7 @@ static const Reader READERS[] = {
      "only evaluations with --holdout and --eval show demonstrations"},
     {"demos-as", "report", makes_rows, "only --model makes rows anew"},
     {"template", "report", makes_rows, "only --model makes rows anew"},
+    {"skip-unscored", "report", has_pool, "no --pool is given"},
     {"reduce", NULL, reduces, "only scores of a log-likelihood or a gradient have it"},
     {"anchors", NULL, asks, "only oneshot and nuggets have it"},
     {"num-anchors", NULL, asks_random, "only oneshot and nuggets with --anchors random have it"},

@@ -20,6 +20,7 @@ bool command_report(const Settings *s, Error *err) {
                        .paths = s->inputs.values,
                        .pool = s->pool,
                        .holdout = s->holdout,
+                       .skip_unscored = s->skip_unscored,
                        .model = s->model,
                        .text = {s->template, (int)s->demos_as}};
     return report_main(&in, s->out, s->results, s->json, err) == STATUS_OK;

@@ -237,6 +237,13 @@ static bool save(Scorer *x, Error *err) {
            partial_write(&x->partial, x->s->out, x->columns.weight ? put_weight : NULL, x, err);
 }
 
+/* The records that have no line, because the options leave them out. */
+static int left_out(const Pool *pool) {
+    int sum = 0;
+    for (int i = 0; i < pool->use.files; i++) sum += summary_left_out(&pool->summary[i]);
+    return sum;
+}
+
 static void print_scores(const Scorer *x, Error *err) {
     const Settings *s = x->s;
     const double *sum = x->partial.sum;
@@ -269,6 +276,7 @@ static void print_scores(const Scorer *x, Error *err) {
     json_key_number(&b, "flops", sum[SUM_FLOPS] + x->spent.reference_flops);
     json_key_number(&b, "forward_tokens", sum[SUM_TOKENS]);
     json_key_number(&b, "records", x->facts.count);
+    if (left_out(x->pool) > 0) json_key_number(&b, "left_out", left_out(x->pool));
     json_key_number(&b, "clean", scores_known_clean(&x->facts));
     buf_puts(&b, "}\n");
     settings_print(s, &b, err);

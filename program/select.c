@@ -94,6 +94,7 @@ static bool write_chosen(const Settings *s, const Dataset *d, const PoolWeights 
         json_key_string(&result, "scores", s->scores);
         json_key_string(&result, "out", s->out);
         json_key_number(&result, "records", d->count);
+        if (d->gone > 0) json_key_number(&result, "left_out", d->gone);
         json_key_number(&result, "chosen", chosen);
         json_key_number(&result, "ess", effective_sample_size(w->weight, d->count));
         buf_puts(&result, "}\n");
@@ -108,8 +109,11 @@ static bool write_chosen(const Settings *s, const Dataset *d, const PoolWeights 
 bool command_select(const Settings *s, Error *err) {
     Dataset d;
     if (!guard_outputs(s, err) || !records_load(&d, s->pool, err)) return false;
+    bool ok = !s->skip_unscored || scores_skip_unscored(s->scores, &d, err);
+    if (d.gone > 0)
+        fprintf(stderr, "%d records have no line in %s: they are not chosen\n", d.gone, s->scores);
     PoolWeights w = pool_weights_new(d.count);
-    if (choose(s, &d, &w, err)) write_chosen(s, &d, &w, err);
+    if (ok && choose(s, &d, &w, err)) write_chosen(s, &d, &w, err);
     pool_weights_free(&w);
     records_free(&d);
     return err->status == 0;

@@ -109,6 +109,9 @@ const Option OPTIONS[] = {
          "score then does not make them, train and select read this file"},
     {"with-weights", OPTION_FLAG, AT(with_weights), "select", "false",
      .help = "add the key \"weight\" to each record"},
+    {"skip-unscored", OPTION_FLAG, AT(skip_unscored), "select report", "false",
+     .help = "pass over the pool's records that the score file has no line of, as those that "
+             "--skip-long left out, and say how many"},
     {"holdout", OPTION_STRING, AT(holdout), "pretrain score train eval", NULL, .value = "FILE",
      .free = true, .help = "a few trusted examples, which serve as demonstrations"},
     {"holdout", OPTION_STRING, AT(holdout), "report", NULL, .value = "FILE", .free = true,

@@ -106,6 +106,7 @@ typedef struct Settings {
     bool relabel;
     const char *holdout_scores;
     bool with_weights; /* select */
+    bool skip_unscored;
     /* generation */
     const char *prompt, *prompt_file, *system;
     int samples; /* answers to each prompt of the file, each drawn anew; 0: one answer */

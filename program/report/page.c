@@ -357,7 +357,11 @@ static bool put_page(Report *r, const Numbers *n, Buf *html, Error *err) {
 /* ---- the command ---- */
 
 bool report_build(const ReportInputs *in, Buf *text, Buf *results, Buf *html, Error *err) {
-    Report r = {.pool = in->pool, .holdout = in->holdout, .model = in->model, .text = in->text};
+    Report r = {.pool = in->pool,
+                .holdout = in->holdout,
+                .skip_unscored = in->skip_unscored,
+                .model = in->model,
+                .text = in->text};
     bool ok = report_read(&r, in->count, in->paths, err) && sets_read(&r, err);
     if (ok) {
         Numbers n = numbers_make(&r);

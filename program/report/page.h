@@ -16,6 +16,7 @@ typedef struct {
     int count;
     const char *const *paths;
     const char *pool, *holdout; /* of score files among the paths; NULL: not given */
+    bool skip_unscored;         /* The pool may have records that a score file has no line of. */
     const char *model; /* made the scores: the page has the tokens' gain; NULL: not given */
     RowText text;      /* of the rows that it read; {NULL, -1}: as the scores' own run says */
 } ReportInputs;

@@ -7,6 +7,7 @@
 #include "lib/file.h"
 #include "program/report/order.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -345,6 +346,12 @@ static int by_set(const void *a, const void *b) {
     return d ? d : strcmp(p->scores, q->scores);
 }
 
+/* A number of records in a file that another program may have written. */
+static int count_of(const Json *number) {
+    bool is = number && number->type == JSON_NUMBER && number->number > 0 && number->number < 1e9;
+    return is ? (int)number->number : 0;
+}
+
 /* How many records of its pool a run left out: what run.json says of the file. */
 static int left_out_of(const Json *run, const char *pool) {
     const Json *data = json_get(run, "data");
@@ -354,8 +361,7 @@ static int left_out_of(const Json *run, const char *pool) {
                    *counts = json_get(file, "left_out");
         bool is_pool = path && path->type == JSON_STRING && str_is(path->string, pool);
         for (int k = 0; is_pool && counts && counts->type == JSON_OBJECT && k < counts->count; k++)
-            if (counts->items[k].number > 0 && counts->items[k].number < 1e9)
-                sum += (int)counts->items[k].number;
+            sum += count_of(&counts->items[k]);
     }
     return sum;
 }
@@ -397,7 +403,7 @@ static ScoreSet file_set(Report *r, const char *path, Error *err) {
                       .pool = r->pool,
                       .holdout = r->holdout,
                       .text = row_text(r, options, "demos-as"),
-                      .left_out = left_out_of(run, pool),
+                      .left_out = r->skip_unscored ? INT_MAX : left_out_of(run, pool),
                       .from_file = true};
 }
 
@@ -441,7 +447,8 @@ static void sets_find(Report *r, Error *err) {
                        .pool = report_text(&r->arena, f->json, "pool", NULL),
                        .holdout = report_text(&r->arena, f->json, "holdout", NULL),
                        .comparison = json_get(f->json, "comparison"),
-                       .text = row_text(r, f->json, "demos_as")};
+                       .text = row_text(r, f->json, "demos_as"),
+                       .left_out = count_of(json_get(f->json, "left_out"))};
     }
     for (int i = 0; i < r->n_runs; i++) run_set(r, &r->runs[i]);
     for (int i = 0; i < r->n_files; i++) r->sets[r->n_sets++] = file_set(r, r->files[i], err);
@@ -454,8 +461,8 @@ static void sets_find(Report *r, Error *err) {
     r->n_sets = kept;
 }
 
-/* Does line i of the scores belong to record i of the pool, for all i? Records that have no line
- * because the run left them out, at most `left_out`, are first removed from the pool. */
+/* Does line i of the scores belong to record i of the pool, for all i? Records that have no line,
+ * at most `left_out`, are first removed from the pool. */
 static bool rows_match(const JsonLines *rows, Dataset *pool, int left_out) {
     int kept = 0;
     if (pool->count - rows->n > left_out) return false;
@@ -464,6 +471,7 @@ static bool rows_match(const JsonLines *rows, Dataset *pool, int left_out) {
             pool->records[kept++] = pool->records[i];
         else if (left_out == 0) return false;
     if (kept < rows->n) return false;
+    pool->gone = pool->count - kept;
     pool->count = kept;
     return true;
 }
@@ -493,8 +501,8 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
         records_free(pool);
         return error_set(err, STATUS_DATA,
                          "%s: has not the records of --pool %s, or others: name the pool that was "
-                         "scored, without the records that were left out then (--skip-long and "
-                         "others)",
+                         "scored; if records were left out then (--skip-long and others), add "
+                         "--skip-unscored",
                          s->scores, s->pool);
     }
     if (s->from_file) return true;
@@ -561,6 +569,9 @@ bool sets_read(Report *r, Error *err) {
         JsonLines rows;
         Dataset pool;
         if (set_open(r, &r->sets[i], &scratch, &rows, &pool, err)) {
+            if (pool.gone > 0)
+                NOTE(r, "%d records of %s have no line in %s: they were left out when it was made.",
+                     pool.gone, pool.path, r->sets[i].scores);
             set_fill(r, &r->sets[i], &rows, &pool);
             set_compare(r, &r->sets[i], &rows);
             records_free(&pool);

@@ -99,7 +99,7 @@ typedef struct {
     const char *when;                               /* "draw 1" or "seed 1" */
     const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
     RowText text;                                   /* what run.json says of their rows */
-    int left_out; /* records of the pool that the run left out, and that have no line */
+    int left_out; /* at most so many records of the pool have no line: they were left out */
     bool from_run, from_file;
     int n;
     double *score;                 /* [n] */
@@ -113,6 +113,7 @@ typedef struct {
 typedef struct {
     Arena arena;
     const char *pool, *holdout; /* of score files; NULL: not given */
+    bool skip_unscored;         /* That pool may have records without a line. */
     const char *model;          /* made the scores of the examples; NULL: not given */
     RowText text;               /* of its rows, given by the user; before what run.json says */
     FinishedRun *runs;

@@ -696,6 +696,7 @@ int fuzz_select(const uint8_t *bytes, size_t n) {
                   .temperature = 1,
                   .accept_level = 0.05,
                   .with_weights = how & 8,
+                  .skip_unscored = how & 16,
                   .json = true};
     if (s.weight_map == MAP_ACCEPT) s.holdout_scores = file[2];
     Error err = {0};

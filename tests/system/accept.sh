@@ -425,6 +425,26 @@ refuse 3 "another pool" select --pool pool --scores p --out no
 # A pool of which records were left out when it was scored: it says what to do.
 sed 1d p >less
 refuse 3 "remove these from the pool, too" select --pool pool --scores less --out no
+# Asked to, it chooses among the records that have a line: as of a pool of these alone.
+sed '2d;7d;$d' s >less
+sed '2d;7d;$d' pool >known
+for how in "--share .5" "--weight-map accept --holdout-scores s.holdout.jsonl" --with-weights; do
+    works "of known ones" select --pool known --scores less --out u1 --overwrite $how
+    works "of a pool with others" select --pool pool --scores less --out u2 --overwrite $how \
+        --skip-unscored --json
+    says "it says how many" '^3 records have no line in less: they are not chosen$'
+    grep -q '"left_out":3' "$keep/out" && pass || fail "and notes it"
+    same "the same are chosen" u1 u2
+done
+works "of all" select --pool pool --scores s --out u3 --share .5 --skip-unscored
+grep -q 'have no line' "$keep/err" && fail "nobody is passed over" || pass
+works "of all, without it" select --pool pool --scores s --out u4 --share .5
+same "it changes nothing" u3 u4
+sed '2h;2d;3G' less >turned
+refuse 3 "turned:3: is of no record of pool that comes after" select --pool pool --scores turned \
+    --share .5 --out no --skip-unscored
+(cat s; tail -n 1 s) >more
+refuse 3 ":.*: is of no record" select --pool pool --scores more --out no --skip-unscored
 
 # A record without an id of its own is known by its text: the same lines in another order are
 # another pool, and so is a text that was mended since.

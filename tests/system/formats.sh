@@ -65,8 +65,13 @@ cp "$keep/out" shard.json
 # The first candidate's own prompt is in this holdout, so it sees two of three.
 { head -n 1 pool.jsonl | sed 's/"completion":"[^"]*"/"completion":"else"/'
     head -n 2 hold.jsonl; } >few.jsonl
-run score --model base --pool pool.jsonl --holdout few.jsonl --out few-scores.jsonl --json
+(cat pool.jsonl; head -n 1 pool.jsonl) >copies.jsonl
+run score --model base --pool copies.jsonl --drop-duplicates --holdout few.jsonl \
+    --out few-scores.jsonl --json
 cp "$keep/out" few.json
+run select --pool copies.jsonl --scores few-scores.jsonl --skip-unscored --share .5 \
+    --out few-chosen.jsonl --json
+cp "$keep/out" few-select.json
 run score --model base --pool pool.jsonl --holdout hold.jsonl --out scores.jsonl --json
 cp "$keep/out" score.json
 run score --model base --objective dpo --pool pairs.jsonl --holdout pairs-hold.jsonl \
@@ -153,7 +158,7 @@ all() { # DOCUMENT
     compare "$1" "score --json" score.json pair-score.json shard.json few.json accept-score.json \
         mirror-score.json relabel-score.json
     compare "$1" "dry-run --json" dry-run.json
-    compare "$1" "select --json" select.json
+    compare "$1" "select --json" select.json few-select.json
     compare "$1" "eval --json" eval.json pair-eval.json
     compare "$1" "eval --per-example" each.jsonl pair-each.jsonl
     compare "$1" "train --dump-state" step.safetensors

@@ -12,8 +12,8 @@ cd "$work" || exit 1
 # depends on the records; draws that these methods do not make.
 OTHER="out model pool data threads json help resume options dry-run overwrite force-resume chunk \
 group arm draw logging-steps save-steps save-total-limit save-only-model recompute report-to \
-dump-state per-example truncate allow-overlap skip-long drop-overlap drop-duplicates seed \
-sample-prompt scores eval tokenizer prompt prompt-file batch-tokens"
+dump-state per-example truncate allow-overlap skip-long drop-overlap drop-duplicates \
+skip-unscored seed sample-prompt scores eval tokenizer prompt prompt-file batch-tokens"
 
 # What messages say in place of an option's name.
 NAMED='bfloat16|context|family|no score of a holdout'

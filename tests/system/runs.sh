@@ -235,7 +235,20 @@ refuse 3 "parts:1: the pool's record there .* has another text" select --pool tu
 (cat one.jsonl; head -n 1 one.jsonl) >copy.jsonl
 # shellcheck disable=SC2086
 works "scores without copies" $HOW --pool copy.jsonl --drop-duplicates --out fewer
-refuse 3 'without the records that were left out then' report fewer --pool copy.jsonl --out no.html
+refuse 3 'add --skip-unscored' report fewer --pool copy.jsonl --out no.html
+works "a page of those left" report fewer --pool copy.jsonl --skip-unscored --out fewer.html
+LEFT='1 records of copy.jsonl have no line in fewer'
+grep -q "$LEFT" "$keep/out" && pass || fail "the page counts them"
+refuse 3 'add --skip-unscored' report parts --pool one.jsonl --skip-unscored --out no.html
+works "no pool" report fewer --skip-unscored --out no.html
+says "it warns" '^WARNING: --skip-unscored has no effect here: no --pool is given'
+# What score prints knows that some were left out, so the report finds the pool again.
+# shellcheck disable=SC2086
+works "its result" $HOW --pool copy.jsonl --drop-duplicates --out fewer --overwrite --json
+grep -q '"left_out":1[,}]' "$keep/out" && pass || fail "it says how many were left out"
+cp "$keep/out" fewer.json
+works "a page of it" report fewer.json --out fewer.html
+grep -q "$LEFT" "$keep/out" && pass || fail "it is the pool"
 
 # ---- a pair whose answers change places ----
 

@@ -76,7 +76,7 @@ given() {
     proceed) echo "score $model --k 1 --chunk 2 --resume --out w/s.jsonl --json" ;;
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     chosen) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --weight-map softmax" \
-        "--with-weights --out w/s.jsonl" ;;
+        "--with-weights --skip-unscored --out w/s.jsonl" ;;
     near) echo "score $model --k 1 --embedding hidden --chunk 2 --out w/s.jsonl --json" ;;
     anew) echo "train $model --weights ica --k 1 --embedding tokens --contexts 2 --refresh 2" \
         "$STEPS --out w/r" ;;
