@@ -422,11 +422,13 @@ static double pair_loss(const Tuning *t, int i, const double logp[2], double dlo
     return loss;
 }
 
-/* Adds the gradient of batch entries from..to-1: rows, log-likelihoods, losses, backward. */
+/* Adds the gradient of batch entries from..to-1: rows, log-likelihoods, losses, backward. Those of
+ * weight 0 do not run: the gradient has the same bits without them. */
 static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *report) {
-    bool pairs = OBJECTIVES[t->o->objective].pairs, add = from > 0;
+    bool pairs = OBJECTIVES[t->o->objective].pairs, add = report->trained > 0;
     double *logp = t->logp, *dlogp = t->dlogp, unused;
-    int n = to - from;
+    int n = weighted_first(t->record + from, t->coefficient + from, to - from);
+    if (n == 0) return;
     batch_clear(&t->rows);
     ica_batch(&t->rows, &t->x->pool.examples, t->record + from, n, pairs);
     if (pairs) {
@@ -439,7 +441,7 @@ static void micro_gradient(Tuning *t, Loop *loop, int from, int to, StepReport *
         model_forward_backward(loop->model, loop->ws, &t->rows, dlogp, logp, loop->grad, add);
         for (int i = 0; i < n; i++) report->loss += answer_loss(t, from + i, logp[i], &unused);
     }
-    if (loop->dump) dump_rows(loop->dump, from, n, logp);
+    if (loop->dump) dump_rows(loop->dump, t->record + from, n, logp);
     report->flops += 3 * batch_flops(loop->model, &t->rows);
     report->tokens += t->rows.tokens;
     report->trained += n;

@@ -1,6 +1,7 @@
 /* One optimizer step, collected while it happens and written at its end. */
 #include "data/dump.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,12 +47,15 @@ void dump_batch(Dump *d, int n, const int *record, const double *weight) {
     d->records = n;
     memcpy(d->record, record, (size_t)d->records * sizeof *record);
     memcpy(d->weight, weight, (size_t)d->records * sizeof *weight);
+    for (int row = 0; row < n * d->answers; row++) d->logp[row] = NAN;
 }
 
-void dump_rows(Dump *d, int from, int n, const double *logp) {
-    for (int i = 0; i < n; i++)
+void dump_rows(Dump *d, const int *record, int n, const double *logp) {
+    for (int i = 0, at = 0; i < n; i++, at++) {
+        while (d->record[at] != record[i]) at++;
         for (int a = 0; a < d->answers; a++)
-            d->logp[a * d->records + from + i] = logp[i * d->answers + a];
+            d->logp[a * d->records + at] = logp[i * d->answers + a];
+    }
 }
 
 /* Rows 0..records-1 are the answers, or the chosen ones. After them come the rejected ones. */

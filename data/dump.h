@@ -27,7 +27,7 @@
  *   Dump *d = dump_new("step.safetensors", &pool, false, 1);   // a batch of one record
  *   dump_begin(d, m);
  *   dump_batch(d, 1, (int[]){0}, (double[]){1});
- *   dump_rows(d, 0, 1, (double[]){-3.2});
+ *   dump_rows(d, (int[]){0}, 1, (double[]){-3.2});
  *   optimizer_step(o, m, grad, 1, 1e-3);
  *   if (!dump_write(d, m, grad, o, 1.6, 1e-3, 0, &err)) return error_print(&err);
  *   dump_free(d);
@@ -54,9 +54,9 @@ void dump_free(Dump *d); /* NULL is fine */
 void dump_begin(Dump *d, const Model *m);
 /* Keeps the step's batch of n records: record, weight [n]. */
 void dump_batch(Dump *d, int n, const int *record, const double *weight);
-/* Keeps the log-likelihoods of batch entries from..from+n-1 in the order of ica_batch: [n], or of
- * pairs [2 n], chosen and rejected in turn. */
-void dump_rows(Dump *d, int from, int n, const double *logp);
+/* Keeps the log-likelihoods of n records of the batch, in its order: [n], or of pairs [2 n], chosen
+ * and rejected in turn. Those of records that did not run stay NaN. */
+void dump_rows(Dump *d, const int *record, int n, const double *logp);
 /* Writes everything since dump_begin. */
 bool dump_write(const Dump *d, const Model *m, const real *grad, const Optimizer *o, double loss,
                 double lr, double norm, Error *err);

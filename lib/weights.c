@@ -308,3 +308,13 @@ bool loss_coefficients(Normalize how, const double *weight, const int *tokens, i
     }
     return total > 0;
 }
+
+int weighted_first(int *example, double *coefficient, int n) {
+    int kept = 0;
+    for (int i = 0; i < n; i++) {
+        if (coefficient[i] == 0) continue;
+        example[kept] = example[i];
+        coefficient[kept++] = coefficient[i];
+    }
+    return kept;
+}

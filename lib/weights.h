@@ -138,5 +138,8 @@ extern const Choice NORMALIZATIONS[]; /* [NORMALIZATION_COUNT] */
  * whose weights are all 0. */
 bool loss_coefficients(Normalize how, const double *weight, const int *tokens, int n, int micro,
                        double *coefficient);
+/* Moves the examples whose coefficient is not 0 to the front, in their order, with their
+ * coefficients: the gradient of the others is 0. Returns how many. */
+int weighted_first(int *example, double *coefficient, int n);
 
 #endif

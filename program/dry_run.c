@@ -99,6 +99,7 @@ static void put_text(Buf *b, const DryRun *d) {
     buf_puts(b, ", program and data\ntime: about ");
     put_duration(b, dry_run_seconds(d));
     buf_puts(b, ", if the machine stays as busy as it is\n");
+    if (d->open) buf_puts(b, "  less if weights are 0, because such records do not run\n");
     put_times(b, "step", d->steps, d->step_seconds);
     put_times(b, "scoring", d->scorings, d->score_seconds);
     put_times(b, "evaluation", d->evaluations, d->eval_seconds);
@@ -165,30 +166,40 @@ bool dry_run_steps(Loop *loop, LoopOptions *o, DryRun *d, Error *err) {
     return true;
 }
 
-/* Trains a few steps with weights of 1. What both calls have besides steps goes out in the
- * difference of their times. */
-static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, DryRun *d, Error *err) {
+/* Trains some steps with these weights, or with weights of 1. Adds to *seconds what they took. */
+static bool train_some(Model *m, const Splits *x, const TrainOptions *o, long steps,
+                       const double *weight, double *seconds, DryRun *d, Error *err) {
     TrainOptions few = *o;
     Splits data = {.pool = x->pool};
     TrainResult result;
-    double took[2] = {0, 0};
-    long more = 0;
+    int n = x->pool.examples.count;
+    PoolWeights fixed = pool_weights_new(n);
+    if (weight) memcpy(fixed.weight, weight, (size_t)n * sizeof *weight);
     few.dump = NULL;
     few.loop.what = MEASURES;
-    for (int i = 0; i < 2; i++) {
-        PoolWeights ones = pool_weights_new(x->pool.examples.count);
-        double start = seconds_now();
-        few.loop.steps = 1 + more;
-        bool ok = train(m, &data, &few, &ones, NULL, &result, err);
-        took[i] = seconds_now() - start;
-        pool_weights_free(&ones);
-        if (!ok) return false;
-        more = steps_to_measure(took[0]);
-    }
+    few.loop.steps = steps;
+    double start = seconds_now();
+    bool ok = train(m, &data, &few, &fixed, NULL, &result, err);
+    *seconds += seconds_now() - start;
+    if (result.loop.activation_bytes > d->activations)
+        d->activations = result.loop.activation_bytes;
+    pool_weights_free(&fixed);
+    return ok;
+}
+
+/* Trains a few steps. What both calls have besides steps goes out in the difference of their
+ * times. weight [pool], or NULL for weights of 1. */
+static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, const double *weight,
+                          DryRun *d, Error *err) {
+    double took[2] = {0, 0}, unused = 0;
+    if (!train_some(m, x, o, 1, weight, &took[0], d, err)) return false;
+    long more = steps_to_measure(took[0]);
+    if (!train_some(m, x, o, 1 + more, weight, &took[1], d, err)) return false;
+    /* The memory is that of a batch in which every record runs. */
+    if (weight && !train_some(m, x, o, 1, NULL, &unused, d, err)) return false;
     double each = (took[1] - took[0]) / (double)more;
     d->step_seconds = each > 0 ? each : took[1] / (double)(1 + more);
     d->measured_steps = (double)more;
-    d->activations = result.loop.activation_bytes;
     return true;
 }
 
@@ -255,7 +266,7 @@ static bool measure_reference(const Model *m, const Splits *x, const TrainOption
     DryRun steps = {0};
     Model *copy = model_copy(m);
     sft.objective = OBJECTIVE_SFT;
-    bool ok = measure_steps(copy, &holdout, &sft, &steps, err);
+    bool ok = measure_steps(copy, &holdout, &sft, NULL, &steps, err);
     model_free(copy);
     int references = references_most(o->scoring.method, o->map);
     d->reference_seconds += steps.step_seconds * o->reference_steps * references;
@@ -327,30 +338,41 @@ static size_t pass_bytes(const Model *m) {
     return memory_of(&asked).activations;
 }
 
+/* The share of n records that have a weight; 1 if the weights are not known yet. */
+static double share_that_runs(const PoolWeights *w, int n) {
+    int run = 0;
+    if (w->source != WEIGHTS_FIXED) return 1;
+    for (int i = 0; i < n; i++) run += w->weight[i] > 0;
+    return run > 0 ? (double)run / n : 1;
+}
+
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
-                   Error *err) {
+                   const PoolWeights *w, Error *err) {
     DryRun d = dry_run_new(m);
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
     bool rho = scores && METHODS[o->scoring.method].needs_reference;
     int tests = x->eval.examples.count, validations = x->validation.examples.count;
     Evaluating test = {m, &x->eval, NULL, NULL, o}, validation = {m, &x->validation, NULL, NULL, o};
+    double share = share_that_runs(w, x->pool.examples.count);
     d.states = 4;
     d.steps = (double)o->loop.steps;
     /* First what needs the model as it is. */
     if (!measure_evaluation(&test, tests, &d, err) ||
         !measure_evaluation(&validation, validations, &d, err) ||
         (scores && !measure_scores(m, x, x->pool.examples.count, o, &d, err)) ||
-        (rho && !measure_reference(m, x, o, &d, err)) || !measure_steps(m, x, o, &d, err))
+        (rho && !measure_reference(m, x, o, &d, err)) ||
+        !measure_steps(m, x, o, share < 1 ? w->weight : NULL, &d, err))
         return false;
+    d.open = w->source != WEIGHTS_FIXED;
     if (scores) d.scorings = o->refresh < d.steps ? o->refresh : d.steps;
     if (!rho) d.process = machine_peak_bytes();
     if (d.scorings > 1) d.again = rho ? pass_bytes(m) : d.scoring;
     if (d.eval_seconds > 0)
         d.evaluations = 1 + (double)multiples_left(o->loop.eval_steps, -1, o->loop.steps);
-    /* A forward pass is a third of a step. */
+    /* A forward pass is a third of a step in which every record runs. */
     if (OBJECTIVES[o->objective].needs_reference)
-        d.reference_seconds +=
-            (x->pool.examples.count + tests + validations) * d.step_seconds / o->batch_size / 3;
+        d.reference_seconds += (x->pool.examples.count + tests + validations) * d.step_seconds /
+                               share / o->batch_size / 3;
     return dry_run_print(s, &d, err);
 }
 

@@ -276,7 +276,7 @@ static bool train_on(const Settings *s, ModelFolder *f, const Splits *x, Run *ru
         if (s->dry_run) fputs(run->opening.s, stderr);
         if (OBJECTIVES[o.objective].pairs) tell_equal_answers(&x->pool.examples);
         tell_still(&o.loop, o.loop.steps);
-        if (s->dry_run) dry_run_train(s, f->model, x, &o, err);
+        if (s->dry_run) dry_run_train(s, f->model, x, &o, &w, err);
         else train_run(s, f, x, &o, &w, run, err);
     }
     pool_weights_free(&w);

@@ -331,6 +331,8 @@ def check_objective(table, folder, build, objective, base, heads):
         worst["loss"].see(abs(float(loss) - float(d["loss"])), allowed["loss"] + 4 * u,
                           "step %d" % step)
         for r in range(len(logp)):
+            if d["weight"][r % len(d["weight"])] == 0:  # such a record does not run
+                continue
             worst["logp"].see(abs(float(logp[r] - d["logp"][r])), float(allowed["logp"][r]),
                               "step %d, row %d" % (step, r))
         for k in p:

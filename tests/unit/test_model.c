@@ -443,6 +443,34 @@ static void test_batch_bits(ModelConfig config) {
     model_free(m);
 }
 
+/* Rows whose derivative is 0 add nothing: the gradient has the same bits without them, wherever
+ * they stand. So training leaves out records of weight 0. */
+static void test_weightless(ModelConfig config) {
+    enum { EACH = 120 }; /* tokens of a row: the sums over all rows are of several k-blocks */
+    Rng rng = rng_new(14, 0);
+    Model *m = model_shaken(config, 14);
+    Row rows[ROWS], some[ROWS];
+    double logp[ROWS], logp_some[ROWS];
+    real *grad = grad_new(m), *without = grad_new(m);
+    for (int turn = 0; turn < 6; turn++) {
+        int n = 0;
+        for (int r = 0; r < ROWS; r++) {
+            rows[r] = row_new(&rng, m, EACH + rng_below(&rng, MOST - EACH), 0, false);
+            if (rng_below(&rng, 6) < turn) rows[r].dlogp = 0;
+            else some[n++] = rows[r];
+        }
+        memset(grad, 0, m->parameters * sizeof(real));
+        memset(without, 0, m->parameters * sizeof(real));
+        run_rows(m, rows, ROWS, logp, grad);
+        run_rows(m, some, n, logp_some, without);
+        CHECK(same(grad, without, m->parameters * sizeof(real)),
+              "%d of %d rows have a weight: other bits without the rest", n, ROWS);
+    }
+    free(grad);
+    free(without);
+    model_free(m);
+}
+
 /* A workspace that other models, sizes and passes went through gives the bits of a new one. */
 static void test_workspace(void) {
     Model *m = model_shaken(SMALL, 12), *wide = model_shaken(WIDE, 12);
@@ -1111,11 +1139,14 @@ int main(void) {
     test_head_twins();
     test_row_maps();
     test_identities(SMALL);
+    test_weightless(SMALL);
+    test_weightless(WIDE);
     test_thread_bits(WIDE);
     test_recompute(WIDE);
     test_gradient_dots(WIDE);
     for (int f = 0; f < FAMILY_MODELS; f++) {
         test_identities(FAMILIES[f]);
+        test_weightless(FAMILIES[f]);
         test_thread_bits(FAMILIES[f]);
         test_recompute(FAMILIES[f]);
     }

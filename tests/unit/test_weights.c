@@ -175,6 +175,12 @@ static void test_coefficients(void) {
     CHECK(bad[0] + bad[1] + bad[2] + bad[3] + bad[4] == 0,
           "[E9] batch %d, count %d, none %d, micro %d, one micro-batch %d differ", bad[0], bad[1],
           bad[2], bad[3], bad[4]);
+    /* Those of 0 go out, and the others keep their order. */
+    int example[8] = {7, 6, 5, 4, 3, 2, 1, 0}, kept = weighted_first(example, c, 8);
+    for (int i = 0, n = 0; i < 8; i++)
+        if (w[i] > 0) bad[0] += example[n] != 7 - i || !close_to(c[n], w[i] / all, 1e-15), n++;
+    CHECK(kept == 6 && bad[0] == 0, "%d of 6 have a weight", kept);
+    CHECK(weighted_first(example, (double[2]){0}, 2) == 0, "none has");
 }
 
 /* The token mean: sum_i w_i (token sum of i's loss) / sum_i w_i n_i, whatever the micro-batches.
