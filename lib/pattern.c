@@ -28,6 +28,9 @@ static char after_here(const Matcher *m) {
     return m->p + 1 < m->pattern.n ? m->pattern.s[m->p + 1] : 0;
 }
 
+/* Of char alone a compiler may make numbers below 0, or above 127. */
+static bool is_ascii(char c) { return c != 0 && (unsigned char)c < 128; }
+
 static bool is_count(char c) { return c == '*' || c == '+' || c == '?' || c == '{'; }
 
 static bool is_word(char c) {
@@ -62,7 +65,7 @@ static bool set_end(Matcher *m, char *c) {
         *c = here(m);
         if (!is_plain_escape(*c)) return wrong(m, "an escape that is not known in a set");
     }
-    if (*c <= 0) return wrong(m, "a set without its end, or what is not ASCII");
+    if (!is_ascii(*c)) return wrong(m, "a set without its end, or what is not ASCII");
     m->p++;
     return true;
 }
@@ -115,7 +118,7 @@ static bool one_of(Matcher *m, bool *in) {
         if (!known)
             for (int i = 0; i < 128; i++) in[i] = i == c;
         m->p++;
-    } else if (c > 0) in[(int)c] = true;
+    } else if (is_ascii(c)) in[(int)c] = true;
     else {
         m->p--;
         return wrong(m, "what is not ASCII");

@@ -99,7 +99,7 @@ parsers() {
     done
     for test in json unicode nfc split map options options_file tensors records forms template \
         frames tokenizer model_folder model_config examples parts pool summary settings shown \
-        power llama2c; do
+        power llama2c pattern scores tensorboard; do
         [ -f tests/unit/test_$test.c ] || continue
         # shellcheck disable=SC2086
         if "$@" $strict -O1 tests/unit/test_$test.c "$work/$name"/*.o -o "$work/test" -lm \
