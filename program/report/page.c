@@ -221,7 +221,7 @@ static void put_more(Page *p, Report *r, const Block *b) {
     bool pairs = objective_pairs(b->objective);
     page_grid(p);
     if (pairs) plot_arms(p, r, b, 2);
-    if (pairs) plot_log(p, r, b, LOG_MARGIN, "The reward margin of the training batch");
+    if (pairs) plot_log(p, r, b, LOG_MARGIN, "The reward margin of the pairs trained on");
     if (plot_log(p, r, b, LOG_LOSS, "The training loss"))
         page_paragraph(p, "An arm's training loss is weighted by its own weights: it shows "
                           "progress, not who is better.");
