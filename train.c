@@ -206,7 +206,8 @@ typedef struct {
     int batch;            /* how many records: batch_size, or fewer at the end of an epoch */
     int *record, *tokens; /* [batch]; tokens: of the (chosen) answer */
     double *weight;       /* [batch] */
-    double *coefficient;  /* [batch] the factor of each record's loss, w_i / W */
+    double *coefficient;  /* [batch] the factor of each record's loss, w_i / W. A micro-batch moves
+                           * its records that run to its front, and these with them. */
     Batch rows;           /* of one micro-batch */
     double *logp, *dlogp; /* [2 batch_size] of its rows */
     Arena arena;          /* owns the arrays */
@@ -467,7 +468,7 @@ static bool tuning_gradient(Loop *loop, long step, StepReport *report, Error *er
         to = piece_end(&t->x->pool.examples, t->record, from, B, o->micro_batch_size);
         micro_gradient(t, loop, from, to, report);
     }
-    return any;
+    return report->trained > 0;
 }
 
 /* ---- a run of fine-tuning ---- */

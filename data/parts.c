@@ -62,15 +62,29 @@ static Key *sorted_keys(Arena *arena, const ExampleFile *file) {
     return keys;
 }
 
+/* Names the first record that is in another file too, the next ones, and the number of all. */
+static void name_overlap(const ExampleFile *file, const bool *in, const Record *first,
+                         const char *path, const Record *other, Error *err) {
+    const Dataset *d = &file->data;
+    BadRecords bad = {0};
+    Error one = {0};
+    error_set(&one, STATUS_DATA,
+              "%s:%ld and %s:%ld are the same example; remove one, let --drop-overlap leave such "
+              "records out, or say --allow-overlap to measure the leak",
+              d->path, first->line, path, other->line);
+    for (int i = 0; i < d->count; i++)
+        if (in[i]) bad_records_add(&bad, d->records[i].line, d->records[i].number, &one, err);
+    bad_records_end(&bad, err);
+}
+
 bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *err) {
     Arena arena = {0};
     Key *x = sorted_keys(&arena, a), *y = sorted_keys(&arena, b);
     const Record *first = NULL, *other = NULL; /* the first of a that is in b too */
-    int same = 0;
     bool *out = mem_new((size_t)a->data.count, sizeof *out);
     for (int i = 0, j = 0; i < a->data.count && j < b->data.count;) {
         int c = compare_keys(&x[i], &y[j]);
-        if (c == 0) same += out[x[i].record - a->data.records] = true;
+        if (c == 0) out[x[i].record - a->data.records] = true;
         if (c == 0 && (!first || x[i].record < first)) {
             first = x[i].record;
             other = y[j].record;
@@ -79,12 +93,7 @@ bool examples_disjoint(ExampleFile *a, const ExampleFile *b, bool drop, Error *e
         else j++;
     }
     if (drop) a->summary.overlap += examples_leave_out(a, out);
-    else if (first)
-        error_set(
-            err, STATUS_DATA,
-            "%s:%ld and %s:%ld are the same example, one of %d; remove one, let "
-            "--drop-overlap leave such records out, or say --allow-overlap to measure the leak",
-            a->data.path, first->line, b->data.path, other->line, same);
+    else if (first) name_overlap(a, out, first, b->data.path, other, err);
     free(out);
     arena_free(&arena);
     return err->status == 0;

@@ -62,7 +62,7 @@ typedef struct {
     double seconds; /* in all, loading and saving too; without steps that an interruption lost */
     double score_seconds, reference_seconds, train_seconds, eval_seconds;
     double score_tokens, train_tokens, score_flops, reference_flops, train_flops;
-    double scored, trained; /* records: once for each score, and for each step with them */
+    double scored, trained; /* records: once for each score, and for each step that ran them */
 } Spent;
 
 typedef struct {
@@ -126,7 +126,7 @@ bool run_has_result(const char *folder, Error *err);
 typedef union {
     struct {
         double steps, loss, tokens, flops; /* of steps that learned something */
-        double trained;                    /* records, each as often as a step had it */
+        double trained;                    /* records, each as often as it ran */
         double weighted, ess;              /* steps with weights; their effective sample sizes */
         double weight[2], records[2];      /* of records known to be corrupted [0], clean [1] */
         double pairs, reward_chosen, reward_rejected, accuracy, logp_chosen, logp_rejected;

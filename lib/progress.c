@@ -22,6 +22,12 @@ void put_count(Buf *b, double n) {
     }
 }
 
+void put_amount(Buf *b, const char *before, double n, const char *what) {
+    buf_puts(b, before);
+    put_count(b, n);
+    buf_printf(b, " %s%s", what, n == 1 ? "" : "s");
+}
+
 void put_duration(Buf *b, double seconds) {
     if (!(seconds >= 0) || !isfinite(seconds)) {
         buf_puts(b, "?");

@@ -26,6 +26,8 @@
 /* ---- numbers for people ---- */
 
 void put_count(Buf *b, double n); /* "1,234"; n is rounded to a whole number */
+/* BEFORE, a count and what is counted: ", 1 row", ", 1,234 rows" */
+void put_amount(Buf *b, const char *before, double n, const char *what);
 void put_duration(
     Buf *b, double seconds); /* "40 ms", "0.4 s", "45 s", "3 min 5 s", "2 h 10 min", "3 d 4 h" */
 

@@ -128,16 +128,20 @@ static size_t grown(size_t before) {
     return now > before ? now - before : 0;
 }
 
-/* Some records of a file, evenly from all of it. It borrows from the file and the arena. */
-static ExampleFile sample_of(const ExampleFile *file, Arena *arena) {
+/* Where the i-th of m records of a sample stands among all n. */
+static int sampled(int i, int m, int n) { return (int)((int64_t)i * n / m); }
+
+/* Some records of a file, at least so many, evenly from all of it. It borrows from the file and the
+ * arena. */
+static ExampleFile sample_of(const ExampleFile *file, int least, Arena *arena) {
     ExampleFile part = *file;
     int n = file->examples.count, m = 0;
-    for (double tokens = 0; m < n && (m < RECORDS || tokens < TOKENS); m++)
+    for (double tokens = 0; m < n && (m < least || m < RECORDS || tokens < TOKENS); m++)
         tokens += file->examples.items[m].prompt_n + file->examples.items[m].answer_n;
     part.data.records = arena_new(arena, (size_t)m + 1, sizeof *part.data.records);
     part.examples.items = arena_new(arena, (size_t)m + 1, sizeof *part.examples.items);
     for (int i = 0; i < m; i++) {
-        int at = (int)((int64_t)i * n / m);
+        int at = sampled(i, m, n);
         part.data.records[i] = file->data.records[at];
         part.examples.items[i] = file->examples.items[at];
     }
@@ -146,7 +150,8 @@ static ExampleFile sample_of(const ExampleFile *file, Arena *arena) {
 }
 
 /* How many further steps are measured, if the first took so long. */
-static long steps_to_measure(double first) { return first > 5 ? 1 : 5; }
+enum { FURTHER = 5 };
+static long steps_to_measure(double first) { return first > 5 ? 1 : FURTHER; }
 
 bool dry_run_steps(Loop *loop, LoopOptions *o, DryRun *d, Error *err) {
     d->steps = (double)o->steps;
@@ -200,7 +205,25 @@ static bool measure_steps(Model *m, const Splits *x, const TrainOptions *o, cons
     double each = (took[1] - took[0]) / (double)more;
     d->step_seconds = each > 0 ? each : took[1] / (double)(1 + more);
     d->measured_steps = (double)more;
+    /* Each call asks DPO's reference for the pool. */
+    double asked = took[0] - d->step_seconds;
+    if (OBJECTIVES[o->objective].needs_reference && asked > 0)
+        d->reference_seconds += asked / x->pool.examples.count * d->references;
     return true;
+}
+
+/* The same on a part of the pool, as the reference need not be asked for all of it. */
+static bool measure_part(Model *m, const Splits *x, const TrainOptions *o, const double *weight,
+                         DryRun *d, Error *err) {
+    Arena arena = {0};
+    int all = x->pool.examples.count, batch = o->batch_size < all ? o->batch_size : all;
+    Splits part = {.pool = sample_of(&x->pool, batch * (1 + FURTHER), &arena)};
+    int n = part.pool.examples.count;
+    double *some = arena_new(&arena, (size_t)n, sizeof *some);
+    for (int i = 0; weight && i < n; i++) some[i] = weight[sampled(i, n, all)];
+    bool ok = measure_steps(m, &part, o, weight ? some : NULL, d, err);
+    arena_free(&arena);
+    return ok;
 }
 
 /* What is measured once more if it was quick: the first time has threads to start and memory to
@@ -228,7 +251,7 @@ static bool measure_scores(const Model *m, const Splits *x, int records, const T
                            DryRun *d, Error *err) {
     Arena arena = {0};
     TrainOptions few = *o;
-    Splits part = {.pool = sample_of(&x->pool, &arena), .holdout = x->holdout};
+    Splits part = {.pool = sample_of(&x->pool, 0, &arena), .holdout = x->holdout};
     double once = embed_holdout(m, &x->holdout.examples, o, &few.scoring.vectors);
     double holdout = x->holdout.examples.count, all = records, least = 0;
     /* The check asks each holdout record alone, in context and with other answers; accept and
@@ -304,7 +327,7 @@ static bool evaluate_once(const Evaluating *e, Error *err) {
 static bool measure_evaluation(const Evaluating *e, int records, DryRun *d, Error *err) {
     Arena arena = {0};
     if (records == 0) return true;
-    ExampleFile part = sample_of(e->file, &arena);
+    ExampleFile part = sample_of(e->file, 0, &arena);
     Evaluating some = *e;
     double least = 0;
     some.file = &part;
@@ -338,22 +361,32 @@ static size_t pass_bytes(const Model *m) {
     return memory_of(&asked).activations;
 }
 
-/* The share of n records that have a weight; 1 if the weights are not known yet. */
-static double share_that_runs(const PoolWeights *w, int n) {
-    int run = 0;
-    if (w->source != WEIGHTS_FIXED) return 1;
-    for (int i = 0; i < n; i++) run += w->weight[i] > 0;
-    return run > 0 ? (double)run / n : 1;
+/* Are all weights known before the first step? Those that a map makes of given scores are made. */
+static bool weights_known(PoolWeights *w, const Splits *x, const TrainOptions *o) {
+    if (w->source == WEIGHTS_FIXED) return true;
+    if (w->source == WEIGHTS_SCORED || MAPS[o->map].of_batch) return false;
+    pool_weights_map(w, o->map, &o->map_options, x);
+    return true;
+}
+
+static bool has_zero(const double *weight, int n) {
+    for (int i = 0; i < n; i++)
+        if (weight[i] == 0) return true;
+    return false;
 }
 
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
-                   const PoolWeights *w, Error *err) {
+                   PoolWeights *w, Error *err) {
     DryRun d = dry_run_new(m);
     bool scores = s->weights_from == WEIGHTS_FROM_METHOD;
     bool rho = scores && METHODS[o->scoring.method].needs_reference;
     int tests = x->eval.examples.count, validations = x->validation.examples.count;
     Evaluating test = {m, &x->eval, NULL, NULL, o}, validation = {m, &x->validation, NULL, NULL, o};
-    double share = share_that_runs(w, x->pool.examples.count);
+    d.open = !weights_known(w, x, o);
+    const double *weight =
+        !d.open && has_zero(w->weight, x->pool.examples.count) ? w->weight : NULL;
+    bool dpo = OBJECTIVES[o->objective].needs_reference;
+    d.references = x->pool.examples.count + tests + validations;
     d.states = 4;
     d.steps = (double)o->loop.steps;
     /* First what needs the model as it is. */
@@ -361,18 +394,13 @@ bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOpti
         !measure_evaluation(&validation, validations, &d, err) ||
         (scores && !measure_scores(m, x, x->pool.examples.count, o, &d, err)) ||
         (rho && !measure_reference(m, x, o, &d, err)) ||
-        !measure_steps(m, x, o, share < 1 ? w->weight : NULL, &d, err))
+        !(dpo ? measure_part : measure_steps)(m, x, o, weight, &d, err))
         return false;
-    d.open = w->source != WEIGHTS_FIXED;
     if (scores) d.scorings = o->refresh < d.steps ? o->refresh : d.steps;
     if (!rho) d.process = machine_peak_bytes();
     if (d.scorings > 1) d.again = rho ? pass_bytes(m) : d.scoring;
     if (d.eval_seconds > 0)
         d.evaluations = 1 + (double)multiples_left(o->loop.eval_steps, -1, o->loop.steps);
-    /* A forward pass is a third of a step in which every record runs. */
-    if (OBJECTIVES[o->objective].needs_reference)
-        d.reference_seconds += (x->pool.examples.count + tests + validations) * d.step_seconds /
-                               share / o->batch_size / 3;
     return dry_run_print(s, &d, err);
 }
 

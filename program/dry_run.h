@@ -29,6 +29,7 @@ typedef struct {
     double scorings, score_seconds, measured_scores; /* a scoring is of the entire pool */
     double evaluations, eval_seconds;
     double reference_seconds; /* DPO's log-likelihoods, RHO's reference: once */
+    double references;        /* pairs that DPO's reference is asked for */
     bool open;                /* The weights are not known yet: some may be 0. */
 } DryRun;
 
@@ -40,7 +41,7 @@ bool dry_run_print(const Settings *s, const DryRun *d, Error *err);
 
 /* Measure, and print. The model's parameters change. */
 bool dry_run_train(const Settings *s, Model *m, const Splits *x, const TrainOptions *o,
-                   const PoolWeights *w, Error *err);
+                   PoolWeights *w, Error *err);
 /* The pool of x may be a part of `records` records. */
 bool dry_run_score(const Settings *s, Model *m, const Splits *x, int records, Error *err);
 /* x is the first part of `records` records. */

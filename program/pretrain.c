@@ -226,16 +226,19 @@ static bool pretrain_on(const Settings *s, const ModelFolder *f, const Sessions 
         run_data(&run, &sessions->summary[i]);
         summary_tell(&run.opening, &sessions->summary[i], "data");
     }
-    request_sample(&run, s, x);
     put_data(&run.opening, s, x, sessions->ended);
+    request_sample(&run, s, x);
     run_inputs(&run, x);
     bool ready = run_base(&run, s->model, f->model, err);
     long epoch = sessions_batches(sessions);
     long steps = s->max_steps > 0 ? s->max_steps : batches_of_epochs(s->num_train_epochs, epoch);
     LoopOptions o = request_loop(s, steps);
-    buf_printf(&run.opening, "%zu parameters, %d rows, %d tokens an epoch, %ld steps, %d threads\n",
-               f->model->parameters, sessions_rows(sessions), sessions->token.n, steps,
-               threads_most());
+    put_amount(&run.opening, "", (double)f->model->parameters, "parameter");
+    put_amount(&run.opening, ", ", sessions_rows(sessions), "row");
+    put_amount(&run.opening, ", ", sessions->token.n, "token");
+    put_amount(&run.opening, " an epoch, ", (double)steps, "step");
+    put_amount(&run.opening, ", ", threads_most(), "thread");
+    buf_putc(&run.opening, '\n');
     tell_still(&o, steps);
     if (ready && s->dry_run) {
         fputs(run.opening.s, stderr);

@@ -8,6 +8,7 @@
 #include "data/run.h"
 #include "lib/file.h"
 #include "lib/json.h"
+#include "lib/text.h"
 #include "program/machine.h"
 
 /* ---- structs ---- */
@@ -253,9 +254,22 @@ void tell_still(const LoopOptions *o, long steps) {
             steps);
 }
 
+/* What the samples answer, on one line. */
+static void put_asked(Buf *b, Str prompt) {
+    enum { MOST = 72 };
+    size_t n = prompt.n < MOST ? prompt.n : MOST;
+    while (n < prompt.n && n > 0 && ((unsigned char)prompt.s[n] & 0xc0) == 0x80) n--;
+    buf_puts(b, "samples answer: ");
+    text_show(b, (Str){prompt.s, n}, "");
+    buf_puts(b, n < prompt.n ? " ...\n" : "\n");
+}
+
 void request_sample(Run *run, const Settings *s, const Splits *x) {
     const Examples *set = x->eval.examples.count ? &x->eval.examples : &x->validation.examples;
     run->sample = sample_new(run->model, s->sample_prompt, set);
+    if (run->sample.prompt.n > 0)
+        put_asked(&run->opening,
+                  s->sample_prompt ? str(s->sample_prompt) : set->items[0].prompt_text);
     if (s->sample_prompt && run->sample.prompt.n == 0)
         fprintf(stderr,
                 "WARNING: --sample-prompt is not asked: the model has no vocabulary, or the prompt "

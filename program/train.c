@@ -113,9 +113,9 @@ static bool read_weights(const Settings *s, const Splits *x, PoolWeights *w, Run
 
 /* What scoring cost beside training: in seconds, and in operations. Both include the check of the
  * holdout and the comparison with it. r is the cost of one score over the training cost of one
- * record. All scores together then cost `scored` r / `trained` of training, which is n r / (P B): n
- * records, and P batches of B between two refreshes. */
-static void put_overhead(Run *run, const TrainResult *result) {
+ * record. All scores together then cost `scored` r / `trained` of training: n r / (P B) for n
+ * records and P batches between two refreshes, of which B records each have a weight and run. */
+static void put_overhead(Run *run, const TrainResult *result, Buf *told) {
     const Spent *spent = &run->spent;
     if (spent->score_flops <= 0 || spent->train_flops <= 0 || spent->train_seconds <= 0) return;
     double scored = spent->scored, trained = spent->trained;
@@ -128,15 +128,16 @@ static void put_overhead(Run *run, const TrainResult *result) {
     json_key_number(&run->result, "relative_cost_measured", measured * trained / scored);
     json_key_number(&run->result, "overhead_formula", formula);
     json_key_number(&run->result, "overhead_measured", measured);
-    fprintf(stderr,
-            "scoring: %.1f%% of the training time, r = %.2f; by operations n r / (P B) = "
-            "%.1f%%, r = %.2f (%.2f of it without context)\n",
-            100 * measured, measured * trained / scored, 100 * formula, r, base);
+    buf_printf(
+        told,
+        "scoring: %.1f%% of the training time; by operations %.1f%%: %.0f scores of r = %.2f "
+        "(%.2f without context) over %.0f records that ran\n",
+        100 * measured, 100 * formula, scored, r, base, trained);
 }
 
-/* What the weights were, and at last what everything cost. */
+/* What the weights were, and at last what everything cost, of which `told` is for people. */
 static void put_rest(Run *run, const Splits *x, const PoolWeights *w, WeightMap map,
-                     const TrainResult *result) {
+                     const TrainResult *result, Buf *told) {
     int n = x->pool.examples.count;
     Buf *b = &run->result;
     if (w->source == WEIGHTS_SCORED) {
@@ -146,7 +147,7 @@ static void put_rest(Run *run, const Splits *x, const PoolWeights *w, WeightMap 
     } else json_key_number(b, "ess", effective_sample_size(w->used, n));
     if (w->against.gain) scores_put_comparison(b, map, &w->against, w->weight, n);
     json_key_number(b, "skipped_steps", result->loop.skipped);
-    if (w->source == WEIGHTS_SCORED) put_overhead(run, result);
+    if (w->source == WEIGHTS_SCORED) put_overhead(run, result, told);
     json_key_number(b, "activation_bytes", (double)result->loop.activation_bytes);
 }
 
@@ -235,7 +236,8 @@ static void tell_equal_answers(const Examples *pool) {
     for (int i = 0; i < pool->count; i++)
         equal += pool->items[i].rejected && same_answers(&pool->items[i]);
     if (equal)
-        fprintf(stderr, "%d pairs have equal answers: they have a loss and no gradient\n", equal);
+        fprintf(stderr, "pairs with two equal answers, which have a loss and no gradient: %d\n",
+                equal);
 }
 
 static long count_steps(const Settings *s, int records) {
@@ -247,6 +249,7 @@ static long count_steps(const Settings *s, int records) {
 static bool train_run(const Settings *s, ModelFolder *f, const Splits *x, TrainOptions *o,
                       PoolWeights *w, Run *run, Error *err) {
     TrainResult result;
+    Buf cost = {0};
     if (s->dump_state)
         o->dump = dump_new(s->dump_state, &x->pool, OBJECTIVES[o->objective].pairs, o->batch_size);
     measure_before(o, f->model, x, run);
@@ -258,9 +261,10 @@ static bool train_run(const Settings *s, ModelFolder *f, const Splits *x, TrainO
         json_key_number(&run->result, "train_loss", result.loop.loss);
         keep_put_result(&run->result, &result.loop.keep);
         bool written = put_metrics(run, o, &result, err);
-        put_rest(run, x, w, o->map, &result);
-        if (written) print_result(s, run, &result, err);
+        put_rest(run, x, w, o->map, &result, &cost);
+        if (written && print_result(s, run, &result, err) && cost.n > 0) fputs(cost.s, stderr);
     }
+    buf_free(&cost);
     run_end(run, err);
     request_end(s, err);
     dump_free(o->dump);
@@ -291,8 +295,8 @@ static void train_splits(const Settings *s, ModelFolder *f, Splits *x, RunPlace 
     header.place = place;
     Run run = run_new(&header, f);
     run.start = start;
-    request_sample(&run, s, x);
     put_data(&run.opening, s, x, 0);
+    request_sample(&run, s, x);
     run_inputs(&run, x);
     machine_stop_on_signals();
     if (run_base(&run, s->model, f->model, err) && request_depends(&run, s, x, NULL, err))
