@@ -57,8 +57,8 @@ static void put_score_record(Buf *b, const ExampleFile *pool, const ExampleFile 
     }
     json_key_number(b, "tokens", e->answer_n);
     if (e->rejected) json_key_number(b, "tokens_rejected", e->rejected_n);
-    /* An id that is only the line's number, or that another record has, names no text. */
-    if (!r->named) buf_printf(b, ",\"hash\":\"%016" PRIx64 "\"", r->hash);
+    /* An id does not say which text was scored: it may be changed since, or another pool's. */
+    buf_printf(b, ",\"hash\":\"%016" PRIx64 "\"", r->hash);
 }
 
 void scores_put_lines(Buf *b, const ExampleFile *pool, const ExampleFile *holdout,
@@ -97,11 +97,16 @@ static void tell_check(const HoldoutCheck *c) {
                 FOLD_PROMPTS_LEAST);
     /* Of a broken model the scoring says what is wrong. */
     if (c->records == 0 || !isfinite(c->loss) || !isfinite(c->in_context)) return;
+    bool any_answer = c->gain > 2 * c->gain_error; /* but shuffled ones help as much */
     fprintf(stderr,
             "holdout check: loss %.4f alone, %.4f with %.0f demonstrations from the rest of the "
             "holdout, %.4f with their answers shuffled (%.0f records, %.0f prompts, %.1f GFLOP)\n",
             c->loss, c->in_context, c->k, c->shuffled, c->records, c->prompts, c->flops / 1e9);
-    if (!holdout_helps(c))
+    if (!holdout_helps(c) && any_answer)
+        fprintf(stderr, "WARNING: demonstrations with shuffled answers help as much: the holdout's "
+                        "answers are alike, or the model reads only their manner, so scores by "
+                        "demonstrations say little of what is right\n");
+    else if (!holdout_helps(c))
         fprintf(stderr, "WARNING: demonstrations do not help this model on the holdout, so scores "
                         "by demonstrations say little; take a model that learns in context, or "
                         "--method rho\n");
@@ -670,9 +675,10 @@ bool scores_load(const char *path, const char *own, const Dataset *pool, WeightM
 /* ---- known truth ---- */
 
 int scores_known_clean(const PoolFacts *facts) {
-    int clean = 0;
+    int clean = 0, known = 0;
     for (int i = 0; i < facts->count; i++) clean += facts->clean[i] == 1;
-    return clean;
+    for (int i = 0; i < facts->count; i++) known += facts->clean[i] >= 0;
+    return known > 0 ? clean : -1;
 }
 
 /* Appends an AUROC as a member if it is defined. */

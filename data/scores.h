@@ -180,7 +180,7 @@ bool scores_load(const char *path, const char *own, const Dataset *pool, WeightM
 bool scores_settle(const char *file, const Dataset *holdout, WeightMap map,
                    const ComparisonOptions *how, int count, Comparison *c, Error *err);
 
-/* How many records are known to be good. */
+/* How many records are known to be good; -1 if of none it is known whether it is. */
 int scores_known_clean(const PoolFacts *facts);
 /* Appends the scores' part of a result: "auroc" by kind of corruption ({} without known truth),
  * "ess" and "weight_length_correlation" (without, if weight is NULL), and the notes. */

@@ -72,6 +72,7 @@ static bool fit_row(Chat *c, Str message, IntBuf *row) {
     return true;
 }
 
+/* A message that does not fit gets no answer, and in a pipe the empty line of one. */
 static bool answer(Chat *c, Str message, Error *err) {
     IntBuf row = {0}, ids = {0};
     StopReason why = STOP_END;
@@ -88,7 +89,7 @@ static bool answer(Chat *c, Str message, Error *err) {
         if (ok && why == STOP_CONTEXT)
             fprintf(stderr, "(cut: the context of %d tokens is full)\n",
                     c->talk.f.model->config.context);
-    }
+    } else if (!c->asks) ok = text_print("\n", 1, err);
     ints_free(&row);
     ints_free(&ids);
     return ok;

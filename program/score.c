@@ -277,7 +277,8 @@ static void print_scores(const Scorer *x, Error *err) {
     json_key_number(&b, "forward_tokens", sum[SUM_TOKENS]);
     json_key_number(&b, "records", x->facts.count);
     if (left_out(x->pool) > 0) json_key_number(&b, "left_out", left_out(x->pool));
-    json_key_number(&b, "clean", scores_known_clean(&x->facts));
+    int clean = scores_known_clean(&x->facts);
+    if (clean >= 0) json_key_number(&b, "clean", clean);
     buf_puts(&b, "}\n");
     settings_print(s, &b, err);
     buf_free(&b);

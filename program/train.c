@@ -55,7 +55,8 @@ static void warn_of_none(const char *path, const PoolWeights *w, int count) {
 static void tell_fixed(const Settings *s) {
     if (s->weight_map != MAP_MINMAX_BATCH)
         fprintf(stderr, "WARNING: --weight-map %s has no effect here: ", MAPS[s->weight_map].name);
-    fprintf(stderr, "%s: has weights, which count; no --weight-map makes others\n",
+    fprintf(stderr,
+            "%s: has weights, which count; only --weight-map accept and mirror make others\n",
             s->weights_file);
 }
 

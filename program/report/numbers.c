@@ -16,7 +16,7 @@ static int by_number(const void *a, const void *b) {
 
 /* ---- blocks: the arms of one objective on one group, over seeds ---- */
 
-#define ABOUT_ESS "ESS: effective sample size (E18), how many records the weights amount to."
+#define ABOUT_ESS "ESS: effective sample size, how many records the weights amount to."
 #define ABOUT_SECONDS "seconds: scoring, reference and training, without evaluation."
 #define ABOUT_PAIRS "loss: of the test's pairs, less is better."
 #define ABOUT_ACCURACY                                                                             \
@@ -101,6 +101,33 @@ static void tell_pools(Report *r, const Block *b) {
     }
 }
 
+/* What each of two runs was given for an option, as text. */
+static const char *option_of(Arena *arena, const FinishedRun *run, const char *key) {
+    return report_text(arena, json_get(run->json, "options"), key, "none");
+}
+
+/* Says so if runs of one table were trained in other ways. */
+static void tell_training(Report *r, const Block *b) {
+    static const char *const keys[] = {
+        "learning-rate", "lr-scheduler-type", "min-lr-ratio", "warmup-steps", "warmup-ratio",
+        "batch-size",    "weight-decay",      "adam-beta1",   "adam-beta2",   "max-grad-norm",
+        "normalize",     "lora-rank",         "lora-alpha",   "lora-targets", "max-steps"};
+    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+        const FinishedRun *first = NULL, *other = NULL;
+        for (int i = 0; i < b->n_arms * b->n_seeds && !other; i++) {
+            const FinishedRun *run = b->arms[i / b->n_seeds].runs[i % b->n_seeds];
+            if (!run) continue;
+            if (!first) first = run;
+            if (strcmp(option_of(&r->arena, first, keys[k]), option_of(&r->arena, run, keys[k])))
+                other = run;
+        }
+        if (other)
+            NOTE(r, "%s and %s differ in --%s, too: %s and %s. The table compares both at once.",
+                 first->folder, other->folder, keys[k], option_of(&r->arena, first, keys[k]),
+                 option_of(&r->arena, other, keys[k]));
+    }
+}
+
 /* Puts the values of the runs into their arms, then means and spreads. */
 static void block_fill(Report *r, Block *b) {
     for (int i = 0; i < r->n_runs; i++) {
@@ -111,7 +138,9 @@ static void block_fill(Report *r, Block *b) {
         int s = 0;
         while (b->seeds[s] != run->seed) s++;
         if (arm->runs[s])
-            NOTE(r, "%s and %s are the same arm, group and seed: the second one counts.",
+            NOTE(r,
+                 "%s and %s are the same arm, group and seed: the second one counts. --arm NAME "
+                 "gives a run a row of its own.",
                  arm->runs[s]->folder, run->folder);
         else arm->seeds++;
         arm->runs[s] = run;
@@ -122,6 +151,7 @@ static void block_fill(Report *r, Block *b) {
     block_gap(b, b->headline, GAP);
     if (b->metrics[OTHER_GAP].key) block_gap(b, 1 - b->headline, OTHER_GAP);
     tell_pools(r, b);
+    tell_training(r, b);
     for (int a = 0; a < b->n_arms; a++)
         for (int m = 0; m < METRICS; m++)
             mean_sd(b->arms[a].values[m], b->n_seeds, &b->arms[a].mean[m], &b->arms[a].sd[m]);

@@ -332,7 +332,7 @@ same "relabelled, resumed" q6/model.safetensors q7/model.safetensors
 # The same loss and gradient as on a pool whose pairs are swapped in the file, with the weights of
 # q. The rows of a swapped pair change places, so sums are rounded otherwise: 1e-4 of a number.
 paste q mixed | turn >turned
-sed 's/,"relabel":true//' q >q.bare
+sed 's/,"relabel":true//; s/,"hash":"[0-9a-f]*"//' q >q.bare
 figures() { sed 's/.*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2/' "$1/log.jsonl"; }
 works "training" train --model base --pool turned --objective dpo --weights file:q.bare $tune \
     --out q8
@@ -422,6 +422,12 @@ works "select" select --pool array --scores null.scores --weight-map rank --with
 says "a map gives it the mean" '^1 records have no score: they weigh the mean of the others'
 refuse 3 "already" select --pool e1 --scores array.scores --with-weights --out no
 refuse 3 "another pool" select --pool pool --scores p --out no
+# An id does not say which text was scored.
+sed '3s/"completion":"/&no /' pool >mended
+refuse 3 's:3: the pool.s record there \(mended:3\) has another text' select --pool mended \
+    --scores s --share .5 --out no
+sed 's/,"hash":"[0-9a-f]*"//' s >unhashed
+works "lines without a hash" select --pool mended --scores unhashed --share .5 --out u0
 # A pool of which records were left out when it was scored: it says what to do.
 sed 1d p >less
 refuse 3 "remove these from the pool, too" select --pool pool --scores less --out no
@@ -456,7 +462,7 @@ refuse 3 "another text" select --pool turned --scores n --out no
 refuse 3 "another text" train --model base --pool turned --holdout hold --weights file:n \
     --max-steps 1 --out no
 refuse 3 "name the pool that was scored" report n --pool turned --out no.html
-grep '"hash"' s >/dev/null && fail "a record with an id has a hash" || pass
+is "each line has a hash" "$(grep -c '"hash":"[0-9a-f]\{16\}"' s)" "$(wc -l <s | tr -d ' ')"
 # Of two records with one id the second has a hash, so they cannot change places.
 sed '2s/"id":"[^"]*"/"id":"even50-0001"/' pool >twice
 { sed -n '2p;1p' twice; sed 1,2d twice; } | sed '1{h;d};2{G}' >turned

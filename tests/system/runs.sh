@@ -250,6 +250,21 @@ cp "$keep/out" fewer.json
 works "a page of it" report fewer.json --out fewer.html
 grep -q "$LEFT" "$keep/out" && pass || fail "it is the pool"
 
+# ---- runs in one table ----
+
+works "a run" $TRAIN --max-steps 1 --learning-rate 1e-4 --out slow
+works "another" $TRAIN --weights random --max-steps 1 --learning-rate 1e-3 --out quick
+works "both" report slow quick --out both.html
+grep -q 'slow and quick differ in --learning-rate, too: 0.0001 and 0.001' "$keep/out" && pass ||
+    fail "they were trained in other ways"
+grep -q 'differ in --batch-size' "$keep/out" && fail "the same batches" || pass
+mkdir half
+sed 's/"result":{.*/"result":{}}/' slow/run.json >half/run.json
+cp slow/log.jsonl half
+works "one that is not finished" report half --out half.html
+grep -q 'half is not finished: ica train --resume half goes on' "$keep/out" && pass ||
+    fail "it is not finished"
+
 # ---- a pair whose answers change places ----
 
 head -n 1 pairs.jsonl >pair.jsonl
