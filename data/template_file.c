@@ -213,7 +213,7 @@ static const struct {
     {"zephyr",
      {"'<|user|>\n'+message.content+eos_token", "'<|system|>\n'+message.content+eos_token",
       "'<|assistant|>\n'+message.content+eos_token", "'<|assistant|>'"},
-     {"|trim", "strip("}}};
+     {"|trim", "strip(", "bos_token"}}};
 
 static bool contains(Str s, const char *what) {
     size_t n = strlen(what);
@@ -252,6 +252,123 @@ static bool default_system(Str plain, Str *system) {
     return ok;
 }
 
+/* ---- what a template writes beside its marks ---- */
+
+/* A tag of a template, and the text before it. */
+typedef struct {
+    Str before, text;
+    bool writes; /* {{ }}, not {% %} */
+} Tag;
+
+/* The next tag from *at on, which moves behind it; false at the end, where `before` is the rest. */
+static bool next_tag(Str plain, size_t *at, Tag *tag) {
+    size_t open = *at, n = plain.n;
+    bool quoted = false;
+    while (open + 1 < n && !(plain.s[open] == '{' && memchr("{%", plain.s[open + 1], 2))) open++;
+    tag->before = (Str){plain.s + *at, (open + 1 < n ? open : n) - *at};
+    if (open + 1 >= n) return false;
+    size_t end = open + 2;
+    for (; end + 1 < n; end++) {
+        if (plain.s[end] == '\'') quoted = !quoted;
+        else if (!quoted && plain.s[end + 1] == '}' && memchr("}%", plain.s[end], 2)) break;
+    }
+    tag->writes = plain.s[open + 1] == '{';
+    open += open + 2 < n && plain.s[open + 2] == '-' ? 3 : 2; /* {%- cuts the text before it */
+    tag->text = (Str){plain.s + open, end > open ? end - open : 0};
+    *at = end + 2 < n ? end + 2 : n;
+    return true;
+}
+
+static bool starts(Str s, const char *what) {
+    size_t n = strlen(what);
+    return s.n >= n && memcmp(s.s, what, n) == 0;
+}
+
+static bool is_name(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.';
+}
+
+/* Does the variable stand in the text, as a word? */
+static bool has_word(Str text, Str name) {
+    for (size_t i = 0; i + name.n <= text.n; i++) {
+        size_t end = i + name.n;
+        if (memcmp(text.s + i, name.s, name.n) == 0 && (i == 0 || !is_name(text.s[i - 1])) &&
+            (end == text.n || !is_name(text.s[end])))
+            return true;
+    }
+    return false;
+}
+
+/* {% set NAME = 'a text' %}: the name, if that text is not empty. */
+static Str set_to_text(const Tag *tag) {
+    Str s = tag->text, name = {s.s + 3, 0};
+    if (tag->writes || !starts(s, "set")) return (Str){NULL, 0};
+    while (name.n + 3 < s.n && is_name(name.s[name.n])) name.n++;
+    const char *rest = name.s + name.n, *end = s.s + s.n;
+    while (end > rest && end[-1] == '-') end--;
+    bool is = end - rest >= 4 && rest[0] == '=' && rest[1] == '\'' && end[-1] == '\'' &&
+              !memchr(rest + 2, '\'', (size_t)(end - rest) - 3);
+    return is ? name : (Str){NULL, 0};
+}
+
+/* Is that variable written? Llama 3.2's date is, and is known. */
+static bool writes_variable(Str plain, Str name) {
+    Tag tag;
+    for (size_t at = 0; next_tag(plain, &at, &tag);)
+        if (tag.writes && has_word(tag.text, name) && !str_is(name, "date_string")) return true;
+    return false;
+}
+
+/* Text outside of the tags, but for blanks and ChatML's default system turn. */
+static bool is_text(Str s) {
+    while (s.n > 0 && memchr(" \t\r\n", s.s[0], 4)) s = (Str){s.s + 1, s.n - 1};
+    return s.n > 0 && !starts(s, "<|im_start|>system\n");
+}
+
+/* Does something other than `wanted` follow `what`, somewhere in the text? */
+static bool goes_on(Str plain, const char *what, const char *wanted) {
+    size_t n = strlen(what);
+    for (size_t i = 0; i + n <= plain.n; i++)
+        if (memcmp(plain.s + i, what, n) == 0 &&
+            !starts((Str){plain.s + i + n, plain.n - i - n}, wanted))
+            return true;
+    return false;
+}
+
+/* Are conversations with a system turn written without it? */
+static bool drops_system(Str plain, bool has_default) {
+    bool written = contains(plain, "<|im_start|>system\n") || contains(plain, "<|system|>\n") ||
+                   contains(plain, "system<|end_header_id|>");
+    if (contains(plain, "messages[1:]") && !written) return true;
+    if (contains(plain, "message.role=='user'") && !contains(plain, "system")) return true;
+    return contains(plain, "message.role!='system'") && !has_default;
+}
+
+/* Does a template whose marks are those of `name` write what the marks do not show: another text, a
+ * default system turn, a first token, no line breaks, no system turns? Then its rows are others. */
+static bool writes_more(const char *name, Str plain, bool has_default) {
+    const char *opens =
+        strcmp(name, "chatml") == 0 || strcmp(name, "qwen3") == 0 ? "'<|im_start|>" : "'<|";
+    bool zephyr = strcmp(name, "zephyr") == 0, first = true, more = true;
+    size_t at = 0;
+    Tag tag;
+    while (more) {
+        more = next_tag(plain, &at, &tag);
+        if (is_text(tag.before)) return true;
+        if (!more) break;
+        if (tag.writes && first && starts(tag.text, "'") && !starts(tag.text, opens)) return true;
+        first &= !tag.writes;
+        Str variable = set_to_text(&tag);
+        if (variable.n > 0 && writes_variable(plain, variable)) return true;
+    }
+    return contains(plain, "'role':'system'") || contains(plain, "|default('") ||
+           goes_on(plain, "system<|end_header_id|>\n\n", "'") ||
+           goes_on(plain, "<|system|>\n", "'") || drops_system(plain, has_default) ||
+           (zephyr && goes_on(plain, "message.content+eos_token", "}}\n") &&
+            goes_on(plain, "message.content+eos_token", "+'\n'"));
+}
+
 /* Is it what template_chat writes of a named template? */
 static bool is_our_own(const char *name, const Tokenizer *t, Str jinja) {
     Template own;
@@ -276,12 +393,14 @@ bool template_recognize(Template *template, const Tokenizer *t, Str jinja, Error
     for (size_t i = 0; i < sizeof MARKS / sizeof *MARKS && !name; i++)
         if (fits_marks(i, text)) name = MARKS[i].name;
     if (name && strcmp(name, "chatml") == 0 && !default_system(text, &system)) name = NULL;
+    if (name && writes_more(name, text, system.n > 0)) name = NULL;
     for (int i = 0; i < TEMPLATE_COUNT && !name; i++)
         if (is_our_own(TEMPLATES[i].name, t, jinja)) name = TEMPLATES[i].name;
     bool ok = name ? template_named(template, name, system, t, err)
                    : error_set(err, STATUS_DATA,
-                               "the chat template has no marks of a known one; say what it is with "
-                               "--template NAME or --template FILE, or add a template.json");
+                               "the chat template is none that is known (docs/formats.md, "
+                               "Templates); say what it is with --template NAME or --template "
+                               "FILE, or add a template.json");
     buf_free(&plain);
     return ok;
 }

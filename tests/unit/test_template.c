@@ -230,6 +230,13 @@ static void test_parts(void) {
     "{% for message in messages %}{{- '<|start_header_id|>' + message[\"role\"] + "                \
     "'<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
 
+/* What ends each turn is given. */
+#define ZEPHYR(end)                                                                                \
+    "{{ '<|user|>\n' + message['content'] + eos_token" end "{{ '<|system|>\n' + "                  \
+    "message['content'] + eos_token" end                                                           \
+    "{{ '<|assistant|>\n'  + message['content'] + eos_token" end "{{ '<|assistant|>' }}"
+#define LOOP "{% for message in messages %}" CHATML_LOOP
+
 /* The first is SmolLM2's, the second a way of writing the same, and so on. NULL: not known. */
 static const struct {
     const char *name, *system, *jinja;
@@ -245,10 +252,8 @@ static const struct {
     {"llama3.2", "",
      "{{- bos_token }}{{- \"Cutting Knowledge Date: December 2023\\n\" }}{{- \"Today Date: \" + "
      "date_string + \"\\n\\n\" }}" LLAMA_LOOP},
-    {"zephyr", NULL,
-     "{% if m %}\n{{ '<|user|>\n' + message['content'] + eos_token }}\n{{ '<|system|>\n' + "
-     "message['content'] + eos_token }}{{ '<|assistant|>\n'  + message['content'] + eos_token }}"
-     "{{ '<|assistant|>' }}"},
+    {"zephyr", NULL, "{% if m %}\n" ZEPHYR(" }}\n")},
+    {"zephyr", NULL, ZEPHYR(" + '\n' }}")},
     {"qwen3", NULL,
      "{{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}"
      "{{- '<|im_start|>' + message.role + '\\n<think>\\n' + reasoning_content.strip('\\n') + "
@@ -268,6 +273,32 @@ static const struct {
      "{{ '<|im_start|>system\nIt is ' + day }}"
      "{{ '<|im_start|>system\n" SMOL "<|im_end|>\n' }}"
      "{{ '<|im_start|>system\n' + messages[0]['content'] }}" CHATML_LOOP},
+    /* a default system turn in a variable, or put before the messages; and in raw text */
+    {NULL, NULL,
+     "{% if m %}{% set system_message = messages[0]['content'] %}{% else %}{% set system_message = "
+     "'Be kind.' %}{% endif %}{{ '<|im_start|>system\n' + system_message + '<|im_end|>\n' }}" LOOP},
+    {NULL, NULL, "{% set d = 'Be kind.' %}{{ '<|im_start|>system\n' + d + '<|im_end|>\n' }}" LOOP},
+    {NULL, NULL, "{% set messages = [{'role':'system','content':'Be kind.'}] + messages %}" LOOP},
+    {NULL, NULL, "{{ system | default('Be kind.') }}" LOOP},
+    {"chatml", SMOL, "{% if m %}<|im_start|>system\n" SMOL "<|im_end|>\n{% endif %}" LOOP},
+    {NULL, NULL,
+     "{{ bos_token }}{{ '<|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|>' "
+     "}}" LLAMA_LOOP},
+    {NULL, NULL, "{{ '<|system|>\nBe kind.' + eos_token }}" ZEPHYR(" }}\n")},
+    /* a first token that is spelled, or stands in raw text, or in a variable; and Zephyr's */
+    {NULL, NULL, "{{ '<|begin_of_text|>' }}" LOOP},
+    {NULL, NULL, "<|begin_of_text|>" LOOP},
+    {NULL, NULL, "{%- set first = '<|begin_of_text|>' -%}{{- first -}}" LOOP},
+    {NULL, NULL, "{{ bos_token }}" ZEPHYR(" }}\n")},
+    /* text at the end, no line breaks, or no system turns */
+    {NULL, NULL, LOOP "The end."},
+    {NULL, NULL, ZEPHYR(" }}")},
+    {NULL, NULL, ZEPHYR(" -}}\n")},
+    {NULL, NULL, "{% if m %}{% set messages = messages[1:] %}{% endif %}" LOOP},
+    {NULL, NULL, "{% if message['role'] == 'user' %}{% endif %}" LOOP},
+    {NULL, NULL, "{% if message['role'] != 'system' %}{% endif %}" LOOP},
+    /* a variable that is empty, or is not written, changes nothing */
+    {"chatml", NULL, "{% set a = '' %}{% set b = 'x' %}{{ a }}" LOOP},
     /* Phi-3's roles have an end of their own */
     {NULL, NULL, "{{ '<|user|>\n' + message['content'] + '<|end|>\n' }}{{ '<|assistant|>\n' }}"},
 };
