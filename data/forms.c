@@ -811,10 +811,21 @@ static const char *null_key(const Json *object) {
     return NULL;
 }
 
+/* Pairs as some services and programs write them. */
+static const struct {
+    const char *key, *call;
+} RENAMED[] = {{"preferred_output", "it \"chosen\", non_preferred_output \"rejected\", and the "
+                                    "messages of \"input\" \"prompt\""},
+               {"chosen_response", "it \"chosen\", and rejected_response \"rejected\""}};
+
 /* Fails with the keys of a record that has no known form. */
 static bool refuse_form(const RecordReader *r, const Json *object) {
     const char *null = null_key(object);
     if (null) return reader_refuse(r, "\"%s\" is null; fill it in or remove the record", null);
+    for (size_t i = 0; i < sizeof RENAMED / sizeof *RENAMED; i++)
+        if (json_get(object, RENAMED[i].key))
+            return reader_refuse(r, "\"%s\" is no key here: call %s", RENAMED[i].key,
+                                 RENAMED[i].call);
     Buf keys = {0}, forms = {0};
     /* A NUL, or a cut inside a character, spoils only this message. */
     for (int i = 0; i < object->count && keys.n < 160; i++)

@@ -18,9 +18,10 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 passed=0 failed=0
 # test_train, test_finite and test_references start ./ica some hundred times, and test_corpus and
-# test_threads are long: too slow for an emulator.
+# test_threads are long: too slow for an emulator. Others start ./ica, which is no program here.
 SLOW="test_train test_finite test_references"
-SLOWER="$SLOW test_corpus test_threads test_power test_audit test_methods test_model test_pairs"
+SLOWER="$SLOW test_corpus test_threads test_power test_audit test_methods test_model test_pairs \
+test_dry_run test_states test_inspect"
 
 # copy NAME: the sources
 copy() {

@@ -339,6 +339,8 @@ static void test_ids(void) {
         {IDS ",\"position_ids\":[0,1,0,1]}", "\"position_ids\" cannot be honoured"},
         {IDS ",\"seq_lengths\":[2,2]}", "\"seq_lengths\" cannot be honoured"},
         {IDS ",\"prompt_ids\":[10]}", "\"prompt_ids\" cannot be honoured"},
+        {"{\"chosen_response\":\"a\",\"rejected_response\":\"b\"}", "call it \"chosen\""},
+        {"{\"preferred_output\":[],\"non_preferred_output\":[]}", "call it \"chosen\""},
         {"{\"prompt_ids\":[1],\"completion_ids\":[2]}", "no known form of record"},
     };
     READ(read);

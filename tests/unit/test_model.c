@@ -5,6 +5,8 @@
  * is 2 (8 L + 3) = 38 stages, each with sums of at most 160 terms (positions; 96 channels).
  * Independent roundings add up like a random walk: sqrt(38 x 160) = 78 u; three deviations and a
  * little: 256 u, that is 1.5e-5 for float and 2.8e-14 for double. The largest seen is some 80 u.
+ * Without FMA there are twice as many roundings: three times sqrt(76 x 160) is 331 u, the bound is
+ * 512, and the largest seen 339 (the keys' weights of a llama, a difference of large numbers).
  * A wrong term is larger by orders of magnitude. */
 #include "model.h"
 
