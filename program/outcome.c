@@ -57,13 +57,25 @@ static void put_next(Buf *b, const char *verb, const char *out, const char *more
     buf_free(&name);
 }
 
+void outcome_warn(const Outcome *o) {
+    if (o->train[1] > o->train[0] + 1)
+        fprintf(
+            stderr,
+            "WARNING: the training loss rose from %.4f to %.4f: nothing good was learned; lower "
+            "--learning-rate\n",
+            o->train[0], o->train[1]);
+}
+
 void outcome_put(Buf *b, const Settings *s, const Outcome *o) {
     bool train = s->pool != NULL;
     put_loss(b, "loss on ", s->eval, o->test, o);
     put_loss(b, "validation loss", NULL, o->validation, o);
-    if (!isnan(o->train[0]) && !isnan(o->train[1]))
-        buf_printf(b, "%-26s %.4f at first, %.4f at last\n", "training loss", o->train[0],
-                   o->train[1]);
+    if (!isnan(o->train[0]) && !isnan(o->train[1])) {
+        buf_printf(b, "%-26s %.4f", "training loss", o->train[0]);
+        /* Both are means of a line of the log, and a short run has one line. */
+        if (o->train[0] != o->train[1]) buf_printf(b, " at first, %.4f at last", o->train[1]);
+        buf_putc(b, '\n');
+    }
     buf_printf(b, "%-26s ", "model");
     text_show(b, str(s->out), "");
     buf_putc(b, '\n');

@@ -20,10 +20,12 @@ typedef struct {
     double steps;
     double best_step; /* the model is that of this step; 0: of the last */
     double test[2], validation[2];
-    double train[2]; /* of the first and the last line of the log */
+    double train[2]; /* of the first and the last line of the log, means over their steps */
 } Outcome;
 
 void outcome_put(Buf *b, const Settings *s, const Outcome *o);
+/* Prints a warning on stderr if the training loss has risen by more than a nat. */
+void outcome_warn(const Outcome *o);
 /* The loss of the first line of a run's log; NaN if there is none. False if it cannot be read. */
 bool outcome_first_loss(const char *folder, double *loss, Error *err);
 

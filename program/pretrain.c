@@ -194,6 +194,7 @@ static bool print_result(const Settings *s, const LoopResult *x, Error *err) {
                  .validation = {NAN, NAN},
                  .train = {NAN, x->loss}};
     bool ok = outcome_first_loss(s->out, &o.train[0], err);
+    outcome_warn(&o);
     outcome_put(&b, s, &o);
     ok = ok && file_print(b.s, b.n, err);
     buf_free(&b);

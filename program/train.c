@@ -197,6 +197,7 @@ static bool print_result(const Settings *s, const Run *run, const TrainResult *r
                  .train = {NAN, result->loop.loss}};
     Buf b = {0};
     bool ok = outcome_first_loss(run->header.folder, &o.train[0], err);
+    outcome_warn(&o);
     if (!s->json) outcome_put(&b, s, &o);
     if (!s->json) buf_putc(&b, '\n');
     if (!s->json) ok = ok && file_print(b.s, b.n, err);

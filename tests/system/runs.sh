@@ -265,6 +265,13 @@ works "one that is not finished" report half --out half.html
 grep -q 'half is not finished: ica train --resume half goes on' "$keep/out" && pass ||
     fail "it is not finished"
 
+# ---- the loss of training ----
+
+works "a rate that is too high" $TRAIN --max-steps 20 --learning-rate 5 --logging-steps 1 --out wild
+says "it warns" '^WARNING: the training loss rose from [0-9.]* to [0-9.]*: .*lower --learning-rate'
+works "a short run" $TRAIN --max-steps 2 --out short
+grep -Eq '^training loss +[0-9.]+$' "$keep/out" && pass || fail "it has one line in its log"
+
 # ---- a pair whose answers change places ----
 
 head -n 1 pairs.jsonl >pair.jsonl
