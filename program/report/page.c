@@ -186,6 +186,18 @@ static void put_cost_cell(Table *t, const Block *b, const Arm *arm, const char *
     else table_put(t, "%.3g", mean);
 }
 
+/* What a count of run.json is called. */
+static const char *cost_head(Arena *arena, const char *part, const char *key) {
+    static const char *const names[][3] = {{"tokens", "train", "tokens trained on"},
+                                           {"tokens", "score_forward", "tokens for scores"},
+                                           {"flops", "train", "flops of training"},
+                                           {"flops", "score", "flops of scores"},
+                                           {"flops", "reference", "flops of references"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(part, names[i][0]) == 0 && strcmp(key, names[i][1]) == 0) return names[i][2];
+    return text_new(arena, "%s: %s", part, key);
+}
+
 /* Seconds, tokens and operations of each arm, and the ratio to uniform. */
 static void put_cost(Page *p, Report *r, const Block *b) {
     static const char *const parts[] = {"score", "reference", "train"}, *const counts[] = {"tokens",
@@ -202,7 +214,7 @@ static void put_cost(Page *p, Report *r, const Block *b) {
     for (int c = 0; c < 2; c++) {
         cost_keys(&r->arena, b, counts[c], &keys[c]);
         for (int k = 0; k < keys[c].n; k++)
-            table_head(&t, text_new(&r->arena, "%s: %s", counts[c], keys[c].v[k]));
+            table_head(&t, cost_head(&r->arena, counts[c], keys[c].v[k]));
     }
     for (int a = 0; a < b->n_arms; a++) {
         const Arm *arm = &b->arms[a];
