@@ -19,7 +19,7 @@ void html_text(Buf *b, Str s) {
         else if (length == 0 || (c < 32 && c != '\n' && c != '\t') || c == 127)
             buf_puts(b, "\xef\xbf\xbd");
         else buf_put(b, s.s + i, (size_t)length);
-        i += length ? (size_t)length : 1;
+        i += length ? (size_t)length : unicode_broken(s.s + i, s.n - i);
     }
 }
 

@@ -432,7 +432,7 @@ void json_put_string(Buf *b, Str s) {
         buf_put(b, s.s + done, at - done);
         if (length == 0) buf_puts(b, "\xef\xbf\xbd");
         else put_escaped(b, code);
-        done = at += length ? length : 1;
+        done = at += length ? length : unicode_broken(s.s + at, s.n - at);
     }
     if (at > done) buf_put(b, s.s + done, at - done);
     buf_putc(b, '"');

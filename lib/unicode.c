@@ -295,6 +295,16 @@ int unicode_decode(const char *s, size_t n, uint32_t *c) {
     return length;
 }
 
+size_t unicode_broken(const char *s, size_t n) {
+    const unsigned char *b = (const unsigned char *)s;
+    size_t length = b[0] < 0xE0 ? 2 : b[0] < 0xF0 ? 3 : 4, i = 2;
+    unsigned char low = b[0] == 0xE0 ? 0xA0 : b[0] == 0xF0 ? 0x90 : 0x80;
+    unsigned char high = b[0] == 0xED ? 0x9F : b[0] == 0xF4 ? 0x8F : 0xBF;
+    if (b[0] < 0xC2 || b[0] > 0xF4 || n < 2 || b[1] < low || b[1] > high) return 1;
+    while (i < n && i < length && (b[i] & 0xC0) == 0x80) i++;
+    return i;
+}
+
 bool unicode_valid(const char *s, size_t n, size_t *bad) {
     uint32_t code;
     for (size_t i = 0; i < n;) {

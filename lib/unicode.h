@@ -32,6 +32,9 @@ uint32_t unicode_lower(uint32_t c);
 /* Reads the character at the start of n bytes. Returns its length, 1 to 4, and its code in *c.
  * Returns 0 and leaves *c alone if n is 0 or the bytes are not UTF-8. */
 int unicode_decode(const char *s, size_t n, uint32_t *c);
+/* How many of the n > 0 bytes at s, where unicode_decode finds no character, are the beginning of
+ * one, and at least 1: what one U+FFFD stands for, as in Python and Rust (Unicode, section 3.9). */
+size_t unicode_broken(const char *s, size_t n);
 /* The length of a byte-order mark at the start of n bytes: 3, or 0 without one. */
 size_t unicode_mark(const char *s, size_t n);
 /* Writes character c, which is not a surrogate, as UTF-8. Returns its length, 1 to 4. */

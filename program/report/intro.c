@@ -144,9 +144,7 @@ static const Term TERMS[] = {
     {"AUROC", NULL, "share of good-bad pairs that a score orders rightly; 0.5 is chance."},
     {"ROC", "share of", "curve of records kept against records wrongly let through."},
     {"careless ... verbose", ">careless",
-     "who answers wrongly in the built-in corpus, by another question's answer, its words, "
-     "nothing, "
-     "or at too great a length."},
+     "who answers wrongly in the built-in corpus, each in a manner of its own."},
     {"seed, draw", "seed", "one random choice of order, or of pool and holdout."},
     {NULL, NULL, NULL}};
 

@@ -1,4 +1,5 @@
 /* Unicode: letters, numbers and spaces, small letters, and UTF-8. */
+#include "lib/json.h"
 #include "lib/unicode.h"
 
 #include "lib/util.h"
@@ -93,9 +94,39 @@ static void test_decoding_utf8(void) {
     CHECK(wrong == 0, "%d strings", wrong);
 }
 
+/* One U+FFFD for each beginning of a character: the standard's own example, and what Python's
+ * bytes.decode(errors="replace") makes of others. */
+static void test_broken(void) {
+    static const struct {
+        const char *bytes, *shown;
+    } cases[] = {{"\x61\xf1\x80\x80\xe1\x80\xc2\x62\x80\x63\x80\xbf\x64", "a???b?c??d"},
+                 {"\xf0\x9f\x91", "?"},
+                 {"\xf0\x9f\x91x", "?x"},
+                 {"\xe2\x82\xe2\x82\xac", "?\xe2\x82\xac"},
+                 {"\xc0\xaf\xc1", "???"},
+                 {"\xed\xa0\x80", "???"},
+                 {"\xe0\x80\xaf", "???"},
+                 {"\xf0\x80\x80\x80", "????"},
+                 {"\xf4\x90\x80\x80", "????"},
+                 {"\xf5\xff\x80", "???"}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        Buf json = {0}, wanted = {0};
+        json_put_string(&json, str(cases[k].bytes));
+        buf_putc(&wanted, '"');
+        for (const char *s = cases[k].shown; *s; s++)
+            if (*s == '?') buf_puts(&wanted, "\xef\xbf\xbd");
+            else buf_putc(&wanted, *s);
+        buf_putc(&wanted, '"');
+        CHECK(strcmp(json.s, wanted.s) == 0, "%zu: %s, not %s", k, json.s, wanted.s);
+        buf_free(&json);
+        buf_free(&wanted);
+    }
+}
+
 int main(void) {
     test_lower();
     test_unicode();
     test_decoding_utf8();
+    test_broken();
     return check_report("test_unicode");
 }
