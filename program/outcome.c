@@ -6,6 +6,7 @@
 
 #include "data/run.h"
 #include "lib/file.h"
+#include "lib/progress.h"
 #include "lib/text.h"
 
 bool outcome_first_loss(const char *folder, double *loss, Error *err) {
@@ -45,16 +46,47 @@ static void put_loss(Buf *b, const char *what, const char *path, const double lo
     buf_free(&name);
 }
 
-/* A command that can be typed as it stands, but for a path with a quote. */
-static void put_next(Buf *b, const char *verb, const char *out, const char *more) {
+/* A path as it can be typed, but for one with a quote. */
+static void put_path(Buf *b, const char *path) {
     Buf name = {0};
-    text_show(&name, str(out), "");
+    text_show(&name, str(path), "");
     bool plain = name.s && strspn(name.s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                           "0123456789/._-+=:,@") == name.n;
     const char *quote = plain ? "" : "'";
-    buf_printf(b, "%-26s ica %s %s%s%s%s\n", "next", verb, quote, name.s ? name.s : "", quote,
-               more);
+    buf_printf(b, "%s%s%s", quote, name.s ? name.s : "", quote);
     buf_free(&name);
+}
+
+/* A command that can be typed as it stands. */
+static void put_next(Buf *b, const char *verb, const char *out, const char *more) {
+    buf_printf(b, "%-26s ica %s ", "next", verb);
+    put_path(b, out);
+    buf_printf(b, "%s\n", more);
+}
+
+void outcome_scores(Buf *b, const Settings *s, const double *weight, int count) {
+    bool one = s->pools.count == 1 && strcmp(s->pools.values[0], "-") != 0;
+    int weighted = 0;
+    for (int i = 0; weight && i < count; i++) weighted += weight[i] > 0;
+    buf_printf(b, "%-26s ", "scores");
+    text_show(b, str(s->out), "");
+    buf_puts(b, ": ");
+    if (weight) put_count(b, weighted);
+    if (weight) buf_puts(b, " of ");
+    put_count(b, count);
+    buf_puts(b, weight ? " records have a weight\n" : " records, and no weights: a part\n");
+    if (!weight || !one) return; /* parts must be joined first, and so must pools */
+    buf_printf(b, "%-26s ica report ", "next");
+    put_path(b, s->out);
+    buf_puts(b, " --pool ");
+    put_path(b, s->pools.values[0]);
+    buf_printf(b, "\n%-26s ica select --pool ", "next");
+    put_path(b, s->pools.values[0]);
+    buf_puts(b, " --scores ");
+    put_path(b, s->out);
+    /* Weights of which none is 0, or a single one, choose nothing. */
+    const char *how = s->method == METHOD_ICA ? " --weight-map filter" : " --share 0.5";
+    buf_printf(b, "%s --out CHOSEN.jsonl\n", weighted >= count - 1 ? how : "");
 }
 
 void outcome_warn(const Outcome *o) {

@@ -7,6 +7,7 @@
 #include "program/commands.h"
 #include "program/dry_run.h"
 #include "program/guard.h"
+#include "program/outcome.h"
 #include "program/requests.h"
 
 /* What is known of the pool after its lines: a number for each record. */
@@ -248,6 +249,12 @@ static void print_scores(const Scorer *x, Error *err) {
     const Settings *s = x->s;
     const double *sum = x->partial.sum;
     Buf b = {0};
+    if (!s->json) {
+        outcome_scores(&b, s, x->columns.weight, x->facts.count);
+        buf_putc(&b, '\n');
+        if (!file_print(b.s, b.n, err)) return buf_free(&b);
+        b.n = 0;
+    }
     buf_puts(&b, "{\"command\":\"score\"");
     json_key_string(&b, "method", METHODS[s->method].name);
     buf_puts(&b, ",\"group\":");

@@ -29,7 +29,7 @@ PAIRS="--pool pairs.jsonl --holdout pairs-hold.jsonl"
 
 # What a command prints, without what depends on the clock, on chunks or on a break.
 figures() { grep -v -e '^seconds' -e '^reference_seconds' -e '^flops' -e '^forward_tokens' \
-    -e '^scores ' "$keep/out"; }
+    -e '^scores ' -e '^next ' "$keep/out"; }
 
 # of_kind N: a command without --out or --per-example, which comes last
 of_kind() {

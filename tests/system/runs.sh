@@ -265,6 +265,19 @@ works "one that is not finished" report half --out half.html
 grep -q 'half is not finished: ica train --resume half goes on' "$keep/out" && pass ||
     fail "it is not finished"
 
+# ---- what score says ----
+
+works "scores" score --model base --pool pool.jsonl --holdout hold.jsonl --out told.scores
+is "the result is first" "$(sed -n 1p "$keep/out")" \
+    "scores                     told.scores: 59 of 60 records have a weight"
+grep '^next' "$keep/out" | sed 's/^next *ica //; s/CHOSEN/chosen-next/' >next
+is "and then what to do" "$(sed -n 2p next)" \
+    "select --pool pool.jsonl --scores told.scores --weight-map filter --out chosen-next.jsonl"
+while read -r line; do
+    # shellcheck disable=SC2086
+    works "the next command" $line
+done <next
+
 # ---- the loss of training ----
 
 works "a rate that is too high" $TRAIN --max-steps 20 --learning-rate 5 --logging-steps 1 --out wild
