@@ -138,7 +138,7 @@ echo "$kills kills; $continued of $round runs ended with records of an earlier p
 # A limit on the size of files stops the command in a save.
 rm -f s s.part*
 # shellcheck disable=SC2086
-(ulimit -f 3 && exec "$ICA" $SCORE --out s --chunk 2) >"$keep/out" 2>"$keep/err" </dev/null
+(ulimit -f 5 && exec "$ICA" $SCORE --out s --chunk 2) >"$keep/out" 2>"$keep/err" </dev/null
 status=$?
 is "a disk that is full: status" $status 4
 says "a disk that is full" 's\.part: cannot write'
