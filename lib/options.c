@@ -209,7 +209,7 @@ static bool parse_real(const Value *v, double *out) {
     if (!plain || *end != 0) return value_fails(v, "is not a number; write it as 0.001 or 1e-3");
     if (!isfinite(x)) return value_fails(v, "is too large for a number");
     if (!in_range(v->row, x)) return value_out_of_range(v);
-    *out = x;
+    *out = x == 0 ? 0 : x; /* a record of -0 would not be one of 0 */
     return true;
 }
 

@@ -64,9 +64,10 @@ static bool is_default(const OptionsFile *f, const Option *row, const Json *v) {
     return v->type == JSON_NUMBER && v->number == strtod(text, NULL);
 }
 
-/* The value as a user types it. NULL: it is of no type that an option has. */
+/* The value as a user types it. NULL: it is of no type that an option has, or has a NUL, which
+ * would cut it. */
 static const char *value_text(const OptionsFile *f, const Json *v) {
-    if (v->type == JSON_STRING) return v->string.s;
+    if (v->type == JSON_STRING) return memchr(v->string.s, 0, v->string.n) ? NULL : v->string.s;
     if (v->type == JSON_BOOL) return v->boolean ? "true" : "false";
     if (v->type != JSON_NUMBER) return NULL;
     Buf b = {0};
@@ -101,8 +102,9 @@ static char *argument_of(OptionsFile *f, Str key, const Json *v) {
     if (f->of_run && (is_default(f, row, v) || (of_run && is_default(f, of_run, v)))) return NULL;
     const char *text = value_text(f, v);
     if (!text)
-        error_set(f->err, STATUS_DATA, "%s: \"%s\": must be a text, a number, true or false",
-                  f->path, row->name);
+        error_set(f->err, STATUS_DATA,
+                  "%s: \"%s\": must be a text without NUL, a number, true or false", f->path,
+                  row->name);
     return text ? (char *)text_new(f->arena, "--%s=%s", row->name, text) : NULL;
 }
 

@@ -15,14 +15,18 @@ static const struct {
     const char *name;
     FuzzTarget *run;
 } TARGETS[] = {
-    {"adapter", fuzz_adapter},       {"codec", fuzz_codec},     {"examples", fuzz_examples},
-    {"generation", fuzz_generation}, {"json", fuzz_json},       {"lines", fuzz_lines},
-    {"llama2c", fuzz_llama2c},       {"model", fuzz_model},     {"options", fuzz_options},
-    {"partial", fuzz_partial},       {"pattern", fuzz_pattern}, {"records", fuzz_records},
-    {"report", fuzz_report},         {"run", fuzz_run},         {"scores", fuzz_scores},
-    {"select", fuzz_select},         {"shards", fuzz_shards},   {"state", fuzz_state},
-    {"template", fuzz_template},     {"tensors", fuzz_tensors}, {"tokens", fuzz_tokens},
-    {"unicode", fuzz_unicode},       {"words", fuzz_words},
+    {"adapter", fuzz_adapter},   {"codec", fuzz_codec},
+    {"examples", fuzz_examples}, {"generation", fuzz_generation},
+    {"json", fuzz_json},         {"lines", fuzz_lines},
+    {"llama2c", fuzz_llama2c},   {"model", fuzz_model},
+    {"options", fuzz_options},   {"options_file", fuzz_options_file},
+    {"partial", fuzz_partial},   {"pattern", fuzz_pattern},
+    {"records", fuzz_records},   {"report", fuzz_report},
+    {"run", fuzz_run},           {"scores", fuzz_scores},
+    {"select", fuzz_select},     {"shards", fuzz_shards},
+    {"state", fuzz_state},       {"template", fuzz_template},
+    {"tensors", fuzz_tensors},   {"tokens", fuzz_tokens},
+    {"unicode", fuzz_unicode},   {"words", fuzz_words},
 };
 
 enum { CUTS = 40, CHANGES = 100 };

@@ -794,17 +794,16 @@ int fuzz_report(const uint8_t *bytes, size_t n) {
     return 0;
 }
 
-static void parse_options(const char *name, int argc, char **argv) {
-    Command command = {.name = name, .summary = ""};
+/* Are the arguments taken? options: the values that a run.json would have. */
+static bool parse_options(const Command *command, int argc, char **argv, Buf *options) {
     Settings s;
     OptionResult result;
     Arena arena = {0};
-    Buf options = {0};
     Error err = {0};
-    bool ok = settings_parse(&command, argc, argv, &s, &result, &arena, &options, &err);
+    bool ok = settings_parse(command, argc, argv, &s, &result, &arena, options, &err);
     check_error(ok, &err);
     arena_free(&arena);
-    buf_free(&options);
+    return ok;
 }
 
 /* A new run is written into the folder of any other, or refused; the other's files stay. */
@@ -840,18 +839,38 @@ int fuzz_run(const uint8_t *bytes, size_t n) {
     char resume[] = "--resume", file[] = "--options", path[sizeof folder];
     snprintf(path, sizeof path, "%s", work_folder());
     char *arguments[] = {resume, path};
-    parse_options("train", 2, arguments);
+    const Command train = {.name = "train"};
+    Buf options = {0};
+    parse_options(&train, 2, arguments, &options);
     char *json = path_join(work_folder(), "run.json");
     char *from_file[] = {file, json};
-    parse_options("train", 2, from_file);
+    parse_options(&train, 2, from_file, &options);
+    buf_free(&options);
     free(json);
     return 0;
 }
 
 /* The command's number, then arguments, each ended by a NUL. */
 int fuzz_options(const uint8_t *bytes, size_t n) {
-    static const char *const commands[] = {"corpus", "tokenizer", "encode",   "pretrain", "score",
-                                           "train",  "eval",      "generate", "diff",     "bench"};
+    static const Command commands[] = {
+        {.name = "corpus"},
+        {.name = "tokenizer"},
+        {.name = "encode"},
+        {.name = "pretrain"},
+        {.name = "score"},
+        {.name = "train"},
+        {.name = "eval"},
+        {.name = "generate"},
+        {.name = "diff", .positional = "A B"},
+        {.name = "bench"},
+        {.name = "decode"},
+        {.name = "select"},
+        {.name = "chat"},
+        {.name = "merge"},
+        {.name = "import"},
+        {.name = "inspect", .positional = "FILE"},
+        {.name = "report", .positional = "RUN..."},
+    };
     enum { ARGUMENTS = 40 };
     char *argv[ARGUMENTS], *text = mem_new(n + 1, 1);
     int argc = 0;
@@ -859,7 +878,43 @@ int fuzz_options(const uint8_t *bytes, size_t n) {
     for (size_t at = 0; at + 1 < n && argc < ARGUMENTS; at += strlen(text + at) + 1)
         argv[argc++] = text + at;
     size_t count = sizeof commands / sizeof *commands;
-    parse_options(commands[n ? bytes[0] % count : 0], argc, argv);
+    Buf options = {0};
+    parse_options(&commands[n ? bytes[0] % count : 0], argc, argv, &options);
+    buf_free(&options);
     free(text);
+    return 0;
+}
+
+/* The command's number, then a file for --options. The run.json of what was taken from it gives
+ * the same. */
+int fuzz_options_file(const uint8_t *bytes, size_t n) {
+    enum { NEEDS = 4 };
+    static const struct {
+        const char *name, *needs[NEEDS];
+    } commands[] = {
+        {"pretrain", {"--data=d", "--out=o", "--eval=e"}},
+        {"score", {"--model=m", "--pool=p", "--out=o"}},
+        {"train", {"--model=m", "--pool=p", "--out=o", "--eval=e"}},
+        {"eval", {"--model=m", "--data=d"}},
+        {"generate", {"--model=m"}},
+    };
+    size_t chosen = n ? bytes[0] % (sizeof commands / sizeof *commands) : 0;
+    const Command command = {.name = commands[chosen].name};
+    char *path = put_file("options.json", bytes + (n > 0), n - (n > 0));
+    const char *argv[2 + NEEDS] = {"--options", path};
+    int argc = 2;
+    for (int i = 0; i < NEEDS && commands[chosen].needs[i]; i++)
+        argv[argc++] = commands[chosen].needs[i];
+    Buf once = {0}, run = {0}, again = {0};
+    if (parse_options(&command, argc, (char **)argv, &once)) {
+        buf_printf(&run, "{\"command\":\"%s\",\"options\":%s}", command.name, once.s);
+        free(put_file("options.json", run.s, run.n));
+        must(parse_options(&command, argc, (char **)argv, &again));
+        must(strcmp(once.s, again.s) == 0);
+    }
+    buf_free(&once);
+    buf_free(&run);
+    buf_free(&again);
+    free(path);
     return 0;
 }

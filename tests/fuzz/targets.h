@@ -14,8 +14,8 @@
 typedef int FuzzTarget(const uint8_t *bytes, size_t n);
 
 FuzzTarget fuzz_adapter, fuzz_codec, fuzz_examples, fuzz_generation, fuzz_json, fuzz_lines,
-    fuzz_llama2c, fuzz_model, fuzz_options, fuzz_partial, fuzz_pattern, fuzz_records, fuzz_report,
-    fuzz_run, fuzz_scores, fuzz_select, fuzz_shards, fuzz_state, fuzz_template, fuzz_tensors,
-    fuzz_tokens, fuzz_unicode, fuzz_words;
+    fuzz_llama2c, fuzz_model, fuzz_options, fuzz_options_file, fuzz_partial, fuzz_pattern,
+    fuzz_records, fuzz_report, fuzz_run, fuzz_scores, fuzz_select, fuzz_shards, fuzz_state,
+    fuzz_template, fuzz_tensors, fuzz_tokens, fuzz_unicode, fuzz_words;
 
 #endif

@@ -52,6 +52,13 @@ echo "[5,17]" >in/ids
 echo '{"learning_rate":1e-3,"seed":2}' >in/o.json
 tail -c +3 "$root/tests/fuzz/corpus/llama2c/zero" | head -c 516 >in/llama2c.bin
 echo "low ?" >in/text
+# A pool with a copy, a record of the holdout and one that is too long.
+{
+    cat in/pool.jsonl
+    head -n 1 in/pool.jsonl
+    head -n 1 in/hold.jsonl
+    printf '{"id":"long","prompt":"low ?","completion":"%s"}\n' "$(seq 200 | tr '\n' ' ')"
+} >in/mixed.jsonl
 printf '{"prompt": "low ?"}\n{"prompt": "new"}\n' >in/prompts
 
 # What each command is given. It writes below w/.
@@ -61,6 +68,9 @@ merge import inspect diff report gains manual complete"
 given() {
     model="--model in/base --pool in/pool.jsonl --holdout in/hold.jsonl"
     pairs="--model in/base --pool in/pairs.jsonl --holdout in/pairs-hold.jsonl"
+    mixed="--model in/base --pool in/mixed.jsonl --holdout in/hold.jsonl --skip-long"
+    mixed="$mixed --drop-overlap --drop-duplicates"
+    drawn="--temperature 1 --top-p .9 --repetition-penalty 1.5"
     case $1 in
     help) echo "train --help" ;;
     corpus) echo "corpus --out w/c/d --seed 1 --no-pretrain --noise typo,similar" ;;
@@ -77,9 +87,9 @@ given() {
     select) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --out w/s.jsonl" ;;
     chosen) echo "select --pool in/pool.jsonl --scores in/scores.jsonl --weight-map softmax" \
         "--with-weights --skip-unscored --out w/s.jsonl" ;;
-    near) echo "score $model --k 1 --embedding hidden --chunk 2 --out w/s.jsonl --json" ;;
+    near) echo "score $mixed --k 1 --embedding hidden --chunk 2 --out w/s.jsonl --json" ;;
     anew) echo "train $model --weights ica --k 1 --embedding tokens --contexts 2 --refresh 2" \
-        "$STEPS --out w/r" ;;
+        "--save-steps 1 --save-total-limit 1 $STEPS --out w/r" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     best) echo "train --model in/base --pool in/pool.jsonl --eval-share .3 --eval-steps 1 $STEPS" \
         "--load-best-model-at-end --save-only-model --report-to tensorboard --options in/o.json" \
@@ -89,11 +99,11 @@ given() {
     lora) echo "train $model --weights rho --reference-steps 1 --lora-rank 2 $STEPS --out w/r" ;;
     trim) echo "train $model --weights ica --k 1 --weight-map accept --holdout-trim .3 $STEPS" \
         "--dump-state w/d.safetensors --out w/r" ;;
-    folds) echo "train $model --weights rho --weight-map accept --reference-steps 1 $STEPS" \
+    folds) echo "train $mixed --weights rho --weight-map accept --reference-steps 1 $STEPS" \
         "--out w/r" ;;
     mirror) echo "train --objective simpo $pairs --weights ica --k 1 --weight-map mirror" \
-        "--relabel --eval in/pairs-test.jsonl --eval-steps 1 --sample-prompt low $STEPS" \
-        "--out w/r" ;;
+        "--relabel --eval in/pairs-test.jsonl --eval-steps 1 --sample-prompt low --patience 1" \
+        "$STEPS --learning-rate 1 --max-steps 3 --out w/r" ;;
     weighed) echo "train --model in/base --pool in/pool.jsonl --weights file:in/gains.jsonl" \
         "--template in/base/template.json $STEPS --out w/r" ;;
     resume) echo "train --resume w/r" ;;
@@ -102,8 +112,8 @@ given() {
         echo "eval --model in/base --data in/test.jsonl --chunk 1 --per-example w/e.jsonl --json" ;;
     generate) echo "generate --model in/base --prompt low --max-new-tokens 4" ;;
     prompts) echo "generate --model in/base --prompt-file in/prompts --max-new-tokens 4" \
-        "--samples 2 --temperature 1" ;;
-    chat) echo "chat --model in/base --max-new-tokens 4" ;;
+        "--samples 2 $drawn" ;;
+    chat) echo "chat --model in/base --max-new-tokens 4 $drawn" ;;
     merge) echo "merge --model in/lora --out w/m" ;;
     import) echo "import --model in/llama2c.bin --out w/m" ;;
     inspect) echo "inspect in/base/model.safetensors" ;;

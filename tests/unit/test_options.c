@@ -173,6 +173,9 @@ static void test_forms(void) {
     CHECK(r.ok && r.values.share == 0.5 && r.values.steps == 2147483647, "the ends of ranges: %s",
           r.err.text);
     arena_free(&r.arena);
+    r = TUNE("--share=-0.0");
+    CHECK(r.ok && r.values.share == 0 && !signbit(r.values.share), "-0 is 0: %s", r.err.text);
+    arena_free(&r.arena);
     r = RUN("learn", "--data", "a", "--out", "b", "--layers", "96", "--any=-2147483648",
             "--learning-rate=1e-320");
     v = &r.values;

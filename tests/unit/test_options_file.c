@@ -58,7 +58,8 @@ static void test_files(void) {
     check_file("{\"layers\":4}", 3, "train takes no \"layers\"; that is an option of: pretrain");
     check_file("{\"no-truncate\":true}", 3, "\"no-truncate\" is not an option");
     check_file("{\"k=1 --out\":2}", 3, "is not an option");
-    check_file("{\"k\":[2]}", 3, "\"k\": must be a text, a number, true or false");
+    check_file("{\"k\":[2]}", 3, "\"k\": must be a text without NUL, a number, true or");
+    check_file("{\"objective\":\"dpo\\u0000x\"}", 3, "\"objective\": must be a text without NUL");
     check_file("[]", 3, "must be an object of options");
     check_file("{\"k\":", 3, "must be an object of options");
     check_file("", 3, "must be an object of options");
