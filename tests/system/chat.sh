@@ -98,6 +98,28 @@ works "a penalty of 1" $ask --prompt-file corpus/test.jsonl --repetition-penalty
 same "a penalty of 1 is none" greedy "$keep/out"
 works "a penalty" $ask --prompt-file corpus/test.jsonl --repetition-penalty 1000
 check "a large penalty changes answers" test "$(cmp -s greedy "$keep/out" && echo same)" = ""
+# The threads change no text: of the most probable tokens, of drawn ones, of one prompt alone.
+nucleus="--repetition-penalty 1.3 --temperature 0.9 --top-k 50 --top-p 0.8 --seed 3"
+works "a small penalty" $ask --prompt-file corpus/test.jsonl --repetition-penalty 1.1
+cp "$keep/out" penalized
+check "a small penalty changes answers" test "$(cmp -s greedy penalized && echo same)" = ""
+works "a nucleus and a penalty" $ask --prompt-file corpus/test.jsonl $nucleus
+cp "$keep/out" nucleus
+check "draws are not greedy" test "$(cmp -s greedy nucleus && echo same)" = ""
+works "one prompt" $ask --prompt "what colour is grass ?" $nucleus
+cp "$keep/out" alone
+for threads in 1 2 5; do
+    by="corpus/test.jsonl --threads $threads"
+    works "greedy by $threads threads" $ask --prompt-file $by
+    same "greedy by $threads threads" greedy "$keep/out"
+    works "a penalty by $threads threads" $ask --prompt-file $by --repetition-penalty 1.1
+    same "a penalty by $threads threads" penalized "$keep/out"
+    works "a nucleus by $threads threads" $ask --prompt-file $by $nucleus
+    same "a nucleus by $threads threads" nucleus "$keep/out"
+    works "one prompt by $threads threads" $ask --prompt "what colour is grass ?" $nucleus \
+        --threads $threads
+    same "one prompt by $threads threads" alone "$keep/out"
+done
 refuse 2 '--top-p: at temperature 0' $ask --prompt a --top-p 0.5
 refuse 2 '--top-k: at temperature 0' $ask --prompt a --top-k 5
 refuse 2 '--top-p' $ask --prompt a --top-p 1.5 --temperature 1
@@ -150,6 +172,17 @@ echo "{\"messages\": [$france, $(says_back "$said"), $grass]}" >turns
 second=$(sed -n 2p "$keep/out")
 works "the conversation as a record" $ask --prompt-file turns
 is "the answer to it" "$(json completion 1)" " $second"
+talk() { printf 'name the capital of france .\nwhat colour is grass ?\n' | chat "$@"; }
+for how in "" "--repetition-penalty 1.3 --temperature 0.9 --top-p 0.8 --seed 3"; do
+    talk $how
+    cp "$keep/out" talked
+    for threads in 1 2 5; do
+        talk $how --threads $threads
+        is "status of a chat by $threads threads" $status 0
+        same "a chat $how by $threads threads" talked "$keep/out"
+    done
+done
+check "the draws are others" test "$(sed -n 2p talked)" != "$second"
 # A context of 96 tokens holds a few turns.
 for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "what colour is grass ?"; done | chat
 is "all are answered" "$status $(wc -l <"$keep/out" | tr -d ' ')" "0 12"
