@@ -89,7 +89,7 @@ given() {
         "--with-weights --skip-unscored --out w/s.jsonl" ;;
     near) echo "score $mixed --k 1 --embedding hidden --chunk 2 --out w/s.jsonl --json" ;;
     anew) echo "train $model --weights ica --k 1 --embedding tokens --contexts 2 --refresh 2" \
-        "--save-steps 1 --save-total-limit 1 $STEPS --out w/r" ;;
+        "--save-steps 1 $STEPS --out w/r" ;;
     train) echo "train $model --eval in/test.jsonl --weights ica --k 1 $STEPS --out w/r" ;;
     best) echo "train --model in/base --pool in/pool.jsonl --eval-share .3 --eval-steps 1 $STEPS" \
         "--load-best-model-at-end --save-only-model --report-to tensorboard --options in/o.json" \
@@ -106,7 +106,7 @@ given() {
         "$STEPS --learning-rate 1 --max-steps 3 --out w/r" ;;
     weighed) echo "train --model in/base --pool in/pool.jsonl --weights file:in/gains.jsonl" \
         "--template in/base/template.json $STEPS --out w/r" ;;
-    resume) echo "train --resume w/r" ;;
+    resume) echo "train --resume w/r --save-total-limit 1" ;;
     eval) echo "eval --model in/base --data in/test.jsonl --per-example w/e.jsonl --json" ;;
     each)
         echo "eval --model in/base --data in/test.jsonl --chunk 1 --per-example w/e.jsonl --json" ;;
@@ -252,8 +252,8 @@ begin parts
 # shellcheck disable=SC2046
 (ulimit -f 3 && exec "$PLAIN" $(given parts)) >"$out" 2>"$err"
 mv w/s.jsonl.part begun/s.jsonl.part || fail "no part of a scoring"
-# The state before the last is that of step 1.
-mv begun/r/training_state.previous.safetensors begun/r/training_state.safetensors
+# The state before the last is that of step 1. Both are there, so that one is to be removed.
+cp begun/r/training_state.previous.safetensors begun/r/training_state.safetensors
 for command in ${ONLY:-$COMMANDS}; do
     begin "$command"
     # shellcheck disable=SC2046
