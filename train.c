@@ -512,7 +512,8 @@ static bool tuning_start(Tuning *t, Loop *loop, Error *err) {
     PoolWeights *w = t->w;
     const char *resume = loop_resumes(loop);
     int n = t->x->pool.examples.count;
-    if (w->source == WEIGHTS_MAPPED) pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
+    if (w->source == WEIGHTS_MAPPED && !resume)
+        pool_weights_map(w, t->o->map, &t->o->map_options, t->x);
     memcpy(w->used, w->weight, (size_t)n * sizeof *w->used);
     run_state_data(&loop->state, t->x->pool.data.fingerprint, t->x->holdout.data.fingerprint,
                    w->fingerprint);

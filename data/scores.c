@@ -154,17 +154,21 @@ static double kept_share(const double *weight, int n) {
     return n ? (double)kept / n : 0;
 }
 
-/* Every weight is 0: nothing can be learned. Says why, and what helps. */
-static void tell_nothing_kept(WeightMap map, const Comparison *c) {
-    const char *why = "no candidate reaches what the holdout says of itself; lower --accept-level, "
-                      "or give a holdout of the pool's kind";
+void scores_tell_nothing(WeightMap map, const Comparison *c, const double *weight, int n) {
+    const char *why = MAPS[map].of_holdout
+                          ? "no candidate reaches what the holdout says of itself; lower "
+                            "--accept-level, or give a holdout of the pool's kind"
+                          : "no score is above 0; give scores of another method, as ica or rho";
+    if (n == 0 || kept_share(weight, n) > 0) return;
     if (map == MAP_MIRROR)
         why = c->told.slope > 0
                   ? "no pair is more likely right than flipped"
                   : "the scores of the holdout do not sum to more than 0, so nothing tells flipped "
                     "pairs from others; give a holdout without flipped pairs, or a model that "
                     "learns in context";
-    fprintf(stderr, "WARNING: --weight-map %s: every weight is 0: %s; or take another map\n",
+    fprintf(stderr,
+            "WARNING: --weight-map %s: every weight is 0: nothing is learned, since %s; or take "
+            "another map\n",
             MAPS[map].name, why);
 }
 
@@ -197,7 +201,6 @@ void scores_tell_comparison(WeightMap map, const Comparison *c, const double *we
     if (c->how.relabel) buf_printf(&b, "; %d pairs are swapped", swapped_pairs(c, n));
     fprintf(stderr, "%s\n", b.s);
     buf_free(&b);
-    if (n > 0 && kept_share(weight, n) <= 0) tell_nothing_kept(map, c);
 }
 
 void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight,
@@ -650,6 +653,7 @@ void pool_weights_map(PoolWeights *w, WeightMap map, const MapOptions *how, cons
     map_weights(map, &all, score, count, w->weight);
     if (compares) comparison_swapped(&w->against, count, w->swapped);
     if (compares) scores_tell_comparison(map, &w->against, w->weight, count);
+    scores_tell_nothing(map, &w->against, w->weight, count);
 }
 
 bool scores_load(const char *path, const char *own, const Dataset *pool, WeightMap map,

@@ -115,7 +115,9 @@ bool scores_compute(const Model *m, const Model *reference, Workspace *ws, const
                     const ScoreOptions *how, Comparison *c, Scores *out, Error *err);
 /* Prints what a map of the holdout found, and what it keeps of n candidates. */
 void scores_tell_comparison(WeightMap map, const Comparison *c, const double *weight, int n);
-/* Appends the same as a member. */
+/* Warns if all n weights of the map are 0, which leaves nothing to learn: why, and what helps. */
+void scores_tell_nothing(WeightMap map, const Comparison *c, const double *weight, int n);
+/* Appends what scores_tell_comparison prints as a member. */
 void scores_put_comparison(Buf *b, WeightMap map, const Comparison *c, const double *weight, int n);
 
 /* What the parts of one pool share when they are scored one after the other. The first call of

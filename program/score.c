@@ -209,6 +209,7 @@ static void make_weights(Scorer *x) {
     map_weights(map, &how, c->gain ? comparison_map(against, &how) : c->score, n, c->weight);
     comparison_swapped(against, n, c->swapped);
     if (c->gain) scores_tell_comparison(map, against, c->weight, n);
+    scores_tell_nothing(map, against, c->weight, n);
 }
 
 /* A candidate without demonstrations weighs the mean of the entire pool, which a shard does not

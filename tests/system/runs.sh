@@ -227,6 +227,17 @@ works "trained" train --model base --pool all.jsonl --weights file:parts --max-s
 works "with another map" train --model base --pool all.jsonl --weights file:whole --max-steps 1 \
     --weight-map top --out g
 says "it warns" '^WARNING: --weight-map top has no effect here: whole: has weights, which count'
+sed 's/"score":[^,]*,"weight":[^,]*/"score":-1/' whole >below
+for weights in file:below loss; do
+    works "no score above 0, $weights" train --model base --pool all.jsonl --weights $weights \
+        --weight-map filter --max-steps 1 --out "h-$weights"
+    says "it says that nothing is learned" \
+        '^WARNING: --weight-map filter: every weight is 0: nothing is learned, since no score is'
+    is "once" "$(grep -c 'every weight is 0' "$keep/err")" 1
+done
+works "scores below 0" score --model base --pool all.jsonl --method loss --weight-map positive \
+    --out below-loss
+says "the scores, too" '^WARNING: --weight-map positive: every weight is 0.*; or take another map'
 works "a page of them" report parts --pool all.jsonl --out parts.html
 cat two.jsonl one.jsonl >turned.jsonl
 refuse 3 "parts:1: the pool's record there .* has another text" select --pool turned.jsonl \
