@@ -301,6 +301,20 @@ bool scores_line(const Json *r, ScoreLine *out) {
     return true;
 }
 
+bool scores_line_check(const char *path, int number, const Json *line, bool needs_score,
+                       Arena *scratch, Error *err) {
+    const Str *twice = json_duplicate_key(scratch, line);
+    const Json *score = json_get(line, "score");
+    if (twice)
+        return error_set(err, STATUS_DATA, "%s:%d: \"%.40s\" occurs twice; keep one of them", path,
+                         number, twice->s);
+    if (!score && needs_score)
+        return error_set(err, STATUS_DATA, "%s:%d: has no \"score\"", path, number);
+    return !score || score->type == JSON_NUMBER || score->type == JSON_NULL ||
+           error_set(err, STATUS_DATA, "%s:%d: its \"score\" is no number and not null", path,
+                     number);
+}
+
 bool scores_line_is_of(const Json *line, const Record *r) {
     const Json *id = json_get(line, "id"), *said = json_get(line, "hash");
     char hash[17];
@@ -332,32 +346,32 @@ void scores_put_weight(Buf *b, Str line, double weight, bool swapped) {
     buf_put(b, line.s + head, line.n - head);
 }
 
-/* A line of the holdout's own scores. With a holdout it must be of its record n, and c
+/* A line of the holdout's own scores, at `where`. With a holdout it must be of its record n, and c
  * keeps whether that was left out. */
-static bool read_own(const char *file, int n, const Json *r, const Dataset *holdout, Comparison *c,
+static bool read_own(const char *where, int n, const Json *r, const Dataset *holdout, Comparison *c,
                      double *gain, double *likelihood, Error *err) {
     const Json *trimmed = json_get(r, "trimmed");
     if (!r || !line_numbers(r, gain, likelihood))
         return error_set(err, STATUS_DATA,
-                         "%s:%d: is no score of a holdout record, as `ica score` with --weight-map "
+                         "%s: is no score of a holdout record, as `ica score` with --weight-map "
                          "accept writes it; score the pool again",
-                         file, n + 1);
+                         where);
     /* Without a holdout nothing is scored: the file itself says what its method was. */
     if (!holdout) c->how.by_reference = by_reference(r);
     if (!holdout) return true;
     if (by_reference(r) != c->how.by_reference)
         return error_set(err, STATUS_DATA,
-                         "%s:%d: scored %s a reference, and --method is %s: give the file of the "
+                         "%s: scored %s a reference, and --method is %s: give the file of the "
                          "same method",
-                         file, n + 1, by_reference(r) ? "by" : "without",
+                         where, by_reference(r) ? "by" : "without",
                          c->how.by_reference ? "rho" : "another");
     if (n >= holdout->count || !scores_line_is_of(r, &holdout->records[n]))
         return error_set(err, STATUS_DATA,
-                         "%s:%d: is not of the holdout's record %d (%s): the file belongs to "
+                         "%s: is not of the holdout's record %d (%s): the file belongs to "
                          "another holdout",
-                         file, n + 1, n + 1, holdout->path);
+                         where, n + 1, holdout->path);
     if (trimmed && trimmed->type != JSON_BOOL)
-        return error_set(err, STATUS_DATA, "%s:%d: \"trimmed\" is true or false", file, n + 1);
+        return error_set(err, STATUS_DATA, "%s: \"trimmed\" is true or false", where);
     if (trimmed && trimmed->boolean) {
         c->kept[n] = 0;
         c->told.trimmed++;
@@ -371,14 +385,17 @@ static bool read_holdout(const char *file, const Dataset *holdout, Comparison *c
     Buf text = {0};
     Arena arena = {0};
     Str line;
-    int n = 0;
+    int n = 0, number = 0;
     bool ok = file_read(file, &text, err);
+    size_t at = unicode_mark(text.s, text.n);
     /* There are at most as many lines as bytes that can hold one. */
     double *gain = mem_new(text.n + 1, sizeof *gain),
            *likelihood = mem_new(text.n + 1, sizeof *gain);
-    for (size_t at = 0; ok && text_line((Str){text.s, text.n}, &at, &line); n++) {
+    for (; ok && text_line_full((Str){text.s, text.n}, &at, &line, &number); n++) {
         const Json *r = json_parse(&arena, line.s, line.n, NULL);
-        ok = read_own(file, n, r, holdout, c, &gain[n], &likelihood[n], err);
+        const char *where = text_new(&arena, "%s:%d", file, number);
+        ok = scores_line_check(file, number, r, false, &arena, err) &&
+             read_own(where, n, r, holdout, c, &gain[n], &likelihood[n], err);
     }
     if (ok && holdout && n < holdout->count)
         ok = error_set(err, STATUS_DATA,
@@ -428,10 +445,7 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
     const Json *r = json_parse(arena, line.s, line.n, &where), *id = json_get(r, "id");
     const Json *v = json_get(r, out->bare ? "score" : "weight");
     if (!r) return error_set(err, STATUS_DATA, "%s:%d: %s", path, number, where.what);
-    const Str *twice = json_duplicate_key(arena, r);
-    if (twice)
-        return error_set(err, STATUS_DATA, "%s:%d: \"%.40s\" occurs twice; keep one of them", path,
-                         number, twice->s);
+    if (!scores_line_check(path, number, r, out->bare, arena, err)) return false;
     /* Check that the line is of the pool's record. */
     if (!id || (id->type != JSON_STRING && id->type != JSON_NUMBER))
         return error_set(err, STATUS_DATA, "%s:%d: needs \"id\", as `ica score` writes it", path,
@@ -452,8 +466,7 @@ static bool read_line(const char *path, int number, int i, Str line, const Datas
     /* Check the number. Without demonstrations there is no score, and in a shard no weight. */
     const Json *score = json_get(r, "score");
     bool unknown = v && v->type == JSON_NULL && score && score->type == JSON_NULL;
-    if (out->bare &&
-        (!v || (v->type != JSON_NUMBER && !unknown) || (!out->remap && json_get(r, "weight"))))
+    if (out->bare && !out->remap && json_get(r, "weight"))
         return error_set(
             err, STATUS_DATA,
             "%s:%d: earlier lines have a \"score\" and no \"weight\", so this line must "
@@ -506,24 +519,25 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     Buf text = {0};
     Arena arena = {0};
     Str line;
-    int lines = 0, i = 0, next = 0;
+    int lines = 0, i = 0, next = 0, number = 0;
     bool ok = file_read(path, &text, err);
     Str all = {text.s, text.n};
     size_t start = unicode_mark(text.s, text.n);
     out->fingerprint = hash64(text.s, text.n, HASH_START);
-    for (size_t at = start; ok && text_line(all, &at, &line);) lines++;
+    for (size_t at = start; ok && text_line_full(all, &at, &line, &number);) lines++;
+    number = 0;
     /* A file of the whole pool has lines of records that were left out since. */
     bool whole = pool->gone > 0 && lines > pool->count;
     int wanted = pool->count + (whole ? pool->gone : 0);
-    for (size_t at = start; ok && text_line(all, &at, &line); i++) {
+    for (size_t at = start; ok && text_line_full(all, &at, &line, &number); i++) {
         const Json *first = i == 0 ? json_parse(&arena, line.s, line.n, NULL) : NULL;
         if (i == 0)
             out->bare = out->remap || (json_get(first, "score") && !json_get(first, "weight"));
         if (i >= wanted)
             ok = error_set(err, STATUS_DATA, "%s:%d: more lines than the pool's %d records", path,
-                           i + 1, wanted);
+                           number, wanted);
         int record = ok ? record_of_line(pool, i, whole, &next) : -1;
-        if (record >= 0) ok = read_line(path, i + 1, record, line, pool, out, &arena, err);
+        if (record >= 0) ok = read_line(path, number, record, line, pool, out, &arena, err);
     }
     if (ok && i < wanted)
         ok =
@@ -547,10 +561,9 @@ bool scores_skip_unscored(const char *path, Dataset *pool, Error *err) {
     int lines = 0, kept = 0, next = 0;
     bool ok = file_read(path, &text, err);
     for (size_t at = unicode_mark(text.s, text.n);
-         ok && text_line((Str){text.s, text.n}, &at, &line);) {
+         ok && text_line_full((Str){text.s, text.n}, &at, &line, &lines);) {
         JsonError where;
         const Json *r = json_parse(&arena, line.s, line.n, &where);
-        lines++;
         if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, lines, where.what);
         while (ok && next < pool->count && !scores_line_is_of(r, &pool->records[next])) next++;
         if (ok && next == pool->count)

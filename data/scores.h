@@ -66,6 +66,10 @@ typedef struct {
     int rejected;        /* tokens of a pair's rejected answer, or 0 */
 } ScoreLine;
 bool scores_line(const Json *line, ScoreLine *out); /* false if it is no such line */
+/* Does each key of a line of a score file occur once, and is its score a number or null? Without a
+ * score, does it need none? If not, status 3. */
+bool scores_line_check(const char *path, int number, const Json *line, bool needs_score,
+                       Arena *scratch, Error *err);
 /* Is the line of this record: by id, and by the text's hash if the line has one? By the hash alone
  * if the record has no id of its own. */
 bool scores_line_is_of(const Json *line, const Record *r);

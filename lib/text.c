@@ -40,6 +40,21 @@ bool text_line(Str text, size_t *at, Str *line) {
     return true;
 }
 
+static bool is_blank(Str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (!memchr(" \t\r", s.s[i], 3)) return false;
+    return true;
+}
+
+bool text_line_full(Str text, size_t *at, Str *line, int *number) {
+    bool found;
+    do {
+        found = text_line(text, at, line);
+        *number += found;
+    } while (found && is_blank(*line));
+    return found;
+}
+
 void text_show(Buf *b, Str text, const char *keep) {
     char shown[UNICODE_SHOWN_MOST];
     int length;

@@ -29,6 +29,8 @@ Str text_format(Arena *arena, const char *format, va_list args);
 /* Steps through the lines of a text. *at is a byte offset, 0 for the first call. Sets *line to the
  * next line without its newline and returns true, or returns false at the end. */
 bool text_line(Str text, size_t *at, Str *line);
+/* The same for the next line that is not blank. *number, 0 for the first call, becomes its own. */
+bool text_line_full(Str text, size_t *at, Str *line, int *number);
 /* Appends the text with each line broken at blanks to at most `width` columns. What follows a
  * break is indented by two. A column is one UTF-8 character. */
 void text_wrap(Buf *b, Str text, int width);

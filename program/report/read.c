@@ -5,6 +5,7 @@
 #include "data/run.h"
 #include "data/scores.h"
 #include "lib/file.h"
+#include "lib/unicode.h"
 #include "program/report/order.h"
 
 #include <limits.h>
@@ -38,27 +39,21 @@ static const Json *parse_line(Arena *arena, Str text, const char *path, long lin
     return NULL;
 }
 
-static bool blank(Str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if (!strchr(" \t\r\n", s.s[i]) || s.s[i] == 0) return false;
-    return true;
-}
-
-/* Reads a JSONL file of objects. Blank lines are skipped. */
-static bool lines_load(Arena *arena, const char *path, JsonLines *rows, Error *err) {
+/* Reads a JSONL file of objects, which may be lines of a score file. Blank lines are skipped. */
+static bool lines_load(Arena *arena, const char *path, bool of_scores, JsonLines *rows,
+                       Error *err) {
     Buf text = {0};
     *rows = (JsonLines){0};
     if (!file_read_most(path, SIZE_MAX, &text, err)) return false;
-    size_t lines = 1, at = 0;
+    size_t lines = 1, at = unicode_mark(text.s, text.n);
     for (size_t i = 0; i < text.n; i++) lines += text.s[i] == '\n';
     rows->v = arena_new(arena, lines, sizeof *rows->v);
     Str line;
     bool ok = true;
-    for (long number = 1; ok && text_line((Str){text.s, text.n}, &at, &line); number++) {
-        if (blank(line)) continue;
+    for (int number = 0; ok && text_line_full((Str){text.s, text.n}, &at, &line, &number);) {
         const Json *row = parse_line(arena, line, path, number, err);
-        if (row) rows->v[rows->n++] = row;
-        else ok = false;
+        ok = row && (!of_scores || scores_line_check(path, number, row, true, arena, err));
+        if (ok) rows->v[rows->n++] = row;
     }
     buf_free(&text);
     return ok;
@@ -80,7 +75,7 @@ static bool log_load(FinishedRun *run, Arena *arena, Error *err) {
     char *path = path_join(run->folder, "log.jsonl");
     Arena scratch = {0};
     JsonLines rows = {0};
-    bool ok = !file_exists(path) || lines_load(&scratch, path, &rows, err);
+    bool ok = !file_exists(path) || lines_load(&scratch, path, false, &rows, err);
     run->n_log = ok ? rows.n : 0;
     for (int c = 0; c < LOG_COLUMNS; c++)
         run->log[c] = arena_new(arena, (size_t)run->n_log + 1, sizeof(double));
@@ -263,7 +258,7 @@ static bool file_add(Report *r, const char *path, Error *err) {
     const Json *json = file_load(&r->arena, path, &whole);
     if (json && !is_score(json)) return object_add(r, path, json, err);
     JsonLines rows;
-    if (!lines_load(&r->arena, path, &rows, &lines) || rows.n == 0) {
+    if (!lines_load(&r->arena, path, false, &rows, &lines) || rows.n == 0) {
         /* A file that begins with an object of its own is one of lines. So is a score by itself,
          * which stands in one line. */
         bool of_lines = json || lines.status == STATUS_IO || (rows.n > 0 && is_score(rows.v[0]));
@@ -496,7 +491,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
              *s->scores ? s->scores : "no path");
         return false;
     }
-    if (!lines_load(arena, s->scores, rows, err)) return false;
+    if (!lines_load(arena, s->scores, true, rows, err)) return false;
     *pool = (Dataset){0};
     if (s->from_file && !s->pool) return true;
     if (s->from_file && !records_load(pool, s->pool, err)) return false;
@@ -542,7 +537,7 @@ static void set_compare(Report *r, ScoreSet *s, const JsonLines *rows) {
     Arena scratch = {0};
     JsonLines own;
     Error unsaid = {0};
-    if (file_is_regular(beside) && lines_load(&scratch, beside, &own, &unsaid)) {
+    if (file_is_regular(beside) && lines_load(&scratch, beside, true, &own, &unsaid)) {
         s->own = line_numbers(&r->arena, &own);
         s->pool_numbers = line_numbers(&r->arena, rows);
     }

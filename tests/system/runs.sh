@@ -239,6 +239,25 @@ works "scores below 0" score --model base --pool all.jsonl --method loss --weigh
     --out below-loss
 says "the scores, too" '^WARNING: --weight-map positive: every weight is 0.*; or take another map'
 works "a page of them" report parts --pool all.jsonl --out parts.html
+# Whoever reads scores takes a mark and blank lines, as in records, and refuses the same lines.
+(printf '\357\273\277'; sed '3s/$/\r\n\n \t/' whole) >spaced
+works "a mark and blank lines" select --pool all.jsonl --scores spaced --share .5 --out spaced.jsonl
+same "they change nothing" spaced.jsonl chosen-whole.jsonl
+works "a page of them" report spaced --pool all.jsonl --out spaced.html
+sed 1d whole | sed '1s/"score":/"score":1,&/' >>spaced
+refuse 3 'spaced:63: "score" occurs twice' report spaced --out no.html
+sed '2s/"score":/"score":1,&/' whole >double
+sed '3s/"score":[^,]*/"score":"abc"/' whole >words
+sed '1s/"score":[^,]*,//' whole >lacks
+for wrong in 'double:2: "score" occurs twice' 'words:3: its "score" is no number' \
+    'lacks:1: has no "score"'; do
+    scores=${wrong%%:*}
+    refuse 3 "$wrong" select --pool all.jsonl --scores $scores --share .5 --out no.jsonl
+done
+refuse 3 'double:2: "score" occurs twice' report double --out no.html
+refuse 3 'words:3: its "score" is no number' report words --out no.html
+refuse 3 'words:3: its "score" is no number' select --pool all.jsonl --scores words --out no.jsonl
+works "weights alone" select --pool all.jsonl --scores lacks --out weighed.jsonl
 cat two.jsonl one.jsonl >turned.jsonl
 refuse 3 "parts:1: the pool's record there .* has another text" select --pool turned.jsonl \
     --scores parts --share .5 --out none.jsonl

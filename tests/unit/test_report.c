@@ -963,8 +963,10 @@ static void test_bad_inputs(void) {
     built_free(&none);
     unlink(p.paths[p.n_paths - 1]);
     folder = place_own(&p, "");
-    place_write(&p, "own/scores.jsonl", "{\"id\":\"a\"}\nnonsense\n");
+    place_write(&p, "own/scores.jsonl", "{\"id\":\"a\",\"score\":1}\nnonsense\n");
     expect_error(folder, STATUS_DATA, "own/scores.jsonl:2:");
+    place_write(&p, "own/scores.jsonl", "{\"id\":\"a\"}\n");
+    expect_error(folder, STATUS_DATA, "own/scores.jsonl:1: has no \"score\"");
     Error err = {0};
     const char *html = place_path(&p, "report.html"), *results = place_path(&p, "results.json");
     ReportInputs one = {.count = 1, .paths = &folder};
