@@ -368,6 +368,20 @@ static bool put_page(Report *r, const Numbers *n, Buf *html, Error *err) {
 
 /* ---- the command ---- */
 
+/* Only score files ask for these options: runs and saved results name their own files. */
+static void tell_idle(const Report *r) {
+    const char *const names[] = {r->pool ? "--pool" : NULL, r->holdout ? "--holdout" : NULL,
+                                 r->pool && r->skip_unscored ? "--skip-unscored" : NULL};
+    Buf b = {0};
+    int n = 0;
+    for (int i = 0; i < 3 && r->n_files == 0; i++)
+        if (names[i]) buf_printf(&b, "%s%s", n++ ? ", " : "WARNING: ", names[i]);
+    if (n > 0)
+        fprintf(stderr, "%s %s no effect here: no score file is among the inputs\n", b.s,
+                n > 1 ? "have" : "has");
+    buf_free(&b);
+}
+
 bool report_build(const ReportInputs *in, Buf *text, Buf *results, Buf *html, Error *err) {
     Report r = {.pool = in->pool,
                 .holdout = in->holdout,
@@ -376,6 +390,7 @@ bool report_build(const ReportInputs *in, Buf *text, Buf *results, Buf *html, Er
                 .text = in->text};
     bool ok = report_read(&r, in->count, in->paths, err) && sets_read(&r, err);
     if (ok) {
+        tell_idle(&r);
         Numbers n = numbers_make(&r);
         ok = put_page(&r, &n, html, err); /* first: the text repeats the notes that this adds */
         numbers_put_results(&r, &n, results);

@@ -272,6 +272,12 @@ grep -q "$LEFT" "$keep/out" && pass || fail "the page counts them"
 refuse 3 'add --skip-unscored' report parts --pool one.jsonl --skip-unscored --out no.html
 works "no pool" report fewer --skip-unscored --out no.html
 says "it warns" '^WARNING: --skip-unscored has no effect here: no --pool is given'
+works "a run alone" report base --pool copy.jsonl --holdout hold.jsonl --skip-unscored --out no.html
+says "nothing reads them" '^WARNING: --pool, --holdout, --skip-unscored have no effect here'
+works "one of them" report base --holdout hold.jsonl --out no.html
+says "it has none" '^WARNING: --holdout has no effect here: no score file is among the inputs$'
+works "both kinds" report base fewer --pool copy.jsonl --skip-unscored --out no.html
+check "all have a reader" test "$(grep -c '^WARNING: --' "$keep/err")" -eq 0
 # What score prints knows that some were left out, so the report finds the pool again.
 # shellcheck disable=SC2086
 works "its result" $HOW --pool copy.jsonl --drop-duplicates --out fewer --overwrite --json
