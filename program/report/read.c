@@ -446,6 +446,7 @@ static void sets_find(Report *r, Error *err) {
                        .pool = report_text(&r->arena, f->json, "pool", NULL),
                        .holdout = report_text(&r->arena, f->json, "holdout", NULL),
                        .comparison = json_get(f->json, "comparison"),
+                       .shard = report_text(&r->arena, f->json, "shard", NULL),
                        .text = row_text(r, f->json, "demos_as"),
                        .left_out = count_of(json_get(f->json, "left_out"))};
     }
@@ -483,6 +484,32 @@ bool data_load(Dataset *d, const char *path, Error *err) {
     return is_file && records_load(d, path, err);
 }
 
+/* Opens the pool that the scores name. If it is not the one of their lines, a note says why. */
+static bool named_pool(Report *r, const ScoreSet *s, const char *what, const JsonLines *rows,
+                       Dataset *pool) {
+    Error gone = {0};
+    bool there = s->pool && data_load(pool, s->pool, &gone);
+    if (there && rows_match(rows, pool, s->left_out)) return true;
+    if (there && s->shard)
+        NOTE(r,
+             "The charts of %s are left out: they are of shard %s of %s: join the score files of "
+             "all shards in their order, and give that file with --pool.",
+             what, s->shard, s->pool);
+    else if (there)
+        NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what,
+             s->pool);
+    else if (s->pool && strstr(s->pool, ", "))
+        NOTE(r,
+             "The charts of %s are left out: they are of several pools (%s): give the score file "
+             "itself (%s), and with --pool the pools joined in that order.",
+             what, s->pool, s->scores);
+    else
+        NOTE(r, "The charts of %s are left out: no pool (%s).", what,
+             s->pool ? gone.text : "its path is not known");
+    if (there) records_free(pool);
+    return false;
+}
+
 bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Dataset *pool,
               Error *err) {
     const char *what = text_new(&r->arena, "%s scores on %s (%s)", s->method, s->group, s->when);
@@ -495,7 +522,6 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
     *pool = (Dataset){0};
     if (s->from_file && !s->pool) return true;
     if (s->from_file && !records_load(pool, s->pool, err)) return false;
-    Error gone = {0};
     if (s->from_file && !rows_match(rows, pool, s->left_out)) {
         records_free(pool);
         return error_set(err, STATUS_DATA,
@@ -504,17 +530,7 @@ bool set_open(Report *r, const ScoreSet *s, Arena *arena, JsonLines *rows, Datas
                          "--skip-unscored",
                          s->scores, s->pool);
     }
-    if (s->from_file) return true;
-    if (!s->pool || !data_load(pool, s->pool, &gone)) {
-        NOTE(r, "The charts of %s are left out: no pool (%s).", what,
-             s->pool ? gone.text : "its path is not known");
-        return false;
-    }
-    if (rows_match(rows, pool, s->left_out)) return true;
-    NOTE(r, "The charts of %s are left out: %s is no longer the pool that was scored.", what,
-         s->pool);
-    records_free(pool);
-    return false;
+    return s->from_file || named_pool(r, s, what, rows, pool);
 }
 
 static LineNumbers line_numbers(Arena *arena, const JsonLines *rows) {

@@ -98,8 +98,9 @@ typedef struct {
     const char *method, *group, *objective, *order; /* order: the draw or the seed */
     const char *when;                               /* "draw 1" or "seed 1" */
     const char *scores, *pool, *holdout;            /* paths; NULL where unknown */
-    RowText text;                                   /* what run.json says of their rows */
-    int left_out; /* at most so many records of the pool have no line: they were left out */
+    const char *shard; /* "1/4": the part of the pool that was scored; NULL: all of it */
+    RowText text;      /* what run.json says of their rows */
+    int left_out;      /* at most so many records of the pool have no line: they were left out */
     bool from_run, from_file;
     int n;
     double *score;                 /* [n] */

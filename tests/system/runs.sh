@@ -285,6 +285,19 @@ grep -q '"left_out":1[,}]' "$keep/out" && pass || fail "it says how many were le
 cp "$keep/out" fewer.json
 works "a page of it" report fewer.json --out fewer.html
 grep -q "$LEFT" "$keep/out" && pass || fail "it is the pool"
+# Scores of several pools and of a shard say what they are, and what to give in their place.
+# shellcheck disable=SC2086
+works "two pools" $HOW --pool one.jsonl two.jsonl --out apart --json
+cp "$keep/out" apart.json
+works "a page of the result" report apart.json --out no.html
+grep -q 'they are of several pools (one.jsonl, two.jsonl): give the score file itself (apart)' \
+    "$keep/out" && pass || fail "the note names both"
+# shellcheck disable=SC2086
+works "a shard" $HOW --pool all.jsonl --shard 2/3 --out shard --json
+cp "$keep/out" shard.json
+works "a page of the result" report shard.json --out no.html
+grep -q 'they are of shard 2/3 of all.jsonl: join the score files of all shards' "$keep/out" &&
+    pass || fail "the note names the shard"
 
 # ---- runs in one table ----
 
