@@ -7,6 +7,7 @@
 
 #include "lib/file.h"
 #include "lib/text.h"
+#include "lib/unicode.h"
 #include "program/commands.h"
 #include "program/talk.h"
 
@@ -15,6 +16,7 @@ typedef struct {
     Talk talk;
     Turn *turns; /* [n] what was said, each string on the heap */
     int n, room;
+    long line;                /* of the input */
     bool asks;                /* stdin and stdout are a terminal: someone is asked */
     const char *bold, *plain; /* escapes around what the program says itself, or "" */
 } Chat;
@@ -95,10 +97,19 @@ static bool answer(Chat *c, Str message, Error *err) {
     return ok;
 }
 
+/* A line that is no text: someone who is asked may type another one, a pipe ends. */
+static bool refuse_line(const Chat *c, Error *err) {
+    if (c->asks) fprintf(stderr, "(the message is not valid UTF-8: write it anew)\n");
+    return c->asks ||
+           error_set(err, STATUS_DATA, "stdin:%ld: the line is not valid UTF-8", c->line);
+}
+
 /* Does one line. *quit: it was the last one. */
 static bool take_line(Chat *c, Str line, bool *quit, Error *err) {
+    c->line++;
     while (line.n > 0 && memchr("\r\n", line.s[line.n - 1], 2)) line.n--;
     if (line.n == 0) return true;
+    if (!unicode_valid(line.s, line.n, NULL)) return refuse_line(c, err);
     if (line.s[0] != '/') return answer(c, line, err);
     if (line.n > 1 && line.s[1] == '/') return answer(c, (Str){line.s + 1, line.n - 1}, err);
     *quit = str_is(line, "/quit");

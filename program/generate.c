@@ -7,6 +7,7 @@
 #include "data/prompts.h"
 #include "lib/json.h"
 #include "lib/text.h"
+#include "lib/unicode.h"
 #include "program/commands.h"
 #include "program/talk.h"
 
@@ -130,6 +131,8 @@ bool command_generate(const Settings *s, Error *err) {
     if (s->samples > 0 && s->prompt)
         return error_set(err, STATUS_USAGE,
                          "--samples: --prompt has one answer; put the prompt into a --prompt-file");
+    if (s->prompt && !unicode_valid(s->prompt, strlen(s->prompt), NULL))
+        return error_set(err, STATUS_USAGE, "--prompt: the text is not valid UTF-8");
     if (!talk_open(&talk, s, err)) return false;
     bool ok = s->prompt ? answer_one(&talk, err) : answer_file(&talk, err);
     talk_close(&talk);

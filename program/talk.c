@@ -33,6 +33,8 @@ static void tell_unread(const ModelFolder *f) {
 
 bool talk_open(Talk *talk, const Settings *s, Error *err) {
     *talk = (Talk){.s = s, .form = s->think ? TURN_THINKING : TURN_LAST};
+    if (s->system && !unicode_valid(s->system, strlen(s->system), NULL))
+        return error_set(err, STATUS_USAGE, "--system: the text is not valid UTF-8");
     if (!settings_model(s, s->model, &talk->f, err)) return false;
     const Template *template = &talk->f.template;
     if (!talk->f.tokenizer)

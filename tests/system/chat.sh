@@ -83,6 +83,11 @@ refuse 3 'empty:1: the file has no prompts' $ask --prompt-file empty
 long=$(printf 'grass %.0s' $(seq 100))
 printf 'a\n%s\n' "$long" >long
 refuse 3 'long:2: the prompt: has [0-9]+ tokens; it must have 1 to 95' $ask --prompt-file long
+printf 'what ?\n\377\n' >bytes
+refuse 3 'bytes:2: the line is not valid UTF-8' $ask --prompt-file bytes
+bad=$(printf 'gr\344n') # as Latin-1 has it
+refuse 2 'prompt: the text is not valid UTF-8' $ask --prompt "$bad"
+refuse 2 'system: the text is not valid UTF-8' $ask --prompt a --system "$bad"
 refuse 2 'either --prompt TEXT or --prompt-file' $ask
 refuse 2 'either --prompt TEXT or --prompt-file' $ask --prompt a --prompt-file prompts
 
@@ -191,6 +196,10 @@ says "the oldest are forgotten, and that is said" \
 printf '%s\nwhat colour is grass ?\n' "$long" | chat
 is "a message that does not fit gets an empty line" "$(out)" "|$answer|"
 says "it says why" 'the message has [0-9]+ tokens with its template, and the context holds 96'
+printf 'what colour is grass ?\n%s\nwhat ?\n' "$bad" >lines
+chat <lines
+is "a message that is no text ends it" "$status $(out)" "3 $answer|"
+is "in one line" "$(tail -n 1 "$keep/err")" "ica: stdin:2: the line is not valid UTF-8"
 printf 'what colour is grass ?\n' | chat --max-new-tokens 1
 says "a cut answer" 'cut after --max-new-tokens 1'
 check "no escapes in a pipe" test "$(tr -d '[:print:]\n' <"$keep/out" | wc -c)" -eq 0
@@ -209,6 +218,10 @@ if script -qec true /dev/null >/dev/null 2>&1; then
     terminal TERM=xterm NO_COLOR=1 >seen
     check "NO_COLOR" test "$(grep -c "$(printf '\033')" seen)" -eq 0
     terminal TERM=dumb >seen
+    printf '%s\n/quit\n' "$bad" |
+        script -qec "'$ICA' chat --model base" /dev/null >typed 2>/dev/null
+    is "a message that is no text does not end it" $? 0
+    check "another one is asked for" grep -q 'is not valid UTF-8: write it anew' typed
     check "TERM=dumb" test "$(grep -c "$(printf '\033')" seen)" -eq 0
 fi
 
