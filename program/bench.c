@@ -1,11 +1,13 @@
 /* bench: how fast this machine runs matrix products, training steps and scores. Times are medians
  * of interleaved runs. On a shared machine compare ratios, not milliseconds. */
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "lib/file.h"
 #include "lib/gemm.h"
 #include "lib/stats.h"
+#include "lib/text.h"
 #include "lib/threads.h"
 #include "program/bench.h"
 #include "program/commands.h"
@@ -54,6 +56,17 @@ const BenchConfig BENCH_CONFIGS[] = {
 };
 _Static_assert(sizeof BENCH_CONFIGS / sizeof *BENCH_CONFIGS == BENCH_CONFIG_COUNT, "a row each");
 
+void bench_tell(BenchOut *out, const char *format, ...) {
+    Arena arena = {0};
+    va_list args;
+    va_start(args, format);
+    Str text = text_format(&arena, format, args);
+    va_end(args);
+    if (out->is_json) fputs(text.s, stderr);
+    else if (out->err->status == 0) file_print(text.s, text.n, out->err);
+    arena_free(&arena);
+}
+
 /* Uses this many threads from now on, and wakes them with a product. A core that slept for a second
  * can need 20 ms to wake, which a running program never pays. */
 static void use_threads(int threads) {
@@ -77,31 +90,32 @@ static void product(int op, int m, int n, int k, const real *x, const real *w, c
     else gemm(k, n, m, x, 1, K, y, N, 1, out, N, NULL, true);
 }
 
-static void bench_gemm(Buf *json, int threads) {
+static void bench_gemm(BenchOut *out, int threads) {
     static const int shapes[][3] = {{256, 768, 768},   {256, 3072, 768},  {256, 768, 3072},
                                     {1024, 1152, 384}, {1024, 1536, 384}, {1024, 384, 1536},
                                     {1024, 384, 128},  {1024, 512, 128},  {4096, 768, 768},
                                     {256, 50257, 768}};
     enum { SHAPES = sizeof shapes / sizeof *shapes, RUNS = 5 };
     double log_sum = 0;
-    fprintf(stderr, "products, %d threads\n", threads);
+    Buf *json = &out->json;
+    bench_tell(out, "products, %d threads\n", threads);
     for (int s = 0; s < SHAPES; s++) {
         int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         size_t most = (size_t)(m > k ? m : k) * (size_t)(n > k ? n : k);
         real *x = mem_new((size_t)m * (size_t)k, sizeof *x),
              *w = mem_new((size_t)k * (size_t)n, sizeof *w);
-        real *y = mem_new((size_t)m * (size_t)n, sizeof *y), *out = mem_new(most, sizeof *out);
+        real *y = mem_new((size_t)m * (size_t)n, sizeof *y), *made = mem_new(most, sizeof *made);
         for (int op = 0; op < 3; op++) {
             double seconds[RUNS];
             int repeat = 1 + (int)(1e8 / (2.0 * m * n * k));
             for (int r = 0; r < RUNS; r++) {
                 double start = seconds_now();
-                for (int i = 0; i < repeat; i++) product(op, m, n, k, x, w, y, out);
+                for (int i = 0; i < repeat; i++) product(op, m, n, k, x, w, y, made);
                 seconds[r] = (seconds_now() - start) / repeat;
             }
             double gflops = 2e-9 * m * n * k / median(seconds, RUNS);
             log_sum += log(gflops);
-            fprintf(stderr, "  %5d x %5d x %5d  %-4s %7.1f GFLOP/s\n", m, n, k, OPS[op], gflops);
+            bench_tell(out, "  %5d x %5d x %5d  %-4s %7.1f GFLOP/s\n", m, n, k, OPS[op], gflops);
             buf_printf(
                 json, "%s{\"m\":%d,\"n\":%d,\"k\":%d,\"op\":\"%s\",\"gflops\":%.2f,\"threads\":%d}",
                 json->s[json->n - 1] == '[' ? "" : ",", m, n, k, OPS[op], gflops, threads);
@@ -109,9 +123,9 @@ static void bench_gemm(Buf *json, int threads) {
         free(x);
         free(w);
         free(y);
-        free(out);
+        free(made);
     }
-    fprintf(stderr, "  geometric mean %.1f GFLOP/s\n", exp(log_sum / (3 * SHAPES)));
+    bench_tell(out, "  geometric mean %.1f GFLOP/s\n", exp(log_sum / (3 * SHAPES)));
 }
 
 /* ---- training steps ---- */
@@ -191,18 +205,19 @@ static double step_once(Step *x, double part[STEP_PARTS]) {
 enum { RUNS = 7, MOST_WAYS = 2 };
 static const double TURN = 0.25; /* seconds */
 
-static void put_step(Buf *json, const Step *x, int threads, double seconds,
+static void put_step(BenchOut *out, const Step *x, int threads, double seconds,
                      const double part[STEP_PARTS], double peak) {
     const BenchConfig *c = x->config;
+    Buf *json = &out->json;
     double flops = 3 * model_flops(x->m, x->b.tokens, c->length, x->b.tokens),
            share = flops / seconds / (peak * threads);
-    fprintf(stderr,
-            "  %s  %d thread%s  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of "
-            "activations\n     ",
-            c->name, threads, threads == 1 ? " " : "s", 1e3 * seconds, x->b.tokens / seconds,
-            100 * share, (double)workspace_bytes(x->ws) / 1e6);
-    for (int p = 0; p < STEP_PARTS; p++) fprintf(stderr, "%s %.1f  ", PART_NAMES[p], 1e3 * part[p]);
-    fputc('\n', stderr);
+    bench_tell(out,
+               "  %s  %d thread%s  %8.1f ms  %8.0f tokens/s  %4.0f%% of peak  %.0f MB of "
+               "activations\n     ",
+               c->name, threads, threads == 1 ? " " : "s", 1e3 * seconds, x->b.tokens / seconds,
+               100 * share, (double)workspace_bytes(x->ws) / 1e6);
+    for (int p = 0; p < STEP_PARTS; p++) bench_tell(out, "%s %.1f  ", PART_NAMES[p], 1e3 * part[p]);
+    bench_tell(out, "\n");
     buf_printf(json,
                "%s{\"config\":\"%s\",\"threads\":%d,\"ms\":%.3f,\"tokens_per_second\":%.1f,\"share_"
                "of_peak\":%.4f,",
@@ -217,7 +232,7 @@ static void put_step(Buf *json, const Step *x, int threads, double seconds,
 /* Runs steps with one thread and with all in turn, so that both meet the same neighbors, and
  * reports the median of each figure. Only the last step of a turn counts: after a change of threads
  * caches are cold. */
-static void bench_step(Buf *json, const BenchConfig *c, int most, double peak) {
+static void bench_step(BenchOut *out, const BenchConfig *c, int most, double peak) {
     double seconds[MOST_WAYS][RUNS], part[MOST_WAYS][STEP_PARTS][RUNS], one[STEP_PARTS];
     int ways = most > 1 ? 2 : 1;
     Step x = step_new(c);
@@ -235,9 +250,9 @@ static void bench_step(Buf *json, const BenchConfig *c, int most, double peak) {
     for (int way = 0; way < ways; way++) {
         total[way] = median(seconds[way], RUNS);
         for (int p = 0; p < STEP_PARTS; p++) one[p] = median(part[way][p], RUNS);
-        put_step(json, &x, way ? most : 1, total[way], one, peak);
+        put_step(out, &x, way ? most : 1, total[way], one, peak);
     }
-    if (ways > 1) fprintf(stderr, "     %d threads against one: %.2f\n", most, total[0] / total[1]);
+    if (ways > 1) bench_tell(out, "     %d threads against one: %.2f\n", most, total[0] / total[1]);
     step_free(&x);
 }
 
@@ -247,48 +262,49 @@ static bool wanted(int only, int part) { return only < 0 || only == part; }
 /* One thread, then all of them. Returns 0 after the last. */
 static int next_threads(int threads, int most) { return threads < most ? most : 0; }
 
-static void bench_products(const Settings *s, Buf *json, int most) {
+static void bench_products(const Settings *s, BenchOut *out, int most) {
     for (int threads = 1; threads && wanted(s->only, BENCH_GEMM);
          threads = next_threads(threads, most)) {
         use_threads(threads);
-        bench_gemm(json, threads);
+        bench_gemm(out, threads);
     }
 }
 
-static void bench_steps(const Settings *s, Buf *json, int most, double peak) {
+static void bench_steps(const Settings *s, BenchOut *out, int most, double peak) {
     if (!wanted(s->only, BENCH_STEP)) return;
-    fprintf(stderr, "training step\n");
+    bench_tell(out, "training step\n");
     for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
-        if (wanted(s->config, c)) bench_step(json, &BENCH_CONFIGS[c], most, peak);
+        if (wanted(s->config, c)) bench_step(out, &BENCH_CONFIGS[c], most, peak);
 }
 
-static void bench_scores(const Settings *s, Buf *json, int most) {
+static void bench_scores(const Settings *s, BenchOut *out, int most) {
     if (!wanted(s->only, BENCH_SCORE)) return;
-    fprintf(stderr, "scores after 3 demonstrations, a candidate of 64 tokens\n");
+    bench_tell(out, "scores after 3 demonstrations, a candidate of 64 tokens\n");
     for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
         for (int threads = 1; threads && wanted(s->config, c);
              threads = next_threads(threads, most)) {
             use_threads(threads);
-            bench_score(json, &BENCH_CONFIGS[c], threads);
+            bench_score(out, &BENCH_CONFIGS[c], threads);
         }
 }
 
 bool command_bench(const Settings *s, Error *err) {
-    Buf json = {0};
+    BenchOut out = {.is_json = s->json, .err = err};
+    Buf *json = &out.json;
     double peak = gemm_peak_flops();
     int most = threads_most();
-    buf_puts(&json, "{\"machine\":");
-    machine_json(&json);
-    buf_printf(&json, ",\"peak_gflops\":%.1f,\"gemm\":[", peak * 1e-9);
-    fprintf(stderr, "peak of one thread: %.1f GFLOP/s (%s)\n", peak * 1e-9, gemm_description());
-    bench_products(s, &json, most);
-    buf_puts(&json, "],\"step\":[");
-    bench_steps(s, &json, most, peak);
-    buf_puts(&json, "],\"score\":[");
-    bench_scores(s, &json, most);
-    buf_puts(&json, "]}\n");
+    buf_puts(json, "{\"machine\":");
+    machine_json(json);
+    buf_printf(json, ",\"peak_gflops\":%.1f,\"gemm\":[", peak * 1e-9);
+    bench_tell(&out, "peak of one thread: %.1f GFLOP/s (%s)\n", peak * 1e-9, gemm_description());
+    bench_products(s, &out, most);
+    buf_puts(json, "],\"step\":[");
+    bench_steps(s, &out, most, peak);
+    buf_puts(json, "],\"score\":[");
+    bench_scores(s, &out, most);
+    buf_puts(json, "]}\n");
     use_threads(most);
-    bool ok = !s->json || file_print(json.s, json.n, err);
-    buf_free(&json);
-    return ok;
+    if (s->json) file_print(json->s, json->n, err);
+    buf_free(json);
+    return err->status == 0;
 }

@@ -3,11 +3,12 @@
  * Usage:
  *   static const BenchConfig tiny = {"tiny", "one layer", {.layers = 1, .heads = 1, .channels = 8,
  *       .context = 8, .vocab = 16}, 1, 8};
- *   Buf json = {0};
- *   buf_putc(&json, '[');
- *   bench_score(&json, &tiny, 1);
- *   buf_putc(&json, ']');
- *   buf_free(&json);
+ *   Error err = {0};
+ *   BenchOut out = {.err = &err};
+ *   buf_putc(&out.json, '[');
+ *   bench_score(&out, &tiny, 1);
+ *   buf_putc(&out.json, ']');
+ *   buf_free(&out.json);
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -29,8 +30,18 @@ typedef struct {
 enum { BENCH_CONFIG_COUNT = 5 };
 extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
 
+/* Where the figures go. */
+typedef struct {
+    Buf json;     /* the result of --json */
+    bool is_json; /* the lines for people are progress, on stderr; else the result, on stdout */
+    Error *err;   /* of the first line that could not be written */
+} BenchOut;
+
+/* Prints a part of a line for people. */
+void bench_tell(BenchOut *out, const char *format, ...) PRINTF_LIKE(2, 3);
+
 /* Measures what sharing demonstrations saves when candidates are scored, and what a score costs
- * beside training. Prints a table on stderr. Appends one JSON object for each group size: 1, 4, 16
+ * beside training. Prints a table. Appends one JSON object for each group size: 1, 4, 16
  * or 64 candidates after one context of 3 demonstrations, 64 tokens each. Its keys are
  *
  *   config, group, threads          what was measured; `threads` is what OpenMP is set to
@@ -46,6 +57,6 @@ extern const BenchConfig BENCH_CONFIGS[]; /* [BENCH_CONFIG_COUNT] */
  * with b = 2 x the weights of all blocks' matrices (of GPT-2 24 L C^2), h = 2 V C, u = k / group. s
  * is b without the matrices of the last block but its queries, keys and values, since nothing
  * reads a demonstration's last layer after its keys and values. */
-void bench_score(Buf *json, const BenchConfig *config, int threads);
+void bench_score(BenchOut *out, const BenchConfig *config, int threads);
 
 #endif

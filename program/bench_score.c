@@ -108,9 +108,10 @@ static double train_seconds(Bench *b, int rows, real *grad) {
 /* Prints a line of the table and appends an object. There are two bounds. One is by weights alone:
  * b of a scored token in the layers, `shown` of a demonstration's token, whose last layer ends with
  * keys and values, and h in the head. The other is by counted operations, attention included. */
-static void put_group(Buf *json, const char *config, const Model *m, int threads, int group,
+static void put_group(BenchOut *out, const char *config, const Model *m, int threads, int group,
                       const double ms[3], const double flops[3]) {
     const LayerShape *x = &m->shape;
+    Buf *json = &out->json;
     double C = x->channels, u = (double)DEMOS / group;
     double rest = 2 * C * ((double)x->queries + x->fc + x->inner), h = 2 * C * m->config.vocab;
     double b = m->config.layers * (2 * C * x->qkv + rest), shown = b - rest;
@@ -119,12 +120,13 @@ static void put_group(Buf *json, const char *config, const Model *m, int threads
     double r = cached / train, r_bound = (u * shown + b + h) / (3 * (b + h));
     double by_operations = saving / (flops[0] / flops[1]);
     double r_by_operations = r / (flops[1] / flops[2]);
-    fprintf(stderr,
-            "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f "
-            "(%3.0f%% by operations)",
-            config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving,
-            100 * saving / bound, bound, 100 * by_operations);
-    fprintf(stderr, "  r %.2f of %.2f (%.2f by operations)\n", r, r_bound, flops[1] / flops[2]);
+    bench_tell(
+        out,
+        "  %s %d thread%s %2d a context %8.2f ms naive %8.2f cached  %4.2f x, %3.0f%% of %4.2f "
+        "(%3.0f%% by operations)",
+        config, threads, threads > 1 ? "s" : " ", group, naive, cached, saving,
+        100 * saving / bound, bound, 100 * by_operations);
+    bench_tell(out, "  r %.2f of %.2f (%.2f by operations)\n", r, r_bound, flops[1] / flops[2]);
     buf_printf(json,
                "%s{\"config\":\"%s\",\"group\":%d,\"threads\":%d,\"naive_ms\":%.4f,\"cached_ms\":%."
                "4f,\"train_ms\":%.4f",
@@ -140,7 +142,7 @@ static void put_group(Buf *json, const char *config, const Model *m, int threads
                r, r_bound, r / r_bound, r_by_operations);
 }
 
-void bench_score(Buf *json, const BenchConfig *config, int threads) {
+void bench_score(BenchOut *out, const BenchConfig *config, int threads) {
     enum { ROUNDS = 5 };
     int train_rows = config->rows * config->length / LENGTH;
     Bench b = bench_new(config->shape);
@@ -159,7 +161,7 @@ void bench_score(Buf *json, const BenchConfig *config, int threads) {
     for (int g = 0; g < GROUPS; g++) {
         ms[1] = median(cached[g], ROUNDS);
         flops[1] = cached_flops[g];
-        put_group(json, config->name, b.m, threads, GROUP[g], ms, flops);
+        put_group(out, config->name, b.m, threads, GROUP[g], ms, flops);
     }
     free(grad);
     bench_free(&b);

@@ -19,9 +19,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# PROGRAM CONFIG: its step with THREADS, as lines PART MILLISECONDS in $work/step
+# PROGRAM CONFIG: its step with THREADS, as lines PART MILLISECONDS in $work/step. Older programs
+# print them on stderr.
 step() {
-    "$1" bench --only step --config "$2" --threads "$THREADS" >/dev/null 2>"$work/told" &&
+    "$1" bench --only step --config "$2" --threads "$THREADS" >"$work/told" 2>&1 &&
         awk -v config="$2" -v threads="$THREADS" '
             $1 == config && $3 ~ /^thread/ {
                 ours = $2 == threads

@@ -29,6 +29,16 @@ sed 's/.*"step":\[//; s/"ms":/\
         }
         END { exit bad || parts < 6 }' && pass || fail "a part is longer than its step"
 
+# The result is on stdout: as JSON, with the lines for people on stderr, or these lines alone.
+says "progress" '^training step$'
+works "steps for people" bench --only step --config E --threads 1
+check "the result is on stdout" grep -q '^  E  1 thread .* tokens/s' "$keep/out"
+check "and nothing else on stderr" test ! -s "$keep/err"
+if [ -w /dev/full ]; then
+    "$ICA" bench --only step --config E --threads 1 >/dev/full 2>"$keep/err"
+    is "a result that cannot be written" $? 4
+fi
+
 # ---- two builds in turn ----
 
 turns() { # SETTINGS: of the environment
