@@ -143,7 +143,8 @@ static void test_overlap(void) {
     write_text(test, b.s);
     SplitFiles both = {.pool = pool, .eval = test};
     CHECK(!splits_read(&x, &f, &both, &err) && strstr(err.text, "pool.jsonl:2 and ") &&
-              strstr(err.text, "test.jsonl:3 are the same example, one of 3;"),
+              strstr(err.text, "test.jsonl:3 are the same example; remove one") &&
+              strstr(err.text, "(3 bad records in all; the others: lines 3, 4)"),
           "%s", err.text);
     buf_free(&b);
     model_folder_free(&f);
