@@ -256,14 +256,17 @@ static void bench_step(BenchOut *out, const BenchConfig *c, int most, double pea
     step_free(&x);
 }
 
-/* Runs `part` unless --only names another one, and a model unless --config does. */
-static bool wanted(int only, int part) { return only < 0 || only == part; }
+/* Runs `part` unless --only names another one, and a model unless --config does; nothing after a
+ * line that could not be written. */
+static bool wanted(const BenchOut *out, int only, int part) {
+    return out->err->status == 0 && (only < 0 || only == part);
+}
 
 /* One thread, then all of them. Returns 0 after the last. */
 static int next_threads(int threads, int most) { return threads < most ? most : 0; }
 
 static void bench_products(const Settings *s, BenchOut *out, int most) {
-    for (int threads = 1; threads && wanted(s->only, BENCH_GEMM);
+    for (int threads = 1; threads && wanted(out, s->only, BENCH_GEMM);
          threads = next_threads(threads, most)) {
         use_threads(threads);
         bench_gemm(out, threads);
@@ -271,17 +274,17 @@ static void bench_products(const Settings *s, BenchOut *out, int most) {
 }
 
 static void bench_steps(const Settings *s, BenchOut *out, int most, double peak) {
-    if (!wanted(s->only, BENCH_STEP)) return;
+    if (!wanted(out, s->only, BENCH_STEP)) return;
     bench_tell(out, "training step\n");
     for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
-        if (wanted(s->config, c)) bench_step(out, &BENCH_CONFIGS[c], most, peak);
+        if (wanted(out, s->config, c)) bench_step(out, &BENCH_CONFIGS[c], most, peak);
 }
 
 static void bench_scores(const Settings *s, BenchOut *out, int most) {
-    if (!wanted(s->only, BENCH_SCORE)) return;
+    if (!wanted(out, s->only, BENCH_SCORE)) return;
     bench_tell(out, "scores after 3 demonstrations, a candidate of 64 tokens\n");
     for (int c = 0; c < BENCH_CONFIG_COUNT; c++)
-        for (int threads = 1; threads && wanted(s->config, c);
+        for (int threads = 1; threads && wanted(out, s->config, c);
              threads = next_threads(threads, most)) {
             use_threads(threads);
             bench_score(out, &BENCH_CONFIGS[c], threads);
