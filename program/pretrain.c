@@ -173,9 +173,18 @@ static bool load_folder(ModelFolder *f, const Settings *s, Error *err) {
                          .head_size = s->head_size,
                          .inner = s->inner_channels};
     f->model = model_new(shape, err);
-    if (f->model) model_initialize(f->model, (uint64_t)s->seed);
-    else model_folder_free(f);
-    return f->model != NULL;
+    if (!f->model) {
+        model_folder_free(f);
+        return false;
+    }
+    model_initialize(f->model, (uint64_t)s->seed);
+    TokenizerRules rules = tokenizer_parts(f->tokenizer).rules;
+    if (s->family == FAMILY_QWEN2 && (rules.splitter != SPLIT_QWEN || !rules.nfc))
+        fprintf(stderr,
+                "%s: does not split text as Qwen2 does, so AutoTokenizer of transformers gives "
+                "other ids for this model; docs/cluster.md has the line that loads it\n",
+                s->tokenizer);
+    return true;
 }
 
 static void put_result(Buf *b, const LoopResult *x) {

@@ -7,6 +7,9 @@ on TEST: the whole POOL, the records that `ica select` chose of it (SELECTED), a
 of the pool drawn at random. Every training takes 120 steps of 32. The loss is that of `ica eval`:
 the mean over records of the answer's mean negative log-likelihood a token, end token included.
 
+A record has "prompt" and "completion", both texts, and no "system". BASE/template.json has the text
+of the template, not its name. docs/cluster.md has scripts without these limits.
+
 docs/trl/README.md has the commands and what they gave. Needs torch, transformers, trl, datasets.
 """
 import json
@@ -23,13 +26,23 @@ from trl import SFTConfig, SFTTrainer
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 BASE, POOL, SELECTED, TEST = sys.argv[1:5]
+PARTS = ("bos", "prompt_prefix", "answer_prefix", "example_end")
 SEEDS, STEPS, BATCH, RATE, WARMUP = (1, 2, 3), 120, 32, 5e-4, 20
 FRAME = json.load(open(f"{BASE}/template.json", encoding="utf-8"))
+if not all(isinstance(FRAME.get(key), str) for key in PARTS):
+    sys.exit(f"{BASE}/template.json: must have {', '.join(PARTS)} as texts (docs/cluster.md reads "
+             "any chat template)")
 TOKENIZER = AutoTokenizer.from_pretrained(BASE)
 
 
 def read(path):
-    return [json.loads(line) for line in open(path, encoding="utf-8")]
+    records = [json.loads(line) for line in open(path, encoding="utf-8")]
+    for number, record in enumerate(records, 1):
+        texts = all(isinstance(record.get(key), str) for key in ("prompt", "completion"))
+        if not texts or record.get("system"):
+            sys.exit(f'{path}:{number}: the keys are {", ".join(record)}; they must be "prompt" '
+                     'and "completion", both texts, without "system"')
+    return records
 
 
 def framed(record):

@@ -16,6 +16,15 @@ SHAPE="--layers 1 --heads 2 --channels 16 --context 128 --batch-tokens 512"
 # shellcheck disable=SC2086
 works "pretrain" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 4 --out base
 T="train --model base --pool pool.jsonl --holdout hold.jsonl --batch-size 4 --max-steps 6"
+# transformers puts Qwen2's split in place of the folder's own: docs/cluster.md
+for family in llama qwen2 qwen3; do
+    # shellcheck disable=SC2086
+    works "family $family" pretrain --data sessions.jsonl --tokenizer tok $SHAPE --max-steps 1 \
+        --family $family --out family
+    is "a word on the split of $family" "$(grep -c '^tok: .*AutoTokenizer' "$keep/err")" \
+        "$([ $family = qwen2 ] && echo 1 || echo 0)"
+    rm -r family
+done
 
 # ---- what lies in the folder ----
 
