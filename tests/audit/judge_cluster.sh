@@ -135,15 +135,16 @@ for name, template, end in (("chatml", CHATML, "<|im_end|>"), ("zephyr", ZEPHYR,
     tokens = Tokenizer(models.BPE())
     tokens.pre_tokenizer, tokens.decoder = byte_level, decoders.ByteLevel()
     tokens.train_from_iterator(open("sessions.jsonl"), trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<pad>", "<|im_start|>", end],
+        vocab_size=400, special_tokens=["<|endoftext|>", "<|im_start|>", end],
         initial_alphabet=byte_level.alphabet()))
-    PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token=end, pad_token="<pad>",
+    # As in SmolLM2, the end token pads.
+    PreTrainedTokenizerFast(tokenizer_object=tokens, eos_token=end, pad_token=end,
                             chat_template=template).save_pretrained(name)
     torch.manual_seed(1)
     Qwen3ForCausalLM(Qwen3Config(
         vocab_size=tokens.get_vocab_size(), hidden_size=32, intermediate_size=64,
         num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8,
-        max_position_embeddings=256, eos_token_id=2, pad_token_id=0)).save_pretrained(name)
+        max_position_embeddings=256, eos_token_id=2, pad_token_id=2)).save_pretrained(name)
 PY
 run "$python" make_folders.py
 for name in chatml zephyr; do
