@@ -302,8 +302,9 @@ static bool has_word(Str text, Str name) {
 
 /* {% set NAME = 'a text' %}: the name, if that text is not empty. */
 static Str set_to_text(const Tag *tag) {
-    Str s = tag->text, name = {s.s + 3, 0};
+    Str s = tag->text;
     if (tag->writes || !starts(s, "set")) return (Str){NULL, 0};
+    Str name = {s.s + 3, 0};
     while (name.n + 3 < s.n && is_name(name.s[name.n])) name.n++;
     const char *rest = name.s + name.n, *end = s.s + s.n;
     while (end > rest && end[-1] == '-') end--;
