@@ -314,6 +314,28 @@ works "one that is not finished" report half --out half.html
 grep -q 'half is not finished: ica train --resume half goes on' "$keep/out" && pass ||
     fail "it is not finished"
 
+# ---- records of weight 0, which do not run ----
+
+awk '{ sub(/}$/, ",\"weight\":" (NR % 3 ? 0 : 1) "}") } 1' pool.jsonl >some.jsonl
+sed 's/"weight":0}/"weight":5e-324}/' some.jsonl >tiny.jsonl
+RECORDS="train --model base --weights records --learning-rate 1e-2 --logging-steps 1"
+for pool in some tiny; do
+    # shellcheck disable=SC2086
+    works "weights of $pool" $RECORDS --pool $pool.jsonl --batch-size 2 --normalize count \
+        --max-steps 30 --out $pool
+done
+same "a weight whose share rounds to 0 is one of 0" some/model.safetensors tiny/model.safetensors
+grep -q '"skipped_steps":[1-9]' some/run.json && pass || fail "no batch without a weight"
+# One by one or all at once: the gradient of the step before is not in that of the next.
+for micro in 1 6; do
+    # shellcheck disable=SC2086
+    works "$micro at once" $RECORDS --pool some.jsonl --batch-size 6 --micro-batch-size $micro \
+        --max-steps 10 --out micro$micro
+    sed 's/.*"grad_norm":\([^,]*\),.*/\1/' micro$micro/log.jsonl >norms$micro
+done
+paste norms1 norms6 | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-3 * $2) wrong = 1 }
+    END { exit wrong || NR != 10 }' && pass || fail "gradients: $(paste norms1 norms6)"
+
 # ---- what score says ----
 
 works "scores" score --model base --pool pool.jsonl --holdout hold.jsonl --out told.scores
