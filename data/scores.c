@@ -158,7 +158,7 @@ void scores_tell_nothing(WeightMap map, const Comparison *c, const double *weigh
     const char *why = MAPS[map].of_holdout
                           ? "no candidate reaches what the holdout says of itself; lower "
                             "--accept-level, or give a holdout of the pool's kind"
-                          : "no score is above 0; give scores of another method, as ica or rho";
+                          : "no score is above 0; give scores of another method";
     if (n == 0 || kept_share(weight, n) > 0) return;
     if (map == MAP_MIRROR)
         why = c->told.slope > 0

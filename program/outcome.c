@@ -46,14 +46,19 @@ static void put_loss(Buf *b, const char *what, const char *path, const double lo
     buf_free(&name);
 }
 
-/* A path as it can be typed, but for one with a quote. */
+/* A path as it can be typed. */
 static void put_path(Buf *b, const char *path) {
     Buf name = {0};
     text_show(&name, str(path), "");
-    bool plain = name.s && strspn(name.s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                          "0123456789/._-+=:,@") == name.n;
-    const char *quote = plain ? "" : "'";
-    buf_printf(b, "%s%s%s", quote, name.s ? name.s : "", quote);
+    const char *s = name.s ? name.s : "";
+    bool plain = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                           "0123456789/._-+=:,@") == strlen(s);
+    if (*s == '-') buf_puts(b, "./"); /* else it is an option */
+    if (!plain) buf_putc(b, '\'');
+    for (; *s; s++)
+        if (*s == '\'') buf_puts(b, "'\\''");
+        else buf_putc(b, *s);
+    if (!plain) buf_putc(b, '\'');
     buf_free(&name);
 }
 
@@ -64,10 +69,22 @@ static void put_next(Buf *b, const char *verb, const char *out, const char *more
     buf_printf(b, "%s\n", more);
 }
 
-void outcome_scores(Buf *b, const Settings *s, const double *weight, int count) {
+/* "next ica COMMAND FILE --pool POOL" */
+static void put_next_of_pool(Buf *b, const char *command, const Settings *s, bool skips,
+                             const char *more) {
+    buf_printf(b, "%-26s ica %s ", "next", command);
+    put_path(b, s->out);
+    buf_puts(b, " --pool ");
+    put_path(b, s->pools.values[0]);
+    buf_printf(b, "%s%s\n", skips ? " --skip-unscored" : "", more);
+}
+
+void outcome_scores(Buf *b, const Settings *s, const double *score, const double *weight, int count,
+                    bool skips) {
     bool one = s->pools.count == 1 && strcmp(s->pools.values[0], "-") != 0;
-    int weighted = 0;
+    int weighted = 0, positive = 0;
     for (int i = 0; weight && i < count; i++) weighted += weight[i] > 0;
+    for (int i = 0; i < count; i++) positive += score[i] > 0;
     buf_printf(b, "%-26s ", "scores");
     text_show(b, str(s->out), "");
     buf_puts(b, ": ");
@@ -75,18 +92,17 @@ void outcome_scores(Buf *b, const Settings *s, const double *weight, int count) 
     if (weight) buf_puts(b, " of ");
     put_count(b, count);
     buf_puts(b, weight ? " records have a weight\n" : " records, and no weights: a part\n");
-    if (!weight || !one) return; /* parts must be joined first, and so must pools */
-    buf_printf(b, "%-26s ica report ", "next");
-    put_path(b, s->out);
-    buf_puts(b, " --pool ");
-    put_path(b, s->pools.values[0]);
-    buf_printf(b, "\n%-26s ica select --pool ", "next");
-    put_path(b, s->pools.values[0]);
-    buf_puts(b, " --scores ");
-    put_path(b, s->out);
+    if (!weight || s->shard || !one) return; /* parts must be joined first, and so must pools */
+    put_next_of_pool(b, "report", s, skips, "");
+    if (weighted == 0 || s->relabel) return; /* nothing to choose, or pairs that are swapped */
     /* Weights of which none is 0, or a single one, choose nothing. */
-    const char *how = s->method == METHOD_ICA ? " --weight-map filter" : " --share 0.5";
-    buf_printf(b, "%s --out CHOSEN.jsonl\n", weighted >= count - 1 ? how : "");
+    bool chooses = MAPS[s->weight_map].of_holdout || weighted < count - 1;
+    bool filters = s->method == METHOD_ICA && positive > 0;
+    const char *how = chooses ? "" : filters ? " --weight-map filter" : " --share 0.5";
+    Buf more = {0};
+    buf_printf(&more, "%s --out CHOSEN.jsonl", how);
+    put_next_of_pool(b, "select --scores", s, skips, more.s);
+    buf_free(&more);
 }
 
 void outcome_warn(const Outcome *o) {

@@ -24,8 +24,10 @@ typedef struct {
 } Outcome;
 
 void outcome_put(Buf *b, const Settings *s, const Outcome *o);
-/* What `ica score` made, and the next commands. weight [count], or NULL for a part of a pool. */
-void outcome_scores(Buf *b, const Settings *s, const double *weight, int count);
+/* What `ica score` made, and the next commands. score and weight [count], weight NULL for a part of
+ * a pool. skips: records of the pool were left out. */
+void outcome_scores(Buf *b, const Settings *s, const double *score, const double *weight, int count,
+                    bool skips);
 /* Prints a warning on stderr if the training loss has risen by more than a nat. */
 void outcome_warn(const Outcome *o);
 /* The loss of the first line of a run's log; NaN if there is none. False if it cannot be read. */

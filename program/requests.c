@@ -264,12 +264,23 @@ static void put_asked(Buf *b, Str prompt) {
     buf_puts(b, n < prompt.n ? " ...\n" : "\n");
 }
 
+/* The last question of a file's first record. */
+static Str first_prompt(const ExampleFile *file) {
+    const Record *r = &file->data.records[0];
+    if (r->kind == RECORD_PAIR) return r->prompt;
+    return r->kind == RECORD_TURNS && r->n_turns > 0 ? r->turns[r->n_turns - 1].prompt
+                                                     : str("token ids");
+}
+
+static const ExampleFile *set_of(const Splits *x) {
+    return x->eval.examples.count ? &x->eval : &x->validation;
+}
+
 void request_sample(Run *run, const Settings *s, const Splits *x) {
-    const Examples *set = x->eval.examples.count ? &x->eval.examples : &x->validation.examples;
-    run->sample = sample_new(run->model, s->sample_prompt, set);
+    run->sample = sample_new(run->model, s->sample_prompt, &set_of(x)->examples);
     if (run->sample.prompt.n > 0)
         put_asked(&run->opening,
-                  s->sample_prompt ? str(s->sample_prompt) : set->items[0].prompt_text);
+                  s->sample_prompt ? str(s->sample_prompt) : first_prompt(set_of(x)));
     if (s->sample_prompt && run->sample.prompt.n == 0)
         fprintf(stderr,
                 "WARNING: --sample-prompt is not asked: the model has no vocabulary, or the prompt "

@@ -209,7 +209,7 @@ static void make_weights(Scorer *x) {
     map_weights(map, &how, c->gain ? comparison_map(against, &how) : c->score, n, c->weight);
     comparison_swapped(against, n, c->swapped);
     if (c->gain) scores_tell_comparison(map, against, c->weight, n);
-    scores_tell_nothing(map, against, c->weight, n);
+    if (!x->s->shard) scores_tell_nothing(map, against, c->weight, n);
 }
 
 /* A candidate without demonstrations weighs the mean of the entire pool, which a shard does not
@@ -251,7 +251,8 @@ static void print_scores(const Scorer *x, Error *err) {
     const double *sum = x->partial.sum;
     Buf b = {0};
     if (!s->json) {
-        outcome_scores(&b, s, x->columns.weight, x->facts.count);
+        outcome_scores(&b, s, x->columns.score, x->columns.weight, x->facts.count,
+                       left_out(x->pool) > 0);
         buf_putc(&b, '\n');
         if (!file_print(b.s, b.n, err)) return buf_free(&b);
         b.n = 0;

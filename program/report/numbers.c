@@ -108,10 +108,11 @@ static const char *option_of(Arena *arena, const FinishedRun *run, const char *k
 
 /* Says so if runs of one table were trained in other ways. */
 static void tell_training(Report *r, const Block *b) {
-    static const char *const keys[] = {
-        "learning-rate", "lr-scheduler-type", "min-lr-ratio", "warmup-steps", "warmup-ratio",
-        "batch-size",    "weight-decay",      "adam-beta1",   "adam-beta2",   "max-grad-norm",
-        "normalize",     "lora-rank",         "lora-alpha",   "lora-targets", "max-steps"};
+    /* Not the steps: tables are of one number of them, which can be said in several ways. */
+    static const char *const keys[] = {"learning-rate", "lr-scheduler-type", "min-lr-ratio",
+                                       "batch-size",    "weight-decay",      "adam-beta1",
+                                       "adam-beta2",    "max-grad-norm",     "normalize",
+                                       "lora-rank",     "lora-alpha",        "lora-targets"};
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const FinishedRun *first = NULL, *other = NULL;
         for (int i = 0; i < b->n_arms * b->n_seeds && !other; i++) {

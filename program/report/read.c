@@ -205,7 +205,7 @@ static bool run_add(Report *r, const char *folder, Error *err) {
     if (!isfinite(run.seed)) run.seed = 0;
     const Json *result = json_get(run.json, "result");
     if (!result || result->count == 0)
-        NOTE(r, "%s is not finished: ica %s --resume %s goes on.", run.folder,
+        NOTE(r, "%s is not finished: ica %s --resume '%s' goes on.", run.folder,
              run.pretrain ? "pretrain" : "train", run.folder);
     settings_read(r, &run);
     if (!log_load(&run, &r->arena, err)) return false;

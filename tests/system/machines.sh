@@ -85,7 +85,7 @@ fi
 parsers() {
     name=$1
     shift
-    echo 'int main(void) { return 0; }' >"$work/t.c"
+    printf '#include <errno.h>\nint main(void) { return errno; }\n' >"$work/t.c"
     if ! "$@" "$work/t.c" -o "$work/t" >"$work/log" 2>&1 || ! "$work/t"; then
         echo "left out: $name (apt-get install gcc-multilib, or the like)"
         return

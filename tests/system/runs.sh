@@ -311,7 +311,7 @@ mkdir half
 sed 's/"result":{.*/"result":{}}/' slow/run.json >half/run.json
 cp slow/log.jsonl half
 works "one that is not finished" report half --out half.html
-grep -q 'half is not finished: ica train --resume half goes on' "$keep/out" && pass ||
+grep -q "half is not finished: ica train --resume 'half' goes on" "$keep/out" && pass ||
     fail "it is not finished"
 
 # ---- records of weight 0, which do not run ----
@@ -343,11 +343,39 @@ is "the result is first" "$(sed -n 1p "$keep/out")" \
     "scores                     told.scores: 59 of 60 records have a weight"
 grep '^next' "$keep/out" | sed 's/^next *ica //; s/CHOSEN/chosen-next/' >next
 is "and then what to do" "$(sed -n 2p next)" \
-    "select --pool pool.jsonl --scores told.scores --weight-map filter --out chosen-next.jsonl"
-while read -r line; do
+    "select --scores told.scores --pool pool.jsonl --weight-map filter --out chosen-next.jsonl"
+# What it prints can be typed: with odd names, records that were left out, other methods and maps.
+cp pool.jsonl "odd 'pool"
+(cat pool.jsonl; head -n 1 pool.jsonl) >copied.jsonl
+SCORES="score --model base --holdout hold.jsonl"
+next_of() { # OPTIONS of score
     # shellcheck disable=SC2086
-    works "the next command" $line
+    works "scores, $*" $SCORES "$@"
+    n=$((n + 1))
+    grep '^next' "$keep/out" | sed "s/^next *ica //; s/CHOSEN/chosen-$n/" >>next
+}
+n=0
+next_of --pool "odd 'pool" --out=-o
+next_of --pool copied.jsonl --drop-duplicates --out fewer2
+next_of --pool pool.jsonl --method loss --out lost
+next_of --pool pool.jsonl --weight-map filter --method loss --out none
+next_of --pool pool.jsonl --weight-map accept --accept-level 0.9 --out kept
+is "so many commands" "$(wc -l <next | tr -d ' ')" 11
+next_of --pool pool.jsonl --weight-map accept --shard 1/2 --out part
+next_of --pool pool.jsonl copied.jsonl --out both
+is "none of a part, or of several pools" "$(wc -l <next | tr -d ' ')" 11
+while read -r line; do
+    if eval "ica $line"; then pass; else fail "the next command: $line"; fi
 done <next
+
+# ---- what a sample answers ----
+
+printf '{"prompt":"Write  H G E .","completion":"x"}\n' >asked.jsonl
+works "a sample" $TRAIN --eval asked.jsonl --max-steps 2 --out sampled
+says "it says of which prompt" '^samples answer: Write  H G E \.$'
+works "a sample of another" $TRAIN --eval asked.jsonl --sample-prompt 'why ?' --max-steps 2 \
+    --out sampled2
+says "it says of which prompt" '^samples answer: why \?$'
 
 # ---- the loss of training ----
 
