@@ -134,6 +134,7 @@ static void put_plain_jinja(Buf *b, Str s) {
     char quote = 0, tag = 0; /* tag: what follows its { */
     for (size_t i = 0; i < s.n; i++) {
         char c = s.s[i], next = i + 1 < s.n ? s.s[i + 1] : 0;
+        if (c == '\r' && next == '\n') continue; /* Jinja reads it as a line break alone */
         if (quote) {
             bool escape = c == '\\' && next != 0;
             if (escape && next == 'n') buf_putc(b, '\n');
@@ -145,8 +146,9 @@ static void put_plain_jinja(Buf *b, Str s) {
             if (c == '{' && (next == '{' || next == '%' || next == '#')) tag = next;
             if (tag != '#') buf_putc(b, c);
         } else if (tag == '#') { /* a comment */
-            if (c == '#' && next == '}') tag = 0;
-            i += tag == 0;
+            if (c != '#' || next != '}') continue;
+            tag = 0;
+            i += i + 2 < s.n && s.s[i + 2] == '\n' ? 2 : 1; /* and its line break */
         } else if (c == '\'' || c == '"') {
             quote = c;
             if (b->n >= 2 && memcmp(b->s + b->n - 2, "'+", 2) == 0) b->n -= 2;
@@ -254,19 +256,43 @@ static bool default_system(Str plain, Str *system) {
 
 /* ---- what a template writes beside its marks ---- */
 
-/* A tag of a template, and the text before it. */
+/* A tag of a template, and the text before it as it is written. */
 typedef struct {
     Str before, text;
     bool writes; /* {{ }}, not {% %} */
+    bool cuts;   /* the white space after it */
 } Tag;
 
-/* The next tag from *at on, which moves behind it; false at the end, where `before` is the rest. */
+/* What is written of the text between two tags, as transformers sets Jinja: the line break after
+ * {% %} goes (trim_blocks), and blanks before it at the start of a line (lstrip_blocks); a dash
+ * takes all white space on its side. Before the first tag *last is all zeros, and then it takes
+ * nothing. */
+static Str written(Str s, const Tag *last, bool starts_line, bool block, bool cut) {
+    bool at_line = starts_line;
+    if (last->cuts)
+        while (s.n > 0 && memchr(" \t\n", s.s[0], 3)) s = (Str){s.s + 1, s.n - 1};
+    else if (last->text.s && !last->writes && s.n > 0 && s.s[0] == '\n') {
+        s = (Str){s.s + 1, s.n - 1};
+        at_line = true;
+    }
+    size_t n = s.n;
+    while (n > 0 && memchr(" \t", s.s[n - 1], 2)) n--;
+    if (block && (n > 0 ? s.s[n - 1] == '\n' : at_line)) s.n = n;
+    while (cut && s.n > 0 && memchr(" \t\n", s.s[s.n - 1], 3)) s.n--;
+    return s;
+}
+
+/* The next tag from *at on, which moves behind it; false at the end, where `before` is the rest.
+ * *tag is the one before, and at first all zeros. */
 static bool next_tag(Str plain, size_t *at, Tag *tag) {
     size_t open = *at, n = plain.n;
     bool quoted = false;
     while (open + 1 < n && !(plain.s[open] == '{' && memchr("{%", plain.s[open + 1], 2))) open++;
-    tag->before = (Str){plain.s + *at, (open + 1 < n ? open : n) - *at};
-    if (open + 1 >= n) return false;
+    bool found = open + 1 < n;
+    tag->before = written((Str){plain.s + *at, (found ? open : n) - *at}, tag, *at == 0,
+                          found && plain.s[open + 1] == '%',
+                          found && open + 2 < n && plain.s[open + 2] == '-');
+    if (!found) return false;
     size_t end = open + 2;
     for (; end + 1 < n; end++) {
         if (plain.s[end] == '\'') quoted = !quoted;
@@ -275,6 +301,7 @@ static bool next_tag(Str plain, size_t *at, Tag *tag) {
     tag->writes = plain.s[open + 1] == '{';
     open += open + 2 < n && plain.s[open + 2] == '-' ? 3 : 2; /* {%- cuts the text before it */
     tag->text = (Str){plain.s + open, end > open ? end - open : 0};
+    tag->cuts = end < n && end > open && plain.s[end - 1] == '-';
     *at = end + 2 < n ? end + 2 : n;
     return true;
 }
@@ -315,15 +342,18 @@ static Str set_to_text(const Tag *tag) {
 
 /* Is that variable written? Llama 3.2's date is, and is known. */
 static bool writes_variable(Str plain, Str name) {
-    Tag tag;
+    Tag tag = {0};
     for (size_t at = 0; next_tag(plain, &at, &tag);)
         if (tag.writes && has_word(tag.text, name) && !str_is(name, "date_string")) return true;
     return false;
 }
 
-/* Text outside of the tags, but for blanks and ChatML's default system turn. */
-static bool is_text(Str s) {
-    while (s.n > 0 && memchr(" \t\r\n", s.s[0], 4)) s = (Str){s.s + 1, s.n - 1};
+/* Is text between tags written that should not be? ChatML's default system turn may be. Zephyr ends
+ * its turns, and what comes before an answer, with a line break there. `last`: the tag before. */
+static bool is_text(Str s, const Tag *last, bool zephyr) {
+    const char *line = starts(last->text, "'<|assistant|>'") ? "'<|assistant|>'" : "eos_token";
+    bool ends = zephyr && last->writes && contains(last->text, line);
+    if (ends && !contains(last->text, "+'\n'")) return s.n != 1 || s.s[0] != '\n';
     return s.n > 0 && !starts(s, "<|im_start|>system\n");
 }
 
@@ -342,7 +372,9 @@ static bool drops_system(Str plain, bool has_default) {
     bool written = contains(plain, "<|im_start|>system\n") || contains(plain, "<|system|>\n") ||
                    contains(plain, "system<|end_header_id|>");
     if (contains(plain, "messages[1:]") && !written) return true;
-    if (contains(plain, "message.role=='user'") && !contains(plain, "system")) return true;
+    bool others = contains(plain, "else%}") || contains(plain, "else-%}");
+    if (contains(plain, "message.role=='user'") && !contains(plain, "system") && !others)
+        return true;
     return contains(plain, "message.role!='system'") && !has_default;
 }
 
@@ -352,22 +384,25 @@ static bool writes_more(const char *name, Str plain, bool has_default) {
     const char *opens =
         strcmp(name, "chatml") == 0 || strcmp(name, "qwen3") == 0 ? "'<|im_start|>" : "'<|";
     bool zephyr = strcmp(name, "zephyr") == 0, first = true, more = true;
+    bool plainest = strcmp(name, "chatml") == 0 && !contains(plain, "tool");
     size_t at = 0;
-    Tag tag;
+    Tag tag = {0};
     while (more) {
+        Tag last = tag;
         more = next_tag(plain, &at, &tag);
-        if (is_text(tag.before)) return true;
+        if (is_text(tag.before, &last, zephyr)) return true;
         if (!more) break;
         if (tag.writes && first && starts(tag.text, "'") && !starts(tag.text, opens)) return true;
+        if (tag.writes && plainest && starts(tag.text, "'") && !starts(tag.text, "'<|im_"))
+            return true;
         first &= !tag.writes;
         Str variable = set_to_text(&tag);
         if (variable.n > 0 && writes_variable(plain, variable)) return true;
     }
     return contains(plain, "'role':'system'") || contains(plain, "|default('") ||
+           contains(plain, "messages[-1:]") || (!zephyr && contains(plain, "eos_token")) ||
            goes_on(plain, "system<|end_header_id|>\n\n", "'") ||
-           goes_on(plain, "<|system|>\n", "'") || drops_system(plain, has_default) ||
-           (zephyr && goes_on(plain, "message.content+eos_token", "}}\n") &&
-            goes_on(plain, "message.content+eos_token", "+'\n'"));
+           goes_on(plain, "<|system|>\n", "'") || drops_system(plain, has_default);
 }
 
 /* Is it what template_chat writes of a named template? */

@@ -373,8 +373,8 @@ done <next
 printf '{"prompt":"Write  H G E .","completion":"x"}\n' >asked.jsonl
 works "a sample" $TRAIN --eval asked.jsonl --max-steps 2 --out sampled
 says "it says of which prompt" '^samples answer: Write  H G E \.$'
-works "a sample of another" $TRAIN --eval asked.jsonl --sample-prompt 'why ?' --max-steps 2 \
-    --out sampled2
+works "a sample of another" $TRAIN --eval asked.jsonl --eval-steps 1 --sample-prompt 'why ?' \
+    --max-steps 2 --out sampled2
 says "it says of which prompt" '^samples answer: why \?$'
 
 # ---- the loss of training ----

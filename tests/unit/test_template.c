@@ -234,7 +234,7 @@ static void test_parts(void) {
 #define ZEPHYR(end)                                                                                \
     "{{ '<|user|>\n' + message['content'] + eos_token" end "{{ '<|system|>\n' + "                  \
     "message['content'] + eos_token" end                                                           \
-    "{{ '<|assistant|>\n'  + message['content'] + eos_token" end "{{ '<|assistant|>' }}"
+    "{{ '<|assistant|>\n'  + message['content'] + eos_token" end "{{ '<|assistant|>' }}\n"
 #define LOOP "{% for message in messages %}" CHATML_LOOP
 
 /* The first is SmolLM2's, the second a way of writing the same, and so on. NULL: not known. */
@@ -290,6 +290,21 @@ static const struct {
     {NULL, NULL, "<|begin_of_text|>" LOOP},
     {NULL, NULL, "{%- set first = '<|begin_of_text|>' -%}{{- first -}}" LOOP},
     {NULL, NULL, "{{ bos_token }}" ZEPHYR(" }}\n")},
+    /* line breaks, blanks and tokens beside the turns, by trim_blocks and lstrip_blocks */
+    {NULL, NULL,
+     "{% for message in messages %}\n{{'<|im_start|>' + message['role'] + '\n' + "
+     "message['content'] + '<|im_end|>' + '\n'}}\n{% endfor %}{{ '<|im_start|>assistant\n' }}"},
+    {NULL, NULL, "{% for message in messages %}\n    " CHATML_LOOP},
+    {"chatml", NULL,
+     "{% for message in messages %}\n    {% if a %}\n    {% endif %}\n" CHATML_LOOP},
+    {"chatml", NULL, "  {% for message in messages %}\r\n{# a note #}\n" CHATML_LOOP},
+    {NULL, NULL, LOOP "{{ eos_token }}"},
+    {NULL, NULL, LOOP "{{ '<|sep|>' }}"},
+    {NULL, NULL, "{% for message in messages[-1:] %}" CHATML_LOOP},
+    {NULL, NULL, ZEPHYR(" }}\n{%- if b -%}{% endif %}")},
+    {"zephyr", NULL, ZEPHYR(" }}\r\n")},
+    {"llama3", NULL,
+     "{{ bos_token }}{% if message['role'] == 'user' %}{% else %}" LLAMA_LOOP "{% endif %}"},
     /* text at the end, no line breaks, or no system turns */
     {NULL, NULL, LOOP "The end."},
     {NULL, NULL, ZEPHYR(" }}")},
