@@ -554,6 +554,16 @@ bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error
     return ok;
 }
 
+bool scores_keep_next(const Json *line, Dataset *pool, int *next, int *kept) {
+    while (*next < pool->count && !scores_line_is_of(line, &pool->records[*next])) ++*next;
+    if (*next == pool->count) return false;
+    pool->records[*kept] = pool->records[*next];
+    pool->records[*kept].gone = *next - *kept;
+    ++*next;
+    ++*kept;
+    return true;
+}
+
 bool scores_skip_unscored(const char *path, Dataset *pool, Error *err) {
     Buf text = {0};
     Arena arena = {0};
@@ -565,18 +575,11 @@ bool scores_skip_unscored(const char *path, Dataset *pool, Error *err) {
         JsonError where;
         const Json *r = json_parse(&arena, line.s, line.n, &where);
         if (!r) ok = error_set(err, STATUS_DATA, "%s:%d: %s", path, lines, where.what);
-        while (ok && next < pool->count && !scores_line_is_of(r, &pool->records[next])) next++;
-        if (ok && next == pool->count)
+        if (ok && !scores_keep_next(r, pool, &next, &kept))
             ok = error_set(err, STATUS_DATA,
                            "%s:%d: is of no record of %s that comes after that of the line before: "
                            "name the pool that was scored",
                            path, lines, pool->path);
-        if (ok) {
-            pool->records[kept] = pool->records[next];
-            pool->records[kept].gone = next - kept;
-            next++;
-            kept++;
-        }
     }
     pool->gone = ok ? pool->count - kept : 0;
     if (ok) pool->count = kept;

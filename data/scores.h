@@ -80,6 +80,9 @@ bool scores_save_holdout(const char *path, const ExampleFile *holdout, const Com
 /* Reads one record a line. Position and id must match the pool, else status 3. Of a pool of which
  * records were left out, the file may be of the whole pool too. */
 bool scores_read(const char *path, const Dataset *pool, ScoreColumns *out, Error *err);
+/* Keeps the next record of the pool, from *next on, that the line is of: it moves to *kept, and
+ * both go behind it. Those between have no line. False if there is none. */
+bool scores_keep_next(const Json *line, Dataset *pool, int *next, int *kept);
 /* Removes the pool's records that the score file has no line of, because they were left out when it
  * was scored: pool->gone of them. Status 3 if a line is of no record after that of the line
  * before. */

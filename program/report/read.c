@@ -464,13 +464,10 @@ static void sets_find(Report *r, Error *err) {
 /* Does line i of the scores belong to record i of the pool, for all i? Records that have no line,
  * at most `left_out`, are first removed from the pool. */
 static bool rows_match(const JsonLines *rows, Dataset *pool, int left_out) {
-    int kept = 0;
+    int next = 0, kept = 0;
     if (pool->count - rows->n > left_out) return false;
-    for (int i = 0; i < pool->count && kept < rows->n; i++)
-        if (scores_line_is_of(rows->v[kept], &pool->records[i]))
-            pool->records[kept++] = pool->records[i];
-        else if (left_out == 0) return false;
-    if (kept < rows->n) return false;
+    for (int i = 0; i < rows->n; i++)
+        if (!scores_keep_next(rows->v[i], pool, &next, &kept)) return false;
     pool->gone = pool->count - kept;
     pool->count = kept;
     return true;

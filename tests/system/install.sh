@@ -19,7 +19,7 @@ share="$dest/usr/share"
 cmp -s "$dest/usr/bin/ica" ./ica && [ -x "$dest/usr/bin/ica" ] && pass ||
     fail "the program is another"
 version=$("$dest/usr/bin/ica" --version)
-is "the version in CITATION.cff" "ica $(sed -n 's/^version: //p' CITATION.cff)" "$version"
+is "the version in CITATION.cff" "ica $(sed -n 's/^version: //p' docs/CITATION.cff)" "$version"
 is "the version in the manual page" \
     "$(sed -n '1s/^.TH "ica" 1 "" "\(.*\)"$/\1/p' "$share/man/man1/ica.1")" "$version"
 is "versions in the sources" "$(grep -rl '^[^*]*"[0-9]*[.][0-9]*[.][0-9]*"' ./*.[ch] lib scoring \
